@@ -1,0 +1,47 @@
+# The front door: `make help` lists what there is. Every target that runs Python uses .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MARKER := $(VENV)/.installed
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow lint bench clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
+	    printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+venv: $(MARKER)  ## create or update .venv (when missing, or older than pyproject.toml)
+	@echo "$(VENV) is up to date"
+
+$(MARKER): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "saem needs Python 3.11 or newer, and $(PYTHON) is older; try: make venv PYTHON=python3.12" >&2; exit 1; }
+	@if [ ! -x $(BIN)/python ]; then echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); fi
+	@echo "installing saem and its tools into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(MARKER)  ## simulate the peptide data, fit by SAEM and by ML, compare with the truth
+	@$(BIN)/python examples/demo.py
+
+test: $(MARKER)  ## run the fast tests
+	@$(BIN)/python -m pytest
+
+test-slow: $(MARKER)  ## run the slow tests only
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(MARKER)  ## ruff, mypy --strict and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(MARKER)  ## time the kernels; every figure is a ratio within one run
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove caches and build products; .venv stays
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,49 @@
+"""Mixed-effects models whose means are tied to their variances, fitted by SAEM and by direct maximum likelihood.
+
+Names are imported when they are first used, so that ``import saem`` is fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from saem.cache import configure
+
+if TYPE_CHECKING:
+    from saem.errors import SaemError
+    from saem.fitting import fit
+    from saem.inference.identifiability import identifiability
+    from saem.result import Fit
+    from saem.simulation import simulate
+    from saem.specification import Model
+    from saem.storage import load
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "Fit": "saem.result",
+    "Model": "saem.specification",
+    "SaemError": "saem.errors",
+    "fit": "saem.fitting",
+    "identifiability": "saem.inference.identifiability",
+    "load": "saem.storage",
+    "simulate": "saem.simulation",
+}
+
+__all__ = ["Fit", "Model", "SaemError", "__version__", "fit", "identifiability", "load", "simulate"]
+
+configure()
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'saem' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

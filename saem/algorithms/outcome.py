@@ -1,0 +1,49 @@
+"""What every algorithm returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from saem.stopping import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """An algorithm's estimate and how it was reached.
+
+    Attributes
+    ----------
+    x : (n,) ndarray
+        Estimates.
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary (a standard deviation of zero, a correlation of one).
+    status : Status
+    message : str
+        What a user should know beyond the status's advice; may be empty.
+    path : (k, n) ndarray
+        Estimates by iteration.
+    burn_in, averaging_from : int
+        Rows of ``path`` at which these phases end and begin; zero for exact methods.
+    draws : float
+        Draws of all random effects in the averaged iterations, for the Monte Carlo error; ``inf`` for exact methods,
+        nan where no Monte Carlo error is valid.
+    solutions : (k, n) ndarray
+        Distinct maximisers that were found, the best first.
+    solution_logliks : (k,) ndarray
+    towards_boundary : tuple of str
+        Parameters whose maximum lies on the boundary, which the algorithm approaches but cannot reach.
+    """
+
+    x: np.ndarray
+    pinned: np.ndarray
+    status: Status
+    message: str
+    path: np.ndarray
+    burn_in: int = 0
+    averaging_from: int = 0
+    draws: float = np.inf
+    solutions: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    solution_logliks: np.ndarray = field(default_factory=lambda: np.empty(0))
+    towards_boundary: tuple[str, ...] = ()

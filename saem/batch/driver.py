@@ -1,0 +1,222 @@
+"""`fit_by`: split, fit what is not yet done, keep every record as it comes, and write the tables at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from saem.batch.levels import Levels, split
+from saem.batch.pool import run
+from saem.batch.store import Store
+from saem.batch.tables import assemble, write_tables
+from saem.batch.work import Case, FitFunction, Task, method_name
+from saem.data import where as rows_where
+from saem.errors import SaemError, SaemWarning
+from saem.storage import make_folder
+from saem.streams import check_seed, derived_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.specification import Model
+
+LEVELS_PER_WORKER = 16  # below this, starting another process takes longer than it saves
+
+
+class Batch(NamedTuple):
+    """The two tables of a run, with the levels in order of first appearance.
+
+    Attributes
+    ----------
+    estimates : DataFrame
+        The by-columns, `method, parameter, estimate, se, mcse, lower, upper`; none for levels that were not fitted.
+    fits : DataFrame
+        The by-columns, `method, status, loglik, n_rows, n_clusters, seconds, message`; one row per level and method.
+    """
+
+    estimates: pd.DataFrame
+    fits: pd.DataFrame
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `fit_by`, after what was done has been written.
+
+    Attributes
+    ----------
+    done, total : int
+        Levels that are done, and all levels.
+    folder : Path or None
+        Where the results are kept; None if nothing was kept.
+    """
+
+    def __init__(self, done: int, total: int, folder: Path | None) -> None:
+        super().__init__(f"{done} of {total} levels are done")
+        self.done, self.total, self.folder = done, total, folder
+
+
+def fit_by(
+    model: Model,
+    table: pd.DataFrame,
+    by: str | Sequence[str],
+    methods: str | Sequence[Any] = ("saem",),
+    *,
+    where: str | None = None,
+    seed: int = 0,
+    drop_missing: bool = False,
+    workers: int | None = None,
+    output: str | Path | None = None,
+    restart: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    fit: FitFunction | None = None,
+) -> Batch:
+    """Fit a model to every level of one or several columns.
+
+    A level that cannot be fitted becomes a row of `fits` with status "error" and the reason as its message; one whose
+    process was killed has the status "crashed". The results depend on the seed, not on the number of workers.
+
+    Parameters
+    ----------
+    model : Model
+    table : DataFrame
+    by : str or sequence of str
+        Columns; every combination of their levels that occurs is a level. Rows where one is empty are left out.
+    methods : str or sequence
+        What `saem.fit` takes as its method: one, or several to be compared.
+    where : str, optional
+        Use only the rows that satisfy this condition, such as ``"treatment in ['Ctrl', 'CCCP']"``.
+    seed : int
+        Root of the seeds of all fits, each of which is derived from its level and method.
+    drop_missing : bool
+        Leave out rows with missing values instead of refusing them.
+    workers : int, optional
+        Processes; as many as there are cores, if there are levels enough for them, if omitted.
+    output : str or Path, optional
+        Folder for `estimates` and `fits`, each as CSV and Parquet, and for the progress of the run: the same call
+        goes on from there after an interruption.
+    restart : bool
+        Discard the progress in `output`.
+    progress : callable, optional
+        Called with the number of levels done and of all levels, at the start and after each level.
+    fit : callable, optional
+        Used instead of `saem.fit`, with the same arguments.
+
+    Returns
+    -------
+    Batch
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C, after what is done has been written to `output`.
+    """
+    by = [by] if isinstance(by, str) else list(by)
+    methods = (methods,) if isinstance(methods, str) else tuple(methods)
+    names = [method_name(method) for method in methods]
+    if not names or len(set(names)) < len(names):
+        raise SaemError(f"methods must be one or several different methods; got {names}")
+    seed = check_seed(seed)
+    if where is not None:
+        table = rows_where(table, where)
+    levels = split(table, by)
+    if levels.n_dropped:
+        _warn(f"{levels.n_dropped} rows have no value in {' or '.join(by)} and belong to no level: they are left out")
+    workers = _number_of_workers(workers, len(levels))
+    task = Task(model, methods, drop_missing, fit)
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        make_folder(folder)
+
+    def case(level: int) -> Case:
+        meaning = levels.meaning(level)
+        return Case(level, levels.table(level), tuple(derived_seed(seed, "by", meaning, name) for name in names))
+
+    identity = _identity(model, table, where, by, methods, seed, drop_missing)
+    with Store(folder, identity, restart) as store:
+        try:
+            n_done = _work_off(task, store, levels, case, workers, progress)
+        except KeyboardInterrupt:
+            n_done = len(store.done())
+            if folder is not None:
+                write_tables(folder, *assemble(levels.keys, store.records()))
+            raise Interrupted(n_done, len(levels), folder) from None
+        batch = Batch(*assemble(levels.keys, store.records()))
+    if folder is not None:
+        write_tables(folder, *batch)
+    return batch
+
+
+def _work_off(
+    task: Task,
+    store: Store,
+    levels: Levels,
+    case: Callable[[int], Case],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Fit the levels that the store does not have yet; return the number that it has in the end."""
+    done = store.done()
+    n_done = len(done)
+    if progress:
+        progress(n_done, len(levels))
+    with closing(run(task, [i for i in range(len(levels)) if i not in done], case, workers)) as results:
+        for level, records in results:
+            store.add(level, records)
+            n_done += 1
+            if progress:
+                progress(n_done, len(levels))
+    return n_done
+
+
+def _number_of_workers(workers: int | None, n_levels: int) -> int:
+    """The number asked for, or else the cores, if there are levels enough for them."""
+    if workers is None:
+        from joblib import cpu_count
+
+        return max(1, min(int(cpu_count()), n_levels // LEVELS_PER_WORKER))
+    if workers < 1:
+        raise SaemError(f"workers must be 1 or more; got {workers}")
+    return min(workers, n_levels)
+
+
+def _identity(
+    model: Model,
+    table: pd.DataFrame,
+    where: str | None,
+    by: Sequence[str],
+    methods: Sequence[Any],
+    seed: int,
+    drop_missing: bool,
+) -> dict[str, str]:
+    """Everything that the results depend on, in words that a message can use."""
+    import saem
+
+    return {
+        "the model": model.digest,
+        "the table": table_digest(table),
+        "--where": where or "",
+        "--by": ", ".join(by),
+        "--method": ", ".join(method if isinstance(method, str) else repr(method) for method in methods),
+        "--seed": str(seed),
+        "--drop-missing": str(drop_missing),
+        "the version of saem": saem.__version__,
+    }
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Hash of the names, types and values of all columns, and of the row labels."""
+    import pandas as pd
+
+    digest = hashlib.sha256()
+    for name, kind in table.dtypes.items():
+        digest.update(f"{name!r} {kind}\n".encode())
+    digest.update(pd.util.hash_pandas_object(table, index=True).to_numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _warn(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, SaemWarning, stacklevel=3)

@@ -1,0 +1,134 @@
+"""What is done so far, in an SQLite file that only the driver writes; it survives Ctrl-C and a crash."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from saem.batch.work import CRASHED, Record
+from saem.errors import StorageError, listing
+
+FILE = "progress.sqlite"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS records (
+    level INTEGER NOT NULL, method INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
+    PRIMARY KEY (level, method)
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The records of a run, by level and method.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where `progress.sqlite` is kept; None keeps the records in memory.
+    identity : mapping of str to str
+        Everything that the results depend on: a run goes on only where all parts are the same.
+    restart : bool
+        Forget what is there.
+    """
+
+    def __init__(self, folder: Path | None, identity: Mapping[str, str], restart: bool = False) -> None:
+        self.folder = folder
+        if folder is not None and restart:
+            _discard(folder)
+        try:
+            self._open(":memory:" if folder is None else str(folder / FILE), identity)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise StorageError(
+                    f"another run is writing to {folder}; wait until it ends, or use another folder"
+                ) from error
+            raise StorageError(f"{folder}/{FILE} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StorageError(
+                f"{folder}/{FILE} is not a record of a run ({error}); use another folder, or --restart to discard it"
+            ) from error
+
+    def _open(self, path: str, identity: Mapping[str, str]) -> None:
+        self._db = sqlite3.connect(path, timeout=0.2, isolation_level=None)
+        try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_TABLES)
+            with self._transaction():
+                found = dict(self._db.execute("SELECT part, value FROM identity"))
+                if not found:
+                    self._db.executemany("INSERT INTO identity VALUES (?, ?)", identity.items())
+            self._check(found or dict(identity), identity)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check(self, found: Mapping[str, str], identity: Mapping[str, str]) -> None:
+        changed = [part for part in {**identity, **found} if found.get(part) != identity.get(part)]
+        if changed:
+            noun = "is" if len(changed) == 1 else "are"
+            raise StorageError(
+                f"{self.folder} holds the results of another run: {listing(changed)} {noun} not the same as then. "
+                "Use another folder, or --restart to discard what is there"
+            )
+
+    def done(self) -> set[int]:
+        """Levels with a record for every method; one whose worker was killed is not done, and is tried again."""
+        unfinished = {level for (level,) in self._db.execute("SELECT level FROM records WHERE status = ?", (CRASHED,))}
+        return {level for (level,) in self._db.execute("SELECT DISTINCT level FROM records")} - unfinished
+
+    def add(self, level: int, records: Iterable[Record]) -> None:
+        """Keep the records of a level, one for each method, all or none."""
+        rows = [(level, k, record["status"], json.dumps(record)) for k, record in enumerate(records)]
+        try:
+            with self._transaction():
+                self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self.folder}/{FILE} cannot be written: {error}; what it holds so far is kept"
+            ) from error
+
+    def records(self) -> list[tuple[int, Record]]:
+        """All records, by level and then by method."""
+        rows = self._db.execute("SELECT level, payload FROM records ORDER BY level, method")
+        return [(level, json.loads(payload)) for level, payload in rows]
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+    def close(self) -> None:
+        """Close the file; the records in it stay."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _discard(folder: Path) -> None:
+    """Remove what an earlier run left."""
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}/{FILE} cannot be removed: {error.strerror}") from error
+
+
+class _Transaction:
+    """All statements of the block, or none of them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+            self._db.execute("COMMIT" if kind is None else "ROLLBACK")

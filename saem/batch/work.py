@@ -1,0 +1,124 @@
+"""What a worker does: fit one level by each method, and turn whatever happens into plain records."""
+
+from __future__ import annotations
+
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from saem.errors import SaemError, SaemWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+    from saem.specification import Model
+
+ERROR = "error"
+CRASHED = "crashed"
+
+Record = dict[str, Any]
+FitFunction = Callable[..., "Fit"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all levels.
+
+    Attributes
+    ----------
+    model : Model
+    methods : tuple
+        Names of methods, or method objects.
+    drop_missing : bool
+    fit : callable, optional
+        Used instead of `saem.fit`, with the same arguments.
+    """
+
+    model: Model
+    methods: tuple[Any, ...]
+    drop_missing: bool = False
+    fit: FitFunction | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One level: its number, its rows and a seed for each method."""
+
+    level: int
+    table: pd.DataFrame
+    seeds: tuple[int, ...]
+
+
+def method_name(method: Any) -> str:
+    """The name of a method that is given by its name or as an object."""
+    return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__.lower()))
+
+
+def ignore_interrupts() -> None:
+    """In a worker: Ctrl-C is for the driver, which then ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fit_cases(task: Task, cases: list[Case]) -> list[tuple[int, list[Record]]]:
+    """Fit some levels: the number of each with a record for each method, in order."""
+    return [(case.level, fit_case(task, case)) for case in cases]
+
+
+def fit_case(task: Task, case: Case) -> list[Record]:
+    """Fit one level by every method."""
+    return [_attempt(task, case.table, method, seed) for method, seed in zip(task.methods, case.seeds, strict=True)]
+
+
+def _attempt(task: Task, table: pd.DataFrame, method: Any, seed: int) -> Record:
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and go to the message
+            result = (task.fit or _fit)(task.model, table, method=method, seed=seed, drop_missing=task.drop_missing)
+        return record_of(result, method_name(method))
+    except SaemError as error:
+        return failure(method_name(method), ERROR, str(error), len(table), time.perf_counter() - start)
+    except Exception as error:
+        message = f"unexpected {type(error).__name__}: {error}"
+        return failure(method_name(method), ERROR, message, len(table), time.perf_counter() - start)
+
+
+def _fit(*arguments: Any, **options: Any) -> Fit:
+    """`saem.fit`, imported when it is first used, in the process that uses it."""
+    from saem import fitting
+
+    return fitting.fit(*arguments, **options)
+
+
+def record_of(fit: Fit, method: str) -> Record:
+    """What is kept of a fit: one row of `fits` and its rows of `estimates`, as plain numbers and text."""
+    return {
+        "method": method,
+        "status": str(fit.status),
+        "loglik": float(fit.loglik),
+        "n_rows": int(fit.n_rows),
+        "n_clusters": int(fit.n_clusters),
+        "seconds": float(fit.seconds),
+        "message": " ".join([fit.message, *(f"Warning: {text}" for text in fit.warnings)]).strip(),
+        "parameters": list(fit.parameters.names),
+        "numbers": fit.to_numpy().tolist(),
+    }
+
+
+def failure(method: str, status: str, message: str, n_rows: int, seconds: float) -> Record:
+    """The record of a level that could not be fitted, with the reason as its message."""
+    return {
+        "method": method,
+        "status": status,
+        "loglik": float("nan"),
+        "n_rows": n_rows,
+        "n_clusters": None,
+        "seconds": seconds,
+        "message": " ".join(message.split()),
+        "parameters": [],
+        "numbers": [],
+    }

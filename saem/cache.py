@@ -1,0 +1,143 @@
+"""Where compiled code is kept between processes.
+
+A compiled function that Numba keeps on disk does not notice that a function it calls, in another file, was edited.
+The folder is therefore named after a hash of all sources of the package.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_DAY = 86400.0
+_KEEP_DAYS = 30
+_BUILD = re.compile(r"build-[0-9a-f]{16}")
+_OURS = "SAEM_NUMBA_CACHE_DIR"  # what configure() set, to tell it in a child process from a user's choice
+
+
+@lru_cache(maxsize=1)
+def source_hash() -> str:
+    """Hash of the contents of all Python files of the package.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    root = os.path.dirname(os.path.abspath(__file__))
+    for folder, subfolders, files in os.walk(root):
+        subfolders.sort()
+        for file in sorted(files):
+            if file.endswith(".py"):
+                path = os.path.join(folder, file)
+                digest.update(os.path.relpath(path, root).encode())
+                with open(path, "rb") as stream:
+                    digest.update(hashlib.sha256(stream.read()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _base() -> Path:
+    """The user's cache folder, by the conventions of the operating system."""
+    if chosen := os.environ.get("SAEM_CACHE_DIR"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "saem" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "saem"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saem"
+
+
+def cache_folder() -> Path:
+    """Folder of this version's compiled code, made if need be.
+
+    Returns
+    -------
+    Path
+        Below ``$SAEM_CACHE_DIR``, or else the user's cache folder. Where that cannot be written, a temporary
+        folder that this process removes when it ends; processes that it starts share it.
+    """
+    return _usable(os.environ.get("SAEM_CACHE_DIR"))
+
+
+@lru_cache(maxsize=8)
+def _usable(chosen: str | None) -> Path:
+    """The cache folder for this value of ``$SAEM_CACHE_DIR`` (the argument is the key of the memory)."""
+    try:
+        folder = _base() / f"build-{source_hash()}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unused = time.time() - folder.stat().st_mtime
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
+        base = tempfile.mkdtemp(prefix="saem-")
+        atexit.register(shutil.rmtree, base, ignore_errors=True)
+        os.environ["SAEM_CACHE_DIR"] = base
+        folder = Path(base) / f"build-{source_hash()}"
+        folder.mkdir(mode=0o700)
+        return folder
+    if unused > _DAY:
+        os.utime(folder)
+        _prune(folder.parent)
+    return folder
+
+
+def _prune(base: Path) -> None:
+    """Remove the folders of other versions that no process has used for a month."""
+    for folder in base.iterdir():
+        try:
+            if _BUILD.fullmatch(folder.name) and time.time() - folder.stat().st_mtime > _KEEP_DAYS * _DAY:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            pass  # another process was faster
+
+
+def configure() -> None:
+    """Make Numba keep the package's compiled functions in `cache_folder`.
+
+    Called when the package is imported, hence before any of its functions is compiled. A ``NUMBA_CACHE_DIR`` that
+    the user has set is left alone. Does not import Numba.
+    """
+    current = os.environ.get("NUMBA_CACHE_DIR")
+    if current and current != os.environ.get(_OURS):
+        return
+    numba = sys.modules.get("numba")
+    config: Any = getattr(numba, "config", None)
+    if not current and config is not None and config.CACHE_DIR:
+        return
+    folder = str(cache_folder() / "numba")
+    os.environ["NUMBA_CACHE_DIR"] = os.environ[_OURS] = folder
+    if config is not None:
+        config.CACHE_DIR = folder
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no other process ever sees a part of it, and never twice.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; a file that is there already is kept, for its name stands for its content.
+    content : bytes
+        What to write.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        # Numba tells versions of a file apart by its time: the same content gets the same time.
+        os.utime(temporary, (1_000_000_000, 1_000_000_000))
+        if not path.exists():
+            os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""The command `saem`. Only typer is imported here: everything else waits until a command needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from saem import __version__
+from saem.cli import check, fit, recipe, simulate
+from saem.cli.console import friendly
+
+HELP = """
+Mixed-effects models whose means are tied to their variances: SAEM and direct maximum likelihood.
+
+Start with `saem recipe peptide`, which writes a model file to edit; then `saem check MODEL DATA` tells what is
+understood, and `saem fit MODEL DATA --method both` fits it.
+"""
+
+
+class Commands(TyperGroup):
+    """The commands, each of which turns bad input into a message and Ctrl-C into an orderly end."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        with friendly():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="fit")(fit.fit)
+app.command(name="simulate")(simulate.simulate)
+app.command(name="check")(check.check)
+app.command(name="recipe")(recipe.recipe)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"saem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+options.__doc__ = HELP
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

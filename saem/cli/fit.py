@@ -1,0 +1,177 @@
+"""`saem fit`: one fit, two side by side, or one for every level of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from saem.specification import Model
+
+
+class Method(StrEnum):
+    """What --method takes."""
+
+    SAEM = "saem"
+    ML = "ml"
+    REML = "reml"
+    BOTH = "both"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods to run, in this order."""
+        return ("saem", "ml") if self is Method.BOTH else (self.value,)
+
+
+def fit(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
+    ],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Table: CSV or Parquet.")],
+    method: Annotated[
+        Method, typer.Option(help="saem, ml (direct maximum likelihood), reml, or both saem and ml.")
+    ] = Method.SAEM,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fit one model for every level of this column; several columns by commas, or by repeating the option.",
+            metavar="COLUMN",
+            show_default=False,
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".",
+            metavar="EXPRESSION",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", min=0)] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write tables (and, without --by, the fit and figures) here.",
+            show_default=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes for --by; as many as there are cores if omitted.", metavar="N", min=1, show_default=False
+        ),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="With --by: discard what an earlier run left in the folder.")
+    ] = False,
+) -> None:
+    """Fit a model to a table and report estimates, errors and what became of the constraints."""
+    from saem.data import read_table
+    from saem.specification import Model
+
+    specification = Model.from_toml(model)
+    table = read_table(data)
+    columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
+    if columns:
+        options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
+        _fit_levels(specification, table, columns, method, output, options)
+    else:
+        _fit_once(specification, table, method, where, seed, output, drop_missing)
+
+
+def _fit_once(
+    model: Model, table: pd.DataFrame, method: Method, where: str | None, seed: int, output: Path | None, drop: bool
+) -> None:
+    """One fit by each method: written to a folder and shown."""
+    from saem import fitting
+    from saem.cli.console import note
+    from saem.cli.report import show_comparison, show_fit
+    from saem.cli.write import check_folder, write_fits
+    from saem.data import where as rows_where
+
+    if output is not None:
+        check_folder(output)
+    if where is not None:
+        table = rows_where(table, where)
+    fits = []
+    for name in method.methods:
+        with _spinner(f"fitting by {name}"):
+            fits.append(fitting.fit(model, table, method=name, seed=seed, drop_missing=drop))
+    if len(fits) == 1:
+        show_fit(fits[0])
+    else:
+        show_comparison(fits[0], fits[1])
+    if output is not None:
+        write_fits(output, fits)
+        note(f"written to {output}")
+
+
+def _fit_levels(
+    model: Model, table: pd.DataFrame, by: list[str], method: Method, output: Path | None, options: dict[str, Any]
+) -> None:
+    """One fit for every level: written to a folder, and summed up."""
+    from saem.batch import fit_by
+    from saem.cli.console import note
+    from saem.cli.report import show_levels, show_run
+
+    with _progress(" × ".join(by)) as progress:
+        batch = fit_by(model, table, by, method.methods, output=output, progress=progress, **options)
+    if output is None:
+        show_levels(batch, by)
+    show_run(batch, by)
+    if output is not None:
+        note(f"estimates.csv, fits.csv and the same as .parquet are in {output}")
+    else:
+        note("nothing was written: --output FOLDER keeps the tables")
+
+
+@contextmanager
+def _spinner(text: str) -> Iterator[None]:
+    """Shows on a terminal that something is under way."""
+    from saem.cli.console import console
+
+    err = console(stderr=True)
+    if err.is_terminal:
+        with err.status(text):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, and nothing elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from saem.cli.console import console
+
+    err = console(stderr=True)
+    if not err.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,48 @@
+"""`saem recipe`: a model file to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def recipe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the recipe, for instance peptide.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write; ./NAME.toml if omitted.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+) -> None:
+    """Write a model file to edit: a copy of one of the recipes that come with saem."""
+    from saem import recipes
+    from saem.cli.console import note, say, show
+    from saem.display import table
+    from saem.errors import ModelError, StorageError
+    from saem.storage import replacing
+
+    if list_:
+        show(table(["recipe", "model"], [[each, first_comment(recipes.text(each))] for each in recipes.names()], "ll"))
+        return
+    if not name:
+        raise ModelError(f"give the name of a recipe: {', '.join(recipes.names())}")
+    text = recipes.text(name)
+    path = output or Path(f"{name}.toml")
+    if path.exists() and not force:
+        raise StorageError(f"{path} exists already; choose another file by --output, or overwrite it by --force")
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    say(f"{path} written")
+    note(f"Edit it, then: saem check {path} DATA.csv, and saem fit {path} DATA.csv --method both")
+
+
+def first_comment(text: str) -> str:
+    """The first line of a recipe, which says what it is."""
+    return text.split("\n", 1)[0].removeprefix("#").strip()

@@ -1,0 +1,181 @@
+"""`saem simulate`: data from a model, on a design that is read or built by crossing factors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ROWS = 50_000_000
+
+
+def simulate(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Value of a parameter, NAME=VALUE; repeat for each.", metavar="NAME=VALUE", show_default=False
+        ),
+    ] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of parameter values, one NAME = VALUE a line; --set overrides it.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    design: Annotated[
+        Path | None,
+        typer.Option(help="Table whose rows get a response: CSV or Parquet.", metavar="FILE", show_default=False),
+    ] = None,
+    cross: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Instead of --design: a factor and its levels, e.g. "treatment=Ctrl,CCCP" or "replicate=1..60"; '
+            "repeat, and every combination becomes a row.",
+            metavar="COLUMN=LEVELS",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same data.", metavar="N", min=0)] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="CSV or Parquet file; stdout if omitted.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
+    from saem.cli.console import note
+    from saem.data import read_table
+    from saem.display import count
+    from saem.errors import DataError
+    from saem.simulation import simulate
+    from saem.specification import Model
+
+    specification = Model.from_toml(model)
+    values = {**(read_parameters(parameters) if parameters else {}), **parse_settings(set_ or [])}
+    if (design is None) == (not cross):
+        raise DataError(
+            "give the rows to simulate, either by --design FILE or by --cross, for instance "
+            f"--cross {specification.cluster[0]}=1..20" + ("; got both" if design is not None else "")
+        )
+    rows = read_table(design) if design is not None else full_factorial(cross or [])
+    table = simulate(specification, values, rows, seed=seed)
+    if output is None:
+        typer.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_table(table, output)
+        note(f"{count(len(table), 'row')} written to {output}")
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, float]:
+    """`NAME=VALUE` texts as numbers by name."""
+    from saem.errors import ModelError
+
+    values: dict[str, float] = {}
+    for text in settings:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        number = _number(value)
+        if not (name and equals) or number is None:
+            raise ModelError(f"--set must be NAME=VALUE with a number as value, such as --set sigma=0.3; got {text!r}")
+        if name in values:
+            raise ModelError(f"--set gives {name!r} twice: {values[name]:g} and {number:g}")
+        values[name] = float(number)
+    return values
+
+
+def read_parameters(path: Path) -> dict[str, float]:
+    """Parameter values from a TOML file: NAME = VALUE lines, at the top or under [parameters]."""
+    from saem.errors import ModelError
+    from saem.modelfile import read_toml, text_of
+
+    if not path.is_file():
+        raise ModelError(f"there is no file of parameters {str(path)!r}")
+    content = read_toml(text_of(path), str(path))
+    if set(content) == {"parameters"} and isinstance(content["parameters"], dict):
+        content = content["parameters"]
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ModelError(f"{path}: the value of a parameter must be a number, such as {name} = 0.3; got {value!r}")
+    return {name: float(value) for name, value in content.items()}
+
+
+def full_factorial(crosses: Sequence[str]) -> pd.DataFrame:
+    """Every combination of the levels of some factors; the first factor varies slowest."""
+    import pandas as pd
+
+    from saem.errors import DataError
+
+    factors: dict[str, list[int | float | str]] = {}
+    for text in crosses:
+        name, levels = parse_cross(text)
+        if name in factors:
+            raise DataError(f"--cross names {name!r} twice")
+        factors[name] = levels
+    n_rows = math.prod(len(levels) for levels in factors.values())
+    if n_rows > MAX_ROWS:
+        raise DataError(f"--cross makes {n_rows:,} rows; at most {MAX_ROWS:,} are allowed")
+    index = pd.MultiIndex.from_product(list(factors.values()), names=list(factors))
+    return index.to_frame(index=False)
+
+
+def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
+    """`column=a,b,c` or `column=1..60`; levels that are all numbers are numbers."""
+    from saem.errors import DataError
+
+    name, equals, spec = (part.strip() for part in text.partition("="))
+    if not (name and equals and spec):
+        raise DataError(
+            f'--cross must be COLUMN=LEVELS, such as "treatment=Ctrl,CCCP" or "replicate=1..60"; got {text!r}'
+        )
+    first, dots, last = (part.strip() for part in spec.partition(".."))
+    if dots and first.lstrip("-").isdecimal() and last.lstrip("-").isdecimal():
+        if not 0 <= int(last) - int(first) < MAX_ROWS:
+            raise DataError(f"--cross {name}: a range must go upwards, such as 1..60; got {spec!r}")
+        return name, list(range(int(first), int(last) + 1))
+    texts = [part.strip() for part in spec.split(",")]
+    if not all(texts) or len(set(texts)) < len(texts):
+        raise DataError(f"--cross {name}: the levels must be different and not empty; got {spec!r}")
+    numbers = [_number(part) for part in texts]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(texts):
+        return name, list(texts)
+    whole = all(isinstance(number, int) for number in known)
+    return name, [number if whole else float(number) for number in known]
+
+
+def _number(text: str) -> int | float | None:
+    """The whole or finite decimal number that a text is, or None."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet if the file is called so, else as CSV."""
+    from saem.errors import StorageError
+    from saem.storage import replacing
+
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
+    with replacing(path) as temporary:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)

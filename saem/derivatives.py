@@ -1,0 +1,76 @@
+"""Constraints with their exact Jacobian and Hessian, as straight-line Python source for Numba."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from saem.errors import ConstraintError
+from saem.graph import SYMBOLS, Graph
+
+
+def source_of(sides: Sequence[tuple[str, ast.AST, ast.AST]], parameters: Sequence[str]) -> list[str]:
+    """Statements that compute constraints, their Jacobian and their Hessians.
+
+    Parameters
+    ----------
+    sides : sequence of (name, left, right)
+        Of m constraints.
+    parameters : sequence of str
+        (n,) the order of the argument ``x``.
+
+    Returns
+    -------
+    list of str
+        Assignments to temporaries and to ``c[i]``, ``jac[i * n + j]`` and ``hess[(i * n + j) * n + k]``; entries that
+        are zero whatever the parameters are not assigned.
+    """
+    n = len(parameters)
+    index = {name: position for position, name in enumerate(parameters)}
+    graph = Graph()
+    targets: dict[str, int] = {}
+    for i, (graph.name, left, right) in enumerate(sides):
+        value = graph.binary("sub", graph.translate(left, index), graph.translate(right, index))
+        used = sorted(graph.inputs(value))
+        if not used:
+            raise ConstraintError(f"constraint {graph.name!r} involves no parameter: they all cancel out")
+        targets[f"c[{i}]"] = value
+        for j in used:
+            first = graph.derivative(value, j)
+            if graph.value(first) != 0.0:
+                targets[f"jac[{i * n + j}]"] = first
+            for k in (k for k in used if k <= j):
+                second = graph.derivative(first, k)
+                if graph.value(second) != 0.0:
+                    cells = sorted({(i * n + j) * n + k, (i * n + k) * n + j})
+                    targets[" = ".join(f"hess[{cell}]" for cell in cells)] = second
+    return _statements(graph, targets)
+
+
+def _statements(graph: Graph, targets: dict[str, int]) -> list[str]:
+    """One line for each operation that the targets need, then one for each target."""
+    lines = []
+    for node in sorted(graph.reachable(list(targets.values()))):
+        op, _, number = graph.nodes[node]
+        if op == "x":
+            lines.append(f"v{node} = x[{int(number)}]")
+        elif op != "const":
+            lines.append(f"v{node} = {_operation(graph, node)}")
+    return lines + [f"{target} = {_operand(graph, node)}" for target, node in targets.items()]
+
+
+def _operand(graph: Graph, node: int) -> str:
+    value = graph.value(node)
+    return f"v{node}" if value is None else f"({value!r})" if value < 0 else repr(value)
+
+
+def _operation(graph: Graph, node: int) -> str:
+    op = graph.nodes[node].op
+    operands = [_operand(graph, operand) for operand in graph.nodes[node].operands]
+    if op in SYMBOLS:
+        return f" {SYMBOLS[op]} ".join(operands)
+    if op == "expit":
+        return f"1.0 / (1.0 + math.exp(-{operands[0]}))"
+    if op == "logit":
+        return f"math.log({operands[0]} / (1.0 - {operands[0]}))"
+    return f"math.{op}({operands[0]})"

@@ -1,0 +1,77 @@
+"""Numbers and tables for people: as many decimals as the standard errors warrant, in columns that line up."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+UNKNOWN = "-"
+PLAIN_WIDTH = 120
+
+
+def decimals(errors: Iterable[float]) -> int:
+    """Decimals that show the smallest of the standard errors with three significant digits (4 if none is known)."""
+    known = [error for error in errors if math.isfinite(error) and error > 0.0]
+    return min(max(2 - math.floor(math.log10(min(known))), 0), 8) if known else 4
+
+
+def number(value: float, places: int) -> str:
+    """`value` with that many decimals, or with four significant digits where these would hide it."""
+    if not math.isfinite(value):
+        return UNKNOWN if math.isnan(value) else str(value)
+    if value != 0.0 and (abs(value) >= 1e9 or abs(value) < 0.5 * 10.0**-places):
+        return f"{value:.3e}"
+    return f"{value:.{places}f}"
+
+
+def small(value: float) -> str:
+    """Two significant digits, for quantities of which only the size matters."""
+    return UNKNOWN if math.isnan(value) else f"{value:.2g}"
+
+
+def count(n: int, thing: str, things: str | None = None) -> str:
+    """`1 row`, `2 rows`: a count with its noun."""
+    return f"{n:,} {thing if n == 1 else things or thing + 's'}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> Table:
+    """A table with a rule under its header.
+
+    Parameters
+    ----------
+    header : sequence of str
+    rows : iterable of sequence of str
+    align : str
+        "l" or "r" for each column, flush left or right; if omitted, the first is left and the others are right.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.box import Box
+    from rich.table import Table
+    from rich.text import Text
+
+    rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+    result = Table(box=rule, show_edge=False, pad_edge=False, header_style="bold")
+    for name, side in zip(header, align or "l" + "r" * (len(header) - 1), strict=True):
+        result.add_column(Text(name), justify="left" if side == "l" else "right", no_wrap=side == "r")
+    for row in rows:
+        result.add_row(*(Text(cell) for cell in row))
+    return result
+
+
+def plain(*parts: RenderableType, width: int = PLAIN_WIDTH) -> str:
+    """The parts one under the other as plain text, without colour and without blanks at the ends of lines."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

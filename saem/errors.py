@@ -1,0 +1,98 @@
+"""Errors and warnings that the package raises.
+
+Every message names the object, the requirement and the value found, and says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SaemError(ValueError):
+    """Base of all errors that are caused by input; also a ``ValueError``."""
+
+
+class ModelError(SaemError):
+    """A model file or a `Model` object is not valid.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        One sentence for every mistake found, so that all can be corrected at once.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.problems)
+
+
+class ExpressionError(ModelError):
+    """A text is not an expression of the small language of model files."""
+
+
+class ConstraintError(ModelError):
+    """A constraint is contradictory, redundant, infeasible or involves no free parameter."""
+
+
+class DataError(SaemError):
+    """The table does not fit the model, or cannot be read."""
+
+
+class IdentifiabilityError(SaemError):
+    """The parameters are not determined by the model and the table."""
+
+
+class FitError(SaemError):
+    """A fit failed numerically."""
+
+
+class StorageError(SaemError):
+    """A saved fit cannot be written or read."""
+
+
+class SaemWarning(UserWarning):
+    """Something that does not stop a fit but deserves to be looked at."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Suggest the candidate that `name` was probably meant to be.
+
+    Parameters
+    ----------
+    name : str
+        What was found.
+    candidates : iterable of str
+        What would have been valid.
+
+    Returns
+    -------
+    str
+        ``" (did you mean 'x'?)"``, or ``""`` when no candidate is similar.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    matches = get_close_matches(name.lower()[:200], list(by_lower), n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[matches[0]]!r}?)" if matches else ""
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """Names in quotes, separated by commas; the rest beyond `limit` is counted.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What to list, in this order.
+    limit : int
+        How many to show.
+
+    Returns
+    -------
+    str
+        For instance ``"'a', 'b' and 3 more"``.
+    """
+    names = list(names)
+    shown = ", ".join(repr(name if len(name) <= 60 else name[:57] + "...") for name in names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -1,0 +1,215 @@
+"""From a model and a table to a `Fit`."""
+
+from __future__ import annotations
+
+import platform
+import time
+import warnings as warnings_module
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from saem import models
+from saem.algorithms.direct_ml import DirectML
+from saem.algorithms.loop import State, run_block
+from saem.algorithms.outcome import Outcome
+from saem.algorithms.saem import SAEM
+from saem.constraint import compile_constraints
+from saem.data import ModelData, arrange
+from saem.errors import ModelError, SaemWarning, nearest
+from saem.inference.identifiability import describe_direction
+from saem.inference.information import Information, monte_carlo_covariance, observed_information
+from saem.inference.random_effects import conditional_effects
+from saem.models.contract import Problem
+from saem.mstep.solver import Solver
+from saem.result import Fit
+from saem.specification import Model
+from saem.stopping import Status
+from saem.streams import check_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Algorithm(Protocol):
+    """What `fit` accepts as a method object."""
+
+    name: Any
+
+    def run(self, problem: Problem, seed: int) -> Outcome:
+        """Estimate the parameters of a problem."""
+        ...
+
+
+METHODS: dict[str, Callable[[], Algorithm]] = {"saem": SAEM, "ml": DirectML, "reml": DirectML}
+
+
+def fit(
+    model: Model,
+    table: pd.DataFrame,
+    method: str | Algorithm = "saem",
+    seed: int = 0,
+    drop_missing: bool = False,
+) -> Fit:
+    """Fit a model to a table.
+
+    Parameters
+    ----------
+    model : Model
+    table : DataFrame
+    method : {"saem", "ml", "reml"} or method object
+        Stochastic-approximation EM, direct maximum likelihood, restricted maximum likelihood (for models without
+        constraints), or an object such as ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
+    seed : int
+        The same seed gives the same estimates, bit for bit.
+    drop_missing : bool
+        Leave out rows with missing or infinite values (and count them) instead of refusing them.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ModelError, DataError, ConstraintError
+        When model and table do not fit each other, or the constraints cannot be satisfied.
+    FitError
+        When no estimate was found.
+    """
+    started = time.perf_counter()
+    check_seed(seed)
+    algorithm, name = resolve(method)
+    if name == "reml" and model.constraints:
+        raise ModelError(
+            "REML is for models without constraints: with means tied to variances the restricted likelihood is not "
+            f"defined; got the constraints {', '.join(model.constraints)}. Use method 'ml'"
+        )
+    data = arrange(model, table, drop_missing)
+    problem = pose(model, data, restricted=name == "reml")
+    outcome = algorithm.run(problem, seed)
+    for text in data.warnings:
+        warnings_module.warn(text, SaemWarning, stacklevel=2)
+    return conclude(model, data, problem, outcome, name, seed, started)
+
+
+def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
+    """The method object and its name."""
+    if not isinstance(method, str):
+        if not callable(getattr(method, "run", None)):
+            raise ModelError(f"a method must be one of {', '.join(METHODS)} or have a 'run'; got {method!r}")
+        return method, str(getattr(method, "name", type(method).__name__))
+    if method not in METHODS:
+        raise ModelError(f"there is no method {method!r}{nearest(method, METHODS)}; use one of {', '.join(METHODS)}")
+    return METHODS[method](), method
+
+
+def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
+    """The problem that algorithms solve."""
+    constraints = compile_constraints(model.constraints, data.parameters.names)
+    return models.build_problem(model.family, data, constraints, restricted)
+
+
+def provenance(model: Model) -> dict[str, str]:
+    """Versions and the hash of the model."""
+
+    def of(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "unknown"
+
+    found = {package: of(package) for package in ("saem", "numpy", "scipy", "numba", "pandas", "sympy")}
+    return {"model": model.digest, "python": platform.python_version(), "machine": platform.machine(), **found}
+
+
+def conclude(
+    model: Model, data: ModelData, problem: Problem, outcome: Outcome, method: str, seed: int, started: float
+) -> Fit:
+    """Standard errors, Monte Carlo errors, random effects and status of an algorithm's outcome."""
+    solver = Solver(problem)
+    information = observed_information(problem, solver, outcome.x, outcome.pinned)
+    names = problem.parameters.names
+    mcse = monte_carlo_errors(problem, solver, outcome, information)
+    status, message = outcome.status, outcome.message
+    if len(information.null_directions):
+        status = Status.NOT_IDENTIFIED
+        message = " ".join(describe_direction(names, direction) for direction in information.null_directions)
+    modes, deviations = conditional_effects(problem.arrays, outcome.x, data)
+    boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
+    return Fit(
+        model=model,
+        method=method,
+        parameters=problem.parameters,
+        values=outcome.x,
+        covariance=information.covariance,
+        mcse=mcse,
+        loglik=information.loglik,
+        n_rows=len(data.response),
+        n_clusters=len(data.cluster_group),
+        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints),
+        status=status,
+        message=f"{message} {status.advice}".strip(),
+        at_boundary=(*boundary, *outcome.towards_boundary),
+        constraint_names=problem.constraints.names,
+        constraint_residuals=information.residuals,
+        multipliers=information.multipliers,
+        path=outcome.path,
+        burn_in=outcome.burn_in,
+        averaging_from=outcome.averaging_from,
+        solutions=outcome.solutions,
+        solution_logliks=outcome.solution_logliks,
+        random_effects=modes,
+        random_effect_sds=deviations,
+        cluster_labels=data.cluster_labels,
+        term_names=data.term_names,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        warnings=data.warnings,
+        provenance=provenance(model),
+        gradient_norm=information.score_norm,
+        cluster_group=data.cluster_group,
+        group_levels=data.group_levels,
+    )
+
+
+def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
+    """Whether a pinned parameter is itself on the boundary (and not a correlation with an absent effect)."""
+    return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
+
+
+def monte_carlo_errors(
+    problem: Problem, solver: Solver, outcome: Outcome, information: Information
+) -> np.ndarray:
+    """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid."""
+    n = len(outcome.x)
+    if np.isinf(outcome.draws):
+        return np.zeros(n)
+    if not np.isfinite(outcome.draws) or not problem.has_expectation:
+        return np.full(n, np.nan)
+    expectation = conditional_expectation(problem, solver, outcome.x)
+    covariance = monte_carlo_covariance(problem, solver, outcome.x, expectation, information, outcome.draws)
+    return np.asarray(np.sqrt(np.maximum(np.diag(covariance), 0.0)))
+
+
+def conditional_expectation(problem: Problem, solver: Solver, x: np.ndarray) -> np.ndarray:
+    """``E[S | y; x]``: the statistics of one iteration of the loop without draws."""
+    state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
+    run_block(
+        problem.arrays,
+        problem.constraints.address,
+        np.zeros(len(x), dtype=bool),
+        solver.kinds,
+        solver.no_floor,
+        np.random.Generator(np.random.SFC64(0)),
+        np.ones(1),
+        np.zeros(1, dtype=np.int64),
+        0,
+        1,
+        1e-6,
+        state,
+        solver.constrained,
+        np.empty((1, len(x))),
+    )
+    return state.drawn

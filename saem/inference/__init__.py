@@ -1,0 +1,1 @@
+"""Inference from an estimate; nothing here changes a fit."""

@@ -1,0 +1,194 @@
+"""Whether model and table determine the parameters locally, before anything is fitted.
+
+A Gaussian model is the pair of its means and covariance matrices. Parameters are locally identified where the map
+from them to this pair has an injective derivative on the tangent space of the constraints (Rothenberg 1971). Its
+rank does not depend on the metric, so the expected information at unit variance serves: ``X'X`` for the means and
+``1/2 tr(V_i V_j)`` for the variances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.inference.information import null_space
+from saem.models.linear.arrays import LinearArrays
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.models.contract import Problem
+    from saem.specification import Model
+
+RANK_TOLERANCE = 1e-9
+POINTS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Identifiability:
+    """What `identifiability` found.
+
+    Attributes
+    ----------
+    locally_identified : bool
+        Whether the parameters are determined in a neighbourhood of almost every point.
+    null_directions : tuple of str
+        One sentence for each direction in which they are not, in parameter names.
+    directions : (k, n) ndarray
+        The directions, largest entry 1.
+    mean_rank, n_means : int
+        Rank of the mean design, and its number of columns.
+    solutions : DataFrame
+        Parameters of each solution of the constraints with the likelihood of the unconstrained maximum: several rows
+        mean that the data cannot tell them apart. Empty where the constraints restrict the likelihood.
+    """
+
+    locally_identified: bool
+    null_directions: tuple[str, ...]
+    directions: np.ndarray
+    mean_rank: int
+    n_means: int
+    solutions: pd.DataFrame
+
+
+def describe_direction(names: tuple[str, ...], direction: np.ndarray) -> str:
+    """A sentence on a direction in which the parameters can move together."""
+    involved = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 1e-6]
+    if len(involved) == 1:
+        return f"{names[involved[0]]} can take any value: nothing in the data depends on it."
+    moves = ", ".join(f"{names[i]} by {direction[i]:+.3g}" for i in involved[:8])
+    more = f" and {len(involved) - 8} more" if len(involved) > 8 else ""
+    return f"{' and '.join(names[i] for i in involved[:8])}{more} can move together ({moves}) without a change of the fit."
+
+
+def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Identifiability:
+    """Check whether the parameters of a model are determined by the design of a table and the constraints.
+
+    Parameters
+    ----------
+    model : Model
+    table : DataFrame
+    drop_missing : bool
+        As in `saem.fit`.
+
+    Returns
+    -------
+    Identifiability
+    """
+    import pandas as pd
+
+    from saem.data import arrange
+    from saem.fitting import pose
+    from saem.mstep.boundary import climb
+    from saem.mstep.solver import Solver
+    from saem.mstep.starts import solutions_along
+
+    problem = pose(model, arrange(model, table, drop_missing))
+    directions = null_directions(problem)
+    solver = Solver(problem)
+    free = ~problem.parameters.fixed
+    x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
+    solutions = solutions_along(problem, solver, x, free)
+    gram = problem.arrays.xx.sum(axis=0)
+    names = problem.parameters.names
+    return Identifiability(
+        locally_identified=len(directions) == 0,
+        null_directions=tuple(describe_direction(names, direction) for direction in directions),
+        directions=directions,
+        mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
+        n_means=len(gram),
+        solutions=pd.DataFrame(np.array(solutions).reshape(-1, len(names)), columns=list(names)),
+    )
+
+
+def null_directions(problem: Problem) -> np.ndarray:
+    """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point."""
+    rng = np.random.default_rng(0)
+    fewest: np.ndarray | None = None
+    for _ in range(POINTS):
+        x = np.array(problem.starts[0])
+        kinds = np.array(problem.parameters.kinds)
+        x += np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(x))
+        x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
+        x = towards_feasible(problem, x)
+        found = null_directions_at(problem, x)
+        if found is not None and (fewest is None or len(found) < len(fewest)):
+            fewest = found
+        if fewest is not None and len(fewest) == 0:
+            break
+    return np.empty((0, len(problem.parameters))) if fewest is None else fewest
+
+
+def towards_feasible(problem: Problem, x: np.ndarray) -> np.ndarray:
+    """A point near ``x`` that satisfies the constraints, where Newton's method finds one."""
+    free = ~problem.parameters.fixed
+    for _ in range(30 if len(problem.constraints) else 0):
+        c, jacobian, _ = problem.constraints.evaluate(x)
+        if not np.isfinite(c).all() or not np.isfinite(jacobian).all():
+            return x
+        step = np.zeros(len(x))
+        step[free] = np.linalg.lstsq(jacobian[:, free] * problem.scale[free], -c, rcond=1e-10)[0] * problem.scale[free]
+        step *= min(1.0, 1.0 / max(1e-300, float(np.max(np.abs(step / problem.scale)))))
+        x = x + step
+    return x
+
+
+def null_directions_at(problem: Problem, x: np.ndarray) -> np.ndarray | None:
+    """Null directions (k, n) of the reduced expected information at a point; None where a constraint is not finite."""
+    _, jacobian, _ = problem.constraints.evaluate(x)
+    if not np.isfinite(jacobian).all():
+        return None
+    index = np.flatnonzero(~problem.parameters.fixed)
+    information = expected_information(problem.arrays, x)[np.ix_(index, index)]
+    diagonal = np.diag(information)
+    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
+    tangent = null_space(jacobian[:, index] * scale)
+    reduced = tangent.T @ (information * np.outer(scale, scale)) @ tangent
+    values, vectors = np.linalg.eigh(reduced)
+    null = scale[:, None] * (tangent @ vectors[:, values < RANK_TOLERANCE * max(1.0, float(values[-1]))])
+    null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
+    directions = np.zeros((null.shape[1], len(x)))
+    directions[:, index] = null.T
+    return directions
+
+
+def expected_information(arrays: LinearArrays, x: np.ndarray) -> np.ndarray:
+    """Expected information (n, n) of all parameters in a metric of unit variance (see the module's docstring)."""
+    groups, q = arrays.sd_index.shape
+    residual_groups, p = arrays.xy.shape
+    pairs = [(j, k) for j in range(q) for k in range(j + 1)]
+    n_omega = len(pairs) * groups
+    moment = np.zeros((p + n_omega + residual_groups,) * 2)  # of beta, Omega, sigma^2
+    moment[:p, :p] = arrays.xx.sum(axis=0)
+    units = np.zeros((len(pairs), q, q))
+    for i, (j, k) in enumerate(pairs):
+        units[i, j, k] = units[i, k, j] = 1.0
+    total = arrays.zz.sum(axis=1)
+    for g in range(groups):
+        at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
+        here = arrays.pattern_group == g
+        weight, a, a_h = arrays.pattern_size[here], total[here], arrays.zz[here]
+        left = np.einsum("rij,ajk->raik", a, units)
+        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", weight, left, left)
+        cross = 0.5 * np.einsum("r,rhij,aji->ah", weight, a_h, units)
+        moment[at, p + n_omega :] = cross
+        moment[p + n_omega :, at] = cross.T
+    moment[p + n_omega :, p + n_omega :] = 0.5 * np.diag(arrays.n_rows)
+
+    jacobian = np.zeros((len(moment), len(x)))
+    jacobian[np.arange(p), arrays.mean_index] = 1.0
+    for g in range(groups):
+        sd = x[arrays.sd_index[g]]
+        for i, (j, k) in enumerate(pairs):
+            row = jacobian[p + g * len(pairs) + i]
+            corr = arrays.corr_index[g, j, k]
+            rho = 1.0 if j == k else x[corr] if corr >= 0 else 0.0
+            row[arrays.sd_index[g, j]] += rho * sd[k]
+            row[arrays.sd_index[g, k]] += rho * sd[j]
+            if j != k and corr >= 0:
+                row[corr] += sd[j] * sd[k]
+    for h, index in enumerate(arrays.residual_index):
+        jacobian[p + n_omega + h, index] += 2.0 * x[index]
+    return np.asarray(jacobian.T @ moment @ jacobian)

@@ -1,0 +1,124 @@
+"""Observed information through the constraints, and what follows from it: covariance, deficit, Monte Carlo error.
+
+With ``T`` a basis of the tangent space (the null space of the constraints' Jacobian) and
+``L = -d2 (loglik + sum lambda_m c_m)`` the negative Hessian of the Lagrangian, the covariance is
+``V = T (T'L T)^-1 T'``, which equals the inverse Hessian in any free parametrisation (Aitchison & Silvey 1958).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from saem.models.contract import Problem
+from saem.mstep.solver import Solver
+
+#: Directions in which the information, on the scale of a correlation matrix, is below this are not identified.
+SINGULAR = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """The constrained likelihood in the second order around a point.
+
+    Attributes
+    ----------
+    loglik : float
+    covariance : (n, n) ndarray
+        ``V``; nan for parameters that are pinned or not identified, zero for fixed ones.
+    score_norm : float
+        Largest component of the gradient on the tangent space, in units of standard errors.
+    deficit : float
+        ``1/2 u'V u``: how far the log-likelihood is below its constrained maximum, to second order.
+    null_directions : (k, n) ndarray
+        Directions along which the constrained likelihood does not change, largest entry 1.
+    residuals, multipliers : (m,) ndarray
+    """
+
+    loglik: float
+    covariance: np.ndarray
+    score_norm: float
+    deficit: float
+    null_directions: np.ndarray
+    residuals: np.ndarray
+    multipliers: np.ndarray
+
+
+def null_space(matrix: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
+    """Orthonormal basis (n, k) of the null space of an (m, n) matrix."""
+    m, n = matrix.shape
+    if m == 0:
+        return np.eye(n)
+    _, singular, vt = np.linalg.svd(matrix)
+    rank = int(np.sum(singular > tolerance * max(singular[0], 1e-300)))
+    return np.asarray(vt[rank:].T)
+
+
+def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned: np.ndarray) -> Information:
+    """The observed information at ``x``, with the pinned parameters taken as known."""
+    n = len(x)
+    free = ~problem.parameters.fixed & ~pinned
+    at = solver.derivatives(solver.observed(), x, free)
+    multipliers = solver.multipliers
+    index = np.flatnonzero(free)
+    lagrangian = -(at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1))[np.ix_(index, index)]
+    diagonal = np.abs(np.diag(at.hessian)[index])
+    typical = problem.scale[index]
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 / typical**2))
+    tangent = null_space(at.jacobian[:, index] * scale)
+    reduced = tangent.T @ (lagrangian * np.outer(scale, scale)) @ tangent
+    values, vectors = np.linalg.eigh(reduced)
+    slope = tangent.T @ (scale * at.gradient[index])
+    singular = np.abs(values) < SINGULAR * max(1.0, float(np.max(np.abs(values), initial=0.0)))
+    regular = ~singular & (values > 0)
+    root = tangent @ vectors[:, regular] / np.sqrt(values[regular])
+    block = (scale[:, None] * root) @ (scale[:, None] * root).T
+    null = scale[:, None] * (tangent @ vectors[:, singular | (values <= 0)])
+    null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
+    covariance = np.full((n, n), np.nan)
+    covariance[np.ix_(index, index)] = block
+    for i in np.flatnonzero(np.max(np.abs(null), axis=1, initial=0.0) > 1e-6):
+        covariance[index[i], :] = np.nan
+        covariance[:, index[i]] = np.nan
+    fixed = problem.parameters.fixed
+    covariance[fixed, :] = 0.0
+    covariance[:, fixed] = 0.0
+    directions = np.zeros((null.shape[1], n))
+    directions[:, index] = null.T
+    along = vectors[:, regular].T @ slope
+    return Information(
+        loglik=at.value,
+        covariance=covariance,
+        score_norm=float(np.max(np.abs(slope), initial=0.0)),
+        deficit=float(0.5 * np.sum(along**2 / values[regular])),
+        null_directions=directions,
+        residuals=at.c,
+        multipliers=multipliers,
+    )
+
+
+def monte_carlo_covariance(
+    problem: Problem, solver: Solver, x: np.ndarray, expectation: np.ndarray, information: Information, draws: float
+) -> np.ndarray:
+    """Monte Carlo covariance (n, n) of an averaged estimate, ``V Gamma V / draws``.
+
+    ``Gamma`` is the missing information: the covariance of the complete-data score under p(z | y), the difference of
+    the observed and the complete-data Hessians at the estimate (Louis 1982).
+
+    Parameters
+    ----------
+    expectation : (s,) ndarray
+        ``E[S | y]`` at the estimate.
+    draws : float
+        Draws of all random effects that were averaged.
+    """
+    complete = solver.derivatives(solver.complete(expectation), x)
+    observed = solver.derivatives(solver.observed(), x)
+    missing = observed.hessian - complete.hessian
+    known = np.isfinite(np.diag(information.covariance))
+    v = np.where(known[:, None] & known[None, :], information.covariance, 0.0)
+    result = v @ missing @ v / draws
+    result[~known, :] = np.nan
+    result[:, ~known] = np.nan
+    return np.asarray(result)

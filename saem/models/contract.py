@@ -1,0 +1,132 @@
+"""The contract between algorithms and families of models.
+
+A family describes its data by a ``NamedTuple`` of arrays (its *arrays*) and overloads, for that type, the functions
+`draw` and `complete`, and `observed` where it has a closed form. Algorithms call these names only;
+Numba picks the family's code from the type of the arrays, at compile time. ``tests/toy_family.py`` is a whole family
+in a few lines.
+
+Every objective is evaluated with its exact gradient and Hessian with respect to the named parameters ``x``, on their
+natural scales (means, standard deviations, correlations).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saem.constraint import Constraints
+from saem.jit import overload, types
+from saem.parameters import Parameters
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A model together with its data, as algorithms see it.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Names, kinds and fixed values, in the order of ``x``.
+    arrays : NamedTuple
+        The family's data; its type selects the family's compiled functions.
+    constraints : Constraints
+        The equality constraints ``c(x) = 0``, compiled.
+    starts : sequence of (n,) ndarray
+        Starting values, the most sensible one first. They need not satisfy the constraints.
+    scale : (n,) ndarray
+        A typical size of each parameter; a standard deviation below ``1e-4`` of it is a candidate for zero.
+    n_statistics : int
+        Length of the vector of complete-data statistics.
+    n_latent : int
+        Number of random effects (clusters times terms) in one draw.
+    collapsible : (n,) bool ndarray
+        Parameters that may lie on the boundary (a random effect's standard deviation may be zero).
+    dependents : mapping from int to tuple of int
+        Parameters that lose their meaning when the collapsible one is zero (correlations of a random effect).
+    has_expectation : bool
+        Whether `draw` with ``m = 0`` gives the conditional expectation of the statistics.
+    has_observed : bool
+        Whether the family has a closed-form marginal likelihood (`observed`).
+    restricted : bool
+        Whether the marginal likelihood is the restricted one (REML).
+    """
+
+    parameters: Parameters
+    arrays: Any
+    constraints: Constraints
+    starts: tuple[np.ndarray, ...]
+    scale: np.ndarray
+    n_statistics: int
+    n_latent: int
+    collapsible: np.ndarray
+    dependents: dict[int, tuple[int, ...]]
+    has_expectation: bool = False
+    has_observed: bool = False
+    restricted: bool = False
+
+
+class CompleteData(NamedTuple):
+    """Objective of the M-step: the complete-data log-likelihood at given statistics."""
+
+    arrays: Any
+    statistics: np.ndarray
+
+
+class Observed(NamedTuple):
+    """Objective of direct maximum likelihood: the marginal log-likelihood."""
+
+    arrays: Any
+
+
+class Restricted(NamedTuple):
+    """Objective of REML: the restricted log-likelihood."""
+
+    arrays: Any
+
+
+def draw(arrays: Any, x: np.ndarray, rng: np.random.Generator, m: int, statistics: np.ndarray) -> None:
+    """Write the mean of the complete-data statistics over ``m`` draws of the latent data from p(z | y; x).
+
+    ``m = 0`` asks for their conditional expectation E[S(y, z) | y; x], if the family has it (`has_expectation`).
+    """
+    raise NotImplementedError
+
+
+def complete(arrays: Any, statistics: np.ndarray, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
+    """Complete-data log-likelihood; ``-inf`` outside its domain. Writes its gradient and Hessian."""
+    raise NotImplementedError
+
+
+def observed(arrays: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
+    """Marginal log-likelihood; ``-inf`` outside its domain. Writes its gradient and Hessian."""
+    raise NotImplementedError
+
+
+def restricted(arrays: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
+    """Restricted log-likelihood (REML); ``-inf`` outside its domain. Writes its gradient and Hessian."""
+    raise NotImplementedError
+
+
+def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
+    """Value of an objective (`CompleteData`, `Observed` or `Restricted`) with its gradient and Hessian."""
+    raise NotImplementedError
+
+
+def is_a(numba_type: Any, cls: type) -> bool:
+    """Whether a Numba type is that of the given NamedTuple class."""
+    return isinstance(numba_type, types.NamedTuple | types.NamedUniTuple) and numba_type.instance_class is cls
+
+
+@overload(evaluate, inline="always")
+def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]  # Numba compares the signatures
+    if is_a(objective, CompleteData):
+        return lambda objective, x, gradient, hessian: complete(
+            objective.arrays, objective.statistics, x, gradient, hessian
+        )
+    if is_a(objective, Observed):
+        return lambda objective, x, gradient, hessian: observed(objective.arrays, x, gradient, hessian)
+    if is_a(objective, Restricted):
+        return lambda objective, x, gradient, hessian: restricted(objective.arrays, x, gradient, hessian)
+    return None

@@ -1,0 +1,63 @@
+"""The linear family: Gaussian mixed models with a random intercept or several random effects for each cluster."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.constraint import Constraints
+from saem.data import ModelData
+from saem.models.contract import Problem
+from saem.models.linear import complete, draws, observed, restricted
+from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.patterns import build_arrays
+from saem.models.linear.start import starting_values
+
+__all__ = ["LinearArrays", "build_problem", "complete", "draws", "observed", "restricted"]
+
+
+def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool = False) -> Problem:
+    """The linear model of a validated table, as algorithms see it.
+
+    Parameters
+    ----------
+    data : ModelData
+    constraints : Constraints
+    is_restricted : bool
+        Whether the observed likelihood is the restricted one (REML).
+    """
+    arrays = build_arrays(data)
+    groups, q = arrays.sd_index.shape
+    residual_groups, p = arrays.xy.shape
+    starts = starting_values(data, arrays)
+    kinds = np.array(data.parameters.kinds)
+    spread = np.sqrt(arrays.yy.sum() / arrays.n_rows.sum())
+    scale = np.where(kinds == "corr", 1.0, np.maximum(np.abs(starts[0]), 1e-300))
+    scale[kinds == "mean"] = spread
+    collapsible = np.zeros(len(kinds), dtype=bool)
+    collapsible[arrays.sd_index] = True
+    collapsible[arrays.corr_index[arrays.corr_index >= 0]] = True
+    collapsible[arrays.residual_index] = False
+    collapsible &= ~data.parameters.fixed
+    dependents: dict[int, tuple[int, ...]] = {}
+    for g in range(groups):
+        for j in range(q):
+            row = arrays.corr_index[g, j]
+            dependents[int(arrays.sd_index[g, j])] = tuple(int(k) for k in row[row >= 0])
+    # the typical size of a random effect's standard deviation is that of the data, not of its (possibly tiny) start
+    for j in range(q):
+        size = np.sqrt(arrays.zz[:, :, j, j].sum(axis=1) @ arrays.pattern_size / arrays.n_rows.sum())
+        scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
+    return Problem(
+        parameters=data.parameters,
+        arrays=arrays,
+        constraints=constraints,
+        starts=starts,
+        scale=scale,
+        n_statistics=residual_groups * (p + 1) + groups * q * q,
+        n_latent=int(arrays.n_clusters.sum()) * q,
+        collapsible=collapsible,
+        dependents=dependents,
+        has_expectation=True,
+        has_observed=True,
+        restricted=is_restricted,
+    )

@@ -1,0 +1,167 @@
+"""From rows to patterns: the arrays of the linear family (see `arrays` for what a pattern is)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from saem.data import ModelData
+from saem.models.linear.arrays import LinearArrays
+
+Array = np.ndarray
+
+
+def combine(codes: Array, values: Array) -> Array:
+    """Codes of the pairs ``(codes, values)``, in the order of first appearance."""
+    other = pd.factorize(values)[0]
+    if other.size == 0 or other.max() == 0:
+        return codes
+    return np.asarray(pd.factorize(codes * (int(other.max()) + 1) + other)[0])
+
+
+def cluster_patterns(data: ModelData, order: Array, first_row: Array) -> Array:
+    """Pattern code of each cluster: equal for clusters with the same variance group and the same multiset of rows.
+
+    Rows with equal covariates get a common pair of random 64-bit words; the sums of the words over a cluster's rows
+    identify the multiset (a collision among a million clusters has a probability below 1e-26).
+    """
+    kinds = data.residual_group
+    for column in (*data.mean_design.T, *data.random_design.T):
+        kinds = combine(kinds, column)
+    words = np.random.default_rng(20260101).integers(0, 2**63, size=(int(kinds.max()) + 1, 2), dtype=np.uint64)
+    code = data.cluster_group
+    for word in words.T:
+        code = combine(code, np.add.reduceat(word[kinds[order]], first_row))
+    return np.asarray(pd.factorize(code)[0])
+
+
+def sum_by(code: Array, weights: Array, n: int) -> Array:
+    """Sums of ``weights`` over equal codes, as float64."""
+    return np.bincount(code, weights=weights, minlength=n)
+
+
+def build_arrays(data: ModelData) -> LinearArrays:
+    """Arrays of the linear family for a validated table."""
+    x_design, z_design, residual = data.mean_design, data.random_design, data.residual_group
+    n, p = x_design.shape
+    q = z_design.shape[1]
+    h_count = len(data.residual_index)
+    n_groups = len(data.group_levels)
+    width = h_count * q
+
+    gram = x_design.T @ x_design
+    reference = np.linalg.pinv(gram, hermitian=True) @ (x_design.T @ data.response)
+    centred = data.response - x_design @ reference
+
+    order = np.argsort(data.cluster, kind="stable")
+    first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
+    n_clusters = len(first_row)
+    pattern = cluster_patterns(data, order, first_row)
+    n_patterns = int(pattern.max()) + 1
+    size = np.bincount(pattern, minlength=n_patterns)
+    by_pattern = np.argsort(pattern, kind="stable")
+    start = np.concatenate([[0], np.cumsum(size)])
+    representative = by_pattern[start[:-1]]
+
+    # reduced responses w_c = (Z_h'y), clusters in the order of their patterns
+    slot = data.cluster * h_count + residual
+    reduced = np.empty((n_clusters, h_count, q))
+    for j in range(q):
+        sums = sum_by(slot, z_design[:, j] * centred, n_clusters * h_count)
+        reduced[:, :, j] = sums.reshape(n_clusters, h_count)
+    reduced = reduced.reshape(n_clusters, width)[by_pattern]
+
+    # designs of the patterns, from one cluster each
+    is_representative = np.zeros(n_clusters, dtype=bool)
+    is_representative[representative] = True
+    rows = is_representative[data.cluster]
+    pattern_slot = pattern[data.cluster[rows]] * h_count + residual[rows]
+    z_rows, x_rows = z_design[rows], x_design[rows]
+    n_slots = n_patterns * h_count
+    zz = np.empty((n_slots, q, q))
+    zx = np.empty((n_slots, q, p))
+    for j in range(q):
+        for k in range(q):
+            zz[:, j, k] = sum_by(pattern_slot, z_rows[:, j] * z_rows[:, k], n_slots)
+        for k in range(p):
+            zx[:, j, k] = sum_by(pattern_slot, z_rows[:, j] * x_rows[:, k], n_slots)
+
+    column_start, columns = pattern_columns(reduced, start, size)
+    xx = np.empty((h_count, p, p))
+    xy = np.empty((h_count, p))
+    yy = np.empty(h_count)
+    for h in range(h_count):
+        in_group = slice(None) if h_count == 1 else residual == h
+        x_h, y_h = x_design[in_group], centred[in_group]
+        xx[h], xy[h], yy[h] = x_h.T @ x_h, x_h.T @ y_h, y_h @ y_h
+
+    slot_index, slot_terms = covariance_slots(data)
+    return LinearArrays(
+        mean_index=np.ascontiguousarray(data.mean_index, dtype=np.int64),
+        sd_index=np.ascontiguousarray(data.sd_index, dtype=np.int64),
+        corr_index=np.ascontiguousarray(data.corr_index, dtype=np.int64),
+        slot_index=slot_index,
+        slot_terms=slot_terms,
+        residual_index=np.ascontiguousarray(data.residual_index, dtype=np.int64),
+        beta_reference=reference,
+        n_rows=np.bincount(residual, minlength=h_count).astype(float),
+        xx=xx,
+        xy=xy,
+        yy=yy,
+        n_clusters=np.bincount(data.cluster_group, minlength=n_groups).astype(float),
+        pattern_group=np.ascontiguousarray(data.cluster_group[representative], dtype=np.int64),
+        pattern_size=size.astype(float),
+        pattern_start=start.astype(np.int64),
+        zz=zz.reshape(n_patterns, h_count, q, q),
+        zx=zx.reshape(n_patterns, h_count, q, p),
+        column_start=column_start,
+        columns=columns,
+        reduced=reduced,
+    )
+
+
+def pattern_columns(reduced: Array, start: Array, size: Array) -> tuple[Array, Array]:
+    """Mean and factors of the scatter of the reduced responses of each pattern.
+
+    Parameters
+    ----------
+    reduced : (C, w) ndarray
+        Clusters in the order of their patterns.
+    start : (P + 1,) ndarray
+    size : (P,) ndarray
+
+    Returns
+    -------
+    column_start : (P + 1,) int64 ndarray
+    columns : (K, w) ndarray
+        For each pattern its mean, then vectors ``s`` with ``sum s s'`` the scatter about the mean.
+    """
+    width = reduced.shape[1]
+    mean = np.add.reduceat(reduced, start[:-1], axis=0) / size[:, None]
+    several = np.flatnonzero(size > 1)
+    scatter = np.empty((len(several), width, width))
+    for i, pattern in enumerate(several):
+        deviations = reduced[start[pattern] : start[pattern + 1]] - mean[pattern]
+        scatter[i] = deviations.T @ deviations
+    values, vectors = np.linalg.eigh(scatter)
+    factors = np.sqrt(np.maximum(values, 0.0))[:, None, :] * vectors  # the columns are the factors
+    counts = np.ones(len(size), dtype=np.int64)
+    counts[several] += width
+    column_start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    columns = np.empty((int(column_start[-1]), width))
+    columns[column_start[:-1]] = mean
+    for i, pattern in enumerate(several):
+        columns[column_start[pattern] + 1 : column_start[pattern + 1]] = factors[i].T
+    return column_start, columns
+
+
+def covariance_slots(data: ModelData) -> tuple[Array, Array]:
+    """Parameters (G, L) and terms (L, 2) of the covariance slots: standard deviations, then correlations."""
+    q = len(data.term_names)
+    terms = [(j, j) for j in range(q)]
+    terms += [(j, k) for j in range(q) for k in range(j) if data.corr_index[0, j, k] >= 0]
+    index = [
+        [int(sd[j]) if j == k else int(corr[j, k]) for j, k in terms]
+        for sd, corr in zip(data.sd_index, data.corr_index, strict=True)
+    ]
+    return np.array(index, dtype=np.int64), np.array(terms, dtype=np.int64)

@@ -1,0 +1,75 @@
+"""Starting values of the linear family by the method of moments."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.data import ModelData
+from saem.models.linear.arrays import LinearArrays
+
+Array = np.ndarray
+
+
+def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
+    """Least-squares means, and standard deviations from the scatter within and between clusters.
+
+    Returns
+    -------
+    (n,) ndarray
+        All parameters; correlations are zero, fixed parameters have their values.
+    """
+    q = arrays.sd_index.shape[1]
+    h_count = len(arrays.residual_index)
+    n_rows = float(arrays.n_rows.sum())
+    zz = arrays.zz.sum(axis=1)
+    inverse = np.linalg.pinv(zz, hermitian=True)
+    rank = np.rint(np.einsum("pij,pji->p", inverse, zz))
+    weights = np.ones(len(arrays.columns))
+    weights[arrays.column_start[:-1]] = arrays.pattern_size
+    pattern = np.repeat(np.arange(len(arrays.pattern_size)), np.diff(arrays.column_start))
+    columns = arrays.columns.reshape(len(pattern), h_count, q).sum(axis=1)
+    effects = np.einsum("kij,kj->ki", inverse[pattern], columns)  # least-squares random effects, cluster by cluster
+
+    total = float(arrays.yy.sum())
+    explained = float(np.sum(weights * np.einsum("ki,ki->k", effects, columns)))
+    degrees = n_rows - float(np.sum(arrays.pattern_size * rank))
+    overall = total / n_rows
+    within = (total - explained) / degrees if degrees > 0 else 0.5 * overall
+    within = min(max(within, 1e-3 * overall), overall)
+
+    x = np.zeros(len(data.parameters))
+    x[arrays.mean_index] = arrays.beta_reference
+    residual = within * (arrays.yy / arrays.n_rows) / overall
+    x[arrays.residual_index] = np.sqrt(np.maximum(residual, 1e-3 * overall))
+    group = arrays.pattern_group[pattern]
+    for g in range(len(arrays.sd_index)):
+        here = group == g
+        size = max(1.0, float(arrays.n_clusters[g]))
+        moments = np.einsum("k,ki,ki->i", weights[here], effects[here], effects[here]) / size
+        in_group = arrays.pattern_group == g
+        noise = within * np.einsum("p,pii->i", arrays.pattern_size[in_group], inverse[in_group]) / size
+        x[arrays.sd_index[g]] = np.sqrt(np.maximum(moments - noise, 0.1 * (moments + noise) + 1e-6 * overall))
+    return with_fixed(data, x)
+
+
+def with_fixed(data: ModelData, x: Array) -> Array:
+    """The vector with the fixed parameters at their values."""
+    return np.where(data.parameters.fixed, data.parameters.fixed_values, x)
+
+
+def starting_values(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...]:
+    """The moment start and variations of its standard deviations, the most sensible first."""
+    start = moment_start(data, arrays)
+    effect = np.unique(arrays.sd_index)
+    variations = [start]
+    for factor in (0.3, 3.0):
+        other = start.copy()
+        other[effect] *= factor
+        variations.append(with_fixed(data, other))
+    if len(effect) > 1:
+        for keep in (0, len(effect) - 1):  # one large, the others small
+            other = start.copy()
+            other[effect] = 0.2 * start[effect].mean()
+            other[effect[keep]] = 2.0 * start[effect].mean()
+            variations.append(with_fixed(data, other))
+    return tuple(variations)

@@ -1,0 +1,133 @@
+"""Estimates on the boundary: standard deviations of zero and correlations of one, held ("pinned") and released.
+
+The marginal likelihood is smooth in a standard deviation through zero and even in it, so at zero its slope vanishes
+and its curvature decides: a pinned standard deviation is released when the Lagrangian increases from zero, by slope
+(a constraint that is odd in it) or by curvature. A pinned correlation is released when the Lagrangian increases
+inwards.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.solver import Solver
+
+Array = np.ndarray
+
+COLLAPSE = 1e-4  # of its typical size: below, a standard deviation is tried at zero
+DEGENERATE = 1e-7  # of its typical size: a residual standard deviation below makes the likelihood unbounded
+TOUCH = 1e-6  # a correlation nearer to one than this is tried at one
+GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned parameter stays
+
+
+def floors(problem: Problem, solver: Solver) -> Array:
+    """Values (n,) below which the solver hands a parameter over to `pin`."""
+    sd = np.where(problem.collapsible, COLLAPSE, DEGENERATE) * problem.scale
+    return np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+
+
+def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
+    """Put the parameters ``which`` (bool) on the boundary: changes ``x`` and ``pinned``."""
+    for i in np.flatnonzero(which):
+        pinned[i] = True
+        if problem.parameters.kinds[i] == "corr":
+            x[i] = np.sign(x[i])
+            continue
+        x[i] = 0.0
+        for dependent in problem.dependents.get(int(i), ()):  # a correlation with nothing
+            if not problem.parameters.fixed[dependent]:
+                pinned[dependent] = True
+                x[dependent] = 0.0
+
+
+def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
+    """Pinned parameters (bool) whose release would increase the likelihood."""
+    out = np.zeros(len(x), dtype=bool)
+    if not pinned.any():
+        return out
+    free = ~problem.parameters.fixed & ~pinned
+    at = solver.derivatives(solver.observed(), x, free)
+    multipliers = solver.multipliers
+    slope = at.gradient + multipliers @ at.jacobian
+    curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)
+    for i in np.flatnonzero(pinned):
+        scale = problem.scale[i]
+        if problem.parameters.kinds[i] == "sd":
+            dependents = [d for d in problem.dependents.get(int(i), ()) if pinned[d]]
+            mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
+            gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
+            # a negative slope (a constraint that is odd in the parameter) outweighs any curvature
+            out[i] = gain > GAIN and not slope[i] * scale < -GAIN
+        elif x[i] != 0.0:
+            out[i] = -np.sign(x[i]) * slope[i] > GAIN
+    return out
+
+
+def unpin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
+    """Move the parameters ``which`` (bool) away from the boundary: changes ``x`` and ``pinned``."""
+    for i in np.flatnonzero(which):
+        pinned[i] = False
+        if problem.parameters.kinds[i] == "corr":
+            x[i] = 0.9 * np.sign(x[i])
+            continue
+        x[i] = 0.1 * problem.scale[i]
+        for dependent in problem.dependents.get(int(i), ()):
+            if not problem.parameters.fixed[dependent]:
+                pinned[dependent] = False
+
+
+def climb(
+    problem: Problem, solver: Solver, start: Array, path: Array | None = None, constrained: bool = True
+) -> tuple[Array, Array, sqp.Outcome]:
+    """The local maximum of the observed likelihood that a start leads to, on the boundary if need be.
+
+    Returns
+    -------
+    x : (n,) ndarray
+    pinned : (n,) bool ndarray
+    outcome : saem.mstep.sqp.Outcome
+        Of the last search; its status is `COLLAPSED` when a residual standard deviation goes to zero.
+    """
+    x = start.copy()
+    objective = solver.observed()
+    pinned = np.zeros(len(x), dtype=bool)
+    floor = floors(problem, solver)
+    room = path
+    for attempt in range(12):
+        free = ~problem.parameters.fixed & ~pinned
+        outcome = solver.maximise(objective, x, free, floor=floor, path=room, constrained=constrained)
+        if room is not None:
+            room = room[outcome.iterations :]
+        if outcome.status == sqp.COLLAPSED:
+            distance = np.where(solver.kinds == sqp.CORR, 1.0 - np.abs(x), x)
+            below = free & (distance < floor) & (solver.kinds != sqp.MEAN)
+            if (below & ~problem.collapsible).any():
+                return x, pinned, outcome
+            before = x.copy(), pinned.copy()
+            pin(problem, x, pinned, below)
+            if not constrained or can_be_feasible(problem, x, ~problem.parameters.fixed & ~pinned):
+                continue
+            x, pinned = before
+            floor[below] = 0.0
+            continue
+        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) or not constrained:
+            break
+        loose = release(problem, solver, x, pinned)
+        if not loose.any() or attempt > 8:
+            break
+        unpin(problem, x, pinned, loose)
+        floor[loose] *= 1e-3
+    return x, pinned, outcome
+
+
+def can_be_feasible(problem: Problem, x: Array, free: Array) -> bool:
+    """Whether the constraints still have something to move: the free parameters reach every one of them."""
+    if len(problem.constraints) == 0:
+        return True
+    c, jacobian, _ = problem.constraints.evaluate(x)
+    if not np.isfinite(c).all() or not np.isfinite(jacobian).all():
+        return False
+    moves = np.max(np.abs(jacobian[:, free]), axis=1, initial=0.0) > 0
+    return bool(np.all(moves | (np.abs(c) < 1e-9)))

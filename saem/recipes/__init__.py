@@ -1,0 +1,42 @@
+"""Model files to copy and edit."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from saem.errors import ModelError, nearest
+
+
+def names() -> tuple[str, ...]:
+    """Names of the recipes.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order.
+    """
+    found = (entry.name for entry in files(__name__).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+
+
+def text(name: str) -> str:
+    """Text of the model file of a recipe.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModelError
+        If there is no such recipe.
+    """
+    known = names()
+    if name not in known:
+        raise ModelError(f"there is no recipe {name!r}{nearest(name, known)}; the recipes are {', '.join(known)}")
+    return (files(__name__) / f"{name}.toml").read_text(encoding="utf-8")

@@ -1,0 +1,245 @@
+"""What a fit returns: a frozen `Fit` with its tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.stopping import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.parameters import Parameters
+    from saem.specification import Model
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """A fitted model. Nothing in it can be changed: arrays are read-only, and inference returns new objects.
+
+    Attributes
+    ----------
+    model : Model
+    method : str
+        "saem", "ml" or "reml".
+    parameters : Parameters
+        Names and kinds of the n parameters, in the order of `values`.
+    values : (n,) ndarray
+        Estimates; fixed parameters at their value.
+    covariance : (n, n) ndarray
+        Inverse observed information through the constraints; rows of nan where a parameter is at the boundary or not
+        identified, of 0 where it is fixed.
+    mcse : (n,) ndarray
+        Monte Carlo standard errors, the distance to the exact maximum that the simulation leaves; 0 for exact methods.
+    loglik : float
+        Log-likelihood (restricted for REML).
+    n_rows, n_clusters : int
+    n_free : int
+        Number of free parameters: net of constraints and of fixed parameters (and of the means, for REML).
+    status : Status
+    message : str
+        Advice on the status, one or two sentences.
+    at_boundary : tuple of str
+        Parameters at the boundary: SDs at 0, correlations at -1 or 1.
+    constraint_names : tuple of str
+    constraint_residuals, multipliers : (m,) ndarray
+        Left side minus right side of every constraint at the estimate, and its Lagrange multiplier.
+    path : (n_iterations + 1, n) ndarray
+        Parameters at the start and after every iteration (of the solver, for exact methods).
+    burn_in, averaging_from : int
+        Iterations of the burn-in, and the iteration at which averaging starts; 0 where there is none.
+    solutions : (k, n) ndarray
+        All distinct maximisers that were found, the best first.
+    solution_logliks : (k,) ndarray
+    random_effects, random_effect_sds : (n_clusters, q) ndarray
+        Conditional modes of the random effects given the estimates, and their conditional SDs.
+    cluster_labels : DataFrame
+        One row per cluster, in the order of `random_effects`.
+    term_names : tuple of str
+        The q terms of the random effects.
+    seed : int
+    seconds : float
+        Wall-clock time of the fit.
+    warnings : tuple of str
+    provenance : dict of str
+        Versions and digests: what it takes to get the same numbers again.
+    gradient_norm : float
+        Norm of the gradient on the tangent space of the constraints, relative to its scale.
+    cluster_group : (n_clusters,) ndarray
+        Variance group of every cluster; empty where there is one group.
+    group_levels : tuple of str
+        Names of the variance groups.
+    """
+
+    model: Model
+    method: str
+    parameters: Parameters
+    values: Floats
+    covariance: Floats
+    mcse: Floats
+    loglik: float
+    n_rows: int
+    n_clusters: int
+    n_free: int
+    status: Status
+    message: str
+    at_boundary: tuple[str, ...]
+    constraint_names: tuple[str, ...]
+    constraint_residuals: Floats
+    multipliers: Floats
+    path: Floats
+    burn_in: int
+    averaging_from: int
+    solutions: Floats
+    solution_logliks: Floats
+    random_effects: Floats
+    random_effect_sds: Floats
+    cluster_labels: pd.DataFrame
+    term_names: tuple[str, ...]
+    seed: int
+    seconds: float
+    warnings: tuple[str, ...]
+    provenance: Mapping[str, str]
+    gradient_norm: float
+    cluster_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    group_levels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, np.ndarray):
+                value = value.copy()
+                value.flags.writeable = False
+                object.__setattr__(self, entry.name, value)
+
+    @property
+    def se(self) -> Floats:
+        """Standard errors, (n,) ndarray: 0 for fixed parameters, nan at the boundary or where not identified."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    def intervals(self, level: float = LEVEL) -> pd.DataFrame:
+        """Wald intervals on a scale where the estimate is closer to normal: log for SDs, atanh for correlations.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        DataFrame indexed by parameter with columns `lower` and `upper`; nan where a parameter is fixed, at the
+        boundary or not identified.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._bounds(level), index=self._index(), columns=["lower", "upper"])
+
+    def _bounds(self, level: float = LEVEL) -> Floats:
+        """`intervals` as (n, 2) ndarray."""
+        from saem.errors import SaemError
+
+        if not 0.0 < level < 1.0:
+            raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+        z = NormalDist().inv_cdf(0.5 + level / 2)
+        names, kinds = self.parameters.names, self.parameters.kinds
+        bounds = np.full((len(names), 2), math.nan)
+        for i, (value, se) in enumerate(zip(self.values.tolist(), self.se.tolist(), strict=True)):
+            if not self.parameters.fixed[i] and names[i] not in self.at_boundary:
+                bounds[i] = _interval(kinds[i], value, z * se)
+        return bounds
+
+    def to_numpy(self) -> Floats:
+        """(n, 5) ndarray of the columns of `estimates`: estimate, se, mcse, lower, upper."""
+        return np.column_stack([self.values, self.se, self.mcse, self._bounds()])
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        """DataFrame indexed by parameter: `estimate, se, mcse, lower, upper` (95 % interval)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_numpy(), index=self._index(), columns=["estimate", "se", "mcse", "lower", "upper"])
+
+    @property
+    def constraints(self) -> pd.DataFrame:
+        """DataFrame indexed by constraint: `residual` (left minus right side) and Lagrange `multiplier`."""
+        import pandas as pd
+
+        index = pd.Index(list(self.constraint_names), name="constraint", dtype="str")
+        return pd.DataFrame({"residual": self.constraint_residuals, "multiplier": self.multipliers}, index=index)
+
+    @property
+    def trace(self) -> pd.DataFrame:
+        """DataFrame indexed by iteration, from 0 (the start), with a column for every parameter."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            self.path, index=pd.RangeIndex(len(self.path), name="iteration"), columns=list(self.parameters.names)
+        )
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimate is a maximum of the likelihood (see `Status.converged`)."""
+        return self.status.converged
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, -2 loglik + 2 n_free."""
+        return 2.0 * self.n_free - 2.0 * self.loglik
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion, -2 loglik + log(n_rows) n_free, with the number of rows as lme4 has it."""
+        return math.log(self.n_rows) * self.n_free - 2.0 * self.loglik
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per parameter: `method, parameter, estimate, se, mcse, lower, upper`, ready to be stacked."""
+        table = self.estimates.reset_index()
+        table.insert(0, "method", self.method)
+        return table
+
+    def summary(self) -> str:
+        """The fit as a plain-text table for people."""
+        from saem.summary import summary
+
+        return summary(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fit to a folder, without pickle; `saem.load(folder)` reads it back."""
+        from saem.storage import save
+
+        save(self, folder)
+
+    def _index(self) -> pd.Index[Any]:
+        import pandas as pd
+
+        return pd.Index(list(self.parameters.names), name="parameter", dtype="str")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value:.4g}" for name, value in zip(self.parameters.names, self.values, strict=True))
+        return f"Fit({self.method}, {self.status}, loglik={self.loglik:.3f}, {shown})"
+
+
+def _interval(kind: str, value: float, half: float) -> tuple[float, float]:
+    """The bounds `half` (a multiple of the SE) away from `value`, on the scale that belongs to this kind."""
+    if not math.isfinite(half):
+        return math.nan, math.nan
+    if kind == "sd":
+        return (value * math.exp(-half / value), value * math.exp(half / value)) if value > 0 else (math.nan, math.nan)
+    if kind == "corr":
+        if not -1.0 < value < 1.0:
+            return math.nan, math.nan
+        centre, half = math.atanh(value), half / (1.0 - value**2)
+        return math.tanh(centre - half), math.tanh(centre + half)
+    return value - half, value + half

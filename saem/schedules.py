@@ -1,0 +1,112 @@
+"""Step sizes and numbers of draws of stochastic-approximation algorithms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Steps(NamedTuple):
+    """A schedule written out, one entry for each iteration."""
+
+    step_sizes: np.ndarray  # (K,) gamma_k in (0, 1]
+    draws: np.ndarray  # (K,) int64, draws of all random effects in iteration k
+    averaging_from: int  # first iteration whose statistics are averaged; K where none are
+
+
+def draws_for(n_latent: int, target: int) -> int:
+    """Draws per iteration such that about ``target`` random effects are drawn."""
+    return max(1, math.ceil(target / max(1, n_latent)))
+
+
+@dataclass(frozen=True)
+class AveragedSchedule:
+    """Burn-in with step size one, then ``k ** -exponent`` with averaging of the statistics (Polyak & Juditsky 1992).
+
+    With few clusters one draw per iteration makes a variance of zero an absorbing state of the chain of estimates
+    while the step size is one; so the number of draws is chosen such that an iteration draws ``latent`` random
+    effects. With step sizes that fall slower than ``1/k`` followed by averaging, the slow directions of EM are
+    averaged out too.
+
+    Attributes
+    ----------
+    burn_in : int
+        Iterations with step size one.
+    iterations : int
+        Iterations after the burn-in.
+    exponent : float
+        In (0.5, 1): step size of the k-th iteration after the burn-in is ``k ** -exponent``.
+    transient : int
+        Iterations after the burn-in that are not averaged.
+    latent : int
+        Random effects to draw in an iteration, approximately.
+    draws : int or None
+        Draws per iteration instead, whatever the number of clusters.
+    """
+
+    burn_in: int = 300
+    iterations: int = 1000
+    exponent: float = 0.55
+    transient: int = 200
+    latent: int = 600
+    draws: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.exponent < 1.0:
+            raise ValueError(f"step-size exponent of an averaged schedule must lie in (0.5, 1); got {self.exponent}")
+        for name in ("burn_in", "transient"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+        if not self.iterations > self.transient:
+            raise ValueError(
+                f"iterations must exceed transient, or nothing is averaged; got {self.iterations} and {self.transient}"
+            )
+        if self.latent < 1 or (self.draws is not None and self.draws < 1):
+            raise ValueError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule for a problem with ``n_latent`` random effects."""
+        k = np.arange(1, self.iterations + 1)
+        step_sizes = np.concatenate([np.ones(self.burn_in), k ** -float(self.exponent)])
+        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
+        return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), self.burn_in + self.transient)
+
+
+@dataclass(frozen=True)
+class RobbinsMonroSchedule:
+    """Burn-in with step size one, then ``k ** -exponent`` without averaging (Delyon, Lavielle & Moulines 1999).
+
+    ``RobbinsMonroSchedule(500, 500, 1.0, draws=1)`` is the textbook schedule. With few clusters it loses variance
+    components, and with ``1/k`` the slow directions of EM are not averaged out: use it to compare, not to estimate.
+
+    Attributes
+    ----------
+    burn_in, iterations, latent, draws
+        As in `AveragedSchedule`.
+    exponent : float
+        In (0.5, 1].
+    """
+
+    burn_in: int = 500
+    iterations: int = 500
+    exponent: float = 1.0
+    latent: int = 600
+    draws: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.exponent <= 1.0:
+            raise ValueError(f"step-size exponent must lie in (0.5, 1]; got {self.exponent}")
+        if self.burn_in < 0 or self.iterations < 1:
+            raise ValueError(f"burn_in must be >= 0 and iterations >= 1; got {self.burn_in} and {self.iterations}")
+        if self.latent < 1 or (self.draws is not None and self.draws < 1):
+            raise ValueError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule for a problem with ``n_latent`` random effects."""
+        k = np.arange(1, self.iterations + 1)
+        step_sizes = np.concatenate([np.ones(self.burn_in), k ** -float(self.exponent)])
+        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
+        return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), len(step_sizes))

@@ -1,0 +1,228 @@
+"""What a model is, from Python or from a TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, field_validator, model_validator
+
+from saem.constraint import MAX_CONSTRAINTS, parameters_of
+from saem.effects import Part, RandomEffects, Residual, row_table
+from saem.errors import ConstraintError, ModelError, listing, nearest
+from saem.expression import row_expression
+from saem.formula import check_formula, response_of
+from saem.grammar import MAX_NAME
+from saem.modelfile import read_toml, text_of
+from saem.slots import Slots
+
+__all__ = ["Model", "RandomEffects", "Residual"]
+
+MAX_MEANS = 200
+
+_Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+
+class Model(Part):
+    """A mixed-effects model whose means and standard deviations may be tied by equations.
+
+    Parameters
+    ----------
+    family : {"linear"}
+    response : str
+        Column of the response; may be left out when `mean` is a formula that names it.
+    cluster : str or sequence of str
+        Columns whose combinations are the clusters.
+    mean : dict of str to str, or str
+        Parameter -> row expression on which it acts; or a formula, ``"y ~ treatment * modification"``.
+    random : RandomEffects or dict
+    residual : Residual or dict
+    constraints : dict of str to str
+        Name -> ``"left == right"`` between any parameters.
+    fixed : dict of str to float
+        Parameters that are held at a value.
+
+    Raises
+    ------
+    ModelError
+        Listing all that is wrong.
+    """
+
+    family: Literal["linear"] = "linear"
+    response: str = Field(min_length=1)
+    cluster: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    mean: dict[str, str] | str
+    random: RandomEffects = Field(default_factory=RandomEffects)
+    residual: Residual = Field(default_factory=Residual)
+    constraints: dict[str, str] = Field(default_factory=dict)
+    fixed: dict[str, _Finite] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _response_of_formula(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("mean"), str) and "response" not in data:
+            response = response_of(data["mean"])
+            return data if response is None else {**data, "response": response}
+        return data
+
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _one_or_many(cls, cluster: Any) -> Any:
+        return (cluster,) if isinstance(cluster, str) else cluster
+
+    @field_validator("cluster")
+    @classmethod
+    def _check_cluster(cls, cluster: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(cluster)) != len(cluster):
+            raise ModelError(f"must not name a column twice; got {listing(cluster)}")
+        return cluster
+
+    @field_validator("mean", mode="before")
+    @classmethod
+    def _check_mean(cls, mean: Any) -> Any:
+        if isinstance(mean, str):
+            check_formula(mean)
+            return mean
+        return row_table(mean, "a mean parameter", MAX_MEANS)
+
+    @field_validator("constraints")
+    @classmethod
+    def _check_constraints(cls, constraints: dict[str, str]) -> dict[str, str]:
+        if len(constraints) > MAX_CONSTRAINTS:
+            raise ConstraintError(f"a model may have at most {MAX_CONSTRAINTS} constraints; got {len(constraints)}")
+        problems = []
+        for name, text in constraints.items():
+            if not name or len(name) > MAX_NAME or not name.isprintable():
+                problems.append(f"a constraint needs a short printable name; got {name[:MAX_NAME]!r}")
+            try:
+                parameters_of(name, text)
+            except ConstraintError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConstraintError("; ".join(problems), problems)
+        return constraints
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Model:
+        problems: list[str] = []
+        if isinstance(self.mean, str):
+            response = response_of(self.mean)
+            if response is not None and response != self.response:
+                problems.append(f"response is {self.response!r}, but the formula {self.mean!r} says {response!r}")
+        else:
+            for name, text in self.mean.items():
+                if self.response in row_expression(text).columns:
+                    problems.append(f"mean.{name} must not use the response {self.response!r} itself; got {text!r}")
+        names: tuple[str, ...] | None = None
+        try:
+            names = self.parameter_names
+        except ModelError as error:
+            problems.append(str(error))
+        for constraint, text in self.constraints.items():
+            used = parameters_of(constraint, text)
+            unknown = [] if names is None else [name for name in used if name not in names]
+            if unknown and names is not None:
+                problems.append(
+                    f"constraint {constraint!r} names {unknown[0]!r}{nearest(unknown[0], names)}, which is no "
+                    f"parameter; the parameters are {listing(names, 20)}"
+                )
+            elif all(name in self.fixed for name in used):
+                problems.append(
+                    f"constraint {constraint!r} involves only fixed parameters ({listing(used)}); "
+                    "remove it, or free one of them in [fixed]"
+                )
+        if problems:
+            raise ModelError("; ".join(problems), problems)
+        return self
+
+    @property
+    def parameter_names(self) -> tuple[str, ...] | None:
+        """All parameters in order; None where they depend on the levels in the data."""
+        groups, residuals = self.random.known_levels(), self.residual.known_levels()
+        if isinstance(self.mean, str) or groups is None or residuals is None:
+            return None
+        return Slots(self, tuple(self.mean), groups, residuals).parameters.names
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Model:
+        """Read a model file.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        ModelError
+            If there is no such file, or it is no valid model; lists all mistakes.
+        """
+        return cls.from_text(text_of(Path(path)), source=str(path))
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "the model") -> Model:
+        """Read a model from the text of a model file.
+
+        Parameters
+        ----------
+        text : str
+            TOML.
+        source : str
+            Where it came from, for messages.
+
+        Returns
+        -------
+        Model
+        """
+        data = read_toml(text, source)
+        try:
+            return cls(**data)
+        except ModelError as error:
+            mistakes = "\n".join(f"  - {problem}" for problem in error.problems)
+            raise type(error)(f"{source} is not a valid model:\n{mistakes}", error.problems) from None
+
+    def to_toml(self) -> str:
+        """The model as the text of a model file.
+
+        Returns
+        -------
+        str
+            `Model.from_text` makes an equal model from it.
+        """
+        import tomli_w
+
+        return tomli_w.dumps(self._content())
+
+    def replace(self, **changes: Any) -> Model:
+        """A validated copy with other values of some fields.
+
+        Parameters
+        ----------
+        **changes
+            For instance ``fixed={"b21": 0.0}``.
+
+        Returns
+        -------
+        Model
+        """
+        return type(self)(**({name: getattr(self, name) for name in type(self).model_fields} | changes))
+
+    def _content(self) -> dict[str, Any]:
+        """What the model says, as plain types, without empty tables."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        return {key: value for key, value in content.items() if value != {}}
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content: 16 hexadecimal digits. The order of the parameters counts."""
+        canonical = json.dumps(self._content(), separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

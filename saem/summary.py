@@ -1,0 +1,108 @@
+"""The text of `Fit.summary()`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from saem.display import UNKNOWN, count, decimals, number, plain, small, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from saem.result import Fit
+
+METHOD_NAMES = {"saem": "SAEM", "ml": "Maximum likelihood", "reml": "Restricted maximum likelihood (REML)"}
+
+
+def summary(fit: Fit) -> str:
+    """The whole fit as plain text: estimates, constraints, solutions, likelihood, status and warnings."""
+    return plain(*summary_parts(fit))
+
+
+def summary_parts(fit: Fit) -> list[str | Table]:
+    """The lines and tables of `summary`, from top to bottom."""
+    parts: list[str | Table] = [
+        f"{METHOD_NAMES.get(fit.method, fit.method)} fit of a {fit.model.family} model for {fit.model.response}",
+        f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
+        "",
+        estimates_table(fit),
+    ]
+    if fit.constraint_names:
+        parts += ["", constraints_table(fit)]
+    if len(fit.solutions) > 1:
+        parts += ["", solutions_table(fit)]
+    name = "restricted log-likelihood" if fit.method == "reml" else "log-likelihood"
+    parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
+    parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
+    return parts
+
+
+def size_words(fit: Fit) -> str:
+    """`240 rows, 120 clusters (treatment, replicate)`."""
+    columns = ", ".join(map(str, fit.cluster_labels.columns))
+    return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, 'cluster')} ({columns})"
+
+
+def status_line(fit: Fit) -> str:
+    """The status with its advice."""
+    return f"status: {status_words(fit.status)}. {fit.message or fit.status.advice}"
+
+
+def status_words(status: str) -> str:
+    """`several_solutions` as people write it."""
+    return str(status).replace("_", " ")
+
+
+def estimates_table(fit: Fit) -> Table:
+    """Estimates with their errors and 95 % intervals; the Monte Carlo error only where the method has one."""
+    intervals = fit.to_numpy()[:, 3:]
+    places = decimals(fit.se)
+    simulated = bool((fit.mcse > 0.0).any())
+    notes = [note(fit, name) for name in fit.parameters.names]
+    rows = []
+    for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):
+        fixed = words == "fixed"
+        cells = [name, number(fit.values[i], places), UNKNOWN if fixed else number(fit.se[i], places)]
+        if simulated:
+            cells.append(UNKNOWN if fixed else small(fit.mcse[i]))
+        cells += [number(bound, places) for bound in intervals[i]]
+        rows.append([*cells, words] if any(notes) else cells)
+    header = ["parameter", "estimate", "se", *(["mcse"] if simulated else []), "2.5 %", "97.5 %"]
+    align = "l" + "r" * (len(header) - 1)
+    return table([*header, "note"], rows, align + "l") if any(notes) else table(header, rows, align)
+
+
+def note(fit: Fit, name: str) -> str:
+    """Why a parameter has no standard error: `fixed`, `at the boundary`, `not identified`, or nothing."""
+    i = fit.parameters.index(name)
+    if fit.parameters.fixed[i]:
+        return "fixed"
+    if name in fit.at_boundary:
+        return "at the boundary"
+    if fit.status == "not_identified" and math.isnan(fit.se[i]):
+        return "not identified"
+    return ""
+
+
+def constraints_table(fit: Fit) -> Table:
+    """Constraints with what is left between their two sides, and their Lagrange multipliers."""
+    columns = (fit.constraint_names, fit.constraint_residuals, fit.multipliers)
+    rows = [
+        [name, small(residual), UNKNOWN if math.isnan(lam) else f"{lam:.4g}", fit.model.constraints.get(name, "")]
+        for name, residual, lam in zip(*columns, strict=True)
+    ]
+    return table(["constraint", "residual", "multiplier", "equation"], rows, "lrrl")
+
+
+def solutions_table(fit: Fit) -> Table:
+    """The distinct maximisers: the parameters in which they differ, and their log-likelihoods."""
+    solutions = fit.solutions
+    spread = solutions.max(axis=0) - solutions.min(axis=0)
+    different = [i for i in range(len(spread)) if spread[i] > 1e-6 * (1.0 + abs(solutions[0, i]))]
+    places = decimals(fit.se[different])
+    rows = [
+        [str(k + 1), *(number(float(solutions[k, i]), places) for i in different), f"{fit.solution_logliks[k]:.4f}"]
+        for k in range(len(solutions))
+    ]
+    return table(["solution", *(fit.parameters.names[i] for i in different), "log-likelihood"], rows)

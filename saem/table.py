@@ -1,0 +1,157 @@
+"""Reading tables, filtering their rows, and naming rows in messages."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.columns import Values, check_columns, read_column
+from saem.errors import DataError
+from saem.expression import row_expression
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FROM_FILE = "saem_rows_of_file"
+# As pandas, but without "None", which is a good name for "no treatment".
+_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "<NA>", "#NA"]
+_PARQUET = (".parquet", ".pq")
+_EXCEL = (".xls", ".xlsx", ".ods")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table from a CSV, tab-separated or Parquet file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Fields of a CSV file may be separated by commas, semicolons or tabs; it may be compressed by gzip.
+
+    Returns
+    -------
+    DataFrame
+        Its index counts the rows of the file, so that messages name them even after rows were selected.
+
+    Raises
+    ------
+    DataError
+        If the file does not exist, is no such table, or is empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"there is no data file {str(path)!r}")
+    if not path.is_file():
+        raise DataError(f"the data file {str(path)!r} is a folder, not a file")
+    if path.suffix.lower() in _EXCEL:
+        raise DataError(f"{str(path)!r} is a spreadsheet; save it as CSV first")
+    try:
+        table = _read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path)
+    except OSError as error:
+        raise DataError(f"the data file {str(path)!r} cannot be read: {error.strerror or error}") from None
+    if len(table) == 0:
+        raise DataError(f"the data file {str(path)!r} has no rows")
+    table.columns = [name.strip() if isinstance(name, str) else str(name) for name in table.columns]
+    table = table.reset_index(drop=True)
+    table.attrs[_FROM_FILE] = True
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, sep=_separator(path), keep_default_na=False, na_values=_MISSING, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError:
+        raise DataError(f"the data file {str(path)!r} is empty") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{str(path)!r} is not a CSV file in UTF-8; save the table as 'CSV UTF-8'") from None
+    except (pd.errors.ParserError, ValueError, EOFError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as a CSV file: {str(error).strip()}") from None
+    if any("\x00" in str(name) for name in table.columns):
+        raise DataError(f"{str(path)!r} is not a CSV file: it holds binary data")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{str(path)!r} is not a table: its rows have more fields than its header")
+    return table
+
+
+def _separator(path: Path) -> str:
+    """The separator that the header uses; a comma unless there is none."""
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        header = stream.read(65536).split(b"\n", 1)[0]
+    counts = {separator: header.count(separator.encode()) for separator in (",", ";", "\t")}
+    return "," if counts[","] else max(counts, key=lambda separator: counts[separator])
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, TypeError) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(f"{str(path)!r} cannot be read as a Parquet file: {error}") from None
+
+
+def where(table: pd.DataFrame, text: str) -> pd.DataFrame:
+    """Rows of a table at which a condition holds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        (n,) rows.
+    text : str
+        A condition such as ``"treatment in ['Ctrl', 'CCCP']"``.
+
+    Returns
+    -------
+    DataFrame
+        The rows, with their index.
+
+    Raises
+    ------
+    DataError
+        If a column or level does not exist, no row satisfies the condition, or it is a number.
+    """
+    expression = row_expression(text)
+    names = sorted(expression.columns)
+    check_columns(table, names, f"the condition {text!r}")
+    columns: dict[str, Values] = {name: read_column(table[name]) for name in names}
+    keep = expression.evaluate(columns, len(table))
+    if keep.dtype != np.bool_:
+        raise DataError(f"the condition {text!r} must be true or false on each row, such as dose > 1; it is a number")
+    if not keep.any():
+        raise DataError(f"no row of the table satisfies {text!r}")
+    return table[keep]
+
+
+class Rows:
+    """Names rows in messages, after rows were selected or dropped.
+
+    Parameters
+    ----------
+    table : DataFrame
+        (n,) rows.
+    kept : (k,) ndarray of int, optional
+        Positions in the table of the rows that remain; by default all.
+    """
+
+    def __init__(self, table: pd.DataFrame, kept: NDArray[np.int64] | None = None) -> None:
+        self._table = table
+        self._kept = kept
+
+    def number(self, position: int) -> int:
+        """Number of a row as a user counts: from 1, without the header; in the file if it was read from one."""
+        position = int(position if self._kept is None else self._kept[position])
+        label: Any = self._table.index[position]
+        if self._table.attrs.get(_FROM_FILE) and isinstance(label, int | np.integer):
+            return int(label) + 1
+        return position + 1
+
+    def first(self, bad: NDArray[np.bool_]) -> str:
+        """Where the first of some bad rows is, for messages."""
+        return f"data row {self.number(int(np.argmax(bad)))} (counted from 1 without the header)"

@@ -1,0 +1,374 @@
+"""`fit_by`: many levels, none of which can stop the others, and nothing that is done gets lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import handmade_model
+from stubfit import stub_fit, stub_table
+
+from saem.batch import Interrupted, fit_by
+from saem.batch.levels import split
+from saem.errors import DataError, SaemError, SaemWarning, StorageError
+
+MODEL = handmade_model()
+ESTIMATES = ["site", "method", "parameter", "estimate", "se", "mcse", "lower", "upper"]
+FITS = ["site", "method", "status", "loglik", "n_rows", "n_clusters", "seconds", "message"]
+
+
+def run(table, by="site", methods=("saem", "ml"), **options):
+    options.setdefault("workers", 1)
+    return fit_by(MODEL, table, by, methods, fit=stub_fit, **options)
+
+
+def assert_same(first, second):
+    pd.testing.assert_frame_equal(first.estimates, second.estimates, check_exact=True)
+    pd.testing.assert_frame_equal(first.fits.drop(columns="seconds"), second.fits.drop(columns="seconds"))
+
+
+# Levels
+
+
+def test_levels_come_in_order_of_first_appearance_with_all_their_rows():
+    table = pd.DataFrame({"g": ["b", "a", "b", "c", "a"], "y": range(5)}, index=[10, 11, 12, 13, 14])
+    levels = split(table, ["g"])
+    assert list(levels.keys["g"]) == ["b", "a", "c"]
+    assert [list(levels.table(i).index) for i in range(3)] == [[10, 12], [11, 14], [13]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_levels_of_several_columns_are_those_of_a_groupby(seed):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "g": pd.Series(rng.choice(["x", "y", None], 60), dtype="str"),
+            "h": rng.choice([1.5, 2.0, np.nan], 60),
+            "k": rng.integers(0, 3, 60),
+        }
+    )
+    levels = split(table, ["g", "h", "k"])
+    groups = table.groupby(["g", "h", "k"], sort=False)
+    assert [tuple(key) for key in levels.keys.itertuples(index=False)] == list(groups.groups)
+    for i, (_, rows) in enumerate(groups):
+        pd.testing.assert_frame_equal(levels.table(i), rows)
+    assert levels.n_dropped == len(table) - sum(len(rows) for _, rows in groups)
+
+
+def test_the_rows_of_a_level_travel_alone_and_keep_what_names_them():
+    table = stub_table(500)
+    table.attrs["source"] = "file"
+    part = pickle.loads(pickle.dumps(split(table, ["site"]).table(7)))
+    assert len(pickle.dumps(part)) < 5000
+    assert part.attrs == {"source": "file"} and list(part.index) == [107, 607, 1107, 1607]
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ([], "at least one column"),
+        (["sites"], "did you mean 'site'"),
+        (["site", "site"], "twice"),
+        (["status"], "name of a column of the results"),
+    ],
+)
+def test_by_columns_that_cannot_be_used(by, message):
+    with pytest.raises(DataError, match=message):
+        split(stub_table().assign(status=1), by)
+
+
+def test_rows_without_a_level_are_left_out_and_counted():
+    table = stub_table(4)
+    table.loc[table["site"] == "s2", "site"] = None
+    with pytest.warns(SaemWarning, match="4 rows have no value in site"):
+        batch = run(table, methods="ml")
+    assert list(batch.fits["site"]) == ["s0", "s1", "s3"]
+    with pytest.raises(DataError, match="no row has a value"):
+        run(table.assign(site=None))
+
+
+# Tables
+
+
+def test_tables_have_the_promised_columns_and_order():
+    batch = run(stub_table(3))
+    assert list(batch.estimates.columns) == ESTIMATES and list(batch.fits.columns) == FITS
+    assert list(zip(batch.fits["site"], batch.fits["method"], strict=True)) == [
+        (site, method) for site in ("s0", "s1", "s2") for method in ("saem", "ml")
+    ]
+    assert len(batch.estimates) == 3 * 2 * 8
+
+
+def test_a_level_gets_what_it_would_get_alone():
+    table = stub_table(5)
+    batch = run(table, methods="ml")
+    alone = stub_fit(MODEL, table[table["site"] == "s3"], "ml").estimates
+    found = batch.estimates[batch.estimates["site"] == "s3"].set_index("parameter")[list(alone.columns)]
+    pd.testing.assert_frame_equal(found, alone, check_exact=True)
+
+
+def test_by_columns_keep_their_type():
+    table = stub_table(3).assign(number=lambda t: t["site"].str[1:].astype(int))
+    batch = run(table, by=["number", "arm"])
+    assert batch.fits["number"].dtype == np.int64
+    assert list(batch.fits.columns[:2]) == ["number", "arm"]
+    assert batch.fits["n_rows"].eq(2).all()
+
+
+def test_files_hold_the_same_as_the_tables(tmp_path):
+    batch = run(stub_table(4, {1: "error"}), output=tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    for name, table in zip(("estimates", "fits"), batch, strict=True):
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), table)
+        read = pd.read_csv(folder / f"{name}.csv")
+        assert list(read.columns) == list(table.columns)
+        numbers = table.select_dtypes("float")
+        pd.testing.assert_frame_equal(read[numbers.columns], numbers, check_exact=True)
+    assert {path.name for path in folder.iterdir()} == {
+        "estimates.csv", "estimates.parquet", "fits.csv", "fits.parquet", "progress.sqlite"
+    }  # fmt: skip
+
+
+# Levels that fail
+
+
+def test_a_level_that_cannot_be_fitted_is_a_row_that_says_why():
+    batch = run(stub_table(4, {1: "error", 2: "bug", 3: "slowly"}), methods="ml")
+    fits = batch.fits.set_index("site")
+    assert list(fits["status"]) == ["converged", "error", "error", "not_converged"]
+    assert fits.loc["s1", "message"].startswith("the response is constant")
+    assert fits.loc["s2", "message"] == "unexpected ZeroDivisionError: division by zero"
+    assert fits.loc["s3", "message"] == "more iterations are needed"
+    assert (
+        np.isnan(fits.loc["s1", "loglik"]) and fits.loc["s1", "n_rows"] == 4 and pd.isna(fits.loc["s1", "n_clusters"])
+    )
+    assert set(batch.estimates["site"]) == {"s0", "s3"}
+
+
+def test_all_levels_may_fail():
+    batch = run(stub_table(2, {0: "error", 1: "error"}), methods="ml")
+    assert len(batch.estimates) == 0 and list(batch.estimates.columns) == ESTIMATES
+    assert batch.estimates["estimate"].dtype == np.float64
+
+
+def test_a_killed_worker_costs_only_the_level_that_killed_it(tmp_path):
+    table = stub_table(24, {5: "crash", 17: "crash"})
+    batch = run(table, workers=2, output=tmp_path)
+    crashed = batch.fits[batch.fits["status"] == "crashed"]
+    assert sorted(set(crashed["site"])) == ["s17", "s5"] and len(crashed) == 4
+    assert crashed["message"].str.contains("was killed").all()
+    good = stub_table(24)
+    assert_same(run(good[~good["site"].isin(["s5", "s17"])]), type(batch)(*(
+        part[~part["site"].isin(["s5", "s17"])].reset_index(drop=True) for part in batch
+    )))  # fmt: skip
+
+
+def test_no_level_is_blamed_for_a_worker_that_is_killed_from_outside(tmp_path):
+    table = stub_table(12, {4: f"crash unless {tmp_path / 'flag'}"})
+    batch = run(table, workers=2)
+    assert (tmp_path / "flag").exists() and set(batch.fits["status"]) == {"converged"}
+
+
+def test_a_level_that_crashed_is_tried_again(tmp_path):
+    table = stub_table(2, {1: "crash"})
+    batch = run(table, methods="ml", workers=2, output=tmp_path / "a")
+    assert list(batch.fits["status"]) == ["converged", "crashed"]
+    calls = []
+    run(table, methods="ml", workers=2, output=tmp_path / "a", progress=lambda done, total: calls.append(done))
+    assert calls == [1, 2]
+
+
+# The same results, whatever the circumstances
+
+
+def test_results_are_the_same_for_one_and_two_workers():
+    table = stub_table(40, {7: "error", 9: "slowly"})
+    assert_same(run(table, workers=1), run(table, workers=2))
+
+
+def test_seeds_belong_to_the_level_and_not_to_its_place():
+    table = stub_table(6)
+    everything = run(table, methods="saem").estimates
+    some = run(table[table["site"].isin(["s4", "s2"])].iloc[::-1], methods=("ml", "saem")).estimates
+    for site in ("s2", "s4"):
+        a = everything[everything["site"] == site].set_index("parameter")["estimate"]
+        b = some[(some["site"] == site) & (some["method"] == "saem")].set_index("parameter")["estimate"]
+        pd.testing.assert_series_equal(a.drop("mu"), b.drop("mu"), check_exact=True)
+    values = everything[everything["parameter"] == "c2"]["estimate"]
+    assert values.nunique() == 6, "every level has its own stream"
+    assert not values.equals(run(table, methods="saem", seed=1).estimates.query("parameter == 'c2'")["estimate"])
+
+
+def test_where_selects_rows_first():
+    table = stub_table(4)
+    batch = run(table, where="arm == 'a'", methods="ml")
+    assert batch.fits["n_rows"].eq(2).all()
+    assert_same(batch, run(table[table["arm"] == "a"], methods="ml"))
+
+
+# Going on after an interruption
+
+
+class Stop(KeyboardInterrupt):
+    pass
+
+
+def stop_after(n):
+    def progress(done, total):
+        if done == n:
+            raise Stop
+
+    return progress
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_done_is_kept_and_the_same_call_goes_on(tmp_path, workers):
+    table = stub_table(20, {3: "error"})
+    with pytest.raises(Interrupted) as caught:
+        run(table, output=tmp_path, workers=workers, progress=stop_after(5))
+    assert (caught.value.done, caught.value.total, caught.value.folder) == (5, 20, tmp_path)
+    kept = pd.read_csv(tmp_path / "fits.csv")
+    assert kept["site"].nunique() == 5
+    calls = []
+    batch = run(table, output=tmp_path, workers=workers, progress=lambda done, total: calls.append((done, total)))
+    assert calls[0] == (5, 20) and calls[-1] == (20, 20) and len(calls) == 16
+    assert_same(batch, run(table))
+    again = run(table, output=tmp_path, progress=lambda done, total: calls.append("again"))
+    assert calls.count("again") == 1, "nothing is fitted twice"
+    pd.testing.assert_frame_equal(batch.fits, again.fits)
+
+
+def test_an_interruption_without_a_folder_keeps_nothing():
+    with pytest.raises(Interrupted) as caught:
+        run(stub_table(5), progress=stop_after(2))
+    assert caught.value.folder is None and caught.value.done == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"seed": 1}, "'--seed' is not the same"),
+        ({"methods": ("ml",)}, "'--method' is"),
+        ({"by": ["site", "arm"]}, "'--by'"),
+        ({"where": "arm == 'a'"}, "'the table', '--where' are"),
+        ({"drop_missing": True}, "'--drop-missing' is"),
+        ({"table": stub_table(4).assign(y=1.0)}, "'the table' is"),
+        ({"table": stub_table(4).rename(columns={"arm": "leg"})}, "'the table' is"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused_unless_restarted(tmp_path, changes, what):
+    before = run(stub_table(4), output=tmp_path)
+    arguments = {"table": stub_table(4), "by": "site", "methods": ("saem", "ml"), "output": tmp_path} | changes
+    with pytest.raises(StorageError, match=f"{what}.*--restart"):
+        run(**arguments)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "fits.parquet"), before.fits)
+    fresh = run(**arguments, restart=True)
+    assert_same(fresh, run(**{key: value for key, value in arguments.items() if key != "output"}))
+
+
+def test_another_model_is_another_run(tmp_path):
+    run(stub_table(2), output=tmp_path)
+    with pytest.raises(StorageError, match="'the model' is not the same"):
+        fit_by(MODEL.replace(constraints={}), stub_table(2), "site", ("saem", "ml"), output=tmp_path, fit=stub_fit)
+
+
+def test_two_runs_cannot_write_to_one_folder(tmp_path):
+    def second(done, total):
+        with pytest.raises(StorageError, match="another run is writing"):
+            run(stub_table(3), output=tmp_path)
+
+    run(stub_table(3), output=tmp_path, progress=second)
+
+
+def test_a_file_that_is_no_record_of_a_run(tmp_path):
+    (tmp_path / "progress.sqlite").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(StorageError, match=r"not a record of a run.*--restart"):
+        run(stub_table(2), output=tmp_path)
+    assert len(run(stub_table(2), output=tmp_path, restart=True).fits) == 4
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"workers": 0}, "workers must be 1 or more"),
+    ({"seed": -1}, "seed must be a whole number"),
+    ({"seed": 0.5}, "seed must be a whole number"),
+    ({"methods": ()}, "methods must be"),
+    ({"methods": ("ml", "ml")}, "methods must be"),
+])  # fmt: skip
+def test_arguments_that_make_no_sense(changes, message):
+    with pytest.raises(SaemError, match=message):
+        run(stub_table(2), **changes)
+
+
+# Real processes
+
+DRIVER = """
+import sys
+sys.path.insert(0, {tests!r})
+from handmade import handmade_model
+from stubfit import stub_fit, stub_table
+from saem.batch import Interrupted, fit_by
+
+table = stub_table(200, {{i: "slow" for i in range(200)}})
+try:
+    batch = fit_by(handmade_model(), table, "site", "ml", output={output!r}, workers={workers}, fit=stub_fit)
+except Interrupted as interrupt:
+    print("kept", interrupt.done)
+    raise SystemExit(130)
+print("finished", len(batch.fits))
+"""
+
+
+def start(tmp_path, workers):
+    tests = str(Path(__file__).parents[1])
+    code = DRIVER.format(tests=tests, output=str(tmp_path / "out"), workers=workers)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_records(folder, n):
+    """Wait until the write-ahead log holds something: the file itself is locked by the driver."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        log = folder / "progress.sqlite-wal"
+        if log.exists() and log.stat().st_size > n * 4000:
+            return
+        time.sleep(0.02)
+    pytest.fail("the driver wrote nothing")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_in_a_terminal_keeps_what_is_done_quietly(tmp_path, workers):
+    process = start(tmp_path, workers)
+    wait_for_records(tmp_path / "out", 10)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and to all its workers
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err == "", "no worker prints a traceback"
+    kept = int(out.split()[1])
+    fits = pd.read_csv(tmp_path / "out" / "fits.csv")
+    assert 0 < kept < 200 and len(fits) == kept and (fits["status"] == "converged").all()
+
+
+def test_a_driver_that_is_killed_loses_nothing_that_is_done(tmp_path):
+    process = start(tmp_path, 2)
+    wait_for_records(tmp_path / "out", 10)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    with closing(sqlite3.connect(tmp_path / "out" / "progress.sqlite")) as db:
+        rows = list(db.execute("SELECT level, payload FROM records"))
+    assert len(rows) >= 8 and all(json.loads(payload)["status"] == "converged" for _, payload in rows)
+    process = start(tmp_path, 2)
+    out, err = process.communicate(timeout=60)
+    assert out.split() == ["finished", "200"], err

@@ -1,0 +1,153 @@
+"""Saving and loading a fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import handmade_fit
+
+import saem
+from saem.errors import StorageError
+from saem.storage import replacing
+
+
+def assert_same(first, second):
+    for field in dataclasses.fields(first):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype and a.shape == b.shape, field.name
+            assert a.tobytes() == b.tobytes(), field.name
+        elif isinstance(a, pd.DataFrame):
+            pd.testing.assert_frame_equal(a, b)
+        elif field.name == "parameters":
+            assert (a.names, a.kinds) == (b.names, b.kinds)
+            np.testing.assert_array_equal(a.fixed, b.fixed)
+            np.testing.assert_array_equal(a.fixed_values, b.fixed_values)
+        elif isinstance(a, float) and np.isnan(a):
+            assert np.isnan(b), field.name
+        else:
+            assert a == b and type(a) is type(b), field.name
+
+
+def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
+    fit = handmade_fit()
+    fit.save(tmp_path / "some" / "where")
+    loaded = saem.load(tmp_path / "some" / "where")
+    assert_same(fit, loaded)
+    assert loaded.summary() == fit.summary()
+    pd.testing.assert_frame_equal(loaded.estimates, fit.estimates)
+
+
+@pytest.mark.parametrize("loglik", [float("nan"), float("-inf"), 1e308])
+def test_numbers_that_json_does_not_know(tmp_path, loglik):
+    fit = handmade_fit(loglik=loglik, values=np.array([np.nan, np.inf, 0, 0, 0, 1, 0, 1.0]))
+    fit.save(tmp_path)
+    assert_same(fit, saem.load(tmp_path))
+    json.loads((tmp_path / "fit.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.DataFrame({"dose": [0.5, 1, 2, 3, 4, 5]}),
+        pd.DataFrame({"day": pd.date_range("2026-01-01", periods=6)}),
+        pd.DataFrame({"wild": [True, False] * 3}),
+        pd.DataFrame({"Ünïcode \N{GREEK SMALL LETTER ALPHA}": list("abcdéf")}),
+    ],
+)
+def test_labels_of_every_kind(tmp_path, labels):
+    fit = handmade_fit(cluster_labels=labels)
+    fit.save(tmp_path)
+    pd.testing.assert_frame_equal(
+        saem.load(tmp_path).cluster_labels, labels, check_dtype=labels.dtypes.iloc[0] != "str"
+    )
+
+
+def test_categories_are_saved_as_text(tmp_path):
+    handmade_fit(cluster_labels=pd.DataFrame({"s": pd.Categorical(list("abcabc"))})).save(tmp_path)
+    assert list(saem.load(tmp_path).cluster_labels["s"]) == list("abcabc")
+
+
+def test_saving_again_replaces_the_fit_and_leaves_other_files(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    handmade_fit().save(tmp_path)
+    handmade_fit(seed=8).save(tmp_path)
+    assert saem.load(tmp_path).seed == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "fit.json", "notes.txt"]
+
+
+def test_saving_twice_writes_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        handmade_fit().save(tmp_path / name)
+    for name in ("arrays.npz", "fit.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_an_interrupted_save_is_noticed(tmp_path):
+    handmade_fit().save(tmp_path / "a")
+    handmade_fit(loglik=-1.0, mcse=np.ones(8)).save(tmp_path / "b")
+    (tmp_path / "a" / "arrays.npz").write_bytes((tmp_path / "b" / "arrays.npz").read_bytes())
+    with pytest.raises(StorageError, match=r"not whole.*save the fit again"):
+        saem.load(tmp_path / "a")
+
+
+def spoil(folder, **changes):
+    content = json.loads((folder / "fit.json").read_text())
+    content.update(changes)
+    (folder / "fit.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "fit.json").unlink(), "holds no fit.json"),
+        (lambda f: (f / "arrays.npz").unlink(), "not whole: arrays.npz cannot be read"),
+        (lambda f: (f / "fit.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "fit.json").write_text("[]"), "'format' must be 'saem-fit'"),
+        (lambda f: (f / "fit.json").write_bytes(b"\xff\xfe"), "cannot be read as JSON"),
+        (lambda f: spoil(f, version=2), "format version 2"),
+        (lambda f: spoil(f, status="splendid"), "splendid"),
+        (lambda f: spoil(f, model="response = 1"), "cannot be read"),
+        (lambda f: spoil(f, at_boundary=None), "changed by hand"),
+        (lambda f: spoil(f, estimates=3), "changed by hand"),
+    ],
+)
+def test_damage_is_told_in_words(tmp_path, damage, message):
+    handmade_fit().save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(StorageError, match=message):
+        saem.load(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(StorageError, match="does not exist"):
+        saem.load(tmp_path / "nowhere")
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path):
+    import hashlib
+
+    handmade_fit().save(tmp_path)
+    np.savez(tmp_path / "arrays.npz", values=np.array([{"a": 1}], dtype=object))
+    spoil(tmp_path, arrays_sha256=hashlib.sha256((tmp_path / "arrays.npz").read_bytes()).hexdigest())
+    with pytest.raises(StorageError, match="plain arrays"):
+        saem.load(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be made"):
+        handmade_fit().save(tmp_path / "file" / "fit")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
