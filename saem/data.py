@@ -213,7 +213,8 @@ def _check_counts(model: Model, slots: Slots, cluster_group: _Codes, n: int, mea
     if len(cluster_group) == n and free and any(name not in model.fixed for name in slots.residual_sds):
         raise DataError(
             f"each of the {n} rows is a cluster of its own (cluster = {clusters}), so the random effects cannot be "
-            "told from the residual error; cluster must name what several rows have in common, such as the replicate"
+            "told from the residual error; cluster must name what several rows have in common, such as the replicate, "
+            "and these rows must be there"
         )
     per_group = np.bincount(cluster_group, minlength=len(slots.sds))
     counts: dict[str, int] = {}

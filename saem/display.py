@@ -27,7 +27,7 @@ def number(value: float, places: int) -> str:
         return UNKNOWN if math.isnan(value) else str(value)
     if value != 0.0 and (abs(value) >= 1e9 or abs(value) < 0.5 * 10.0**-places):
         return f"{value:.3e}"
-    return f"{value:.{places}f}"
+    return f"{round(value, places) + 0.0:.{places}f}"  # + 0.0 makes a rounded -0 a 0
 
 
 def small(value: float) -> str:

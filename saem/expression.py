@@ -77,9 +77,6 @@ class RowExpression:
         self.levels: dict[str, set[str]] = {}
         self._check(self._body)
 
-    def __repr__(self) -> str:
-        return f"RowExpression({self.text!r})"
-
     def evaluate(self, columns: Mapping[str, Values], n: int | None = None) -> NDArray[Any]:
         """Value on each row.
 
@@ -104,7 +101,7 @@ class RowExpression:
             n = len(next(iter(columns.values())))
         with np.errstate(all="ignore"):
             value = self._value(self._body, columns)
-        if isinstance(value, Factor):
+        if _holds_text(value):
             raise DataError(self._text_column(self._body))
         array = np.asarray(value)
         if array.ndim == 0:
@@ -129,7 +126,8 @@ class RowExpression:
             return
         if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
             for part in node.values if isinstance(node, ast.BoolOp) else [node.operand]:
-                if not (isinstance(part, ast.Name | ast.Compare | ast.BoolOp) or _is_not(part)) or _is_pi(part):
+                is_not = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
+                if not (is_not or isinstance(part, ast.Name | ast.Compare | ast.BoolOp)) or _is_pi(part):
                     raise ExpressionError(self._no_condition(part))
         for child in ast.iter_child_nodes(node):
             self._check(child)
@@ -194,7 +192,7 @@ class RowExpression:
         value = self._value(node, columns)
         if _holds_text(value):
             raise DataError(self._text_column(node))
-        return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.bool_ else value
+        return value * 1.0 if np.asarray(value).dtype == np.bool_ else value
 
     def _condition(self, node: ast.expr, columns: Mapping[str, Values]) -> Any:
         value = self._value(node, columns)
@@ -262,7 +260,7 @@ class RowExpression:
 
     def _no_condition(self, node: ast.AST) -> str:
         return (
-            f"'and', 'or' and 'not' join conditions such as dose > 1; got {describe(node)}, which is none, "
+            f"'and', 'or' and 'not' join conditions such as dose > 1; got {describe(node)}, which is no condition, "
             f"in {self.text!r}"
         )
 
@@ -287,10 +285,6 @@ def _level(node: ast.AST) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def _is_not(node: ast.AST) -> bool:
-    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
-
-
 def _is_pi(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id in CONSTANTS and not isinstance(node, Column)
 
@@ -299,8 +293,7 @@ def _holds_text(value: object) -> bool:
     return isinstance(value, Factor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "biuf")
 
 
-def _as_text(values: Any) -> NDArray[Any]:
+def _as_text(values: Any) -> Any:
     if isinstance(values, Factor):
-        values = np.array([*values.levels, None], dtype=object)[values.codes]
-    array: NDArray[Any] = np.asarray(values)
-    return array
+        return np.array([*values.levels, None], dtype=object)[values.codes]
+    return values

@@ -6,6 +6,7 @@ import platform
 import time
 import warnings as warnings_module
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,8 +20,8 @@ from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
 from saem.errors import ModelError, SaemWarning, nearest
-from saem.inference.identifiability import describe_direction
-from saem.inference.information import Information, monte_carlo_covariance, observed_information
+from saem.inference.identifiability import describe_direction, null_directions_at
+from saem.information import Information, monte_carlo_covariance, observed_information
 from saem.inference.random_effects import conditional_effects
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
@@ -133,9 +134,11 @@ def conclude(
     names = problem.parameters.names
     mcse = monte_carlo_errors(problem, solver, outcome, information)
     status, message = outcome.status, outcome.message
-    if len(information.null_directions):
+    directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
+    if directions is not None and len(directions):
         status = Status.NOT_IDENTIFIED
-        message = " ".join(describe_direction(names, direction) for direction in information.null_directions)
+        message = " ".join(describe_direction(names, direction) for direction in directions)
+        information = without(information, directions)
     modes, deviations = conditional_effects(problem.arrays, outcome.x, data)
     boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
     return Fit(
@@ -172,6 +175,13 @@ def conclude(
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
     )
+
+
+def without(information: Information, directions: np.ndarray) -> Information:
+    """The information with nan in the covariance of all parameters that the directions move."""
+    moved = np.max(np.abs(directions), axis=0) > 1e-6
+    covariance = np.where(moved[:, None] | moved[None, :], np.nan, information.covariance)
+    return replace(information, covariance=covariance)
 
 
 def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:

@@ -101,16 +101,15 @@ def names_in(tree: ast.AST) -> tuple[str, ...]:
     tuple of str
         Without functions and constants.
     """
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    return tuple(
-        dict.fromkeys(
-            node.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Name)
-            and id(node) not in called
-            and (isinstance(node, Column) or node.id not in CONSTANTS)
-        )
-    )
+    names: dict[str, None] = {}
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and (isinstance(node, Column) or node.id not in CONSTANTS):
+            names[node.id] = None
+        children = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+        stack.extend(reversed(list(children)))
+    return tuple(names)
 
 
 def check_name(name: str, what: str) -> None:
@@ -138,7 +137,7 @@ def check_name(name: str, what: str) -> None:
 
 
 def _syntax_message(text: str, indent: int, error: SyntaxError) -> str:
-    position = min((error.offset or 1) + indent, len(text))
+    position = min(error.offset + indent, len(text)) if error.offset else len(text)
     message = f"cannot read the expression {short(text)}: something is wrong at or before character {position}"
     if re.search(r"(?<![=!<>])=(?!=)", text):
         message += "; write == for 'equal'"
@@ -156,10 +155,8 @@ def _check_size(tree: ast.Expression, text: str) -> None:
         nodes += isinstance(node, ast.expr)
         if nodes > MAX_NODES:
             raise ExpressionError(f"an expression must have at most {MAX_NODES} terms; got more: {short(text)}")
-        if depth > MAX_DEPTH:
-            raise ExpressionError(
-                f"an expression must have at most {MAX_DEPTH} levels of brackets and operations; got more: {short(text)}"
-            )
+        if depth > MAX_DEPTH and isinstance(node, ast.expr):
+            raise ExpressionError(f"an expression must be at most {MAX_DEPTH} operations deep; got more: {short(text)}")
         stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
 
 

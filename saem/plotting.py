@@ -60,6 +60,7 @@ def plot_trace(
             axes.axvline(fit.averaging_from, color="0.4", lw=0.8, ls=":", label="averaging starts")
         axes.plot(iterations, fit.path[:, i], color=LINE, lw=0.9, marker=marker, ms=2.5, label="path")
         axes.axhline(fit.values[i], color=ESTIMATE, lw=0.9, label="estimate")
+        axes.set_ylim(*_no_smaller(axes.get_ylim(), 0.05 * fit.se[i], float(fit.values[i])))
         axes.set_title(fit.parameters.names[i], fontsize=10)
         axes.tick_params(labelsize=8)
         axes.margins(x=0.01)
@@ -122,6 +123,12 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     if fit.group_levels:
         axes.legend(fontsize=8, frameon=False)
     return axes
+
+
+def _no_smaller(limits: tuple[float, float], half: float, centre: float) -> tuple[float, float]:
+    """Limits at least `half` on both sides, so that a path that hardly moves does not look as if it did."""
+    half = half if half > 0 else 1e-6 * (1.0 + abs(centre))
+    return min(limits[0], centre - half), max(limits[1], centre + half)
 
 
 def _label(fit: Fit, cluster: int) -> str:

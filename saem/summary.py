@@ -58,7 +58,7 @@ def estimates_table(fit: Fit) -> Table:
     """Estimates with their errors and 95 % intervals; the Monte Carlo error only where the method has one."""
     intervals = fit.to_numpy()[:, 3:]
     places = decimals(fit.se)
-    simulated = bool((fit.mcse > 0.0).any())
+    simulated = bool((fit.mcse != 0.0).any())
     notes = [note(fit, name) for name in fit.parameters.names]
     rows = []
     for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):

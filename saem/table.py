@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,17 +65,27 @@ def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, sep=_separator(path), keep_default_na=False, na_values=_MISSING, encoding="utf-8-sig")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                sep=_separator(path),
+                keep_default_na=False,
+                na_values=_MISSING,
+                encoding="utf-8-sig",
+                index_col=False,
+                low_memory=False,
+            )
     except pd.errors.EmptyDataError:
         raise DataError(f"the data file {str(path)!r} is empty") from None
     except UnicodeDecodeError:
         raise DataError(f"{str(path)!r} is not a CSV file in UTF-8; save the table as 'CSV UTF-8'") from None
+    except pd.errors.ParserWarning:
+        raise DataError(f"{str(path)!r} is not a table: its rows have more fields than its header") from None
     except (pd.errors.ParserError, ValueError, EOFError) as error:
         raise DataError(f"{str(path)!r} cannot be read as a CSV file: {str(error).strip()}") from None
     if any("\x00" in str(name) for name in table.columns):
         raise DataError(f"{str(path)!r} is not a CSV file: it holds binary data")
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{str(path)!r} is not a table: its rows have more fields than its header")
     return table
 
 

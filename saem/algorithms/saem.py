@@ -19,7 +19,7 @@ import numpy as np
 from saem.algorithms.loop import State, run_block
 from saem.algorithms.outcome import Outcome
 from saem.errors import FitError
-from saem.inference.information import observed_information
+from saem.information import observed_information
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import pin, release
@@ -32,6 +32,8 @@ from saem.streams import stream
 Array = np.ndarray
 
 BLOCK = 250  # iterations between two looks by Python
+SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
+RACE = 60  # iterations from each start, to choose among them
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Run:
     burn_in: int
     averaging_from: int
     draws: float
+
+    def after(self, earlier: Run) -> Run:
+        """This run as the continuation of an earlier one."""
+        return Run(
+            self.x,
+            np.vstack([earlier.path[:-1], self.path]),
+            earlier.burn_in,
+            len(earlier.path) - 1 + self.averaging_from,
+            self.draws,
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class SAEM:
         solver = Solver(problem)
         rng = stream(seed, "saem")
         pinned = np.zeros(len(problem.parameters), dtype=bool)
-        run = self.from_some_start(problem, solver, rng)
+        run = self.from_best_start(problem, solver, rng)
         status, message = Status.CONVERGED, ""
         towards: tuple[str, ...] = ()
         if problem.has_observed:
@@ -93,7 +105,7 @@ class SAEM:
             towards = correlations_at_one(problem, solver, run.x, pinned)
             if pinned.any() or towards:
                 status = Status.BOUNDARY
-            elif missed > 10 * self.deficit:
+            elif missed > 4 * self.deficit:
                 status = Status.NOT_CONVERGED
                 message = f"The log-likelihood is about {missed:.3g} below its maximum."
             if towards:
@@ -118,18 +130,56 @@ class SAEM:
             towards_boundary=towards,
         )
 
-    def from_some_start(self, problem: Problem, solver: Solver, rng: np.random.Generator) -> Run:
-        """The first pass, from the first start whose M-steps succeed."""
+    def from_best_start(self, problem: Problem, solver: Solver, rng: np.random.Generator) -> Run:
+        """The first pass, from the start that leads to the highest likelihood after a few iterations.
+
+        Constraints can give the likelihood several maxima; without them, or without a closed-form likelihood, it is
+        the first start whose M-steps succeed.
+        """
         pinned = np.zeros(len(problem.parameters), dtype=bool)
-        failure = ""
-        for start in problem.starts:
-            feasible = solutions_along(problem, solver, start, ~problem.parameters.fixed) if problem.has_observed else []
-            feasible.sort(key=lambda x: float(np.sum(x**2)))
+        free = ~problem.parameters.fixed
+        starts = list(problem.starts)
+        if problem.has_observed:
+            feasible = solutions_along(problem, solver, starts[0], free)
+            starts = sorted(feasible, key=lambda x: float(np.sum(x**2)))[:1] or starts
+        if len(problem.constraints) > 0 and len(starts) > 1:
             try:
-                return self.pass_through(problem, solver, rng, feasible[0] if feasible else start, pinned)
+                starts.insert(0, self.few_iterations(problem, solver, rng, starts[0], free, constrained=False))
+            except FitError:  # what the constraints hold in place may be unbounded without them
+                pass
+        failures = []
+        reached: list[tuple[float, Array]] = []
+        race = problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1
+        for start in starts:
+            try:
+                if not race:
+                    return self.pass_through(problem, solver, rng, start, pinned)
+                x = self.few_iterations(problem, solver, rng, start, free)
+                reached.append((solver.derivatives(solver.observed(), x, free).value, x))
             except FitError as error:
-                failure = failure or str(error)
-        raise FitError(f"SAEM failed from each of {len(problem.starts)} starts; from the first: {failure}")
+                failures.append(str(error))
+        for _, x in sorted(reached, key=lambda pair: -pair[0]):
+            try:
+                return self.pass_through(problem, solver, rng, x, pinned)
+            except FitError as error:
+                failures.append(str(error))
+        raise FitError(f"SAEM failed from each of {len(starts)} starts; from the first: {failures[0]}")
+
+    def few_iterations(
+        self,
+        problem: Problem,
+        solver: Solver,
+        rng: np.random.Generator,
+        start: Array,
+        free: Array,
+        constrained: bool = True,
+    ) -> Array:
+        """Where a few iterations with step size one lead to."""
+        state = State(start.copy(), *np.zeros((3, problem.n_statistics)))
+        draws = self.schedule.steps(problem.n_latent).draws[:RACE]
+        path = np.empty((len(draws), len(start)))
+        self.block(problem, solver, rng, np.ones(len(draws)), draws, 0, len(draws), state, free, path, constrained)
+        return state.x
 
     def pass_through(
         self,
@@ -190,6 +240,7 @@ class SAEM:
         state: State,
         free: Array,
         path: Array,
+        constrained: bool = True,
     ) -> None:
         """Run one block of the compiled loop; the state and the path are changed in place."""
         done, status = run_block(
@@ -205,7 +256,7 @@ class SAEM:
             averaging_from,
             self.tolerance,
             state,
-            solver.constrained,
+            solver.constrained if constrained else solver.unconstrained,
             path,
         )
         if done < len(step_sizes):
@@ -247,21 +298,18 @@ class SAEM:
         missed = observed_information(problem, solver, run.x, pinned).deficit
         if not np.isfinite(run.draws):
             return run, missed
-        for _ in range(self.extensions):
+        for attempt in range(self.extensions):
             if not missed > self.deficit:
                 break
-            longer = self.pass_through(problem, solver, rng, run.x, pinned, burn_in=False)
+            start = run.x
+            if attempt % 2 == 0 and (problem.collapsible & ~pinned).any():
+                # EM leaves the neighbourhood of a zero variance very slowly: come from above
+                sds = problem.collapsible & ~pinned & (solver.kinds == sqp.SD)
+                start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x)
+            longer = self.pass_through(problem, solver, rng, start, pinned, burn_in=False)
             after = observed_information(problem, solver, longer.x, pinned).deficit
-            if not after < missed:
-                break
-            run = Run(
-                longer.x,
-                np.vstack([run.path[:-1], longer.path[1:]]),
-                run.burn_in,
-                len(run.path) - 2 + longer.averaging_from,
-                longer.draws,
-            )
-            missed = after
+            if after < missed:
+                run, missed = longer.after(run), after
         return run, missed
 
 
@@ -281,12 +329,15 @@ def check_step(problem: Problem, outcome: sqp.Outcome, iteration: int) -> None:
 
 
 def zero_candidates(problem: Problem, solver: Solver, x: Array, pinned: Array) -> list[int]:
-    """Standard deviations that the likelihood, other things equal, would rather see at zero; the smallest first."""
+    """Standard deviations that are small, or that the likelihood, other things equal, would rather see at zero.
+
+    The smallest first.
+    """
     out = []
     for i in np.flatnonzero(problem.collapsible & ~pinned & (solver.kinds == sqp.SD)):
         trial_x, trial_pinned = x.copy(), pinned.copy()
         pin(problem, trial_x, trial_pinned, np.arange(len(x)) == i)
-        if not release(problem, solver, trial_x, trial_pinned)[i]:
+        if x[i] < SMALL * problem.scale[i] or not release(problem, solver, trial_x, trial_pinned)[i]:
             out.append(int(i))
     return sorted(out, key=lambda i: float(x[i] / problem.scale[i]))
 

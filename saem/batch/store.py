@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from saem.batch.work import CRASHED, Record
+from saem.batch.work import Record
 from saem.errors import StorageError, listing
 
 FILE = "progress.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS records (
-    level INTEGER NOT NULL, method INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
+    level INTEGER NOT NULL, method INTEGER NOT NULL, again INTEGER NOT NULL, payload TEXT NOT NULL,
     PRIMARY KEY (level, method)
 ) WITHOUT ROWID;
 """
@@ -77,13 +77,13 @@ class Store:
             )
 
     def done(self) -> set[int]:
-        """Levels with a record for every method; one whose worker was killed is not done, and is tried again."""
-        unfinished = {level for (level,) in self._db.execute("SELECT level FROM records WHERE status = ?", (CRASHED,))}
+        """Levels with a record for every method, none of which is to be tried again."""
+        unfinished = {level for (level,) in self._db.execute("SELECT level FROM records WHERE again")}
         return {level for (level,) in self._db.execute("SELECT DISTINCT level FROM records")} - unfinished
 
     def add(self, level: int, records: Iterable[Record]) -> None:
         """Keep the records of a level, one for each method, all or none."""
-        rows = [(level, k, record["status"], json.dumps(record)) for k, record in enumerate(records)]
+        rows = [(level, k, record["again"], json.dumps(record)) for k, record in enumerate(records)]
         try:
             with self._transaction():
                 self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)

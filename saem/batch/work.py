@@ -74,24 +74,25 @@ def fit_case(task: Task, case: Case) -> list[Record]:
 
 
 def _attempt(task: Task, table: pd.DataFrame, method: Any, seed: int) -> Record:
+    fit = task.fit or _fit()  # outside of the block below: a package that cannot be imported is no failure of a level
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and go to the message
-            result = (task.fit or _fit)(task.model, table, method=method, seed=seed, drop_missing=task.drop_missing)
+            result = fit(task.model, table, method=method, seed=seed, drop_missing=task.drop_missing)
         return record_of(result, method_name(method))
     except SaemError as error:
         return failure(method_name(method), ERROR, str(error), len(table), time.perf_counter() - start)
     except Exception as error:
         message = f"unexpected {type(error).__name__}: {error}"
-        return failure(method_name(method), ERROR, message, len(table), time.perf_counter() - start)
+        return failure(method_name(method), ERROR, message, len(table), time.perf_counter() - start) | {"again": True}
 
 
-def _fit(*arguments: Any, **options: Any) -> Fit:
+def _fit() -> FitFunction:
     """`saem.fit`, imported when it is first used, in the process that uses it."""
     from saem import fitting
 
-    return fitting.fit(*arguments, **options)
+    return fitting.fit
 
 
 def record_of(fit: Fit, method: str) -> Record:
@@ -104,13 +105,17 @@ def record_of(fit: Fit, method: str) -> Record:
         "n_clusters": int(fit.n_clusters),
         "seconds": float(fit.seconds),
         "message": " ".join([fit.message, *(f"Warning: {text}" for text in fit.warnings)]).strip(),
+        "again": False,
         "parameters": list(fit.parameters.names),
         "numbers": fit.to_numpy().tolist(),
     }
 
 
 def failure(method: str, status: str, message: str, n_rows: int, seconds: float) -> Record:
-    """The record of a level that could not be fitted, with the reason as its message."""
+    """The record of a level that could not be fitted, with the reason as its message.
+
+    One that was killed is to be tried again when the run goes on: the next time there may be memory enough.
+    """
     return {
         "method": method,
         "status": status,
@@ -119,6 +124,7 @@ def failure(method: str, status: str, message: str, n_rows: int, seconds: float)
         "n_clusters": None,
         "seconds": seconds,
         "message": " ".join(message.split()),
+        "again": status == CRASHED,
         "parameters": [],
         "numbers": [],
     }

@@ -234,12 +234,11 @@ def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> 
     if found.locally_identified:
         say("Yes, near the estimate: no direction is left free.", "green")
     else:
-        say("No. The likelihood does not change along:", "red")
+        say("No:", "red")
         for sentence in found.null_directions:
             say(f"  {sentence}", "red")
         say("Fix a parameter ([fixed]), or add a constraint ([constraints]).")
     if len(found.solutions) > 1:
         say(f"But {count(len(found.solutions), 'solution')} have the same likelihood:", "yellow")
-        for solution in found.solutions:
-            values = zip(data.parameters.names, solution, strict=True)
-            say("  " + ", ".join(f"{name}={value:.4g}" for name, value in values), "yellow")
+        for solution in found.solutions.to_dict("records"):
+            say("  " + ", ".join(f"{name}={value:.4g}" for name, value in solution.items()), "yellow")

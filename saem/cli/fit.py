@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -103,6 +104,7 @@ def _fit_once(
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
     from saem.data import where as rows_where
+    from saem.errors import SaemWarning
 
     if output is not None:
         check_folder(output)
@@ -110,7 +112,8 @@ def _fit_once(
         table = rows_where(table, where)
     fits = []
     for name in method.methods:
-        with _spinner(f"fitting by {name}"):
+        with _spinner(f"fitting by {name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
             fits.append(fitting.fit(model, table, method=name, seed=seed, drop_missing=drop))
     if len(fits) == 1:
         show_fit(fits[0])

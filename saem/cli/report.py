@@ -60,7 +60,7 @@ def show_comparison(first: Fit, second: Fit) -> None:
                 *([UNKNOWN, UNKNOWN] if fixed else errors),
                 number(second.values[i], places),
                 UNKNOWN if fixed else number(second.se[i], places),
-                UNKNOWN if math.isnan(distance) else f"{distance:+.4f}",
+                UNKNOWN if math.isnan(distance) else f"{round(distance, 4) + 0.0:+.4f}",
                 words,
             ]
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.inference.information import null_space
+from saem.information import null_space
 from saem.models.linear.arrays import LinearArrays
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def null_directions(problem: Problem) -> np.ndarray:
         x += np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(x))
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
         x = towards_feasible(problem, x)
-        found = null_directions_at(problem, x)
+        found = null_directions_at(problem, x, ~problem.parameters.fixed)
         if found is not None and (fewest is None or len(found) < len(fewest)):
             fewest = found
         if fewest is not None and len(fewest) == 0:
@@ -135,12 +135,15 @@ def towards_feasible(problem: Problem, x: np.ndarray) -> np.ndarray:
     return x
 
 
-def null_directions_at(problem: Problem, x: np.ndarray) -> np.ndarray | None:
-    """Null directions (k, n) of the reduced expected information at a point; None where a constraint is not finite."""
+def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.ndarray | None:
+    """Null directions (k, n) of the reduced expected information of the free parameters at a point.
+
+    None where a constraint is not finite.
+    """
     _, jacobian, _ = problem.constraints.evaluate(x)
     if not np.isfinite(jacobian).all():
         return None
-    index = np.flatnonzero(~problem.parameters.fixed)
+    index = np.flatnonzero(free)
     information = expected_information(problem.arrays, x)[np.ix_(index, index)]
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])

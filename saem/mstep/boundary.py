@@ -93,6 +93,7 @@ def climb(
     x = start.copy()
     objective = solver.observed()
     pinned = np.zeros(len(x), dtype=bool)
+    pin(problem, x, pinned, problem.collapsible & (solver.kinds == sqp.SD) & (x == 0.0))
     floor = floors(problem, solver)
     room = path
     for attempt in range(12):

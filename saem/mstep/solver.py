@@ -69,7 +69,7 @@ class Solver:
         free: np.ndarray,
         *,
         floor: np.ndarray | None = None,
-        tolerance: float = 1e-9,
+        tolerance: float = 1e-10,
         max_iterations: int = 200,
         path: np.ndarray | None = None,
         constrained: bool = True,

@@ -169,8 +169,16 @@ def normal_part(c: Array, rank: int, ws: Workspace, out: Array) -> None:
 
 
 @kernel
-def newton_step(c: Array, rank: int, n_free: int, ws: Workspace) -> float:
-    """Write the step, normal plus tangential (scaled); return the largest component of the tangential gradient."""
+def newton_step(c: Array, rank: int, n_free: int, ws: Workspace) -> tuple[float, float]:
+    """Write the step, normal plus tangential (scaled).
+
+    Returns
+    -------
+    stationarity : float
+        Largest component of the tangential gradient.
+    bend : float
+        ``step' L step`` of the Lagrangian's Hessian L, where there are constraints.
+    """
     normal_part(c, rank, ws, ws.step)
     stationarity, diagonal = 0.0, 1e-3
     for s in range(rank, n_free):
@@ -186,16 +194,21 @@ def newton_step(c: Array, rank: int, n_free: int, ws: Workspace) -> float:
             break
         shift = max(10.0 * shift, 1e-3 * diagonal)
         if not shift < 1e30:
-            return math.inf
+            return math.inf, math.inf
     for s in range(rank, n_free):
         total = ws.slope[s]
         for t in range(rank):
             total += ws.lagrangian[s, t] * ws.step[t]
         ws.step[s] = total
     cholesky_solve(ws.factor, tangent, ws.step[rank:])
+    bend = 0.0
+    if rank > 0:
+        for s in range(n_free):
+            for t in range(n_free):
+                bend += ws.step[s] * ws.lagrangian[s, t] * ws.step[t]
     for s in range(rank - 1, -1, -1):
         reflect(ws.reflectors[s], n_free, ws.step)
-    return stationarity
+    return stationarity, bend
 
 
 @kernel
@@ -284,8 +297,7 @@ def maximise(
         if path.shape[0] > iteration:
             path[iteration, :] = x
         rank = linearise(x, ws.gradient[now], ws.hessian[now], ws.jacobian[now], ws.c_hessian[now], n_free, ws)
-        slope = 0.0  # of the merit function along the step
-        stationarity = newton_step(ws.c[now], rank, n_free, ws)
+        stationarity, bend = newton_step(ws.c[now], rank, n_free, ws)
         infeasibility, relative, violation, largest = 0.0, 0.0, 0.0, 0.0
         for k in range(m):
             size = 1e-300
@@ -301,11 +313,14 @@ def maximise(
         if iteration == max_iterations:
             break
 
-        penalty = max(1.5 * largest, 0.5 * penalty)
-        slope = -penalty * violation
+        slope = 0.0  # of the merit function along the step
         for i in range(n_free):
             a = ws.free[i]
             slope -= ws.scale[i] * ws.gradient[now, a] * ws.step[i]
+        penalty = max(1.5 * largest, 0.5 * penalty)
+        if violation > 0.0:  # the model of the merit function must decrease (Nocedal & Wright, eq. 18.36)
+            penalty = max(penalty, 2.0 * (slope + 0.5 * max(0.0, -bend)) / violation)
+        slope -= penalty * violation
         merit = -value + penalty * violation
         noise = ROUNDING * (1.0 + abs(merit) + penalty * violation)
         alpha = longest_step(x, kinds, n_free, ws)

@@ -180,13 +180,23 @@ def test_no_level_is_blamed_for_a_worker_that_is_killed_from_outside(tmp_path):
     assert (tmp_path / "flag").exists() and set(batch.fits["status"]) == {"converged"}
 
 
-def test_a_level_that_crashed_is_tried_again(tmp_path):
-    table = stub_table(2, {1: "crash"})
-    batch = run(table, methods="ml", workers=2, output=tmp_path / "a")
-    assert list(batch.fits["status"]) == ["converged", "crashed"]
+@pytest.mark.parametrize(("behave", "status", "workers"), [("crash", "crashed", 2), ("bug", "error", 1)])
+def test_only_what_may_not_happen_again_is_tried_again(tmp_path, behave, status, workers):
+    table = stub_table(3, {1: behave, 2: "error"})
+    batch = run(table, methods="ml", workers=workers, output=tmp_path)
+    assert list(batch.fits["status"]) == ["converged", status, "error"]
     calls = []
-    run(table, methods="ml", workers=2, output=tmp_path / "a", progress=lambda done, total: calls.append(done))
-    assert calls == [1, 2]
+    options = {"methods": "ml", "workers": workers, "output": tmp_path}
+    again = run(table, **options, progress=lambda done, total: calls.append(done))
+    assert calls == [2, 3]
+    assert_same(batch, again)
+
+
+def test_a_package_that_cannot_be_imported_is_no_failure_of_a_level(monkeypatch):
+    monkeypatch.setitem(sys.modules, "saem.fitting", None)
+    monkeypatch.delattr("saem.fitting", raising=False)
+    with pytest.raises(ImportError):
+        fit_by(MODEL, stub_table(2), "site", "ml", workers=1)
 
 
 # The same results, whatever the circumstances

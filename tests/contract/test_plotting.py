@@ -47,6 +47,13 @@ def test_trace_of_a_solver_has_no_burn_in():
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"path", "estimate"}
 
 
+def test_a_path_that_hardly_moves_is_drawn_flat():
+    path = np.full((50, 8), 10.0) + 1e-12 * np.arange(50)[:, None]
+    (axes,) = plot_trace(handmade_fit(path=path), ["mu"])
+    low, high = axes.get_ylim()
+    assert high - low == pytest.approx(2 * 0.05 * 0.2)
+
+
 def test_trace_in_a_given_figure_touches_no_pyplot():
     figure = Figure()
     axes = plot_trace(handmade_fit(), figure=figure)

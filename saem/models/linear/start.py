@@ -48,8 +48,32 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
         moments = np.einsum("k,ki,ki->i", weights[here], effects[here], effects[here]) / size
         in_group = arrays.pattern_group == g
         noise = within * np.einsum("p,pii->i", arrays.pattern_size[in_group], inverse[in_group]) / size
-        x[arrays.sd_index[g]] = np.sqrt(np.maximum(moments - noise, 0.1 * (moments + noise) + 1e-6 * overall))
+        # not below the noise: EM moves ever more slowly as a variance becomes small against it, downwards and upwards
+        x[arrays.sd_index[g]] = np.sqrt(np.maximum(moments - noise, noise))
+    x[arrays.mean_index] += generalised_least_squares(arrays, x)
     return with_fixed(data, x)
+
+
+def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
+    """Coefficients (p,), less the reference ones, by generalised least squares at the standard deviations in ``x``.
+
+    Ordinary least squares would do in a balanced design; elsewhere EM is slow in the means where the random effects
+    vary much more than the residuals, so a good start matters. Correlations are taken as zero.
+    """
+    q = arrays.sd_index.shape[1]
+    precision = x[arrays.residual_index] ** -2.0
+    omega = np.zeros((len(arrays.pattern_group), q, q))
+    omega[:, np.arange(q), np.arange(q)] = x[arrays.sd_index[arrays.pattern_group]] ** 2
+    information = np.einsum("h,phij->pij", precision, arrays.zz)
+    gain = np.linalg.solve(np.eye(q) + omega @ information, omega)
+    design = np.einsum("h,phic->pic", precision, arrays.zx)
+    means = arrays.columns[arrays.column_start[:-1]].reshape(len(omega), len(precision), q)
+    scores = np.einsum("h,phi->pi", precision, means)
+    left = np.einsum("h,hcd->cd", precision, arrays.xx)
+    left -= np.einsum("p,pic,pij,pjd->cd", arrays.pattern_size, design, gain, design, optimize=True)
+    right = precision @ arrays.xy
+    right -= np.einsum("p,pic,pij,pj->c", arrays.pattern_size, design, gain, scores, optimize=True)
+    return np.asarray(np.linalg.lstsq(left, right, rcond=1e-10)[0])
 
 
 def with_fixed(data: ModelData, x: Array) -> Array:

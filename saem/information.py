@@ -30,7 +30,8 @@ class Information:
     score_norm : float
         Largest component of the gradient on the tangent space, in units of standard errors.
     deficit : float
-        ``1/2 u'V u``: how far the log-likelihood is below its constrained maximum, to second order.
+        ``1/2 u'V u``: how far the log-likelihood is below its constrained maximum, to second order; ``inf`` where the
+        information is not positive semidefinite, so that there is no maximum nearby.
     null_directions : (k, n) ndarray
         Directions along which the constrained likelihood does not change, largest entry 1.
     residuals, multipliers : (m,) ndarray
@@ -91,7 +92,7 @@ def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned
         loglik=at.value,
         covariance=covariance,
         score_norm=float(np.max(np.abs(slope), initial=0.0)),
-        deficit=float(0.5 * np.sum(along**2 / values[regular])),
+        deficit=float(0.5 * np.sum(along**2 / values[regular])) if np.all(regular | singular) else np.inf,
         null_directions=directions,
         residuals=at.c,
         multipliers=multipliers,
