@@ -1,7 +1,7 @@
 """Where compiled code is kept between processes.
 
 A compiled function that Numba keeps on disk does not notice that a function it calls, in another file, was edited.
-The folder is therefore named after a hash of all sources of the package.
+The folder is therefore named after a hash of all sources that are compiled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OURS = "SAEM_NUMBA_CACHE_DIR"  # what configure() set, to tell it in a child pr
 
 @lru_cache(maxsize=1)
 def source_hash() -> str:
-    """Hash of the contents of all Python files of the package.
+    """Hash of the contents of the package's files that are compiled, those that mention `saem.jit`.
 
     Returns
     -------
@@ -40,9 +40,11 @@ def source_hash() -> str:
         for file in sorted(files):
             if file.endswith(".py"):
                 path = os.path.join(folder, file)
-                digest.update(os.path.relpath(path, root).encode())
                 with open(path, "rb") as stream:
-                    digest.update(hashlib.sha256(stream.read()).digest())
+                    content = stream.read()
+                if b"saem.jit" in content or file == "jit.py":
+                    digest.update(os.path.relpath(path, root).encode())
+                    digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:16]
 
 

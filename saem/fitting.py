@@ -8,21 +8,21 @@ import warnings as warnings_module
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from saem import models
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.loop import State, run_block
+from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
 from saem.errors import ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions_at
-from saem.information import Information, monte_carlo_covariance, observed_information
 from saem.inference.random_effects import conditional_effects
+from saem.information import Information, monte_carlo_covariance, observed_information
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
 from saem.result import Fit
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class Algorithm(Protocol):
     """What `fit` accepts as a method object."""
 
-    name: Any
+    name: ClassVar[str]
 
-    def run(self, problem: Problem, seed: int) -> Outcome:
+    def run(self, problem: Problem, seed: int = 0) -> Outcome:
         """Estimate the parameters of a problem."""
         ...
 
@@ -189,9 +189,7 @@ def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
     return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
 
 
-def monte_carlo_errors(
-    problem: Problem, solver: Solver, outcome: Outcome, information: Information
-) -> np.ndarray:
+def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, information: Information) -> np.ndarray:
     """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid."""
     n = len(outcome.x)
     if np.isinf(outcome.draws):
@@ -218,6 +216,7 @@ def conditional_expectation(problem: Problem, solver: Solver, x: np.ndarray) -> 
         0,
         1,
         1e-6,
+        MAX_NEWTON,
         state,
         solver.constrained,
         np.empty((1, len(x))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from saem import cache
 
@@ -16,6 +16,7 @@ from numba.extending import intrinsic, overload  # noqa: E402
 __all__ = ["call_address", "entry", "inlined", "kernel", "overload", "types"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+njit: Any = numba.njit
 
 
 def kernel(function: F) -> F:
@@ -24,10 +25,8 @@ def kernel(function: F) -> F:
     Cached on disk. No wrapper for Python is made: unpacking the arrays of a model takes longer to compile than most
     kernels. No ``fastmath``: it would remove the checks for NaN.
     """
-    compiled: F = numba.njit(
-        cache=True, error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
-    return compiled
+    options = {"cache": True, "error_model": "numpy", "nogil": True}
+    return cast("F", njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function))
 
 
 def inlined(function: F) -> F:
@@ -35,18 +34,16 @@ def inlined(function: F) -> F:
 
     For thin layers around large kernels: every level of calls makes LLVM optimise all that lies below once more.
     """
-    compiled: F = numba.njit(inline="always", error_model="numpy")(function)
-    return compiled
+    return cast("F", njit(inline="always", error_model="numpy")(function))
 
 
 def entry(function: F) -> F:
     """Compile a function that Python calls, cached on disk."""
-    compiled: F = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
-    return compiled
+    return cast("F", njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def call_address(typingctx: Any, address: Any, x: Any, values: Any, jacobian: Any, hessian: Any) -> Any:
+@intrinsic
+def _call_address(typingctx: Any, address: Any, x: Any, values: Any, jacobian: Any, hessian: Any) -> Any:
     """Call the C function at ``address`` with the data pointers of four contiguous float64 arrays.
 
     A kernel that takes an address, and not a function, is compiled once for all constraints.
@@ -65,3 +62,6 @@ def call_address(typingctx: Any, address: Any, x: Any, values: Any, jacobian: An
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+call_address: Any = _call_address

@@ -76,7 +76,7 @@ class DirectML:
         lower = sorted((peak for peak in peaks if best - peak[0] > TIE * (1.0 + abs(best))), key=lambda p: -p[0])
         # of equal likelihood, the estimate with the smallest parameters comes first
         tied.sort(key=lambda peak: float(np.sum(peak[1] ** 2)))
-        value, x, pinned, start = tied[0]
+        _, x, pinned, start = tied[0]
         path = np.full((self.max_path, len(x)), np.nan)
         climb(problem, solver, start, path)
         path = path[np.isfinite(path).all(axis=1)]

@@ -13,6 +13,9 @@ from saem.mstep.sqp import CONVERGED, ITERATION_LIMIT, Workspace, maximise
 Array = np.ndarray
 
 
+MAX_NEWTON = 50
+
+
 class State(NamedTuple):
     """What the loop carries from iteration to iteration, changed in place."""
 
@@ -35,6 +38,7 @@ def run_block(
     n_averaged: int,
     averaging_from: int,
     tolerance: float,
+    max_newton: int,
     state: State,
     ws: Workspace,
     path: Array,
@@ -51,6 +55,8 @@ def run_block(
         Index into the block from which statistics are averaged.
     tolerance : float
         Of the M-step, in units of the complete-data standard errors.
+    max_newton : int
+        Newton steps allowed in an M-step. (A literal in the kernel would make Numba compile the solver once more.)
     path : (K, n) ndarray, written
         Estimates.
 
@@ -70,7 +76,7 @@ def run_block(
         for i in range(size):
             state.statistics[i] += gamma * (state.drawn[i] - state.statistics[i])
         objective = CompleteData(arrays, state.statistics)
-        outcome = maximise(objective, constraint, state.x, is_free, kinds, floor, tolerance, 50, ws, nothing)
+        outcome = maximise(objective, constraint, state.x, is_free, kinds, floor, tolerance, max_newton, ws, nothing)
         path[k, :] = state.x
         status = outcome.status
         if status != CONVERGED and not (status == ITERATION_LIMIT and outcome.stationarity < 1e-3):

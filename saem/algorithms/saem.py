@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.loop import State, run_block
+from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.outcome import Outcome
 from saem.errors import FitError
 from saem.information import observed_information
@@ -107,7 +107,8 @@ class SAEM:
                 status = Status.BOUNDARY
             elif missed > 4 * self.deficit:
                 status = Status.NOT_CONVERGED
-                message = f"The log-likelihood is about {missed:.3g} below its maximum."
+                by = f"about {missed:.2g}" if np.isfinite(missed) else "an unknown amount"
+                message = f"The log-likelihood is {by} below its maximum."
             if towards:
                 message = f"{', '.join(towards)} goes to one; SAEM comes near it, method 'ml' reaches it."
         free = ~problem.parameters.fixed & ~pinned
@@ -255,6 +256,7 @@ class SAEM:
             n_averaged,
             averaging_from,
             self.tolerance,
+            MAX_NEWTON,
             state,
             solver.constrained if constrained else solver.unconstrained,
             path,

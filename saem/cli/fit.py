@@ -99,10 +99,11 @@ def _fit_once(
     model: Model, table: pd.DataFrame, method: Method, where: str | None, seed: int, output: Path | None, drop: bool
 ) -> None:
     """One fit by each method: written to a folder and shown."""
-    from saem import fitting
+    from saem import fitting, warmup
     from saem.cli.console import note
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
+    from saem.data import arrange
     from saem.data import where as rows_where
     from saem.errors import SaemWarning
 
@@ -110,6 +111,10 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
+    if warmup.is_due(method.methods):
+        arrange(model, table, drop)  # bad input is refused before a quarter of a minute is spent on compiling
+        note(warmup.NOTICE)
+        warmup.prepare()
     fits = []
     for name in method.methods:
         with _spinner(f"fitting by {name}"), warnings.catch_warnings():
@@ -128,9 +133,14 @@ def _fit_levels(
     model: Model, table: pd.DataFrame, by: list[str], method: Method, output: Path | None, options: dict[str, Any]
 ) -> None:
     """One fit for every level: written to a folder, and summed up."""
+    from saem import warmup
     from saem.batch import fit_by
     from saem.cli.console import note
     from saem.cli.report import show_levels, show_run
+
+    if warmup.is_due(method.methods):
+        note(warmup.NOTICE)
+        warmup.prepare()
 
     with _progress(" × ".join(by)) as progress:
         batch = fit_by(model, table, by, method.methods, output=output, progress=progress, **options)

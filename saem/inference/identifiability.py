@@ -60,7 +60,8 @@ def describe_direction(names: tuple[str, ...], direction: np.ndarray) -> str:
         return f"{names[involved[0]]} can take any value: nothing in the data depends on it."
     moves = ", ".join(f"{names[i]} by {direction[i]:+.3g}" for i in involved[:8])
     more = f" and {len(involved) - 8} more" if len(involved) > 8 else ""
-    return f"{' and '.join(names[i] for i in involved[:8])}{more} can move together ({moves}) without a change of the fit."
+    together = " and ".join(names[i] for i in involved[:8])
+    return f"{together}{more} can move together ({moves}) without a change of the fit."
 
 
 def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Identifiability:

@@ -45,6 +45,9 @@ class Problem:
         Parameters that may lie on the boundary (a random effect's standard deviation may be zero).
     dependents : mapping from int to tuple of int
         Parameters that lose their meaning when the collapsible one is zero (correlations of a random effect).
+    blocks : tuple of (q,) and (q, q) int64 ndarray
+        Correlated random effects: the parameters of their standard deviations and of their correlations (-1 on the
+        diagonal), for each variance group.
     has_expectation : bool
         Whether `draw` with ``m = 0`` gives the conditional expectation of the statistics.
     has_observed : bool
@@ -62,6 +65,7 @@ class Problem:
     n_latent: int
     collapsible: np.ndarray
     dependents: dict[int, tuple[int, ...]]
+    blocks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     has_expectation: bool = False
     has_observed: bool = False
     restricted: bool = False

@@ -12,6 +12,7 @@ import numpy as np
 
 from saem.models.contract import Problem
 from saem.mstep import sqp
+from saem.mstep.singular import climb_singular, is_near_singular
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -60,7 +61,7 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
             gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
             # a negative slope (a constraint that is odd in the parameter) outweighs any curvature
             out[i] = gain > GAIN and not slope[i] * scale < -GAIN
-        elif x[i] != 0.0:
+        elif abs(x[i]) == 1.0:
             out[i] = -np.sign(x[i]) * slope[i] > GAIN
     return out
 
@@ -120,6 +121,11 @@ def climb(
             break
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
+    stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
+    if stalled and constrained and is_near_singular(problem, x):
+        x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)
+        status = sqp.CONVERGED if stationarity < 1e-5 else outcome.status
+        outcome = outcome._replace(status=status, value=value, stationarity=stationarity)
     return x, pinned, outcome
 
 

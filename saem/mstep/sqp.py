@@ -99,7 +99,14 @@ def new_workspace(n: int, m: int) -> Workspace:
 
 @inlined
 def evaluate_at(
-    objective: Any, constraint: int, x: Array, gradient: Array, hessian: Array, c: Array, jacobian: Array, c_hessian: Array
+    objective: Any,
+    constraint: int,
+    x: Array,
+    gradient: Array,
+    hessian: Array,
+    c: Array,
+    jacobian: Array,
+    c_hessian: Array,
 ) -> float:
     """Fill in all derivatives; ``-inf`` when the objective or a constraint is not finite."""
     value = evaluate(objective, x, gradient, hessian)
@@ -240,6 +247,17 @@ def move_to(x: Array, target: Array, step: Array, alpha: float, kinds: Array, n_
     return inside
 
 
+@kernel
+def list_free(is_free: Array, free: Array) -> int:
+    """Write the indices of the free parameters to the front of ``free``; return their number."""
+    n_free = 0
+    for i in range(is_free.shape[0]):
+        if is_free[i]:
+            free[n_free] = i
+            n_free += 1
+    return n_free
+
+
 @entry
 def maximise(
     objective: Any,
@@ -278,13 +296,10 @@ def maximise(
         The first ``k`` iterates, the start included; a path of no rows records nothing.
     """
     n, m = x.shape[0], ws.c.shape[1]
-    n_free = 0
+    n_free = list_free(is_free, ws.free)
     now, new = 0, 1
     for i in range(n):
         ws.x[now, i] = x[i]
-        if is_free[i]:
-            ws.free[n_free] = i
-            n_free += 1
     value = evaluate_at(
         objective, constraint, ws.x[0], ws.gradient[0], ws.hessian[0], ws.c[0], ws.jacobian[0], ws.c_hessian[0]
     )

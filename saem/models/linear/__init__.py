@@ -57,6 +57,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         n_latent=int(arrays.n_clusters.sum()) * q,
         collapsible=collapsible,
         dependents=dependents,
+        blocks=tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else (),
         has_expectation=True,
         has_observed=True,
         restricted=is_restricted,

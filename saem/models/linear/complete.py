@@ -82,7 +82,10 @@ def effect_terms(
     A random effect whose standard deviation is exactly zero is absent: it has no density and no derivative.
     """
     q = sd.shape[0]
-    omega, precision, weight, work = np.empty((4, q, q))
+    omega = np.empty((q, q))
+    precision = np.empty((q, q))
+    weight = np.empty((q, q))
+    work = np.empty((q, q))
     fill_covariance(sd, rho, omega)
     present = 0
     for j in range(q):

@@ -21,9 +21,7 @@ Array = np.ndarray
 
 
 @kernel
-def add_normals(
-    reduced: Array, rng: np.random.Generator, m: int, first: Array, second: Array, cross: Array
-) -> None:
+def add_normals(reduced: Array, rng: np.random.Generator, m: int, first: Array, second: Array, cross: Array) -> None:
     """Draw ``xi`` for all clusters of a pattern ``m`` times and write the means over the draws of its sums.
 
     Parameters
@@ -56,7 +54,8 @@ def add_normals(
     first[:] = 0.0
     second[:] = 0.0
     cross[:] = 0.0
-    normal, totals = np.empty((2, q))
+    normal = np.empty(q)
+    totals = np.empty(q)
     for c in range(reduced.shape[0]):
         totals[:] = 0.0
         for _ in range(m):
@@ -113,8 +112,21 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
     for i in range(groups * q * q):
         statistics[moment_start + i] = 0.0
 
-    sd, first, t, theta, b = np.empty((5, q))
-    rho, omega, information, u, g, root, second, work, product, total = np.empty((10, q, q))
+    sd = np.empty(q)
+    first = np.empty(q)
+    t = np.empty(q)
+    theta = np.empty(q)
+    b = np.empty(q)
+    rho = np.empty((q, q))
+    omega = np.empty((q, q))
+    information = np.empty((q, q))
+    u = np.empty((q, q))
+    g = np.empty((q, q))
+    root = np.empty((q, q))
+    second = np.empty((q, q))
+    work = np.empty((q, q))
+    product = np.empty((q, q))
+    total = np.empty((q, q))
     cross = np.empty((q, residual_groups * q))
     shift = np.empty((residual_groups, q))  # Z_h'X_h (beta - reference)
     precision = np.empty(residual_groups)

@@ -96,7 +96,15 @@ def read_precisions(residual_index: Array, x: Array, precision: Array) -> None:
 
 @kernel
 def add_mean_terms(
-    mean_index: Array, zx: Array, precision: Array, n: float, u: Array, g: Array, f: Array, k_matrix: Array, hessian: Array
+    mean_index: Array,
+    zx: Array,
+    precision: Array,
+    n: float,
+    u: Array,
+    g: Array,
+    f: Array,
+    k_matrix: Array,
+    hessian: Array,
 ) -> None:
     """Write ``F`` and ``K`` (q, p) of a pattern and add its share of the Hessian of the means."""
     q, p = f.shape
@@ -191,7 +199,11 @@ def add_column(
     the means. What enters through Omega alone is left to `add_covariance_terms` by way of ``moments``.
     """
     residual_groups, q = a.shape
-    b, t, e, direction, image = np.empty((5, q))
+    b = np.empty(q)
+    t = np.empty(q)
+    e = np.empty(q)
+    direction = np.empty(q)
+    image = np.empty(q)
     value = 0.0
     for j in range(q):
         total = 0.0
@@ -291,11 +303,19 @@ def observed_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Ar
     if value == -math.inf:
         return value
     sd, rho = np.empty(q), np.empty((q, q))
-    omega, information, u, g, work, projection, moments = np.empty((7, q, q))
+    omega = np.empty((q, q))
+    information = np.empty((q, q))
+    u = np.empty((q, q))
+    g = np.empty((q, q))
+    work = np.empty((q, q))
+    projection = np.empty((q, q))
+    moments = np.empty((q, q))
     derivative = np.empty((arrays.slot_terms.shape[0], q, q))
-    f, k_matrix = np.empty((2, q, p))
+    f = np.empty((q, p))
+    k_matrix = np.empty((q, p))
     a = np.empty((residual_groups, q))
-    precision, slope = np.empty((2, residual_groups))
+    precision = np.empty(residual_groups)
+    slope = np.empty(residual_groups)
     read_precisions(residual_index, x, precision)
     for h in range(residual_groups):
         slope[h] = -2.0 * precision[h] / x[residual_index[h]]  # derivative of the precision by sigma_h
@@ -319,9 +339,7 @@ def observed_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Ar
         value -= 0.5 * n * math.log(determinant)
         multiply(information, u, projection)
         add_mean_terms(mean_index, zx, precision, n, u, g, f, k_matrix, hessian)
-        add_determinant_terms(
-            residual_index, index, zz, precision, slope, n, u, g, derivative, gradient, hessian
-        )
+        add_determinant_terms(residual_index, index, zz, precision, slope, n, u, g, derivative, gradient, hessian)
         for j in range(q):
             for k in range(q):
                 moments[j, k] = 0.0
@@ -354,9 +372,7 @@ def observed_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Ar
                 gradient,
                 hessian,
             )
-        add_covariance_terms(
-            index, arrays.slot_terms, sd, rho, n, projection, moments, derivative, gradient, hessian
-        )
+        add_covariance_terms(index, arrays.slot_terms, sd, rho, n, projection, moments, derivative, gradient, hessian)
     return value
 
 

@@ -43,7 +43,7 @@ def sum_by(code: Array, weights: Array, n: int) -> Array:
 def build_arrays(data: ModelData) -> LinearArrays:
     """Arrays of the linear family for a validated table."""
     x_design, z_design, residual = data.mean_design, data.random_design, data.residual_group
-    n, p = x_design.shape
+    p = x_design.shape[1]
     q = z_design.shape[1]
     h_count = len(data.residual_index)
     n_groups = len(data.group_levels)

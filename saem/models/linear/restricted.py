@@ -65,10 +65,16 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
     residual_groups, p = arrays.xy.shape
     slots = arrays.slot_terms.shape[0]
     n_parameters = x.shape[0]
-    omega, information, u, g, work, projection = np.empty((6, q, q))
+    omega = np.empty((q, q))
+    information = np.empty((q, q))
+    u = np.empty((q, q))
+    g = np.empty((q, q))
+    work = np.empty((q, q))
+    projection = np.empty((q, q))
     derivative = np.empty((slots, q, q))
     sds, rho = np.empty(q), np.empty((q, q))
-    precision, slope = np.empty((2, residual_groups))
+    precision = np.empty(residual_groups)
+    slope = np.empty(residual_groups)
     read_precisions(arrays.residual_index, x, precision)
     total = np.zeros((p, p))  # K
     first = np.zeros((n_parameters, p, p))  # derivatives of K by parameter
@@ -145,7 +151,7 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
         left = small_product(small_product(inverse, first[a]), inverse)
         for b in range(n_parameters):
             hessian[a, b] += 0.5 * inner_product(left, first[b])
-    return value
+    return float(value)
 
 
 @overload(contract.restricted, inline="always")
