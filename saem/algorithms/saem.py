@@ -103,17 +103,18 @@ class SAEM:
             run, pinned = self.settle_boundary(problem, solver, rng, run)
             run, missed = self.extend(problem, solver, rng, run, pinned)
             towards = correlations_at_one(problem, solver, run.x, pinned)
-            if pinned.any() or towards:
+            if towards:
                 status = Status.BOUNDARY
+                message = f"{', '.join(towards)} goes to -1 or 1: SAEM comes near it, method 'ml' reaches it."
             elif missed > 4 * self.deficit:
                 status = Status.NOT_CONVERGED
                 by = f"about {missed:.2g}" if np.isfinite(missed) else "an unknown amount"
                 message = f"The log-likelihood is {by} below its maximum."
-            if towards:
-                message = f"{', '.join(towards)} goes to one; SAEM comes near it, method 'ml' reaches it."
+            elif pinned.any():
+                status = Status.BOUNDARY
         free = ~problem.parameters.fixed & ~pinned
         equal = [run.x, *others_of_equal_likelihood(problem, solver, run.x, free)]
-        if len(equal) > 1:
+        if len(equal) > 1 and status is not Status.NOT_CONVERGED:
             status, message = Status.SEVERAL_SOLUTIONS, f"{len(equal)} solutions have the same likelihood."
         return Outcome(
             x=run.x,
