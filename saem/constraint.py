@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saem.cache import cache_folder, configure, write_atomically
-from saem.derivatives import source_of
 from saem.errors import ConstraintError, ExpressionError, ModelError, listing, nearest
-from saem.grammar import names_in, parse
+from saem.expressions.derivatives import source_of
+from saem.expressions.grammar import names_in, parse
 
 #: Part of the key of generated files: to be raised when the generator changes what it writes.
 GENERATOR = 1
@@ -113,7 +113,7 @@ class Constraints:
         str
             Without dollar signs.
         """
-        from saem.symbolic import latex
+        from saem.expressions.symbolic import latex
 
         if name not in self.names:
             raise ModelError(

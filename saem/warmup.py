@@ -25,16 +25,12 @@ sd = "sigma"
 """
 
 
-NOTICE = "compiling for the first time: a quarter of a minute, once"
-
-
-def is_due(methods: Iterable[str]) -> bool:
-    """Whether `prepare` would save time: SAEM was asked for, and nothing is compiled yet."""
-    return "saem" in methods and not _marker().exists()
-
-
-def prepare() -> None:
-    """Compile the kernels of SAEM and of direct maximum likelihood side by side."""
+def ensure(methods: Iterable[str]) -> None:
+    """Compile the kernels if SAEM is among the methods and nothing is compiled yet; says so on a terminal."""
+    if "saem" not in methods or _marker().exists():
+        return
+    if sys.stderr.isatty():
+        print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)
     other = subprocess.Popen([sys.executable, "-m", "saem.warmup"], stdin=subprocess.DEVNULL)
     try:
         compile_half("saem")

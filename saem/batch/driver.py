@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saem import warmup
 from saem.batch.levels import Levels, split
 from saem.batch.pool import run
 from saem.batch.store import Store
@@ -128,6 +129,8 @@ def fit_by(
     folder = None if output is None else Path(output)
     if folder is not None:
         make_folder(folder)
+    if fit is None:
+        warmup.ensure(names)  # here, or every worker would compile
 
     def case(level: int) -> Case:
         meaning = levels.meaning(level)

@@ -182,8 +182,8 @@ def _show_cells(model: Model, rows: pd.DataFrame, data: ModelData) -> None:
 
 def _mean_columns(model: Model, rows: pd.DataFrame) -> list[str]:
     """The columns that the means depend on, in the order of the table."""
-    from saem.expression import row_expression
-    from saem.formula import columns_of
+    from saem.expressions.rows import row_expression
+    from saem.specification.formula import columns_of
 
     if isinstance(model.mean, str):
         names = {name for name in columns_of(model.mean) if name != model.response}

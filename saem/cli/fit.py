@@ -111,10 +111,8 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
-    if warmup.is_due(method.methods):
-        arrange(model, table, drop)  # bad input is refused before a quarter of a minute is spent on compiling
-        note(warmup.NOTICE)
-        warmup.prepare()
+    arrange(model, table, drop)  # bad input is refused before time is spent on compiling
+    warmup.ensure(method.methods)
     fits = []
     for name in method.methods:
         with _spinner(f"fitting by {name}"), warnings.catch_warnings():
@@ -133,14 +131,10 @@ def _fit_levels(
     model: Model, table: pd.DataFrame, by: list[str], method: Method, output: Path | None, options: dict[str, Any]
 ) -> None:
     """One fit for every level: written to a folder, and summed up."""
-    from saem import warmup
     from saem.batch import fit_by
     from saem.cli.console import note
     from saem.cli.report import show_levels, show_run
 
-    if warmup.is_due(method.methods):
-        note(warmup.NOTICE)
-        warmup.prepare()
 
     with _progress(" × ".join(by)) as progress:
         batch = fit_by(model, table, by, method.methods, output=output, progress=progress, **options)

@@ -97,7 +97,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, float]:
 def read_parameters(path: Path) -> dict[str, float]:
     """Parameter values from a TOML file: NAME = VALUE lines, at the top or under [parameters]."""
     from saem.errors import ModelError
-    from saem.modelfile import read_toml, text_of
+    from saem.specification.modelfile import read_toml, text_of
 
     if not path.is_file():
         raise ModelError(f"there is no file of parameters {str(path)!r}")

@@ -27,3 +27,4 @@ def files(tmp_path, monkeypatch):
 def stubbed(monkeypatch):
     """`saem.fitting.fit` takes no time."""
     replace(monkeypatch, "fitting", fit=stub_fit)
+    replace(monkeypatch, "warmup", ensure=lambda methods: None)

@@ -19,10 +19,10 @@ import sympy
 
 from saem import recipes
 from saem.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
-from saem.derivatives import source_of
 from saem.errors import ConstraintError, ModelError
+from saem.expressions.derivatives import source_of
+from saem.expressions.symbolic import to_sympy
 from saem.specification import Model
-from saem.symbolic import to_sympy
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")
 POINT = np.array([10.0, 1.3, -1.0, 0.5, 1.2, 0.4, 0.7, 0.3])
@@ -202,7 +202,7 @@ def test_a_second_process_neither_compiles_nor_imports_sympy(tmp_path: Path) -> 
 
 def test_generated_source_does_not_depend_on_hash_seeds() -> None:
     code = (
-        "from saem.constraint import split; from saem.derivatives import source_of;"
+        "from saem.constraint import split; from saem.expressions.derivatives import source_of;"
         f"print(source_of([('g', *split('g', {POSTED!r}))], {PARAMETERS!r}))"
     )
     outputs = {

@@ -14,8 +14,8 @@ from saem import recipes
 from saem.columns import Factor, factorize, level_text, read_column
 from saem.data import arrange, needed_columns, read_table, where
 from saem.errors import DataError, ModelError
-from saem.formula import parameter_names
 from saem.specification import Model
+from saem.specification.formula import parameter_names
 
 PEPTIDE = Model.from_text(recipes.text("peptide"))
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "ptm_ubiquitin.csv"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from saem.columns import Factor, factorize
 from saem.errors import DataError, ExpressionError
-from saem.expression import RowExpression
-from saem.grammar import MAX_CHARACTERS, MAX_NODES, names_in, parse
+from saem.expressions.grammar import MAX_CHARACTERS, MAX_NODES, names_in, parse
+from saem.expressions.rows import RowExpression
 
 ROWS = {
     "treatment": np.array(["Ctrl", "CCCP", "CCCP", "Ctrl"], dtype=object),
@@ -320,19 +320,10 @@ def test_missing_levels_satisfy_nothing_but_inequality() -> None:
 
 def test_no_module_of_the_language_can_run_text() -> None:
     folder = Path(__file__).parents[2] / "saem"
-    modules = [
-        "grammar",
-        "quoting",
-        "folding",
-        "expression",
-        "graph",
-        "derivatives",
-        "symbolic",
-        "constraint",
-        "formula",
-    ]
+    modules = [*(folder / "expressions").glob("*.py"), folder / "constraint.py", folder / "specification" / "formula.py"]
+    assert len(modules) > 8
     for module in modules:
-        tree = ast.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse(module.read_text(encoding="utf-8"))
         called = {
             node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }

@@ -37,7 +37,7 @@ def test_each_is_a_model_with_advice_on_editing(name: str) -> None:
     assert model.parameter_names == (*means, "sigma1", "sigma2", "sigma")
     assert len(model.constraints) == (0 if name == "peptide_unconstrained" else 1)
     assert "# To edit:" in text
-    assert "# [fixed]" in text
+    assert "[fixed]" in text
     assert max(map(len, text.splitlines())) <= 120
 
 

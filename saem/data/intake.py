@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, factorize, missing_rows, read_column
+from saem.data.table import Rows
 from saem.errors import DataError, listing
-from saem.expression import row_expression
-from saem.formula import columns_of
+from saem.expressions.rows import row_expression
 from saem.specification import Model
-from saem.table import Rows
+from saem.specification.formula import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from saem.columns import level_text
 from saem.errors import ExpressionError, ModelError, listing
-from saem.expression import row_expression
-from saem.grammar import MAX_NAME, check_name
-from saem.modelfile import explain
+from saem.expressions.grammar import MAX_NAME, check_name
+from saem.expressions.rows import row_expression
+from saem.specification.modelfile import explain
 
 MAX_TERMS = 20
 

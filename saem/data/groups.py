@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor
+from saem.data.table import Rows
 from saem.errors import DataError, listing, nearest
-from saem.table import Rows
 
 
 def cluster_codes(factors: Sequence[Factor]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from saem.columns import Values, check_columns, read_column
 from saem.errors import DataError
-from saem.expression import row_expression
+from saem.expressions.rows import row_expression
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from saem.errors import ExpressionError
-from saem.quoting import Column, short
+from saem.expressions.quoting import Column, short
 
 MAX_EXPONENT = 100.0
 

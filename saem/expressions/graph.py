@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from saem.errors import ConstraintError
-from saem.folding import CONSTANTS, FUNCTIONS
+from saem.expressions.folding import CONSTANTS, FUNCTIONS
 
 #: Bound on the operations of all constraints together; compiling so many takes a few seconds.
 MAX_OPERATIONS = 4000
@@ -163,7 +163,7 @@ class Graph:
         Parameters
         ----------
         node : ast.AST
-            Part of a tree from `saem.grammar.parse`, of numbers, parameters, arithmetic and functions.
+            Part of a tree from `saem.expressions.grammar.parse`, of numbers, parameters, arithmetic and functions.
         index : dict of str to int
             Position of each parameter.
 

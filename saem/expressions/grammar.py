@@ -2,8 +2,8 @@
 
 Model files travel between people, so a text is never evaluated as Python. It is parsed into Python's syntax tree, of
 which only a short list of node types is let through; its size, its numbers and its powers are bounded, so that what
-comes after can neither run foreign code nor take forever. See `saem.expression.RowExpression` for texts about the rows
-of a table, and `saem.symbolic.to_sympy` for texts about parameters.
+comes after can neither run foreign code nor take forever. See `saem.expressions.rows.RowExpression` for texts about
+the rows of a table, and `saem.expressions.symbolic.to_sympy` for texts about parameters.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import re
 from functools import lru_cache
 
 from saem.errors import ExpressionError, nearest
-from saem.folding import CONSTANTS, FUNCTIONS, OPERATORS, check_powers, fold
-from saem.quoting import Column, check_characters, hide_quoted, short
+from saem.expressions.folding import CONSTANTS, FUNCTIONS, OPERATORS, check_powers, fold
+from saem.expressions.quoting import Column, check_characters, hide_quoted, short
 
 MAX_CHARACTERS = 2000
 MAX_NODES = 200

@@ -11,15 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, field_validator, model_validator
 
 from saem.constraint import MAX_CONSTRAINTS, parameters_of
-from saem.effects import Part, RandomEffects, Residual, row_table
 from saem.errors import ConstraintError, ModelError, listing, nearest
-from saem.expression import row_expression
-from saem.formula import check_formula, response_of
-from saem.grammar import MAX_NAME
-from saem.modelfile import read_toml, text_of
-from saem.slots import Slots
-
-__all__ = ["Model", "RandomEffects", "Residual"]
+from saem.expressions.grammar import MAX_NAME
+from saem.expressions.rows import row_expression
+from saem.specification.effects import Part, RandomEffects, Residual, row_table
+from saem.specification.formula import check_formula, response_of
+from saem.specification.modelfile import read_toml, text_of
+from saem.specification.slots import Slots
 
 MAX_MEANS = 200
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, level_text
 from saem.errors import DataError, ExpressionError, listing, nearest
-from saem.folding import CONSTANTS, describe
-from saem.grammar import names_in, parse
-from saem.quoting import Column
+from saem.expressions.folding import CONSTANTS, describe
+from saem.expressions.grammar import names_in, parse
+from saem.expressions.quoting import Column
 
 _UFUNCS: dict[str, Any] = {
     "exp": np.exp,

@@ -10,20 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, check_columns, missing_rows
+from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
+from saem.data.intake import needed_columns, read_columns
+from saem.data.table import Rows
 from saem.errors import DataError
-from saem.expression import RowExpression, row_expression
-from saem.formula import design
-from saem.groups import check_constant, cluster_codes, group_codes, repeated_rows
-from saem.intake import needed_columns, read_columns
+from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
-from saem.slots import ONE_GROUP, Slots
 from saem.specification import Model
-from saem.table import Rows, read_table, where
+from saem.specification.formula import design
+from saem.specification.slots import ONE_GROUP, Slots
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["ModelData", "arrange", "needed_columns", "read_table", "where"]
 
 _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]

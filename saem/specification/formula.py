@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.errors import DataError, ExpressionError, ModelError, nearest
-from saem.grammar import MAX_NAME, RESERVED
+from saem.expressions.grammar import MAX_NAME, RESERVED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from saem.errors import ConstraintError
-from saem.graph import SYMBOLS, Graph
+from saem.expressions.graph import SYMBOLS, Graph
 
 
 def source_of(sides: Sequence[tuple[str, ast.AST, ast.AST]], parameters: Sequence[str]) -> list[str]:

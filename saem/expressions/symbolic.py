@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import sympy
 
 from saem.errors import ConstraintError, ExpressionError, listing, nearest
-from saem.folding import describe, fold
-from saem.grammar import names_in, parse
+from saem.expressions.folding import describe, fold
+from saem.expressions.grammar import names_in, parse
 
 
 def to_sympy(text: str, names: Sequence[str], *, display: bool = False) -> sympy.Expr:
@@ -54,7 +54,7 @@ def latex(left: ast.AST, right: ast.AST, names: Sequence[str]) -> str:
     Parameters
     ----------
     left, right : ast.AST
-        Its sides, from `saem.grammar.parse`.
+        Its sides, from `saem.expressions.grammar.parse`.
     names : sequence of str
         The parameters.
 

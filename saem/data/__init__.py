@@ -1,0 +1,9 @@
+"""From a table to validated arrays."""
+
+from __future__ import annotations
+
+from saem.data.arrange import ModelData, arrange
+from saem.data.intake import needed_columns
+from saem.data.table import read_table, where
+
+__all__ = ["ModelData", "arrange", "needed_columns", "read_table", "where"]
