@@ -14,7 +14,7 @@ import numpy as np
 
 from saem import models
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.loop import MAX_NEWTON, State, run_block
+from saem.algorithms.engine import conditional_expectation
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
@@ -201,26 +201,3 @@ def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, infor
     variance = np.diag(covariance)
     # a parameter that no missing information touches: what is left is rounding
     return np.sqrt(np.where(variance < 1e-12 * np.diag(information.covariance), 0.0, variance))
-
-
-def conditional_expectation(problem: Problem, solver: Solver, x: np.ndarray) -> np.ndarray:
-    """``E[S | y; x]``: the statistics of one iteration of the loop without draws."""
-    state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
-    run_block(
-        problem.arrays,
-        problem.constraints.address,
-        np.zeros(len(x), dtype=bool),
-        solver.kinds,
-        solver.no_floor,
-        np.random.Generator(np.random.SFC64(0)),
-        np.ones(1),
-        np.zeros(1, dtype=np.int64),
-        0,
-        1,
-        1e-6,
-        MAX_NEWTON,
-        state,
-        solver.constrained,
-        np.empty((1, len(x))),
-    )
-    return state.drawn

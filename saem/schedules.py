@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,19 @@ class Steps(NamedTuple):
     step_sizes: np.ndarray  # (K,) gamma_k in (0, 1]
     draws: np.ndarray  # (K,) int64, draws of all random effects in iteration k
     averaging_from: int  # first iteration whose statistics are averaged; K where none are
+
+
+class Schedule(Protocol):
+    """What an algorithm asks of a schedule; any object with these will do."""
+
+    @property
+    def burn_in(self) -> int:
+        """Iterations with step size one."""
+        ...
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule written out, for a problem with ``n_latent`` random effects."""
+        ...
 
 
 def draws_for(n_latent: int, target: int) -> int:

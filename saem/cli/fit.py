@@ -135,7 +135,6 @@ def _fit_levels(
     from saem.cli.console import note
     from saem.cli.report import show_levels, show_run
 
-
     with _progress(" × ".join(by)) as progress:
         batch = fit_by(model, table, by, method.methods, output=output, progress=progress, **options)
     if output is None:

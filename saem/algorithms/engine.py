@@ -1,0 +1,188 @@
+"""Passes of the compiled loop through a schedule, for one problem and one random stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from saem.algorithms.loop import MAX_NEWTON, State, run_block
+from saem.errors import FitError
+from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.solver import Solver
+from saem.schedules import Schedule, Steps
+
+Array = np.ndarray
+
+BLOCK = 250  # iterations between two looks by Python
+WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
+
+FAILURES = {
+    sqp.ITERATION_LIMIT: "Newton's method did not converge",
+    sqp.LINE_SEARCH_FAILED: "no step along the constraints increases the complete-data likelihood",
+    sqp.INFEASIBLE: "the constraints cannot be satisfied from the current estimate",
+    sqp.COLLAPSED: "a standard deviation went to zero",
+    sqp.BAD_START: "the complete-data likelihood or a constraint is not finite at the current estimate",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One pass through a schedule.
+
+    Attributes
+    ----------
+    x : (n,) ndarray
+        The estimate: the maximiser at the averaged statistics, or the last one where nothing is averaged.
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary.
+    path : (k, n) ndarray
+        The start, all iterations, and the estimate.
+    burn_in, averaging_from : int
+        Rows of the path.
+    draws : float
+        Draws of all random effects that were averaged; nan where none were.
+    """
+
+    x: Array
+    pinned: Array
+    path: Array
+    burn_in: int
+    averaging_from: int
+    draws: float
+
+    def after(self, earlier: Run) -> Run:
+        """This run as the continuation of an earlier one."""
+        path = np.vstack([earlier.path[:-1], self.path])
+        averaging_from = len(earlier.path) - 1 + self.averaging_from
+        return Run(self.x, self.pinned, path, earlier.burn_in, averaging_from, self.draws)
+
+
+class Engine:
+    """Runs the loop for a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    schedule : Schedule
+    tolerance : float
+        Of each M-step, in units of the complete-data standard errors.
+    rng : Generator
+    """
+
+    def __init__(self, problem: Problem, schedule: Schedule, tolerance: float, rng: np.random.Generator) -> None:
+        self.problem = problem
+        self.solver = Solver(problem)
+        self.schedule = schedule
+        self.steps: Steps = schedule.steps(problem.n_latent)
+        self.tolerance = tolerance
+        self.rng = rng
+        self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
+
+    def loglik(self, x: Array, pinned: Array) -> float:
+        """Marginal log-likelihood at a point, for families that have it."""
+        free = self.solver.free & ~pinned
+        return self.solver.derivatives(self.solver.observed(), x, free).value
+
+    def few_iterations(self, start: Array, k: int, constrained: bool = True) -> Array:
+        """Where ``k`` iterations with step size one lead to."""
+        state = self.state(start)
+        draws = np.full(k, self.steps.draws[0])
+        self.iterate(state, self.nothing_pinned, np.ones(k), draws, constrained=constrained)
+        return state.x
+
+    def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
+        """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
+        skip = 0 if burn_in else self.schedule.burn_in
+        step_sizes, draws = self.steps.step_sizes[skip:], self.steps.draws[skip:]
+        averaging_from = self.steps.averaging_from - skip
+        state = self.state(start)
+        paths = [start[None]]
+        if skip:
+            self.iterate(state, pinned, np.ones(1), WARM_DRAWS * draws[:1])
+        for low in range(0, len(step_sizes), BLOCK):
+            block = slice(low, low + BLOCK)
+            paths.append(self.iterate(state, pinned, step_sizes[block], draws[block], averaging_from - low))
+        x = state.x.copy()
+        averaged = averaging_from < len(step_sizes)
+        if averaged:
+            free = self.solver.free & ~pinned
+            outcome = self.solver.maximise(self.solver.complete(state.average), x, free)
+            if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
+                raise FitError(f"the M-step at the averaged statistics failed: {FAILURES[outcome.status]}")
+        return Run(
+            x=x,
+            pinned=pinned,
+            path=np.vstack([*paths, x]),
+            burn_in=self.schedule.burn_in - skip,
+            averaging_from=averaging_from if averaged else 0,
+            draws=float(draws[averaging_from:].sum()) if averaged else np.nan,
+        )
+
+    def state(self, start: Array) -> State:
+        """The loop's state at a start, without statistics."""
+        return State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
+
+    def iterate(
+        self,
+        state: State,
+        pinned: Array,
+        step_sizes: Array,
+        draws: Array,
+        averaging_from: int | None = None,
+        constrained: bool = True,
+    ) -> Array:
+        """Run the loop for as many iterations as there are step sizes, changing the state; return the path.
+
+        Raises
+        ------
+        FitError
+            When an M-step fails.
+        """
+        solver = self.solver
+        averaging_from = len(step_sizes) if averaging_from is None else averaging_from
+        path = np.empty((len(step_sizes), len(state.x)))
+        done, status = run_block(
+            self.problem.arrays,
+            self.problem.constraints.address,
+            solver.free & ~pinned,
+            solver.kinds,
+            solver.no_floor,
+            self.rng,
+            step_sizes,
+            draws,
+            max(0, -averaging_from),
+            averaging_from,
+            self.tolerance,
+            MAX_NEWTON,
+            state,
+            solver.constrained if constrained else solver.unconstrained,
+            path,
+        )
+        if done < len(step_sizes):
+            raise FitError(f"the M-step failed: {FAILURES[status]}")
+        return path
+
+
+def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:
+    """``E[S | y; x]`` (s,): the statistics of one iteration of the loop without draws."""
+    state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
+    run_block(
+        problem.arrays,
+        problem.constraints.address,
+        np.zeros(len(x), dtype=bool),
+        solver.kinds,
+        solver.no_floor,
+        np.random.Generator(np.random.SFC64(0)),
+        np.ones(1),
+        np.zeros(1, dtype=np.int64),
+        0,
+        1,
+        1.0,
+        MAX_NEWTON,
+        state,
+        solver.constrained,
+        np.empty((1, len(x))),
+    )
+    return state.drawn

@@ -1,0 +1,123 @@
+"""What SAEM does about a maximum that EM approaches slowly or never: zero variances, and statistics not yet settled.
+
+These look at the closed-form likelihood of families that have one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.algorithms.engine import Engine, Run
+from saem.errors import FitError
+from saem.information import observed_information
+from saem.mstep import sqp
+from saem.mstep.boundary import pin, release
+from saem.mstep.starts import solutions_along
+
+Array = np.ndarray
+
+SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
+RACE = 60  # iterations from each start, to choose among them
+
+
+def from_best_start(engine: Engine) -> Run:
+    """The first pass, from the start that leads to the highest likelihood after a few iterations.
+
+    Constraints can give the likelihood several maxima; without them, or without a closed-form likelihood, it is the
+    first start whose M-steps succeed.
+    """
+    problem = engine.problem
+    failures: list[str] = []
+    starts = list(problem.starts)
+    if problem.has_observed:
+        feasible = solutions_along(problem, engine.solver, starts[0], engine.solver.free)
+        starts = sorted(feasible, key=lambda x: float(np.sum(x**2)))[:1] or starts
+    if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
+        try:
+            starts.insert(0, engine.few_iterations(starts[0], RACE, constrained=False))
+        except FitError as error:  # what the constraints hold in place may be unbounded without them
+            failures.append(str(error))
+        reached: list[tuple[float, Array]] = []
+        for start in starts:
+            try:
+                x = engine.few_iterations(start, RACE)
+                reached.append((engine.loglik(x, engine.nothing_pinned), x))
+            except FitError as error:
+                failures.append(str(error))
+        starts = [x for _, x in sorted(reached, key=lambda pair: -pair[0])]
+    for start in starts:
+        try:
+            return engine.pass_through(start, engine.nothing_pinned)
+        except FitError as error:
+            failures.append(str(error))
+    raise FitError(f"SAEM failed from each of its starts; from the first: {failures[0]}")
+
+
+def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
+    """Pin, one after another, the standard deviations for which zero has the higher likelihood.
+
+    Zero is taken when the log-likelihood there is at most ``margin`` lower and does not increase from zero.
+    """
+    problem, solver = engine.problem, engine.solver
+    for _ in range(int(problem.collapsible.sum())):
+        for i in zero_candidates(engine, run):
+            start, pinned = run.x.copy(), run.pinned.copy()
+            pin(problem, start, pinned, np.arange(len(start)) == i)
+            try:
+                trial = engine.pass_through(start, pinned)
+            except FitError:  # the constraints do not admit zero
+                continue
+            gain = engine.loglik(trial.x, pinned) - engine.loglik(run.x, run.pinned)
+            if gain > -margin and not release(problem, solver, trial.x, pinned).any():
+                run = trial
+                break
+        else:
+            break
+    return run
+
+
+def zero_candidates(engine: Engine, run: Run) -> list[int]:
+    """Standard deviations that are small, or that the likelihood, other things equal, would rather see at zero.
+
+    The smallest first.
+    """
+    problem = engine.problem
+    out = []
+    for i in np.flatnonzero(problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)):
+        if run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
+            out.append(int(i))
+    return sorted(out, key=lambda i: float(run.x[i] / problem.scale[i]))
+
+
+def prefers_boundary(engine: Engine, run: Run, i: int) -> bool:
+    """Whether the likelihood, other things equal, does not increase from the boundary of a parameter."""
+    x, pinned = run.x.copy(), run.pinned.copy()
+    pin(engine.problem, x, pinned, np.arange(len(x)) == i)
+    return not release(engine.problem, engine.solver, x, pinned)[i]
+
+
+def correlations_at_one(engine: Engine, run: Run) -> tuple[str, ...]:
+    """Names of the correlations that the likelihood, other things equal, would rather see at -1 or 1."""
+    problem = engine.problem
+    high = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.CORR) & (np.abs(run.x) > 0.9)
+    return tuple(problem.parameters.names[i] for i in np.flatnonzero(high) if prefers_boundary(engine, run, int(i)))
+
+
+def extend(engine: Engine, run: Run, target: float, times: int) -> tuple[Run, float]:
+    """Repeat the averaged part while the estimated deficit is above its target; return the last deficit too."""
+    problem, solver = engine.problem, engine.solver
+    missed = observed_information(problem, solver, run.x, run.pinned).deficit
+    if not np.isfinite(run.draws):
+        return run, missed
+    sds = problem.collapsible & ~run.pinned & (solver.kinds == sqp.SD)
+    for attempt in range(times):
+        if not missed > target:
+            break
+        start = run.x
+        if attempt % 2 == 0:  # EM leaves the neighbourhood of a zero variance very slowly: come from above
+            start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x)
+        longer = engine.pass_through(start, run.pinned, burn_in=False)
+        after = observed_information(problem, solver, longer.x, run.pinned).deficit
+        if after < missed:
+            run, missed = longer.after(run), after
+    return run, missed
