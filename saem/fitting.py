@@ -199,5 +199,6 @@ def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, infor
     expectation = conditional_expectation(problem, solver, outcome.x)
     covariance = monte_carlo_covariance(problem, solver, outcome.x, expectation, information, outcome.draws)
     variance = np.diag(covariance)
-    # a parameter that no missing information touches: what is left is rounding
-    return np.sqrt(np.where(variance < 1e-12 * np.diag(information.covariance), 0.0, variance))
+    # where the missing part of the information is nil, what is left is rounding
+    is_rounding = variance * outcome.draws < 1e-7 * np.diag(information.covariance)
+    return np.sqrt(np.where(is_rounding, 0.0, variance))
