@@ -50,6 +50,23 @@ class FitError(SaemError):
     """A fit failed numerically."""
 
 
+class MStepError(FitError):
+    """An M-step failed.
+
+    Attributes
+    ----------
+    infeasible : bool
+        Whether the constraints could not be satisfied.
+    """
+
+    def __init__(self, message: str, infeasible: bool = False) -> None:
+        super().__init__(message)
+        self.infeasible = infeasible
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.infeasible)
+
+
 class StorageError(SaemError):
     """A saved fit cannot be written or read."""
 

@@ -11,12 +11,12 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.outcome import Outcome
-from saem.errors import ConstraintError, FitError, listing
+from saem.errors import FitError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
-from saem.mstep.starts import solutions_along
+from saem.mstep.starts import infeasible, solutions_along
 from saem.stopping import Status
 
 Array = np.ndarray
@@ -120,11 +120,7 @@ def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
             "unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
         )
     if len(problem.constraints) and all(f.status in (sqp.INFEASIBLE, sqp.BAD_START) for f in failures):
-        return ConstraintError(
-            f"no parameters that satisfy {listing(problem.constraints.names)} were found from "
-            f"{len(failures)} starts; the smallest violation reached is "
-            f"{min(failure.infeasibility for failure in failures):.3g}. Check the equation, its signs and its scale"
-        )
+        return infeasible(problem, len(failures), min(failure.infeasibility for failure in failures))
     best = min(failures, key=lambda failure: failure.stationarity)
     return FitError(
         f"no search for the maximum of the likelihood ended in one; the best of {len(failures)} stopped with a "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.errors import FitError
+from saem.errors import MStepError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
@@ -110,7 +110,7 @@ class Engine:
             free = self.solver.free & ~pinned
             outcome = self.solver.maximise(self.solver.complete(state.average), x, free)
             if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
-                raise FitError(f"the M-step at the averaged statistics failed: {FAILURES[outcome.status]}")
+                raise MStepError(f"the M-step at the averaged statistics failed: {FAILURES[outcome.status]}")
         return Run(
             x=x,
             pinned=pinned,
@@ -137,7 +137,7 @@ class Engine:
 
         Raises
         ------
-        FitError
+        MStepError
             When an M-step fails.
         """
         solver = self.solver
@@ -161,7 +161,8 @@ class Engine:
             path,
         )
         if done < len(step_sizes):
-            raise FitError(f"the M-step failed: {FAILURES[status]}")
+            is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
+            raise MStepError(f"the M-step failed: {FAILURES[status]}", is_infeasible)
         return path
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from saem.algorithms.engine import Engine, Run
-from saem.errors import FitError
+from saem.errors import FitError, MStepError
 from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import pin, release
-from saem.mstep.starts import solutions_along
+from saem.mstep.starts import infeasible, solutions_along
 
 Array = np.ndarray
 
@@ -27,7 +27,7 @@ def from_best_start(engine: Engine) -> Run:
     first start whose M-steps succeed.
     """
     problem = engine.problem
-    failures: list[str] = []
+    failures: list[MStepError] = []
     starts = list(problem.starts)
     if problem.has_observed:
         feasible = solutions_along(problem, engine.solver, starts[0], engine.solver.free)
@@ -35,21 +35,23 @@ def from_best_start(engine: Engine) -> Run:
     if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
         try:
             starts.insert(0, engine.few_iterations(starts[0], RACE, constrained=False))
-        except FitError as error:  # what the constraints hold in place may be unbounded without them
-            failures.append(str(error))
+        except MStepError as error:  # what the constraints hold in place may be unbounded without them
+            failures.append(error)
         reached: list[tuple[float, Array]] = []
         for start in starts:
             try:
                 x = engine.few_iterations(start, RACE)
                 reached.append((engine.loglik(x, engine.nothing_pinned), x))
-            except FitError as error:
-                failures.append(str(error))
+            except MStepError as error:
+                failures.append(error)
         starts = [x for _, x in sorted(reached, key=lambda pair: -pair[0])]
     for start in starts:
         try:
             return engine.pass_through(start, engine.nothing_pinned)
-        except FitError as error:
-            failures.append(str(error))
+        except MStepError as error:
+            failures.append(error)
+    if all(error.infeasible for error in failures):
+        raise infeasible(problem, len(failures))
     raise FitError(f"SAEM failed from each of its starts; from the first: {failures[0]}")
 
 
@@ -65,7 +67,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
             pin(problem, start, pinned, np.arange(len(start)) == i)
             try:
                 trial = engine.pass_through(start, pinned)
-            except FitError:  # the constraints do not admit zero
+            except MStepError:  # the constraints do not admit zero
                 continue
             gain = engine.loglik(trial.x, pinned) - engine.loglik(run.x, run.pinned)
             if gain > -margin and not release(problem, solver, trial.x, pinned).any():

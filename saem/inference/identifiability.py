@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from saem.models.contract import Problem
     from saem.specification import Model
 
-RANK_TOLERANCE = 1e-9
+RANK_TOLERANCE = 1e-12
 POINTS = 5
 
 

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from saem.errors import ConstraintError, listing
 from saem.jit import call_address, entry
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
@@ -95,6 +96,15 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
                 found += 1
         last_t, last_c, last_slope = t, value, slope
     return found
+
+
+def infeasible(problem: Problem, n_starts: int, violation: float = math.nan) -> ConstraintError:
+    """The error for constraints that no start leads to."""
+    reached = f"; the smallest violation reached is {violation:.3g}" if math.isfinite(violation) else ""
+    return ConstraintError(
+        f"no parameters that satisfy {listing(problem.constraints.names)} were found from {n_starts} starts{reached}. "
+        "Check the equation, its signs and its scale"
+    )
 
 
 def flat_directions(problem: Problem, solver: Solver, x: Array, free: Array) -> Array:
