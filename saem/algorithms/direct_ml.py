@@ -16,7 +16,7 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
-from saem.mstep.starts import infeasible, solutions_along
+from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 from saem.stopping import Status
 
 Array = np.ndarray
@@ -108,7 +108,7 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
     if outcome.status == sqp.CONVERGED:
         # a standard deviation of zero there may have to be positive under the constraints
         inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
-        starts = [*solutions_along(problem, solver, x, free), inside, *starts]
+        starts = [*solutions_along(problem, solver, x, free), inside, *starts, *scattered(problem, inside, SCATTERED)]
     return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]
 
 

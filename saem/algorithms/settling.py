@@ -12,12 +12,12 @@ from saem.errors import FitError, MStepError
 from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import pin, release
-from saem.mstep.starts import infeasible, solutions_along
+from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
-RACE = 60  # iterations from each start, to choose among them
+RACE = 40  # iterations from each start, to choose among them
 
 
 def from_best_start(engine: Engine) -> Run:
@@ -34,7 +34,8 @@ def from_best_start(engine: Engine) -> Run:
         starts = sorted(feasible, key=lambda x: float(np.sum(x**2)))[:1] or starts
     if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
         try:
-            starts.insert(0, engine.few_iterations(starts[0], RACE, constrained=False))
+            x = engine.few_iterations(starts[0], RACE, constrained=False)
+            starts = [x, *starts[:1], *scattered(problem, x, SCATTERED)]
         except MStepError as error:  # what the constraints hold in place may be unbounded without them
             failures.append(error)
         reached: list[tuple[float, Array]] = []

@@ -18,6 +18,7 @@ from saem.mstep.solver import Solver
 
 Array = np.ndarray
 MAX_ROOTS = 32
+SCATTERED = 6
 SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 units either way, finest around the start
 
 
@@ -96,6 +97,18 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
                 found += 1
         last_t, last_c, last_slope = t, value, slope
     return found
+
+
+def scattered(problem: Problem, x: Array, count: int) -> list[Array]:
+    """Points (fixed, not random) at about a typical size from ``x``, to find other maxima under constraints from."""
+    rng = np.random.default_rng(1)
+    kinds = np.array(problem.parameters.kinds)
+    points = []
+    for _ in range(count):
+        normal = rng.standard_normal(len(x))
+        moved = np.where(kinds == "mean", x + problem.scale * normal, np.where(kinds == "sd", x * np.exp(normal), x))
+        points.append(np.where(problem.parameters.fixed, x, moved))
+    return points
 
 
 def infeasible(problem: Problem, n_starts: int, violation: float = math.nan) -> ConstraintError:
