@@ -7,6 +7,7 @@ at a time: the one that kills its worker again is the culprit, and the others ar
 from __future__ import annotations
 
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -106,9 +107,21 @@ def _pool(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     try:
         yield submit
     except BaseException:
-        pool.shutdown(wait=True, kill_workers=True)
+        with _manager_silenced():
+            pool.shutdown(wait=True, kill_workers=True)
         raise
     pool.shutdown(wait=True)
+
+
+@contextmanager
+def _manager_silenced() -> Iterator[None]:
+    """Let no thread print a traceback: loky's may look for a task that its own shutdown has just dropped."""
+    before = threading.excepthook
+    threading.excepthook = lambda arguments: None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager
