@@ -7,7 +7,7 @@ MARKER := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow lint bench clean
+.PHONY: help venv demo picture test test-slow lint bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -25,7 +25,10 @@ $(MARKER): pyproject.toml
 	@touch $@
 
 demo: $(MARKER)  ## simulate the peptide data, fit by SAEM and by ML, compare with the truth
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m experiments.demo
+
+picture: $(MARKER)  ## draw docs/demo.png, the picture of the README, anew
+	@$(BIN)/python -m experiments.demo --picture docs/demo.png
 
 test: $(MARKER)  ## run the fast tests
 	@$(BIN)/python -m pytest
@@ -39,7 +42,7 @@ lint: $(MARKER)  ## ruff, mypy --strict and the import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(MARKER)  ## time the kernels; every figure is a ratio within one run
+bench: $(MARKER)  ## measure speed and memory against their targets (some five minutes)
 	@$(BIN)/python -m benchmarks
 
 clean:  ## remove caches and build products; .venv stays

@@ -20,7 +20,7 @@ from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
 from saem.errors import ModelError, SaemWarning, nearest
-from saem.inference.identifiability import describe_direction, null_directions_at
+from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
 from saem.inference.random_effects import conditional_effects
 from saem.information import Information, monte_carlo_covariance, observed_information
 from saem.models.contract import Problem
@@ -135,7 +135,8 @@ def conclude(
     mcse = monte_carlo_errors(problem, solver, outcome, information)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
-    if directions is not None and len(directions):
+    # a point may be singular by accident; what counts is that the parameters are free almost everywhere
+    if directions is not None and len(directions) and len(null_directions(problem)):
         status = Status.NOT_IDENTIFIED
         message = " ".join(describe_direction(names, direction) for direction in directions)
         information = without(information, directions)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+from saem.errors import SaemError
 
 
 class Steps(NamedTuple):
@@ -33,6 +36,14 @@ class Schedule(Protocol):
 def draws_for(n_latent: int, target: int) -> int:
     """Draws per iteration such that about ``target`` random effects are drawn."""
     return max(1, math.ceil(target / max(1, n_latent)))
+
+
+def check_whole(schedule: object) -> None:
+    """Every count of a schedule is a whole number (`draws` may be None)."""
+    for name in ("burn_in", "iterations", "transient", "latent", "draws"):
+        value = getattr(schedule, name, 0)
+        if not isinstance(value, Integral) and not (name == "draws" and value is None):
+            raise SaemError(f"{name} of a schedule must be a whole number; got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -68,17 +79,18 @@ class AveragedSchedule:
     draws: int | None = None
 
     def __post_init__(self) -> None:
+        check_whole(self)
         if not 0.5 < self.exponent < 1.0:
-            raise ValueError(f"step-size exponent of an averaged schedule must lie in (0.5, 1); got {self.exponent}")
+            raise SaemError(f"step-size exponent of an averaged schedule must lie in (0.5, 1); got {self.exponent}")
         for name in ("burn_in", "transient"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+                raise SaemError(f"{name} must not be negative; got {getattr(self, name)}")
         if not self.iterations > self.transient:
-            raise ValueError(
+            raise SaemError(
                 f"iterations must exceed transient, or nothing is averaged; got {self.iterations} and {self.transient}"
             )
         if self.latent < 1 or (self.draws is not None and self.draws < 1):
-            raise ValueError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
+            raise SaemError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
@@ -110,12 +122,13 @@ class RobbinsMonroSchedule:
     draws: int | None = None
 
     def __post_init__(self) -> None:
+        check_whole(self)
         if not 0.5 < self.exponent <= 1.0:
-            raise ValueError(f"step-size exponent must lie in (0.5, 1]; got {self.exponent}")
+            raise SaemError(f"step-size exponent must lie in (0.5, 1]; got {self.exponent}")
         if self.burn_in < 0 or self.iterations < 1:
-            raise ValueError(f"burn_in must be >= 0 and iterations >= 1; got {self.burn_in} and {self.iterations}")
+            raise SaemError(f"burn_in must be >= 0 and iterations >= 1; got {self.burn_in} and {self.iterations}")
         if self.latent < 1 or (self.draws is not None and self.draws < 1):
-            raise ValueError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
+            raise SaemError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""

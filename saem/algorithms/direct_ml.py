@@ -16,13 +16,13 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
-from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
+from saem.mstep.starts import SCATTERED, infeasible, scattered, single_moves, solutions_along
 from saem.stopping import Status
 
 Array = np.ndarray
 
-TIE = 1e-7  # log-likelihoods nearer than this (relative to their size) are equal
-SAME = 1e-4  # estimates nearer than this, in units of the parameters' typical size, are one
+TIE = 1e-10  # log-likelihoods nearer than this (relative to their size) are equal
+SAME = 1e-4  # estimates nearer than this, relative to the parameters' size, are one
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class DirectML:
 
 def is_same(problem: Problem, x: Array, other: Array) -> bool:
     """Whether two estimates are one."""
-    return bool(np.max(np.abs(x - other) / np.maximum(problem.scale, 1e-2 * np.abs(x))) < SAME)
+    return bool(np.max(np.abs(x - other) / np.maximum(problem.scale, np.abs(x))) < SAME)
 
 
 def search_starts(problem: Problem, solver: Solver) -> list[Array]:
@@ -108,7 +108,9 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
     if outcome.status == sqp.CONVERGED:
         # a standard deviation of zero there may have to be positive under the constraints
         inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
-        starts = [*solutions_along(problem, solver, x, free), inside, *starts, *scattered(problem, inside, SCATTERED)]
+        solutions = solutions_along(problem, solver, x, free)
+        moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
+        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, SCATTERED)]
     return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]
 
 

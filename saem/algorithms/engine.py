@@ -11,11 +11,13 @@ from saem.errors import MStepError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
+from saem.mstep.starts import solutions_along
 from saem.schedules import Schedule, Steps
 
 Array = np.ndarray
 
 BLOCK = 250  # iterations between two looks by Python
+RESCUES = 100  # failed M-steps of a block after which it is given up
 WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
 
 FAILURES = {
@@ -140,10 +142,36 @@ class Engine:
         MStepError
             When an M-step fails.
         """
-        solver = self.solver
         averaging_from = len(step_sizes) if averaging_from is None else averaging_from
         path = np.empty((len(step_sizes), len(state.x)))
-        done, status = run_block(
+        low = 0
+        for _ in range(RESCUES):
+            done, status = self.run(
+                state, pinned, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
+            )
+            low += done
+            if low == len(step_sizes):
+                return path
+            nearest = self.nearest_solution(state.x, pinned) if constrained else None
+            if nearest is None:
+                break
+            state.x[:] = nearest
+        is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
+        raise MStepError(f"the M-step failed: {FAILURES[status]}", is_infeasible)
+
+    def run(
+        self,
+        state: State,
+        pinned: Array,
+        step_sizes: Array,
+        draws: Array,
+        averaging_from: int,
+        constrained: bool,
+        path: Array,
+    ) -> tuple[int, int]:
+        """Call the compiled loop; returns the iterations done and the status of the last M-step."""
+        solver = self.solver
+        return run_block(
             self.problem.arrays,
             self.problem.constraints.address,
             solver.free & ~pinned,
@@ -160,10 +188,17 @@ class Engine:
             solver.constrained if constrained else solver.unconstrained,
             path,
         )
-        if done < len(step_sizes):
-            is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
-            raise MStepError(f"the M-step failed: {FAILURES[status]}", is_infeasible)
-        return path
+
+    def nearest_solution(self, x: Array, pinned: Array) -> Array | None:
+        """The nearest point with the likelihood of ``x`` that satisfies the constraints.
+
+        Where the noise pushes the statistics over a fold of the constraint, the branch on which the estimate was
+        ends, and the M-step has to go on from another one.
+        """
+        if not self.problem.has_observed:
+            return None
+        points = solutions_along(self.problem, self.solver, x, self.solver.free & ~pinned)
+        return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None
 
 
 def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:

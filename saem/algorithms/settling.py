@@ -17,6 +17,7 @@ from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
+LITTLE = 50.0  # times the margin: a likelihood at zero that is lower by less may be that of an unfinished pass
 RACE = 40  # iterations from each start, to choose among them
 
 
@@ -63,20 +64,33 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     """
     problem, solver = engine.problem, engine.solver
     for _ in range(int(problem.collapsible.sum())):
-        for i in zero_candidates(engine, run):
+        candidates = zero_candidates(engine, run)
+        # constraints may admit zero only for several at once
+        for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
-            pin(problem, start, pinned, np.arange(len(start)) == i)
+            pin(problem, start, pinned, np.isin(np.arange(len(start)), which))
             try:
                 trial = engine.pass_through(start, pinned)
+                if falls_short(engine, run, trial, margin):
+                    trial = engine.pass_through(trial.x, pinned, burn_in=False).after(trial)
             except MStepError:  # the constraints do not admit zero
                 continue
             gain = engine.loglik(trial.x, pinned) - engine.loglik(run.x, run.pinned)
-            if gain > -margin and not release(problem, solver, trial.x, pinned).any():
+            jointly = len(which) > 1 and gain > 0.0  # released one by one, they would leave the constraints
+            if jointly or (gain > -margin and not release(problem, solver, trial.x, pinned).any()):
                 run = trial
                 break
         else:
             break
     return run
+
+
+def falls_short(engine: Engine, run: Run, trial: Run, margin: float) -> bool:
+    """Whether zero is a local maximum, and the pass there ended a little too far below it to tell."""
+    gain = engine.loglik(trial.x, trial.pinned) - engine.loglik(run.x, run.pinned)
+    return (
+        -LITTLE * margin < gain <= -margin and not release(engine.problem, engine.solver, trial.x, trial.pinned).any()
+    )
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

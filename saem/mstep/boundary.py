@@ -18,6 +18,7 @@ from saem.mstep.solver import Solver
 Array = np.ndarray
 
 COLLAPSE = 1e-4  # of its typical size: below, a standard deviation is tried at zero
+VANISHED = 1e-9  # of its typical size: zero up to rounding
 DEGENERATE = 1e-7  # of its typical size: a residual standard deviation below makes the likelihood unbounded
 TOUCH = 1e-6  # a correlation nearer to one than this is tried at one
 GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned parameter stays
@@ -121,6 +122,10 @@ def climb(
             break
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
+    # what a constraint drags to zero along with a pinned parameter lies on the boundary too
+    dragged = problem.collapsible & ~pinned & (solver.kinds == sqp.SD) & (x < VANISHED * problem.scale)
+    if pinned.any() and dragged.any():
+        pin(problem, x, pinned, dragged)
     stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):
         x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)

@@ -33,6 +33,7 @@ MEAN, SD, CORR = 0, 1, 2
 ARMIJO = 1e-4
 BOUNDARY_FRACTION = 0.95  # a step goes at most this part of the way to a standard deviation of zero
 FEASIBLE = 1e-11  # constraint residual, relative to the size of its gradient times the parameters
+LONGEST = 1e6  # a scaled step beyond is not believed
 ROUNDING = 1e-11  # changes of the merit function below this part of its size are noise
 
 
@@ -198,16 +199,20 @@ def newton_step(c: Array, rank: int, n_free: int, ws: Workspace) -> tuple[float,
             for t in range(s + 1):
                 ws.factor[s, t] = -ws.lagrangian[rank + s, rank + t]
         if cholesky(ws.factor, tangent, shift):
-            break
+            longest = 0.0
+            for s in range(rank, n_free):
+                total = ws.slope[s]
+                for t in range(rank):
+                    total += ws.lagrangian[s, t] * ws.step[t]
+                ws.step[s] = total
+            cholesky_solve(ws.factor, tangent, ws.step[rank:])
+            for s in range(rank, n_free):
+                longest = max(longest, abs(ws.step[s]))
+            if longest < LONGEST:  # beyond, the matrix is nearly singular
+                break
         shift = max(10.0 * shift, 1e-3 * diagonal)
         if not shift < 1e30:
             return math.inf, math.inf
-    for s in range(rank, n_free):
-        total = ws.slope[s]
-        for t in range(rank):
-            total += ws.lagrangian[s, t] * ws.step[t]
-        ws.step[s] = total
-    cholesky_solve(ws.factor, tangent, ws.step[rank:])
     bend = 0.0
     if rank > 0:
         for s in range(n_free):
@@ -339,8 +344,9 @@ def maximise(
         merit = -value + penalty * violation
         noise = ROUNDING * (1.0 + abs(merit) + penalty * violation)
         alpha = longest_step(x, kinds, n_free, ws)
+        shortest = 1e-12 * alpha
         accepted, correct = False, False
-        while alpha > 1e-12:
+        while alpha > shortest:
             step = ws.correction if correct else ws.step
             trial = -math.inf
             if move_to(x, ws.x[new], step, alpha, kinds, n_free, ws):

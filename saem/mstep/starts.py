@@ -15,10 +15,12 @@ from saem.errors import ConstraintError, listing
 from saem.jit import call_address, entry
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
+from saem.mstep.sqp import CORR, SD
 
 Array = np.ndarray
 MAX_ROOTS = 32
 SCATTERED = 6
+NEARBY = np.linspace(-3.0, 3.0, 301)  # typical sizes of a parameter
 SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 units either way, finest around the start
 
 
@@ -97,6 +99,32 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
                 found += 1
         last_t, last_c, last_slope = t, value, slope
     return found
+
+
+def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: int) -> list[Array]:
+    """Points that satisfy one constraint and differ from ``x`` in one parameter, the likeliest ``most`` of them.
+
+    A constraint with many branches, or one that contradicts the unconstrained estimate, can be met by moving one or
+    another parameter, and each can lead to a maximum of its own.
+    """
+    if len(problem.constraints) != 1:
+        return []
+    found: list[tuple[float, Array]] = []
+    roots = np.empty(MAX_ROOTS)
+    start = np.ascontiguousarray(x)
+    for i in np.flatnonzero(free):
+        direction = np.zeros(len(x))
+        direction[i] = problem.scale[i]
+        count = roots_along(problem.constraints.address, start, direction, NEARBY, roots)
+        for t in roots[:count]:
+            point = x + t * direction
+            if (solver.kinds[i] == SD and point[i] <= 0.0) or (solver.kinds[i] == CORR and abs(point[i]) >= 1.0):
+                continue
+            value = solver.derivatives(solver.observed(), point, free).value
+            if math.isfinite(value):
+                found.append((value, point))
+    found.sort(key=lambda pair: -pair[0])
+    return [point for _, point in found[:most]]
 
 
 def scattered(problem: Problem, x: Array, count: int) -> list[Array]:

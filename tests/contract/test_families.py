@@ -59,7 +59,9 @@ def problems_of(family: str) -> dict[str, Problem]:
 
 def cases(condition=lambda problem: True):
     """All examples of all families that satisfy a condition."""
-    pairs = [(family, name) for family in FAMILIES for name, problem in problems_of(family).items() if condition(problem)]
+    pairs = [
+        (family, name) for family in FAMILIES for name, problem in problems_of(family).items() if condition(problem)
+    ]
     return pytest.mark.parametrize(("family", "name"), pairs, ids=[f"{family}: {name}" for family, name in pairs])
 
 

@@ -1,0 +1,84 @@
+"""A whole family of models in a few lines: genetic linkage (Rao 1965; Dempster, Laird & Rubin 1977, section 1).
+
+Counts y = (125, 18, 20, 34) of 197 animals are Poisson with means 197 (1/2 + a/4, b/4, b/4, a/4). The constraint
+``a + b == 1`` makes it the multinomial model of the literature, whose maximum is a = 0.6268214980. Latent is how many
+of the first 125 belong to the part a/4: binomial with probability a / (2 + a).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from saem.constraint import compile_constraints
+from saem.jit import kernel, overload
+from saem.models import contract
+from saem.parameters import Parameters
+
+
+class Linkage(NamedTuple):
+    """Data: the four counts."""
+
+    y: np.ndarray
+
+
+@kernel
+def draw_linkage(arrays, x, rng, m, statistics):
+    """The one statistic: the latent count, its mean over m draws, or its expectation."""
+    chance, n = x[0] / (2.0 + x[0]), int(arrays.y[0])
+    statistics[0] = chance * n
+    if m > 0:
+        statistics[0] = 0.0
+        for _ in range(m * n):
+            statistics[0] += (rng.random() < chance) / m
+
+
+@kernel
+def complete_linkage(arrays, statistics, x, gradient, hessian):
+    """Poisson log-likelihood of the five complete-data counts, up to a constant."""
+    value, half = 0.0, arrays.y.sum() / 2
+    hessian[:] = 0.0
+    for i, count in enumerate((statistics[0] + arrays.y[3], arrays.y[1] + arrays.y[2])):
+        if not x[i] > 0.0:
+            return -np.inf
+        value += count * np.log(x[i]) - half * x[i]
+        gradient[i] = count / x[i] - half
+        hessian[i, i] = -count / x[i] ** 2
+    return value
+
+
+@overload(contract.draw, inline="always")
+def _draw(arrays, x, rng, m, statistics):
+    if contract.is_a(arrays, Linkage):
+        return lambda arrays, x, rng, m, statistics: draw_linkage(arrays, x, rng, m, statistics)
+
+
+@overload(contract.complete, inline="always")
+def _complete(arrays, statistics, x, gradient, hessian):
+    if contract.is_a(arrays, Linkage):
+        return lambda arrays, statistics, x, gradient, hessian: complete_linkage(
+            arrays, statistics, x, gradient, hessian
+        )
+
+
+def linkage(**constraints: str) -> contract.Problem:
+    """The problem, by default with ``a + b == 1``."""
+    parameters = Parameters.build([("a", "mean"), ("b", "mean")], {})
+    return contract.Problem(
+        parameters=parameters,
+        arrays=Linkage(np.array([125.0, 18.0, 20.0, 34.0])),
+        constraints=compile_constraints(constraints, parameters.names),
+        starts=(np.array([0.5, 0.5]),),
+        scale=np.ones(2),
+        n_statistics=1,
+        n_latent=125,
+        collapsible=np.zeros(2, dtype=bool),
+        dependents={},
+        has_expectation=True,
+    )
+
+
+def problems() -> dict[str, contract.Problem]:
+    """Examples, for the checks that every family is held to."""
+    return {"multinomial": linkage(total="a + b == 1"), "Poisson": linkage()}
