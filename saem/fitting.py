@@ -7,6 +7,7 @@ import time
 import warnings as warnings_module
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -112,17 +113,16 @@ def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
     return models.build_problem(model.family, data, constraints, restricted)
 
 
-def provenance(model: Model) -> dict[str, str]:
-    """Versions and the hash of the model."""
-
-    def of(package: str) -> str:
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of what a fit depends on (looking them up takes milliseconds)."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("saem", "numpy", "scipy", "numba", "pandas", "sympy"):
         try:
-            return version(package)
+            found[package] = version(package)
         except PackageNotFoundError:
-            return "unknown"
-
-    found = {package: of(package) for package in ("saem", "numpy", "scipy", "numba", "pandas", "sympy")}
-    return {"model": model.digest, "python": platform.python_version(), "machine": platform.machine(), **found}
+            found[package] = "unknown"
+    return found
 
 
 def conclude(
@@ -136,10 +136,14 @@ def conclude(
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
+    n_null = 0
     if directions is not None and len(directions) and len(null_directions(problem)):
+        n_null = len(directions)
         status = Status.NOT_IDENTIFIED
         message = " ".join(describe_direction(names, direction) for direction in directions)
         information = without(information, directions)
+    dropped = f"{data.n_dropped} rows with missing or infinite values were left out"
+    warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     modes, deviations = conditional_effects(problem.arrays, outcome.x, data)
     boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
     return Fit(
@@ -152,7 +156,7 @@ def conclude(
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
-        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints),
+        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
         status=status,
         message=f"{message} {status.advice}".strip(),
         at_boundary=(*boundary, *outcome.towards_boundary),
@@ -170,8 +174,8 @@ def conclude(
         term_names=data.term_names,
         seed=seed,
         seconds=time.perf_counter() - started,
-        warnings=data.warnings,
-        provenance=provenance(model),
+        warnings=warnings,
+        provenance={"model": model.digest, **versions()},
         gradient_norm=information.score_norm,
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,

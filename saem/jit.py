@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from saem import cache
@@ -10,7 +14,7 @@ from saem import cache
 cache.configure()  # before numba is imported: it reads the folder of its cache once
 
 import numba  # noqa: E402
-from numba.core import cgutils, types  # noqa: E402
+from numba.core import caching, cgutils, types  # noqa: E402
 from numba.extending import intrinsic, overload  # noqa: E402
 
 __all__ = ["call_address", "entry", "inlined", "kernel", "overload", "types"]
@@ -19,14 +23,83 @@ F = TypeVar("F", bound=Callable[..., Any])
 njit: Any = numba.njit
 
 
+FunctionCache: Any = caching.FunctionCache
+IndexFile: Any = caching.IndexDataCacheFile
+
+
+class FamilyCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache on disk, with a file of its own for each family of models defined outside the package.
+
+    A process that does not know such a family could not read an index that names its types. And a family that is
+    edited is compiled again: its file's time and size are part of the key.
+    """
+
+    def _foreign(self, signature: Any) -> tuple[tuple[str, int, int], ...]:
+        """Module, time and size of the files that define types of the signature outside the package."""
+        found = {}
+        for numba_type in nested_types(signature):
+            module = getattr(getattr(numba_type, "instance_class", None), "__module__", None)
+            if module is not None and module.split(".")[0] != "saem":
+                path = getattr(sys.modules.get(module), "__file__", None)
+                stamp = os.stat(path) if path is not None else None
+                found[module] = (stamp.st_mtime_ns, stamp.st_size) if stamp is not None else (0, 0)
+        return tuple((module, *stamp) for module, stamp in sorted(found.items()))
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), self._foreign(sig))
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with self._file_for(sig):
+            return super().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with self._file_for(sig):
+            super().save_overload(sig, data)
+
+    @contextmanager
+    def _file_for(self, signature: Any) -> Iterator[None]:
+        """Let the index be that of the families in the signature."""
+        foreign = self._foreign(signature)
+        before = self._cache_file
+        if foreign:
+            name = hashlib.sha256(repr([module for module, *_ in foreign]).encode()).hexdigest()[:12]
+            base = f"{self._impl.filename_base}-{name}"
+            stamp = self._impl.locator.get_source_stamp()
+            self._cache_file = IndexFile(self._cache_path, base, stamp)
+        try:
+            yield
+        finally:
+            self._cache_file = before
+
+
+def nested_types(numba_type: Any) -> Iterator[Any]:
+    """A type (or a tuple of types) and all types within."""
+    if isinstance(numba_type, tuple | list):
+        for part in numba_type:
+            yield from nested_types(part)
+        return
+    yield numba_type
+    yield from nested_types(tuple(getattr(numba_type, "types", ())))
+    inner = getattr(numba_type, "dtype", None)
+    if isinstance(numba_type, types.BaseTuple) and inner is not None:
+        yield from nested_types((inner,))
+
+
+def cached(dispatcher: Any) -> Any:
+    """Give a compiled function the package's cache on disk."""
+    make_cache: Any = FamilyCache
+    dispatcher._cache = make_cache(dispatcher.py_func)
+    return dispatcher
+
+
 def kernel(function: F) -> F:
     """Compile a function that other compiled functions call; Python cannot call it.
 
     Cached on disk. No wrapper for Python is made: unpacking the arrays of a model takes longer to compile than most
     kernels. No ``fastmath``: it would remove the checks for NaN.
     """
-    options = {"cache": True, "error_model": "numpy", "nogil": True}
-    return cast("F", njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function))
+    options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast("F", cached(njit(**options)(function)))
 
 
 def inlined(function: F) -> F:
@@ -39,7 +112,7 @@ def inlined(function: F) -> F:
 
 def entry(function: F) -> F:
     """Compile a function that Python calls, cached on disk."""
-    return cast("F", njit(cache=True, error_model="numpy", nogil=True)(function))
+    return cast("F", cached(njit(error_model="numpy", nogil=True)(function)))
 
 
 @intrinsic

@@ -77,9 +77,7 @@ class DirectML:
         # of equal likelihood, the estimate with the smallest parameters comes first
         tied.sort(key=lambda peak: float(np.sum(peak[1] ** 2)))
         _, x, pinned, start = tied[0]
-        path = np.full((self.max_path, len(x)), np.nan)
-        climb(problem, solver, start, path)
-        path = path[np.isfinite(path).all(axis=1)]
+        path = self.search_path(problem, solver, [problem.starts[0], start], x)
         status = Status.SEVERAL_SOLUTIONS if len(tied) > 1 else Status.BOUNDARY if pinned.any() else Status.CONVERGED
         ordered = [*tied, *lower]
         return Outcome(
@@ -91,6 +89,16 @@ class DirectML:
             solutions=np.array([peak[1] for peak in ordered]),
             solution_logliks=np.array([peak[0] for peak in ordered]),
         )
+
+    def search_path(self, problem: Problem, solver: Solver, starts: list[Array], x: Array) -> Array:
+        """Iterates (k, n) of the search from the first of the starts that leads to ``x``."""
+        path = np.empty((0, len(x)))
+        for start in starts:
+            path = np.full((self.max_path, len(x)), np.nan)
+            end, _, _ = climb(problem, solver, start, path)
+            if is_same(problem, end, x):
+                break
+        return path[np.isfinite(path).all(axis=1)]
 
 
 def is_same(problem: Problem, x: Array, other: Array) -> bool:

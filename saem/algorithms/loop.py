@@ -77,7 +77,8 @@ def run_block(
             state.statistics[i] += gamma * (state.drawn[i] - state.statistics[i])
         objective = CompleteData(arrays, state.statistics)
         outcome = maximise(objective, constraint, state.x, is_free, kinds, floor, tolerance, max_newton, ws, nothing)
-        path[k, :] = state.x
+        for i in range(state.x.shape[0]):
+            path[k, i] = state.x[i]
         status = outcome.status
         if status != CONVERGED and not (status == ITERATION_LIMIT and outcome.stationarity < 1e-3):
             return k, status

@@ -315,7 +315,8 @@ def maximise(
         for i in range(n):
             x[i] = ws.x[now, i]
         if path.shape[0] > iteration:
-            path[iteration, :] = x
+            for i in range(n):
+                path[iteration, i] = x[i]
         rank = linearise(x, ws.gradient[now], ws.hessian[now], ws.jacobian[now], ws.c_hessian[now], n_free, ws)
         stationarity, bend = newton_step(ws.c[now], rank, n_free, ws)
         infeasibility, relative, violation, largest = 0.0, 0.0, 0.0, 0.0
@@ -389,7 +390,8 @@ def maximise(
             a = ws.free[i]
             room = ws.x[now, a] if kinds[a] == SD else 1.0 - abs(ws.x[now, a])
             if kinds[a] != MEAN and room < floor[a]:
-                x[:] = ws.x[now]
+                for j in range(n):  # (a slice would make Numba compile the text of an error message)
+                    x[j] = ws.x[now, j]
                 return Outcome(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank)
     status = ITERATION_LIMIT if relative <= 1e-6 else INFEASIBLE
     return Outcome(status, value, max_iterations, stationarity, infeasibility, rank)

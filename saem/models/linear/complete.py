@@ -93,7 +93,9 @@ def effect_terms(
             omega[j, j] = 1.0  # in place of the absent effect, one of unit variance that is always zero
         else:
             present += 1
-    work[:] = omega
+    for j in range(q):
+        for k in range(q):
+            work[j, k] = omega[j, k]
     if not cholesky(work, q, 0.0):
         return -math.inf
     value = -0.5 * n * (present * LOG_2PI + math.log(invert(omega, precision, q)))
