@@ -34,6 +34,8 @@ class FamilyCache(FunctionCache):  # type: ignore[misc]
     edited is compiled again: its file's time and size are part of the key.
     """
 
+    _cache_file: Any
+
     def _foreign(self, signature: Any) -> tuple[tuple[str, int, int], ...]:
         """Module, time and size of the files that define types of the signature outside the package."""
         found = {}

@@ -18,6 +18,7 @@ Array = np.ndarray
 
 BLOCK = 250  # iterations between two looks by Python
 RESCUES = 100  # failed M-steps of a block after which it is given up
+DEGENERATE = 1e-4  # of its typical size: a residual SD below, where an M-step fails, goes to zero
 WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
 
 FAILURES = {
@@ -156,6 +157,12 @@ class Engine:
             if nearest is None:
                 break
             state.x[:] = nearest
+        residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
+        if np.any(residual & (state.x < DEGENERATE * self.problem.scale)):
+            raise MStepError(
+                "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood "
+                "is unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
+            )
         is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
         raise MStepError(f"the M-step failed: {FAILURES[status]}", is_infeasible)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from saem.errors import FitError
+    from saem.result import Fit
     from saem.specification import Model
 
 
@@ -105,7 +107,7 @@ def _fit_once(
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
     from saem.data import where as rows_where
-    from saem.errors import SaemWarning
+    from saem.errors import FitError, SaemWarning
 
     if output is not None:
         check_folder(output)
@@ -113,11 +115,19 @@ def _fit_once(
         table = rows_where(table, where)
     arrange(model, table, drop)  # bad input is refused before time is spent on compiling
     warmup.ensure(method.methods)
-    fits = []
+    fits: list[Fit] = []
+    failures: list[tuple[str, FitError]] = []
     for name in method.methods:
         with _spinner(f"fitting by {name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
-            fits.append(fitting.fit(model, table, method=name, seed=seed, drop_missing=drop))
+            try:
+                fits.append(fitting.fit(model, table, method=name, seed=seed, drop_missing=drop))
+            except FitError as error:  # what the other method finds is not lost
+                failures.append((name, error))
+    if not fits:
+        raise failures[-1][1]
+    for name, failure in failures:
+        note(f"no fit by {name}: {failure}")
     if len(fits) == 1:
         show_fit(fits[0])
     else:

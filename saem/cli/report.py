@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from saem.cli.console import STYLES, heading, note, say, show
 from saem.display import UNKNOWN, count, decimals, number, small, table
-from saem.summary import METHOD_NAMES, size_words, status_line, status_words, summary_parts
+from saem.summary import METHOD_NAMES, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.summary import note as parameter_note
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ def show_comparison(first: Fit, second: Fit) -> None:
     if distances:
         largest = max(distances, key=lambda name: distances[name])
         say(f"largest |{a} - {b}|: {distances[largest]:.4f} standard errors ({largest})")
+    if len(second.solutions) > 1:
+        say()
+        say(f"Maxima that {SHORT[second.method]} found, the best first")
+        show(solutions_table(second))
+        say()
     for fit in (first, second):
         say(f"{SHORT[fit.method]} {status_line(fit)}", STYLES.get(str(fit.status)))
     for text in dict.fromkeys([*first.warnings, *second.warnings]):

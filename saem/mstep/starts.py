@@ -153,7 +153,7 @@ def flat_directions(problem: Problem, solver: Solver, x: Array, free: Array) -> 
     at = solver.derivatives(solver.observed(), x, free)
     means = np.flatnonzero(free & (solver.kinds == 0))
     hessian = -at.hessian[np.ix_(means, means)]
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-300))
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-20 / problem.scale[means] ** 2))
     if len(means) == 0:
         return np.empty((0, len(x)))
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))

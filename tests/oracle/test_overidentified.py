@@ -411,19 +411,31 @@ def test_direct_ml_on_many(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in STUDIES if name != "means only, two maxima"])
+@pytest.mark.parametrize("name", STUDIES)
 def test_saem_on_many(name: str) -> None:
-    """At 5.5 Monte Carlo errors the 4000 comparisons have a false-alarm rate of 2e-4 in all."""
-    deficits = []
+    """At 5.5 Monte Carlo errors the 4000 comparisons have a false-alarm rate of 2e-4 in all.
+
+    Some of these likelihoods have two maxima of nearly the same height: SAEM may end at the lower in two of 40 data
+    sets, and is then compared with that one.
+    """
+    deficits, lower = [], 0
     for seed in range(200, 240):
         table = STUDIES[name].table(np.random.default_rng([31, seed]))
         exact = saem.fit(STUDIES[name].model, table, "ml")
         fit = saem.fit(STUDIES[name].model, table, "saem", seed=seed)
+        if len(exact.solutions) > 1:
+            nearest = np.argmin(np.max(np.abs(exact.solutions - fit.values), axis=1))
+            if exact.solution_logliks[nearest] < exact.loglik - 1e-6:
+                lower += 1
+                error = np.abs(fit.values - exact.solutions[nearest])
+                np.testing.assert_array_less(error, 5.5 * np.nan_to_num(fit.mcse) + 1e-4 * np.nan_to_num(fit.se) + 1e-9)
+                continue
         assert fit.status == exact.status
         assert fit.at_boundary == exact.at_boundary
         check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
         deficits.append(exact.loglik - fit.loglik)
     assert np.quantile(deficits, 0.95) < 0.02
+    assert lower <= 2
 
 
 @pytest.mark.slow
