@@ -20,6 +20,7 @@ from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
+from saem.display import count
 from saem.errors import ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
 from saem.inference.random_effects import conditional_effects
@@ -142,8 +143,9 @@ def conclude(
         status = Status.NOT_IDENTIFIED
         message = " ".join(describe_direction(names, direction) for direction in directions)
         information = without(information, directions)
-    dropped = f"{data.n_dropped} rows with missing or infinite values were left out"
+    dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
+    mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
     modes, deviations = conditional_effects(problem.arrays, outcome.x, data)
     boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
     return Fit(

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.outcome import Outcome
-from saem.errors import FitError
+from saem.errors import FitError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
@@ -124,15 +124,18 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
 
 def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
     """The error for a problem in which every search failed."""
-    if any(failure.status == sqp.COLLAPSED for failure in failures):
+    refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
+    collapsed = [failure.status == sqp.COLLAPSED for failure in failures]
+    if all(collapsed) or (any(collapsed) and len(problem.constraints) == 0):
         return FitError(
             "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
             "unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
         )
-    if len(problem.constraints) and all(f.status in (sqp.INFEASIBLE, sqp.BAD_START) for f in failures):
+    if len(problem.constraints) and all(f.status in refused for f in failures):
         return infeasible(problem, len(failures), min(failure.infeasibility for failure in failures))
+    under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
     best = min(failures, key=lambda failure: failure.stationarity)
     return FitError(
-        f"no search for the maximum of the likelihood ended in one; the best of {len(failures)} stopped with a "
+        f"no search for the maximum of the likelihood{under} ended in one; the best of {len(failures)} stopped with a "
         f"gradient of {best.stationarity:.3g} standard errors. Simplify the model, or check the scale of its columns"
     )

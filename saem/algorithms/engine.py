@@ -113,7 +113,7 @@ class Engine:
             free = self.solver.free & ~pinned
             outcome = self.solver.maximise(self.solver.complete(state.average), x, free)
             if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
-                raise MStepError(f"the M-step at the averaged statistics failed: {FAILURES[outcome.status]}")
+                raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
         return Run(
             x=x,
             pinned=pinned,
@@ -164,7 +164,7 @@ class Engine:
                 "is unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
             )
         is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
-        raise MStepError(f"the M-step failed: {FAILURES[status]}", is_infeasible)
+        raise MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
 
     def run(
         self,

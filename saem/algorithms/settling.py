@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.algorithms.engine import Engine, Run
-from saem.errors import FitError, MStepError
+from saem.errors import FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import pin, release
@@ -54,7 +54,8 @@ def from_best_start(engine: Engine) -> Run:
             failures.append(error)
     if all(error.infeasible for error in failures):
         raise infeasible(problem, len(failures))
-    raise FitError(f"SAEM failed from each of its starts; from the first: {failures[0]}")
+    under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
+    raise FitError(f"SAEM failed{under} from each of its starts; from the first: {failures[0]}")
 
 
 def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:

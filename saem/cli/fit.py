@@ -85,11 +85,14 @@ def fit(
 ) -> None:
     """Fit a model to a table and report estimates, errors and what became of the constraints."""
     from saem.data import read_table
+    from saem.errors import SaemError
     from saem.specification import Model
 
     specification = Model.from_toml(model)
     table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
+    if by and not columns:
+        raise SaemError("--by needs the name of a column; got an empty text")
     if columns:
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, method, output, options)

@@ -23,6 +23,8 @@ from saem.specification.slots import ONE_GROUP, Slots
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST = 1e100
+
 _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
 
@@ -128,6 +130,10 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     residual_group, residual_levels = _groups(model.residual.by, model.residual.sd, factors, len(response))
     slots = Slots(model, mean_names, group_levels, residual_levels)
     _check_counts(model, slots, cluster_group, len(response), mean_design)
+    _check_size(model.response, response)
+    for names, matrix in ((mean_names, mean_design), (tuple(model.random.terms), random_design)):
+        for name, values in zip(names, matrix.T, strict=True):
+            _check_size(name, values)
     repeated = repeated_rows(table, response, cluster, rows)
     labels = table[list(model.cluster)].take(first)
     labels.index = range(len(first))  # type: ignore[assignment]
@@ -150,6 +156,16 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         warnings=() if repeated is None else (repeated,),
         n_dropped=n_dropped,
     )
+
+
+def _check_size(name: str, values: _Floats) -> None:
+    """Squares of the values have to be numbers that a computer can hold."""
+    largest = max(float(values.max()), -float(values.min()))
+    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+        raise DataError(
+            f"the values of {name!r} must lie between {1 / LARGEST:g} and {LARGEST:g} in size; got {largest:g}: "
+            "choose another unit, or look for a typing error"
+        )
 
 
 def _mean(model: Model, table: pd.DataFrame, columns: dict[str, Values], rows: Rows) -> tuple[_Floats, tuple[str, ...]]:

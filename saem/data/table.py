@@ -86,7 +86,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise DataError(f"{str(path)!r} cannot be read as a CSV file: {str(error).strip()}") from None
     if any("\x00" in str(name) for name in table.columns):
         raise DataError(f"{str(path)!r} is not a CSV file: it holds binary data")
+    for name in table.columns:  # pandas calls the second column of a name 'name.1'
+        if f"{name}.1" in table.columns and _occurs_twice(path, str(name)):
+            raise DataError(f"{str(path)!r} has two columns of the name {str(name)!r}; rename one")
     return table
+
+
+def _occurs_twice(path: Path, name: str) -> bool:
+    """Whether the header names a column more than once."""
+    import pandas as pd
+
+    header = pd.read_csv(path, sep=_separator(path), header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+    return int((header.iloc[0] == name).sum()) > 1
 
 
 def _separator(path: Path) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from saem.information import null_space
 from saem.models.linear.arrays import LinearArrays
+from saem.mstep.starts import infeasible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,17 +109,23 @@ def null_directions(problem: Problem) -> np.ndarray:
     """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point."""
     rng = np.random.default_rng(0)
     fewest: np.ndarray | None = None
+    smallest = np.inf if len(problem.constraints) else 0.0
     for _ in range(POINTS):
         x = np.array(problem.starts[0])
         kinds = np.array(problem.parameters.kinds)
         x += np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(x))
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
         x = towards_feasible(problem, x)
+        if len(problem.constraints):
+            violation = np.max(np.abs(problem.constraints.evaluate(x)[0]))
+            smallest = min(smallest, violation if np.isfinite(violation) else np.inf)
         found = null_directions_at(problem, x, ~problem.parameters.fixed)
         if found is not None and (fewest is None or len(found) < len(fewest)):
             fewest = found
         if fewest is not None and len(fewest) == 0:
             break
+    if smallest > 1e-6:
+        raise infeasible(problem, POINTS, smallest)
     return np.empty((0, len(problem.parameters))) if fewest is None else fewest
 
 
@@ -150,6 +157,8 @@ def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
     tangent = null_space(jacobian[:, index] * scale)
     reduced = tangent.T @ (information * np.outer(scale, scale)) @ tangent
+    if len(reduced) == 0:  # the constraints determine everything
+        return np.empty((0, len(x)))
     values, vectors = np.linalg.eigh(reduced)
     null = scale[:, None] * (tangent @ vectors[:, values < RANK_TOLERANCE * max(1.0, float(values[-1]))])
     null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)

@@ -122,9 +122,9 @@ def climb(
             break
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
-    # what a constraint drags to zero along with a pinned parameter lies on the boundary too
+    # what a constraint holds at zero lies on the boundary too
     dragged = problem.collapsible & ~pinned & (solver.kinds == sqp.SD) & (x < VANISHED * problem.scale)
-    if pinned.any() and dragged.any():
+    if dragged.any():
         pin(problem, x, pinned, dragged)
     stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):

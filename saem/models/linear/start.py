@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.data import ModelData
+from saem.errors import FitError
 from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
@@ -34,6 +35,12 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     explained = float(np.sum(weights * np.einsum("ki,ki->k", effects, columns)))
     degrees = n_rows - float(np.sum(arrays.pattern_size * rank))
     overall = total / n_rows
+    size = float(np.mean(data.response**2))
+    if overall <= 1e-24 * size or (degrees > 0 and total - explained <= 1e-13 * total):
+        raise FitError(
+            "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
+            "unbounded. The response repeats within the clusters or cells; look at how it was made"
+        )
     within = (total - explained) / degrees if degrees > 0 else 0.5 * overall
     within = min(max(within, 1e-3 * overall), overall)
 
