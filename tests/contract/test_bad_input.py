@@ -239,9 +239,7 @@ def test_a_level_without_rows_after_the_missing_ones_are_left_out(table):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "text", ["sigma1**2 == -1", "exp(mu) == -1", "sigma1 == -1", "log(effect) == log(-sigma2)"]
-)
+@pytest.mark.parametrize("text", ["sigma1**2 == -1", "exp(mu) == -1", "sigma1 == -1", "log(effect) == log(-sigma2)"])
 def test_constraints_that_nothing_satisfies(text, method):
     Path("model.toml").write_text(with_constraint(text))
     refused("--method", method, parts=["'g'"])

@@ -1,0 +1,163 @@
+"""Plain linear mixed models, ML and REML, against a dense optimiser: several groups, shared SDs, singular matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from designs import Case, random_case
+from naive import Dense, gradient, marginal, restricted
+from scipy.optimize import minimize
+
+import saem
+from saem import Fit, Model
+
+Array = np.ndarray
+
+CASES: dict[str, dict[str, Any]] = {
+    "intercept, arms and kinds": {"arms": 2, "kinds": 2},
+    "slope, diagonal, kinds": {"terms": 2, "kinds": 2},
+    "slope, full": {"terms": 2, "covariance": "full"},
+    "slope, full, arms": {"terms": 2, "arms": 2, "covariance": "full"},
+    "three terms, full": {"terms": 3, "covariance": "full"},
+    "shared by arms": {"arms": 3, "shared": "arms"},
+    "shared by terms, full": {"terms": 2, "covariance": "full", "shared": "terms"},
+    "shared by effect and residual": {"kinds": 2, "terms": 2, "shared": "residual"},
+}
+LARGE = {"three terms, full, arms and kinds": {"terms": 3, "arms": 2, "kinds": 2, "covariance": "full"}}
+LIKELIHOODS: dict[str, Callable[[Dense, Array], Any]] = {"ml": marginal, "reml": restricted}
+
+
+def simulated(options: dict[str, Any], seed: int) -> Case:
+    """A random design of 8 to 30 clusters with responses drawn from the model; some SDs are nearly zero."""
+    rng = np.random.default_rng([51, seed])
+    case = random_case(seed, **options, n_clusters=int(rng.choice([8, 14, 30])))
+    names = case.dense.names
+    x = case.point(names, rng)
+    for i, name in enumerate(names):
+        if name.startswith("sd") and name not in case.dense.residual_sds and rng.random() < 0.3:
+            x[i] = 0.05
+    return case.simulated(x, names, rng)
+
+
+class Unrestricted:
+    """Coordinates without bounds: SDs of either sign, and for a full matrix of each group its Cholesky factor."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, dense = case, case.dense
+        self.full = [
+            g for g in range(len(dense.sds)) if dense.correlations and len(set(dense.sds[g])) == len(dense.sds[g])
+        ]
+        inside = {name for g in self.full for name in dense.sds[g]} | set(dense.correlations.values())
+        self.plain = [name for name in dense.names if name not in inside]
+        self.plain += [name for (g, _, _), name in dense.correlations.items() if g not in self.full]
+        self.q = len(dense.sds[0])
+
+    def start(self, rng: np.random.Generator) -> Array:
+        plain = [
+            np.exp(rng.normal(-0.5, 0.5)) if self.case.kinds[name] == "sd" else rng.normal(0.0, 0.5)
+            for name in self.plain
+        ]
+        factors = [
+            (np.diag(np.exp(rng.normal(-0.5, 0.5, self.q))) + 0.1 * rng.standard_normal((self.q, self.q)))[
+                np.tril_indices(self.q)
+            ]
+            for _ in self.full
+        ]
+        return np.concatenate([plain, *factors])
+
+    def parameters(self, z: Array) -> Array:
+        dense = self.case.dense
+        x = np.zeros(len(dense.names), dtype=z.dtype)
+        for name, value in zip(self.plain, z, strict=False):
+            x[dense.names.index(name)] = np.tanh(value) if self.case.kinds[name] == "corr" else value
+        size = self.q * (self.q + 1) // 2
+        for k, g in enumerate(self.full):
+            factor = np.zeros((self.q, self.q), dtype=z.dtype)
+            begin = len(self.plain) + k * size
+            factor[np.tril_indices(self.q)] = z[begin : begin + size]
+            omega = factor @ factor.T
+            sd = np.sqrt(np.diag(omega))
+            x[dense.at(dense.sds[g])] = sd
+            for (group, i, j), name in dense.correlations.items():
+                if group == g:
+                    x[dense.names.index(name)] = omega[i, j] / (sd[i] * sd[j])
+        return x
+
+
+def dense_maximum(case: Case, method: str, n_starts: int) -> float:
+    """Highest log-likelihood that BFGS finds."""
+    coordinates, likelihood, rng = Unrestricted(case), LIKELIHOODS[method], np.random.default_rng(9)
+
+    def function(z: Array) -> Any:
+        return likelihood(case.dense, coordinates.parameters(z))
+
+    def objective(z: Array) -> float:
+        try:
+            with np.errstate(all="ignore"):
+                value = -float(np.real(function(z)))
+        except np.linalg.LinAlgError:
+            return 1e10
+        return value if np.isfinite(value) else 1e10
+
+    def slope(z: Array) -> Array:
+        try:
+            with np.errstate(all="ignore"):
+                return np.nan_to_num(-gradient(function, z))
+        except np.linalg.LinAlgError:
+            return np.zeros(len(z))
+
+    starts = [coordinates.start(rng) for _ in range(n_starts)]
+    return -min(minimize(objective, z, jac=slope, method="BFGS", options={"gtol": 1e-7}).fun for z in starts)
+
+
+def check_plain(fit: Fit, case: Case, method: str, best: float) -> None:
+    """Not lower than the referee; equal to it, unless the referee failed; and really a point of that height."""
+    dense = case.dense.with_names(fit.parameters.names)
+    assert LIKELIHOODS[method](dense, fit.values) == pytest.approx(fit.loglik, abs=1e-8)
+    assert fit.loglik > best - 1e-6
+    assert fit.loglik < best + 1e-4
+    assert fit.status in ("converged", "boundary")
+    assert (fit.status == "boundary") == bool(fit.at_boundary)
+    assert fit.gradient_norm < 1e-7
+
+
+def check_case(options: dict[str, Any], seed: int, n_starts: int) -> None:
+    case = simulated(options, seed)
+    for method in LIKELIHOODS:
+        fit = saem.fit(Model(**case.model), case.table, method)
+        check_plain(fit, case, method, dense_maximum(case, method, n_starts))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_plain_models(name: str) -> None:
+    check_case(CASES[name], seed=0, n_starts=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES | LARGE)
+def test_plain_models_on_many(name: str) -> None:
+    wrong = []
+    for seed in range(10):
+        try:
+            check_case((CASES | LARGE)[name], seed, n_starts=5)
+        except (AssertionError, saem.SaemError) as error:
+            wrong.append(f"{seed}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_mutants_are_caught() -> None:
+    """A boundary estimate where the maximum is inside, and ML in place of REML."""
+    case = simulated(CASES["slope, full"], 1)
+    best = {method: dense_maximum(case, method, 2) for method in LIKELIHOODS}
+    model = Model(**case.model)
+    fits = {method: saem.fit(model, case.table, method) for method in LIKELIHOODS}
+    diagonal = saem.fit(
+        model.replace(random=model.random.model_copy(update={"covariance": "diagonal"})), case.table, "ml"
+    )
+    check_plain(fits["ml"], case, "ml", best["ml"])
+    with pytest.raises(AssertionError):
+        check_plain(fits["ml"], case, "reml", best["reml"])
+    assert diagonal.loglik < best["ml"] - 1e-6
