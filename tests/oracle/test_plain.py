@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from designs import Case, random_case
-from naive import Dense, gradient, marginal, restricted
+from naive import Dense, gradient, marginal, random_covariance, restricted
 from scipy.optimize import minimize
 
 import saem
@@ -114,11 +114,11 @@ def dense_maximum(case: Case, method: str, n_starts: int) -> float:
 
 
 def check_plain(fit: Fit, case: Case, method: str, best: float) -> None:
-    """Not lower than the referee; equal to it, unless the referee failed; and really a point of that height."""
+    """Not lower than the referee (which may fail from all its starts), and really a point of that height."""
     dense = case.dense.with_names(fit.parameters.names)
     assert LIKELIHOODS[method](dense, fit.values) == pytest.approx(fit.loglik, abs=1e-8)
     assert fit.loglik > best - 1e-6
-    assert fit.loglik < best + 1e-4
+    assert np.min(np.linalg.eigvalsh(random_covariance(dense, fit.values))) > -1e-9
     assert fit.status in ("converged", "boundary")
     assert (fit.status == "boundary") == bool(fit.at_boundary)
     assert fit.gradient_norm < 1e-7
