@@ -17,7 +17,6 @@ from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
-LITTLE = 50.0  # times the margin: a likelihood at zero that is lower by less may be that of an unfinished pass
 RACE = 40  # iterations from each start, to choose among them
 
 
@@ -61,7 +60,9 @@ def from_best_start(engine: Engine) -> Run:
 def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     """Pin, one after another, the standard deviations for which zero has the higher likelihood.
 
-    Zero is taken when the log-likelihood there is at most ``margin`` lower and does not increase from zero.
+    Zero is taken when the maximum with the standard deviation held there is at most ``margin`` lower, and the
+    likelihood does not increase from it. Both are judged at that maximum itself: where a pass ends near it, the noise
+    of a small slope decides.
     """
     problem, solver = engine.problem, engine.solver
     for _ in range(int(problem.collapsible.sum())):
@@ -72,13 +73,12 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
             pin(problem, start, pinned, np.isin(np.arange(len(start)), which))
             try:
                 trial = engine.pass_through(start, pinned)
-                if falls_short(engine, run, trial, margin):
-                    trial = engine.pass_through(trial.x, pinned, burn_in=False).after(trial)
             except MStepError:  # the constraints do not admit zero
                 continue
-            gain = engine.loglik(trial.x, pinned) - engine.loglik(run.x, run.pinned)
+            top, value = summit(engine, trial)
+            gain = value - engine.loglik(run.x, run.pinned)
             jointly = len(which) > 1 and gain > 0.0  # released one by one, they would leave the constraints
-            if jointly or (gain > -margin and not release(problem, solver, trial.x, pinned).any()):
+            if jointly or (gain > -margin and not release(problem, solver, top, pinned).any()):
                 run = trial
                 break
         else:
@@ -86,12 +86,13 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     return run
 
 
-def falls_short(engine: Engine, run: Run, trial: Run, margin: float) -> bool:
-    """Whether zero is a local maximum, and the pass there ended a little too far below it to tell."""
-    gain = engine.loglik(trial.x, trial.pinned) - engine.loglik(run.x, run.pinned)
-    return (
-        -LITTLE * margin < gain <= -margin and not release(engine.problem, engine.solver, trial.x, trial.pinned).any()
-    )
+def summit(engine: Engine, run: Run) -> tuple[Array, float]:
+    """The maximum of the likelihood nearest to where a run ended, with its pinned parameters held, and its height."""
+    x, solver = run.x.copy(), engine.solver
+    before = engine.loglik(run.x, run.pinned)
+    outcome = solver.maximise(solver.observed(), x, solver.free & ~run.pinned)
+    found = outcome.status == sqp.CONVERGED and outcome.value >= before
+    return (x, outcome.value) if found else (run.x, before)
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

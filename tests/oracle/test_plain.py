@@ -31,9 +31,14 @@ LIKELIHOODS: dict[str, Callable[[Dense, Array], Any]] = {"ml": marginal, "reml":
 
 
 def simulated(options: dict[str, Any], seed: int) -> Case:
-    """A random design of 8 to 30 clusters with responses drawn from the model; some SDs are nearly zero."""
+    """A random design with responses drawn from the model; some SDs are nearly zero.
+
+    With several residual groups there are more clusters: a group with fewer rows than random effects and means can be
+    fitted exactly, which makes the likelihood unbounded (and the fit says so).
+    """
     rng = np.random.default_rng([51, seed])
-    case = random_case(seed, **options, n_clusters=int(rng.choice([8, 14, 30])))
+    sizes = [30, 60] if options.get("kinds", 1) > 1 else [8, 14, 30]
+    case = random_case(seed, **options, n_clusters=int(rng.choice(sizes)))
     names = case.dense.names
     x = case.point(names, rng)
     for i, name in enumerate(names):
