@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ROUNDING = 1e-12  # of the statistical variance: a Monte Carlo variance per draw that is no more than rounding
+
+
 class Algorithm(Protocol):
     """What `fit` accepts as a method object."""
 
@@ -133,7 +136,7 @@ def conclude(
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)
     names = problem.parameters.names
-    mcse = monte_carlo_errors(problem, solver, outcome, information)
+    mcse = monte_carlo_errors(problem, solver, outcome)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
@@ -196,16 +199,22 @@ def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
     return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
 
 
-def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, information: Information) -> np.ndarray:
-    """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid."""
+def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np.ndarray:
+    """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid.
+
+    They are evaluated at the maximum that the estimate lies near. At the estimate itself the noise of one parameter
+    would lend a trace of its error to others that have none.
+    """
     n = len(outcome.x)
     if np.isinf(outcome.draws):
         return np.zeros(n)
     if not np.isfinite(outcome.draws) or not problem.has_expectation:
         return np.full(n, np.nan)
-    expectation = conditional_expectation(problem, solver, outcome.x)
-    covariance = monte_carlo_covariance(problem, solver, outcome.x, expectation, information, outcome.draws)
+    x, _ = solver.summit(outcome.x, solver.free & ~outcome.pinned)
+    information = observed_information(problem, solver, x, outcome.pinned)
+    expectation = conditional_expectation(problem, solver, x)
+    covariance = monte_carlo_covariance(problem, solver, x, expectation, information, outcome.draws)
     variance = np.diag(covariance)
     # where the missing part of the information is nil, what is left is rounding
-    is_rounding = variance * outcome.draws < 1e-7 * np.diag(information.covariance)
+    is_rounding = variance * outcome.draws < ROUNDING * np.diag(information.covariance)
     return np.sqrt(np.where(is_rounding, 0.0, variance))

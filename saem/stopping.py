@@ -34,8 +34,8 @@ _ADVICE = {
         "and the other standard errors take it as known."
     ),
     Status.SEVERAL_SOLUTIONS: (
-        "Several sets of parameters have the same likelihood, and the data cannot tell them apart: "
-        "see `Fit.solutions`. Report all of them, or change the constraint."
+        "The data cannot tell these sets of parameters apart: see `Fit.solutions`. "
+        "Report all of them, or change the constraint."
     ),
     Status.NOT_IDENTIFIED: (
         "The data and the constraints leave a combination of the parameters free, so single values mean nothing. "

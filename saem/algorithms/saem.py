@@ -18,8 +18,9 @@ import numpy as np
 
 from saem.algorithms.engine import Engine, Run
 from saem.algorithms.outcome import Outcome
-from saem.algorithms.settling import correlations_at_one, extend, from_best_start, settle_boundary
+from saem.algorithms.settling import correlations_at_one, extend, from_best_start, restart_higher, settle_boundary
 from saem.models.contract import Problem
+from saem.mstep.search import count_tied, describe_rivals, find_maxima
 from saem.mstep.starts import solutions_along
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Status
@@ -30,7 +31,7 @@ NOT_CONVERGED = 4.0  # times the target of the deficit: an estimate that misses 
 
 @dataclass(frozen=True)
 class SAEM:
-    """Stochastic-approximation EM; it finds a local maximum, of several the one that its start leads to.
+    """Stochastic-approximation EM.
 
     Attributes
     ----------
@@ -43,12 +44,17 @@ class SAEM:
         schedule is run again from the estimate (for families with a closed-form likelihood) ..
     extensions : int
         .. at most so many times.
+    search : bool
+        Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
+        reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
+        higher than where SAEM ended, SAEM is run again from there, and says so. False leaves SAEM to itself.
     """
 
     schedule: Schedule = field(default_factory=AveragedSchedule)
     tolerance: float = 1e-6
     deficit: float = 0.005
     extensions: int = 3
+    search: bool = True
     name: ClassVar[str] = "saem"
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -70,27 +76,32 @@ class SAEM:
         if not problem.has_observed:
             return outcome(run, Status.CONVERGED)
         run = settle_boundary(engine, run, self.deficit)
+        peaks = find_maxima(problem, engine.solver)[0] if self.search and len(problem.constraints) else []
+        run, note = restart_higher(engine, run, peaks, self.deficit)
         run, missed = extend(engine, run, self.deficit, self.extensions)
 
         towards = correlations_at_one(engine, run)
         points = solutions_along(problem, engine.solver, run.x, engine.solver.free & ~run.pinned)
         others = [point for point in points if np.max(np.abs(point - run.x) / problem.scale) > 1e-3]
-        status, message = Status.CONVERGED, ""
+        loglik = engine.loglik(run.x, run.pinned)
+        missed = max([missed, *(peak.loglik - loglik for peak in peaks[:1])])
+        status = Status.BOUNDARY if run.pinned.any() else Status.CONVERGED
+        messages = [note]
         if towards:
             status = Status.BOUNDARY
-            message = f"{', '.join(towards)} goes to -1 or 1: SAEM comes near it, method 'ml' reaches it."
+            messages.append(f"{', '.join(towards)} goes to -1 or 1: SAEM comes near it, method 'ml' reaches it.")
         elif missed > NOT_CONVERGED * self.deficit:
             status = Status.NOT_CONVERGED
             by = f"about {missed:.2g}" if np.isfinite(missed) else "an unknown amount"
-            message = f"The log-likelihood is {by} below its maximum."
+            messages.append(f"The log-likelihood is {by} below its maximum.")
         elif others:
             status = Status.SEVERAL_SOLUTIONS
-            message = f"{len(others) + 1} solutions have the same likelihood."
-        elif run.pinned.any():
-            status = Status.BOUNDARY
-        solutions = np.array([run.x, *others])
-        logliks = np.array([engine.loglik(x, run.pinned) for x in solutions])
-        return outcome(run, status, message, solutions, logliks, towards)
+            messages.append(f"{len(others) + 1} solutions have the same likelihood.")
+        lower = peaks[count_tied(peaks) :]
+        messages.append(describe_rivals(lower, loglik))
+        solutions = np.array([run.x, *others, *(peak.x for peak in lower)])
+        logliks = np.array([loglik] * (1 + len(others)) + [peak.loglik for peak in lower])
+        return outcome(run, status, " ".join(filter(None, messages)), solutions, logliks, towards)
 
 
 def outcome(

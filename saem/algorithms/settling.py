@@ -12,11 +12,13 @@ from saem.errors import FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import pin, release
+from saem.mstep.search import Peak
 from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
+HIGHER = 1e-4  # a log-likelihood higher by more belongs to another maximum
 RACE = 40  # iterations from each start, to choose among them
 
 
@@ -75,7 +77,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
                 trial = engine.pass_through(start, pinned)
             except MStepError:  # the constraints do not admit zero
                 continue
-            top, value = summit(engine, trial)
+            top, value = solver.summit(trial.x, solver.free & ~pinned)
             gain = value - engine.loglik(run.x, run.pinned)
             jointly = len(which) > 1 and gain > 0.0  # released one by one, they would leave the constraints
             if jointly or (gain > -margin and not release(problem, solver, top, pinned).any()):
@@ -86,13 +88,26 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     return run
 
 
-def summit(engine: Engine, run: Run) -> tuple[Array, float]:
-    """The maximum of the likelihood nearest to where a run ended, with its pinned parameters held, and its height."""
-    x, solver = run.x.copy(), engine.solver
-    before = engine.loglik(run.x, run.pinned)
-    outcome = solver.maximise(solver.observed(), x, solver.free & ~run.pinned)
-    found = outcome.status == sqp.CONVERGED and outcome.value >= before
-    return (x, outcome.value) if found else (run.x, before)
+def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -> tuple[Run, str]:
+    """Run again from the highest of the maxima, when it is another and higher one than the run ended at.
+
+    Returns
+    -------
+    run : Run
+    note : str
+        What happened, for the user; empty when the run had found the highest.
+    """
+    _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
+    if not peaks or peaks[0].loglik <= own + HIGHER:
+        return run, ""
+    reached = (
+        f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
+    )
+    try:
+        again = settle_boundary(engine, engine.pass_through(peaks[0].x, peaks[0].pinned), margin)
+    except MStepError as error:
+        return run, f"{reached}, and could not run at the highest ({peaks[0].loglik:.3f}): {error}."
+    return again.after(run), f"{reached}; this is its estimate from the highest that direct ML finds."
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

@@ -88,6 +88,14 @@ class Solver:
             self.no_path if path is None else path,
         )
 
+    def summit(self, x: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, float]:
+        """The maximum of the observed likelihood nearest to ``x`` and its height; ``x`` itself where none is found."""
+        top = x.copy()
+        before = self.derivatives(self.observed(), x, free).value
+        outcome = self.maximise(self.observed(), top, free)
+        found = outcome.status == sqp.CONVERGED and outcome.value >= before
+        return (top, outcome.value) if found else (x, before)
+
     @property
     def multipliers(self) -> np.ndarray:
         """Multipliers (m,) of the last call of `maximise` or `derivatives`."""

@@ -1,0 +1,93 @@
+"""All local maxima of the closed-form likelihood under the constraints that a fixed set of starts leads to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.boundary import climb
+from saem.mstep.solver import Solver
+from saem.mstep.starts import SCATTERED, scattered, single_moves, solutions_along
+
+Array = np.ndarray
+
+TIE = 1e-10  # log-likelihoods nearer than this (relative to their size) are equal
+SAME = 1e-4  # estimates nearer than this, relative to the parameters' size, are one
+RIVAL = 1.92  # a maximum lower by less lies inside the 95 % likelihood region (half the chi-square quantile)
+
+
+class Peak(NamedTuple):
+    """A local maximum of the likelihood under the constraints."""
+
+    loglik: float
+    x: Array  # (n,) parameters
+    pinned: Array  # (n,) bool, held at the boundary
+    start: Array  # (n,) where the search that found it began
+
+
+def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.Outcome]]:
+    """Search from all starts.
+
+    Returns
+    -------
+    peaks : list of Peak
+        Distinct maxima, the highest first; of equal height, the one with the smallest parameters.
+    failures : list of saem.mstep.sqp.Outcome
+        Of the searches that ended in no maximum.
+    """
+    peaks: list[Peak] = []
+    failures: list[sqp.Outcome] = []
+    for start in search_starts(problem, solver):
+        if any(np.max(np.abs(start - peak.x) / problem.scale) < SAME for peak in peaks):
+            continue
+        x, pinned, outcome = climb(problem, solver, start)
+        acceptable = outcome.status == sqp.CONVERGED or (
+            outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < 1e-5
+        )
+        if not acceptable:
+            failures.append(outcome)
+        elif not any(is_same(problem, x, peak.x) for peak in peaks):
+            peaks.append(Peak(outcome.value, x, pinned, start))
+    peaks.sort(key=lambda peak: -peak.loglik)
+    tied = count_tied(peaks)
+    peaks[:tied] = sorted(peaks[:tied], key=lambda peak: float(np.sum(peak.x**2)))
+    return peaks, failures
+
+
+def count_tied(peaks: list[Peak]) -> int:
+    """How many of the maxima, sorted by height, are as high as the first."""
+    best = peaks[0].loglik if peaks else 0.0
+    return sum(best - peak.loglik <= TIE * (1.0 + abs(best)) for peak in peaks)
+
+
+def describe_rivals(lower: list[Peak], loglik: float) -> str:
+    """A sentence on maxima that are almost as high as an estimate; empty when there are none."""
+    below = [loglik - peak.loglik for peak in lower if loglik - peak.loglik < RIVAL]
+    if not below:
+        return ""
+    others = "Another local maximum is" if len(below) == 1 else f"{len(below)} other local maxima are"
+    return f"{others} nearly as high (log-likelihood lower by {max(0.0, min(below)):.2g}): see `Fit.solutions`."
+
+
+def is_same(problem: Problem, x: Array, other: Array) -> bool:
+    """Whether two estimates are one."""
+    return bool(np.max(np.abs(x - other) / np.maximum(problem.scale, np.abs(x))) < SAME)
+
+
+def search_starts(problem: Problem, solver: Solver) -> list[Array]:
+    """Where to start: the solutions along flat directions at the unconstrained maximum, it, and the family's starts."""
+    starts = list(problem.starts)
+    if len(problem.constraints) == 0:
+        return starts[:3]
+    free = ~problem.parameters.fixed
+    x, _, outcome = climb(problem, solver, starts[0], constrained=False)
+    if outcome.status == sqp.CONVERGED:
+        # a standard deviation of zero there may have to be positive under the constraints
+        inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
+        solutions = solutions_along(problem, solver, x, free)
+        moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
+        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, SCATTERED)]
+    return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]
