@@ -83,11 +83,20 @@ def check_columns(table: pd.DataFrame, names: list[str], needed_by: str = "the m
         texts = [str(name) for name in have]
         hints = ", ".join(f"{name!r}{nearest(name, texts)}" for name in missing)
         noun = "column" if len(missing) == 1 else "columns"
-        raise DataError(f"{needed_by} needs {noun} {hints}; the table has the columns {listing(texts, 20)}")
+        quotes = "".join(_unquoted_level(table, name) for name in missing)
+        raise DataError(f"{needed_by} needs {noun} {hints}; the table has the columns {listing(texts, 20)}{quotes}")
     if len(present) != len(have):
         twice = [name for name in names if have.count(name) > 1]
         if twice:
             raise DataError(f"the table has more than one column named {twice[0]!r}; rename one of them")
+
+
+def _unquoted_level(table: pd.DataFrame, name: str) -> str:
+    """A hint for a name that is no column but the level of one."""
+    for column in table.columns:
+        if table[column].dtype.kind == "O" and (table[column] == name).any():
+            return f". {name} is a level of {str(column)!r}: write it in quotes, {column!s} == '{name}'"
+    return ""
 
 
 def read_column(series: pd.Series[Any]) -> Values:

@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 
 UNKNOWN = "-"
 PLAIN_WIDTH = 120
+MAX_PLACES = 8
 
 
 def decimals(errors: Iterable[float]) -> int:
     """Decimals that show the smallest of the standard errors with three significant digits (4 if none is known)."""
     known = [error for error in errors if math.isfinite(error) and error > 0.0]
-    return min(max(2 - math.floor(math.log10(min(known))), 0), 8) if known else 4
+    return min(max(2 - math.floor(math.log10(min(known))), 0), MAX_PLACES) if known else 4
 
 
 def number(value: float, places: int) -> str:
     """`value` with that many decimals, or with four significant digits where these would hide it."""
     if not math.isfinite(value):
         return UNKNOWN if math.isnan(value) else str(value)
-    if value != 0.0 and (abs(value) >= 1e9 or abs(value) < 0.5 * 10.0**-places):
+    hidden = 0.5 * 10.0**-places if places < MAX_PLACES else 100.0 * 10.0**-places
+    if value != 0.0 and (abs(value) >= 1e9 or abs(value) < hidden):
         return f"{value:.3e}"
     return f"{round(value, places) + 0.0:.{places}f}"  # + 0.0 makes a rounded -0 a 0
 

@@ -21,7 +21,7 @@ from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
 from saem.display import count
-from saem.errors import ModelError, SaemWarning, nearest
+from saem.errors import DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
 from saem.inference.random_effects import conditional_effects
 from saem.information import Information, monte_carlo_covariance, observed_information
@@ -86,6 +86,7 @@ def fit(
     """
     started = time.perf_counter()
     check_seed(seed)
+    check_arguments(model, table)
     algorithm, name = resolve(method)
     if name == "reml" and model.constraints:
         raise ModelError(
@@ -100,9 +101,21 @@ def fit(
     return conclude(model, data, problem, outcome, name, seed, started)
 
 
+def check_arguments(model: object, table: object) -> None:
+    """Refuse what is neither a model nor a table, such as their paths."""
+    import pandas as pd
+
+    if not isinstance(model, Model):
+        raise ModelError(f"model must be a saem.Model, such as Model.from_toml('peptide.toml'); got {model!r:.80}")
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"table must be a pandas DataFrame, such as pandas.read_csv('data.csv'); got {table!r:.80}")
+
+
 def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
     """The method object and its name."""
     if not isinstance(method, str):
+        if isinstance(method, type):
+            raise ModelError(f"a method must be an object: write {method.__name__}() instead of {method.__name__}")
         if not callable(getattr(method, "run", None)):
             raise ModelError(f"a method must be one of {', '.join(METHODS)} or have a 'run'; got {method!r}")
         return method, str(getattr(method, "name", type(method).__name__))

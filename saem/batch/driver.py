@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from saem import warmup
 from saem.batch.levels import Levels, split
 from saem.batch.pool import run
-from saem.batch.store import Store
+from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import Case, FitFunction, Task, method_name
 from saem.data import where as rows_where
-from saem.errors import SaemError, SaemWarning
+from saem.errors import SaemError, SaemWarning, StorageError
 from saem.storage import make_folder
 from saem.streams import check_seed, derived_seed
 
@@ -128,7 +128,7 @@ def fit_by(
     task = Task(model, methods, drop_missing, fit)
     folder = None if output is None else Path(output)
     if folder is not None:
-        make_folder(folder)
+        _check_folder(folder, restart)
     if fit is None:
         warmup.ensure(names)  # here, or every worker would compile
 
@@ -149,6 +149,13 @@ def fit_by(
     if folder is not None:
         write_tables(folder, *batch)
     return batch
+
+
+def _check_folder(folder: Path, restart: bool) -> None:
+    """Make the folder; refuse one with tables that belong to no earlier run with --by."""
+    make_folder(folder)
+    if (folder / "estimates.csv").exists() and not (folder / FILE).exists() and not restart:
+        raise StorageError(f"{folder} holds the tables of a single fit; use another folder, or --restart to discard it")
 
 
 def _work_off(

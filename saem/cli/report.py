@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from saem.cli.console import STYLES, heading, note, say, show
-from saem.display import UNKNOWN, count, decimals, number, small, table
+from saem.cli.console import STYLES, console, heading, note, say, show
+from saem.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, small, table
 from saem.summary import METHOD_NAMES, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.summary import note as parameter_note
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML"}
 MOST_LEVELS = 40
+GAP = 3  # between two columns
 MOST_REASONS = 5
 UNFITTED = ("error", "crashed", "failed")
 _PARTICULARS = re.compile(r"'[^']*'|-?\d[\d.,]*(e[-+]?\d+)?")  # names and numbers, in which one reason may differ
@@ -105,20 +106,35 @@ def show_levels(batch: Batch, by: Sequence[str]) -> None:
         name, se = row["parameter"], row["se"]
         error = "fixed" if se == 0 else number(se, places[name])
         found[*(row[key] for key in by), row["method"], name] = f"{number(row['estimate'], places[name])} ({error})"
-    rows = []
+    keys, cells = [], []
     for row in fits.head(MOST_LEVELS).to_dict("records"):
         key = (*(row[name] for name in by), row["method"])
-        cells = [found.get((*key, name), UNKNOWN) for name in parameters]
-        rows.append([*map(str, key), status_words(row["status"]), number(row["loglik"], 3), *cells])
-    show(
-        table(
-            [*by, "method", "status", "log-likelihood", *parameters],
-            rows,
-            "l" * (len(by) + 2) + "r" * (len(parameters) + 1),
-        )
-    )
+        keys.append([*map(str, key), status_words(row["status"])])
+        cells.append([number(row["loglik"], 3), *(found.get((*key, name), UNKNOWN) for name in parameters)])
+    show_wrapped([*by, "method", "status"], keys, ["log-likelihood", *parameters], cells)
     if len(fits) > MOST_LEVELS:
         note(f"{len(fits) - MOST_LEVELS} more rows are not shown; --output FOLDER writes all of them")
+
+
+def show_wrapped(
+    key_names: Sequence[str], keys: Sequence[Sequence[str]], names: Sequence[str], cells: Sequence[Sequence[str]]
+) -> None:
+    """A table that repeats its key columns in as many parts as the terminal is too narrow for."""
+    rows = list(zip(keys, cells, strict=True))
+    wide = [max(map(len, [name, *(row[i] for row in cells)])) + GAP for i, name in enumerate(names)]
+    keys_wide = sum(max(map(len, [name, *(key[i] for key in keys)])) + GAP for i, name in enumerate(key_names))
+    out = console()
+    room = (out.width if out.is_terminal else PLAIN_WIDTH) - keys_wide
+    low = 0
+    while low < len(names):
+        high = low + 1
+        while high < len(names) and sum(wide[low : high + 1]) <= room:
+            high += 1
+        if low:
+            say()
+        lines = [[*key, *row[low:high]] for key, row in rows]
+        show(table([*key_names, *names[low:high]], lines, "l" * len(key_names) + "r" * (high - low)))
+        low = high
 
 
 def show_run(batch: Batch, by: Sequence[str]) -> None:
@@ -134,7 +150,7 @@ def show_run(batch: Batch, by: Sequence[str]) -> None:
     unfitted = fits[fits["status"].isin(UNFITTED)]
     if len(unfitted):
         heading("Commonest reasons")
-        show(table(["levels", "the first, and why"], reasons(unfitted, by), "rl"))
+        show(table(["levels", "method", "the first, and why"], reasons(unfitted, by), "rll"))
     if "saem" in methods and "ml" in methods:
         show_largest_difference(batch, by)
 
@@ -144,15 +160,17 @@ def reasons(unfitted: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
     kinds = unfitted["message"].map(lambda text: _PARTICULARS.sub("#", text))
     groups = unfitted.groupby(kinds, sort=False)
     members = sorted(
-        ((part[by].drop_duplicates(), part["message"].iloc[0]) for _, part in groups), key=lambda m: -len(m[0])
+        ((part[by].drop_duplicates(), part["method"].drop_duplicates(), part["message"].iloc[0]) for _, part in groups),
+        key=lambda m: -len(m[0]),
     )
     rows = []
-    for levels, message in members[:MOST_REASONS]:
+    for levels, methods, message in members[:MOST_REASONS]:
         example = ", ".join(str(value) for value in levels.iloc[0])
-        rows.append([str(len(levels)), f"{example}: {message}"])
+        used = ", ".join(SHORT.get(method, method) for method in methods)
+        rows.append([str(len(levels)), used, f"{example}: {message}"])
     if len(members) > MOST_REASONS:
-        rest = sum(len(levels) for levels, _ in members[MOST_REASONS:])
-        rows.append([str(rest), "other reasons: see the column 'message' of fits"])
+        rest = sum(len(levels) for levels, *_ in members[MOST_REASONS:])
+        rows.append([str(rest), "", "other reasons: see the column 'message' of fits"])
     return rows
 
 

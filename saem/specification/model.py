@@ -15,7 +15,7 @@ from saem.errors import ConstraintError, ModelError, listing, nearest
 from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
 from saem.specification.effects import Part, RandomEffects, Residual, row_table
-from saem.specification.formula import check_formula, response_of
+from saem.specification.formula import check_formula, columns_of, response_of
 from saem.specification.modelfile import read_toml, text_of
 from saem.specification.slots import Slots
 
@@ -110,6 +110,8 @@ class Model(Part):
             response = response_of(self.mean)
             if response is not None and response != self.response:
                 problems.append(f"response is {self.response!r}, but the formula {self.mean!r} says {response!r}")
+            if self.response in columns_of(self.mean):
+                problems.append(f"mean must not use the response {self.response!r} itself; got {self.mean!r}")
         else:
             for name, text in self.mean.items():
                 if self.response in row_expression(text).columns:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 1024
 MAX_PROBLEMS = 30
+TABLES = (".csv", ".tsv", ".gz", ".parquet", ".pq")
 
 
 def text_of(path: Path) -> str:
@@ -34,6 +35,8 @@ def text_of(path: Path) -> str:
     ModelError
         If it cannot be read, is too long or is no text.
     """
+    if path.suffix.lower() in TABLES:
+        raise ModelError(f"the model file {str(path)!r} is a table: the model file (TOML) comes first, then the table")
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

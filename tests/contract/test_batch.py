@@ -323,7 +323,8 @@ def test_arguments_that_make_no_sense(changes, message):
 # Real processes
 
 DRIVER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
 sys.path.insert(0, {tests!r})
 from handmade import handmade_model
 from stubfit import stub_fit, stub_table
@@ -364,7 +365,7 @@ def test_ctrl_c_in_a_terminal_keeps_what_is_done_quietly(tmp_path, workers):
     wait_for_records(tmp_path / "out", 10)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and to all its workers
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    assert process.returncode == 130, (out, err)
     assert err == "", "no worker prints a traceback"
     kept = int(out.split()[1])
     fits = pd.read_csv(tmp_path / "out" / "fits.csv")

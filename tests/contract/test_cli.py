@@ -139,7 +139,8 @@ def test_bad_tables(files, case):
     [
         (("nowhere.toml", "data.csv"), "there is no model file 'nowhere.toml'"),
         (("model.toml", "nowhere.csv"), "there is no data file 'nowhere.csv'"),
-        (("data.csv", "data.csv"), "not valid TOML"),
+        (("data.csv", "model.toml"), "the model file (TOML) comes first"),
+        (("model.toml", "data.csv", "--where", "arm == a"), "write it in quotes, arm == 'a'"),
         (("model.toml", "picture.csv"), "not a CSV"),
         (("model.toml", "data.csv", "--where", "arm == 'z'"), "'z'"),
         (("model.toml", "data.csv", "--where", "subject > 100"), "no row"),
