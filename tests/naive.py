@@ -105,12 +105,16 @@ def marginal(model: Dense, x: Array) -> Any:
     return total
 
 
-def restricted(model: Dense, x: Array) -> Any:
-    """Restricted log-likelihood at given means; maximised over the means it is Patterson & Thompson's."""
-    p = len(model.means)
+def restricted(model: Dense, x: Array, columns: Array | None = None) -> Any:
+    """Restricted log-likelihood at given means; maximised over the means it is Patterson & Thompson's.
+
+    ``columns`` of the mean design are those of the estimated means: all of them, if omitted.
+    """
+    columns = np.arange(len(model.means)) if columns is None else columns
+    p = len(columns)
     information = np.zeros((p, p))
     for _, rows, v in marginal_blocks(model, x):
-        design = model.mean_design[rows]
+        design = model.mean_design[rows][:, :, columns]
         information = information + np.einsum("cra,crb->ab", design, np.linalg.solve(v, design))
     return marginal(model, x) - 0.5 * np.log(np.linalg.det(information)) + 0.5 * p * LOG_2PI
 

@@ -51,6 +51,8 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
         return out
     free = ~problem.parameters.fixed & ~pinned
     at = solver.derivatives(solver.observed(), x, free)
+    if not np.isfinite(at.value):  # derivatives are defined inside the domain only
+        return out
     multipliers = solver.multipliers
     slope = at.gradient + multipliers @ at.jacobian
     curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)

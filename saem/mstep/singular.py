@@ -2,8 +2,8 @@
 
 Two correlated random effects reach the boundary where their correlation is one, which a bound on that parameter
 expresses. With three or more, the boundary is where the determinant of the correlation matrix vanishes. There the
-likelihood is maximised over a triangular factor, ``Omega = L L'``, whose entries are free (Bates et al. 2015, lme4):
-a singular maximum is an ordinary stationary point in them.
+likelihood is maximised over the angles of a triangular factor of the correlation matrix, in which a singular maximum is
+an ordinary stationary point.
 """
 
 from __future__ import annotations
@@ -19,57 +19,80 @@ NEAR = 1e-3  # smallest eigenvalue of a correlation matrix below which its bound
 
 
 class Factors:
-    """The map from free coordinates, with a triangular factor in place of each group's covariance, to parameters."""
+    """The map from free coordinates, with angles in place of each block's correlations, to parameters.
+
+    Row ``j`` of the triangular factor of a correlation matrix is a point of a sphere with ``j`` angles (Pinheiro &
+    Bates 1996). The standard deviations, which may be shared, fixed or tied by a constraint, may go through zero: a
+    negative one stands for its size and the opposite sign of its correlations.
+    """
 
     def __init__(self, problem: Problem, x: Array, pinned: Array) -> None:
         self.x = x
         free = ~problem.parameters.fixed & ~pinned
-        self.blocks = [(sd, corr) for sd, corr in problem.blocks if len(sd) > 2 and free[[*sd, *inner(corr)]].all()]
-        inside = np.zeros(len(x), dtype=bool)
-        for sd, corr in self.blocks:
-            inside[[*sd, *inner(corr)]] = True
-        self.inside = inside
-        self.others = np.flatnonzero(free & ~inside)
+        known: list[int] = []
+        self.blocks: list[tuple[Array, Array]] = []
+        self.is_sd = np.array(problem.parameters.kinds) == "sd"
+        for sd, corr in problem.blocks:
+            own = inner(corr)
+            if len(sd) > 2 and free[own].all() and len(set(own)) == len(own) and not set(own) & set(known):
+                self.blocks.append((sd, corr))
+                known += own
+        self.others = np.array([i for i in np.flatnonzero(free) if i not in known], dtype=int)
 
     def start(self) -> Array:
         """Coordinates (k,) of the point."""
         parts = [self.x[self.others]]
-        for sd, corr in self.blocks:
+        for _, corr in self.blocks:
             values, vectors = np.linalg.eigh(correlation(self.x, corr))
             root = vectors * np.sqrt(np.maximum(values, 1e-10)) @ vectors.T
-            triangle = np.asarray(np.linalg.qr((self.x[sd][:, None] * root).T, mode="r"))
-            parts.append(triangle.T[np.tril_indices(len(sd))])
+            triangle = np.asarray(np.linalg.qr(root.T, mode="r")).T
+            parts += [angles_of(row[: j + 1]) for j, row in enumerate(triangle) if j > 0]
         return np.concatenate(parts)
 
     def parameters(self, u: Array) -> tuple[Array, Array]:
         """Parameters (n,) at coordinates (k,), and their Jacobian (n, k)."""
         x = self.x.copy()
         jacobian = np.zeros((len(x), len(u)))
-        x[self.others] = u[: len(self.others)]
-        jacobian[self.others, np.arange(len(self.others))] = 1.0
         at = len(self.others)
+        x[self.others] = u[:at]
+        sign = np.where(self.is_sd & (x < 0), -1.0, 1.0)
+        x *= sign
+        jacobian[self.others, np.arange(at)] = sign[self.others]
         for sd, corr in self.blocks:
-            q = len(sd)
-            rows, columns = np.tril_indices(q)
-            factor = np.zeros((q, q))
-            factor[rows, columns] = u[at : at + len(rows)]
-            size = np.sqrt(np.sum(factor**2, axis=1))
-            unit = factor / size[:, None]
-            x[sd] = size
-            slots = {(int(r), int(c)): at + i for i, (r, c) in enumerate(zip(rows, columns, strict=True))}
-            for (j, k), slot in slots.items():
-                jacobian[sd[j], slot] = unit[j, k]
+            q = len(corr)
+            factor = np.eye(q)
+            slopes = np.zeros((q, q, len(u)))
+            for j in range(1, q):
+                factor[j, : j + 1], slopes[j, : j + 1, at : at + j] = point_of(u[at : at + j])
+                at += j
             for j in range(q):
                 for k in range(j):
-                    rho = float(unit[j] @ unit[k])
-                    x[corr[j, k]] = rho
-                    for i in range(q):
-                        if i <= j:
-                            jacobian[corr[j, k], slots[j, i]] = (unit[k, i] - rho * unit[j, i]) / size[j]
-                        if i <= k:
-                            jacobian[corr[j, k], slots[k, i]] = (unit[j, i] - rho * unit[k, i]) / size[k]
-            at += len(rows)
+                    direction = sign[sd[j]] * sign[sd[k]]
+                    x[corr[j, k]] = direction * (factor[j] @ factor[k])
+                    jacobian[corr[j, k]] = direction * (factor[k] @ slopes[j] + factor[j] @ slopes[k])
         return x, jacobian
+
+
+def point_of(angles: Array) -> tuple[Array, Array]:
+    """The point (j + 1,) of the unit sphere at some angles (j,), and its Jacobian (j + 1, j)."""
+    j = len(angles)
+    sines, cosines = np.sin(angles), np.cos(angles)
+    factors = np.ones((j + 1, j))  # entry i of the point is the product of row i
+    slopes = np.zeros((j + 1, j))
+    for i in range(j + 1):
+        factors[i, :i], slopes[i, :i] = sines[:i], cosines[:i]
+        if i < j:
+            factors[i, i], slopes[i, i] = cosines[i], -sines[i]
+    jacobian = np.empty((j + 1, j))
+    for m in range(j):
+        jacobian[:, m] = slopes[:, m] * np.prod(np.delete(factors, m, axis=1), axis=1)
+    return np.prod(factors, axis=1), jacobian
+
+
+def angles_of(point: Array) -> Array:
+    """Angles (j,) of a point (j + 1,) of a sphere."""
+    rest = np.sqrt(np.cumsum(point[::-1] ** 2)[::-1])  # lengths of the tails
+    return np.asarray(np.arctan2(rest[1:], point[:-1]))
 
 
 def inner(corr: Array) -> list[int]:
@@ -109,8 +132,6 @@ def climb_singular(problem: Problem, solver: Solver, x: Array, pinned: Array) ->
 
     def value_and_slope(u: Array) -> tuple[float, Array]:
         point, jacobian = factors.parameters(u)
-        if (point[np.array(problem.parameters.kinds) == "sd"] < 0).any():
-            return np.inf, np.zeros(len(u))
         at = solver.derivatives(objective, point)
         return -at.value, -jacobian.T @ at.gradient
 
@@ -136,7 +157,8 @@ def climb_singular(problem: Problem, solver: Solver, x: Array, pinned: Array) ->
         u = minimize(value_and_slope, u, jac=True, method="SLSQP", constraints=[equality], options=options).x
     point, jacobian = factors.parameters(u)
     value, slope = value_and_slope(u)
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(curvature(u))), 1e-300))
+    steepness = np.abs(np.diag(curvature(u)))
+    scale = 1.0 / np.sqrt(np.maximum(steepness, 1e-12 * np.max(steepness, initial=1e-300)))
     if len(constraints):
         normal = (constraints.evaluate(point)[1] @ jacobian) * scale
         slope = slope * scale

@@ -56,6 +56,15 @@ class Setup:
     restricted: Problem
     points: list[np.ndarray]
 
+    def restricted_likelihood(self, x: np.ndarray) -> Any:
+        """The naive one, over columns that span those of the free means."""
+        fixed = self.problem.parameters.fixed[[self.problem.parameters.names.index(name) for name in self.dense.means]]
+        chosen: list[int] = []
+        for j in np.flatnonzero(~fixed):
+            if np.linalg.matrix_rank(self.dense.mean_design[:, [*chosen, j]]) > len(chosen):
+                chosen.append(int(j))
+        return naive.restricted(self.dense, x, np.array(chosen))
+
     def reference(self) -> np.ndarray:
         return self.problem.arrays.beta_reference
 
@@ -102,12 +111,12 @@ def test_marginal(name: str) -> None:
         check_derivatives(solver.derivatives(solver.observed(), x), lambda v: naive.marginal(s.dense, v), x)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "overparametrised"])
+@pytest.mark.parametrize("name", CASES)
 def test_restricted(name: str) -> None:
     s = setup(name)
     solver = Solver(s.restricted)
     for x in [s.points[0], *at_boundary(s, s.points[1])]:
-        check_derivatives(solver.derivatives(solver.observed(), x), lambda v: naive.restricted(s.dense, v), x)
+        check_derivatives(solver.derivatives(solver.observed(), x), s.restricted_likelihood, x)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from designs import Case, random_case
 from naive import Dense, gradient, marginal, random_covariance, restricted
@@ -28,6 +29,57 @@ CASES: dict[str, dict[str, Any]] = {
 }
 LARGE = {"three terms, full, arms and kinds": {"terms": 3, "arms": 2, "kinds": 2, "covariance": "full"}}
 LIKELIHOODS: dict[str, Callable[[Dense, Array], Any]] = {"ml": marginal, "reml": restricted}
+
+
+@pytest.mark.parametrize("method", ["ml", "reml"])
+def test_a_fixed_mean_is_an_offset(method: str) -> None:
+    """It costs no degree of freedom; of means that repeat each other REML counts the independent ones, as lme4 does."""
+    rng = np.random.default_rng(3)
+    cluster, x = np.repeat(np.arange(20), 4), np.tile(np.arange(4.0), 20)
+    y = 1.0 + 0.5 * x + rng.normal(size=20)[cluster] + 0.7 * rng.normal(size=80)
+    table = pd.DataFrame({"cluster": cluster, "x": x, "y": y, "less": y - 0.5 * x})
+    parts = {"cluster": "cluster", "random": {"sd": "omega"}, "residual": {"sd": "sigma"}}
+    model = Model(response="y", mean={"mu": "1", "slope": "x"}, **parts)
+    fixed = saem.fit(model.replace(fixed={"slope": 0.5}), table, method)
+    offset = saem.fit(Model(response="less", mean={"mu": "1"}, **parts), table, method)
+    assert fixed.loglik == pytest.approx(offset.loglik, abs=1e-9)
+    np.testing.assert_allclose(fixed.values[[0, 2, 3]], offset.values, rtol=1e-7)
+    free = saem.fit(model, table, method)
+    assert abs(free.loglik - offset.loglik) > 0.1, "the comparison can fail"
+    repeated = saem.fit(Model(response="y", mean={"mu": "1", "slope": "x", "again": "2 * x"}, **parts), table, method)
+    assert repeated.status == "not_identified"
+    assert repeated.loglik == pytest.approx(free.loglik, abs=1e-8)
+
+
+def test_a_singular_maximum_with_a_shared_standard_deviation() -> None:
+    """The referee has the rows of a Cholesky factor scaled to length one, and the logarithms of two SDs."""
+    rng, n, rows = np.random.default_rng(0), 20, 8
+    cluster = np.repeat(np.arange(n), rows)
+    a, b = rng.normal(size=(2, n * rows))
+    y = rng.normal(size=n)[cluster] * (1.0 + 0.5 * a - 0.5 * b) + rng.normal(size=n * rows)
+    design, same = np.column_stack([np.ones(n * rows), a, b]), cluster[:, None] == cluster
+
+    def deviance(p: Array) -> float:
+        factor = np.zeros((3, 3))
+        factor[np.tril_indices(3)] = p[:6]
+        factor *= (np.exp(p[[6, 6, 7]]) / np.sqrt(np.sum(factor**2, axis=1)))[:, None]
+        covariance = (design @ factor @ factor.T @ design.T) * same + np.exp(2.0 * p[8]) * np.eye(n * rows)
+        root = np.linalg.cholesky(covariance)
+        ones, response = np.linalg.solve(root, np.column_stack([np.ones(n * rows), y])).T
+        residual = response - ones * (ones @ response) / (ones @ ones)
+        return float(2.0 * np.sum(np.log(np.diag(root))) + residual @ residual + n * rows * np.log(2.0 * np.pi))
+
+    starts = ([1, 0.5, 1, -0.5, 0, 1, -0.5, -0.5, 0], [1, 0.9, 0.3, -0.9, 0, 0.3, -0.3, -0.6, 0])
+    reference = -0.5 * min(minimize(deviance, start, method="BFGS").fun for start in starts)
+    random = {
+        "terms": {"i": "1", "a": "a", "b": "b"},
+        "covariance": "full",
+        "sd": {"i": "s", "a": "s", "b": "sb"},
+    }
+    model = Model(response="y", cluster="cluster", mean={"mu": "1"}, random=random, residual={"sd": "sigma"})
+    fit = saem.fit(model, pd.DataFrame({"cluster": cluster, "a": a, "b": b, "y": y}), "ml")
+    assert fit.loglik == pytest.approx(reference, abs=1e-6)
+    assert fit.status == "boundary" and fit.gradient_norm < 1e-6
 
 
 def simulated(options: dict[str, Any], seed: int) -> Case:

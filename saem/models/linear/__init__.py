@@ -41,8 +41,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     dependents: dict[int, tuple[int, ...]] = {}
     for g in range(groups):
         for j in range(q):
-            row = arrays.corr_index[g, j]
-            dependents[int(arrays.sd_index[g, j])] = tuple(int(k) for k in row[row >= 0])
+            row, sd = arrays.corr_index[g, j], int(arrays.sd_index[g, j])  # groups and terms may share a name
+            dependents[sd] = tuple(dict.fromkeys([*dependents.get(sd, ()), *(int(k) for k in row[row >= 0])]))
     # the typical size of a random effect's standard deviation is that of the data, not of its (possibly tiny) start
     for j in range(q):
         size = np.sqrt(arrays.zz[:, :, j, j].sum(axis=1) @ arrays.pattern_size / arrays.n_rows.sum())

@@ -26,6 +26,7 @@ class LinearArrays(NamedTuple):
     """
 
     mean_index: np.ndarray  # (p,) int64, parameter of each column of the mean design
+    basis: np.ndarray  # (r,) int64, free columns of the mean design that span all of them, for REML
     sd_index: np.ndarray  # (G, q) int64, parameter of each standard deviation of a random effect
     corr_index: np.ndarray  # (G, q, q) int64, parameter of each correlation, -1 where there is none
     slot_index: np.ndarray  # (G, L) int64, parameter of each covariance slot: the q SDs, then the correlations

@@ -10,6 +10,8 @@ from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
 
+DEPENDENT = 1e-10  # of a column's sum of squares: what is left of a column that others explain
+
 
 def combine(codes: Array, values: Array) -> Array:
     """Codes of the pairs ``(codes, values)``, in the order of first appearance."""
@@ -38,6 +40,19 @@ def cluster_patterns(data: ModelData, order: Array, first_row: Array) -> Array:
 def sum_by(code: Array, weights: Array, n: int) -> Array:
     """Sums of ``weights`` over equal codes, as float64."""
     return np.bincount(code, weights=weights, minlength=n)
+
+
+def spanning_columns(gram: Array, data: ModelData) -> Array:
+    """Free columns (r,) of the mean design, from the first on, that are linearly independent and span all free ones."""
+    free = np.flatnonzero(~data.parameters.fixed[data.mean_index])
+    norm = np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    rest = (gram / np.outer(norm, norm)).copy()
+    chosen = []
+    for j in free:  # Cholesky, leaving out what the columns before explain
+        if rest[j, j] > DEPENDENT:
+            chosen.append(j)
+            rest -= np.outer(rest[j], rest[j]) / rest[j, j]
+    return np.array(chosen, dtype=np.int64)
 
 
 def build_arrays(data: ModelData) -> LinearArrays:
@@ -98,6 +113,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
     slot_index, slot_terms = covariance_slots(data)
     return LinearArrays(
         mean_index=np.ascontiguousarray(data.mean_index, dtype=np.int64),
+        basis=spanning_columns(gram, data),
         sd_index=np.ascontiguousarray(data.sd_index, dtype=np.int64),
         corr_index=np.ascontiguousarray(data.corr_index, dtype=np.int64),
         slot_index=slot_index,

@@ -1,7 +1,10 @@
 """The restricted log-likelihood (REML) of the linear family with its exact gradient and Hessian.
 
-``l_R(beta, v) = l(beta, v) - 1/2 log|K(v)| + p/2 log 2 pi`` with ``K = X'V^-1 X``, maximised over ``beta`` too
-(Patterson & Thompson 1971; Harville 1974). The derivatives of ``K`` use the notation of `observed`; with
+``l_R(beta, v) = l(beta, v) - 1/2 log|K(v)| + r/2 log 2 pi`` with ``K = X'V^-1 X``, maximised over ``beta`` too
+(Patterson & Thompson 1971; Harville 1974). Here ``X`` holds ``r`` columns that span those of the free means: a fixed
+mean costs no degree of freedom, and of columns that depend on each other some are left out, as lme4 does.
+
+The derivatives of ``K`` use the notation of `observed`; with
 ``D_h = Z_h'X_h - Z_h'Z_h G F``:
 
     K_a      = -K'Omega_a K                        K_ab = K'(Omega_a P Omega_b + Omega_b P Omega_a - Omega_ab) K
@@ -56,13 +59,23 @@ def inner_product(a: Array, b: Array) -> float:
 
 
 @kernel
+def chosen_columns(matrix: Array, basis: Array) -> Array:
+    """Some of the columns of a matrix."""
+    out = np.empty((matrix.shape[0], basis.shape[0]))
+    for i in range(matrix.shape[0]):
+        for j in range(basis.shape[0]):
+            out[i, j] = matrix[i, basis[j]]
+    return out
+
+
+@kernel
 def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Array) -> float:
     """Restricted log-likelihood; see `saem.models.contract.restricted`."""
     value = observed_linear(arrays, x, gradient, hessian)
     if value == -math.inf:
         return value
     q = arrays.sd_index.shape[1]
-    residual_groups, p = arrays.xy.shape
+    residual_groups, p = arrays.xy.shape[0], arrays.basis.shape[0]
     slots = arrays.slot_terms.shape[0]
     n_parameters = x.shape[0]
     omega = np.empty((q, q))
@@ -78,10 +91,14 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
     read_precisions(arrays.residual_index, x, precision)
     total = np.zeros((p, p))  # K
     first = np.zeros((n_parameters, p, p))  # derivatives of K by parameter
-    by_precision = arrays.xx.copy()  # derivatives of K by residual precision
+    by_precision = np.empty((residual_groups, p, p))  # derivatives of K by residual precision
+    zx = np.empty((residual_groups, q, p))
     for h in range(residual_groups):
         slope[h] = -2.0 * precision[h] / x[arrays.residual_index[h]]
-        total += precision[h] * arrays.xx[h]
+        for i in range(p):
+            for j in range(p):
+                by_precision[h, i, j] = arrays.xx[h, arrays.basis[i], arrays.basis[j]]
+        total += precision[h] * by_precision[h]
 
     inverse = np.empty((p, p))
     column = np.empty(p)
@@ -97,7 +114,8 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
             multiply(information, u, projection)
             f = np.zeros((q, p))
             for h in range(residual_groups):
-                f += precision[h] * arrays.zx[pattern, h]
+                zx[h] = chosen_columns(arrays.zx[pattern, h], arrays.basis)
+                f += precision[h] * zx[h]
             gf = small_product(g, f)
             k_matrix = small_product(u.T, f)
             if sweep == 0:
@@ -105,7 +123,7 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
                 for s in range(slots):
                     first[index[s]] -= n * small_product(k_matrix.T, small_product(derivative[s], k_matrix))
                 for h in range(residual_groups):
-                    half = small_product(arrays.zx[pattern, h].T, gf)
+                    half = small_product(zx[h].T, gf)
                     block = half + half.T - small_product(gf.T, small_product(arrays.zz[pattern, h], gf))
                     by_precision[h] -= n * block
                 continue
@@ -118,7 +136,7 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
                     hessian[index[a], index[b]] -= 0.5 * n * trace
             d = np.empty((residual_groups, q, p))
             for h in range(residual_groups):
-                d[h] = arrays.zx[pattern, h] - small_product(arrays.zz[pattern, h], gf)
+                d[h] = zx[h] - small_product(arrays.zz[pattern, h], gf)
             for h in range(residual_groups):
                 sd_h = arrays.residual_index[h]
                 for s in range(slots):
