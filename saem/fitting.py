@@ -154,7 +154,7 @@ def conclude(
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
     n_null = 0
-    if directions is not None and len(directions) and len(null_directions(problem)):
+    if directions is not None and len(directions) and len(null_directions(problem, outcome.x)):
         n_null = len(directions)
         status = Status.NOT_IDENTIFIED
         message = " ".join(describe_direction(names, direction) for direction in directions)

@@ -86,8 +86,8 @@ class DirectML:
 def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
     """The error for a problem in which every search failed."""
     refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
-    collapsed = [failure.status == sqp.COLLAPSED for failure in failures]
-    if all(collapsed) or (any(collapsed) and len(problem.constraints) == 0):
+    highest = max(failures, key=lambda failure: np.nan_to_num(failure.value, nan=-np.inf))
+    if highest.status == sqp.COLLAPSED:
         return FitError(
             "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
             "unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"

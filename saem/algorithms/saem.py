@@ -18,10 +18,18 @@ import numpy as np
 
 from saem.algorithms.engine import Engine, Run
 from saem.algorithms.outcome import Outcome
-from saem.algorithms.settling import correlations_at_one, extend, from_best_start, restart_higher, settle_boundary
+from saem.algorithms.settling import (
+    extend,
+    flat_solutions,
+    from_best_start,
+    hilltop,
+    newly_pinned,
+    restart_higher,
+    settle_boundary,
+)
+from saem.errors import listing
 from saem.models.contract import Problem
 from saem.mstep.search import count_tied, describe_rivals, find_maxima
-from saem.mstep.starts import solutions_along
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Status
 from saem.streams import stream
@@ -80,28 +88,36 @@ class SAEM:
         run, note = restart_higher(engine, run, peaks, self.deficit)
         run, missed = extend(engine, run, self.deficit, self.extensions)
 
-        towards = correlations_at_one(engine, run)
-        points = solutions_along(problem, engine.solver, run.x, engine.solver.free & ~run.pinned)
-        others = [point for point in points if np.max(np.abs(point - run.x) / problem.scale) > 1e-3]
         loglik = engine.loglik(run.x, run.pinned)
-        missed = max([missed, *(peak.loglik - loglik for peak in peaks[:1])])
-        status = Status.BOUNDARY if run.pinned.any() else Status.CONVERGED
+        top = hilltop(engine, run)
+        if top is not None:  # the estimate of the deficit is quadratic; this is exact
+            missed = max(peak.loglik - loglik for peak in [top, *peaks[:1]])
+        towards = () if top is None else newly_pinned(engine, run, top)
+        tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
+        others = others_than(problem, run.x, [peak.x for peak in tied] if tied else flat_solutions(engine, run))
         messages = [note]
         if towards:
-            status = Status.BOUNDARY
-            messages.append(f"{', '.join(towards)} goes to -1 or 1: SAEM comes near it, method 'ml' reaches it.")
-        elif missed > NOT_CONVERGED * self.deficit:
+            messages.append(f"{listing(towards)} goes to the boundary: SAEM comes near it, method 'ml' reaches it.")
+        status = Status.BOUNDARY if run.pinned.any() or towards else Status.CONVERGED
+        if missed > NOT_CONVERGED * self.deficit:
             status = Status.NOT_CONVERGED
             by = f"about {missed:.2g}" if np.isfinite(missed) else "an unknown amount"
             messages.append(f"The log-likelihood is {by} below its maximum.")
         elif others:
             status = Status.SEVERAL_SOLUTIONS
             messages.append(f"{len(others) + 1} solutions have the same likelihood.")
-        lower = peaks[count_tied(peaks) :]
         messages.append(describe_rivals(lower, loglik))
-        solutions = np.array([run.x, *others, *(peak.x for peak in lower)])
-        logliks = np.array([loglik] * (1 + len(others)) + [peak.loglik for peak in lower])
-        return outcome(run, status, " ".join(filter(None, messages)), solutions, logliks, towards)
+        solutions = [run.x, *others, *(peak.x for peak in lower)]
+        logliks = np.array([loglik] + [tied[0].loglik if tied else loglik] * len(others) + [p.loglik for p in lower])
+        return outcome(run, status, " ".join(filter(None, messages)), np.array(solutions), logliks, towards)
+
+
+def others_than(problem: Problem, x: np.ndarray, points: list[np.ndarray]) -> list[np.ndarray]:
+    """The points but the one that ``x`` is an estimate of: the nearest."""
+    if not points:
+        return []
+    nearest = int(np.argmin([np.sum(((point - x) / problem.scale) ** 2) for point in points]))
+    return [point for i, point in enumerate(points) if i != nearest]
 
 
 def outcome(

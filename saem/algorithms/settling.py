@@ -11,7 +11,7 @@ from saem.algorithms.engine import Engine, Run
 from saem.errors import FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
-from saem.mstep.boundary import pin, release
+from saem.mstep.boundary import climb, pin, release
 from saem.mstep.search import Peak
 from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 
@@ -130,11 +130,22 @@ def prefers_boundary(engine: Engine, run: Run, i: int) -> bool:
     return not release(engine.problem, engine.solver, x, pinned)[i]
 
 
-def correlations_at_one(engine: Engine, run: Run) -> tuple[str, ...]:
-    """Names of the correlations that the likelihood, other things equal, would rather see at -1 or 1."""
-    problem = engine.problem
-    high = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.CORR) & (np.abs(run.x) > 0.9)
-    return tuple(problem.parameters.names[i] for i in np.flatnonzero(high) if prefers_boundary(engine, run, int(i)))
+def hilltop(engine: Engine, run: Run) -> Peak | None:
+    """The local maximum of the likelihood, on the boundary if need be, of the hill that a run ended on."""
+    x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
+    return Peak(outcome.value, x, pinned, run.x) if outcome.status == sqp.CONVERGED else None
+
+
+def newly_pinned(engine: Engine, run: Run, top: Peak) -> tuple[str, ...]:
+    """Names of the parameters that are on the boundary at the top of the hill, and that the run left inside."""
+    names, kinds = engine.problem.parameters.names, engine.solver.kinds
+    new = top.pinned & ~run.pinned & ((kinds == sqp.SD) | (top.x != 0.0))  # a correlation with nothing is zero
+    return tuple(names[i] for i in np.flatnonzero(new))
+
+
+def flat_solutions(engine: Engine, run: Run) -> list[Array]:
+    """The points with the likelihood of the estimate that satisfy the constraints, where it is flat in directions."""
+    return solutions_along(engine.problem, engine.solver, run.x, engine.solver.free & ~run.pinned)
 
 
 def extend(engine: Engine, run: Run, target: float, times: int) -> tuple[Run, float]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RANK_TOLERANCE = 1e-12
 POINTS = 5
+FEASIBLE = 1e-8  # of a typical size: a constraint that so small a step would satisfy is satisfied
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +89,10 @@ def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = Fals
     from saem.mstep.starts import solutions_along
 
     problem = pose(model, arrange(model, table, drop_missing))
-    directions = null_directions(problem)
     solver = Solver(problem)
     free = ~problem.parameters.fixed
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
+    directions = null_directions(problem, x)
     solutions = solutions_along(problem, solver, x, free)
     gram = problem.arrays.xx.sum(axis=0)
     names = problem.parameters.names
@@ -105,42 +106,70 @@ def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = Fals
     )
 
 
-def null_directions(problem: Problem) -> np.ndarray:
-    """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point."""
+def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
+    """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point.
+
+    Parameters
+    ----------
+    near : (n,) ndarray
+        The points that are looked at lie scattered around it. One point would not do: it may be singular by accident.
+
+    Raises
+    ------
+    ConstraintError
+        When no point that satisfies the constraints is found.
+    """
     rng = np.random.default_rng(0)
+    kinds = np.array(problem.parameters.kinds)
     fewest: np.ndarray | None = None
-    smallest = np.inf if len(problem.constraints) else 0.0
+    smallest = np.inf
     for _ in range(POINTS):
-        x = np.array(problem.starts[0])
-        kinds = np.array(problem.parameters.kinds)
-        x += np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(x))
+        x = near + np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(near))
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
-        x = towards_feasible(problem, x)
-        if len(problem.constraints):
-            violation = np.max(np.abs(problem.constraints.evaluate(x)[0]))
-            smallest = min(smallest, violation if np.isfinite(violation) else np.inf)
-        found = null_directions_at(problem, x, ~problem.parameters.fixed)
+        x, violation = towards_feasible(problem, x)
+        smallest = min(smallest, violation)
+        found = null_directions_at(problem, x, ~problem.parameters.fixed) if violation < FEASIBLE else None
         if found is not None and (fewest is None or len(found) < len(fewest)):
             fewest = found
         if fewest is not None and len(fewest) == 0:
             break
-    if smallest > 1e-6:
+    if fewest is None:
         raise infeasible(problem, POINTS, smallest)
-    return np.empty((0, len(problem.parameters))) if fewest is None else fewest
+    return fewest
 
 
-def towards_feasible(problem: Problem, x: np.ndarray) -> np.ndarray:
-    """A point near ``x`` that satisfies the constraints, where Newton's method finds one."""
-    free = ~problem.parameters.fixed
-    for _ in range(30 if len(problem.constraints) else 0):
-        c, jacobian, _ = problem.constraints.evaluate(x)
-        if not np.isfinite(c).all() or not np.isfinite(jacobian).all():
-            return x
-        step = np.zeros(len(x))
-        step[free] = np.linalg.lstsq(jacobian[:, free] * problem.scale[free], -c, rcond=1e-10)[0] * problem.scale[free]
-        step *= min(1.0, 1.0 / max(1e-300, float(np.max(np.abs(step / problem.scale)))))
-        x = x + step
-    return x
+def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """A point near ``x`` that satisfies the constraints, where Newton's method finds one.
+
+    Returns
+    -------
+    x : (n,) ndarray
+    violation : float
+        The largest constraint there, as the step in typical sizes of the parameters that would remove it.
+    """
+    if len(problem.constraints) == 0:
+        return x, 0.0
+    scale = np.where(problem.parameters.fixed, 0.0, problem.scale)
+    violation = np.inf
+    best, factor = x, 1.0
+    step = np.zeros(len(x))
+    for _ in range(60):
+        point = best + factor * step
+        c, jacobian, _ = problem.constraints.evaluate(point)
+        slopes = jacobian * scale
+        reached = np.inf
+        if np.isfinite(c).all() and np.isfinite(jacobian).all():
+            reached = float(np.max(np.abs(c) / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)))
+        if reached < violation or not np.isfinite(violation):
+            if not np.isfinite(reached):
+                return x, np.inf
+            best, violation, factor = point, reached, 1.0
+            step = np.linalg.lstsq(slopes, -c, rcond=1e-10)[0] * scale
+        elif violation < FEASIBLE:
+            break
+        else:
+            factor *= 0.5
+    return best, violation
 
 
 def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.ndarray | None:

@@ -1,8 +1,8 @@
 """Where to start under constraints, and all solutions along a flat direction of the likelihood.
 
 An overparametrised mean (five parameters for four cells) leaves directions in which the likelihood does not change;
-the constraint alone says where on them the estimate lies. Along one direction with one constraint all roots are
-bracketed, so that every solution is found.
+the constraint alone says where on them the estimate lies. Along one direction with one constraint the roots are
+bracketed on a grid that reaches some thousand typical sizes of the response either way, the nearest first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from saem.mstep.solver import Solver
 from saem.mstep.sqp import CORR, SD
 
 Array = np.ndarray
-MAX_ROOTS = 32
+MAX_ROOTS = 32  # of a line; the nearest are kept
 SCATTERED = 6
 NEARBY = np.linspace(-3.0, 3.0, 301)  # typical sizes of a parameter
-SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 units either way, finest around the start
+SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 typical sizes either way, finest around the start
 
 
 @entry
@@ -29,14 +29,14 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
     """Find where one constraint vanishes on the line ``x + t * direction``.
 
     Sign changes on the grid are refined by bisection, and so are sign changes of the slope, since two roots may lie
-    between two points of the grid.
+    between two points of the grid. A change of sign through infinity or by a jump is no root.
 
     Parameters
     ----------
     grid : (k,) ndarray
-        Increasing values of t.
+        Increasing or decreasing values of t.
     roots : (r,) ndarray, written
-        Values of t, increasing.
+        Values of t, in the order of the grid.
 
     Returns
     -------
@@ -84,6 +84,7 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
                 high_c = middle_c if split == 0 else value
                 if low_c * high_c > 0.0 or low_c == 0.0 or found == roots.shape[0]:
                     continue
+                at_ends = max(abs(low_c), abs(high_c))
                 for _ in range(200):
                     centre = 0.5 * (low + high)
                     if centre == low or centre == high:
@@ -95,10 +96,31 @@ def roots_along(address: int, x: Array, direction: Array, grid: Array, roots: Ar
                         low = centre
                     else:
                         high = centre
-                roots[found] = high
-                found += 1
+                for i in range(n):
+                    point[i] = x[i] + high * direction[i]
+                call_address(address, point, c, jacobian, hessian)
+                if abs(c[0]) <= 1e-3 * at_ends:
+                    roots[found] = high
+                    found += 1
         last_t, last_c, last_slope = t, value, slope
     return found
+
+
+def nearest_roots(address: int, x: Array, direction: Array, grid: Array) -> Array:
+    """Where one constraint vanishes on the line ``x + t * direction``, the nearest to ``t = 0`` first.
+
+    Parameters
+    ----------
+    grid : (k,) ndarray
+        Increasing values of t on both sides of zero.
+    """
+    start, roots = np.ascontiguousarray(x), np.empty(MAX_ROOTS)
+    middle = int(np.searchsorted(grid, 0.0))
+    found: list[float] = []
+    for half in (grid[max(0, middle - 1) :], grid[middle + 1 :: -1]):  # both begin beyond zero, which may be a root
+        count = roots_along(address, start, direction, np.ascontiguousarray(half), roots)
+        found += [t for t in roots[:count] if not any(abs(t - other) < 1e-12 * (1.0 + abs(t)) for other in found)]
+    return np.array(sorted(found, key=abs)[:MAX_ROOTS])
 
 
 def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: int) -> list[Array]:
@@ -110,13 +132,10 @@ def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: 
     if len(problem.constraints) != 1:
         return []
     found: list[tuple[float, Array]] = []
-    roots = np.empty(MAX_ROOTS)
-    start = np.ascontiguousarray(x)
     for i in np.flatnonzero(free):
         direction = np.zeros(len(x))
         direction[i] = problem.scale[i]
-        count = roots_along(problem.constraints.address, start, direction, NEARBY, roots)
-        for t in roots[:count]:
+        for t in nearest_roots(problem.constraints.address, x, direction, NEARBY):
             point = x + t * direction
             if (solver.kinds[i] == SD and point[i] <= 0.0) or (solver.kinds[i] == CORR and abs(point[i]) >= 1.0):
                 continue
@@ -149,7 +168,10 @@ def infeasible(problem: Problem, n_starts: int, violation: float = math.nan) -> 
 
 
 def flat_directions(problem: Problem, solver: Solver, x: Array, free: Array) -> Array:
-    """Basis (k, n) of the directions in which the observed likelihood is flat at ``x``, largest entry 1."""
+    """Basis (k, n) of the directions in which the observed likelihood is flat at ``x``.
+
+    The largest entry is one in units of the parameter's typical size.
+    """
     at = solver.derivatives(solver.observed(), x, free)
     means = np.flatnonzero(free & (solver.kinds == 0))
     hessian = -at.hessian[np.ix_(means, means)]
@@ -159,15 +181,16 @@ def flat_directions(problem: Problem, solver: Solver, x: Array, free: Array) -> 
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
     flat = (vectors * scale[:, None])[:, values < 1e-10 * max(1.0, float(values[-1]))]
     directions = np.zeros((flat.shape[1], len(x)))
-    directions[:, means] = (flat / np.maximum(np.max(np.abs(flat), axis=0, initial=0.0), 1e-300)).T
+    largest = np.max(np.abs(flat) / problem.scale[means][:, None], axis=0, initial=0.0)
+    directions[:, means] = (flat / np.maximum(largest, 1e-300)).T
     return directions
 
 
 def solutions_along(problem: Problem, solver: Solver, x: Array, free: Array) -> list[Array]:
     """Points with the likelihood of ``x`` that satisfy the constraints, where the likelihood is flat in directions.
 
-    All of them for one constraint and one direction; for several, those that Newton's method reaches from a fixed
-    set of scattered points. Empty where the likelihood is flat in no direction.
+    For one constraint and one direction the `MAX_ROOTS` nearest that the grid `SCAN` brackets; for several, those that
+    Newton's method reaches from a fixed set of scattered points. Empty where the likelihood is flat in no direction.
     """
     constraints = problem.constraints
     m = len(constraints)
@@ -177,25 +200,24 @@ def solutions_along(problem: Problem, solver: Solver, x: Array, free: Array) -> 
     if len(directions) == 0:
         return []
     if len(directions) == 1 and m == 1:
-        roots = np.empty(MAX_ROOTS)
-        found = roots_along(constraints.address, np.ascontiguousarray(x), directions[0], SCAN, roots)
-        points = [x + t * directions[0] for t in roots[:found]]
-        return [point for point in points if abs(constraints.evaluate(point)[0][0]) < 1e-6]  # no poles
+        return [x + t * directions[0] for t in nearest_roots(constraints.address, x, directions[0], SCAN)]
     rng = np.random.default_rng(0)
-    points = []
+    points: list[Array] = []
     for size in np.repeat([0.0, 1.0, 3.0, 10.0], 6):
         point = x + size * rng.standard_normal(len(directions)) @ directions
+        feasible = False
         for _ in range(50):
             c, jacobian, _ = constraints.evaluate(point)
             if not np.isfinite(c).all() or not np.isfinite(jacobian).all():
                 break
-            step, *_ = np.linalg.lstsq(jacobian @ directions.T, -c, rcond=1e-10)
+            slopes = jacobian @ directions.T
+            step, *_ = np.linalg.lstsq(slopes, -c, rcond=1e-10)
             step *= min(1.0, 3.0 / max(1e-300, float(np.max(np.abs(step)))))
             point = point + step @ directions
-            if np.max(np.abs(step)) < 1e-13 * (1.0 + np.max(np.abs(point))):
+            feasible = bool(np.all(np.abs(c) <= 1e-9 * np.max(np.abs(slopes), axis=1)))
+            if feasible and np.max(np.abs(step)) < 1e-13 * (1.0 + np.max(np.abs(point / problem.scale))):
                 break
-        c, _, _ = constraints.evaluate(point)
-        near = any(np.allclose(point, other, rtol=1e-6, atol=1e-6) for other in points)
-        if np.isfinite(c).all() and np.max(np.abs(c)) < 1e-9 and not near:
+        near = any(np.max(np.abs(point - other) / problem.scale) < 1e-6 for other in points)
+        if feasible and not near:
             points.append(point)
     return points

@@ -33,6 +33,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     spread = np.sqrt(arrays.yy.sum() / arrays.n_rows.sum())
     scale = np.where(kinds == "corr", 1.0, np.maximum(np.abs(starts[0]), 1e-300))
     scale[kinds == "mean"] = spread
+    rms = np.sqrt(np.einsum("hpp->p", arrays.xx) / arrays.n_rows.sum())
+    scale[arrays.mean_index] = spread / np.where(rms > 0, rms, 1.0)
     collapsible = np.zeros(len(kinds), dtype=bool)
     collapsible[arrays.sd_index] = True
     collapsible[arrays.corr_index[arrays.corr_index >= 0]] = True
