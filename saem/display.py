@@ -22,6 +22,12 @@ def decimals(errors: Iterable[float]) -> int:
     return min(max(2 - math.floor(math.log10(min(known))), 0), MAX_PLACES) if known else 4
 
 
+def row_decimals(error: float, errors: Iterable[float]) -> int:
+    """The decimals of a column of estimates, but for a row whose own error is far larger: two more than it warrants."""
+    common = decimals(errors)
+    return min(common, decimals([error]) + 2) if error > 0.0 else common
+
+
 def number(value: float, places: int) -> str:
     """`value` with that many decimals, or with four significant digits where these would hide it."""
     if not math.isfinite(value):

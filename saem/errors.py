@@ -42,8 +42,10 @@ class DataError(SaemError):
     """The table does not fit the model, or cannot be read."""
 
 
-class IdentifiabilityError(SaemError):
-    """The parameters are not determined by the model and the table."""
+EXACT_FIT = (
+    "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
+    "unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
+)
 
 
 class FitError(SaemError):

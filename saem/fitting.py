@@ -111,6 +111,11 @@ def check_arguments(model: object, table: object) -> None:
         raise DataError(f"table must be a pandas DataFrame, such as pandas.read_csv('data.csv'); got {table!r:.80}")
 
 
+def method_name(method: str | Algorithm) -> str:
+    """The name of a method that is given by its name or as an object."""
+    return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__))
+
+
 def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
     """The method object and its name."""
     if not isinstance(method, str):
@@ -118,7 +123,7 @@ def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
             raise ModelError(f"a method must be an object: write {method.__name__}() instead of {method.__name__}")
         if not callable(getattr(method, "run", None)):
             raise ModelError(f"a method must be one of {', '.join(METHODS)} or have a 'run'; got {method!r}")
-        return method, str(getattr(method, "name", type(method).__name__))
+        return method, method_name(method)
     if method not in METHODS:
         raise ModelError(f"there is no method {method!r}{nearest(method, METHODS)}; use one of {', '.join(METHODS)}")
     return METHODS[method](), method
@@ -149,6 +154,8 @@ def conclude(
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)
     names = problem.parameters.names
+    if outcome.draws < np.inf:
+        information = replace(information, covariance=at_maximum(problem, solver, outcome).covariance)
     mcse = monte_carlo_errors(problem, solver, outcome)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
@@ -176,7 +183,7 @@ def conclude(
         n_clusters=len(data.cluster_group),
         n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
         status=status,
-        message=f"{message} {status.advice}".strip(),
+        message=f"{message} {in_words(status.advice, problem.restricted)}".strip(),
         at_boundary=(*boundary, *outcome.towards_boundary),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
@@ -200,6 +207,11 @@ def conclude(
     )
 
 
+def in_words(advice: str, restricted: bool) -> str:
+    """The advice on a status, of the likelihood that was maximised."""
+    return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
+
+
 def without(information: Information, directions: np.ndarray) -> Information:
     """The information with nan in the covariance of all parameters that the directions move."""
     moved = np.max(np.abs(directions), axis=0) > 1e-6
@@ -212,11 +224,20 @@ def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
     return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
 
 
+def at_maximum(problem: Problem, solver: Solver, outcome: Outcome) -> Information:
+    """The information at the maximum beside a simulated estimate.
+
+    At the estimate itself the small slope that is left, times the curvature of a constraint, can spoil it.
+    """
+    x, _ = solver.summit(outcome.x, solver.free & ~outcome.pinned)
+    return observed_information(problem, solver, x, outcome.pinned)
+
+
 def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np.ndarray:
     """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid.
 
-    They are evaluated at the maximum that the estimate lies near. At the estimate itself the noise of one parameter
-    would lend a trace of its error to others that have none.
+    They are evaluated at the maximum beside the estimate. At the estimate itself the noise of one parameter would lend
+    a trace of its error to others that have none.
     """
     n = len(outcome.x)
     if np.isinf(outcome.draws):
@@ -224,7 +245,7 @@ def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np
     if not np.isfinite(outcome.draws) or not problem.has_expectation:
         return np.full(n, np.nan)
     x, _ = solver.summit(outcome.x, solver.free & ~outcome.pinned)
-    information = observed_information(problem, solver, x, outcome.pinned)
+    information = at_maximum(problem, solver, outcome)
     expectation = conditional_expectation(problem, solver, x)
     covariance = monte_carlo_covariance(problem, solver, x, expectation, information, outcome.draws)
     variance = np.diag(covariance)

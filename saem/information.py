@@ -32,8 +32,6 @@ class Information:
     deficit : float
         ``1/2 u'V u``: how far the log-likelihood is below its constrained maximum, to second order; ``inf`` where the
         information is not positive semidefinite, so that there is no maximum nearby.
-    null_directions : (k, n) ndarray
-        Directions along which the constrained likelihood does not change, largest entry 1.
     residuals, multipliers : (m,) ndarray
     """
 
@@ -41,7 +39,6 @@ class Information:
     covariance: np.ndarray
     score_norm: float
     deficit: float
-    null_directions: np.ndarray
     residuals: np.ndarray
     multipliers: np.ndarray
 
@@ -85,15 +82,12 @@ def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned
     fixed = problem.parameters.fixed
     covariance[fixed, :] = 0.0
     covariance[:, fixed] = 0.0
-    directions = np.zeros((null.shape[1], n))
-    directions[:, index] = null.T
     along = vectors[:, regular].T @ slope
     return Information(
         loglik=at.value,
         covariance=covariance,
         score_norm=float(np.max(np.abs(slope), initial=0.0)),
         deficit=float(0.5 * np.sum(along**2 / values[regular])) if np.all(regular | singular) else np.inf,
-        null_directions=directions,
         residuals=at.c,
         multipliers=multipliers,
     )

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from saem.errors import ModelError, listing, nearest
 
-KINDS = ("mean", "sd", "corr")
-
 
 @dataclass(frozen=True, eq=False)
 class Parameters:

@@ -107,7 +107,7 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         at = np.flatnonzero(group[order] == g)
         members = order[at]
         colour = f"C{g}"
-        label = fit.group_levels[g] if g < len(fit.group_levels) else None
+        label = (fit.group_levels[g] or None) if g < len(fit.group_levels) else None
         axes.hlines(at, modes[members] - half[members], modes[members] + half[members], color=colour, lw=1.0, alpha=0.7)
         axes.plot(modes[members], at, "o", ms=3.5 if len(modes) <= 200 else 1.0, color=colour, label=label)
     axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
@@ -120,7 +120,7 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         axes.set_ylabel(f"{len(modes):,} clusters ({columns})", fontsize=9)
     axes.set_ylim(-1, len(modes))
     axes.set_xlabel(f"random effect: {term}", fontsize=9)
-    if fit.group_levels:
+    if any(fit.group_levels):
         axes.legend(fontsize=8, frameon=False)
     return axes
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+WIDEST = 50.0  # half an interval of the logarithm of an SD; beyond, it is all positive numbers
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A fitted model. Nothing in it can be changed: arrays are read-only, and inference returns new objects.
+    """A fitted model. It is not changed by what is done with it: arrays are read-only, inference returns new objects.
 
     Attributes
     ----------
@@ -38,25 +39,26 @@ class Fit:
     values : (n,) ndarray
         Estimates; fixed parameters at their value.
     covariance : (n, n) ndarray
-        Inverse observed information through the constraints; rows of nan where a parameter is at the boundary or not
-        identified, of 0 where it is fixed.
+        Inverse observed information through the constraints, at the exact maximum beside the estimate where there is
+        one; rows of nan where a parameter is at the boundary or not identified, of 0 where it is fixed.
     mcse : (n,) ndarray
         Monte Carlo standard errors, the distance to the exact maximum that the simulation leaves; 0 for exact methods.
     loglik : float
         Log-likelihood (restricted for REML).
     n_rows, n_clusters : int
     n_free : int
-        Number of free parameters: net of constraints and of fixed parameters (and of the means, for REML).
+        Number of free parameters, net of constraints and of fixed parameters. Means count in REML too, as in lme4.
     status : Status
     message : str
         Advice on the status, one or two sentences.
     at_boundary : tuple of str
-        Parameters at the boundary: SDs at 0, correlations at -1 or 1.
+        Parameters at the boundary: SDs at 0, correlations at -1 or 1, and all correlations of a singular matrix of
+        three or more random effects.
     constraint_names : tuple of str
     constraint_residuals, multipliers : (m,) ndarray
         Left side minus right side of every constraint at the estimate, and its Lagrange multiplier.
-    path : (n_iterations + 1, n) ndarray
-        Parameters at the start and after every iteration (of the solver, for exact methods).
+    path : (k, n) ndarray
+        Parameters at the start, after every iteration (of the solver, for exact methods), and the estimate.
     burn_in, averaging_from : int
         Iterations of the burn-in, and the iteration at which averaging starts; 0 where there is none.
     solutions : (k, n) ndarray
@@ -75,9 +77,10 @@ class Fit:
     provenance : dict of str
         Versions and digests: what it takes to get the same numbers again.
     gradient_norm : float
-        Norm of the gradient on the tangent space of the constraints, relative to its scale.
+        Largest component of the gradient on the tangent space of the constraints, in units of standard errors of the
+        single parameters.
     cluster_group : (n_clusters,) ndarray
-        Variance group of every cluster; empty where there is one group.
+        Variance group of every cluster.
     group_levels : tuple of str
         Names of the variance groups.
     """
@@ -181,7 +184,7 @@ class Fit:
 
     @property
     def trace(self) -> pd.DataFrame:
-        """DataFrame indexed by iteration, from 0 (the start), with a column for every parameter."""
+        """DataFrame of `path`, with a column for every parameter: 0 is the start, the last row the estimate."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -236,7 +239,11 @@ def _interval(kind: str, value: float, half: float) -> tuple[float, float]:
     if not math.isfinite(half):
         return math.nan, math.nan
     if kind == "sd":
-        return (value * math.exp(-half / value), value * math.exp(half / value)) if value > 0 else (math.nan, math.nan)
+        if value <= 0:
+            return math.nan, math.nan
+        if half > WIDEST * value:  # the data say nothing about it
+            return 0.0, math.inf
+        return value * math.exp(-half / value), value * math.exp(half / value)
     if kind == "corr":
         if not -1.0 < value < 1.0:
             return math.nan, math.nan

@@ -13,7 +13,6 @@ class Status(StrEnum):
     SEVERAL_SOLUTIONS = "several_solutions"
     NOT_IDENTIFIED = "not_identified"
     NOT_CONVERGED = "not_converged"
-    FAILED = "failed"
 
     @property
     def advice(self) -> str:
@@ -27,7 +26,7 @@ class Status(StrEnum):
 
 
 _ADVICE = {
-    Status.CONVERGED: "The estimate is the maximum of the likelihood.",
+    Status.CONVERGED: "The estimate is a maximum of the likelihood, the highest that was found.",
     Status.BOUNDARY: (
         "The likelihood is largest at the boundary: a standard deviation of zero, or a correlation of -1 or 1. "
         "The data ask for no such variation beyond the residual; that parameter has no standard error, "
@@ -45,5 +44,4 @@ _ADVICE = {
         "The algorithm stopped before it reached its target, so the estimates are provisional. "
         "Allow more iterations, and compare with method 'ml'."
     ),
-    Status.FAILED: "No estimate was found. `saem check` tells what was understood of the model and the table.",
 }

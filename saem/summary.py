@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from saem.display import UNKNOWN, count, decimals, number, plain, small, table
+import numpy as np
+
+from saem.display import UNKNOWN, count, decimals, number, plain, row_decimals, small, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,12 +59,12 @@ def status_words(status: str) -> str:
 def estimates_table(fit: Fit) -> Table:
     """Estimates with their errors and 95 % intervals; the Monte Carlo error only where the method has one."""
     intervals = fit.to_numpy()[:, 3:]
-    places = decimals(fit.se)
     simulated = bool((fit.mcse != 0.0).any())
     notes = [note(fit, name) for name in fit.parameters.names]
     rows = []
     for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):
         fixed = words == "fixed"
+        places = row_decimals(fit.se[i], fit.se)
         cells = [name, number(fit.values[i], places), UNKNOWN if fixed else number(fit.se[i], places)]
         if simulated:
             cells.append(UNKNOWN if fixed else small(fit.mcse[i]))
@@ -100,9 +102,9 @@ def solutions_table(fit: Fit) -> Table:
     solutions = fit.solutions
     spread = solutions.max(axis=0) - solutions.min(axis=0)
     different = [i for i in range(len(spread)) if spread[i] > 1e-6 * (1.0 + abs(solutions[0, i]))]
-    places = decimals(fit.se[different])
+    places = {i: decimals(np.diff(np.unique(solutions[:, i].round(9)))) for i in different}
     rows = [
-        [str(k + 1), *(number(float(solutions[k, i]), places) for i in different), f"{fit.solution_logliks[k]:.4f}"]
+        [str(k + 1), *(number(float(solutions[k, i]), places[i]) for i in different), f"{fit.solution_logliks[k]:.4f}"]
         for k in range(len(solutions))
     ]
     return table(["solution", *(fit.parameters.names[i] for i in different), "log-likelihood"], rows)

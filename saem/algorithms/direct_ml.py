@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.outcome import Outcome
-from saem.errors import FitError, listing
+from saem.errors import EXACT_FIT, FitError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
@@ -88,10 +88,7 @@ def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
     refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
     highest = max(failures, key=lambda failure: np.nan_to_num(failure.value, nan=-np.inf))
     if highest.status == sqp.COLLAPSED:
-        return FitError(
-            "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
-            "unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
-        )
+        return FitError(EXACT_FIT)
     if len(problem.constraints) and all(f.status in refused for f in failures):
         return infeasible(problem, len(failures), min(failure.infeasibility for failure in failures))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""

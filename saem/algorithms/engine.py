@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.errors import MStepError
+from saem.errors import EXACT_FIT, MStepError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
@@ -159,10 +159,7 @@ class Engine:
             state.x[:] = nearest
         residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
         if np.any(residual & (state.x < DEGENERATE * self.problem.scale)):
-            raise MStepError(
-                "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood "
-                "is unbounded. There are too few rows for the parameters, or the response repeats; use fewer parameters"
-            )
+            raise MStepError(EXACT_FIT)
         is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
         raise MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
 

@@ -94,7 +94,9 @@ class SAEM:
             missed = max(peak.loglik - loglik for peak in [top, *peaks[:1]])
         towards = () if top is None else newly_pinned(engine, run, top)
         tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
-        others = others_than(problem, run.x, [peak.x for peak in tied] if tied else flat_solutions(engine, run))
+        flat = flat_solutions(engine, run)  # these have the likelihood of the estimate, but near a fold some are lost
+        exact = len(flat) < len(tied)
+        others = others_than(problem, run.x, [peak.x for peak in tied] if exact else flat)
         messages = [note]
         if towards:
             messages.append(f"{listing(towards)} goes to the boundary: SAEM comes near it, method 'ml' reaches it.")
@@ -108,7 +110,7 @@ class SAEM:
             messages.append(f"{len(others) + 1} solutions have the same likelihood.")
         messages.append(describe_rivals(lower, loglik))
         solutions = [run.x, *others, *(peak.x for peak in lower)]
-        logliks = np.array([loglik] + [tied[0].loglik if tied else loglik] * len(others) + [p.loglik for p in lower])
+        logliks = np.array([loglik] + [tied[0].loglik if exact else loglik] * len(others) + [p.loglik for p in lower])
         return outcome(run, status, " ".join(filter(None, messages)), np.array(solutions), logliks, towards)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from saem.algorithms.engine import Engine, Run
-from saem.errors import FitError, MStepError, listing
+from saem.constraint import parameters_of
+from saem.errors import EXACT_FIT, FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import climb, pin, release
@@ -56,7 +57,12 @@ def from_best_start(engine: Engine) -> Run:
     if all(error.infeasible for error in failures):
         raise infeasible(problem, len(failures))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
-    raise FitError(f"SAEM failed{under} from each of its starts; from the first: {failures[0]}")
+    if str(failures[0]) == EXACT_FIT:
+        raise FitError(EXACT_FIT)
+    texts = zip(problem.constraints.names, problem.constraints.texts, strict=True)
+    single = [name for name, text in texts if len(parameters_of(name, text)) == 1]
+    advice = f"; {listing(single)} involves one parameter: write its value in [fixed] instead" if single else ""
+    raise FitError(f"SAEM failed{under}: {failures[0]}{advice}")
 
 
 def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:

@@ -13,9 +13,10 @@ from saem.batch.levels import Levels, split
 from saem.batch.pool import run
 from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
-from saem.batch.work import Case, FitFunction, Task, method_name
+from saem.batch.work import Case, FitFunction, Task
 from saem.data import where as rows_where
 from saem.errors import SaemError, SaemWarning, StorageError
+from saem.fitting import method_name
 from saem.storage import make_folder
 from saem.streams import check_seed, derived_seed
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from saem.errors import SaemError, SaemWarning
+from saem.fitting import method_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +52,6 @@ class Case:
     level: int
     table: pd.DataFrame
     seeds: tuple[int, ...]
-
-
-def method_name(method: Any) -> str:
-    """The name of a method that is given by its name or as an object."""
-    return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__.lower()))
 
 
 def ignore_interrupts() -> None:

@@ -25,7 +25,6 @@ STYLES = {
     "several_solutions": "yellow",
     "not_identified": "red",
     "not_converged": "red",
-    "failed": "red",
     "error": "red",
     "crashed": "red",
 }

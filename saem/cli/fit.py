@@ -97,6 +97,8 @@ def fit(
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, method, output, options)
     else:
+        if workers is not None or restart:
+            raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
         _fit_once(specification, table, method, where, seed, output, drop_missing)
 
 
@@ -157,6 +159,9 @@ def _fit_levels(
         note(f"estimates.csv, fits.csv and the same as .parquet are in {output}")
     else:
         note("nothing was written: --output FOLDER keeps the tables")
+    if batch.fits["status"].isin(["error", "crashed"]).all():
+        note("no level was fitted")
+        raise typer.Exit(1)
 
 
 @contextmanager

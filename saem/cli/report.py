@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saem.cli.console import STYLES, console, heading, note, say, show
-from saem.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, small, table
+from saem.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
 from saem.summary import METHOD_NAMES, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.summary import note as parameter_note
 
@@ -23,7 +23,7 @@ SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML"}
 MOST_LEVELS = 40
 GAP = 3  # between two columns
 MOST_REASONS = 5
-UNFITTED = ("error", "crashed", "failed")
+UNFITTED = ("error", "crashed")
 _PARTICULARS = re.compile(r"'[^']*'|-?\d[\d.,]*(e[-+]?\d+)?")  # names and numbers, in which one reason may differ
 
 
@@ -45,11 +45,11 @@ def show_comparison(first: Fit, second: Fit) -> None:
     say(f"{size_words(second)}, {count(second.n_free, 'free parameter')}")
     say()
     a, b = SHORT[first.method], SHORT[second.method]
-    places = decimals([*first.se, *second.se])
     notes = [parameter_note(second, name) or parameter_note(first, name) for name in second.parameters.names]
     rows, distances = [], {}
     for i, (name, words) in enumerate(zip(second.parameters.names, notes, strict=True)):
         fixed = words == "fixed"
+        places = row_decimals(max(first.se[i], second.se[i]), [*first.se, *second.se])
         distance = float((first.values[i] - second.values[i]) / second.se[i]) if second.se[i] > 0 else math.nan
         if math.isfinite(distance):
             distances[name] = abs(distance)

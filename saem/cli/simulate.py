@@ -141,7 +141,10 @@ def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
     first, dots, last = (part.strip() for part in spec.partition(".."))
     if dots and first.lstrip("-").isdecimal() and last.lstrip("-").isdecimal():
         if not 0 <= int(last) - int(first) < MAX_ROWS:
-            raise DataError(f"--cross {name}: a range must go upwards, such as 1..60; got {spec!r}")
+            raise DataError(
+                f"--cross {name}: a range must go upwards, such as 1..60, and have at most {MAX_ROWS:,} levels; "
+                f"got {spec!r}"
+            )
         return name, list(range(int(first), int(last) + 1))
     texts = [part.strip() for part in spec.split(",")]
     if not all(texts) or len(set(texts)) < len(texts):
@@ -172,6 +175,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     from saem.errors import StorageError
     from saem.storage import replacing
 
+    if path.suffix.lower() not in (".csv", ".txt", ".parquet", ".pq"):
+        raise StorageError(f"--output must end in .csv or .parquet; got {str(path)!r}")
     if not path.parent.is_dir():
         raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
     with replacing(path) as temporary:

@@ -152,7 +152,7 @@ def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float
     scale = np.where(problem.parameters.fixed, 0.0, problem.scale)
     violation = np.inf
     best, factor = x, 1.0
-    step = np.zeros(len(x))
+    step: np.ndarray = np.zeros(len(x))
     for _ in range(60):
         point = best + factor * step
         c, jacobian, _ = problem.constraints.evaluate(point)

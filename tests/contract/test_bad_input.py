@@ -414,7 +414,7 @@ def test_an_empty_name_of_a_column_is_not_no_column():
 def test_levels_that_all_fail_are_listed_with_their_reason(table):
     write(table.assign(site=range(32)))
     text = invoke(
-        "fit", "model.toml", "data.csv", "--by", "site", "--method", "ml", "--workers", "1", "--output", "by"
+        "fit", "model.toml", "data.csv", "--by", "site", "--method", "ml", "--workers", "1", "--output", "by", code=1
     ).stdout
     assert re.search(r"error\s+32", text)
     messages = pd.read_csv("by/fits.csv")["message"]

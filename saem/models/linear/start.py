@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.data import ModelData
-from saem.errors import FitError
+from saem.errors import EXACT_FIT, FitError
 from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
@@ -37,10 +37,7 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     overall = total / n_rows
     size = float(np.mean(data.response**2))
     if overall <= 1e-24 * size or (degrees > 0 and total - explained <= 1e-13 * total):
-        raise FitError(
-            "the residual standard deviation goes to zero: the model fits the response exactly, so the likelihood is "
-            "unbounded. The response repeats within the clusters or cells; look at how it was made"
-        )
+        raise FitError(EXACT_FIT)
     within = (total - explained) / degrees if degrees > 0 else 0.5 * overall
     within = min(max(within, 1e-3 * overall), overall)
 
