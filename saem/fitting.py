@@ -175,7 +175,7 @@ def conclude(
         model=model,
         method=method,
         parameters=problem.parameters,
-        values=outcome.x,
+        values=at_true_zero(problem, outcome.x),
         covariance=information.covariance,
         mcse=mcse,
         loglik=information.loglik,
@@ -191,7 +191,7 @@ def conclude(
         path=outcome.path,
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
-        solutions=outcome.solutions,
+        solutions=at_true_zero(problem, outcome.solutions),
         solution_logliks=outcome.solution_logliks,
         random_effects=modes,
         random_effect_sds=deviations,
@@ -205,6 +205,11 @@ def conclude(
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
     )
+
+
+def at_true_zero(problem: Problem, x: np.ndarray) -> np.ndarray:
+    """Parameters (.., n) with zero in place of what stands for it."""
+    return np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
 
 
 def in_words(advice: str, restricted: bool) -> str:

@@ -75,6 +75,7 @@ def linkage(**constraints: str) -> contract.Problem:
         n_latent=125,
         collapsible=np.zeros(2, dtype=bool),
         dependents={},
+        at_zero=np.zeros(2),
         has_expectation=True,
     )
 

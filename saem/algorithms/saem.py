@@ -91,7 +91,8 @@ class SAEM:
         loglik = engine.loglik(run.x, run.pinned)
         top = hilltop(engine, run)
         if top is not None:  # the estimate of the deficit is quadratic; this is exact
-            missed = max(peak.loglik - loglik for peak in [top, *peaks[:1]])
+            missed = top.loglik - loglik
+        missed = max([missed, *(peak.loglik - loglik for peak in peaks[:1])])
         towards = () if top is None else newly_pinned(engine, run, top)
         tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
         flat = flat_solutions(engine, run)  # these have the likelihood of the estimate, but near a fold some are lost

@@ -12,7 +12,7 @@ from saem.constraint import parameters_of
 from saem.errors import EXACT_FIT, FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
-from saem.mstep.boundary import climb, pin, release
+from saem.mstep.boundary import climb, is_bounded, pin, release
 from saem.mstep.search import Peak
 from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 
@@ -84,6 +84,8 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
             except MStepError:  # the constraints do not admit zero
                 continue
             top, value = solver.summit(trial.x, solver.free & ~pinned)
+            if not is_bounded(problem, solver, top, pinned):
+                continue
             gain = value - engine.loglik(run.x, run.pinned)
             jointly = len(which) > 1 and gain > 0.0  # released one by one, they would leave the constraints
             if jointly or (gain > -margin and not release(problem, solver, top, pinned).any()):

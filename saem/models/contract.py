@@ -42,9 +42,13 @@ class Problem:
     n_latent : int
         Number of random effects (clusters times terms) in one draw.
     collapsible : (n,) bool ndarray
-        Parameters that may lie on the boundary (a random effect's standard deviation may be zero).
+        Parameters that may lie on the boundary: standard deviations (of random effects, and of the residuals of one of
+        several groups) may be zero, correlations one.
     dependents : mapping from int to tuple of int
         Parameters that lose their meaning when the collapsible one is zero (correlations of a random effect).
+    at_zero : (n,) ndarray
+        The value that stands for a standard deviation of zero: zero, or a small number where the likelihood is the
+        limit for zero and its formulas divide by it (the residual standard deviation of one of several groups).
     blocks : tuple of (q,) and (q, q) int64 ndarray
         Correlated random effects: the parameters of their standard deviations and of their correlations (-1 on the
         diagonal), for each variance group.
@@ -65,6 +69,7 @@ class Problem:
     n_latent: int
     collapsible: np.ndarray
     dependents: dict[int, tuple[int, ...]]
+    at_zero: np.ndarray
     blocks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     has_expectation: bool = False
     has_observed: bool = False

@@ -18,15 +18,18 @@ from saem.mstep.solver import Solver
 Array = np.ndarray
 
 COLLAPSE = 1e-4  # of its typical size: below, a standard deviation is tried at zero
+NEAR_ZERO = 1e-2  # of its typical size: below, one of several residual standard deviations is tried at zero
+FLAT = 1e-6  # a log-likelihood higher by less is that of zero
 VANISHED = 1e-9  # of its typical size: zero up to rounding
 DEGENERATE = 1e-7  # of its typical size: a residual standard deviation below makes the likelihood unbounded
 TOUCH = 1e-6  # a correlation nearer to one than this is tried at one
+RISE = 0.1  # of the log-likelihood, between a stand-in for zero and a tenth of it: less is a limit, more a divergence
 GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned parameter stays
 
 
 def floors(problem: Problem, solver: Solver) -> Array:
     """Values (n,) below which the solver hands a parameter over to `pin`."""
-    sd = np.where(problem.collapsible, COLLAPSE, DEGENERATE) * problem.scale
+    sd = np.where(problem.collapsible, np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE), DEGENERATE) * problem.scale
     return np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
 
 
@@ -37,7 +40,7 @@ def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
         if problem.parameters.kinds[i] == "corr":
             x[i] = np.sign(x[i])
             continue
-        x[i] = 0.0
+        x[i] = problem.at_zero[i]
         for dependent in problem.dependents.get(int(i), ()):  # a correlation with nothing
             if not problem.parameters.fixed[dependent]:
                 pinned[dependent] = True
@@ -58,7 +61,11 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
     curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)
     for i in np.flatnonzero(pinned):
         scale = problem.scale[i]
-        if problem.parameters.kinds[i] == "sd":
+        if problem.at_zero[i] > 0.0:  # derivatives lose their digits there
+            away = x.copy()
+            away[i] = NEAR_ZERO * scale
+            out[i] = solver.derivatives(solver.observed(), away, free).value > at.value + FLAT
+        elif problem.parameters.kinds[i] == "sd":
             dependents = [d for d in problem.dependents.get(int(i), ()) if pinned[d]]
             mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
             gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
@@ -67,6 +74,22 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
         elif abs(x[i]) == 1.0:
             out[i] = -np.sign(x[i]) * slope[i] > GAIN
     return out
+
+
+def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:
+    """Whether the likelihood has a limit where a pinned standard deviation that only stands for zero goes to it.
+
+    Without one, it rises by the logarithm of that standard deviation for every row that is fitted exactly.
+    """
+    standing = pinned & (problem.at_zero > 0.0)
+    if not standing.any():
+        return True
+    free = ~problem.parameters.fixed & ~pinned
+    nearer = np.where(standing, 0.1 * x, x)
+    rise = (
+        solver.derivatives(solver.observed(), nearer, free).value - solver.derivatives(solver.observed(), x, free).value
+    )
+    return bool(rise < RISE)
 
 
 def unpin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
@@ -112,6 +135,12 @@ def climb(
                 return x, pinned, outcome
             before = x.copy(), pinned.copy()
             pin(problem, x, pinned, below)
+            if not is_bounded(problem, solver, x, pinned):
+                x, pinned = before
+                if (floor[below] <= DEGENERATE * problem.scale[below]).all():
+                    return x, pinned, outcome
+                floor[below] = DEGENERATE * problem.scale[below]
+                continue
             if not constrained or can_be_feasible(problem, x, ~problem.parameters.fixed & ~pinned):
                 continue
             x, pinned = before
@@ -124,6 +153,8 @@ def climb(
             break
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
+    if not is_bounded(problem, solver, x, pinned):
+        return x, pinned, outcome._replace(status=sqp.COLLAPSED)
     # what a constraint holds at zero lies on the boundary too
     dragged = problem.collapsible & ~pinned & (solver.kinds == sqp.SD) & (x < VANISHED * problem.scale)
     if dragged.any():

@@ -70,6 +70,13 @@ class Slots:
         for name in self.residual_sds:
             if model.fixed.get(name) == 0.0:
                 raise ModelError(f"[fixed] {name}: a residual SD must be positive; got 0")
+        for sds, own in zip(self.sds, corrs, strict=True):
+            zero = [name for name in sds if own and model.fixed.get(name) == 0.0]
+            if zero:
+                raise ModelError(
+                    f"[fixed] {zero[0]} = 0 leaves its correlations without a meaning; remove the term, or use "
+                    "covariance = 'diagonal'"
+                )
         position = {name: index for index, name in enumerate(self.parameters.names)}
         self.sd_index = np.array([[position[name] for name in names] for names in self.sds], dtype=np.int64)
         self.corr_index = np.full((len(groups), len(terms), len(terms)), -1, dtype=np.int64)

@@ -51,6 +51,52 @@ def test_a_fixed_mean_is_an_offset(method: str) -> None:
     assert repeated.loglik == pytest.approx(free.loglik, abs=1e-8)
 
 
+def test_residuals_of_one_group_may_vanish() -> None:
+    """Two rows a cluster, with residuals of their own: the likelihood is bounded, and often largest at zero.
+
+    Its limit is compared with a search over the logarithms of the SDs, which runs towards it.
+    """
+    at_zero = 0
+    for seed in range(12):
+        rng = np.random.default_rng([8, seed])
+        cluster, kind = np.repeat(np.arange(24), 2), np.tile([0, 1], 24)
+        y = 10.0 - kind + rng.normal(size=24)[cluster] * 0.8 + rng.normal(size=48) * np.where(kind == 1, 0.5, 0.05)
+        table = pd.DataFrame({"cluster": cluster, "kind": kind, "y": y})
+        model = Model(
+            response="y",
+            cluster="cluster",
+            mean={"mu": "1", "al": "kind"},
+            random={"sd": "sb"},
+            residual={"by": "kind", "sd": {"0": "r0", "1": "r1"}},
+        )
+        dense = Dense(
+            response=y,
+            mean_design=np.column_stack([np.ones(48), kind]),
+            random_design=np.ones((48, 1)),
+            cluster=cluster,
+            group=np.zeros(24, dtype=int),
+            residual=kind,
+            means=("mu", "al"),
+            sds=(("sb",),),
+            residual_sds=("r0", "r1"),
+            names=("mu", "al", "sb", "r0", "r1"),
+        )
+
+        def loss(z: Array, dense: Dense = dense) -> float:
+            return -float(marginal(dense, np.array([z[0], z[1], *np.exp(np.maximum(z[2:], -7.0))])))
+
+        starts = [[10, -1, -0.3, np.log(r0), np.log(r1)] for r0, r1 in ((0.05, 0.5), (0.5, 0.05), (0.3, 0.3))]
+        best = max(-minimize(loss, start, method="BFGS").fun for start in starts)
+        exact = saem.fit(model, table, "ml")
+        assert exact.loglik == pytest.approx(best, abs=5e-5)
+        assert exact.status == ("boundary" if exact.at_boundary else "converged")
+        assert set(exact.at_boundary) == {n for n, x in zip(dense.names, exact.values, strict=True) if x == 0.0}
+        fit = saem.fit(model, table, "saem")
+        assert fit.loglik > exact.loglik - 0.02 or fit.status == "not_converged"
+        at_zero += bool(exact.at_boundary)
+    assert 3 <= at_zero < 12
+
+
 def test_a_singular_maximum_with_a_shared_standard_deviation() -> None:
     """The referee has the rows of a Cholesky factor scaled to length one, and the logarithms of two SDs."""
     rng, n, rows = np.random.default_rng(0), 20, 8

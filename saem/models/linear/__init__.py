@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.constraint import Constraints
+from saem.constraint import Constraints, parameters_of
 from saem.data import ModelData
 from saem.models.contract import Problem
 from saem.models.linear import complete, draws, observed, restricted
@@ -13,6 +13,8 @@ from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
 
 __all__ = ["LinearArrays", "build_problem", "complete", "draws", "observed", "restricted"]
+
+RESIDUAL_ZERO = 1e-3  # of its typical size: stands for a residual SD of zero (the likelihood is even and smooth there)
 
 
 def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool = False) -> Problem:
@@ -38,7 +40,12 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     collapsible = np.zeros(len(kinds), dtype=bool)
     collapsible[arrays.sd_index] = True
     collapsible[arrays.corr_index[arrays.corr_index >= 0]] = True
-    collapsible[arrays.residual_index] = False
+    # of one residual group among several the errors may vanish: the random effects still spread the responses
+    tied = {name for text in constraints.texts for name in parameters_of("", text)}
+    names = data.parameters.names
+    for i in arrays.residual_index:
+        alone = np.sum(arrays.residual_index == i) < residual_groups and i not in arrays.sd_index
+        collapsible[i] = alone and names[i] not in tied
     collapsible &= ~data.parameters.fixed
     dependents: dict[int, tuple[int, ...]] = {}
     for g in range(groups):
@@ -49,6 +56,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     for j in range(q):
         size = np.sqrt(arrays.zz[:, :, j, j].sum(axis=1) @ arrays.pattern_size / arrays.n_rows.sum())
         scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
+    at_zero = np.zeros(len(kinds))
+    at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
     return Problem(
         parameters=data.parameters,
         arrays=arrays,
@@ -59,6 +68,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         n_latent=int(arrays.n_clusters.sum()) * q,
         collapsible=collapsible,
         dependents=dependents,
+        at_zero=at_zero,
         blocks=tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else (),
         has_expectation=True,
         has_observed=True,
