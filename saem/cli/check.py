@@ -76,9 +76,8 @@ def describe_parameters(model: Model, data: ModelData) -> Iterator[tuple[str, st
     places: dict[int, list[str]] = {int(i): [] for i in range(len(data.parameters))}
     kinds = {"mean": "mean", "sd": "SD", "corr": "correlation"}
     words = {i: kinds[kind] for i, kind in enumerate(data.parameters.kinds)}
-    for i, name in ((int(i), data.parameters.names[int(i)]) for i in data.mean_index):
-        text = model.mean[name] if isinstance(model.mean, dict) else "its column of the formula"
-        places[i].append("all rows" if text == "1" else text)
+    for i, label in zip(data.mean_index, data.mean_labels, strict=True):
+        places[int(i)].append("all rows" if label in ("1", "Intercept") else label)
     for group, level in enumerate(data.group_levels):
         of = f" where {model.random.by} is {level}" if model.random.by else ""
         for k, term in enumerate(data.term_names):

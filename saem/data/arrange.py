@@ -13,7 +13,7 @@ from saem.columns import Factor, Values, check_columns, missing_rows
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
 from saem.data.intake import needed_columns, read_columns
 from saem.data.table import Rows
-from saem.errors import DataError
+from saem.errors import DataError, listing
 from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
 from saem.specification import Model
@@ -43,6 +43,8 @@ class ModelData:
         C-contiguous.
     mean_index : (p,) ndarray of int64
         Parameter of each column of `mean_design`.
+    mean_labels : tuple of str
+        (p,) where each mean acts, as the model or the formula says it.
     term_names : tuple of str
         (q,) random terms.
     cluster : (n,) ndarray of int64
@@ -71,6 +73,7 @@ class ModelData:
     response: _Floats
     mean_design: _Floats
     random_design: _Floats
+    mean_labels: tuple[str, ...]
     mean_index: _Codes
     term_names: tuple[str, ...]
     cluster: _Codes
@@ -121,7 +124,7 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         )
 
     cluster, first = cluster_codes([factors[name] for name in model.cluster])
-    mean_design, mean_names = _mean(model, table, columns, rows)
+    mean_design, mean_names, mean_labels, left_out = _mean(model, table, columns, rows)
     random_design = _columns(model.random.terms, columns, len(response), rows, "random term")
     group, group_levels = _groups(model.random.by, model.random.sd, factors, len(response))
     cluster_group = group[first]
@@ -134,7 +137,7 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     for names, matrix in ((mean_names, mean_design), (tuple(model.random.terms), random_design)):
         for name, values in zip(names, matrix.T, strict=True):
             _check_size(name, values)
-    repeated = repeated_rows(table, response, cluster, rows)
+    warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]
     labels = table[list(model.cluster)].take(first)
     labels.index = range(len(first))  # type: ignore[assignment]
     return ModelData(
@@ -142,6 +145,7 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         response=response,
         mean_design=mean_design,
         random_design=random_design,
+        mean_labels=mean_labels,
         mean_index=np.arange(len(mean_names), dtype=np.int64),
         term_names=tuple(model.random.terms),
         cluster=cluster,
@@ -153,7 +157,7 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         residual_group=residual_group,
         residual_levels=residual_levels,
         residual_index=slots.residual_index,
-        warnings=() if repeated is None else (repeated,),
+        warnings=tuple(warnings),
         n_dropped=n_dropped,
     )
 
@@ -168,22 +172,27 @@ def _check_size(name: str, values: _Floats) -> None:
         )
 
 
-def _mean(model: Model, table: pd.DataFrame, columns: dict[str, Values], rows: Rows) -> tuple[_Floats, tuple[str, ...]]:
-    """Design matrix of the mean, and the names of its parameters."""
+def _mean(
+    model: Model, table: pd.DataFrame, columns: dict[str, Values], rows: Rows
+) -> tuple[_Floats, tuple[str, ...], tuple[str, ...], str | None]:
+    """Design matrix of the mean, the names of its parameters, where they act, and a warning about what was left out."""
     if isinstance(model.mean, dict):
-        return _columns(model.mean, columns, len(table), rows, "parameter"), tuple(model.mean)
-    matrix, names = design(model.mean, table)
-    for name, column in zip(names, matrix.T, strict=True):
-        if not column.any():
-            raise DataError(
-                f"parameter {name!r} of the formula {model.mean!r} acts on nothing: its column is 0 in all rows "
-                "(no row has this combination of levels)"
-            )
+        matrix = _columns(model.mean, columns, len(table), rows, "parameter")
+        return matrix, tuple(model.mean), tuple(model.mean.values()), None
+    matrix, names, labels = design(model.mean, table)
+    for name, label, column in zip(names, labels, matrix.T, strict=True):
         if not np.isfinite(column.sum()):
             raise DataError(
-                f"parameter {name!r} of the formula {model.mean!r} has a column that is not finite in all rows"
+                f"parameter {name!r} of the formula {model.mean!r} ({label}) is not finite in all rows; "
+                "a logarithm needs positive numbers"
             )
-    return matrix, names
+    used: NDArray[np.bool_] = np.any(matrix, axis=0)
+    if used.all():
+        return matrix, names, labels, None
+    empty = listing([label for label, keep in zip(labels, used, strict=True) if not keep])
+    names, labels = (tuple(np.array(texts, dtype=object)[used]) for texts in (names, labels))
+    warning = f"no row has the combination of levels {empty} of the formula {model.mean!r}: left out of the model"
+    return np.ascontiguousarray(matrix[:, used]), names, labels, warning
 
 
 def _columns(texts: dict[str, str], columns: dict[str, Values], n: int, rows: Rows, what: str) -> _Floats:

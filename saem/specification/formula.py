@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,11 @@ _HUGE = 10**9
 CALLS = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
 _BUILTIN = ("C", "center", "scale", "standardize")
 _ROW = "saem_row"  # formulae wants a response; the design does not depend on it
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|([A-Za-z_][A-Za-z0-9_]*)|`([^`\n]+)`|(\*\*|[-+*/:~()]))")
+_CODINGS = ("Treatment", "Sum")
+_CODED = re.compile(r"C\((\w+), \w+\([^()]*\)\)")  # the label of a factor with its coding
+_TOKEN = re.compile(
+    r"\s*(?:(\d+(?:\.\d+)?)|([A-Za-z_][A-Za-z0-9_]*)|`([^`\n]+)`|(\*\*|[-+*/:~(),])|'([^'\"\\\n]*)'|\"([^'\"\\\n]*)\")"
+)
 
 
 def _tokens(formula: str) -> list[tuple[str, str]]:
@@ -45,7 +51,7 @@ def _tokens(formula: str) -> list[tuple[str, str]]:
                 "^": "write ** for a power of terms",
             }.get(rest[0], "only columns, numbers, + - * / : ** ~, brackets and a few functions are allowed")
             raise ExpressionError(f"the formula {formula!r} contains {rest[0]!r}: {advice}")
-        kind = ("number", "name", "quoted", "operator")[(match.lastindex or 1) - 1]
+        kind = ("number", "name", "quoted", "operator", "level", "level")[(match.lastindex or 1) - 1]
         tokens.append((kind, match.group(match.lastindex or 0)))
         position = match.end()
     return tokens
@@ -78,7 +84,12 @@ def check_formula(formula: str) -> None:
     if not right:
         raise ExpressionError(f"the right side of the formula must not be empty; got {formula!r}")
     # Python's parser finds the structure; ':' binds like '*' here, which only makes the count of terms larger.
-    plain = " ".join("quoted" if kind == "quoted" else text.replace(":", "@") for kind, text in right)
+    as_python: dict[str, Callable[[str], str]] = {
+        "quoted": lambda text: "quoted",
+        "level": repr,
+        "operator": lambda text: text.replace(":", "@"),
+    }
+    plain = " ".join(as_python.get(kind, str)(text) for kind, text in right)
     try:
         tree = ast.parse(plain, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -114,6 +125,13 @@ def _count_terms(node: ast.expr, formula: str) -> int:
 def _check_call(call: ast.Call, formula: str) -> None:
     """Only known functions, of arithmetic with columns and numbers: formulae evaluates calls as Python."""
     known = [*CALLS, *_BUILTIN]
+    match call:  # a factor with its reference level, C(treatment, Treatment('Ctrl'))
+        case ast.Call(
+            func=ast.Name(id="C"),
+            args=[ast.Name(), ast.Call(func=ast.Name(id=coding), args=levels, keywords=[])],
+            keywords=[],
+        ) if coding in _CODINGS and len(levels) <= 1 and all(isinstance(level, ast.Constant) for level in levels):
+            return
     for node in ast.walk(call):
         match node:
             case ast.Call(func=ast.Name(id=name), args=[_], keywords=[]) if name in known:
@@ -135,8 +153,8 @@ def _check_call(call: ast.Call, formula: str) -> None:
 
 def _misfit(formula: str) -> ExpressionError:
     return ExpressionError(
-        f"the formula {formula!r} may hold columns, 0, 1, + - * / : **2, brackets and functions of one column "
-        f"({', '.join([*CALLS, *_BUILTIN])}); something else stands in it"
+        f"the formula {formula!r} may hold columns, 0, 1, + - * / : **2, brackets, functions of one column "
+        f"({', '.join([*CALLS, *_BUILTIN])}), and C(column, Treatment('level')); something else stands in it"
     )
 
 
@@ -175,7 +193,7 @@ def columns_of(formula: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...]]:
     """Design matrix of a checked formula.
 
     Parameters
@@ -190,6 +208,8 @@ def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tupl
     matrix : (n, p) ndarray
     names : tuple of str
         (p,) parameters: the labels of the columns as identifiers, see `parameter_names`.
+    labels : tuple of str
+        (p,) labels of the columns, such as ``"treatment[CCCP]"``.
     """
     import formulae
 
@@ -207,13 +227,16 @@ def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tupl
     if frame.shape[1] > MAX_LEVELS:
         raise DataError(f"the formula {formula!r} stands for {frame.shape[1]} means; at most {MAX_LEVELS} are allowed")
     matrix = np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
-    return matrix, parameter_names([str(label) for label in frame.columns])
+    labels = tuple(str(label) for label in frame.columns)
+    return matrix, parameter_names(list(labels)), labels
 
 
 def _check_levels(table: pd.DataFrame, name: str, formula: str) -> None:
     """Refuse a factor that would make a design as wide as the table is long."""
     import pandas as pd
 
+    if pd.api.types.is_datetime64_any_dtype(table[name].dtype) or pd.api.types.is_timedelta64_dtype(table[name].dtype):
+        raise DataError(f"column {name!r} of the formula {formula!r} holds dates; make a column of numbers from it")
     numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
     if numeric and not re.search(rf"\bC\s*\(\s*`?{re.escape(name)}`?\s*\)", formula):
         return
@@ -230,6 +253,9 @@ def _plain(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     frame: Any = {name: table[name].reset_index(drop=True) for name in columns}
+    for name, column in frame.items():  # formulae keeps the order of the levels of ordered categories only
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            frame[name] = column.cat.remove_unused_categories().cat.as_ordered()
     return pd.DataFrame({**frame, _ROW: np.zeros(len(table))})
 
 
@@ -237,8 +263,8 @@ def parameter_names(labels: list[str]) -> tuple[str, ...]:
     """Turn labels of design columns into identifiers.
 
     ``Intercept`` becomes ``intercept``; ``:`` between factors becomes ``_x_``; ``treatment[CCCP]`` becomes
-    ``treatment_CCCP``; every other run of characters that are no letters or digits becomes ``_``. A name that occurs
-    again gets ``_2``, ``_3`` and so on.
+    ``treatment_CCCP``, and so does ``C(treatment, Treatment('Ctrl'))[CCCP]``; letters lose their accents and Greek ones are spelt out; every other run of characters that are
+    no letters or digits becomes ``_``. A name that occurs again gets ``_2``, ``_3`` and so on.
 
     Parameters
     ----------
@@ -251,7 +277,8 @@ def parameter_names(labels: list[str]) -> tuple[str, ...]:
     """
     names: list[str] = []
     for label in labels:
-        parts = [re.sub(r"[^A-Za-z0-9]+", "_", part).strip("_") or "x" for part in label.split(":")]
+        label = _CODED.sub(r"\1", label)
+        parts = [re.sub(r"[^A-Za-z0-9]+", "_", in_ascii(part)).strip("_") or "x" for part in label.split(":")]
         name = "_x_".join(parts)[: MAX_NAME - 4]
         name = "intercept" if name == "Intercept" else name
         if name[0].isdigit() or name in RESERVED:
@@ -264,3 +291,14 @@ def parameter_names(labels: list[str]) -> tuple[str, ...]:
     if len(names) != len(set(names)):
         raise ModelError(f"the columns of the design cannot be told apart: {labels}")
     return tuple(names)
+
+
+def in_ascii(text: str) -> str:
+    """Letters without their accents, and others by the last word of their name: ``5 µM`` becomes ``5 muM``."""
+    plain = []
+    for character in unicodedata.normalize("NFKD", text):
+        if character.isascii():
+            plain.append(character)
+        elif character.isalpha():
+            plain.append(unicodedata.name(character, "x").split()[-1].lower())
+    return "".join(plain)

@@ -228,14 +228,35 @@ def test_a_formula_with_functions_of_columns_and_an_odd_index() -> None:
 
 
 def test_names_of_formula_columns() -> None:
-    labels = ["Intercept", "a[x]", "a[x]:b[2.5]", "log(c)", "a(x)", "1", "ä", "pi"]
-    assert parameter_names(labels) == ("intercept", "a_x", "a_x_x_b_2_5", "log_c", "a_x_2", "x_1", "x", "x_pi")
+    labels = ["Intercept", "a[x]", "a[x]:b[2.5]", "log(c)", "a(x)", "1", "ä", "pi", "d[5 µM]", "§"]
+    names = ("intercept", "a_x", "a_x_x_b_2_5", "log_c", "a_x_2", "x_1", "a", "x_pi", "d_5_muM", "x")
+    assert parameter_names(labels) == names
+
+
+def test_the_reference_level_of_a_factor() -> None:
+    """The first of a Categorical, or the one that the formula names; otherwise the first by alphabet."""
+    table = small(f=list("uuvvww"))
+    assert arrange(simple(mean="y ~ f"), table).mean_labels == ("Intercept", "f[v]", "f[w]")
+    chosen = arrange(simple(mean="y ~ C(f, Treatment('v'))"), table)
+    assert chosen.parameters.names[:3] == ("intercept", "f_u", "f_w")
+    np.testing.assert_array_equal(chosen.mean_design[:, 1], [1, 1, 0, 0, 0, 0])
+    ordered = table.assign(f=pd.Categorical(table["f"], ["w", "none", "u", "v"]))
+    assert arrange(simple(mean="y ~ f"), ordered).mean_labels == ("Intercept", "f[u]", "f[v]")
+
+
+def test_a_combination_of_levels_without_rows_is_left_out() -> None:
+    table = small(f=list("uuvvuu"), g=list("wwwwzz"))
+    data = arrange(simple(mean="y ~ f * g"), table)
+    assert data.mean_labels == ("Intercept", "f[v]", "g[z]")
+    assert any("'f[v]:g[z]'" in text and "left out" in text for text in data.warnings)
 
 
 def test_formula_misfits() -> None:
     table = small(f=list("uuvvuu"), g=list("wwwwzz"), id=[f"k{i}" for i in range(6)])
     assert "column 'fa'" in message(simple(mean="y ~ fa"), table)
-    assert "acts on nothing" in message(simple(mean="y ~ f:g"), table)
+    assert "not finite" in message(simple(mean="y ~ log(zero)"), table.assign(zero=[0.0, 1, 2, 3, 4, 5]))
+    dates = table.assign(day=pd.date_range("2026-01-01", periods=6))
+    assert "holds dates" in message(simple(mean="y ~ day"), dates)
     wide = pd.concat([small(id=[f"k{i}{j}" for i in range(6)]) for j in range(40)])
     assert "column 'id' of the formula 'y ~ id' has 240 levels, more than 200" in message(simple(mean="y ~ id"), wide)
 
