@@ -43,6 +43,11 @@ def small(value: float) -> str:
     return UNKNOWN if math.isnan(value) else f"{value:.2g}"
 
 
+def method_name(method: object) -> str:
+    """The name of a method that is given by its name or as an object."""
+    return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__))
+
+
 def count(n: int, thing: str, things: str | None = None) -> str:
     """`1 row`, `2 rows`: a count with its noun."""
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"

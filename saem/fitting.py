@@ -20,7 +20,7 @@ from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
-from saem.display import count
+from saem.display import count, method_name
 from saem.errors import DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
 from saem.inference.random_effects import conditional_effects
@@ -109,11 +109,6 @@ def check_arguments(model: object, table: object) -> None:
         raise ModelError(f"model must be a saem.Model, such as Model.from_toml('peptide.toml'); got {model!r:.80}")
     if not isinstance(table, pd.DataFrame):
         raise DataError(f"table must be a pandas DataFrame, such as pandas.read_csv('data.csv'); got {table!r:.80}")
-
-
-def method_name(method: str | Algorithm) -> str:
-    """The name of a method that is given by its name or as an object."""
-    return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__))
 
 
 def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
@@ -230,11 +225,11 @@ def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
 
 
 def at_maximum(problem: Problem, solver: Solver, outcome: Outcome) -> Information:
-    """The information at the maximum beside a simulated estimate.
+    """The information at the maximum beside a simulated estimate, where it is known.
 
     At the estimate itself the small slope that is left, times the curvature of a constraint, can spoil it.
     """
-    x, _ = solver.summit(outcome.x, solver.free & ~outcome.pinned)
+    x = outcome.x if outcome.maximum is None else outcome.maximum
     return observed_information(problem, solver, x, outcome.pinned)
 
 
@@ -249,7 +244,7 @@ def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np
         return np.zeros(n)
     if not np.isfinite(outcome.draws) or not problem.has_expectation:
         return np.full(n, np.nan)
-    x, _ = solver.summit(outcome.x, solver.free & ~outcome.pinned)
+    x = outcome.x if outcome.maximum is None else outcome.maximum
     information = at_maximum(problem, solver, outcome)
     expectation = conditional_expectation(problem, solver, x)
     covariance = monte_carlo_covariance(problem, solver, x, expectation, information, outcome.draws)

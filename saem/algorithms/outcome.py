@@ -34,6 +34,9 @@ class Outcome:
     solution_logliks : (k,) ndarray
     towards_boundary : tuple of str
         Parameters whose maximum lies on the boundary, which the algorithm approaches but cannot reach.
+    maximum : (n,) ndarray or None
+        The exact maximum beside a simulated estimate, where a closed-form likelihood gives it: the errors of the
+        estimate are evaluated there.
     """
 
     x: np.ndarray
@@ -47,3 +50,4 @@ class Outcome:
     solutions: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     solution_logliks: np.ndarray = field(default_factory=lambda: np.empty(0))
     towards_boundary: tuple[str, ...] = ()
+    maximum: np.ndarray | None = None

@@ -29,7 +29,7 @@ from saem.algorithms.settling import (
 )
 from saem.errors import listing
 from saem.models.contract import Problem
-from saem.mstep.search import count_tied, describe_rivals, find_maxima
+from saem.mstep.search import Peak, count_tied, describe_rivals, find_maxima
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Status
 from saem.streams import stream
@@ -112,7 +112,14 @@ class SAEM:
         messages.append(describe_rivals(lower, loglik))
         solutions = [run.x, *others, *(peak.x for peak in lower)]
         logliks = np.array([loglik] + [tied[0].loglik if exact else loglik] * len(others) + [p.loglik for p in lower])
-        return outcome(run, status, " ".join(filter(None, messages)), np.array(solutions), logliks, towards)
+        maximum = beside(problem, run, [*tied, *([] if top is None else [top])])
+        return outcome(run, status, " ".join(filter(None, messages)), np.array(solutions), logliks, towards, maximum)
+
+
+def beside(problem: Problem, run: Run, peaks: list[Peak]) -> np.ndarray | None:
+    """The nearest of the peaks on the part of the boundary where a run ended."""
+    near = [peak.x for peak in peaks if np.array_equal(peak.pinned, run.pinned)]
+    return min(near, key=lambda x: float(np.sum(((x - run.x) / problem.scale) ** 2)), default=None)
 
 
 def others_than(problem: Problem, x: np.ndarray, points: list[np.ndarray]) -> list[np.ndarray]:
@@ -130,6 +137,7 @@ def outcome(
     solutions: np.ndarray | None = None,
     logliks: np.ndarray | None = None,
     towards: tuple[str, ...] = (),
+    maximum: np.ndarray | None = None,
 ) -> Outcome:
     """A run as the outcome of the algorithm."""
     return Outcome(
@@ -144,4 +152,5 @@ def outcome(
         solutions=run.x[None] if solutions is None else solutions,
         solution_logliks=np.full(1, np.nan) if logliks is None else logliks,
         towards_boundary=towards,
+        maximum=maximum,
     )

@@ -15,8 +15,8 @@ from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import Case, FitFunction, Task
 from saem.data import where as rows_where
+from saem.display import method_name
 from saem.errors import SaemError, SaemWarning, StorageError
-from saem.fitting import method_name
 from saem.storage import make_folder
 from saem.streams import check_seed, derived_seed
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, ignore_interrupts
-from saem.fitting import method_name
+from saem.display import method_name
 
 MAX_BATCH = 16
 PER_WORKER = 2  # batches under way for each worker: one that it works on, and the next

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from saem.display import method_name
 from saem.errors import SaemError, SaemWarning
-from saem.fitting import method_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -263,8 +263,9 @@ def parameter_names(labels: list[str]) -> tuple[str, ...]:
     """Turn labels of design columns into identifiers.
 
     ``Intercept`` becomes ``intercept``; ``:`` between factors becomes ``_x_``; ``treatment[CCCP]`` becomes
-    ``treatment_CCCP``, and so does ``C(treatment, Treatment('Ctrl'))[CCCP]``; letters lose their accents and Greek ones are spelt out; every other run of characters that are
-    no letters or digits becomes ``_``. A name that occurs again gets ``_2``, ``_3`` and so on.
+    ``treatment_CCCP``, and so does ``C(treatment, Treatment('Ctrl'))[CCCP]``; letters lose their accents and Greek ones
+    are spelt out; every other run of characters that are no letters or digits becomes ``_``. A name that occurs again
+    gets ``_2``, ``_3`` and so on.
 
     Parameters
     ----------

@@ -127,6 +127,18 @@ def test_fit_by_goes_on_after_ctrl_c(files, monkeypatch):
     assert "run with --by" in invoke("fit", "model.toml", "data.csv", "-o", "out", code=2).stderr
 
 
+def test_options_of_by_are_refused_without_it(files, stubbed):
+    assert "--workers belongs to --by" in invoke("fit", "model.toml", "data.csv", "--workers", 2, code=2).stderr
+    assert "--restart belongs to --by" in invoke("fit", "model.toml", "data.csv", "--restart", code=2).stderr
+
+
+def test_by_does_not_overwrite_a_single_fit(files, stubbed):
+    invoke("fit", "model.toml", "data.csv", "-o", "out")
+    command = ("fit", "model.toml", "sites.csv", "--by", "site", "-o", "out", "--workers", 1)
+    assert "holds the tables of a single fit" in invoke(*command, code=2).stderr
+    invoke(*command, "--restart")
+
+
 def test_rows_without_a_level_are_counted_on_stderr(files, stubbed):
     table = stub_table(3)
     table.loc[table["site"] == "s1", "site"] = None

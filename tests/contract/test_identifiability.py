@@ -151,6 +151,34 @@ def has_zero(data: pd.DataFrame) -> bool:
     return bool((centred["modified"] * centred["unmodified"]).mean() < -0.01)
 
 
+def test_far_but_feasible_constraints() -> None:
+    """Means of some hundred residual standard deviations, tied: feasible, and determined."""
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"cluster": np.repeat(np.arange(20), 4), "t": np.tile(np.arange(4.0), 20)})
+    data["y"] = 100.0 + 50.0 * data["t"] + rng.normal(size=20)[data["cluster"]] + rng.normal(size=80)
+    model = Model(response="y", cluster="cluster", mean={"mu": "1", "slope": "t"}, constraints={"g": "slope == mu / 2"})
+    assert saem.identifiability(model, data).locally_identified
+    assert saem.fit(model, data, "ml").status == "converged"
+    tiny = data.assign(y=data["y"] * 1e-10)
+    assert saem.identifiability(model, tiny).locally_identified
+    with pytest.raises(saem.SaemError, match="no parameters that satisfy"):
+        saem.identifiability(model.replace(constraints={"g": "slope**2 + mu**2 == -1"}), data)
+
+
+def test_of_endless_solutions_the_nearest_are_listed() -> None:
+    model = peptide("peptide_unconstrained").replace(mean=dict(peptide().mean), constraints={"g": "sin(5 * c2) == 0.3"})
+    data = table()
+    found = saem.identifiability(model, data).solutions
+    assert len(found) == 32
+    period = 2 * np.pi / 5
+    roots = np.concatenate([np.arcsin(0.3) / 5 + k * period for k in (np.arange(-40, 40),)])
+    roots = np.sort(np.concatenate([roots, np.pi / 5 - np.arcsin(0.3) / 5 + period * np.arange(-40, 40)]))
+    centre = saem.fit(peptide("peptide_unconstrained"), data, "ml").estimates
+    assert np.ptp(np.sort(found["c2"])) == pytest.approx(np.ptp(roots[:32]), rel=0.1), "they lie side by side"
+    assert np.min(np.abs(found["c2"].to_numpy()[:, None] - roots), axis=1).max() < 1e-9
+    assert centre.loc["mu", "estimate"] == pytest.approx(found["mu"].iloc[0], abs=1e-6)
+
+
 def test_solutions_are_listed() -> None:
     """One row for a unique solution; none where the constraint restricts the likelihood."""
     assert len(saem.identifiability(peptide(), table()).solutions) == 1

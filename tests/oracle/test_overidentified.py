@@ -19,6 +19,7 @@ from naive import Dense, conditional, marginal
 
 import saem
 from saem import Fit, Model, recipes
+from saem.algorithms.saem import SAEM
 
 Array = np.ndarray
 LN2 = np.log(2.0)
@@ -413,29 +414,40 @@ def test_direct_ml_on_many(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_saem_on_many(name: str) -> None:
-    """At 5.5 Monte Carlo errors the 4000 comparisons have a false-alarm rate of 2e-4 in all.
-
-    Some of these likelihoods have two maxima of nearly the same height: SAEM may end at the lower in two of 40 data
-    sets, and is then compared with that one.
-    """
-    deficits, lower = [], 0
+    """At 5.5 Monte Carlo errors the 4000 comparisons have a false-alarm rate of 2e-4 in all."""
+    deficits = []
     for seed in range(200, 240):
         table = STUDIES[name].table(np.random.default_rng([31, seed]))
         exact = saem.fit(STUDIES[name].model, table, "ml")
         fit = saem.fit(STUDIES[name].model, table, "saem", seed=seed)
-        if len(exact.solutions) > 1:
-            nearest = np.argmin(np.max(np.abs(exact.solutions - fit.values), axis=1))
-            if exact.solution_logliks[nearest] < exact.loglik - 1e-6:
-                lower += 1
-                error = np.abs(fit.values - exact.solutions[nearest])
-                np.testing.assert_array_less(error, 5.5 * np.nan_to_num(fit.mcse) + 1e-4 * np.nan_to_num(fit.se) + 1e-9)
-                continue
         assert fit.status == exact.status
         assert fit.at_boundary == exact.at_boundary
         check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
         deficits.append(exact.loglik - fit.loglik)
     assert np.quantile(deficits, 0.95) < 0.02
-    assert lower <= 2
+
+
+@pytest.mark.parametrize("seed", [68, 79, 88, 315])
+def test_saem_leaves_a_lower_maximum(seed: int) -> None:
+    """Data that contradict the link: SAEM's own start leads to a maximum that is lower by 0.1 to 20.
+
+    The mutant, SAEM without the search, ends there and says that it converged.
+    """
+    rng = np.random.default_rng([5, seed])
+    replicates = tuple(map(int, rng.integers(3, 40, 2)))
+    b22, (sigma1, sigma2) = rng.normal(0, 1), rng.uniform(0.3, 1.2, 2)
+    c2 = float(g({"b21": 0.0, "b22": b22, "sigma1": sigma1, "sigma2": sigma2})) + rng.normal(0, 2.5)
+    arguments = {"replicates": replicates, "missing": rng.choice([0, 0.15]), "c2": c2, "b21": 0.0, "b22": b22}
+    arguments |= {"sigma1": sigma1, "sigma2": sigma2, "sigma": rng.uniform(0.2, 0.8), "alpha2": -1.0}
+    table, model = peptide_table(rng, **arguments), STUDIES["b21 = 0"].model
+    exact = saem.fit(model, table, "ml")
+    fit = saem.fit(model, table, "saem", seed=seed)
+    assert exact.loglik - 0.02 < fit.loglik < exact.loglik + 1e-8
+    assert fit.status == exact.status == "converged"
+    check_monte_carlo(fit.values, exact, fit.mcse)
+    alone = saem.fit(model, table, SAEM(search=False), seed=seed)
+    assert alone.loglik < exact.loglik - 0.05
+    assert "own start" in fit.message and "own start" not in alone.message
 
 
 @pytest.mark.slow
@@ -452,7 +464,7 @@ def test_direct_ml_on_odd_data(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["b21 = 0", "additive", "conservation, additive", "scalar link"])
 def test_saem_on_odd_data(name: str) -> None:
-    """The same for SAEM: it finds the highest maximum, or says that it did not; not all, but 95 % of them."""
+    """The same for SAEM: it finds the highest maximum, or says that it did not."""
     wrong = []
     for seed in range(60):
         table = odd_table(name, seed)
@@ -460,4 +472,4 @@ def test_saem_on_odd_data(name: str) -> None:
         fit = saem.fit(STUDIES[name].model, table, "saem", seed=seed)
         if fit.status != "not_converged" and (fit.loglik < exact.loglik - 0.02 or fit.at_boundary != exact.at_boundary):
             wrong.append(seed)
-    assert len(wrong) <= 3
+    assert len(wrong) <= 1

@@ -177,7 +177,28 @@ def test_saem_reaches_the_maximum_beside_a_fold(seed: int) -> None:
     exact = saem.fit(model_of("peptide"), table, "ml")
     fit = saem.fit(model_of("peptide"), table, "saem", seed=seed)
     assert exact.loglik - 0.02 < fit.loglik < exact.loglik + 1e-8
-    assert fit.status in ("converged", "several_solutions", "not_converged")  # the information is singular at the fold
+    assert fit.status == "several_solutions" and len(fit.solutions) == 3
+    # saturated: the link leaves the variances alone, and their standard errors as well
+    free = saem.fit(model_of("peptide_unconstrained"), table, "ml")
+    for name in ("sigma1", "sigma2", "sigma"):
+        assert fit.estimates.loc[name, "se"] == pytest.approx(free.estimates.loc[name, "se"], rel=0.02)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-2, 1e2, 1e6])
+def test_a_change_of_units_loses_no_solution(unit: float) -> None:
+    """The three of DESIGN, with responses (and the link) in other units."""
+    table = table_with(**THREE)
+    model = model_of("peptide")
+    g = f"c2 / {unit} == 6 * (1 + 2**(b22 / {unit})) / (1 + 2**(b21 / {unit}))"
+    scaled = table.assign(log2_intensity=unit * table["log2_intensity"])
+    reference = saem.fit(model.replace(constraints={"g": g.replace(f"/ {unit}", "/ 1.0")}), table, "ml")
+    fit = saem.fit(model.replace(constraints={"g": g}), scaled, "ml")
+    assert fit.status == reference.status == "several_solutions"
+    assert len(fit.solutions) == len(reference.solutions) == 3
+    np.testing.assert_allclose(
+        np.sort(fit.solutions[:, 3]) / unit, np.sort(reference.solutions[:, 3]), rtol=1e-6, atol=1e-8
+    )
+    assert len(saem.identifiability(model.replace(constraints={"g": g}), scaled).solutions) == 3
 
 
 @pytest.mark.parametrize("shift", [-0.01, -0.003, -0.001, 0.001, 0.003, 0.01])

@@ -122,6 +122,17 @@ def test_saem_reaches_interior_maxima():
     check_distances(*distances("saem", 60))
 
 
+def test_saem_reaches_them_without_looking_at_the_exact_likelihood_for_help():
+    """Neither started again from a higher maximum, nor run longer where the exact deficit asks for it.
+
+    The bounds are those of the issue; only the tail is allowed twice the length that the extensions leave.
+    """
+    deficits, ratios = distances(SAEM(search=False, extensions=0), 60)
+    assert ratios.min() > 1e-3
+    assert np.median(deficits) < 0.002
+    assert np.quantile(deficits, 0.95) < 0.04
+
+
 @pytest.mark.slow
 def test_saem_reaches_200_interior_maxima():
     check_distances(*distances("saem", 200))
