@@ -12,7 +12,7 @@ from saem.constraint import parameters_of
 from saem.errors import EXACT_FIT, FitError, MStepError, listing
 from saem.information import observed_information
 from saem.mstep import sqp
-from saem.mstep.boundary import climb, is_bounded, pin, release
+from saem.mstep.boundary import is_bounded, pin, release
 from saem.mstep.search import Peak
 from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
 
@@ -136,24 +136,6 @@ def prefers_boundary(engine: Engine, run: Run, i: int) -> bool:
     x, pinned = run.x.copy(), run.pinned.copy()
     pin(engine.problem, x, pinned, np.arange(len(x)) == i)
     return not release(engine.problem, engine.solver, x, pinned)[i]
-
-
-def hilltop(engine: Engine, run: Run) -> Peak | None:
-    """The local maximum of the likelihood, on the boundary if need be, of the hill that a run ended on."""
-    x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
-    return Peak(outcome.value, x, pinned, run.x) if outcome.status == sqp.CONVERGED else None
-
-
-def newly_pinned(engine: Engine, run: Run, top: Peak) -> tuple[str, ...]:
-    """Names of the parameters that are on the boundary at the top of the hill, and that the run left inside."""
-    names, kinds = engine.problem.parameters.names, engine.solver.kinds
-    new = top.pinned & ~run.pinned & ((kinds == sqp.SD) | (top.x != 0.0))  # a correlation with nothing is zero
-    return tuple(names[i] for i in np.flatnonzero(new))
-
-
-def flat_solutions(engine: Engine, run: Run) -> list[Array]:
-    """The points with the likelihood of the estimate that satisfy the constraints, where it is flat in directions."""
-    return solutions_along(engine.problem, engine.solver, run.x, engine.solver.free & ~run.pinned)
 
 
 def extend(engine: Engine, run: Run, target: float, times: int) -> tuple[Run, float]:

@@ -247,7 +247,7 @@ def test_the_textbook_step_size_leaves_more_error_than_its_draws_promise():
     fits = [saem.fit(MODEL, table, textbook, seed) for seed in range(40)]
     assert np.isnan(fits[0].mcse[touched]).all()  # it does not promise any
     with pytest.raises(AssertionError, match="spread"):
-        check_calibration(np.array([((fit.values - ml.values) / mcse)[touched] for fit in fits]))
+        check_calibration(np.array([(fit.values - ml.values)[touched] / mcse[touched] for fit in fits]))
 
 
 def test_averaged_estimates_are_noticed():
@@ -294,8 +294,8 @@ def test_no_monte_carlo_error_where_nothing_is_missing():
 
 def test_more_draws_make_the_monte_carlo_error_smaller():
     table = example_table(12, 1)
-    ratio = saem.fit(MODEL, table).mcse / saem.fit(MODEL, table, SAEM(schedule=AveragedSchedule(latent=2400))).mcse
-    np.testing.assert_allclose(np.delete(ratio, ALPHA2), 2.0, rtol=0.1)
+    few, many = saem.fit(MODEL, table), saem.fit(MODEL, table, SAEM(schedule=AveragedSchedule(latent=2400)))
+    np.testing.assert_allclose(np.delete(few.mcse, ALPHA2) / np.delete(many.mcse, ALPHA2), 2.0, rtol=0.1)
 
 
 # 3. No information is dropped: parameters that are shared by means and variances
