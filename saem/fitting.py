@@ -94,10 +94,10 @@ def fit(
             f"defined; got the constraints {', '.join(model.constraints)}. Use method 'ml'"
         )
     data = arrange(model, table, drop_missing)
-    problem = pose(model, data, restricted=name == "reml")
-    outcome = algorithm.run(problem, seed)
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
+    problem = pose(model, data, restricted=name == "reml")
+    outcome = algorithm.run(problem, seed)
     return conclude(model, data, problem, outcome, name, seed, started)
 
 

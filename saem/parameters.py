@@ -32,6 +32,10 @@ class Parameters:
     fixed: NDArray[np.bool_]
     fixed_values: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        self.fixed.flags.writeable = False
+        self.fixed_values.flags.writeable = False
+
     @classmethod
     def build(cls, slots: Sequence[tuple[str, str]], fixed: Mapping[str, float]) -> Parameters:
         """Collect the parameters from all the places where they act.

@@ -39,11 +39,13 @@ def draws_for(n_latent: int, target: int) -> int:
 
 
 def check_whole(schedule: object) -> None:
-    """Every count of a schedule is a whole number (`draws` may be None)."""
+    """Every count of a schedule is a whole number (`draws` may be None), and draws are made."""
     for name in ("burn_in", "iterations", "transient", "latent", "draws"):
         value = getattr(schedule, name, 0)
         if not isinstance(value, Integral) and not (name == "draws" and value is None):
             raise SaemError(f"{name} of a schedule must be a whole number; got {value!r}")
+        if name in ("latent", "draws") and hasattr(schedule, name) and value is not None and value < 1:
+            raise SaemError(f"the number of draws must be positive; got {name}={value}")
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,10 @@ class AveragedSchedule:
             raise SaemError(
                 f"iterations must exceed transient, or nothing is averaged; got {self.iterations} and {self.transient}"
             )
-        if self.latent < 1 or (self.draws is not None and self.draws < 1):
-            raise SaemError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
-        k = np.arange(1, self.iterations + 1)
-        step_sizes = np.concatenate([np.ones(self.burn_in), k ** -float(self.exponent)])
-        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
-        return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), self.burn_in + self.transient)
+        return power_steps(self, n_latent, self.burn_in + self.transient)
 
 
 @dataclass(frozen=True)
@@ -127,12 +124,15 @@ class RobbinsMonroSchedule:
             raise SaemError(f"step-size exponent must lie in (0.5, 1]; got {self.exponent}")
         if self.burn_in < 0 or self.iterations < 1:
             raise SaemError(f"burn_in must be >= 0 and iterations >= 1; got {self.burn_in} and {self.iterations}")
-        if self.latent < 1 or (self.draws is not None and self.draws < 1):
-            raise SaemError(f"the number of draws must be positive; got latent={self.latent}, draws={self.draws}")
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
-        k = np.arange(1, self.iterations + 1)
-        step_sizes = np.concatenate([np.ones(self.burn_in), k ** -float(self.exponent)])
-        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
-        return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), len(step_sizes))
+        return power_steps(self, n_latent, self.burn_in + self.iterations)
+
+
+def power_steps(schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int) -> Steps:
+    """A burn-in with step size one, then ``k ** -exponent``, with the schedule's number of draws throughout."""
+    k = np.arange(1, schedule.iterations + 1)
+    step_sizes = np.concatenate([np.ones(schedule.burn_in), k ** -float(schedule.exponent)])
+    m = schedule.draws if schedule.draws is not None else draws_for(n_latent, schedule.latent)
+    return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), averaging_from)

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 def spawn_key(*meaning: str) -> tuple[int, ...]:
     """Four 32-bit words from the SHA-256 of what the stream is for, for ``SeedSequence(spawn_key=...)``."""
-    digest = hashlib.sha256("|".join(meaning).encode()).digest()
+    digest = hashlib.sha256("|".join(map(escaped, meaning)).encode()).digest()
     return tuple(int.from_bytes(digest[4 * i : 4 * i + 4], "little") for i in range(4))
+
+
+def escaped(text: str) -> str:
+    """A part of a meaning, so that what separates the parts cannot occur in it."""
+    return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def check_seed(seed: int) -> int:

@@ -112,7 +112,8 @@ class Engine:
         if averaged:
             free = self.solver.free & ~pinned
             outcome = self.solver.maximise(self.solver.complete(state.average), x, free)
-            if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
+            nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
+            if outcome.status != sqp.CONVERGED and not nearly:
                 raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
         return Run(
             x=x,

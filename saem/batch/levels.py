@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from saem.columns import check_columns, factorize, level_text
 from saem.errors import DataError, listing
+from saem.streams import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,9 @@ class Levels:
 
     def meaning(self, level: int) -> str:
         """`column=level|column=level`, from which the level's random stream is derived."""
-        return "|".join(f"{name}={level_text(self.keys[name].iat[level])}" for name in self.keys.columns)
+        return "|".join(
+            f"{escaped(name)}={escaped(level_text(self.keys[name].iat[level]))}" for name in self.keys.columns
+        )
 
 
 def split(table: pd.DataFrame, by: Sequence[str]) -> Levels:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from saem.cli.options import DataFile, DropMissing, ModelFile, Where
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,21 +18,10 @@ MOST_CELLS = 24
 
 
 def check(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
-    ],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Table: CSV or Parquet.")],
-    where: Annotated[
-        str | None,
-        typer.Option(
-            help="Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".",
-            metavar="EXPRESSION",
-            show_default=False,
-        ),
-    ] = None,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
-    ] = False,
+    model: ModelFile,
+    data: DataFile,
+    where: Where = None,
+    drop_missing: DropMissing = False,
 ) -> None:
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from saem.cli.options import DataFile, DropMissing, ModelFile, Where
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,10 +38,8 @@ class Method(StrEnum):
 
 
 def fit(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
-    ],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Table: CSV or Parquet.")],
+    model: ModelFile,
+    data: DataFile,
     method: Annotated[
         Method, typer.Option(help="saem, ml (direct maximum likelihood), reml, or both saem and ml.")
     ] = Method.SAEM,
@@ -51,14 +51,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            help="Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".",
-            metavar="EXPRESSION",
-            show_default=False,
-        ),
-    ] = None,
+    where: Where = None,
     seed: Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", min=0)] = 0,
     output: Annotated[
         Path | None,
@@ -76,9 +69,7 @@ def fit(
             help="Processes for --by; as many as there are cores if omitted.", metavar="N", min=1, show_default=False
         ),
     ] = None,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
-    ] = False,
+    drop_missing: DropMissing = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="With --by: discard what an earlier run left in the folder.")
     ] = False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saem.cli.options import ModelFile
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,9 +18,7 @@ MAX_ROWS = 50_000_000
 
 
 def simulate(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
-    ],
+    model: ModelFile,
     set_: Annotated[
         list[str] | None,
         typer.Option(
