@@ -58,6 +58,9 @@ class Problem:
         Whether the family has a closed-form marginal likelihood (`observed`).
     restricted : bool
         Whether the marginal likelihood is the restricted one (REML).
+    can_fit_exactly : bool
+        Whether means and random effects together can fit any response exactly: then the likelihood has no maximum,
+        unless the constraints keep them from it.
     """
 
     parameters: Parameters
@@ -74,6 +77,7 @@ class Problem:
     has_expectation: bool = False
     has_observed: bool = False
     restricted: bool = False
+    can_fit_exactly: bool = False
 
 
 class CompleteData(NamedTuple):

@@ -24,6 +24,7 @@ VANISHED = 1e-9  # of its typical size: zero up to rounding
 DEGENERATE = 1e-7  # of its typical size: a residual standard deviation below makes the likelihood unbounded
 TOUCH = 1e-6  # a correlation nearer to one than this is tried at one
 RISE = 0.1  # of the log-likelihood, between a stand-in for zero and a tenth of it: less is a limit, more a divergence
+ALIKE = 0.999  # correlation at which it is tried whether absent random effects come in together
 GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned parameter stays
 
 
@@ -76,6 +77,38 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
     return out
 
 
+def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:
+    """Let absent random effects of a block come in together where none would alone; whether any did.
+
+    The likelihood may rise along ``Omega = v v'`` though it falls along each axis. Changes ``x`` and ``pinned``.
+    """
+    multipliers = solver.multipliers
+    free = ~problem.parameters.fixed & ~pinned
+    for sd, corr in problem.blocks:
+        absent = [j for j in range(len(sd)) if pinned[sd[j]] and x[sd[j]] == 0.0]
+        index = sd[absent]
+        if len(set(index)) < 2 or len(set(index)) < len(absent):
+            continue
+        pairs = [(a, b) for a in range(len(absent)) for b in range(a)]
+        probe = x.copy()
+        probe[[corr[absent[a], absent[b]] for a, b in pairs]] = ALIKE
+        at = solver.derivatives(solver.observed(), probe, free)
+        if not np.isfinite(at.value):
+            continue
+        scale = problem.scale[index]
+        curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)
+        values, vectors = np.linalg.eigh(curvature[np.ix_(index, index)] * np.outer(scale, scale))
+        if values[-1] <= GAIN:
+            continue
+        direction = vectors[:, -1]
+        unpin(problem, x, pinned, np.isin(np.arange(len(x)), index))
+        x[index] = 0.1 * scale * np.maximum(np.abs(direction), 0.1)
+        for a, b in pairs:
+            x[corr[absent[a], absent[b]]] = 0.9 * np.sign(direction[a] * direction[b])
+        return True
+    return False
+
+
 def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:
     """Whether the likelihood has a limit where a pinned standard deviation that only stands for zero goes to it.
 
@@ -106,9 +139,16 @@ def unpin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
 
 
 def climb(
-    problem: Problem, solver: Solver, start: Array, path: Array | None = None, constrained: bool = True
+    problem: Problem,
+    solver: Solver,
+    start: Array,
+    path: Array | None = None,
+    constrained: bool = True,
+    again: bool = False,
 ) -> tuple[Array, Array, sqp.Outcome]:
     """The local maximum of the observed likelihood that a start leads to, on the boundary if need be.
+
+    ``again`` says that the start itself came from a search that ended where a standard deviation is zero.
 
     Returns
     -------
@@ -149,7 +189,11 @@ def climb(
         if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) or not constrained:
             break
         loose = release(problem, solver, x, pinned)
-        if not loose.any() or attempt > 8:
+        if attempt > 8:
+            break
+        if not loose.any():
+            if release_together(problem, solver, x, pinned):
+                continue
             break
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
@@ -162,6 +206,9 @@ def climb(
     stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):
         x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)
+        absent = problem.collapsible & (solver.kinds == sqp.SD) & (x < COLLAPSE * problem.scale)
+        if absent.any() and not again:  # a zero is a stationary point, but need not be a maximum
+            return climb(problem, solver, np.where(absent, 0.0, x), again=True)
         status = sqp.CONVERGED if stationarity < 1e-5 else outcome.status
         outcome = outcome._replace(status=status, value=value, stationarity=stationarity)
     return x, pinned, outcome

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from saem.errors import EXACT_FIT, FitError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
@@ -37,6 +38,11 @@ def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.
         Distinct maxima, the highest first; of equal height, the one with the smallest parameters.
     failures : list of saem.mstep.sqp.Outcome
         Of the searches that ended in no maximum.
+
+    Raises
+    ------
+    FitError
+        When the model fits the response exactly, so that the likelihood is unbounded.
     """
     peaks: list[Peak] = []
     failures: list[sqp.Outcome] = []
@@ -52,9 +58,25 @@ def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.
         elif not any(is_same(problem, x, peak.x) for peak in peaks):
             peaks.append(Peak(outcome.value, x, pinned, start))
     peaks.sort(key=lambda peak: -peak.loglik)
+    near = peaks[0].x if peaks else problem.starts[0]
+    if problem.can_fit_exactly and rises_without_end(problem, solver, near):
+        raise FitError(EXACT_FIT)
     tied = count_tied(peaks)
     peaks[:tied] = sorted(peaks[:tied], key=lambda peak: float(np.sum(peak.x**2)))
     return peaks, failures
+
+
+def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:
+    """Whether the highest likelihood at given residual standard deviations rises as these go to zero."""
+    free = ~problem.parameters.fixed
+    residual = free & (problem.at_zero > 0.0)
+    is_sd = np.array(problem.parameters.kinds) == "sd"
+    point = np.where(is_sd & free, np.maximum(x, 0.3 * problem.scale), x)  # none at zero, from where nothing moves
+    values = []
+    for size in (0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-4, 1e-5):  # step by step: far away Newton's method would not find back
+        point[residual] = size * problem.scale[residual]
+        values.append(solver.maximise(solver.observed(), point, free & ~residual).value)
+    return bool(residual.any() and values[-1] > values[-2] + 0.5)
 
 
 def count_tied(peaks: list[Peak]) -> int:
@@ -89,5 +111,6 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
         inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
         solutions = solutions_along(problem, solver, x, free)
         moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
-        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, SCATTERED)]
+        count = SCATTERED if solutions else 2 * SCATTERED  # the constraints restrict the likelihood: more maxima
+        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, count)]
     return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]

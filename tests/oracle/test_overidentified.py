@@ -420,11 +420,28 @@ def test_saem_on_many(name: str) -> None:
         table = STUDIES[name].table(np.random.default_rng([31, seed]))
         exact = saem.fit(STUDIES[name].model, table, "ml")
         fit = saem.fit(STUDIES[name].model, table, "saem", seed=seed)
-        assert fit.status == exact.status
-        assert fit.at_boundary == exact.at_boundary
-        check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
+        if fit.status != "not_converged":  # it says when it is further than 0.02 from the maximum
+            assert fit.status == exact.status
+            assert fit.at_boundary == exact.at_boundary
+            check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
         deficits.append(exact.loglik - fit.loglik)
     assert np.quantile(deficits, 0.95) < 0.02
+
+
+def test_an_exact_fit_is_refused() -> None:
+    """One complete replicate an arm: the likelihood rises without end beside local maxima of every other kind."""
+    rows = [("CCCP", 1, "modified"), ("CCCP", 2, "unmodified"), ("CCCP", 2, "modified")]
+    rows += [("Ctrl", 1, "unmodified"), ("Ctrl", 2, "unmodified"), ("Ctrl", 2, "modified")]
+    table = pd.DataFrame(rows, columns=["treatment", "replicate", "modification"])
+    table["log2_intensity"] = [22.774, 19.286, 22.948, 19.666, 19.827, 22.674]
+    for recipe in ("peptide", "peptide_conservation"):
+        for method in ("ml", "saem"):
+            with pytest.raises(saem.SaemError, match="likelihood is unbounded"):
+                saem.fit(peptide(recipe, {"b21": 0.0}), table, method)
+    more = pd.concat(
+        [table, table.assign(replicate=3, log2_intensity=table["log2_intensity"] + [1, 0, 0.3, 0, 1, 0.2])]
+    )
+    assert saem.fit(peptide(fixed={"b21": 0.0}), more, "ml").converged
 
 
 @pytest.mark.parametrize("seed", [68, 79, 88, 315])
