@@ -11,7 +11,7 @@ import saem
 from experiments.peptide import MODIFICATIONS, TREATMENTS, TRUTH, peptide_model, peptide_table
 from saem.algorithms.engine import Engine
 from saem.data import arrange
-from saem.fitting import pose
+from saem.models import pose
 from saem.models.contract import Problem
 from saem.schedules import AveragedSchedule
 

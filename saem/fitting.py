@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from saem import models
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.engine import conditional_expectation
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
-from saem.constraint import compile_constraints
 from saem.data import ModelData, arrange
 from saem.display import count, method_name
 from saem.errors import DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
-from saem.inference.random_effects import conditional_effects
 from saem.information import Information, monte_carlo_covariance, observed_information
+from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
 from saem.result import Fit
@@ -124,12 +122,6 @@ def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
     return METHODS[method](), method
 
 
-def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
-    """The problem that algorithms solve."""
-    constraints = compile_constraints(model.constraints, data.parameters.names)
-    return models.build_problem(model.family, data, constraints, restricted)
-
-
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of what a fit depends on (looking them up takes milliseconds)."""
@@ -164,7 +156,9 @@ def conclude(
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
-    modes, deviations = conditional_effects(problem.arrays, outcome.x, data)
+    nothing = np.empty((len(data.cluster_group), 0))
+    effects = problem.conditional_effects
+    modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
     boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
     return Fit(
         model=model,

@@ -59,7 +59,7 @@ def status_words(status: str) -> str:
 def estimates_table(fit: Fit) -> Table:
     """Estimates with their errors and 95 % intervals; the Monte Carlo error only where the method has one."""
     intervals = fit.to_numpy()[:, 3:]
-    simulated = bool((fit.mcse[np.isfinite(fit.se)] != 0.0).any())
+    simulated = bool((np.isnan(fit.mcse) & np.isfinite(fit.se)).any() or np.nansum(fit.mcse) > 0.0)
     notes = [note(fit, name) for name in fit.parameters.names]
     rows = []
     for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):

@@ -52,7 +52,7 @@ def compile_half(half: str) -> None:
 
     from saem.algorithms.loop import MAX_NEWTON, State, run_block
     from saem.data import arrange
-    from saem.fitting import pose
+    from saem.models import pose
     from saem.mstep.solver import Solver
     from saem.specification import Model
 

@@ -11,7 +11,7 @@ import pandas as pd
 import saem
 from saem import recipes
 from saem.data import ModelData, arrange
-from saem.fitting import pose
+from saem.models import pose
 from saem.models.contract import Problem
 from saem.specification import Model
 

@@ -2,8 +2,7 @@
 
 A Gaussian model is the pair of its means and covariance matrices. Parameters are locally identified where the map
 from them to this pair has an injective derivative on the tangent space of the constraints (Rothenberg 1971). Its
-rank does not depend on the metric, so the expected information at unit variance serves: ``X'X`` for the means and
-``1/2 tr(V_i V_j)`` for the variances.
+rank does not depend on the metric, so the expected information at unit variance serves.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.information import null_space
-from saem.models.linear.arrays import LinearArrays
 from saem.mstep.starts import infeasible
 
 if TYPE_CHECKING:
@@ -83,18 +81,19 @@ def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = Fals
     import pandas as pd
 
     from saem.data import arrange
-    from saem.fitting import pose
+    from saem.models import pose
     from saem.mstep.boundary import climb
     from saem.mstep.solver import Solver
     from saem.mstep.starts import solutions_along
 
-    problem = pose(model, arrange(model, table, drop_missing))
+    data = arrange(model, table, drop_missing)
+    problem = pose(model, data)
     solver = Solver(problem)
     free = ~problem.parameters.fixed
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
     directions = null_directions(problem, x)
     solutions = solutions_along(problem, solver, x, free)
-    gram = problem.arrays.xx.sum(axis=0)
+    gram = data.mean_design.T @ data.mean_design
     names = problem.parameters.names
     return Identifiability(
         locally_identified=len(directions) == 0,
@@ -175,13 +174,15 @@ def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float
 def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.ndarray | None:
     """Null directions (k, n) of the reduced expected information of the free parameters at a point.
 
-    None where a constraint is not finite.
+    None where a constraint is not finite, and for families that have no expected information.
     """
+    if problem.expected_information is None:
+        return None
     _, jacobian, _ = problem.constraints.evaluate(x)
     if not np.isfinite(jacobian).all():
         return None
     index = np.flatnonzero(free)
-    information = expected_information(problem.arrays, x)[np.ix_(index, index)]
+    information = problem.expected_information(x)[np.ix_(index, index)]
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
     tangent = null_space(jacobian[:, index] * scale)
@@ -194,43 +195,3 @@ def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.
     directions = np.zeros((null.shape[1], len(x)))
     directions[:, index] = null.T
     return directions
-
-
-def expected_information(arrays: LinearArrays, x: np.ndarray) -> np.ndarray:
-    """Expected information (n, n) of all parameters in a metric of unit variance (see the module's docstring)."""
-    groups, q = arrays.sd_index.shape
-    residual_groups, p = arrays.xy.shape
-    pairs = [(j, k) for j in range(q) for k in range(j + 1)]
-    n_omega = len(pairs) * groups
-    moment = np.zeros((p + n_omega + residual_groups,) * 2)  # of beta, Omega, sigma^2
-    moment[:p, :p] = arrays.xx.sum(axis=0)
-    units = np.zeros((len(pairs), q, q))
-    for i, (j, k) in enumerate(pairs):
-        units[i, j, k] = units[i, k, j] = 1.0
-    total = arrays.zz.sum(axis=1)
-    for g in range(groups):
-        at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
-        here = arrays.pattern_group == g
-        weight, a, a_h = arrays.pattern_size[here], total[here], arrays.zz[here]
-        left = np.einsum("rij,ajk->raik", a, units)
-        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", weight, left, left)
-        cross = 0.5 * np.einsum("r,rhij,aji->ah", weight, a_h, units)
-        moment[at, p + n_omega :] = cross
-        moment[p + n_omega :, at] = cross.T
-    moment[p + n_omega :, p + n_omega :] = 0.5 * np.diag(arrays.n_rows)
-
-    jacobian = np.zeros((len(moment), len(x)))
-    jacobian[np.arange(p), arrays.mean_index] = 1.0
-    for g in range(groups):
-        sd = x[arrays.sd_index[g]]
-        for i, (j, k) in enumerate(pairs):
-            row = jacobian[p + g * len(pairs) + i]
-            corr = arrays.corr_index[g, j, k]
-            rho = 1.0 if j == k else x[corr] if corr >= 0 else 0.0
-            row[arrays.sd_index[g, j]] += rho * sd[k]
-            row[arrays.sd_index[g, k]] += rho * sd[j]
-            if j != k and corr >= 0:
-                row[corr] += sd[j] * sd[k]
-    for h, index in enumerate(arrays.residual_index):
-        jacobian[p + n_omega + h, index] += 2.0 * x[index]
-    return np.asarray(jacobian.T @ moment @ jacobian)

@@ -9,14 +9,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from saem.constraint import compile_constraints
+
 if TYPE_CHECKING:
-    from saem.constraint import Constraints
     from saem.data import ModelData
     from saem.models.contract import Problem
+    from saem.specification import Model
 
 
-def build_problem(family: str, data: ModelData, constraints: Constraints, restricted: bool = False) -> Problem:
-    """The problem of a family of models, found by the name of its module."""
-    module = import_module(f"saem.models.{family}")
+def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
+    """The problem that algorithms solve; the model's family is found by the name of its module."""
+    constraints = compile_constraints(model.constraints, data.parameters.names)
+    module = import_module(f"saem.models.{model.family}")
     problem: Problem = module.build_problem(data, constraints, restricted)
     return problem

@@ -11,6 +11,7 @@ natural scales (means, standard deviations, correlations).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,6 +62,10 @@ class Problem:
     can_fit_exactly : bool
         Whether means and random effects together can fit any response exactly: then the likelihood has no maximum,
         unless the constraints keep them from it.
+    expected_information : callable or None
+        From parameters (n,) to an information matrix (n, n) whose rank tells what the design determines.
+    conditional_effects : callable or None
+        From parameters (n,) to the conditional modes (C, q) of the random effects and their standard deviations (C, q).
     """
 
     parameters: Parameters
@@ -78,6 +83,8 @@ class Problem:
     has_observed: bool = False
     restricted: bool = False
     can_fit_exactly: bool = False
+    expected_information: Callable[[np.ndarray], np.ndarray] | None = None
+    conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
 
 class CompleteData(NamedTuple):

@@ -13,9 +13,10 @@ from designs import Case, random_case
 from scipy import stats
 
 from saem import Model
+from saem.algorithms.engine import conditional_expectation
 from saem.data import arrange
-from saem.fitting import conditional_expectation, pose
 from saem.jit import entry
+from saem.models import pose
 from saem.models.contract import Problem, draw
 from saem.mstep.solver import Derivatives, Solver
 

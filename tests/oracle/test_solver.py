@@ -16,7 +16,7 @@ import saem
 from saem import Fit, Model, recipes
 from saem.data import arrange
 from saem.errors import ConstraintError, SaemError
-from saem.fitting import pose
+from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb

@@ -31,7 +31,7 @@ from saem import recipes
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.errors import FitError
-from saem.fitting import pose
+from saem.models import pose
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
 from saem.specification import Model
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from saem.constraint import Constraints, parameters_of
@@ -9,6 +11,8 @@ from saem.data import ModelData
 from saem.models.contract import Problem
 from saem.models.linear import complete, draws, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.effects import conditional_effects
+from saem.models.linear.expected import expected_information
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
 
@@ -74,6 +78,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         has_observed=True,
         restricted=is_restricted,
         can_fit_exactly=can_fit_exactly(arrays, data),
+        expected_information=partial(expected_information, arrays),
+        conditional_effects=partial(conditional_effects, data),
     )
 
 

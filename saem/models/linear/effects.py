@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from saem.data import ModelData
-from saem.models.linear.arrays import LinearArrays
 
 
-def conditional_effects(arrays: LinearArrays, x: np.ndarray, data: ModelData) -> tuple[np.ndarray, np.ndarray]:
+def conditional_effects(data: ModelData, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each cluster's random effects given its data.
 
     Parameters
     ----------
-    arrays : LinearArrays
+    data : ModelData
     x : (n,) ndarray
         Parameters.
-    data : ModelData
-        The table, for the responses in the order of the rows.
 
     Returns
     -------
