@@ -218,7 +218,8 @@ def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tupl
     for name in columns:
         _check_levels(table, name, formula)
     try:
-        common = formulae.design_matrices(f"{_ROW} ~ {right}", _plain(table, columns), extra_namespace=CALLS).common
+        with np.errstate(all="ignore"):  # what is not finite is refused with its name
+            common = formulae.design_matrices(f"{_ROW} ~ {right}", _plain(table, columns), extra_namespace=CALLS).common
     except Exception as error:  # formulae raises many kinds, all of which mean the same to the user
         raise DataError(f"the formula {formula!r} cannot be applied to the table: {error}") from None
     if common is None:
