@@ -166,6 +166,7 @@ def split(name: str, text: str) -> tuple[ast.expr, ast.expr]:
     return body.left, body.comparators[0]
 
 
+@lru_cache(maxsize=256)
 def parameters_of(name: str, text: str) -> tuple[str, ...]:
     """The parameters that a constraint involves, in order of first use.
 

@@ -14,12 +14,13 @@ from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import is_bounded, pin, release
 from saem.mstep.search import Peak
-from saem.mstep.starts import SCATTERED, infeasible, scattered, solutions_along
+from saem.mstep.starts import infeasible, scattered, solutions_along
 
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
 HIGHER = 1e-4  # a log-likelihood higher by more belongs to another maximum
+RACERS = 5  # scattered starts of the race
 RACE = 40  # iterations from each start, to choose among them
 
 
@@ -38,7 +39,7 @@ def from_best_start(engine: Engine) -> Run:
     if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
         try:
             x = engine.few_iterations(starts[0], RACE, constrained=False)
-            starts = [x, *starts[:1], *scattered(problem, x, SCATTERED)]
+            starts = [x, *starts[:1], *scattered(problem, x, RACERS)]
         except MStepError as error:  # what the constraints hold in place may be unbounded without them
             failures.append(error)
         reached: list[tuple[float, Array]] = []

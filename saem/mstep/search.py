@@ -111,6 +111,7 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
         inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
         solutions = solutions_along(problem, solver, x, free)
         moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
-        count = SCATTERED if solutions else 2 * SCATTERED  # the constraints restrict the likelihood: more maxima
-        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, count)]
+        # where there are solutions the constraints do not restrict the likelihood, nor give it new maxima
+        others = [] if solutions else scattered(problem, inside, SCATTERED)
+        starts = [*solutions, inside, *moves, *starts, *others]
     return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]

@@ -19,7 +19,7 @@ from saem.mstep.sqp import CORR, SD
 
 Array = np.ndarray
 MAX_ROOTS = 32  # of a line; the nearest are kept
-SCATTERED = 5
+SCATTERED = 10
 NEARBY = np.linspace(-3.0, 3.0, 301)  # typical sizes of a parameter
 SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 typical sizes either way, finest around the start
 

@@ -85,13 +85,12 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:
     """Whether the columns of the free means and of the random effects span all responses."""
-    within = arrays.xx.sum(axis=0)  # X'(I - P_Z)X, pattern by pattern
     zz, zx = arrays.zz.sum(axis=1), arrays.zx.sum(axis=1)
-    inverse = np.linalg.pinv(zz, hermitian=True)
-    within = within - np.einsum("p,pic,pij,pjd->cd", arrays.pattern_size, zx, inverse, zx, optimize=True)
     left = arrays.n_rows.sum() - arrays.pattern_size @ np.linalg.matrix_rank(zz, hermitian=True)
-    if left > len(within):
+    if left > zx.shape[2]:
         return False
+    explained = arrays.pattern_size[:, None, None] * (np.linalg.pinv(zz, hermitian=True) @ zx)
+    within = arrays.xx.sum(axis=0) - np.einsum("pic,pid->cd", zx, explained)  # X'(I - P_Z)X, pattern by pattern
     scale = np.sqrt(np.maximum(np.diag(arrays.xx.sum(axis=0)), 1e-300))
     free = ~data.parameters.fixed[arrays.mean_index]
     within = (within / np.outer(scale, scale))[np.ix_(free, free)]

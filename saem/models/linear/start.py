@@ -74,9 +74,10 @@ def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
     means = arrays.columns[arrays.column_start[:-1]].reshape(len(omega), len(precision), q)
     scores = np.einsum("h,phi->pi", precision, means)
     left = np.einsum("h,hcd->cd", precision, arrays.xx)
-    left -= np.einsum("p,pic,pij,pjd->cd", arrays.pattern_size, design, gain, design, optimize=True)
+    weighted = arrays.pattern_size[:, None, None] * (np.swapaxes(gain, 1, 2) @ design)
+    left -= np.einsum("pjc,pjd->cd", weighted, design)
     right = precision @ arrays.xy
-    right -= np.einsum("p,pic,pij,pj->c", arrays.pattern_size, design, gain, scores, optimize=True)
+    right -= np.einsum("pjc,pj->c", weighted, scores)
     return np.asarray(np.linalg.lstsq(left, right, rcond=1e-10)[0])
 
 
