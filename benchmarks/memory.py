@@ -59,10 +59,13 @@ def child(part: str) -> None:
     from saem.data import arrange
     from saem.models import pose
     from saem.schedules import AveragedSchedule
+    from saem.stopping import Target
 
     warnings.simplefilter("ignore")
     model = peptide_model()
-    few = SAEM(schedule=AveragedSchedule(burn_in=3, iterations=6, transient=2, draws=1), extensions=0)
+    few = SAEM(
+        schedule=AveragedSchedule(burn_in=3, iterations=6, transient=2, draws=1), target=Target(max_iterations=0)
+    )
     saem.fit(model, large_table(50), method=few)  # load the code before memory is measured
     table = large_table(REPLICATES)
     if part in ("arrange", "fit"):

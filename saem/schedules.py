@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import NamedTuple, Protocol
 
@@ -21,7 +21,11 @@ class Steps(NamedTuple):
 
 
 class Schedule(Protocol):
-    """What an algorithm asks of a schedule; any object with these will do."""
+    """What an algorithm asks of a schedule; any object with these will do.
+
+    With a method ``longer(iterations) -> Schedule``, the same schedule with so many iterations in all, a pass can go on
+    where the end of the schedule leaves too large an error.
+    """
 
     @property
     def burn_in(self) -> int:
@@ -96,6 +100,10 @@ class AveragedSchedule:
         """The schedule for a problem with ``n_latent`` random effects."""
         return power_steps(self, n_latent, self.burn_in + self.transient)
 
+    def longer(self, iterations: int) -> AveragedSchedule:
+        """The same with so many iterations in all."""
+        return replace(self, iterations=iterations - self.burn_in)
+
 
 @dataclass(frozen=True)
 class RobbinsMonroSchedule:
@@ -128,6 +136,10 @@ class RobbinsMonroSchedule:
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
         return power_steps(self, n_latent, self.burn_in + self.iterations)
+
+    def longer(self, iterations: int) -> RobbinsMonroSchedule:
+        """The same with so many iterations in all."""
+        return replace(self, iterations=iterations - self.burn_in)
 
 
 def power_steps(schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int) -> Steps:

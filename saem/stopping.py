@@ -1,8 +1,37 @@
-"""How a fit ended: a status that carries advice, not a bool."""
+"""When a simulated estimate is good enough, and how a fit ended: a status that carries advice, not a bool."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from saem.errors import SaemError
+
+
+@dataclass(frozen=True)
+class Target:
+    """When the simulation no longer matters, and a budget.
+
+    Attributes
+    ----------
+    mcse : float
+        The Monte Carlo standard error of each parameter is at most this share of its standard error ..
+    deficit : float
+        .. and the log-likelihood at most so far below its maximum.
+    max_iterations : int
+        No iteration is begun beyond so many in all; the schedule itself is always gone through once.
+    """
+
+    mcse: float = 0.05
+    deficit: float = 0.01
+    max_iterations: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name in ("mcse", "deficit"):
+            if not getattr(self, name) > 0.0:
+                raise SaemError(f"the target of the {name} must be positive; got {getattr(self, name)}")
+        if self.max_iterations < 0:
+            raise SaemError(f"max_iterations must not be negative; got {self.max_iterations}")
 
 
 class Status(StrEnum):

@@ -67,10 +67,11 @@ def estimates_table(fit: Fit) -> Table:
         places = row_decimals(fit.se[i], fit.se)
         cells = [name, number(fit.values[i], places), UNKNOWN if fixed else number(fit.se[i], places)]
         if simulated:
-            cells.append(UNKNOWN if fixed else small(fit.mcse[i]))
+            share = fit.mcse[i] / fit.se[i] if fit.se[i] > 0.0 else math.nan
+            cells += [UNKNOWN, UNKNOWN] if fixed else [small(fit.mcse[i]), small(share)]
         cells += [number(bound, places) for bound in intervals[i]]
         rows.append([*cells, words] if any(notes) else cells)
-    header = ["parameter", "estimate", "se", *(["mcse"] if simulated else []), "2.5 %", "97.5 %"]
+    header = ["parameter", "estimate", "se", *(["mcse", "mcse/se"] if simulated else []), "2.5 %", "97.5 %"]
     align = "l" + "r" * (len(header) - 1)
     return table([*header, "note"], rows, align + "l") if any(notes) else table(header, rows, align)
 

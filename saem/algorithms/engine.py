@@ -30,9 +30,33 @@ FAILURES = {
 }
 
 
+@dataclass(eq=False)
+class Chain:
+    """A pass through a schedule under way: all that it takes to go on.
+
+    Attributes
+    ----------
+    state : State
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary.
+    done : int
+        Iterations of the schedule that are done, those that were skipped among them.
+    paths : list of (k, n) ndarray
+        The start, then the estimates block by block.
+    skipped : int
+        Iterations of the schedule that were left out.
+    """
+
+    state: State
+    pinned: Array
+    done: int
+    paths: list[Array]
+    skipped: int
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One pass through a schedule.
+    """What a pass through a schedule has led to.
 
     Attributes
     ----------
@@ -46,6 +70,10 @@ class Run:
         Rows of the path.
     draws : float
         Draws of all random effects that were averaged; nan where none were.
+    chain : Chain
+        To go on from.
+    before : Run or None
+        The run that this one began from.
     """
 
     x: Array
@@ -54,12 +82,14 @@ class Run:
     burn_in: int
     averaging_from: int
     draws: float
+    chain: Chain
+    before: Run | None = None
 
     def after(self, earlier: Run) -> Run:
         """This run as the continuation of an earlier one."""
         path = np.vstack([earlier.path[:-1], self.path])
         averaging_from = len(earlier.path) - 1 + self.averaging_from
-        return Run(self.x, self.pinned, path, earlier.burn_in, averaging_from, self.draws)
+        return Run(self.x, self.pinned, path, earlier.burn_in, averaging_from, self.draws, self.chain, earlier)
 
 
 class Engine:
@@ -97,32 +127,45 @@ class Engine:
 
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
-        skip = 0 if burn_in else self.schedule.burn_in
-        step_sizes, draws = self.steps.step_sizes[skip:], self.steps.draws[skip:]
-        averaging_from = self.steps.averaging_from - skip
-        state = self.state(start)
-        paths = [start[None]]
-        if skip:
-            self.iterate(state, pinned, np.ones(1), WARM_DRAWS * draws[:1])
-        for low in range(0, len(step_sizes), BLOCK):
-            block = slice(low, low + BLOCK)
-            paths.append(self.iterate(state, pinned, step_sizes[block], draws[block], averaging_from - low))
-        x = state.x.copy()
-        averaged = averaging_from < len(step_sizes)
+        skipped = 0 if burn_in else self.schedule.burn_in
+        chain = Chain(self.state(start), pinned, skipped, [start[None]], skipped)
+        if skipped:
+            self.iterate(chain.state, pinned, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
+        return self.advance(chain, len(self.schedule.steps(self.problem.n_latent).step_sizes))
+
+    def advance(self, chain: Chain, until: int) -> Run:
+        """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
+        if until > len(self.steps.step_sizes):
+            self.steps = getattr(self.schedule, "longer")(until).steps(self.problem.n_latent)  # noqa: B009
+        steps, skipped = self.steps, chain.skipped
+        while chain.done < until:
+            block = slice(chain.done, min(until, chain.done + BLOCK))
+            averaging_from = steps.averaging_from - chain.done
+            path = self.iterate(chain.state, chain.pinned, steps.step_sizes[block], steps.draws[block], averaging_from)
+            chain.paths.append(path)
+            chain.done = block.stop
+        x = chain.state.x.copy()
+        averaged = steps.averaging_from < until
         if averaged:
-            free = self.solver.free & ~pinned
-            outcome = self.solver.maximise(self.solver.complete(state.average), x, free)
+            free = self.solver.free & ~chain.pinned
+            outcome = self.solver.maximise(self.solver.complete(chain.state.average), x, free)
             nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
             if outcome.status != sqp.CONVERGED and not nearly:
                 raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
         return Run(
             x=x,
-            pinned=pinned,
-            path=np.vstack([*paths, x]),
-            burn_in=self.schedule.burn_in - skip,
-            averaging_from=averaging_from if averaged else 0,
-            draws=float(draws[averaging_from:].sum()) if averaged else np.nan,
+            pinned=chain.pinned,
+            path=np.vstack([*chain.paths, x]),
+            burn_in=self.schedule.burn_in - skipped,
+            averaging_from=steps.averaging_from - skipped if averaged else 0,
+            draws=float(steps.draws[steps.averaging_from : until].sum()) if averaged else np.nan,
+            chain=chain,
         )
+
+    def go_on(self, run: Run, iterations: int) -> Run:
+        """More iterations of a run's chain, averaged with those before."""
+        longer = self.advance(run.chain, run.chain.done + iterations)
+        return longer if run.before is None else longer.after(run.before)
 
     def state(self, start: Array) -> State:
         """The loop's state at a start, without statistics."""

@@ -16,15 +16,14 @@ from typing import ClassVar
 
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
-from saem.algorithms.settling import extend, from_best_start, restart_higher, settle_boundary
+from saem.algorithms.precision import refine
+from saem.algorithms.settling import from_best_start, restart_higher, settle_boundary
 from saem.algorithms.verdict import as_outcome, judge
 from saem.models.contract import Problem
 from saem.mstep.search import find_maxima
 from saem.schedules import AveragedSchedule, Schedule
-from saem.stopping import Status
+from saem.stopping import Status, Target
 from saem.streams import stream
-
-NOT_CONVERGED = 4.0  # times the target of the deficit: an estimate that misses it by so much is not called converged
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,8 @@ class SAEM:
         Step sizes and numbers of draws: `saem.schedules.AveragedSchedule` or `RobbinsMonroSchedule`.
     tolerance : float
         Of each M-step, in units of the complete-data standard errors.
-    deficit : float
-        While the log-likelihood is estimated to be further than this below its maximum, the averaged part of the
-        schedule is run again from the estimate (for families with a closed-form likelihood) ..
-    extensions : int
-        .. at most so many times.
+    target : Target
+        For families with a closed-form likelihood: iterations go on until it is reached, or its budget is used up.
     search : bool
         Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
         reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
@@ -50,8 +46,7 @@ class SAEM:
 
     schedule: Schedule = field(default_factory=AveragedSchedule)
     tolerance: float = 1e-6
-    deficit: float = 0.005
-    extensions: int = 3
+    target: Target = field(default_factory=Target)
     search: bool = True
     name: ClassVar[str] = "saem"
 
@@ -73,8 +68,8 @@ class SAEM:
         run = from_best_start(engine)
         if not problem.has_observed:
             return as_outcome(run, Status.CONVERGED)
-        run = settle_boundary(engine, run, self.deficit)
+        run = settle_boundary(engine, run, self.target.deficit)
         peaks = find_maxima(problem, engine.solver)[0] if self.search and len(problem.constraints) else []
-        run, note = restart_higher(engine, run, peaks, self.deficit)
-        run, missed = extend(engine, run, self.deficit, self.extensions)
-        return judge(engine, run, peaks, missed, NOT_CONVERGED * self.deficit, note)
+        run, note = restart_higher(engine, run, peaks, self.target.deficit)
+        run, precision = refine(engine, run, self.target)
+        return judge(engine, run, peaks, precision, self.target, note)

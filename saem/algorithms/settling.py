@@ -1,4 +1,4 @@
-"""What SAEM does about a maximum that EM approaches slowly or never: zero variances, and statistics not yet settled.
+"""What SAEM does about maxima that its path does not lead to by itself: zero variances, and higher ones far away.
 
 These look at the closed-form likelihood of families that have one.
 """
@@ -10,7 +10,6 @@ import numpy as np
 from saem.algorithms.engine import Engine, Run
 from saem.constraint import parameters_of
 from saem.errors import EXACT_FIT, FitError, MStepError, listing
-from saem.information import observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import is_bounded, pin, release
 from saem.mstep.search import Peak
@@ -137,23 +136,3 @@ def prefers_boundary(engine: Engine, run: Run, i: int) -> bool:
     x, pinned = run.x.copy(), run.pinned.copy()
     pin(engine.problem, x, pinned, np.arange(len(x)) == i)
     return not release(engine.problem, engine.solver, x, pinned)[i]
-
-
-def extend(engine: Engine, run: Run, target: float, times: int) -> tuple[Run, float]:
-    """Repeat the averaged part while the estimated deficit is above its target; return the last deficit too."""
-    problem, solver = engine.problem, engine.solver
-    missed = observed_information(problem, solver, run.x, run.pinned).deficit
-    if not np.isfinite(run.draws):
-        return run, missed
-    sds = problem.collapsible & ~run.pinned & (solver.kinds == sqp.SD)
-    for attempt in range(times):
-        if not missed > target:
-            break
-        start = run.x
-        if attempt % 2 == 0:  # EM leaves the neighbourhood of a zero variance very slowly: come from above
-            start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x)
-        longer = engine.pass_through(start, run.pinned, burn_in=False)
-        after = observed_information(problem, solver, longer.x, run.pinned).deficit
-        if after < missed:
-            run, missed = longer.after(run), after
-    return run, missed

@@ -9,37 +9,33 @@ import numpy as np
 
 from saem.algorithms.engine import Engine, Run
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.precision import Precision
 from saem.errors import listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
-from saem.mstep.boundary import climb
 from saem.mstep.search import Peak, count_tied, describe_rivals
 from saem.mstep.starts import solutions_along
-from saem.stopping import Status
+from saem.stopping import Status, Target
 
 Array = np.ndarray
 
 
-def judge(engine: Engine, run: Run, peaks: list[Peak], missed: float, most: float, note: str) -> Outcome:
+def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, target: Target, note: str) -> Outcome:
     """The outcome of a run.
 
     Parameters
     ----------
     peaks : list of Peak
         All maxima that a search found, the highest first; may be empty.
-    missed : float
-        Estimated deficit of the log-likelihood, used where the maximum itself is not found.
-    most : float
-        The deficit above which a run did not converge.
+    precision : Precision
+    target : Target
+        What the precision should have been: a run that misses it did not converge.
     note : str
         What happened on the way, for the user.
     """
     problem = engine.problem
-    loglik = engine.loglik(run.x, run.pinned)
-    top = hilltop(engine, run)
-    if top is not None:
-        missed = top.loglik - loglik
-    missed = max([missed, *(peak.loglik - loglik for peak in peaks[:1])])
+    loglik, top = engine.loglik(run.x, run.pinned), precision.top
+    missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
     tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
     # points along a flat direction have the likelihood of the estimate; near a fold some are lost in its noise
@@ -51,13 +47,25 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], missed: float, most: floa
     status = Status.BOUNDARY if run.pinned.any() or towards else Status.CONVERGED
     if towards:
         messages.append(f"{listing(towards)} goes to the boundary: SAEM comes near it, method 'ml' reaches it.")
-    if missed > most:
+    if missed > target.deficit:
         status = Status.NOT_CONVERGED
-        by = f"about {missed:.2g}" if np.isfinite(missed) else "an unknown amount"
-        messages.append(f"The log-likelihood is {by} below its maximum.")
-    elif others:
+        by = f"{missed:.2g}" if np.isfinite(missed) else "an unknown amount"
+        messages.append(f"The log-likelihood is {by} below its maximum (target {target.deficit:g}).")
+    if precision.ratio > target.mcse:
+        status = Status.NOT_CONVERGED
+        name = problem.parameters.names[precision.worst]
+        messages.append(
+            f"The Monte Carlo error of {name} is {100 * precision.ratio:.2g} % of its standard error "
+            f"(target {100 * target.mcse:g} %)."
+        )
+    if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")
+    if np.isnan(run.draws):
+        messages.append(
+            "No Monte Carlo error is given: this schedule averages nothing, and the error of a last iterate depends on "
+            "how slow EM is."
+        )
     messages.append(describe_rivals(lower, loglik))
     return as_outcome(
         run,
@@ -70,12 +78,6 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], missed: float, most: floa
         towards=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
     )
-
-
-def hilltop(engine: Engine, run: Run) -> Peak | None:
-    """The local maximum of the likelihood, on the boundary if need be, of the hill that a run ended on."""
-    x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
-    return Peak(outcome.value, x, pinned, run.x) if outcome.status == sqp.CONVERGED else None
 
 
 def newly_pinned(engine: Engine, run: Run, top: Peak) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.errors import FitError
+    from saem.fitting import Algorithm
     from saem.result import Fit
     from saem.specification import Model
 
@@ -63,6 +64,23 @@ def fit(
             metavar="FOLDER",
         ),
     ] = None,
+    mcse: Annotated[
+        float | None,
+        typer.Option(
+            help="SAEM goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
+    max_iterations: Annotated[
+        int | None,
+        typer.Option(
+            help="SAEM ends after so many at the latest (20000); the 1300 of its schedule are always made.",
+            metavar="N",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -80,21 +98,45 @@ def fit(
     from saem.specification import Model
 
     specification = Model.from_toml(model)
+    methods = _methods(method, mcse, max_iterations)
     table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
     if by and not columns:
         raise SaemError("--by needs the name of a column; got an empty text")
     if columns:
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
-        _fit_levels(specification, table, columns, method, output, options)
+        _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, method, where, seed, output, drop_missing)
+        _fit_once(specification, table, methods, where, seed, output, drop_missing)
+
+
+def _methods(method: Method, mcse: float | None, max_iterations: int | None) -> list[str | Algorithm]:
+    """The methods to run; SAEM with the target that was asked for."""
+    from saem.errors import SaemError
+
+    given = {"mcse": mcse, "max_iterations": max_iterations}
+    target = {name: value for name, value in given.items() if value is not None}
+    if not target:
+        return list(method.methods)
+    if "saem" not in method.methods:
+        option = "--" + next(iter(target)).replace("_", "-")
+        raise SaemError(f"{option} is for SAEM; method {method.value!r} is exact: leave it out")
+    from saem.algorithms.saem import SAEM
+    from saem.stopping import Target
+
+    return [SAEM(target=Target(**target)) if name == "saem" else name for name in method.methods]  # type: ignore[arg-type]
 
 
 def _fit_once(
-    model: Model, table: pd.DataFrame, method: Method, where: str | None, seed: int, output: Path | None, drop: bool
+    model: Model,
+    table: pd.DataFrame,
+    methods: list[str | Algorithm],
+    where: str | None,
+    seed: int,
+    output: Path | None,
+    drop: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem import fitting, warmup
@@ -103,6 +145,7 @@ def _fit_once(
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
     from saem.data import where as rows_where
+    from saem.display import method_name
     from saem.errors import FitError, SaemWarning
 
     if output is not None:
@@ -110,14 +153,15 @@ def _fit_once(
     if where is not None:
         table = rows_where(table, where)
     arrange(model, table, drop)  # bad input is refused before time is spent on compiling
-    warmup.ensure(method.methods)
+    warmup.ensure([method_name(method) for method in methods])
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
-    for name in method.methods:
+    for method in methods:
+        name = method_name(method)
         with _spinner(f"fitting by {name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
             try:
-                fits.append(fitting.fit(model, table, method=name, seed=seed, drop_missing=drop))
+                fits.append(fitting.fit(model, table, method=method, seed=seed, drop_missing=drop))
             except FitError as error:  # what the other method finds is not lost
                 failures.append((name, error))
     if not fits:
@@ -134,7 +178,12 @@ def _fit_once(
 
 
 def _fit_levels(
-    model: Model, table: pd.DataFrame, by: list[str], method: Method, output: Path | None, options: dict[str, Any]
+    model: Model,
+    table: pd.DataFrame,
+    by: list[str],
+    methods: list[str | Algorithm],
+    output: Path | None,
+    options: dict[str, Any],
 ) -> None:
     """One fit for every level: written to a folder, and summed up."""
     from saem.batch import fit_by
@@ -142,7 +191,7 @@ def _fit_levels(
     from saem.cli.report import show_levels, show_run
 
     with _progress(" × ".join(by)) as progress:
-        batch = fit_by(model, table, by, method.methods, output=output, progress=progress, **options)
+        batch = fit_by(model, table, by, methods, output=output, progress=progress, **options)
     if output is None:
         show_levels(batch, by)
     show_run(batch, by)

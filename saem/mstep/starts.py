@@ -18,6 +18,7 @@ from saem.mstep.solver import Solver
 from saem.mstep.sqp import CORR, SD
 
 Array = np.ndarray
+SAME_ROOT = 1e-7  # of a typical size: roots nearer than this are one, found from two sides
 MAX_ROOTS = 32  # of a line; the nearest are kept
 SCATTERED = 10
 NEARBY = np.linspace(-3.0, 3.0, 301)  # typical sizes of a parameter
@@ -119,7 +120,7 @@ def nearest_roots(address: int, x: Array, direction: Array, grid: Array) -> Arra
     found: list[float] = []
     for half in (grid[max(0, middle - 1) :], grid[middle + 1 :: -1]):  # both begin beyond zero, which may be a root
         count = roots_along(address, start, direction, np.ascontiguousarray(half), roots)
-        found += [t for t in roots[:count] if not any(abs(t - other) < 1e-12 * (1.0 + abs(t)) for other in found)]
+        found += [t for t in roots[:count] if not any(abs(t - other) < SAME_ROOT * (1.0 + abs(t)) for other in found)]
     return np.array(sorted(found, key=abs)[:MAX_ROOTS])
 
 

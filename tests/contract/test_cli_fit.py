@@ -132,6 +132,22 @@ def test_options_of_by_are_refused_without_it(files, stubbed):
     assert "--restart belongs to --by" in invoke("fit", "model.toml", "data.csv", "--restart", code=2).stderr
 
 
+def test_targets_of_saem_are_handed_on(files, monkeypatch):
+    seen = []
+
+    def noting(model, table, method, **options):
+        seen.append(method)
+        return stub_fit(model, table, "ml" if method == "ml" else "saem", **options)
+
+    replace(monkeypatch, "fitting", fit=noting)
+    invoke("fit", "model.toml", "data.csv", "--method", "both", "--mcse", 0.02, "--max-iterations", 5000)
+    assert (seen[0].target.mcse, seen[0].target.max_iterations, seen[1]) == (0.02, 5000, "ml")
+    assert (
+        "--mcse is for SAEM" in invoke("fit", "model.toml", "data.csv", "--method", "ml", "--mcse", 0.1, code=2).stderr
+    )
+    assert "must be positive" in invoke("fit", "model.toml", "data.csv", "--mcse", 0, code=2).stderr
+
+
 def test_by_does_not_overwrite_a_single_fit(files, stubbed):
     invoke("fit", "model.toml", "data.csv", "-o", "out")
     command = ("fit", "model.toml", "sites.csv", "--by", "site", "-o", "out", "--workers", 1)

@@ -162,7 +162,7 @@ def test_summary_lists_several_solutions_by_what_differs():
 def test_summary_marks_what_is_not_identified():
     fit = handmade_fit(covariance=np.full((8, 8), np.nan), status=Status.NOT_IDENTIFIED, at_boundary=())
     row = next(line for line in fit.summary().splitlines() if line.startswith("mu "))
-    assert row.split() == ["mu", "10.0000", "-", "0.001", "-", "-", "not", "identified"]
+    assert row.split() == ["mu", "10.0000", "-", "0.001", "-", "-", "-", "not", "identified"]
 
 
 def test_repr_is_one_line():

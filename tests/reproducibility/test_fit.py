@@ -23,6 +23,7 @@ from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
 from saem.schedules import AveragedSchedule
 from saem.specification import Model
+from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide"))
 ARRAYS = ("values", "covariance", "mcse", "path", "multipliers", "solutions", "random_effects", "random_effect_sds")
@@ -171,7 +172,7 @@ def test_nothing_in_a_saved_fit_is_a_pickle(table, tmp_path, monkeypatch):
 def test_method_objects_are_methods(table):
     assert fingerprint(saem.fit(MODEL, table, SAEM(), seed=2)) == fingerprint(saem.fit(MODEL, table, "saem", seed=2))
     assert fingerprint(saem.fit(MODEL, table, DirectML())) == fingerprint(saem.fit(MODEL, table, "ml"))
-    short = SAEM(schedule=AveragedSchedule(burn_in=50, iterations=100, transient=20), extensions=0)
+    short = SAEM(schedule=AveragedSchedule(burn_in=50, iterations=100, transient=20), target=Target(max_iterations=0))
     fits = [saem.fit(MODEL, table, short, seed=2) for _ in range(2)]
     assert fingerprint(fits[0]) == fingerprint(fits[1]) != fingerprint(saem.fit(MODEL, table, seed=2))
     assert fits[0].method == "saem" and len(fits[0].path) == 152
