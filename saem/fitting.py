@@ -15,6 +15,7 @@ import numpy as np
 
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.engine import conditional_expectation
+from saem.algorithms.exact_em import ExactEM
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.data import ModelData, arrange
@@ -47,7 +48,7 @@ class Algorithm(Protocol):
         ...
 
 
-METHODS: dict[str, Callable[[], Algorithm]] = {"saem": SAEM, "ml": DirectML, "reml": DirectML}
+METHODS: dict[str, Callable[[], Algorithm]] = {"saem": SAEM, "ml": DirectML, "reml": DirectML, "em": ExactEM}
 
 
 def fit(
@@ -63,9 +64,9 @@ def fit(
     ----------
     model : Model
     table : DataFrame
-    method : {"saem", "ml", "reml"} or method object
+    method : {"saem", "ml", "reml", "em"} or method object
         Stochastic-approximation EM, direct maximum likelihood, restricted maximum likelihood (for models without
-        constraints), or an object such as ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
+        constraints), exact EM, or an object such as ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
     drop_missing : bool

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from saem.result import Fit
 
-METHOD_NAMES = {"saem": "SAEM", "ml": "Maximum likelihood", "reml": "Restricted maximum likelihood (REML)"}
+METHOD_NAMES = {
+    "saem": "SAEM",
+    "ml": "Maximum likelihood",
+    "reml": "Restricted maximum likelihood (REML)",
+    "em": "Exact EM",
+}
 
 
 def summary(fit: Fit) -> str:

@@ -23,6 +23,13 @@ RACERS = 5  # scattered starts of the race
 RACE = 40  # iterations from each start, to choose among them
 
 
+def first_start(engine: Engine) -> Array:
+    """The family's first start, moved along a flat direction onto the constraints where there is one."""
+    problem = engine.problem
+    feasible = solutions_along(problem, engine.solver, problem.starts[0], engine.solver.free)
+    return min(feasible, key=lambda x: float(np.sum(x**2)), default=problem.starts[0])
+
+
 def from_best_start(engine: Engine) -> Run:
     """The first pass, from the start that leads to the highest likelihood after a few iterations.
 
@@ -33,8 +40,8 @@ def from_best_start(engine: Engine) -> Run:
     failures: list[MStepError] = []
     starts = list(problem.starts)
     if problem.has_observed:
-        feasible = solutions_along(problem, engine.solver, starts[0], engine.solver.free)
-        starts = sorted(feasible, key=lambda x: float(np.sum(x**2)))[:1] or starts
+        first = first_start(engine)
+        starts = [first] if first is not starts[0] else starts
     if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
         try:
             x = engine.few_iterations(starts[0], RACE, constrained=False)

@@ -46,7 +46,9 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     messages = [note]
     status = Status.BOUNDARY if run.pinned.any() or towards else Status.CONVERGED
     if towards:
-        messages.append(f"{listing(towards)} goes to the boundary: SAEM comes near it, method 'ml' reaches it.")
+        messages.append(
+            f"{listing(towards)} goes to the boundary, which is approached but not reached; method 'ml' reaches it."
+        )
     if missed > target.deficit:
         status = Status.NOT_CONVERGED
         by = f"{missed:.2g}" if np.isfinite(missed) else "an unknown amount"

@@ -30,6 +30,7 @@ class Method(StrEnum):
     SAEM = "saem"
     ML = "ml"
     REML = "reml"
+    EM = "em"
     BOTH = "both"
 
     @property
@@ -42,7 +43,7 @@ def fit(
     model: ModelFile,
     data: DataFile,
     method: Annotated[
-        Method, typer.Option(help="saem, ml (direct maximum likelihood), reml, or both saem and ml.")
+        Method, typer.Option(help="saem, ml (direct maximum likelihood), reml, em (exact EM), or both saem and ml.")
     ] = Method.SAEM,
     by: Annotated[
         list[str] | None,

@@ -1,0 +1,131 @@
+"""Exact EM with a constrained M-step, plain or accelerated by SQUAREM: the deterministic twin of SAEM.
+
+    E    s_{k+1} = E[S(y, z) | y; x_k]                        (Dempster, Laird & Rubin 1977)
+    M    x_{k+1} = argmax { complete(s_{k+1}, x) : c(x) = 0 }
+
+With the map ``F`` of one iteration, SQUAREM (Varadhan & Roland 2008, scheme S3) extrapolates from two of them,
+
+    r = F(x) - x,  v = F(F(x)) - F(x) - r,  a = -|r| / |v|,  x' = F(x - 2 a r + a^2 v),
+
+on the logarithms of standard deviations. The last ``F`` brings it back onto the constraints. A step that lowers the
+likelihood is replaced by the two plain ones, so that the likelihood never falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from saem.algorithms.engine import Chain, Engine, Run
+from saem.algorithms.outcome import Outcome
+from saem.algorithms.precision import assess
+from saem.algorithms.settling import HIGHER, first_start
+from saem.algorithms.verdict import judge
+from saem.errors import ModelError
+from saem.information import observed_information
+from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.search import find_maxima
+from saem.schedules import AveragedSchedule
+from saem.stopping import Target
+from saem.streams import stream
+
+Array = np.ndarray
+MAX_STEP = 64.0  # of the extrapolation
+DEFICIT = 1e-6  # a log-likelihood further below the maximum is not called converged
+
+
+@dataclass(frozen=True)
+class ExactEM:
+    """Expectation-maximisation with the closed-form E-step of the family.
+
+    Attributes
+    ----------
+    accelerate : bool
+        SQUAREM; False is plain EM.
+    max_iterations : int
+        E-steps at most.
+    gradient : float
+        Stops where the largest component of the score on the tangent space of the constraints is below this, in
+        standard errors.
+    """
+
+    accelerate: bool = True
+    max_iterations: int = 20_000
+    gradient: float = 1e-6
+    name: ClassVar[str] = "em"
+
+    def run(self, problem: Problem, seed: int = 0) -> Outcome:
+        """Estimate the parameters; nothing is drawn, the seed does not matter.
+
+        Raises
+        ------
+        ModelError
+            When the family has no closed-form E-step or likelihood.
+        FitError
+            When an M-step fails.
+        """
+        if not (problem.has_expectation and problem.has_observed):
+            raise ModelError("exact EM needs a family with a closed-form E-step and likelihood; use method 'saem'")
+        engine = Engine(problem, AveragedSchedule(), 1e-12, stream(seed, self.name))
+        x, pinned = first_start(engine), engine.nothing_pinned
+        path, used = [x[None]], 0
+        while used < self.max_iterations:
+            if self.accelerate:
+                steps = squarem(engine, x, pinned)
+            else:
+                steps = expectation_maximisation(engine, x, pinned, min(50, self.max_iterations - used))
+            path.append(steps)
+            used += len(steps)
+            x = steps[-1]
+            if observed_information(problem, engine.solver, x, pinned).score_norm < self.gradient:
+                break
+        state = engine.state(x)
+        run = Run(x, pinned, np.vstack([*path, x]), 0, 0, np.inf, Chain(state, pinned, used, path, 0))
+        precision = assess(engine, run)
+        peaks = find_maxima(problem, engine.solver)[0] if len(problem.constraints) else []
+        own = precision.top.loglik if precision.top is not None else engine.loglik(x, pinned)
+        higher = bool(peaks) and peaks[0].loglik > own + HIGHER
+        note = "EM's start leads to a lower local maximum than direct ML finds: see `Fit.solutions`." if higher else ""
+        return judge(engine, run, peaks, precision, Target(deficit=DEFICIT), note)
+
+
+def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:
+    """The path (k, n) of ``k`` iterations from a point."""
+    state = engine.state(x)
+    return engine.iterate(state, pinned, np.ones(k), np.zeros(k, dtype=np.int64))
+
+
+def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
+    """The path (k, n) of one extrapolated step: two plain iterations, and the one after the extrapolation."""
+    problem, kinds = engine.problem, engine.solver.kinds
+    plain = expectation_maximisation(engine, x, pinned, 2)
+    free = engine.solver.free & ~pinned
+    is_log = free & (kinds == sqp.SD) & (x > 0.0) & (plain > 0.0).all(axis=0)
+    is_angle = free & (kinds == sqp.CORR)
+
+    def straight(point: Array) -> Array:
+        out: Array = point / problem.scale
+        out[is_log] = np.log(point[is_log])
+        out[is_angle] = np.arctanh(point[is_angle])
+        return out
+
+    start, one, two = straight(x), straight(plain[0]), straight(plain[1])
+    r, v = (one - start)[free], (two - 2.0 * one + start)[free]
+    length = float(np.linalg.norm(r)) / max(float(np.linalg.norm(v)), 1e-300)
+    if not 1.0 < length:
+        return plain
+    length = min(length, MAX_STEP)
+    u = start.copy()
+    u[free] += 2.0 * length * r + length**2 * v
+    point = u * problem.scale
+    point[is_log], point[is_angle] = np.exp(u[is_log]), np.tanh(u[is_angle])
+    point[~free] = x[~free]
+    if not np.isfinite(engine.loglik(point, pinned)):
+        return plain
+    far = expectation_maximisation(engine, point, pinned, 1)
+    if engine.loglik(far[0], pinned) < engine.loglik(plain[1], pinned):
+        return plain
+    return np.vstack([plain, far])
