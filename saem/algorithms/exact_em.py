@@ -8,7 +8,8 @@ With the map ``F`` of one iteration, SQUAREM (Varadhan & Roland 2008, scheme S3)
     r = F(x) - x,  v = F(F(x)) - F(x) - r,  a = -|r| / |v|,  x' = F(x - 2 a r + a^2 v),
 
 on the logarithms of standard deviations. The last ``F`` brings it back onto the constraints. A step that lowers the
-likelihood is replaced by the two plain ones, so that the likelihood never falls.
+likelihood is replaced by the two plain ones, so that the likelihood never falls. A standard deviation whose maximum is
+zero, which EM would approach ever more slowly, is set to zero as in SAEM.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from saem.errors import ModelError
 from saem.information import observed_information
 from saem.models.contract import Problem
 from saem.mstep import sqp
+from saem.mstep.boundary import climb, pin
 from saem.mstep.search import find_maxima
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
@@ -34,6 +36,7 @@ from saem.streams import stream
 
 Array = np.ndarray
 MAX_STEP = 64.0  # of the extrapolation
+PATIENCE = 300  # E-steps between two looks at whether the maximum lies on the boundary
 DEFICIT = 1e-6  # a log-likelihood further below the maximum is not called converged
 
 
@@ -70,8 +73,8 @@ class ExactEM:
         if not (problem.has_expectation and problem.has_observed):
             raise ModelError("exact EM needs a family with a closed-form E-step and likelihood; use method 'saem'")
         engine = Engine(problem, AveragedSchedule(), 1e-12, stream(seed, self.name))
-        x, pinned = first_start(engine), engine.nothing_pinned
-        path, used = [x[None]], 0
+        x, pinned = first_start(engine), engine.nothing_pinned.copy()
+        path, used, looks = [x[None]], 0, 1
         while used < self.max_iterations:
             if self.accelerate:
                 steps = squarem(engine, x, pinned)
@@ -82,6 +85,9 @@ class ExactEM:
             x = steps[-1]
             if observed_information(problem, engine.solver, x, pinned).score_norm < self.gradient:
                 break
+            if used >= looks * PATIENCE:  # it may be on its way to a zero that it would never reach
+                looks += 1
+                x = with_zeros(engine, x, pinned)
         state = engine.state(x)
         run = Run(x, pinned, np.vstack([*path, x]), 0, 0, np.inf, Chain(state, pinned, used, path, 0))
         precision = assess(engine, run)
@@ -90,6 +96,17 @@ class ExactEM:
         higher = bool(peaks) and peaks[0].loglik > own + HIGHER
         note = "EM's start leads to a lower local maximum than direct ML finds: see `Fit.solutions`." if higher else ""
         return judge(engine, run, peaks, precision, Target(deficit=DEFICIT), note)
+
+
+def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
+    """The point with those standard deviations at zero that are zero at the top of its hill; changes ``pinned``."""
+    top, _, outcome = climb(engine.problem, engine.solver, x)
+    zero = engine.problem.collapsible & ~pinned & (engine.solver.kinds == sqp.SD) & (top == engine.problem.at_zero)
+    if outcome.status != sqp.CONVERGED or not zero.any():
+        return x
+    inside = x.copy()
+    pin(engine.problem, inside, pinned, zero)
+    return inside
 
 
 def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:

@@ -80,9 +80,18 @@ def test_a_mutant_without_the_constraint_is_caught(monkeypatch: pytest.MonkeyPat
     assert not fit.converged or abs(fit.loglik - direct(name, 0).loglik) > 0.1
 
 
+@pytest.mark.parametrize("name", ["scalar link, at zero", "additive, no replicate variance"])
+def test_zeros_are_found(name: str) -> None:
+    for seed in range(2):
+        exact = direct(name, seed)
+        fit = saem.fit(STUDIES[name].model, solved(name, seed)[0], ExactEM())
+        assert fit.status == exact.status and fit.at_boundary == exact.at_boundary
+        assert fit.loglik == pytest.approx(exact.loglik, abs=1e-8)
+
+
 def test_who_does_not_arrive_says_so() -> None:
     name = "scalar link, at zero"
-    slow = saem.fit(STUDIES[name].model, solved(name, 0)[0], ExactEM(max_iterations=500))
+    slow = saem.fit(STUDIES[name].model, solved(name, 0)[0], ExactEM(max_iterations=200))
     assert slow.status == "not_converged" and "goes to the boundary" in slow.message
     name = "conservation"
     short = saem.fit(STUDIES[name].model, solved(name, 0)[0], ExactEM(accelerate=False, max_iterations=20))
