@@ -16,8 +16,10 @@ import numpy as np
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.engine import conditional_expectation
 from saem.algorithms.exact_em import ExactEM
+from saem.algorithms.monte_carlo_em import MonteCarloEM
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
+from saem.algorithms.stochastic_em import StochasticEM
 from saem.data import ModelData, arrange
 from saem.display import count, method_name
 from saem.errors import DataError, ModelError, SaemWarning, nearest
@@ -48,7 +50,14 @@ class Algorithm(Protocol):
         ...
 
 
-METHODS: dict[str, Callable[[], Algorithm]] = {"saem": SAEM, "ml": DirectML, "reml": DirectML, "em": ExactEM}
+METHODS: dict[str, Callable[[], Algorithm]] = {
+    "saem": SAEM,
+    "ml": DirectML,
+    "reml": DirectML,
+    "em": ExactEM,
+    "mcem": MonteCarloEM,
+    "stochastic_em": StochasticEM,
+}
 
 
 def fit(
@@ -64,9 +73,10 @@ def fit(
     ----------
     model : Model
     table : DataFrame
-    method : {"saem", "ml", "reml", "em"} or method object
+    method : {"saem", "ml", "reml", "em", "mcem", "stochastic_em"} or method object
         Stochastic-approximation EM, direct maximum likelihood, restricted maximum likelihood (for models without
-        constraints), exact EM, or an object such as ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
+        constraints), exact EM, Monte Carlo EM, stochastic EM, or an object such as
+        ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
     drop_missing : bool

@@ -33,7 +33,7 @@ class Fit:
     ----------
     model : Model
     method : str
-        "saem", "ml", "reml", "em", or the name of a method object.
+        The name of the method, such as "saem" or "ml".
     parameters : Parameters
         Names and kinds of the n parameters, in the order of `values`.
     values : (n,) ndarray

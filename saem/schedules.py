@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -140,6 +140,68 @@ class RobbinsMonroSchedule:
     def longer(self, iterations: int) -> RobbinsMonroSchedule:
         """The same with so many iterations in all."""
         return replace(self, iterations=iterations - self.burn_in)
+
+
+@dataclass(frozen=True)
+class StochasticSchedule:
+    """Step size one throughout, with averaging of the statistics after the burn-in (Celeux & Diebolt 1985).
+
+    The average has a bias of the order of one over the number of random effects in a draw, which no number of
+    iterations removes; so no Monte Carlo error is given.
+
+    Attributes
+    ----------
+    burn_in, iterations, latent, draws
+        As in `AveragedSchedule`.
+    """
+
+    burn_in: int = 300
+    iterations: int = 1000
+    latent: int = 600
+    draws: int | None = None
+
+    def __post_init__(self) -> None:
+        check_whole(self)
+        if self.burn_in < 0 or self.iterations < 1:
+            raise SaemError(f"burn_in must be >= 0 and iterations >= 1; got {self.burn_in} and {self.iterations}")
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule for a problem with ``n_latent`` random effects."""
+        k = self.burn_in + self.iterations
+        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
+        return Steps(np.ones(k), np.full(k, m, dtype=np.int64), self.burn_in)
+
+
+@dataclass(frozen=True)
+class GrowingSchedule:
+    """Step size one and ``draws * k ** growth`` draws in iteration ``k``: Monte Carlo EM (Wei & Tanner 1990).
+
+    Attributes
+    ----------
+    iterations : int
+    draws : int
+        In the first iteration.
+    growth : float
+        Exponent of their growth, 0 (fixed) to 3; the error of the last estimate falls only if they grow.
+    """
+
+    iterations: int = 150
+    draws: int = 10
+    growth: float = 1.0
+
+    burn_in: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        check_whole(self)
+        if self.iterations < 1:
+            raise SaemError(f"iterations must be positive; got {self.iterations}")
+        if not 0.0 <= self.growth <= 3.0:
+            raise SaemError(f"the growth of the number of draws must lie in [0, 3]; got {self.growth}")
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule, which does not depend on the number of random effects."""
+        k = np.arange(1, self.iterations + 1, dtype=float)
+        return Steps(np.ones(len(k)), np.ceil(self.draws * k**self.growth).astype(np.int64), len(k))
 
 
 def power_steps(schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int) -> Steps:

@@ -19,6 +19,8 @@ METHOD_NAMES = {
     "ml": "Maximum likelihood",
     "reml": "Restricted maximum likelihood (REML)",
     "em": "Exact EM",
+    "mcem": "Monte Carlo EM",
+    "stochastic_em": "Stochastic EM",
 }
 
 

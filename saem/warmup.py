@@ -26,8 +26,8 @@ sd = "sigma"
 
 
 def ensure(methods: Iterable[str]) -> None:
-    """Compile the kernels if SAEM or EM is among the methods and nothing is compiled yet; says so on a terminal."""
-    if not {"saem", "em"} & set(methods) or _marker().exists():
+    """Compile the kernels if a method other than direct ML needs them and nothing is compiled yet; says so on a terminal."""
+    if set(methods) <= {"ml", "reml"} or _marker().exists():
         return
     if sys.stderr.isatty():
         print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)

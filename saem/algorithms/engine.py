@@ -69,7 +69,7 @@ class Run:
     burn_in, averaging_from : int
         Rows of the path.
     draws : float
-        Draws of all random effects that were averaged; nan where none were.
+        Draws of all random effects that were averaged; nan where none were, or the step size stays one.
     chain : Chain
         To go on from.
     before : Run or None
@@ -146,6 +146,7 @@ class Engine:
             chain.done = block.stop
         x = chain.state.x.copy()
         averaged = steps.averaging_from < until
+        decreasing = averaged and steps.step_sizes[until - 1] < 1.0  # else the average is biased
         if averaged:
             free = self.solver.free & ~chain.pinned
             outcome = self.solver.maximise(self.solver.complete(chain.state.average), x, free)
@@ -158,7 +159,7 @@ class Engine:
             path=np.vstack([*chain.paths, x]),
             burn_in=self.schedule.burn_in - skipped,
             averaging_from=steps.averaging_from - skipped if averaged else 0,
-            draws=float(steps.draws[steps.averaging_from : until].sum()) if averaged else np.nan,
+            draws=float(steps.draws[steps.averaging_from : until].sum()) if decreasing else np.nan,
             chain=chain,
         )
 

@@ -64,7 +64,7 @@ class SAEM:
         FitError
             When an M-step fails from every start.
         """
-        engine = Engine(problem, self.schedule, self.tolerance, stream(seed, "saem"))
+        engine = Engine(problem, self.schedule, self.tolerance, stream(seed, self.name))
         run = from_best_start(engine)
         if not problem.has_observed:
             return as_outcome(run, Status.CONVERGED)

@@ -65,8 +65,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")
     if np.isnan(run.draws):
         messages.append(
-            "No Monte Carlo error is given: this schedule averages nothing, and the error of a last iterate depends on "
-            "how slow EM is."
+            "No Monte Carlo error is given: it is known for averages over decreasing step sizes only; a last iterate "
+            "depends on how slow EM is, and an average at step size one is biased."
         )
     messages.append(describe_rivals(lower, loglik))
     return as_outcome(

@@ -31,6 +31,8 @@ class Method(StrEnum):
     ML = "ml"
     REML = "reml"
     EM = "em"
+    MCEM = "mcem"
+    STOCHASTIC_EM = "stochastic_em"
     BOTH = "both"
 
     @property
@@ -43,7 +45,10 @@ def fit(
     model: ModelFile,
     data: DataFile,
     method: Annotated[
-        Method, typer.Option(help="saem, ml (direct maximum likelihood), reml, em (exact EM), or both saem and ml.")
+        Method,
+        typer.Option(
+            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem, stochastic_em; both is saem and ml."
+        ),
     ] = Method.SAEM,
     by: Annotated[
         list[str] | None,

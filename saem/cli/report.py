@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saem.batch import Batch
     from saem.result import Fit
 
-SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML", "em": "EM"}
+SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML", "em": "EM", "mcem": "MCEM", "stochastic_em": "stochastic EM"}
 MOST_LEVELS = 40
 GAP = 3  # between two columns
 MOST_REASONS = 5
