@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from saem.cache import configure
 
 if TYPE_CHECKING:
+    from saem.comparison import compare
     from saem.errors import SaemError
     from saem.fitting import fit
     from saem.inference.identifiability import identifiability
@@ -25,13 +26,14 @@ _MODULES = {
     "Fit": "saem.result",
     "Model": "saem.specification",
     "SaemError": "saem.errors",
+    "compare": "saem.comparison",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
     "load": "saem.storage",
     "simulate": "saem.simulation",
 }
 
-__all__ = ["Fit", "Model", "SaemError", "__version__", "fit", "identifiability", "load", "simulate"]
+__all__ = ["Fit", "Model", "SaemError", "__version__", "compare", "fit", "identifiability", "load", "simulate"]
 
 configure()
 

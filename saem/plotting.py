@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+    from saem.comparison import Comparison
     from saem.result import Fit
 
 LINE = "#1f5a8a"
@@ -121,6 +122,41 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     axes.set_ylim(-1, len(modes))
     axes.set_xlabel(f"random effect: {term}", fontsize=9)
     if any(fit.group_levels):
+        axes.legend(fontsize=8, frameon=False)
+    return axes
+
+
+def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Every method's estimates as differences to the reference, in its standard errors, with their Monte Carlo errors.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    ax : Axes, optional
+        Where to draw; a new pyplot figure if omitted.
+
+    Returns
+    -------
+    Axes
+    """
+    reference = comparison.fits[comparison.reference]
+    shown = np.flatnonzero(reference.se > 0.0)
+    others = [name for name in comparison.fits if name != comparison.reference]
+    height = 1.2 + 0.14 * len(shown) * len(comparison.fits)
+    axes = _figure(None, (7.0, height)).subplots() if ax is None else ax
+    for k, name in enumerate(others):
+        fit = comparison.fits[name]
+        at = -np.arange(len(shown)) - 0.7 * (k + 1) / (len(others) + 1)
+        distance = comparison.distances(name)[shown]
+        half = np.nan_to_num(1.96 * fit.mcse[shown] / reference.se[shown])
+        axes.hlines(at, distance - half, distance + half, color=f"C{k}", lw=1.4, alpha=0.7)
+        axes.plot(distance, at, "osD^v"[k % 5], ms=4.5, color=f"C{k}", label=name)
+    axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
+    axes.set_yticks(-np.arange(len(shown)) - 0.35, [reference.parameters.names[i] for i in shown])
+    axes.set_xlabel(
+        f"difference to {comparison.reference}, in standard errors; lines: 95 % Monte Carlo error", fontsize=9
+    )
+    if others:
         axes.legend(fontsize=8, frameon=False)
     return axes
 

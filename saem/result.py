@@ -83,6 +83,8 @@ class Fit:
         Variance group of every cluster.
     group_levels : tuple of str
         Names of the variance groups.
+    drawn : int
+        Random effects that were drawn in the whole fit; 0 for exact methods.
     """
 
     model: Model
@@ -117,6 +119,7 @@ class Fit:
     gradient_norm: float
     cluster_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     group_levels: tuple[str, ...] = ()
+    drawn: int = 0
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -190,6 +193,11 @@ class Fit:
         return pd.DataFrame(
             self.path, index=pd.RangeIndex(len(self.path), name="iteration"), columns=list(self.parameters.names)
         )
+
+    @property
+    def iterations(self) -> int:
+        """Iterations on the way to the estimate (of the solver, for exact methods)."""
+        return max(0, len(self.path) - 2)
 
     @property
     def converged(self) -> bool:

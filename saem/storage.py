@@ -63,6 +63,7 @@ def save(fit: Fit, folder: str | Path) -> None:
         **{name: int(getattr(fit, name)) for name in _COUNTS},
         **{name: list(getattr(fit, name)) for name in _NAMES},
         "cluster_columns": [str(name) for name in fit.cluster_labels.columns],
+        "drawn": int(fit.drawn),
         "provenance": dict(fit.provenance),
         "model": fit.model.to_toml(),
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
@@ -132,6 +133,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         message=str(content["message"]),
         cluster_labels=pd.DataFrame(labels),
         provenance=dict(content["provenance"]),
+        drawn=int(content.get("drawn", 0)),
         **rest,
     )
 

@@ -43,6 +43,8 @@ def summary_parts(fit: Fit) -> list[str | Table]:
         parts += ["", solutions_table(fit)]
     name = "restricted log-likelihood" if fit.method == "reml" else "log-likelihood"
     parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
+    if fit.drawn:
+        parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
     parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
     return parts
 

@@ -112,6 +112,7 @@ class Engine:
         self.tolerance = tolerance
         self.rng = rng
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
+        self.drawn = 0  # draws of all random effects so far
 
     def loglik(self, x: Array, pinned: Array) -> float:
         """Marginal log-likelihood at a point, for families that have it."""
@@ -195,6 +196,7 @@ class Engine:
             done, status = self.run(
                 state, pinned, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
             )
+            self.drawn += int(draws[low : low + done].sum())
             low += done
             if low == len(step_sizes):
                 return path

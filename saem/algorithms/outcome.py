@@ -37,6 +37,8 @@ class Outcome:
     maximum : (n,) ndarray or None
         The exact maximum beside a simulated estimate, where a closed-form likelihood gives it: the errors of the
         estimate are evaluated there.
+    drawn : int
+        Draws of all random effects in the whole fit, those of passes that were given up included.
     """
 
     x: np.ndarray
@@ -51,3 +53,4 @@ class Outcome:
     solution_logliks: np.ndarray = field(default_factory=lambda: np.empty(0))
     towards_boundary: tuple[str, ...] = ()
     maximum: np.ndarray | None = None
+    drawn: int = 0

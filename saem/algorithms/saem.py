@@ -11,7 +11,7 @@ without that random effect is fitted, and the estimate is reported as one on the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from saem.algorithms.engine import Engine
@@ -67,9 +67,9 @@ class SAEM:
         engine = Engine(problem, self.schedule, self.tolerance, stream(seed, self.name))
         run = from_best_start(engine)
         if not problem.has_observed:
-            return as_outcome(run, Status.CONVERGED)
+            return replace(as_outcome(run, Status.CONVERGED), drawn=engine.drawn)
         run = settle_boundary(engine, run, self.target.deficit)
         peaks = find_maxima(problem, engine.solver)[0] if self.search and len(problem.constraints) else []
         run, note = restart_higher(engine, run, peaks, self.target.deficit)
         run, precision = refine(engine, run, self.target)
-        return judge(engine, run, peaks, precision, self.target, note)
+        return replace(judge(engine, run, peaks, precision, self.target, note), drawn=engine.drawn)

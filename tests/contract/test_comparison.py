@@ -1,0 +1,81 @@
+"""`compare`: several methods side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from commandline import invoke
+from linear_family import PEPTIDE, peptide_design
+
+import saem
+from saem import Model, recipes
+from saem.algorithms.saem import SAEM
+from saem.comparison import COLUMNS
+from saem.schedules import AveragedSchedule
+from saem.stopping import Target
+
+MODEL = Model.from_text(recipes.text("peptide"))
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return saem.simulate(MODEL, PEPTIDE, peptide_design(12), 1)
+
+
+def test_the_table_of_the_methods(table: pd.DataFrame) -> None:
+    found = saem.compare(MODEL, table, ("saem", "em", "mcem", "ml"), seed=3)
+    rows = found.table.set_index("method")
+    assert list(found.table.columns) == COLUMNS and list(rows.index) == ["saem", "em", "mcem", "ml"]
+    assert found.reference == "ml" and rows.loc["ml", "largest_distance"] == 0.0
+    assert rows["deficit"].min() == 0.0 and rows.loc["saem", "deficit"] > 1e-6
+    assert rows.loc["saem", "loglik"] == saem.fit(MODEL, table, "saem", seed=3).loglik, "the fit that `fit` gives"
+    assert (rows.loc[["em", "ml"], "draws"] == 0).all()
+    assert rows.loc["saem", "draws"] == 1300 * 24 * 25, "24 random effects, 25 draws of each in an iteration"
+    assert rows.loc["saem", "iterations"] == 1300 and rows.loc["mcem", "iterations"] == 150
+    assert 0.0 < rows.loc["saem", "largest_mcse_share"] <= 0.05 and np.isnan(rows.loc["mcem", "largest_mcse_share"])
+    saem_fit, ml = found.fits["saem"], found.fits["ml"]
+    expected = np.max(np.abs(saem_fit.values - ml.values) / ml.se)
+    assert rows.loc["saem", "largest_distance"] == pytest.approx(expected)
+
+
+def test_without_ml_the_highest_is_the_reference(table: pd.DataFrame) -> None:
+    assert saem.compare(MODEL, table, ("saem", "em")).reference == "em"
+
+
+def test_methods_of_your_own(table: pd.DataFrame) -> None:
+    class Short(SAEM):
+        name = "short"
+
+    short = Short(AveragedSchedule(iterations=300), target=Target(max_iterations=0))
+    rows = saem.compare(MODEL, table, (short, "ml")).table.set_index("method")
+    assert rows.loc["short", "iterations"] == 600
+
+
+def test_a_method_that_fails_costs_no_other(table: pd.DataFrame) -> None:
+    class Fails:
+        name = "fails"
+
+        def run(self, problem: object, seed: int = 0) -> None:
+            raise saem.errors.FitError("on purpose")
+
+    found = saem.compare(MODEL, table, (Fails(), "ml"))  # type: ignore[arg-type]
+    row = found.table.set_index("method").loc["fails"]
+    assert (row["status"], row["message"]) == ("error", "on purpose")
+    with pytest.raises(saem.SaemError, match="none of the methods fails found an estimate; on purpose"):
+        saem.compare(MODEL, table, (Fails(),))  # type: ignore[arg-type]
+    with pytest.raises(saem.SaemError, match="different names"):
+        saem.compare(MODEL, table, ("ml", "ml"))
+
+
+def test_the_command(table: pd.DataFrame, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("data.csv", index=False)
+    (tmp_path / "model.toml").write_text(recipes.text("peptide"))
+    result = invoke("compare", "model.toml", "data.csv", "--methods", "saem, em,ml", "-o", "out")
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["SAEM", "EM", "ML"]
+    written = pd.read_csv("out/comparison.csv")
+    assert list(written["method"]) == ["saem", "em", "ml"]
+    assert len(pd.read_csv("out/estimates.csv")) == 24
+    assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert "there is no method 'sam'" in invoke("compare", "model.toml", "data.csv", "--methods", "sam", code=2).stderr
