@@ -167,6 +167,7 @@ def conclude(
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
+    found = len(outcome.solutions) > 0
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
@@ -191,8 +192,8 @@ def conclude(
         path=outcome.path,
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
-        solutions=at_true_zero(problem, outcome.solutions),
-        solution_logliks=outcome.solution_logliks,
+        solutions=at_true_zero(problem, outcome.solutions if found else outcome.x[None]),
+        solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
         cluster_labels=data.cluster_labels,

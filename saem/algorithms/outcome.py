@@ -30,7 +30,7 @@ class Outcome:
         Draws of all random effects in the averaged iterations, for the Monte Carlo error; ``inf`` for exact methods,
         nan where no Monte Carlo error is valid.
     solutions : (k, n) ndarray
-        Distinct maximisers that were found, the best first.
+        Distinct maximisers that were found, the best first; may be left empty, for the estimate alone.
     solution_logliks : (k,) ndarray
     towards_boundary : tuple of str
         Parameters whose maximum lies on the boundary, which the algorithm approaches but cannot reach.
