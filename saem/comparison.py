@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.display import method_name
 from saem.errors import FitError, ModelError
-from saem.fitting import Algorithm, fit
+from saem.fitting import Algorithm, fit, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,13 +46,13 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row a method.
 
-        `deficit` is the log-likelihood below the highest; `largest_distance` the largest difference to the reference in
+        `deficit` is the log-likelihood below the highest (nan for the restricted one); `largest_distance` the largest difference to the reference in
         units of its standard errors, and `parameter` the one that has it; `largest_mcse_share` the largest MCSE/SE;
         `draws` the random effects that were drawn.
         """
         import pandas as pd
 
-        best = max(each.loglik for each in self.fits.values())
+        best = max((each.loglik for name, each in self.fits.items() if name != "reml"), default=float("nan"))
         rows = []
         for name, each in self.fits.items():
             distances = self.distances(name)
@@ -60,8 +60,9 @@ class Comparison:
             shares = np.divide(each.mcse, each.se, out=np.full(len(each.se), np.nan), where=each.se > 0.0)
             share = np.nanmax(shares) if np.isfinite(shares).any() else np.nan
             distance, parameter = abs(distances[worst]), each.parameters.names[worst]
+            deficit = float("nan") if name == "reml" else best - each.loglik
             rows.append(
-                [name, str(each.status), each.loglik, best - each.loglik, distance, parameter, share]
+                [name, str(each.status), each.loglik, deficit, distance, parameter, share]
                 + [each.iterations, each.drawn, each.seconds, each.message]
             )
         nan = float("nan")
@@ -102,18 +103,23 @@ def compare(
 
     Raises
     ------
+    ModelError
+        When there is no such method.
     FitError
-        When none of the methods finds an estimate.
+        When none of the methods finds an estimate. A method that fails, or that the model does not admit, is listed in
+        `Comparison.failures`.
     """
     names = [method_name(method) for method in methods]
     if not names or len(set(names)) < len(names):
         raise ModelError(f"methods must be one or several with different names; got {', '.join(names) or 'none'}")
+    for method in methods:
+        resolve(method)
     fits: dict[str, Fit] = {}
     failures: dict[str, str] = {}
     for name, method in zip(names, methods, strict=True):
         try:
             fits[name] = fit(model, table, method, seed, drop_missing)
-        except FitError as error:  # what the others find is not lost
+        except (FitError, ModelError) as error:  # what the others find is not lost
             failures[name] = str(error)
     if not fits:
         raise FitError(f"none of the methods {', '.join(names)} found an estimate; {next(iter(failures.values()))}")

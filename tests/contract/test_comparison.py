@@ -43,6 +43,15 @@ def test_without_ml_the_highest_is_the_reference(table: pd.DataFrame) -> None:
     assert saem.compare(MODEL, table, ("saem", "em")).reference == "em"
 
 
+def test_restricted_likelihoods_are_no_yardstick(table: pd.DataFrame) -> None:
+    plain = MODEL.replace(constraints={}, fixed={"b21": 0.0})
+    rows = saem.compare(plain, table, ("saem", "reml", "ml")).table.set_index("method")
+    assert np.isnan(rows.loc["reml", "deficit"]) and rows.loc["ml", "deficit"] == 0.0
+    assert 0.0 < rows.loc["saem", "deficit"] < 0.01
+    linked = saem.compare(MODEL, table, ("reml", "ml"))
+    assert "REML is for models without constraints" in linked.failures["reml"] and list(linked.fits) == ["ml"]
+
+
 def test_methods_of_your_own(table: pd.DataFrame) -> None:
     class Short(SAEM):
         name = "short"
