@@ -46,9 +46,9 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row a method.
 
-        `deficit` is the log-likelihood below the highest (nan for the restricted one); `largest_distance` the largest difference to the reference in
-        units of its standard errors, and `parameter` the one that has it; `largest_mcse_share` the largest MCSE/SE;
-        `draws` the random effects that were drawn.
+        `deficit` is the log-likelihood below the highest (nan for the restricted one); `largest_distance` the largest
+        difference to the reference in units of its standard errors, and `parameter` the one that has it;
+        `largest_mcse_share` the largest MCSE/SE; `draws` the random effects that were drawn.
         """
         import pandas as pd
 
