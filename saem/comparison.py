@@ -35,7 +35,7 @@ class Comparison:
         Why a method has no fit.
     reference : str
         The method that the others are compared with: direct maximum likelihood if it is among them, else the one with
-        the highest log-likelihood.
+        the highest log-likelihood (that of REML is no yardstick).
     """
 
     fits: dict[str, Fit]
@@ -123,5 +123,6 @@ def compare(
             failures[name] = str(error)
     if not fits:
         raise FitError(f"none of the methods {', '.join(names)} found an estimate; {next(iter(failures.values()))}")
-    reference = "ml" if "ml" in fits else max(fits, key=lambda name: fits[name].loglik)
+    ranked = sorted(fits, key=lambda name: (name != "reml", fits[name].loglik))
+    reference = "ml" if "ml" in fits else ranked[-1]
     return Comparison(fits, failures, reference)

@@ -22,7 +22,7 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.data import ModelData, arrange
 from saem.display import count, method_name
-from saem.errors import DataError, ModelError, SaemWarning, nearest
+from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
 from saem.information import Information, monte_carlo_covariance, observed_information
 from saem.models import pose
@@ -159,7 +159,7 @@ def conclude(
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
     n_null = 0
-    if directions is not None and len(directions) and len(null_directions(problem, outcome.x)):
+    if directions is not None and len(directions) and free_almost_everywhere(problem, outcome.x):
         n_null = len(directions)
         status = Status.NOT_IDENTIFIED
         message = " ".join(describe_direction(names, direction) for direction in directions)
@@ -217,6 +217,14 @@ def at_true_zero(problem: Problem, x: np.ndarray) -> np.ndarray:
 def in_words(advice: str, restricted: bool) -> str:
     """The advice on a status, of the likelihood that was maximised."""
     return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
+
+
+def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
+    """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
+    try:
+        return len(null_directions(problem, x)) > 0
+    except ConstraintError:
+        return True
 
 
 def without(information: Information, directions: np.ndarray) -> Information:

@@ -137,10 +137,6 @@ class RobbinsMonroSchedule:
         """The schedule for a problem with ``n_latent`` random effects."""
         return power_steps(self, n_latent, self.burn_in + self.iterations)
 
-    def longer(self, iterations: int) -> RobbinsMonroSchedule:
-        """The same with so many iterations in all."""
-        return replace(self, iterations=iterations - self.burn_in)
-
 
 @dataclass(frozen=True)
 class StochasticSchedule:

@@ -19,7 +19,8 @@ class Target:
     deficit : float
         .. and the log-likelihood at most so far below its maximum.
     max_iterations : int
-        No iteration is begun beyond so many in all; the schedule itself is always gone through once.
+        No iteration is begun beyond so many, those of passes that were given up among them; the schedule itself is
+        always gone through once.
     """
 
     mcse: float = 0.05

@@ -15,7 +15,7 @@ from saem.errors import EXACT_FIT, FitError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
-from saem.mstep.search import count_tied, describe_rivals, find_maxima, is_same
+from saem.mstep.search import count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
 from saem.stopping import Status
@@ -88,7 +88,12 @@ def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
     refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
     highest = max(failures, key=lambda failure: np.nan_to_num(failure.value, nan=-np.inf))
     if highest.status == sqp.COLLAPSED:
-        return FitError(EXACT_FIT)
+        if not problem.can_fit_exactly or rises_without_end(problem, Solver(problem), problem.starts[0]):
+            return FitError(EXACT_FIT)
+        return FitError(
+            "the residual standard deviation goes to zero: the random effects explain all that the rows of a cluster "
+            "differ by. Leave out a random term, or fix the residual standard deviation"
+        )
     if len(problem.constraints) and all(f.status in refused for f in failures):
         return infeasible(problem, len(failures), min(failure.infeasibility for failure in failures))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""

@@ -88,7 +88,7 @@ class Run:
     def after(self, earlier: Run) -> Run:
         """This run as the continuation of an earlier one."""
         path = np.vstack([earlier.path[:-1], self.path])
-        averaging_from = len(earlier.path) - 1 + self.averaging_from
+        averaging_from = len(earlier.path) - 1 + self.averaging_from if self.averaging_from else 0
         return Run(self.x, self.pinned, path, earlier.burn_in, averaging_from, self.draws, self.chain, earlier)
 
 
@@ -113,6 +113,7 @@ class Engine:
         self.rng = rng
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
         self.drawn = 0  # draws of all random effects so far
+        self.iterations = 0  # so far, those of passes that were given up included
 
     def loglik(self, x: Array, pinned: Array) -> float:
         """Marginal log-likelihood at a point, for families that have it."""
@@ -197,6 +198,7 @@ class Engine:
                 state, pinned, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
             )
             self.drawn += int(draws[low : low + done].sum())
+            self.iterations += done
             low += done
             if low == len(step_sizes):
                 return path

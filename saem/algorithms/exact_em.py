@@ -24,17 +24,19 @@ from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
 from saem.algorithms.settling import HIGHER, first_start
 from saem.algorithms.verdict import judge
-from saem.errors import ModelError
+from saem.errors import ModelError, MStepError
 from saem.information import observed_information
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb, pin
 from saem.mstep.search import find_maxima
+from saem.mstep.starts import scattered
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
 from saem.streams import stream
 
 Array = np.ndarray
+NEAR_ONE = 1.0 - 1e-9  # a correlation of one could never be left
 MAX_STEP = 64.0  # of the extrapolation
 PATIENCE = 300  # E-steps between two looks at whether the maximum lies on the boundary
 DEFICIT = 1e-6  # a log-likelihood further below the maximum is not called converged
@@ -49,7 +51,7 @@ class ExactEM:
     accelerate : bool
         SQUAREM; False is plain EM.
     max_iterations : int
-        E-steps at most.
+        After so many E-steps no other step is begun.
     gradient : float
         Stops where the largest component of the score on the tangent space of the constraints is below this, in
         standard errors.
@@ -73,7 +75,7 @@ class ExactEM:
         if not (problem.has_expectation and problem.has_observed):
             raise ModelError("exact EM needs a family with a closed-form E-step and likelihood; use method 'saem'")
         engine = Engine(problem, AveragedSchedule(), 1e-12, stream(seed, self.name))
-        x, pinned = first_start(engine), engine.nothing_pinned.copy()
+        x, pinned = working_start(engine), engine.nothing_pinned.copy()
         path, used, looks = [x[None]], 0, 1
         while used < self.max_iterations:
             if self.accelerate:
@@ -96,6 +98,20 @@ class ExactEM:
         higher = bool(peaks) and peaks[0].loglik > own + HIGHER
         note = "EM's start leads to a lower local maximum than direct ML finds: see `Fit.solutions`." if higher else ""
         return judge(engine, run, peaks, precision, Target(deficit=DEFICIT), note)
+
+
+def working_start(engine: Engine) -> Array:
+    """The first of the starts from which an iteration succeeds."""
+    problem = engine.problem
+    error: MStepError | None = None
+    for start in [first_start(engine), *problem.starts, *scattered(problem, problem.starts[0], 5)]:
+        try:
+            expectation_maximisation(engine, start, engine.nothing_pinned, 2)
+            return start
+        except MStepError as failure:
+            error = error or failure
+    assert error is not None
+    raise error
 
 
 def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
@@ -138,11 +154,14 @@ def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
     u = start.copy()
     u[free] += 2.0 * length * r + length**2 * v
     point = u * problem.scale
-    point[is_log], point[is_angle] = np.exp(u[is_log]), np.tanh(u[is_angle])
+    point[is_log], point[is_angle] = np.exp(u[is_log]), np.clip(np.tanh(u[is_angle]), -NEAR_ONE, NEAR_ONE)
     point[~free] = x[~free]
     if not np.isfinite(engine.loglik(point, pinned)):
         return plain
-    far = expectation_maximisation(engine, point, pinned, 1)
+    try:
+        far = expectation_maximisation(engine, point, pinned, 1)
+    except MStepError:
+        return plain
     if engine.loglik(far[0], pinned) < engine.loglik(plain[1], pinned):
         return plain
     return np.vstack([plain, far])

@@ -25,7 +25,8 @@ class MonteCarloEM(SAEM):
     schedule : Schedule
         `saem.schedules.GrowingSchedule`: numbers of draws that grow as a power of the iteration, or are fixed.
     tolerance, target, search
-        As in `SAEM`.
+        As in `SAEM`; of the target the deficit alone counts, since there is no Monte Carlo error and the schedule is
+        gone through once.
     """
 
     schedule: Schedule = field(default_factory=GrowingSchedule)

@@ -69,7 +69,7 @@ def refine(engine: Engine, run: Run, target: Target) -> tuple[Run, Precision]:
     fresh = 0
     precision = assess(engine, run)
     while not reached(precision, target):
-        left = target.max_iterations - (len(run.path) - 2)
+        left = target.max_iterations - engine.iterations
         unfinished = not precision.deficit <= max(target.deficit, UNEXPLAINED * precision.explained)
         try:
             if unfinished and fresh < FRESH:
@@ -78,6 +78,8 @@ def refine(engine: Engine, run: Run, target: Target) -> tuple[Run, Precision]:
             else:
                 longer = go_on(engine, run, left, precision.ratio / target.mcse)
         except MStepError:
+            if unfinished and fresh < FRESH:
+                continue
             break
         if longer is None:
             break

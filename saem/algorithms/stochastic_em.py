@@ -26,7 +26,8 @@ class StochasticEM(SAEM):
     schedule : Schedule
         `saem.schedules.StochasticSchedule`.
     tolerance, target, search
-        As in `SAEM`.
+        As in `SAEM`; of the target the deficit alone counts, since there is no Monte Carlo error and the schedule is
+        gone through once.
     """
 
     schedule: Schedule = field(default_factory=StochasticSchedule)

@@ -128,7 +128,7 @@ def _methods(method: Method, mcse: float | None, max_iterations: int | None) -> 
         return list(method.methods)
     if "saem" not in method.methods:
         option = "--" + next(iter(target)).replace("_", "-")
-        raise SaemError(f"{option} is for SAEM; method {method.value!r} is exact: leave it out")
+        raise SaemError(f"{option} is for SAEM; method {method.value!r} does not take it")
     from saem.algorithms.saem import SAEM
     from saem.stopping import Target
 

@@ -118,6 +118,8 @@ def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
     ConstraintError
         When no point that satisfies the constraints is found.
     """
+    if problem.expected_information is None:
+        return np.empty((0, len(near)))
     rng = np.random.default_rng(0)
     kinds = np.array(problem.parameters.kinds)
     fewest: np.ndarray | None = None

@@ -67,16 +67,24 @@ def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.
 
 
 def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:
-    """Whether the highest likelihood at given residual standard deviations rises as these go to zero."""
+    """Whether the highest likelihood at given residual standard deviations rises by the same amount a decade to zero.
+
+    Every row that is fitted exactly adds ``log 10`` a decade; what rises otherwise is rounding, or has a limit.
+    """
     free = ~problem.parameters.fixed
     residual = free & (problem.at_zero > 0.0)
+    if not residual.any():
+        return False
     is_sd = np.array(problem.parameters.kinds) == "sd"
     point = np.where(is_sd & free, np.maximum(x, 0.3 * problem.scale), x)  # none at zero, from where nothing moves
     values = []
-    for size in (0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-4, 1e-5):  # step by step: far away Newton's method would not find back
+    for size in (0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-4):  # step by step: far away Newton's method would not find back
         point[residual] = size * problem.scale[residual]
-        values.append(solver.maximise(solver.observed(), point, free & ~residual).value)
-    return bool(residual.any() and values[-1] > values[-2] + 0.5)
+        outcome = solver.maximise(solver.observed(), point, free & ~residual)
+        feasible = outcome.status != sqp.INFEASIBLE and outcome.infeasibility < 1e-8
+        values.append(outcome.value if feasible else np.nan)
+    first, second = values[-2] - values[-3], values[-1] - values[-2]
+    return bool(min(first, second) > 0.6 * np.log(10.0) and abs(first - second) < 0.2 * max(first, second))
 
 
 def count_tied(peaks: list[Peak]) -> int:

@@ -30,7 +30,9 @@ CALLS = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt
 _BUILTIN = ("C", "center", "scale", "standardize")
 _ROW = "saem_row"  # formulae wants a response; the design does not depend on it
 _CODINGS = ("Treatment", "Sum")
-_CODED = re.compile(r"C\((\w+), \w+\([^()]*\)\)")  # the label of a factor with its coding
+_CODED = re.compile(
+    r"C\(([^,()]+), (?:Treatment|Sum)\((?:'[^']*'|\"[^\"]*\"|[\d.]*)\)\)"
+)  # the label of a factor with its coding
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)|([A-Za-z_][A-Za-z0-9_]*)|`([^`\n]+)`|(\*\*|[-+*/:~(),])|'([^'\"\\\n]*)'|\"([^'\"\\\n]*)\")"
 )
@@ -71,7 +73,7 @@ def check_formula(formula: str) -> None:
     """
     tokens = _tokens(formula)
     texts = [text for _, text in tokens]
-    if texts.count("~") != 1:
+    if tokens.count(("operator", "~")) != 1:
         raise ExpressionError(
             f"mean must be a table of parameters, or a formula with one '~' as in 'y ~ treatment'; got {formula!r}"
         )
@@ -239,7 +241,7 @@ def _check_levels(table: pd.DataFrame, name: str, formula: str) -> None:
     if pd.api.types.is_datetime64_any_dtype(table[name].dtype) or pd.api.types.is_timedelta64_dtype(table[name].dtype):
         raise DataError(f"column {name!r} of the formula {formula!r} holds dates; make a column of numbers from it")
     numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
-    if numeric and not re.search(rf"\bC\s*\(\s*`?{re.escape(name)}`?\s*\)", formula):
+    if numeric and not re.search(rf"\bC\s*\(\s*`?{re.escape(name)}`?\s*[,)]", formula):
         return
     levels = int(table[name].nunique())
     if levels > MAX_LEVELS:

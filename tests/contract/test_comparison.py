@@ -48,6 +48,7 @@ def test_restricted_likelihoods_are_no_yardstick(table: pd.DataFrame) -> None:
     rows = saem.compare(plain, table, ("saem", "reml", "ml")).table.set_index("method")
     assert np.isnan(rows.loc["reml", "deficit"]) and rows.loc["ml", "deficit"] == 0.0
     assert 0.0 < rows.loc["saem", "deficit"] < 0.01
+    assert saem.compare(plain, table, ("reml", "saem")).reference == "saem"
     linked = saem.compare(MODEL, table, ("reml", "ml"))
     assert "REML is for models without constraints" in linked.failures["reml"] and list(linked.fits) == ["ml"]
 

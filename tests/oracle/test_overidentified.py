@@ -444,6 +444,29 @@ def test_an_exact_fit_is_refused() -> None:
     assert saem.fit(peptide(fixed={"b21": 0.0}), more, "ml").converged
 
 
+@pytest.mark.parametrize("origin", [0.0, 30.0, 100.0])
+def test_a_legitimate_fit_is_not_called_exact(origin: float) -> None:
+    """Two rows a cluster and two random effects can fit everything; a link that fixes the residual SD forbids it.
+
+    The referee holds the residual SD at that value in [fixed].
+    """
+    rng = np.random.default_rng(1)
+    cluster, x = np.repeat(np.arange(20), 2), origin + np.tile([0.0, 1.0], 20)
+    y = 1.0 + 0.5 * x + rng.normal(size=20)[cluster] + 0.4 * rng.normal(size=20)[cluster] * (x - origin)
+    table = pd.DataFrame({"cluster": cluster, "x": x, "y": y + 0.3 * rng.normal(size=40)})
+    model = Model(
+        response="y",
+        cluster="cluster",
+        mean={"mu": "1", "b": "x"},
+        random={"terms": {"i": "1", "x": "x"}, "covariance": "full"},
+        residual={"sd": "sigma"},
+    )
+    held = saem.fit(model.replace(fixed={"sigma": 0.3}), table, "ml")
+    linked = saem.fit(model.replace(constraints={"k": "sigma == 0.3"}), table, "ml")
+    assert linked.loglik == pytest.approx(held.loglik, abs=1e-6)
+    assert saem.fit(model.replace(constraints={"k": "sigma == 0.3"}), table, "saem").loglik > held.loglik - 0.05
+
+
 @pytest.mark.parametrize("seed", [68, 79, 88, 315])
 def test_saem_leaves_a_lower_maximum(seed: int) -> None:
     """Data that contradict the link: SAEM's own start leads to a maximum that is lower by 0.1 to 20.

@@ -62,6 +62,11 @@ def test_who_stops_short_says_so() -> None:
     assert "The Monte Carlo error of b22 is" in fit.message and "(target 5 %)" in fit.message
     loose = saem.fit(MODEL, data, SAEM(target=Target(mcse=0.2, max_iterations=1300)))
     assert loose.status == "converged" and np.array_equal(loose.values, fit.values)
+    posed = problem(200, 3)
+    chain = engine(posed, AveragedSchedule())
+    run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
+    refine(chain, run, Target(mcse=1e-4, max_iterations=3000))
+    assert chain.iterations == 3000, "the budget is used, and not overrun"
     strict = saem.fit(MODEL, data, SAEM(target=Target(mcse=0.2, deficit=1e-9, max_iterations=2600)))
     assert strict.status == "not_converged" and "below its maximum (target 1e-09)" in strict.message
     assert len(strict.path) <= 2602
