@@ -152,9 +152,11 @@ def conclude(
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)
     names = problem.parameters.names
-    if outcome.draws < np.inf:
-        information = replace(information, covariance=at_maximum(problem, solver, outcome).covariance)
-    mcse = monte_carlo_errors(problem, solver, outcome)
+    if outcome.maximum is not None:
+        # at a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil it
+        beside = observed_information(problem, solver, outcome.maximum, outcome.pinned)
+        information = replace(information, covariance=beside.covariance)
+    mcse = monte_carlo_errors(problem, solver, outcome, information)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
@@ -239,16 +241,7 @@ def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
     return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
 
 
-def at_maximum(problem: Problem, solver: Solver, outcome: Outcome) -> Information:
-    """The information at the maximum beside a simulated estimate, where it is known.
-
-    At the estimate itself the small slope that is left, times the curvature of a constraint, can spoil it.
-    """
-    x = outcome.x if outcome.maximum is None else outcome.maximum
-    return observed_information(problem, solver, x, outcome.pinned)
-
-
-def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np.ndarray:
+def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, information: Information) -> np.ndarray:
     """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid.
 
     They are evaluated at the maximum beside the estimate. At the estimate itself the noise of one parameter would lend
@@ -260,7 +253,6 @@ def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome) -> np
     if not np.isfinite(outcome.draws) or not problem.has_expectation:
         return np.full(n, np.nan)
     x = outcome.x if outcome.maximum is None else outcome.maximum
-    information = at_maximum(problem, solver, outcome)
     expectation = conditional_expectation(problem, solver, x)
     covariance = monte_carlo_covariance(problem, solver, x, expectation, information, outcome.draws)
     variance = np.diag(covariance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,11 +21,7 @@ class Steps(NamedTuple):
 
 
 class Schedule(Protocol):
-    """What an algorithm asks of a schedule; any object with these will do.
-
-    With a method ``longer(iterations) -> Schedule``, the same schedule with so many iterations in all, a pass can go on
-    where the end of the schedule leaves too large an error.
-    """
+    """What an algorithm asks of a schedule; any object with these will do."""
 
     @property
     def burn_in(self) -> int:
@@ -34,6 +30,15 @@ class Schedule(Protocol):
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule written out, for a problem with ``n_latent`` random effects."""
+        ...
+
+
+@runtime_checkable
+class Extendable(Schedule, Protocol):
+    """A schedule that can go on where its end leaves too large an error."""
+
+    def longer(self, iterations: int) -> Schedule:
+        """The same with so many iterations in all, those of the burn-in included."""
         ...
 
 

@@ -12,7 +12,7 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
-from saem.schedules import Schedule, Steps
+from saem.schedules import Extendable, Schedule, Steps
 
 Array = np.ndarray
 
@@ -109,6 +109,7 @@ class Engine:
         self.solver = Solver(problem)
         self.schedule = schedule
         self.steps: Steps = schedule.steps(problem.n_latent)
+        self.once = len(self.steps.step_sizes)  # iterations of the schedule as it was given
         self.tolerance = tolerance
         self.rng = rng
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
@@ -133,12 +134,14 @@ class Engine:
         chain = Chain(self.state(start), pinned, skipped, [start[None]], skipped)
         if skipped:
             self.iterate(chain.state, pinned, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
-        return self.advance(chain, len(self.schedule.steps(self.problem.n_latent).step_sizes))
+        return self.advance(chain, self.once)
 
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
         if until > len(self.steps.step_sizes):
-            self.steps = getattr(self.schedule, "longer")(until).steps(self.problem.n_latent)  # noqa: B009
+            if not isinstance(self.schedule, Extendable):
+                raise MStepError(f"the schedule {self.schedule!r} ends after {self.once} iterations")
+            self.steps = self.schedule.longer(until).steps(self.problem.n_latent)
         steps, skipped = self.steps, chain.skipped
         while chain.done < until:
             block = slice(chain.done, min(until, chain.done + BLOCK))

@@ -15,6 +15,7 @@ from saem.information import monte_carlo_covariance, observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.search import Peak
+from saem.schedules import Extendable
 from saem.stopping import Target
 
 Array = np.ndarray
@@ -103,7 +104,7 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
     EM leaves the neighbourhood of a zero variance very slowly: every second pass comes from above.
     """
     problem = engine.problem
-    if left < len(engine.schedule.steps(problem.n_latent).step_sizes) or not np.isfinite(run.draws):
+    if left < engine.once or not np.isfinite(run.draws):
         return None
     sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
@@ -112,7 +113,7 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
 
 def go_on(engine: Engine, run: Run, left: int, excess: float) -> Run | None:
     """More iterations of the same chain: as many as the excess of the Monte Carlo error asks for, within the budget."""
-    if not np.isfinite(run.draws) or not hasattr(engine.schedule, "longer"):
+    if not np.isfinite(run.draws) or not isinstance(engine.schedule, Extendable):
         return None
     averaged = len(run.path) - 2 - run.averaging_from
     factor = min(max(LEAST, 1.1 * excess**2), MOST) if np.isfinite(excess) else LEAST
