@@ -87,6 +87,8 @@ def _show(found: Comparison) -> None:
     for name, each in found.fits.items():
         if not each.converged:
             say(f"{SHORT.get(name, name)} {status_words(each.status)}. {each.message}", STYLES.get(str(each.status)))
+    for text in dict.fromkeys(text for each in found.fits.values() for text in each.warnings):
+        say(f"warning: {text}", "yellow")
     for name, text in found.failures.items():
         say(f"{SHORT.get(name, name)} error. {text}", "red")
 

@@ -21,7 +21,7 @@ Array = np.ndarray
 SAME_ROOT = 1e-7  # of a typical size: roots nearer than this are one, found from two sides
 MAX_ROOTS = 32  # of a line; the nearest are kept
 SCATTERED = 10
-NEARBY = np.linspace(-3.0, 3.0, 301)  # typical sizes of a parameter
+NEARBY = np.sinh(np.linspace(-5.0, 5.0, 401))  # up to 70 typical sizes of a parameter either way
 SCAN = np.sinh(np.linspace(-9.0, 9.0, 1501))  # up to 4,000 typical sizes either way, finest around the start
 
 

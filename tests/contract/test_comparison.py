@@ -88,4 +88,6 @@ def test_the_command(table: pd.DataFrame, tmp_path, monkeypatch) -> None:
     assert list(written["method"]) == ["saem", "em", "ml"]
     assert len(pd.read_csv("out/estimates.csv")) == 24
     assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    pd.concat([table, table.iloc[:1]]).to_csv("twice.csv", index=False)
+    assert "warning: " in invoke("compare", "model.toml", "twice.csv", "--methods", "ml").stdout
     assert "there is no method 'sam'" in invoke("compare", "model.toml", "data.csv", "--methods", "sam", code=2).stderr

@@ -444,6 +444,18 @@ def test_an_exact_fit_is_refused() -> None:
     assert saem.fit(peptide(fixed={"b21": 0.0}), more, "ml").converged
 
 
+def test_the_other_branch_of_a_square_is_listed() -> None:
+    """It is many typical sizes away: the response varies by 0.1 around means that differ by one."""
+    rng = np.random.default_rng(6)
+    cluster, arm = np.repeat(np.arange(20), 3), np.repeat(np.arange(20) % 2, 3)
+    y = 5.0 + arm + 0.1 * rng.normal(size=20)[cluster] + 0.1 * rng.normal(size=60)
+    table = pd.DataFrame({"cluster": cluster, "arm": arm, "y": y})
+    model = Model(response="y", cluster="cluster", mean={"mu": "1", "c": "arm"}, constraints={"k": "c**2 == 1"})
+    fit = saem.fit(model, table, "ml")
+    np.testing.assert_allclose(fit.solutions[:, 1], [1.0, -1.0], atol=1e-9)
+    assert fit.solution_logliks[0] > fit.solution_logliks[1] + 10.0
+
+
 @pytest.mark.parametrize("origin", [0.0, 30.0, 100.0])
 def test_a_legitimate_fit_is_not_called_exact(origin: float) -> None:
     """Two rows a cluster and two random effects can fit everything; a link that fixes the residual SD forbids it.
