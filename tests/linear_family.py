@@ -51,6 +51,11 @@ def peptide_design(n: int, keep: float = 1.0, seed: int = 0) -> pd.DataFrame:
     return table[np.random.default_rng(seed).random(len(table)) < keep].reset_index(drop=True)
 
 
+def example_table(replicates: int, seed: int) -> pd.DataFrame:
+    """Data of the example of the design notes."""
+    return saem.simulate(Model.from_text(recipes.text("peptide")), PEPTIDE, peptide_design(replicates), seed)
+
+
 def slopes_design() -> pd.DataFrame:
     """14 subjects in two arms, with 2 to 5 visits at times of their own; every third visit by another device."""
     rng = np.random.default_rng(5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_overidentified import STUDIES, direct, solved
+from overidentified import STUDIES, direct, solved
 
 import saem
 from saem.algorithms import exact_em
