@@ -55,6 +55,6 @@ def take_turns(problem: Problem, x: np.ndarray, rng: np.random.Generator, m: int
     engine = Engine(problem, AveragedSchedule(), 1e-6, rng)
     burn_in = int(0.3 * iterations)
     steps = np.concatenate([np.ones(burn_in), np.arange(1, iterations - burn_in + 1) ** -0.55])
-    state = engine.state(x)
-    engine.iterate(state, engine.nothing_pinned, steps, np.full(iterations, m, dtype=np.int64), burn_in)
-    return state.x
+    chain = engine.begin(x)
+    engine.iterate(chain, steps, np.full(iterations, m, dtype=np.int64), burn_in)
+    return chain.state.x

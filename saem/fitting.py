@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.engine import conditional_expectation
 from saem.algorithms.exact_em import ExactEM
 from saem.algorithms.monte_carlo_em import MonteCarloEM
 from saem.algorithms.outcome import Outcome
@@ -24,7 +23,7 @@ from saem.data import ModelData, arrange
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
-from saem.information import Information, monte_carlo_covariance, observed_information
+from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
@@ -35,9 +34,6 @@ from saem.streams import check_seed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-ROUNDING = 1e-12  # of the statistical variance: a Monte Carlo variance per draw that is no more than rounding
 
 
 class Algorithm(Protocol):
@@ -156,7 +152,6 @@ def conclude(
         # at a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil it
         beside = observed_information(problem, solver, outcome.maximum, outcome.pinned)
         information = replace(information, covariance=beside.covariance)
-    mcse = monte_carlo_errors(problem, solver, outcome, information)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
@@ -168,6 +163,7 @@ def conclude(
         information = without(information, directions)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
+    mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
     mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
     found = len(outcome.solutions) > 0
     nothing = np.empty((len(data.cluster_group), 0))
@@ -239,23 +235,3 @@ def without(information: Information, directions: np.ndarray) -> Information:
 def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
     """Whether a pinned parameter is itself on the boundary (and not a correlation with an absent effect)."""
     return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
-
-
-def monte_carlo_errors(problem: Problem, solver: Solver, outcome: Outcome, information: Information) -> np.ndarray:
-    """Monte Carlo standard errors (n,): zero for exact methods, nan where none is valid.
-
-    They are evaluated at the maximum beside the estimate. At the estimate itself the noise of one parameter would lend
-    a trace of its error to others that have none.
-    """
-    n = len(outcome.x)
-    if np.isinf(outcome.draws):
-        return np.zeros(n)
-    if not np.isfinite(outcome.draws) or not problem.has_expectation:
-        return np.full(n, np.nan)
-    x = outcome.x if outcome.maximum is None else outcome.maximum
-    expectation = conditional_expectation(problem, solver, x)
-    covariance = monte_carlo_covariance(problem, solver, x, expectation, information, outcome.draws)
-    variance = np.diag(covariance)
-    # where the missing part of the information is nil, what is left is rounding
-    is_rounding = variance * outcome.draws < ROUNDING * np.diag(information.covariance)
-    return np.sqrt(np.where(is_rounding, 0.0, variance))

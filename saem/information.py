@@ -1,4 +1,4 @@
-"""Observed information through the constraints, and what follows from it: covariance, deficit, Monte Carlo error.
+"""Information through the constraints, and what follows from it: covariance and deficit.
 
 With ``T`` a basis of the tangent space (the null space of the constraints' Jacobian) and
 ``L = -d2 (loglik + sum lambda_m c_m)`` the negative Hessian of the Lagrangian, the covariance is
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saem.models.contract import Problem
-from saem.mstep.solver import Solver
+from saem.mstep.solver import Derivatives, Solver
 
 #: Directions in which the information, on the scale of a correlation matrix, is below this are not identified.
 SINGULAR = 1e-9
@@ -33,6 +33,8 @@ class Information:
         ``1/2 u'V u``: how far the log-likelihood is below its constrained maximum, to second order; ``inf`` where the
         information is not positive semidefinite, so that there is no maximum nearby.
     residuals, multipliers : (m,) ndarray
+    root : (n, d) ndarray
+        Columns along the tangent space with ``root root' = V``, where ``V`` is known.
     """
 
     loglik: float
@@ -41,6 +43,7 @@ class Information:
     deficit: float
     residuals: np.ndarray
     multipliers: np.ndarray
+    root: np.ndarray
 
 
 def null_space(matrix: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
@@ -55,13 +58,29 @@ def null_space(matrix: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
 
 def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned: np.ndarray) -> Information:
     """The observed information at ``x``, with the pinned parameters taken as known."""
-    n = len(x)
     free = ~problem.parameters.fixed & ~pinned
     at = solver.derivatives(solver.observed(), x, free)
-    multipliers = solver.multipliers
+    return information_of(problem, at, solver.multipliers, -at.hessian, free)
+
+
+def information_of(
+    problem: Problem, at: Derivatives, multipliers: np.ndarray, information: np.ndarray, free: np.ndarray
+) -> Information:
+    """An information matrix (n, n) seen through the constraints, with the score ``at.gradient``.
+
+    Parameters
+    ----------
+    at : Derivatives
+        Value, gradient and constraints at the point.
+    multipliers : (m,) ndarray
+    information : (n, n) ndarray
+        Negative Hessian of the log-likelihood, without the constraints.
+    free : (n,) bool ndarray
+    """
+    n = len(free)
     index = np.flatnonzero(free)
-    lagrangian = -(at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1))[np.ix_(index, index)]
-    diagonal = np.abs(np.diag(at.hessian)[index])
+    lagrangian = (information - np.tensordot(multipliers, at.c_hessian, axes=1))[np.ix_(index, index)]
+    diagonal = np.abs(np.diag(information)[index])
     typical = problem.scale[index]
     scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 / typical**2))
     tangent = null_space(at.jacobian[:, index] * scale)
@@ -70,12 +89,12 @@ def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned
     slope = tangent.T @ (scale * at.gradient[index])
     singular = np.abs(values) < SINGULAR * max(1.0, float(np.max(np.abs(values), initial=0.0)))
     regular = ~singular & (values > 0)
-    root = tangent @ vectors[:, regular] / np.sqrt(values[regular])
-    block = (scale[:, None] * root) @ (scale[:, None] * root).T
+    root = np.zeros((n, int(regular.sum())))
+    root[index] = scale[:, None] * (tangent @ vectors[:, regular] / np.sqrt(values[regular]))
     null = scale[:, None] * (tangent @ vectors[:, singular | (values <= 0)])
     null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
     covariance = np.full((n, n), np.nan)
-    covariance[np.ix_(index, index)] = block
+    covariance[np.ix_(index, index)] = (root @ root.T)[np.ix_(index, index)]
     for i in np.flatnonzero(np.max(np.abs(null), axis=1, initial=0.0) > 1e-6):
         covariance[index[i], :] = np.nan
         covariance[:, index[i]] = np.nan
@@ -90,30 +109,20 @@ def observed_information(problem: Problem, solver: Solver, x: np.ndarray, pinned
         deficit=float(0.5 * np.sum(along**2 / values[regular])) if np.all(regular | singular) else np.inf,
         residuals=at.c,
         multipliers=multipliers,
+        root=root,
     )
 
 
-def monte_carlo_covariance(
-    problem: Problem, solver: Solver, x: np.ndarray, expectation: np.ndarray, information: Information, draws: float
-) -> np.ndarray:
-    """Monte Carlo covariance (n, n) of an averaged estimate, ``V Gamma V / draws``.
+def missing_information(problem: Problem, solver: Solver, x: np.ndarray, expectation: np.ndarray) -> np.ndarray:
+    """Covariance (n, n) of the complete-data score under p(z | y; x) (Louis 1982).
 
-    ``Gamma`` is the missing information: the covariance of the complete-data score under p(z | y), the difference of
-    the observed and the complete-data Hessians at the estimate (Louis 1982).
+    It is the difference of the observed and the complete-data Hessians.
 
     Parameters
     ----------
     expectation : (s,) ndarray
-        ``E[S | y]`` at the estimate.
-    draws : float
-        Draws of all random effects that were averaged.
+        ``E[S | y]`` at ``x``.
     """
     complete = solver.derivatives(solver.complete(expectation), x)
     observed = solver.derivatives(solver.observed(), x)
-    missing = observed.hessian - complete.hessian
-    known = np.isfinite(np.diag(information.covariance))
-    v = np.where(known[:, None] & known[None, :], information.covariance, 0.0)
-    result = v @ missing @ v / draws
-    result[~known, :] = np.nan
-    result[:, ~known] = np.nan
-    return np.asarray(result)
+    return np.asarray(observed.hessian - complete.hessian)

@@ -192,6 +192,10 @@ class GrowingSchedule:
 
     burn_in: ClassVar[int] = 0
 
+    def longer(self, iterations: int) -> GrowingSchedule:
+        """The same with so many iterations."""
+        return replace(self, iterations=iterations)
+
     def __post_init__(self) -> None:
         check_whole(self)
         if self.iterations < 1:

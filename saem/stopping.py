@@ -21,11 +21,17 @@ class Target:
     max_iterations : int
         No iteration is begun beyond so many, those of passes that were given up among them; the schedule itself is
         always gone through once.
+    max_draws : int or None
+        Random effects to draw at most; unlike ``max_iterations`` it also ends the schedule early.
+    max_seconds : float or None
+        Wall-clock seconds, looked at between blocks of iterations; it also ends the schedule early.
     """
 
     mcse: float = 0.05
     deficit: float = 0.01
     max_iterations: int = 20_000
+    max_draws: int | None = None
+    max_seconds: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("mcse", "deficit"):
@@ -33,6 +39,9 @@ class Target:
                 raise SaemError(f"the target of the {name} must be positive; got {getattr(self, name)}")
         if self.max_iterations < 0:
             raise SaemError(f"max_iterations must not be negative; got {self.max_iterations}")
+        for name in ("max_draws", "max_seconds"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise SaemError(f"{name} must be positive, or None for no limit; got {getattr(self, name)}")
 
 
 class Status(StrEnum):

@@ -47,3 +47,11 @@ def derived_seed(seed: int, *meaning: str) -> int:
 
     sequence = np.random.SeedSequence(check_seed(seed), spawn_key=spawn_key(*meaning))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def offshoot(rng: np.random.Generator, *meaning: str) -> np.random.Generator:
+    """A generator that depends on the state of another for this meaning, and leaves it as it is."""
+    import numpy as np
+
+    words = [int(word) for word in np.asarray(rng.bit_generator.state["state"]["state"])]
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(words, spawn_key=spawn_key(*meaning))))

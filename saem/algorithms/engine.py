@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from saem.algorithms.chain import Chain, Run, Snapshot
+from saem.algorithms.error import FORGOTTEN, of_average, of_last
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
+from saem.algorithms.truncation import Truncation
 from saem.errors import EXACT_FIT, MStepError
+from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
 from saem.schedules import Extendable, Schedule, Steps
+from saem.stopping import Target
 
 Array = np.ndarray
 
@@ -29,71 +36,21 @@ FAILURES = {
     sqp.BAD_START: "the complete-data likelihood or a constraint is not finite at the current estimate",
 }
 
-
-@dataclass(eq=False)
-class Chain:
-    """A pass through a schedule under way: all that it takes to go on.
-
-    Attributes
-    ----------
-    state : State
-    pinned : (n,) bool ndarray
-        Parameters held at the boundary.
-    done : int
-        Iterations of the schedule that are done, those that were skipped among them.
-    paths : list of (k, n) ndarray
-        The start, then the estimates block by block.
-    skipped : int
-        Iterations of the schedule that were left out.
-    """
-
-    state: State
-    pinned: Array
-    done: int
-    paths: list[Array]
-    skipped: int
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What a pass through a schedule has led to.
-
-    Attributes
-    ----------
-    x : (n,) ndarray
-        The estimate: the maximiser at the averaged statistics, or the last one where nothing is averaged.
-    pinned : (n,) bool ndarray
-        Parameters held at the boundary.
-    path : (k, n) ndarray
-        The start, all iterations, and the estimate.
-    burn_in, averaging_from : int
-        Rows of the path.
-    draws : float
-        Draws of all random effects that were averaged; nan where none were, or the step size stays one.
-    chain : Chain
-        To go on from.
-    before : Run or None
-        The run that this one began from.
-    """
-
-    x: Array
-    pinned: Array
-    path: Array
-    burn_in: int
-    averaging_from: int
-    draws: float
-    chain: Chain
-    before: Run | None = None
-
-    def after(self, earlier: Run) -> Run:
-        """This run as the continuation of an earlier one."""
-        path = np.vstack([earlier.path[:-1], self.path])
-        averaging_from = len(earlier.path) - 1 + self.averaging_from if self.averaging_from else 0
-        return Run(self.x, self.pinned, path, earlier.burn_in, averaging_from, self.draws, self.chain, earlier)
+BIASED = (
+    "No Monte Carlo error is given: it is known for averages over decreasing step sizes and for last iterates, but an "
+    "average at step size one is biased."
+)
+NOT_AVERAGED = (
+    "No Monte Carlo error is given: the step sizes have not averaged out the start and the burn-in along the slow "
+    "direction of"
+)
 
 
 class Engine:
     """Runs the loop for a problem.
+
+    An algorithm that differs in what an iteration does overrides `iterate` (see `saem.algorithms.stepwise`), and has
+    all else: passes, going on, budgets, zero variances, the rule to stop.
 
     Parameters
     ----------
@@ -102,19 +59,42 @@ class Engine:
     tolerance : float
         Of each M-step, in units of the complete-data standard errors.
     rng : Generator
+    target : Target
+        Its budget ends a pass early.
+    watch : callable, optional
+        Called as ``watch(engine, chain)`` after every block of iterations; a pass ends early when it returns True.
+    truncation : Truncation, optional
+        Bounds that a chain may not leave.
     """
 
-    def __init__(self, problem: Problem, schedule: Schedule, tolerance: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        schedule: Schedule,
+        tolerance: float,
+        rng: np.random.Generator,
+        target: Target | None = None,
+        watch: Callable[[Engine, Chain], bool] | None = None,
+        truncation: Truncation | None = None,
+    ) -> None:
         self.problem = problem
+        self.arrays = own_copy(problem.arrays)
         self.solver = Solver(problem)
         self.schedule = schedule
         self.steps: Steps = schedule.steps(problem.n_latent)
         self.once = len(self.steps.step_sizes)  # iterations of the schedule as it was given
         self.tolerance = tolerance
         self.rng = rng
+        self.target = Target() if target is None else target
+        self.watch = watch
+        self.truncation = truncation
+        self.truncated = 0  # how often a chain has left its bounds
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
         self.drawn = 0  # draws of all random effects so far
         self.iterations = 0  # so far, those of passes that were given up included
+        self.history: list[Snapshot] = []
+        self.started = time.perf_counter()
+        self.stopped = ""  # why it ended before its schedule did
 
     def loglik(self, x: Array, pinned: Array) -> float:
         """Marginal log-likelihood at a point, for families that have it."""
@@ -123,48 +103,128 @@ class Engine:
 
     def few_iterations(self, start: Array, k: int, constrained: bool = True) -> Array:
         """Where ``k`` iterations with step size one lead to."""
-        state = self.state(start)
+        chain = self.begin(start)
         draws = np.full(k, self.steps.draws[0])
-        self.iterate(state, self.nothing_pinned, np.ones(k), draws, constrained=constrained)
-        return state.x
+        self.iterate(chain, np.ones(k), draws, constrained=constrained)
+        return chain.state.x
+
+    def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
+        """A chain at its start, without statistics."""
+        state = State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
+        return Chain(state, self.nothing_pinned if pinned is None else pinned, skipped, [start[None]], skipped)
 
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
-        skipped = 0 if burn_in else self.schedule.burn_in
-        chain = Chain(self.state(start), pinned, skipped, [start[None]], skipped)
-        if skipped:
-            self.iterate(chain.state, pinned, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
+        chain = self.begin(start, pinned, 0 if burn_in else self.schedule.burn_in)
+        if chain.skipped:
+            self.iterate(chain, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
         return self.advance(chain, self.once)
 
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
+        self.extend(until)
+        while chain.done < until:
+            block = slice(chain.done, self.affordable(chain.done, min(until, chain.done + BLOCK)))
+            if self.stopped:
+                break
+            path, draws = self.safely(chain, block)
+            chain.paths.append(path)
+            chain.draws.append(draws)
+            chain.done = block.start + len(path)
+            self.look(chain)
+        return self.run_of(chain)
+
+    def safely(self, chain: Chain, block: slice) -> tuple[Array, Array]:
+        """A block of iterations, undone and done again where it leaves the bounds of the truncation."""
+        step_sizes, draws = self.steps.step_sizes[block], self.steps.draws[block]
+        averaging_from = self.steps.averaging_from - block.start
+        if self.truncation is None:
+            return self.iterate(chain, step_sizes, draws, averaging_from)
+        held = ~self.solver.free | chain.pinned
+        while True:
+            before = [value.copy() for value in chain.state]
+            failure = "the chain left its bounds"
+            try:
+                path, made = self.iterate(chain, step_sizes, draws, averaging_from)
+                if not self.truncation.is_left(self.problem, chain.paths[0][0], held, path, self.truncated):
+                    return path, made
+            except MStepError as error:
+                failure = str(error)
+            self.truncated += 1
+            if self.truncated > self.truncation.most:
+                raise MStepError(f"{failure}, {self.truncated} times: {self.truncation!r}")
+            for value, old in zip(chain.state, before, strict=True):
+                value[:] = old
+            if averaging_from < 0:
+                chain.state.statistics[:] = chain.state.average
+                chain.state.x[:] = self.estimate(chain)
+            else:
+                chain.state.x[:] = chain.paths[0][0]
+                self.iterate(chain, np.ones(1), WARM_DRAWS * draws[:1])
+
+    def extend(self, until: int) -> None:
+        """Write the schedule out to so many iterations."""
         if until > len(self.steps.step_sizes):
             if not isinstance(self.schedule, Extendable):
                 raise MStepError(f"the schedule {self.schedule!r} ends after {self.once} iterations")
             self.steps = self.schedule.longer(until).steps(self.problem.n_latent)
-        steps, skipped = self.steps, chain.skipped
-        while chain.done < until:
-            block = slice(chain.done, min(until, chain.done + BLOCK))
-            averaging_from = steps.averaging_from - chain.done
-            path = self.iterate(chain.state, chain.pinned, steps.step_sizes[block], steps.draws[block], averaging_from)
-            chain.paths.append(path)
-            chain.done = block.stop
-        x = chain.state.x.copy()
-        averaged = steps.averaging_from < until
-        decreasing = averaged and steps.step_sizes[until - 1] < 1.0  # else the average is biased
-        if averaged:
+
+    def affordable(self, start: int, end: int) -> int:
+        """How far a block may go; says in `stopped` that the budget is used up."""
+        if self.target.max_seconds is not None and time.perf_counter() - self.started > self.target.max_seconds:
+            self.stopped = self.stopped or f"the budget of {self.target.max_seconds:g} seconds was used up"
+        if self.target.max_draws is not None:
+            left = self.target.max_draws // max(1, self.problem.n_latent) - self.drawn
+            end = start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
+            if end == start:
+                self.stopped = self.stopped or f"the budget of {self.target.max_draws:,} draws was used up"
+        return end
+
+    def look(self, chain: Chain) -> None:
+        """Between two blocks: keep the history, and let others look."""
+        try:
+            x = self.estimate(chain)
+        except MStepError:
+            x = chain.state.x.copy()
+        averaged = float(np.concatenate(chain.draws)[max(0, self.steps.averaging_from - chain.skipped) :].sum())
+        seconds = time.perf_counter() - self.started
+        self.history.append(Snapshot(self.iterations, self.drawn, seconds, averaged, x))
+        if self.watch is not None and self.watch(self, chain):
+            self.stopped = "it was stopped by the caller"
+
+    def estimate(self, chain: Chain) -> Array:
+        """The estimate if the chain ends here: the maximiser at the averaged statistics, or the last iterate.
+
+        Raises
+        ------
+        MStepError
+            When there is no maximum at the averaged statistics.
+        """
+        x: Array = chain.state.x.copy()
+        if self.steps.averaging_from < chain.done:
             free = self.solver.free & ~chain.pinned
             outcome = self.solver.maximise(self.solver.complete(chain.state.average), x, free)
             nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
             if outcome.status != sqp.CONVERGED and not nearly:
                 raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
+        return x
+
+    def run_of(self, chain: Chain) -> Run:
+        """What a chain has led to."""
+        steps, x = self.steps, self.estimate(chain)
+        averaged = steps.averaging_from < chain.done
+        drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0, dtype=np.int64)
+        first = steps.averaging_from - chain.skipped
+        decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
         return Run(
             x=x,
             pinned=chain.pinned,
             path=np.vstack([*chain.paths, x]),
-            burn_in=self.schedule.burn_in - skipped,
-            averaging_from=steps.averaging_from - skipped if averaged else 0,
-            draws=float(steps.draws[steps.averaging_from : until].sum()) if decreasing else np.nan,
+            burn_in=min(self.schedule.burn_in, chain.done) - chain.skipped,
+            averaging_from=first if averaged else 0,
+            draws=float(drawn[first:].sum()) if decreasing else np.nan,
+            step_sizes=steps.step_sizes[chain.skipped : chain.done],
+            drawn=drawn,
             chain=chain,
         )
 
@@ -173,20 +233,46 @@ class Engine:
         longer = self.advance(run.chain, run.chain.done + iterations)
         return longer if run.before is None else longer.after(run.before)
 
-    def state(self, start: Array) -> State:
-        """The loop's state at a start, without statistics."""
-        return State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
+    def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
+        """Monte Carlo covariance (n, n) of a run, or None and the reason why it is not known.
+
+        Parameters
+        ----------
+        information : Information
+            At the estimate, or the maximum beside it.
+        missing : (n, n) ndarray
+            Missing information.
+        noise : (n, n) ndarray
+            Long-run covariance of the complete-data score of single draws.
+        """
+        if run.averaging_from:
+            if np.isnan(run.draws):
+                return None, BIASED
+            return of_average(information.root, noise, run.draws), ""
+        covariance, remembered, directions = of_last(
+            information.root, missing, noise, run.step_sizes, run.drawn, run.burn_in
+        )
+        if len(remembered) == 0 or remembered.max() <= FORGOTTEN:
+            return covariance, ""
+        slowest = directions[:, int(np.argmax(remembered))] / self.problem.scale
+        name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]
+        return None, f"{NOT_AVERAGED} {name}, and a last iterate remembers them."
 
     def iterate(
         self,
-        state: State,
-        pinned: Array,
+        chain: Chain,
         step_sizes: Array,
         draws: Array,
         averaging_from: int | None = None,
         constrained: bool = True,
-    ) -> Array:
-        """Run the loop for as many iterations as there are step sizes, changing the state; return the path.
+    ) -> tuple[Array, Array]:
+        """Run the loop for as many iterations as there are step sizes, changing the chain.
+
+        Returns
+        -------
+        path : (k, n) ndarray
+        draws : (k,) int64 ndarray
+            That were made in each iteration.
 
         Raises
         ------
@@ -194,43 +280,44 @@ class Engine:
             When an M-step fails.
         """
         averaging_from = len(step_sizes) if averaging_from is None else averaging_from
-        path = np.empty((len(step_sizes), len(state.x)))
+        path = np.empty((len(step_sizes), len(chain.state.x)))
         low = 0
         for _ in range(RESCUES):
-            done, status = self.run(
-                state, pinned, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
+            done, status = self.call_loop(
+                chain, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
             )
-            self.drawn += int(draws[low : low + done].sum())
-            self.iterations += done
+            self.count(done, int(draws[low : low + done].sum()))
             low += done
             if low == len(step_sizes):
-                return path
-            nearest = self.nearest_solution(state.x, pinned) if constrained else None
+                return path, draws
+            nearest = self.nearest_solution(chain.state.x, chain.pinned) if constrained else None
             if nearest is None:
                 break
-            state.x[:] = nearest
-        residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
-        if np.any(residual & (state.x < DEGENERATE * self.problem.scale)):
-            raise MStepError(EXACT_FIT)
-        is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
-        raise MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
+            chain.state.x[:] = nearest
+        raise self.failure(chain.state.x, status)
 
-    def run(
-        self,
-        state: State,
-        pinned: Array,
-        step_sizes: Array,
-        draws: Array,
-        averaging_from: int,
-        constrained: bool,
-        path: Array,
+    def count(self, iterations: int, draws: int) -> None:
+        """Account for iterations, and for draws of all random effects."""
+        self.iterations += iterations
+        self.drawn += draws
+
+    def failure(self, x: Array, status: int) -> MStepError:
+        """The error for an M-step that failed at ``x``."""
+        residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
+        if np.any(residual & (x < DEGENERATE * self.problem.scale)):
+            return MStepError(EXACT_FIT)
+        is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
+        return MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
+
+    def call_loop(
+        self, chain: Chain, step_sizes: Array, draws: Array, averaging_from: int, constrained: bool, path: Array
     ) -> tuple[int, int]:
         """Call the compiled loop; returns the iterations done and the status of the last M-step."""
         solver = self.solver
         return run_block(
-            self.problem.arrays,
+            self.arrays,
             self.problem.constraints.address,
-            solver.free & ~pinned,
+            solver.free & ~chain.pinned,
             solver.kinds,
             solver.no_floor,
             self.rng,
@@ -240,7 +327,7 @@ class Engine:
             averaging_from,
             self.tolerance,
             MAX_NEWTON,
-            state,
+            chain.state,
             solver.constrained if constrained else solver.unconstrained,
             path,
         )
@@ -255,6 +342,12 @@ class Engine:
             return None
         points = solutions_along(self.problem, self.solver, x, self.solver.free & ~pinned)
         return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None
+
+
+def own_copy(arrays: Any) -> Any:
+    """The arrays with their own copy of what draws change: the state and the counts of a Markov kernel."""
+    names = [name for name in ("latent", "acceptance") if name in getattr(arrays, "_fields", ())]
+    return arrays._replace(**{name: getattr(arrays, name).copy() for name in names}) if names else arrays
 
 
 def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:

@@ -19,7 +19,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.engine import Chain, Engine, Run
+from saem.algorithms.chain import Run
+from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
 from saem.algorithms.settling import HIGHER, first_start
@@ -90,8 +91,8 @@ class ExactEM:
             if used >= looks * PATIENCE:  # it may be on its way to a zero that it would never reach
                 looks += 1
                 x = with_zeros(engine, x, pinned)
-        state = engine.state(x)
-        run = Run(x, pinned, np.vstack([*path, x]), 0, 0, np.inf, Chain(state, pinned, used, path, 0))
+        nothing = np.zeros(0, dtype=np.int64)
+        run = Run(x, pinned, np.vstack([*path, x]), 0, 0, np.inf, np.ones(0), nothing, engine.begin(x, pinned))
         precision = assess(engine, run)
         peaks = find_maxima(problem, engine.solver)[0] if len(problem.constraints) else []
         own = precision.top.loglik if precision.top is not None else engine.loglik(x, pinned)
@@ -127,8 +128,7 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
 
 def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:
     """The path (k, n) of ``k`` iterations from a point."""
-    state = engine.state(x)
-    return engine.iterate(state, pinned, np.ones(k), np.zeros(k, dtype=np.int64))
+    return engine.iterate(engine.begin(x, pinned), np.ones(k), np.zeros(k, dtype=np.int64))[0]
 
 
 def squarem(engine: Engine, x: Array, pinned: Array) -> Array:

@@ -12,21 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from saem.algorithms.saem import SAEM
+from saem.algorithms.base import MonteCarloAlgorithm
 from saem.schedules import GrowingSchedule, Schedule
 
 
 @dataclass(frozen=True)
-class MonteCarloEM(SAEM):
-    """Monte Carlo EM; the estimate is the last iterate, and no Monte Carlo error is given.
+class MonteCarloEM(MonteCarloAlgorithm):
+    """Monte Carlo EM; the estimate is the last iterate.
 
     Attributes
     ----------
     schedule : Schedule
         `saem.schedules.GrowingSchedule`: numbers of draws that grow as a power of the iteration, or are fixed.
-    tolerance, target, search
-        As in `SAEM`; of the target the deficit alone counts, since there is no Monte Carlo error and the schedule is
-        gone through once.
+    tolerance, target, search, mstep, truncation
+        As in `saem.algorithms.base.MonteCarloAlgorithm`.
     """
 
     schedule: Schedule = field(default_factory=GrowingSchedule)

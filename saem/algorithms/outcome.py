@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from saem.algorithms.chain import Snapshot
+from saem.algorithms.checkpoint import Checkpoint
+from saem.information import Information
 from saem.stopping import Status
 
 
@@ -39,6 +42,16 @@ class Outcome:
         estimate are evaluated there.
     drawn : int
         Draws of all random effects in the whole fit, those of passes that were given up included.
+    mcse : (n,) ndarray or None
+        Monte Carlo standard errors, nan where none is valid; None for exact methods.
+    information : Information or None
+        Of the observed data at the estimate, where the algorithm has estimated it.
+    history : list of Snapshot
+        Estimates on the way, and what they had cost.
+    checkpoint : Checkpoint or None
+        What it takes to go on, bit for bit.
+    chains : (c, n) ndarray
+        Estimates of independent chains; no rows where there was one.
     """
 
     x: np.ndarray
@@ -54,3 +67,8 @@ class Outcome:
     towards_boundary: tuple[str, ...] = ()
     maximum: np.ndarray | None = None
     drawn: int = 0
+    mcse: np.ndarray | None = None
+    information: Information | None = None
+    history: list[Snapshot] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+    chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))

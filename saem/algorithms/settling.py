@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.algorithms.engine import Engine, Run
+from saem.algorithms.chain import Run
+from saem.algorithms.engine import Engine
 from saem.constraint import parameters_of
 from saem.errors import EXACT_FIT, FitError, MStepError, listing
 from saem.mstep import sqp

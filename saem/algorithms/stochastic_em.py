@@ -13,21 +13,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from saem.algorithms.saem import SAEM
+from saem.algorithms.base import MonteCarloAlgorithm
 from saem.schedules import Schedule, StochasticSchedule
 
 
 @dataclass(frozen=True)
-class StochasticEM(SAEM):
+class StochasticEM(MonteCarloAlgorithm):
     """Stochastic EM; the estimate is the maximiser at the averaged statistics, and no Monte Carlo error is given.
 
     Attributes
     ----------
     schedule : Schedule
         `saem.schedules.StochasticSchedule`.
-    tolerance, target, search
-        As in `SAEM`; of the target the deficit alone counts, since there is no Monte Carlo error and the schedule is
-        gone through once.
+    tolerance, target, search, mstep, truncation
+        As in `saem.algorithms.base.MonteCarloAlgorithm`; of the target the deficit alone counts, since there is no
+        Monte Carlo error and the schedule is gone through once.
     """
 
     schedule: Schedule = field(default_factory=StochasticSchedule)

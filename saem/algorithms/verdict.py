@@ -1,13 +1,11 @@
-"""What a run was worth: its status, the other solutions, and the maximum at which its errors are evaluated.
-
-All of it compares the estimate with the closed-form likelihood of families that have one.
-"""
+"""What a run was worth: its status, and the other solutions where a closed-form likelihood tells them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from saem.algorithms.engine import Engine, Run
+from saem.algorithms.chain import Run
+from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import Precision
 from saem.errors import listing
@@ -33,13 +31,14 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     note : str
         What happened on the way, for the user.
     """
-    problem = engine.problem
-    loglik, top = engine.loglik(run.x, run.pinned), precision.top
+    problem, top = engine.problem, precision.top
+    loglik = engine.loglik(run.x, run.pinned) if problem.has_observed else np.nan
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
     tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
     # points along a flat direction have the likelihood of the estimate; near a fold some are lost in its noise
-    flat = solutions_along(problem, engine.solver, run.x, engine.solver.free & ~run.pinned)
+    free = engine.solver.free & ~run.pinned
+    flat = solutions_along(problem, engine.solver, run.x, free) if problem.has_observed else []
     exact = len(flat) < len(tied)
     others = others_than(problem, run.x, [peak.x for peak in tied] if exact else flat)
 
@@ -49,10 +48,9 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         messages.append(
             f"{listing(towards)} goes to the boundary, which is approached but not reached; method 'ml' reaches it."
         )
-    if missed > target.deficit:
+    if not missed + precision.doubt <= target.deficit:
         status = Status.NOT_CONVERGED
-        by = f"{missed:.2g}" if np.isfinite(missed) else "an unknown amount"
-        messages.append(f"The log-likelihood is {by} below its maximum (target {target.deficit:g}).")
+        messages.append(deficit_words(missed, precision.doubt, target))
     if precision.ratio > target.mcse:
         status = Status.NOT_CONVERGED
         name = problem.parameters.names[precision.worst]
@@ -60,26 +58,43 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
             f"The Monte Carlo error of {name} is {100 * precision.ratio:.2g} % of its standard error "
             f"(target {100 * target.mcse:g} %)."
         )
+    if status == Status.NOT_CONVERGED and engine.stopped:
+        messages.append(f"The fit ended early: {engine.stopped}.")
     if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")
-    if np.isnan(run.draws):
-        messages.append(
-            "No Monte Carlo error is given: it is known for averages over decreasing step sizes only; a last iterate "
-            "depends on how slow EM is, and an average at step size one is biased."
-        )
-    messages.append(describe_rivals(lower, loglik))
-    return as_outcome(
-        run,
-        status,
+    messages += [precision.reason, describe_rivals(lower, loglik)]
+    return Outcome(
+        x=run.x,
+        pinned=run.pinned,
+        status=status,
         message=" ".join(filter(None, messages)),
+        path=run.path,
+        burn_in=run.burn_in,
+        averaging_from=run.averaging_from,
+        draws=run.draws,
+        mcse=precision.mcse,
+        information=precision.information,
         solutions=np.array([run.x, *others, *(peak.x for peak in lower)]),
-        logliks=np.array(
+        solution_logliks=np.array(
             [loglik] + [tied[0].loglik if exact else loglik] * len(others) + [peak.loglik for peak in lower]
         ),
-        towards=towards,
+        towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
+        drawn=engine.drawn,
+        history=engine.history,
     )
+
+
+def deficit_words(missed: float, doubt: float, target: Target) -> str:
+    """The likelihood deficit against its target, in words."""
+    if doubt > 0.0:
+        return (
+            f"The log-likelihood is estimated to be {missed:.2g} below its maximum, and up to {missed + doubt:.2g} "
+            f"given the noise of that estimate (target {target.deficit:g})."
+        )
+    by = f"{missed:.2g}" if np.isfinite(missed) else "an unknown amount"
+    return f"The log-likelihood is {by} below its maximum (target {target.deficit:g})."
 
 
 def newly_pinned(engine: Engine, run: Run, top: Peak) -> tuple[str, ...]:
@@ -101,29 +116,3 @@ def others_than(problem: Problem, x: Array, points: list[Array]) -> list[Array]:
         return []
     nearest = int(np.argmin([np.sum(((point - x) / problem.scale) ** 2) for point in points]))
     return [point for i, point in enumerate(points) if i != nearest]
-
-
-def as_outcome(
-    run: Run,
-    status: Status,
-    message: str = "",
-    solutions: Array | None = None,
-    logliks: Array | None = None,
-    towards: tuple[str, ...] = (),
-    maximum: Array | None = None,
-) -> Outcome:
-    """A run as the outcome of the algorithm."""
-    return Outcome(
-        x=run.x,
-        pinned=run.pinned,
-        status=status,
-        message=message,
-        path=run.path,
-        burn_in=run.burn_in,
-        averaging_from=run.averaging_from,
-        draws=run.draws,
-        solutions=run.x[None] if solutions is None else solutions,
-        solution_logliks=np.full(1, np.nan) if logliks is None else logliks,
-        towards_boundary=towards,
-        maximum=maximum,
-    )

@@ -47,11 +47,10 @@ def test_the_likelihood_never_falls(name: str) -> None:
     """Along plain EM at every iteration; the mutant, one draw in place of the expectation, falls."""
     problem = posed(name)
     engine = Engine(problem, AveragedSchedule(), 1e-12, stream(0, "test"))
-    nothing = engine.nothing_pinned
-    start = engine.iterate(engine.state(problem.starts[0]), nothing, np.ones(1), np.zeros(1, dtype=np.int64))[-1]
-    path = engine.iterate(engine.state(start), nothing, np.ones(60), np.zeros(60, dtype=np.int64))
+    start = engine.iterate(engine.begin(problem.starts[0]), np.ones(1), np.zeros(1, dtype=np.int64))[0][-1]
+    path = engine.iterate(engine.begin(start), np.ones(60), np.zeros(60, dtype=np.int64))[0]
     assert np.diff(logliks(problem, path)).min() > -1e-9
-    drawn = engine.iterate(engine.state(start), nothing, np.ones(60), np.ones(60, dtype=np.int64))
+    drawn = engine.iterate(engine.begin(start), np.ones(60), np.ones(60, dtype=np.int64))[0]
     assert np.diff(logliks(problem, drawn)).min() < -1e-3
 
 
@@ -71,7 +70,7 @@ def test_a_mutant_without_the_constraint_is_caught(monkeypatch: pytest.MonkeyPat
     """An M-step that leaves out the link ends elsewhere, off the constraint."""
 
     def unconstrained(engine: Engine, x: np.ndarray, pinned: np.ndarray, k: int) -> np.ndarray:
-        return engine.iterate(engine.state(x), pinned, np.ones(k), np.zeros(k, dtype=np.int64), constrained=False)
+        return engine.iterate(engine.begin(x, pinned), np.ones(k), np.zeros(k, dtype=np.int64), constrained=False)[0]
 
     monkeypatch.setattr(exact_em, "expectation_maximisation", unconstrained)
     name = "b21 = 0, contradicted"

@@ -15,7 +15,7 @@ from saem import Fit, Model, recipes
 from saem.algorithms.monte_carlo_em import MonteCarloEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
-from saem.schedules import AveragedSchedule, GrowingSchedule, StochasticSchedule
+from saem.schedules import AveragedSchedule, GrowingSchedule, RobbinsMonroSchedule, StochasticSchedule
 from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide")).replace(fixed={"b21": 0.0})
@@ -47,12 +47,15 @@ def test_every_algorithm_reaches_the_maximum(method: str) -> None:
     assert np.array_equal(fit.values, other.values) == (method == "em")
 
 
-@pytest.mark.parametrize("method", ["mcem", "stochastic_em"])
-def test_an_error_that_is_not_known_is_not_given(method: str) -> None:
+TEXTBOOK = SAEM(RobbinsMonroSchedule(500, 500, 1.0), target=BUDGET)
+
+
+@pytest.mark.parametrize(("method", "why"), [("stochastic_em", "is biased"), (TEXTBOOK, "slow direction of")])
+def test_an_error_that_is_not_known_is_not_given(method: Any, why: str) -> None:
     table, _ = data()
     fit = saem.fit(MODEL, table, method)
     assert np.isnan(fit.mcse[~fit.parameters.fixed]).all()
-    assert "No Monte Carlo error is given" in fit.message
+    assert "No Monte Carlo error is given" in fit.message and why in fit.message
     assert "No Monte Carlo error is given" not in saem.fit(MODEL, table, "saem").message
 
 

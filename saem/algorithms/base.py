@@ -1,0 +1,110 @@
+"""What all Monte Carlo EM algorithms have in common: settings, and the course of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from saem.algorithms import checkpoint
+from saem.algorithms.chain import Chain, Run
+from saem.algorithms.checkpoint import Checkpoint
+from saem.algorithms.engine import Engine
+from saem.algorithms.outcome import Outcome
+from saem.algorithms.refinement import MARGIN, refine
+from saem.algorithms.settling import from_best_start, restart_higher, settle_boundary
+from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.truncation import Truncation
+from saem.algorithms.verdict import judge
+from saem.models.contract import Problem
+from saem.mstep.search import Peak, find_maxima
+from saem.schedules import AveragedSchedule, Schedule
+from saem.stopping import Target
+from saem.streams import stream
+
+if TYPE_CHECKING:
+    from saem.mstep.maximiser import Maximiser
+
+Watch = Callable[[Engine, Chain], bool]
+
+
+@dataclass(frozen=True)
+class MonteCarloAlgorithm:
+    """An algorithm of the family; each of them says in a file of its own what differs.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        Step sizes and numbers of draws (`saem.schedules`).
+    tolerance : float
+        Of each M-step, in units of the complete-data standard errors.
+    target : Target
+        Iterations go on until it is reached, or its budget is used up.
+    search : bool
+        Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
+        reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
+        higher than where the algorithm ended, it is run again from there, and says so. False leaves it to itself.
+    mstep : Maximiser or None
+        The constrained M-step (`saem.mstep`); the compiled Lagrange-Newton method if None.
+    truncation : Truncation or None
+        Bounds that a chain may not leave, as a safety net.
+    """
+
+    schedule: Schedule = field(default_factory=AveragedSchedule)
+    tolerance: float = 1e-6
+    target: Target = field(default_factory=Target)
+    search: bool = True
+    mstep: Maximiser | None = None
+    truncation: Truncation | None = None
+    name: ClassVar[str]
+
+    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
+        """What runs the iterations for a problem."""
+        rng = stream(seed, self.name)
+        if self.mstep is None:
+            return Engine(problem, self.schedule, self.tolerance, rng, self.target, watch, self.truncation)
+        engine = StepwiseEngine(problem, self.schedule, self.tolerance, rng, self.target, watch, self.truncation)
+        return engine.with_maximiser(self.mstep)
+
+    def run(
+        self, problem: Problem, seed: int = 0, watch: Watch | None = None, resume: Checkpoint | None = None
+    ) -> Outcome:
+        """Estimate the parameters.
+
+        Parameters
+        ----------
+        problem : Problem
+        seed : int
+            The same seed gives the same estimate, bit for bit.
+        watch : callable, optional
+            Called as ``watch(engine, chain)`` after every block of iterations; the fit ends when it returns True.
+        resume : Checkpoint, optional
+            Of an earlier outcome with the same problem, seed and settings, to go on from.
+
+        Raises
+        ------
+        ModelError
+            When the algorithm cannot be used for the problem.
+        FitError
+            When an M-step fails from every start.
+        """
+        engine = self.engine(problem, seed, watch)
+        closed = problem.has_observed
+        peaks: list[Peak] = []
+        if resume is None:
+            run, fresh, note = from_best_start(engine), 0, ""
+            if closed and not engine.stopped:
+                run = settle_boundary(engine, run, MARGIN)
+        else:
+            run, fresh, note = checkpoint.restore(engine, resume), resume.counts["fresh"], resume.note
+        if closed and self.search and len(problem.constraints):
+            peaks = find_maxima(problem, engine.solver)[0]
+        if resume is None and closed and not engine.stopped:
+            run, note = restart_higher(engine, run, peaks, MARGIN)
+        return self.conclude(engine, run, peaks, fresh, note)
+
+    def conclude(self, engine: Engine, run: Run, peaks: list[Peak], fresh: int, note: str) -> Outcome:
+        """Go on until the target is reached, and say what the estimate is worth."""
+        run, precision, fresh = refine(engine, run, self.target, fresh)
+        outcome = judge(engine, run, peaks, precision, self.target, note)
+        return replace(outcome, checkpoint=checkpoint.take(engine, run, fresh, note))

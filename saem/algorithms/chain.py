@@ -1,0 +1,105 @@
+"""A pass through a schedule: under way (`Chain`), and what it has led to (`Run`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from saem.algorithms.loop import State
+
+Array = np.ndarray
+
+
+class Snapshot(NamedTuple):
+    """An estimate on the way, and what it has cost so far."""
+
+    iterations: int
+    drawn: int  # draws of all random effects
+    seconds: float
+    averaged: float  # draws that are averaged
+    x: Array  # (n,) the estimate if the run ended here
+
+
+@dataclass(eq=False)
+class Chain:
+    """A pass under way: all that it takes to go on.
+
+    Attributes
+    ----------
+    state : State
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary.
+    done : int
+        Iterations of the schedule that are done, those that were skipped among them.
+    paths : list of (k, n) ndarray
+        The start, then the estimates block by block.
+    skipped : int
+        Iterations of the schedule that were left out.
+    draws : list of (k,) int64 ndarray
+        Draws of all random effects by iteration, block by block.
+    memory : dict of ndarray
+        What an algorithm carries on beyond the state of the loop.
+    """
+
+    state: State
+    pinned: Array
+    done: int
+    paths: list[Array]
+    skipped: int
+    draws: list[Array] = field(default_factory=list)
+    memory: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a pass has led to.
+
+    Attributes
+    ----------
+    x : (n,) ndarray
+        The estimate: the maximiser at the averaged statistics, or the last one where nothing is averaged.
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary.
+    path : (k, n) ndarray
+        The start, all iterations, and the estimate.
+    burn_in, averaging_from : int
+        Rows of the path.
+    draws : float
+        Draws of all random effects that were averaged; nan where the estimate is no average over decreasing steps.
+    step_sizes, drawn : (K,) ndarray
+        Step size and draws of every iteration of the pass.
+    chain : Chain
+        To go on from.
+    before : Run or None
+        The run that this one began from.
+    """
+
+    x: Array
+    pinned: Array
+    path: Array
+    burn_in: int
+    averaging_from: int
+    draws: float
+    step_sizes: Array
+    drawn: Array
+    chain: Chain
+    before: Run | None = None
+
+    def after(self, earlier: Run) -> Run:
+        """This run as the continuation of an earlier one."""
+        path = np.vstack([earlier.path[:-1], self.path])
+        averaging_from = len(earlier.path) - 1 + self.averaging_from if self.averaging_from else 0
+        return Run(
+            self.x,
+            self.pinned,
+            path,
+            earlier.burn_in,
+            averaging_from,
+            self.draws,
+            self.step_sizes,
+            self.drawn,
+            self.chain,
+            earlier,
+        )

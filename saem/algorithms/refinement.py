@@ -1,0 +1,90 @@
+"""The rule to stop: more iterations until the Monte Carlo error no longer matters.
+
+What is done next never depends on the target, which only says where to stop. So a run that stopped early can go on to
+a smaller target later, bit for bit as if it had had that target from the start.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.algorithms.chain import Run
+from saem.algorithms.engine import Engine
+from saem.algorithms.precision import Precision, assess
+from saem.errors import MStepError
+from saem.mstep import sqp
+from saem.schedules import Extendable
+from saem.stopping import Target
+
+MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
+UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
+GROWTH = 1.25  # factor by which the iterations (averaged ones, where there are) grow from one look to the next
+FRESH = 3  # passes that begin anew where a pass is not finished
+
+
+def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Run, Precision, int]:
+    """Iterate until the target is reached, or the budget is used up.
+
+    Parameters
+    ----------
+    fresh : int
+        Passes that were begun anew before.
+
+    Returns
+    -------
+    run : Run
+    precision : Precision
+    fresh : int
+    """
+    precision = assess(engine, run)
+    while not reached(precision, target) and not engine.stopped:
+        left = target.max_iterations - engine.iterations
+        unfinished = fresh < FRESH and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
+        try:
+            if unfinished:
+                longer = pass_from_above(engine, run, left, fresh + 1)
+                fresh += longer is not None
+            else:
+                longer = go_on(engine, run, left)
+        except MStepError:
+            if unfinished:
+                fresh += 1
+                continue
+            break
+        if longer is None:
+            break
+        after = assess(engine, longer)
+        if unfinished and not after.deficit < precision.deficit:
+            continue
+        run, precision = longer, after
+    return run, precision, fresh
+
+
+def reached(precision: Precision, target: Target) -> bool:
+    """Whether both targets are; where no Monte Carlo error is valid, that of the deficit alone."""
+    return precision.deficit + precision.doubt <= target.deficit and not precision.ratio > target.mcse
+
+
+def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:
+    """Another pass without the burn-in, from the estimate; None where the budget is too small.
+
+    EM leaves the neighbourhood of a zero variance very slowly: every second pass comes from above.
+    """
+    problem = engine.problem
+    if left < engine.once or not np.isfinite(run.draws):
+        return None
+    sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
+    start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
+    return engine.pass_through(start, run.pinned, burn_in=False).after(run)
+
+
+def go_on(engine: Engine, run: Run, left: int) -> Run | None:
+    """More iterations of the same chain, up to the next look, within the budget; None where it cannot go on."""
+    if not isinstance(engine.schedule, Extendable):
+        return None
+    first = engine.steps.averaging_from if engine.steps.averaging_from < engine.once else 0
+    counted = engine.once - first
+    while first + counted <= run.chain.done:
+        counted = int(np.ceil(GROWTH * counted))
+    more = min(first + counted - run.chain.done, left)
+    return engine.go_on(run, more) if more > 0 else None

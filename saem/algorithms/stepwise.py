@@ -1,0 +1,129 @@
+"""The loop in Python, iteration by iteration: for other M-steps, and for algorithms whose iteration is another.
+
+With the compiled M-step it gives the bits of the compiled loop (`saem.algorithms.loop`), some ten times slower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saem.algorithms.chain import Chain
+from saem.algorithms.engine import Engine
+from saem.algorithms.loop import MAX_NEWTON
+from saem.algorithms.sampling import draw_mean
+from saem.mstep import sqp
+
+if TYPE_CHECKING:
+    from saem.mstep.maximiser import Maximiser
+
+Array = np.ndarray
+NEARLY = 1e-3  # gradient, in standard errors, with which an M-step that did not finish is good enough
+
+
+class StepwiseEngine(Engine):
+    """An engine whose iteration is `step`, which algorithms override.
+
+    Attributes
+    ----------
+    maximiser : Maximiser or None
+        Of the M-step; the compiled one if None.
+    """
+
+    maximiser: Maximiser | None = None
+
+    def with_maximiser(self, maximiser: Maximiser) -> StepwiseEngine:
+        """This engine with another M-step.
+
+        Raises
+        ------
+        ModelError
+            When the maximiser cannot be used for the problem.
+        """
+        maximiser.check(self.problem)
+        self.maximiser = maximiser
+        return self
+
+    def iterate(
+        self,
+        chain: Chain,
+        step_sizes: Array,
+        draws: Array,
+        averaging_from: int | None = None,
+        constrained: bool = True,
+    ) -> tuple[Array, Array]:
+        """See `Engine.iterate`."""
+        averaging_from = len(step_sizes) if averaging_from is None else averaging_from
+        path = np.empty((len(step_sizes), len(chain.state.x)))
+        made = np.empty(len(step_sizes), dtype=np.int64)
+        n_averaged = max(0, -averaging_from)
+        for k, (gamma, m) in enumerate(zip(step_sizes, draws, strict=True)):
+            before = self.drawn
+            self.step(chain, float(gamma), int(m), constrained)
+            self.iterations += 1
+            path[k], made[k] = chain.state.x, self.drawn - before
+            if k >= averaging_from:
+                n_averaged += 1
+                self.average(chain, n_averaged)
+        return path, made
+
+    def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
+        """One iteration: draw, approximate, maximise."""
+        state = chain.state
+        self.draw(chain, m)
+        state.statistics[:] += gamma * (state.drawn - state.statistics)
+        self.maximise(chain, constrained)
+
+    def draw(self, chain: Chain, m: int) -> None:
+        """E-step: write the mean of the statistics over ``m`` draws to the state."""
+        draw_mean(self.arrays, chain.state.x, self.rng, m, chain.state.drawn)
+        self.drawn += m
+
+    def maximise(self, chain: Chain, constrained: bool = True) -> None:
+        """M-step: the constrained maximiser at the statistics.
+
+        Raises
+        ------
+        MStepError
+            When it fails.
+        """
+        state, objective = chain.state, self.solver.complete(chain.state.statistics)
+        free = self.solver.free & ~chain.pinned
+        outcome = self.solve(objective, state.x, free, constrained)
+        if outcome.status == sqp.CONVERGED or (
+            outcome.status == sqp.ITERATION_LIMIT and (outcome.stationarity < NEARLY or self.is_single_step)
+        ):
+            return
+        nearest = self.nearest_solution(state.x, chain.pinned) if constrained else None
+        if nearest is None:
+            raise self.failure(state.x, outcome.status)
+        state.x[:] = nearest
+        outcome = self.solve(objective, state.x, free, constrained)
+        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
+            raise self.failure(state.x, outcome.status)
+
+    @property
+    def is_single_step(self) -> bool:
+        """Whether the M-step only increases the complete-data likelihood (generalised EM)."""
+        return self.maximiser is not None and self.maximiser.single_step
+
+    def solve(self, objective: Any, x: Array, free: Array, constrained: bool) -> sqp.Outcome:
+        """Maximise from ``x``, which is overwritten."""
+        if self.maximiser is None or not constrained:
+            return self.solver.maximise(
+                objective, x, free, tolerance=self.tolerance, max_iterations=MAX_NEWTON, constrained=constrained
+            )
+        return self.maximiser.maximise(
+            self.solver,
+            objective,
+            x,
+            free,
+            floor=self.solver.no_floor,
+            tolerance=self.tolerance,
+            max_iterations=MAX_NEWTON,
+        )
+
+    def average(self, chain: Chain, n: int) -> None:
+        """Take the n-th averaged iteration into the average."""
+        chain.state.average[:] += (chain.state.statistics - chain.state.average) / n
