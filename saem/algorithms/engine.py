@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ FAILURES = {
     sqp.BAD_START: "the complete-data likelihood or a constraint is not finite at the current estimate",
 }
 
+OUT_OF_DRAWS = "the budget of {:,} draws was used up"
 BIASED = (
     "No Monte Carlo error is given: it is known for averages over decreasing step sizes and for last iterates, but an "
     "average at step size one is biased."
@@ -66,6 +67,8 @@ class Engine:
     truncation : Truncation, optional
         Bounds that a chain may not leave.
     """
+
+    growth: ClassVar[float] = 1.25  # of the iterations, from one look at the target to the next; one more at least
 
     def __init__(
         self,
@@ -177,7 +180,7 @@ class Engine:
             left = self.target.max_draws // max(1, self.problem.n_latent) - self.drawn
             end = start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
             if end == start:
-                self.stopped = self.stopped or f"the budget of {self.target.max_draws:,} draws was used up"
+                self.stopped = self.stopped or OUT_OF_DRAWS.format(self.target.max_draws)
         return end
 
     def look(self, chain: Chain) -> None:

@@ -18,7 +18,6 @@ from saem.stopping import Target
 
 MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
-GROWTH = 1.25  # factor by which the iterations (averaged ones, where there are) grow from one look to the next
 FRESH = 3  # passes that begin anew where a pass is not finished
 
 
@@ -37,7 +36,7 @@ def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Ru
     fresh : int
     """
     precision = assess(engine, run)
-    while not reached(precision, target) and not engine.stopped:
+    while not reached(engine, precision, target) and not engine.stopped:
         left = target.max_iterations - engine.iterations
         unfinished = fresh < FRESH and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         try:
@@ -60,9 +59,13 @@ def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Ru
     return run, precision, fresh
 
 
-def reached(precision: Precision, target: Target) -> bool:
-    """Whether both targets are; where no Monte Carlo error is valid, that of the deficit alone."""
-    return precision.deficit + precision.doubt <= target.deficit and not precision.ratio > target.mcse
+def reached(engine: Engine, precision: Precision, target: Target) -> bool:
+    """Whether both targets are; that of the deficit alone where no Monte Carlo error ever becomes valid."""
+    if not precision.deficit + precision.doubt <= target.deficit:
+        return False
+    if np.isnan(precision.ratio):
+        return not (precision.reason and isinstance(engine.schedule, Extendable))
+    return precision.ratio <= target.mcse
 
 
 def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:
@@ -85,6 +88,6 @@ def go_on(engine: Engine, run: Run, left: int) -> Run | None:
     first = engine.steps.averaging_from if engine.steps.averaging_from < engine.once else 0
     counted = engine.once - first
     while first + counted <= run.chain.done:
-        counted = int(np.ceil(GROWTH * counted))
+        counted = max(counted + 1, int(np.ceil(engine.growth * counted)))
     more = min(first + counted - run.chain.done, left)
     return engine.go_on(run, more) if more > 0 else None

@@ -5,14 +5,14 @@ With the compiled M-step it gives the bits of the compiled loop (`saem.algorithm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from saem.algorithms.chain import Chain
-from saem.algorithms.engine import Engine
+from saem.algorithms.engine import OUT_OF_DRAWS, Engine
 from saem.algorithms.loop import MAX_NEWTON
-from saem.algorithms.sampling import draw_mean
+from saem.algorithms.sampling import draw_each, draw_mean
 from saem.mstep import sqp
 
 if TYPE_CHECKING:
@@ -33,15 +33,16 @@ class StepwiseEngine(Engine):
 
     maximiser: Maximiser | None = None
 
-    def with_maximiser(self, maximiser: Maximiser) -> StepwiseEngine:
-        """This engine with another M-step.
+    def with_maximiser(self, maximiser: Maximiser | None) -> Self:
+        """This engine with another M-step, if there is one.
 
         Raises
         ------
         ModelError
             When the maximiser cannot be used for the problem.
         """
-        maximiser.check(self.problem)
+        if maximiser is not None:
+            maximiser.check(self.problem)
         self.maximiser = maximiser
         return self
 
@@ -59,6 +60,8 @@ class StepwiseEngine(Engine):
         made = np.empty(len(step_sizes), dtype=np.int64)
         n_averaged = max(0, -averaging_from)
         for k, (gamma, m) in enumerate(zip(step_sizes, draws, strict=True)):
+            if self.is_used_up(self.planned(chain, int(m))):
+                return path[:k], made[:k]
             before = self.drawn
             self.step(chain, float(gamma), int(m), constrained)
             self.iterations += 1
@@ -67,6 +70,17 @@ class StepwiseEngine(Engine):
                 n_averaged += 1
                 self.average(chain, n_averaged)
         return path, made
+
+    def planned(self, chain: Chain, m: int) -> int:
+        """Draws that the next iteration will make, where the schedule says ``m``."""
+        return m
+
+    def is_used_up(self, m: int = 0) -> bool:
+        """Whether the budget of draws does not admit ``m`` more; if so, the run ends."""
+        if self.target.max_draws is None or (self.drawn + m) * max(1, self.problem.n_latent) <= self.target.max_draws:
+            return False
+        self.stopped = self.stopped or OUT_OF_DRAWS.format(self.target.max_draws)
+        return True
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
         """One iteration: draw, approximate, maximise."""
@@ -79,6 +93,14 @@ class StepwiseEngine(Engine):
         """E-step: write the mean of the statistics over ``m`` draws to the state."""
         draw_mean(self.arrays, chain.state.x, self.rng, m, chain.state.drawn)
         self.drawn += m
+
+    def draw_each(self, chain: Chain, m: int) -> Array:
+        """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
+        statistics = np.empty((m, self.problem.n_statistics))
+        draw_each(self.arrays, chain.state.x, self.rng, statistics)
+        chain.state.drawn[:] = statistics.mean(axis=0)
+        self.drawn += m
+        return statistics
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:
         """M-step: the constrained maximiser at the statistics.
@@ -127,3 +149,20 @@ class StepwiseEngine(Engine):
     def average(self, chain: Chain, n: int) -> None:
         """Take the n-th averaged iteration into the average."""
         chain.state.average[:] += (chain.state.statistics - chain.state.average) / n
+
+
+class AdaptiveEngine(StepwiseEngine):
+    """An engine that decides the number of draws itself, and keeps it in the chain's memory.
+
+    The draws can grow at every iteration, so the target is looked at after every one.
+    """
+
+    growth: ClassVar[float] = 1.0
+
+    def planned(self, chain: Chain, m: int) -> int:
+        """Draws that the next iteration will make; ``m`` in the first."""
+        return int(chain.memory["draws"][0]) if "draws" in chain.memory else m
+
+    def plan(self, chain: Chain, m: int) -> None:
+        """Set the draws of the next iteration."""
+        chain.memory["draws"] = np.array([m], dtype=np.int64)

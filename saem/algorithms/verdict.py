@@ -8,6 +8,7 @@ from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import Precision
+from saem.algorithms.refinement import reached
 from saem.errors import listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -60,6 +61,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         )
     if status == Status.NOT_CONVERGED and engine.stopped:
         messages.append(f"The fit ended early: {engine.stopped}.")
+    if status == Status.CONVERGED and not reached(engine, precision, target):  # it could have gone on
+        status = Status.NOT_CONVERGED
     if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")

@@ -1,0 +1,97 @@
+"""Automated Monte Carlo EM: the sandwich error of each step decides the draws (Booth & Hobert 1999, section 4).
+
+    E    s_{k+1} = mean_m S(y, z_m),  z_m ~ p(z | y; x_k),  m = 1..m_k
+    M    x_{k+1} = argmax { complete(s_{k+1}, x) : c(x) = 0 }
+         V_k = A^-1 Cov(score) A^-1 / m_k,  A the complete-data information at x_{k+1}
+         if x_k lies in the confidence ellipsoid of x_{k+1} by V_k:  m_{k+1} = m_k + m_k / divisor
+
+While the steps of EM are larger than their Monte Carlo error few draws do; near the maximum, where a step is swamped by
+it, the draws grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from scipy.stats import chi2
+
+from saem.algorithms.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.chain import Chain
+from saem.algorithms.sampling import scores_of
+from saem.algorithms.stepwise import AdaptiveEngine
+from saem.errors import ModelError
+from saem.information import information_of
+from saem.models.contract import Problem
+from saem.schedules import GrowingSchedule, Schedule
+from saem.streams import stream
+
+Array = np.ndarray
+NOTHING_MISSING = 1e-12  # of the complete information: directions without Monte Carlo error
+
+
+@dataclass(frozen=True)
+class BoothHobert(MonteCarloAlgorithm):
+    """Monte Carlo EM whose number of draws grows when a step is swamped by its Monte Carlo error.
+
+    Attributes
+    ----------
+    schedule : GrowingSchedule
+        Numbers of iterations before the first look at the target and of draws in the first one; its growth is 0.
+    confidence : float
+        Level of the ellipsoid.
+    divisor : float
+        The draws grow by their number divided by this.
+    tolerance, target, search, mstep, truncation
+        As in `saem.algorithms.base.MonteCarloAlgorithm`.
+    """
+
+    schedule: Schedule = field(default_factory=lambda: GrowingSchedule(20, 20, 0.0))
+    confidence: float = 0.75
+    divisor: float = 3.0
+    name: ClassVar[str] = "booth_hobert"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.confidence < 1.0:
+            raise ModelError(f"the confidence of Booth & Hobert's ellipsoid must lie in (0, 1); got {self.confidence}")
+        if not self.divisor >= 1.0:
+            raise ModelError(f"the divisor of Booth & Hobert's rule must be at least 1; got {self.divisor}")
+
+    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> BoothHobertEngine:
+        """What runs the iterations for a problem."""
+        engine = BoothHobertEngine(
+            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
+        )
+        engine.confidence, engine.divisor = self.confidence, self.divisor
+        return engine.with_maximiser(self.mstep)
+
+
+class BoothHobertEngine(AdaptiveEngine):
+    """Iterations of automated Monte Carlo EM."""
+
+    confidence: float
+    divisor: float
+
+    def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
+        """Draw, maximise, and ask whether the step was larger than its error."""
+        m = self.planned(chain, m)
+        statistics = self.draw_each(chain, m)
+        before = chain.state.x.copy()
+        chain.state.statistics[:] = chain.state.drawn
+        self.maximise(chain, constrained)
+        if self.is_swamped(chain, before, statistics):
+            self.plan(chain, m + int(np.ceil(m / self.divisor)))
+
+    def is_swamped(self, chain: Chain, before: Array, statistics: Array) -> bool:
+        """Whether the estimate before the step lies in the confidence ellipsoid around that after it."""
+        x, m = chain.state.x, len(statistics)
+        free = self.solver.free & ~chain.pinned
+        at = self.solver.derivatives(self.solver.complete(chain.state.statistics), x, free)
+        root = information_of(self.problem, at, self.solver.multipliers, -at.hessian, free).root
+        sandwich = root.T @ np.cov(scores_of(self.arrays, statistics, x).scores, rowvar=False) @ root / m
+        moved = root.T @ (-at.hessian @ (before - x))
+        variance, axes = np.linalg.eigh(sandwich)
+        noisy = variance * m > NOTHING_MISSING
+        distance = float(np.sum((axes.T @ moved)[noisy] ** 2 / variance[noisy]))
+        return distance <= float(chi2.ppf(self.confidence, max(1, int(noisy.sum()))))
