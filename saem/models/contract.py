@@ -7,6 +7,12 @@ in a few lines.
 
 Every objective is evaluated with its exact gradient and Hessian with respect to the named parameters ``x``, on their
 natural scales (means, standard deviations, correlations).
+
+A family whose draws are those of a Markov chain keeps its state in the arrays, in two fields that other families do not
+have: ``latent``, a float64 array that `draw` changes in place, and ``acceptance``, a (2,) float64 array to whose
+entries `draw` adds the moves that were accepted and those that were proposed. Whoever draws works on copies of the two,
+so that runs do not disturb each other. The chain goes on at other ``x`` from the state that it is in; draws of one call
+and of the next are correlated. ``tests/bernoulli_family.py`` is such a family.
 """
 
 from __future__ import annotations
@@ -31,7 +37,8 @@ class Problem:
     parameters : Parameters
         Names, kinds and fixed values, in the order of ``x``.
     arrays : NamedTuple
-        The family's data; its type selects the family's compiled functions.
+        The family's data; its type selects the family's compiled functions. Fields ``latent`` and ``acceptance`` are
+        the state of a chain, at its start.
     constraints : Constraints
         The equality constraints ``c(x) = 0``, compiled.
     starts : sequence of (n,) ndarray
@@ -109,7 +116,9 @@ class Restricted(NamedTuple):
 def draw(arrays: Any, x: np.ndarray, rng: np.random.Generator, m: int, statistics: np.ndarray) -> None:
     """Write the mean of the complete-data statistics over ``m`` draws of the latent data from p(z | y; x).
 
-    ``m = 0`` asks for their conditional expectation E[S(y, z) | y; x], if the family has it (`has_expectation`).
+    ``m = 0`` asks for their conditional expectation E[S(y, z) | y; x], if the family has it (`has_expectation`); nan
+    where it has not. Families that are drawn by a chain make ``m`` sweeps of it, from ``arrays.latent`` on, with
+    ``p(z | y; x)`` as the stationary distribution.
     """
     raise NotImplementedError
 
