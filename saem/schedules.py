@@ -209,6 +209,47 @@ class GrowingSchedule:
         return Steps(np.ones(len(k)), np.ceil(self.draws * k**self.growth).astype(np.int64), len(k))
 
 
+@dataclass(frozen=True)
+class NewtonSchedule:
+    """A burn-in with step size one, then ``1 / k``, which is right for Newton steps (Gu & Kong 1998).
+
+    Attributes
+    ----------
+    burn_in : int
+        Iterations of SAEM with step size one, from the second half of which the information is learned.
+    iterations : int
+        Newton steps.
+    latent, draws
+        As in `AveragedSchedule`, for the burn-in; `StochasticNewton` needs more draws than there are parameters.
+    factor : int
+        Times as many draws are made for a Newton step.
+    """
+
+    burn_in: int = 300
+    iterations: int = 200
+    latent: int = 600
+    draws: int | None = None
+    factor: int = 5
+
+    def __post_init__(self) -> None:
+        check_whole(self)
+        if self.burn_in < 2 or self.iterations < 1:
+            raise SaemError(f"burn_in must be >= 2 and iterations >= 1; got {self.burn_in} and {self.iterations}")
+        if not isinstance(self.factor, Integral) or self.factor < 1:
+            raise SaemError(f"factor of a schedule must be a whole number, 1 or larger; got {self.factor!r}")
+
+    def steps(self, n_latent: int) -> Steps:
+        """The schedule for a problem with ``n_latent`` random effects."""
+        k = np.arange(1, self.iterations + 1)
+        m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
+        draws = np.concatenate([np.full(self.burn_in, m), np.full(self.iterations, self.factor * m)])
+        return Steps(np.concatenate([np.ones(self.burn_in), 1.0 / k]), draws.astype(np.int64), len(draws))
+
+    def longer(self, iterations: int) -> NewtonSchedule:
+        """The same with so many iterations in all."""
+        return replace(self, iterations=iterations - self.burn_in)
+
+
 def power_steps(schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int) -> Steps:
     """A burn-in with step size one, then ``k ** -exponent``, with the schedule's number of draws throughout."""
     k = np.arange(1, schedule.iterations + 1)
