@@ -1,4 +1,4 @@
-"""Stochastic Newton with Louis' information and constraints (Gu & Kong 1998; Cai 2010, Metropolis-Hastings Robbins-Monro).
+"""Stochastic Newton with Louis' information and constraints (Gu & Kong 1998; Cai 2010).
 
     draw   z_m ~ p(z | y; x_k), m = 1..m_k
     score  u_k = mean_m d log f(y, z_m; x_k)                         (Fisher's identity)
@@ -98,7 +98,7 @@ class NewtonEngine(StepwiseEngine):
         information += (complete - missing - information) / (learned[0] + 1.0)
 
     def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
-        """Monte Carlo covariance of the last iterate: its Newton steps have the weights ``gamma_k prod (1 - gamma_j)``."""
+        """Monte Carlo covariance of the last iterate, in which Newton steps weigh ``gamma_k prod_j>k (1 - gamma_j)``."""
         later = np.append(np.cumprod(1.0 - run.step_sizes[:0:-1])[::-1], 1.0)
         weights = run.step_sizes * later
         return of_average(information.root, noise, 1.0 / float(np.sum(weights**2 / run.drawn))), ""
