@@ -9,14 +9,24 @@ import numpy as np
 from saem.constraint import Constraints, parameters_of
 from saem.data import ModelData
 from saem.models.contract import Problem
-from saem.models.linear import complete, draws, observed, restricted
+from saem.models.linear import clusterwise, complete, draws, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
 from saem.models.linear.expected import expected_information
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
 
-__all__ = ["LinearArrays", "build_problem", "complete", "draws", "observed", "restricted"]
+__all__ = [
+    "ClusterArrays",
+    "LinearArrays",
+    "build_problem",
+    "clusterwise",
+    "complete",
+    "draws",
+    "observed",
+    "restricted",
+]
 
 RESIDUAL_ZERO = 1e-3  # of its typical size: stands for a residual SD of zero (the likelihood is even and smooth there)
 
@@ -80,6 +90,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         can_fit_exactly=can_fit_exactly(arrays, data),
         expected_information=partial(expected_information, arrays),
         conditional_effects=partial(conditional_effects, data),
+        clusterwise=partial(build_clusters, data, arrays),
+        n_clusters=len(data.cluster_group),
     )
 
 
