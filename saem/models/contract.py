@@ -71,6 +71,9 @@ class Problem:
         cluster, so they are made when an algorithm asks for them.
     n_clusters : int
         Number of clusters, C, that these functions know.
+    expand : callable or None
+        Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
+        where it would break the model.
     """
 
     parameters: Parameters
@@ -92,6 +95,34 @@ class Problem:
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     clusterwise: Callable[[], Any] | None = None
     n_clusters: int = 0
+    expand: Callable[[], Expansion] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """A problem with working parameters that its data do not determine, for EM and SAEM by parameter expansion.
+
+    Algorithms draw at working parameters that are the identity, maximise over all parameters, and reduce. Where an
+    estimate goes to the boundary, it is the reduced one that gets there: the M-step itself does not see it.
+
+    Attributes
+    ----------
+    problem : Problem
+        With `draw`, `complete` and `reduce`. Its parameters are those of the model, in their order, then the working
+        ones. It has no `observed`: that is the model's own, at the reduced parameters.
+    identity : (W,) ndarray
+        Working parameters at which it is the model itself.
+    reduced : callable
+        From its parameters (n + W,) to those of the model (n,), with the same law of the data.
+    """
+
+    problem: Problem
+    identity: np.ndarray
+    reduced: Callable[[np.ndarray], np.ndarray]
+
+    def extended(self, x: np.ndarray) -> np.ndarray:
+        """Parameters of the model (n,) as those of the expanded one (n + W,)."""
+        return np.concatenate([x, self.identity])
 
 
 class CompleteData(NamedTuple):
@@ -163,6 +194,11 @@ def complete_cluster(
     ``-inf`` outside its domain. Writes its gradient (n,) and Hessian (n, n). ``arrays`` are those of
     `Problem.clusterwise`. The sum over all clusters is `complete` at the sum of the statistics.
     """
+    raise NotImplementedError
+
+
+def reduce(arrays: Any, x: np.ndarray) -> None:
+    """Set the working parameters of an expanded problem to the identity, and the others such that the law stays."""
     raise NotImplementedError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from saem.models.linear import clusterwise, complete, draws, observed, restricte
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
+from saem.models.linear.expansion import expand
 from saem.models.linear.expected import expected_information
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
@@ -72,7 +74,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
     at_zero = np.zeros(len(kinds))
     at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
-    return Problem(
+    problem = Problem(
         parameters=data.parameters,
         arrays=arrays,
         constraints=constraints,
@@ -93,6 +95,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),
     )
+    return replace(problem, expand=partial(expand, problem))
 
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:
