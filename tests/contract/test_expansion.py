@@ -1,4 +1,4 @@
-"""Parameter expansion: the same law of the data, a faster EM to the same maximum, and refusals where it would do harm."""
+"""Parameter expansion: the same law of the data, a faster EM to the same maximum, refusals where it would do harm."""
 
 from __future__ import annotations
 
