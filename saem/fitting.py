@@ -203,7 +203,7 @@ def conclude(
         gradient_norm=information.score_norm,
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
-        drawn=outcome.drawn * problem.n_latent,
+        drawn=round(outcome.drawn * problem.n_latent),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saem.jit import entry
-from saem.models.contract import Problem, draw
+from saem.models.contract import Problem, complete_cluster, draw, draw_cluster, draw_clusters
 
 
 @entry
@@ -40,3 +40,46 @@ def expected(problem: Problem, x: Any) -> np.ndarray:
 def plausible(problem: Problem, x: Any) -> np.ndarray:
     """Statistics (s,) such as an algorithm meets at ``x``: their expectation, or the mean of many draws."""
     return expected(problem, x) if problem.has_expectation else drawn(problem, x, 1, m=100)[0]
+
+
+@entry
+def fill_cluster_draws(arrays, x, rng, m, clusters, statistics):
+    """Write in ``statistics`` (N, c, s) the statistics of some clusters (c,), N times."""
+    for k in range(statistics.shape[0]):
+        draw_clusters(arrays, x, rng, m, clusters, statistics[k])
+
+
+@entry
+def fill_one_by_one(arrays, x, rng, m, clusters, statistics):
+    """`fill_cluster_draws` with a call for each cluster."""
+    for k in range(statistics.shape[0]):
+        for i in range(len(clusters)):
+            draw_cluster(arrays, x, rng, m, clusters[i], statistics[k, i])
+
+
+@entry
+def fill_complete(arrays, statistics, x, values, gradients, hessians):
+    """Write the complete-data log-likelihood (C,) of each cluster at its statistics (C, s), and its derivatives."""
+    for i in range(len(values)):
+        values[i] = complete_cluster(arrays, i, statistics[i], x, gradients[i], hessians[i])
+
+
+def drawn_clusters(
+    problem: Problem, x: Any, clusters: Any, n: int, m: int = 1, seed: int = 0, fill=fill_cluster_draws
+) -> np.ndarray:
+    """Statistics (n, c, s) of some clusters (c,): each row the mean over ``m`` draws of their random effects."""
+    assert problem.clusterwise is not None
+    clusters = np.array(clusters, dtype=np.int64)
+    statistics = np.full((n, len(clusters), problem.n_statistics), np.nan)
+    rng = np.random.Generator(np.random.SFC64(seed))
+    fill(problem.clusterwise(), np.array(x, dtype=float), rng, m, clusters, statistics)
+    return statistics
+
+
+def complete_by_cluster(problem: Problem, x: Any, statistics: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Complete-data log-likelihood (C,) of each cluster at its statistics (C, s), its gradient and its Hessian."""
+    assert problem.clusterwise is not None
+    size, n = len(statistics), len(problem.parameters)
+    found = np.full(size, np.nan), np.full((size, n), np.nan), np.full((size, n, n), np.nan)
+    fill_complete(problem.clusterwise(), statistics, np.array(x, dtype=float), *found)
+    return found

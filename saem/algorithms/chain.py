@@ -16,7 +16,7 @@ class Snapshot(NamedTuple):
     """An estimate on the way, and what it has cost so far."""
 
     iterations: int
-    drawn: int  # draws of all random effects
+    drawn: float  # draws of all random effects
     seconds: float
     averaged: float  # draws that are averaged
     x: Array  # (n,) the estimate if the run ended here
@@ -37,7 +37,7 @@ class Chain:
         The start, then the estimates block by block.
     skipped : int
         Iterations of the schedule that were left out.
-    draws : list of (k,) int64 ndarray
+    draws : list of (k,) float64 ndarray
         Draws of all random effects by iteration, block by block.
     memory : dict of ndarray
         What an algorithm carries on beyond the state of the loop.

@@ -42,14 +42,13 @@ def take(engine: Engine, run: Run, fresh: int, note: str) -> Checkpoint:
     arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
     arrays |= {name: getattr(engine.arrays, name).copy() for name in KERNEL if hasattr(engine.arrays, name)}
     arrays |= {"stream": np.asarray(generator["state"]["state"]).copy(), "pinned": run.pinned.copy()}
-    arrays |= {"draws": run.drawn, "path": run.path}
+    arrays |= {"draws": run.drawn, "path": run.path, "drawn_in_all": np.array([engine.drawn])}
     counts = {
         "done": chain.done,
         "skipped": chain.skipped,
         "own_from": 0 if run.before is None else len(run.before.path) - 1,
         "burn_in": run.burn_in,
         "iterations": engine.iterations,
-        "drawn": engine.drawn,
         "fresh": fresh,
         "has_half": int(generator["has_uint32"]),
         "half": int(generator["uinteger"]),
@@ -67,7 +66,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Run:
     for name in KERNEL:
         if name in arrays:
             getattr(engine.arrays, name)[:] = arrays[name]
-    engine.iterations, engine.drawn = counts["iterations"], counts["drawn"]
+    engine.iterations, engine.drawn = counts["iterations"], float(arrays["drawn_in_all"][0])
     path, own_from = arrays["path"], counts["own_from"]
     chain = Chain(
         state=State(*(arrays[name].copy() for name in State._fields)),

@@ -93,7 +93,7 @@ class Engine:
         self.truncation = truncation
         self.truncated = 0  # how often a chain has left its bounds
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
-        self.drawn = 0  # draws of all random effects so far
+        self.drawn = 0.0  # draws of all random effects so far
         self.iterations = 0  # so far, those of passes that were given up included
         self.history: list[Snapshot] = []
         self.started = time.perf_counter()
@@ -177,7 +177,7 @@ class Engine:
         if self.target.max_seconds is not None and time.perf_counter() - self.started > self.target.max_seconds:
             self.stopped = self.stopped or f"the budget of {self.target.max_seconds:g} seconds was used up"
         if self.target.max_draws is not None:
-            left = self.target.max_draws // max(1, self.problem.n_latent) - self.drawn
+            left = self.target.max_draws / max(1, self.problem.n_latent) - self.drawn
             end = start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
             if end == start:
                 self.stopped = self.stopped or OUT_OF_DRAWS.format(self.target.max_draws)
@@ -216,7 +216,7 @@ class Engine:
         """What a chain has led to."""
         steps, x = self.steps, self.estimate(chain)
         averaged = steps.averaging_from < chain.done
-        drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0, dtype=np.int64)
+        drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0)
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
         return Run(
@@ -274,8 +274,8 @@ class Engine:
         Returns
         -------
         path : (k, n) ndarray
-        draws : (k,) int64 ndarray
-            That were made in each iteration.
+        draws : (k,) float64 ndarray
+            Draws of all random effects that were made in each iteration.
 
         Raises
         ------
@@ -292,15 +292,15 @@ class Engine:
             self.count(done, int(draws[low : low + done].sum()))
             low += done
             if low == len(step_sizes):
-                return path, draws
+                return path, draws.astype(float)
             nearest = self.nearest_solution(chain.state.x, chain.pinned) if constrained else None
             if nearest is None:
                 break
             chain.state.x[:] = nearest
         raise self.failure(chain.state.x, status)
 
-    def count(self, iterations: int, draws: int) -> None:
-        """Account for iterations, and for draws of all random effects."""
+    def count(self, iterations: int, draws: float) -> None:
+        """Account for iterations, and for draws of all random effects (a part of one, where some are drawn)."""
         self.iterations += iterations
         self.drawn += draws
 

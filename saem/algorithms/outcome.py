@@ -66,7 +66,7 @@ class Outcome:
     solution_logliks: np.ndarray = field(default_factory=lambda: np.empty(0))
     towards_boundary: tuple[str, ...] = ()
     maximum: np.ndarray | None = None
-    drawn: int = 0
+    drawn: float = 0.0
     mcse: np.ndarray | None = None
     information: Information | None = None
     history: list[Snapshot] = field(default_factory=list)

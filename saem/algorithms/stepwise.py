@@ -57,10 +57,10 @@ class StepwiseEngine(Engine):
         """See `Engine.iterate`."""
         averaging_from = len(step_sizes) if averaging_from is None else averaging_from
         path = np.empty((len(step_sizes), len(chain.state.x)))
-        made = np.empty(len(step_sizes), dtype=np.int64)
+        made = np.empty(len(step_sizes))
         n_averaged = max(0, -averaging_from)
         for k, (gamma, m) in enumerate(zip(step_sizes, draws, strict=True)):
-            if self.is_used_up(self.planned(chain, int(m))):
+            if self.is_used_up(self.cost(chain, int(m))):
                 return path[:k], made[:k]
             before = self.drawn
             self.step(chain, float(gamma), int(m), constrained)
@@ -71,11 +71,11 @@ class StepwiseEngine(Engine):
                 self.average(chain, n_averaged)
         return path, made
 
-    def planned(self, chain: Chain, m: int) -> int:
-        """Draws that the next iteration will make, where the schedule says ``m``."""
+    def cost(self, chain: Chain, m: int) -> float:
+        """Draws of all random effects that the next iteration will make, where the schedule says ``m``."""
         return m
 
-    def is_used_up(self, m: int = 0) -> bool:
+    def is_used_up(self, m: float = 0) -> bool:
         """Whether the budget of draws does not admit ``m`` more; if so, the run ends."""
         if self.target.max_draws is None or (self.drawn + m) * max(1, self.problem.n_latent) <= self.target.max_draws:
             return False
@@ -92,14 +92,14 @@ class StepwiseEngine(Engine):
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the statistics over ``m`` draws to the state."""
         draw_mean(self.arrays, chain.state.x, self.rng, m, chain.state.drawn)
-        self.drawn += m
+        self.count(0, m)
 
     def draw_each(self, chain: Chain, m: int) -> Array:
         """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
         statistics = np.empty((m, self.problem.n_statistics))
         draw_each(self.arrays, chain.state.x, self.rng, statistics)
         chain.state.drawn[:] = statistics.mean(axis=0)
-        self.drawn += m
+        self.count(0, m)
         return statistics
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:
@@ -159,8 +159,12 @@ class AdaptiveEngine(StepwiseEngine):
 
     growth: ClassVar[float] = 1.0
 
+    def cost(self, chain: Chain, m: int) -> float:
+        """Draws that the next iteration will begin with."""
+        return self.planned(chain, m)
+
     def planned(self, chain: Chain, m: int) -> int:
-        """Draws that the next iteration will make; ``m`` in the first."""
+        """Draws that the next iteration will begin with; ``m`` in the first."""
         return int(chain.memory["draws"][0]) if "draws" in chain.memory else m
 
     def plan(self, chain: Chain, m: int) -> None:

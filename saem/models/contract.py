@@ -73,6 +73,14 @@ class Problem:
         From parameters (n,) to an information matrix (n, n) whose rank tells what the design determines.
     conditional_effects : callable or None
         From parameters (n,) to the conditional modes (C, q) of the random effects and their standard deviations (C, q).
+    clusterwise : callable or None
+        Builds the arrays of `draw_clusters` and `complete_cluster`, for families that have them. They hold every
+        cluster, so they are made when an algorithm asks for them.
+    n_clusters : int
+        Number of clusters, C, that these functions know.
+    expand : callable or None
+        Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
+        where it would break the model.
     """
 
     parameters: Parameters
@@ -92,6 +100,36 @@ class Problem:
     can_fit_exactly: bool = False
     expected_information: Callable[[np.ndarray], np.ndarray] | None = None
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    clusterwise: Callable[[], Any] | None = None
+    n_clusters: int = 0
+    expand: Callable[[], Expansion] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """A problem with working parameters that its data do not determine, for EM and SAEM by parameter expansion.
+
+    Algorithms draw at working parameters that are the identity, maximise over all parameters, and reduce. Where an
+    estimate goes to the boundary, it is the reduced one that gets there: the M-step itself does not see it.
+
+    Attributes
+    ----------
+    problem : Problem
+        With `draw`, `complete` and `reduce`. Its parameters are those of the model, in their order, then the working
+        ones. It has no `observed`: that is the model's own, at the reduced parameters.
+    identity : (W,) ndarray
+        Working parameters at which it is the model itself.
+    reduced : callable
+        From its parameters (n + W,) to those of the model (n,), with the same law of the data.
+    """
+
+    problem: Problem
+    identity: np.ndarray
+    reduced: Callable[[np.ndarray], np.ndarray]
+
+    def extended(self, x: np.ndarray) -> np.ndarray:
+        """Parameters of the model (n,) as those of the expanded one (n + W,)."""
+        return np.concatenate([x, self.identity])
 
 
 class CompleteData(NamedTuple):
@@ -138,6 +176,41 @@ def restricted(arrays: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nda
     raise NotImplementedError
 
 
+def draw_clusters(
+    arrays: Any, x: np.ndarray, rng: np.random.Generator, m: int, clusters: np.ndarray, statistics: np.ndarray
+) -> None:
+    """Write the statistics (k, s) of some clusters (k,), one by one; any cluster may be among them, in any order.
+
+    Each is the mean over ``m`` draws from p(z_c | y_c; x), or for ``m = 0`` the conditional expectation. ``arrays`` are
+    those of `Problem.clusterwise`. The sum over all clusters has the distribution of what `draw` writes. Many clusters
+    at once cost much less than a call for each; sorted by design they cost least.
+    """
+    raise NotImplementedError
+
+
+def draw_cluster(
+    arrays: Any, x: np.ndarray, rng: np.random.Generator, m: int, cluster: int, statistics: np.ndarray
+) -> None:
+    """`draw_clusters` for one of them, with its statistics (s,); families need not write it."""
+    raise NotImplementedError
+
+
+def complete_cluster(
+    arrays: Any, cluster: int, statistics: np.ndarray, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
+) -> float:
+    """One cluster's part of the complete-data log-likelihood, at its statistics (s,).
+
+    ``-inf`` outside its domain. Writes its gradient (n,) and Hessian (n, n). ``arrays`` are those of
+    `Problem.clusterwise`. The sum over all clusters is `complete` at the sum of the statistics.
+    """
+    raise NotImplementedError
+
+
+def reduce(arrays: Any, x: np.ndarray) -> None:
+    """Set the working parameters of an expanded problem to the identity, and the others such that the law stays."""
+    raise NotImplementedError
+
+
 def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
     """Value of an objective (`CompleteData`, `Observed` or `Restricted`) with its gradient and Hessian."""
     raise NotImplementedError
@@ -159,3 +232,10 @@ def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def] 
     if is_a(objective, Restricted):
         return lambda objective, x, gradient, hessian: restricted(objective.arrays, x, gradient, hessian)
     return None
+
+
+@overload(draw_cluster)
+def _draw_cluster(arrays, x, rng, m, cluster, statistics):  # type: ignore[no-untyped-def]
+    return lambda arrays, x, rng, m, cluster, statistics: draw_clusters(
+        arrays, x, rng, m, np.array([cluster]), statistics.reshape((1, statistics.shape[0]))
+    )

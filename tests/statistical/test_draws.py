@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from drawing import drawn, expected
+from drawing import drawn, drawn_clusters, expected
 from linear_family import Dense, dense, examples
 from scipy.stats import chi2
 
@@ -46,12 +46,17 @@ class Quadratic:
         return mean, slope @ v @ slope.T + 2 * np.einsum("sde,ted->st", cv, cv)
 
 
-def statistics_of(d: Dense) -> Quadratic:
-    """``X'(y - Z theta)`` and ``|y - Z theta|^2`` by residual group, ``sum theta theta'`` by variance group."""
+def statistics_of(d: Dense, clusters: tuple[int, ...] | None = None) -> Quadratic:
+    """``X'(y - Z theta)`` and ``|y - Z theta|^2`` by residual group, ``sum theta theta'`` by variance group.
+
+    Of all clusters, or of some.
+    """
     data = d.example.data
+    clusters = tuple(range(len(data.cluster_group))) if clusters is None else clusters
     size, q = d.z.shape[1], data.random_design.shape[1]
     a, b, c = [], [], []
-    groups = [data.residual_group == h for h in range(len(data.residual_index))]
+    here = np.isin(data.cluster, clusters)
+    groups = [here & (data.residual_group == h) for h in range(len(data.residual_index))]
     for rows in groups:
         x, z = data.mean_design[rows], d.z[rows]
         a += list(x.T @ d.y[rows])
@@ -65,7 +70,7 @@ def statistics_of(d: Dense) -> Quadratic:
         for j in range(q):
             for k in range(q):
                 pick = np.zeros((size, size))
-                for cluster in np.flatnonzero(data.cluster_group == g):
+                for cluster in (c for c in clusters if data.cluster_group[c] == g):
                     pick[cluster * q + j, cluster * q + k] = 1.0
                 a.append(0.0)
                 b.append(np.zeros(size))
@@ -117,6 +122,26 @@ def test_statistics_have_their_exact_mean_and_covariance(name, place):
     mean, covariance = statistics_of(d).moments(d.mean, d.covariance)
     np.testing.assert_allclose(expected(example.problem, x), mean, rtol=1e-9, atol=1e-9 * np.abs(mean).max())
     check_moments(drawn(example.problem, x, N, seed=11), mean, covariance)
+
+
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_one_cluster_has_its_exact_mean_and_covariance(name, place):
+    """Two clusters of each example; the draws of one do not depend on those of the other."""
+    example, x = examples()[name], points(name)[place]
+    d = dense(example, x)
+    pair = 1, len(example.data.cluster_group) - 1
+    sample = drawn_clusters(example.problem, x, pair, N, seed=14)
+    exact = [statistics_of(d, (cluster,)).moments(d.mean, d.covariance) for cluster in pair]
+    for i, moments in enumerate(exact):
+        check_moments(sample[:, i], *moments)
+    check_moments(sample.sum(axis=1), *statistics_of(d, pair).moments(d.mean, d.covariance))
+    if place == "an absent effect":  # there may be nothing that moves
+        return
+    # mutants: a variance that is off; the draws of one cluster for both
+    with pytest.raises(AssertionError, match="is off"):
+        check_moments(sample[:, 1], exact[1][0], 1.2 * exact[1][1])
+    with pytest.raises(AssertionError, match=r"is off|determine"):
+        check_moments(2 * sample[:, 0], *statistics_of(d, pair).moments(d.mean, d.covariance))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,14 +10,25 @@ import numpy as np
 from saem.constraint import Constraints, parameters_of
 from saem.data import ModelData
 from saem.models.contract import Problem
-from saem.models.linear import complete, draws, observed, restricted
+from saem.models.linear import clusterwise, complete, draws, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
+from saem.models.linear.expansion import expand
 from saem.models.linear.expected import expected_information
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
 
-__all__ = ["LinearArrays", "build_problem", "complete", "draws", "observed", "restricted"]
+__all__ = [
+    "ClusterArrays",
+    "LinearArrays",
+    "build_problem",
+    "clusterwise",
+    "complete",
+    "draws",
+    "observed",
+    "restricted",
+]
 
 RESIDUAL_ZERO = 1e-3  # of its typical size: stands for a residual SD of zero (the likelihood is even and smooth there)
 
@@ -62,7 +74,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
     at_zero = np.zeros(len(kinds))
     at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
-    return Problem(
+    problem = Problem(
         parameters=data.parameters,
         arrays=arrays,
         constraints=constraints,
@@ -80,7 +92,10 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         can_fit_exactly=can_fit_exactly(arrays, data),
         expected_information=partial(expected_information, arrays),
         conditional_effects=partial(conditional_effects, data),
+        clusterwise=partial(build_clusters, data, arrays),
+        n_clusters=len(data.cluster_group),
     )
+    return replace(problem, expand=partial(expand, problem))
 
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:

@@ -114,9 +114,51 @@ def effect_terms(
 
 
 @kernel
+def scalar_effect_terms(index: int, n: float, moment: float, x: Array, gradient: Array, hessian: Array) -> float:
+    """`effect_terms` for a single random effect, given the parameter of its standard deviation."""
+    sd = x[index]
+    if sd < 0.0:
+        return -math.inf
+    if sd == 0.0:  # an effect of variance zero is absent
+        return 0.0
+    precision = 1.0 / (sd * sd)
+    add_scalar_terms(index, sd, n, precision, precision * precision * moment, gradient, hessian)
+    return float(-0.5 * (n * (LOG_2PI + 2.0 * math.log(sd)) + precision * moment))
+
+
+@kernel
+def add_effect_terms(
+    sd_index: Array,
+    corr_index: Array,
+    slot_index: Array,
+    slot_terms: Array,
+    n_clusters: Array,
+    moments: Array,
+    x: Array,
+    gradient: Array,
+    hessian: Array,
+) -> float:
+    """Log-density of the random effects of all variance groups, with its derivatives; ``moments`` (G * q * q,)."""
+    groups, q = sd_index.shape
+    value = 0.0
+    if q == 1:
+        for g in range(groups):
+            value += scalar_effect_terms(sd_index[g, 0], n_clusters[g], moments[g], x, gradient, hessian)
+        return value
+    sds, rho = np.empty(q), np.empty((q, q))
+    for g in range(groups):
+        read_group(sd_index[g], corr_index[g], x, sds, rho)
+        for j in range(q):
+            if sds[j] < 0.0:
+                return -math.inf
+        moment = moments[g * q * q : (g + 1) * q * q].reshape((q, q))
+        value += effect_terms(slot_index[g], slot_terms, sds, rho, n_clusters[g], moment, gradient, hessian)
+    return value
+
+
+@kernel
 def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
     """Complete-data log-likelihood; see `saem.models.contract.complete`."""
-    groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     gradient[:] = 0.0
     hessian[:] = 0.0
@@ -134,31 +176,17 @@ def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient:
             gradient,
             hessian,
         )
-    start = residual_groups * (p + 1)
-    if q == 1:
-        for g in range(groups):
-            sd = x[arrays.sd_index[g, 0]]
-            if sd < 0.0:
-                return -math.inf
-            if sd > 0.0:  # an effect of variance zero is absent
-                n = arrays.n_clusters[g]
-                precision = 1.0 / (sd * sd)
-                moment = statistics[start + g]
-                value -= 0.5 * (n * (LOG_2PI + 2.0 * math.log(sd)) + precision * moment)
-                weight = precision * precision * moment
-                add_scalar_terms(arrays.sd_index[g, 0], sd, n, precision, weight, gradient, hessian)
-        return value
-    sds, rho = np.empty(q), np.empty((q, q))
-    for g in range(groups):
-        read_group(arrays.sd_index[g], arrays.corr_index[g], x, sds, rho)
-        for j in range(q):
-            if sds[j] < 0.0:
-                return -math.inf
-        moments = statistics[start + g * q * q : start + (g + 1) * q * q].reshape((q, q))
-        value += effect_terms(
-            arrays.slot_index[g], arrays.slot_terms, sds, rho, arrays.n_clusters[g], moments, gradient, hessian
-        )
-    return value
+    return value + add_effect_terms(
+        arrays.sd_index,
+        arrays.corr_index,
+        arrays.slot_index,
+        arrays.slot_terms,
+        arrays.n_clusters,
+        statistics[residual_groups * (p + 1) :],
+        x,
+        gradient,
+        hessian,
+    )
 
 
 @overload(contract.complete, inline="always")

@@ -21,12 +21,14 @@ def combine(codes: Array, values: Array) -> Array:
     return np.asarray(pd.factorize(codes * (int(other.max()) + 1) + other)[0])
 
 
-def cluster_patterns(data: ModelData, order: Array, first_row: Array) -> Array:
-    """Pattern code of each cluster: equal for clusters with the same variance group and the same multiset of rows.
+def pattern_of_clusters(data: ModelData) -> Array:
+    """Pattern (C,) of each cluster: equal for clusters with the same variance group and the same multiset of rows.
 
     Rows with equal covariates get a common pair of random 64-bit words; the sums of the words over a cluster's rows
     identify the multiset (a collision among a million clusters has a probability below 1e-26).
     """
+    order = np.argsort(data.cluster, kind="stable")
+    first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
     kinds = data.residual_group
     for column in (*data.mean_design.T, *data.random_design.T):
         kinds = combine(kinds, column)
@@ -68,10 +70,8 @@ def build_arrays(data: ModelData) -> LinearArrays:
     reference = np.linalg.pinv(gram, hermitian=True) @ (x_design.T @ data.response)
     centred = data.response - x_design @ reference
 
-    order = np.argsort(data.cluster, kind="stable")
-    first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
-    n_clusters = len(first_row)
-    pattern = cluster_patterns(data, order, first_row)
+    pattern = pattern_of_clusters(data)
+    n_clusters = len(pattern)
     n_patterns = int(pattern.max()) + 1
     size = np.bincount(pattern, minlength=n_patterns)
     by_pattern = np.argsort(pattern, kind="stable")

@@ -1,0 +1,233 @@
+"""The linear family cluster by cluster: draws, statistics and complete-data likelihood of single ones.
+
+Sums over clusters are what `draws` and `complete` work with, where the formulas are explained.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from saem.jit import kernel, overload
+from saem.linalg import cholesky_semidefinite
+from saem.models import contract
+from saem.models.linear.clusters import ClusterArrays
+from saem.models.linear.complete import add_row_terms, effect_terms, scalar_effect_terms
+from saem.models.linear.covariance import fill_covariance, read_group
+from saem.models.linear.moments import fill_shift
+from saem.models.linear.observed import conditional_matrices, read_precisions
+
+Array = np.ndarray
+
+
+@kernel
+def draw_scalar(
+    arrays: ClusterArrays, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
+) -> None:
+    """`draw_several` for a single random effect, in scalars."""
+    p = arrays.mean_index.shape[0]
+    residual_groups = arrays.residual_index.shape[0]
+    groups = arrays.sd_index.shape[0]
+    start = residual_groups * (p + 1)
+    own, zx, zz, pattern_of = arrays.own, arrays.zx, arrays.zz, arrays.pattern
+    shift = np.empty((residual_groups, 1))
+    precision = np.empty(residual_groups)
+    read_precisions(arrays.residual_index, x, precision)
+    last, group, variance, root = -1, -1, 0.0, 0.0
+    for i in range(clusters.shape[0]):
+        cluster = clusters[i]
+        pattern = pattern_of[cluster]
+        if pattern != last:
+            last = pattern
+            group = arrays.pattern_group[pattern]
+            information = 0.0
+            for h in range(residual_groups):
+                information += precision[h] * zz[pattern, h, 0, 0]
+            omega = x[arrays.sd_index[group, 0]] ** 2
+            variance = omega / (1.0 + omega * information)
+            root = math.sqrt(variance)
+            fill_shift(arrays.mean_index, arrays.beta_reference, zx[pattern], x, shift)
+        score = 0.0
+        for h in range(residual_groups):
+            score += precision[h] * (own[cluster, start + h] - shift[h, 0])
+        mean = variance * score
+        theta = mean
+        square = mean * mean + variance
+        if m > 0:
+            theta = 0.0
+            square = 0.0
+            for _ in range(m):
+                effect = mean + root * rng.standard_normal()
+                theta += effect
+                square += effect * effect
+            theta /= m
+            square /= m
+        for h in range(residual_groups):
+            for c in range(p):
+                statistics[i, h * p + c] = own[cluster, h * p + c] - zx[pattern, h, 0, c] * theta
+            at = residual_groups * p + h
+            product = zz[pattern, h, 0, 0] * square - 2.0 * theta * own[cluster, start + h]
+            statistics[i, at] = own[cluster, at] + product
+        for g in range(groups):
+            statistics[i, start + g] = square if g == group else 0.0
+
+
+@kernel
+def draw_several(
+    arrays: ClusterArrays, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
+) -> None:
+    """Statistics of some clusters; see `saem.models.contract.draw_clusters`.
+
+    ``theta = t + L xi`` as in `draws`; what depends on the pattern alone is made when the pattern changes.
+    """
+    q = arrays.sd_index.shape[1]
+    p = arrays.mean_index.shape[0]
+    residual_groups = arrays.residual_index.shape[0]
+    start = residual_groups * (p + 1)
+    own, zx, zz, pattern_of = arrays.own, arrays.zx, arrays.zz, arrays.pattern
+    sd, mean, theta = np.empty(q), np.empty(q), np.empty(q)
+    score, normal, draw = np.empty(q), np.empty(q), np.empty(q)
+    rho, omega, total = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    information, u, work = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    variance, root = np.empty((q, q)), np.empty((q, q))
+    shift = np.empty((residual_groups, q))
+    precision = np.empty(residual_groups)
+    read_precisions(arrays.residual_index, x, precision)
+    last, last_group = -1, -1
+    for i in range(clusters.shape[0]):
+        cluster = clusters[i]
+        pattern = pattern_of[cluster]
+        if pattern != last:
+            last = pattern
+            group = arrays.pattern_group[pattern]
+            if group != last_group:
+                last_group = group
+                read_group(arrays.sd_index[group], arrays.corr_index[group], x, sd, rho)
+                fill_covariance(sd, rho, omega)
+            conditional_matrices(zz[pattern], precision, omega, information, u, variance, work)
+            cholesky_semidefinite(variance, root, q)
+            fill_shift(arrays.mean_index, arrays.beta_reference, zx[pattern], x, shift)
+        for j in range(q):
+            score[j] = 0.0
+            for h in range(residual_groups):
+                score[j] += precision[h] * (own[cluster, start + h * q + j] - shift[h, j])
+        for j in range(q):
+            mean[j] = 0.0
+            for k in range(q):
+                mean[j] += variance[j, k] * score[k]
+        if m > 0:
+            for j in range(q):
+                theta[j] = 0.0
+                for k in range(q):
+                    total[j, k] = 0.0
+            for _ in range(m):
+                for j in range(q):
+                    normal[j] = rng.standard_normal()
+                    draw[j] = mean[j]
+                    for k in range(j + 1):
+                        draw[j] += root[j, k] * normal[k]
+                    theta[j] += draw[j] / m
+                    for k in range(j + 1):
+                        total[j, k] += draw[j] * draw[k] / m
+            for j in range(q):
+                for k in range(j):
+                    total[k, j] = total[j, k]
+        else:
+            for j in range(q):
+                theta[j] = mean[j]
+                for k in range(q):
+                    total[j, k] = variance[j, k] + mean[j] * mean[k]
+        for h in range(residual_groups):
+            for c in range(p):
+                value = own[cluster, h * p + c]
+                for j in range(q):
+                    value -= zx[pattern, h, j, c] * theta[j]
+                statistics[i, h * p + c] = value
+            at = residual_groups * p + h
+            value = own[cluster, at]
+            for j in range(q):
+                value -= 2.0 * theta[j] * own[cluster, start + h * q + j]
+                for k in range(q):
+                    value += zz[pattern, h, j, k] * total[j, k]
+            statistics[i, at] = value
+        for at in range(start, statistics.shape[1]):
+            statistics[i, at] = 0.0
+        for j in range(q):
+            for k in range(q):
+                statistics[i, start + (last_group * q + j) * q + k] = total[j, k]
+
+
+@kernel
+def draw_some(
+    arrays: ClusterArrays, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
+) -> None:
+    """Statistics of some clusters; see `saem.models.contract.draw_clusters`."""
+    if arrays.sd_index.shape[1] == 1:
+        draw_scalar(arrays, x, rng, m, clusters, statistics)
+    else:
+        draw_several(arrays, x, rng, m, clusters, statistics)
+
+
+@kernel
+def complete_one(
+    arrays: ClusterArrays, cluster: int, statistics: Array, x: Array, gradient: Array, hessian: Array
+) -> float:
+    """Complete-data log-likelihood of one cluster; see `saem.models.contract.complete_cluster`."""
+    q = arrays.sd_index.shape[1]
+    p = arrays.mean_index.shape[0]
+    residual_groups = arrays.residual_index.shape[0]
+    pattern = arrays.pattern[cluster]
+    group = arrays.pattern_group[pattern]
+    gradient[:] = 0.0
+    hessian[:] = 0.0
+    value = 0.0
+    xx = np.empty((p, p))
+    for h in range(residual_groups):
+        xx[:] = 0.0
+        n = 0.0
+        for row in range(arrays.row_start[pattern], arrays.row_start[pattern + 1]):
+            if arrays.row_residual[row] == h:
+                n += 1.0
+                for c in range(p):
+                    for d in range(p):
+                        xx[c, d] += arrays.row_mean[row, c] * arrays.row_mean[row, d]
+        if n > 0.0:
+            value += add_row_terms(
+                arrays.mean_index,
+                arrays.residual_index[h],
+                arrays.beta_reference,
+                n,
+                xx,
+                statistics[h * p : h * p + p],
+                statistics[residual_groups * p + h],
+                x,
+                gradient,
+                hessian,
+            )
+    start = residual_groups * (p + 1) + group * q * q
+    if q == 1:
+        return value + scalar_effect_terms(arrays.sd_index[group, 0], 1.0, statistics[start], x, gradient, hessian)
+    sd, rho = np.empty(q), np.empty((q, q))
+    read_group(arrays.sd_index[group], arrays.corr_index[group], x, sd, rho)
+    for j in range(q):
+        if sd[j] < 0.0:
+            return -math.inf
+    moments = statistics[start : start + q * q].reshape((q, q))
+    return value + effect_terms(arrays.slot_index[group], arrays.slot_terms, sd, rho, 1.0, moments, gradient, hessian)
+
+
+@overload(contract.draw_clusters, inline="always")
+def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, ClusterArrays):
+        return lambda arrays, x, rng, m, clusters, statistics: draw_some(arrays, x, rng, m, clusters, statistics)
+    return None
+
+
+@overload(contract.complete_cluster, inline="always")
+def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, ClusterArrays):
+        return lambda arrays, cluster, statistics, x, gradient, hessian: complete_one(
+            arrays, cluster, statistics, x, gradient, hessian
+        )
+    return None
