@@ -15,10 +15,12 @@ Array = np.ndarray
 class Snapshot(NamedTuple):
     """An estimate on the way, and what it has cost so far."""
 
-    iterations: int
+    number: int  # of the pass
+    done: int  # iterations of its schedule
+    iterations: int  # in all
     drawn: float  # draws of all random effects
     seconds: float
-    averaged: float  # draws that are averaged
+    acceptance: float  # share of the moves of a Markov kernel that were accepted since the last look
     x: Array  # (n,) the estimate if the run ended here
 
 
@@ -41,6 +43,8 @@ class Chain:
         Draws of all random effects by iteration, block by block.
     memory : dict of ndarray
         What an algorithm carries on beyond the state of the loop.
+    number : int
+        Which pass of the engine it is.
     """
 
     state: State
@@ -50,6 +54,7 @@ class Chain:
     skipped: int
     draws: list[Array] = field(default_factory=list)
     memory: dict[str, Array] = field(default_factory=dict)
+    number: int = 0
 
 
 @dataclass(frozen=True, eq=False)

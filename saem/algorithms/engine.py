@@ -96,6 +96,8 @@ class Engine:
         self.drawn = 0.0  # draws of all random effects so far
         self.iterations = 0  # so far, those of passes that were given up included
         self.history: list[Snapshot] = []
+        self.passes = 0
+        self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.started = time.perf_counter()
         self.stopped = ""  # why it ended before its schedule did
 
@@ -114,7 +116,9 @@ class Engine:
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without statistics."""
         state = State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
-        return Chain(state, self.nothing_pinned if pinned is None else pinned, skipped, [start[None]], skipped)
+        self.passes += 1
+        held = self.nothing_pinned if pinned is None else pinned
+        return Chain(state, held, skipped, [start[None]], skipped, number=self.passes)
 
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
@@ -189,11 +193,19 @@ class Engine:
             x = self.estimate(chain)
         except MStepError:
             x = chain.state.x.copy()
-        averaged = float(np.concatenate(chain.draws)[max(0, self.steps.averaging_from - chain.skipped) :].sum())
         seconds = time.perf_counter() - self.started
-        self.history.append(Snapshot(self.iterations, self.drawn, seconds, averaged, x))
+        acceptance = self.acceptance()
+        self.history.append(Snapshot(chain.number, chain.done, self.iterations, self.drawn, seconds, acceptance, x))
         if self.watch is not None and self.watch(self, chain):
             self.stopped = "it was stopped by the caller"
+
+    def acceptance(self) -> float:
+        """Share of the moves of a Markov kernel that were accepted since the last look; nan without one."""
+        counts = getattr(self.arrays, "acceptance", None)
+        if counts is None:
+            return float("nan")
+        new, self.moves = counts - self.moves, counts.copy()
+        return float(new[0] / new[1]) if new[1] > 0.0 else float("nan")
 
     def estimate(self, chain: Chain) -> Array:
         """The estimate if the chain ends here: the maximiser at the averaged statistics, or the last iterate.

@@ -6,8 +6,9 @@
     step   x_{k+1} = restore(x_k + gamma_k T (T' F T)^-1 T' v)
 
 It needs first derivatives of single clusters only, no M-step and no second derivatives; ``T`` spans the tangent space
-of the constraints, on which ``restore`` keeps the estimates. The estimate is the maximiser of the complete-data likelihood at
-the average of the statistics that were drawn, which has the error of the averaged path and satisfies the constraints.
+of the constraints, on which ``restore`` keeps the estimates. The estimate is the maximiser of the complete-data
+likelihood at the average of the statistics that were drawn, which has the error of the averaged path and satisfies the
+constraints.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from saem.algorithms.chain import Snapshot
 from saem.algorithms.checkpoint import Checkpoint
 from saem.information import Information
 from saem.stopping import Status
@@ -46,8 +45,8 @@ class Outcome:
         Monte Carlo standard errors, nan where none is valid; None for exact methods.
     information : Information or None
         Of the observed data at the estimate, where the algorithm has estimated it.
-    history : list of Snapshot
-        Estimates on the way, and what they had cost.
+    history : (k, 7) ndarray
+        Deficit and Monte Carlo error against cost (`saem.algorithms.history.COLUMNS`).
     checkpoint : Checkpoint or None
         What it takes to go on, bit for bit.
     chains : (c, n) ndarray
@@ -69,6 +68,6 @@ class Outcome:
     drawn: float = 0.0
     mcse: np.ndarray | None = None
     information: Information | None = None
-    history: list[Snapshot] = field(default_factory=list)
+    history: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))
     checkpoint: Checkpoint | None = None
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))

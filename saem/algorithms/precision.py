@@ -7,13 +7,13 @@ covariance of the score, whose noise is accounted for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saem.algorithms import error
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine, conditional_expectation, own_copy
+from saem.algorithms.error import standard_errors
 from saem.algorithms.sampling import batch_means, draw_each, scores_of
 from saem.information import Information, information_of, missing_information, observed_information
 from saem.mstep import sqp
@@ -49,6 +49,8 @@ class Precision:
     reason : str
         Why there are none.
     information : Information
+    missing, noise : (n, n) ndarray
+        Missing information, and the long-run covariance of the complete-data score of one draw.
     top : Peak or None
         The local maximum beside the run, where a closed form gives it.
     """
@@ -61,6 +63,8 @@ class Precision:
     mcse: Array
     reason: str
     information: Information
+    missing: Array
+    noise: Array
     top: Peak | None = None
 
 
@@ -83,10 +87,10 @@ def exactly(engine: Engine, run: Run) -> Precision:
     x = top.x if top is not None and beside else run.x
     information = observed_information(problem, solver, x, run.pinned)
     deficit = information.deficit if top is None else top.loglik - engine.loglik(run.x, run.pinned)
-    if not problem.has_expectation:
-        return without_error(run, deficit, 0.0, information, "", top)
-    missing = missing_information(problem, solver, x, conditional_expectation(problem, solver, x))
-    return with_error(engine, run, deficit, 0.0, information, missing, missing, top)
+    missing = np.full((len(x), len(x)), np.nan)
+    if problem.has_expectation:
+        missing = missing_information(problem, solver, x, conditional_expectation(problem, solver, x))
+    return measured(engine, run, deficit, 0.0, information, missing, missing, top)
 
 
 def by_sampling(engine: Engine, run: Run) -> Precision:
@@ -109,10 +113,10 @@ def by_sampling(engine: Engine, run: Run) -> Precision:
     spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
     deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
     doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-    return with_error(engine, run, deficit, doubt, information, missing, noise, None)
+    return measured(engine, run, deficit, doubt, information, missing, noise, None)
 
 
-def with_error(
+def measured(
     engine: Engine,
     run: Run,
     deficit: float,
@@ -122,31 +126,33 @@ def with_error(
     noise: Array,
     top: Peak | None,
 ) -> Precision:
-    """The precision with the Monte Carlo error, as the engine's iteration has it."""
+    """The precision, with the Monte Carlo error as the engine's iteration has it."""
+    n, fixed = len(run.x), engine.problem.parameters.fixed
+    precision = Precision(deficit, doubt, np.nan, 0, np.nan, np.full(n, np.nan), "", information, missing, noise, top)
     if np.isinf(run.draws):  # nothing was drawn
-        return Precision(deficit, doubt, 0.0, 0, 0.0, np.zeros(len(run.x)), "", information, top)
+        return replace(precision, ratio=0.0, explained=0.0, mcse=np.zeros(n))
+    if np.isnan(missing).any():
+        return precision
     covariance, reason = engine.error(run, information, missing, noise)
     if covariance is None:
-        return without_error(run, deficit, doubt, information, reason, top)
+        return replace(precision, reason=reason)
+    mcse, share, explained = errors(run, information, covariance, fixed)
+    if not share.any():
+        return replace(precision, mcse=mcse, ratio=0.0 if np.isfinite(mcse).any() else np.nan, explained=explained)
+    worst = int(np.argmax(share))
+    return replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst, explained=explained)
+
+
+def errors(run: Run, information: Information, covariance: Array, fixed: Array) -> tuple[Array, Array, float]:
+    """Monte Carlo standard errors (n,), their shares (n,) of the standard errors, and the deficit they explain."""
     variance = np.diag(information.covariance)
-    known = np.isfinite(variance) & ~engine.problem.parameters.fixed
+    known = np.isfinite(variance) & ~fixed
     draws = run.draws if np.isfinite(run.draws) else float(run.drawn[-1:].sum())
-    mcse = error.standard_errors(covariance, known, variance, draws)
-    mcse[engine.problem.parameters.fixed] = 0.0
+    mcse = standard_errors(covariance, known, variance, draws)
+    mcse[fixed] = 0.0
     moves = known & (variance > 0.0)
-    if not moves.any():
-        return Precision(deficit, doubt, np.nan, 0, np.nan, mcse, "", information, top)
     share = np.zeros(len(variance))
     share[moves] = mcse[moves] / np.sqrt(variance[moves])
     block = np.ix_(moves, moves)
-    explained = 0.5 * float(np.trace(np.linalg.pinv(information.covariance[block], hermitian=True) @ covariance[block]))
-    worst = int(np.argmax(share))
-    return Precision(deficit, doubt, float(share[worst]), worst, explained, mcse, "", information, top)
-
-
-def without_error(
-    run: Run, deficit: float, doubt: float, information: Information, reason: str, top: Peak | None
-) -> Precision:
-    """The precision of a run whose Monte Carlo error is not known."""
-    nothing = np.full(len(run.x), np.nan)
-    return Precision(deficit, doubt, np.nan, 0, np.nan, nothing, reason, information, top)
+    inverse = np.linalg.pinv(information.covariance[block], hermitian=True) if moves.any() else np.zeros((0, 0))
+    return mcse, share, 0.5 * float(np.trace(inverse @ covariance[block]))

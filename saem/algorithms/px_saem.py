@@ -5,8 +5,8 @@
     M    (x, a) = argmax { complete+(s_{k+1}, x, a) : c(x) = 0 }
          x_{k+1} = reduce(x, a)                                the same law of the data, with a at the identity
 
-The working parameters ``a`` rescale the random effects in the likelihood of the rows, so that a step of EM that is small
-because the draws remember the old variance becomes a long one. The reduction changes the variances of the random
+The working parameters ``a`` rescale the random effects in the likelihood of the rows, so that a step of EM that is
+small because the draws remember the old variance becomes a long one. The reduction changes the variances of the random
 effects after the constrained maximisation: where a constraint ties them, the algorithm is refused.
 """
 

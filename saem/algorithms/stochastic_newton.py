@@ -98,7 +98,7 @@ class NewtonEngine(StepwiseEngine):
         information += (complete - missing - information) / (learned[0] + 1.0)
 
     def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
-        """Monte Carlo covariance of the last iterate, in which Newton steps weigh ``gamma_k prod_j>k (1 - gamma_j)``."""
+        """Monte Carlo covariance of the last iterate: Newton steps weigh ``gamma_k prod_j>k (1 - gamma_j)``."""
         later = np.append(np.cumprod(1.0 - run.step_sizes[:0:-1])[::-1], 1.0)
         weights = run.step_sizes * later
         return of_average(information.root, noise, 1.0 / float(np.sum(weights**2 / run.drawn))), ""

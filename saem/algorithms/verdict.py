@@ -6,6 +6,7 @@ import numpy as np
 
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
+from saem.algorithms.history import history_of
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import Precision
 from saem.algorithms.refinement import reached
@@ -85,7 +86,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.drawn,
-        history=engine.history,
+        history=history_of(engine, run, precision, loglik),
     )
 
 
