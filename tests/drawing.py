@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saem.jit import entry
-from saem.models.contract import Problem, complete_cluster, draw, draw_cluster, draw_clusters
+from saem.models.contract import Problem, complete_cluster, complete_clusters, draw, draw_cluster, draw_clusters
 
 
 @entry
@@ -58,10 +58,19 @@ def fill_one_by_one(arrays, x, rng, m, clusters, statistics):
 
 
 @entry
-def fill_complete(arrays, statistics, x, values, gradients, hessians):
-    """Write the complete-data log-likelihood (C,) of each cluster at its statistics (C, s), and its derivatives."""
+def fill_complete(arrays, clusters, statistics, x, values, gradients, hessian):
+    """Write the complete-data log-likelihoods (c,) of clusters at their statistics (c, s), and their derivatives."""
+    complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian)
+
+
+@entry
+def fill_complete_one_by_one(arrays, clusters, statistics, x, values, gradients, hessian):
+    """`fill_complete` with a call for each cluster."""
+    own = np.empty_like(hessian)
+    hessian[:] = 0.0
     for i in range(len(values)):
-        values[i] = complete_cluster(arrays, i, statistics[i], x, gradients[i], hessians[i])
+        values[i] = complete_cluster(arrays, clusters[i], statistics[i], x, gradients[i], own)
+        hessian += own
 
 
 def drawn_clusters(
@@ -76,10 +85,10 @@ def drawn_clusters(
     return statistics
 
 
-def complete_by_cluster(problem: Problem, x: Any, statistics: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Complete-data log-likelihood (C,) of each cluster at its statistics (C, s), its gradient and its Hessian."""
+def complete_by_cluster(problem: Problem, x: Any, statistics: np.ndarray, fill=fill_complete) -> tuple[np.ndarray, ...]:
+    """Log-likelihood (C,) of each cluster at its statistics (C, s), its gradient, and the Hessian of the sum."""
     assert problem.clusterwise is not None
     size, n = len(statistics), len(problem.parameters)
-    found = np.full(size, np.nan), np.full((size, n), np.nan), np.full((size, n, n), np.nan)
-    fill_complete(problem.clusterwise(), statistics, np.array(x, dtype=float), *found)
+    found = np.full(size, np.nan), np.full((size, n), np.nan), np.full((n, n), np.nan)
+    fill(problem.clusterwise(), np.arange(size), statistics, np.array(x, dtype=float), *found)
     return found

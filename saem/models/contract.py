@@ -74,7 +74,7 @@ class Problem:
     conditional_effects : callable or None
         From parameters (n,) to the conditional modes (C, q) of the random effects and their standard deviations (C, q).
     clusterwise : callable or None
-        Builds the arrays of `draw_clusters` and `complete_cluster`, for families that have them. They hold every
+        Builds the arrays of `draw_clusters` and `complete_clusters`, for families that have them. They hold every
         cluster, so they are made when an algorithm asks for them.
     n_clusters : int
         Number of clusters, C, that these functions know.
@@ -195,14 +195,28 @@ def draw_cluster(
     raise NotImplementedError
 
 
+def complete_clusters(
+    arrays: Any,
+    clusters: np.ndarray,
+    statistics: np.ndarray,
+    x: np.ndarray,
+    values: np.ndarray,
+    gradients: np.ndarray,
+    hessian: np.ndarray,
+) -> None:
+    """Write the parts of the complete-data log-likelihood of some clusters (k,), at their statistics (k, s).
+
+    ``values`` (k,) are ``-inf`` outside the domain, ``gradients`` (k, n) are of each cluster, ``hessian`` (n, n) is the
+    sum of theirs. ``arrays`` are those of `Problem.clusterwise`. The sum over all clusters is `complete` at the sum of
+    the statistics.
+    """
+    raise NotImplementedError
+
+
 def complete_cluster(
     arrays: Any, cluster: int, statistics: np.ndarray, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
 ) -> float:
-    """One cluster's part of the complete-data log-likelihood, at its statistics (s,).
-
-    ``-inf`` outside its domain. Writes its gradient (n,) and Hessian (n, n). ``arrays`` are those of
-    `Problem.clusterwise`. The sum over all clusters is `complete` at the sum of the statistics.
-    """
+    """`complete_clusters` for one of them, with its statistics (s,); families need not write it."""
     raise NotImplementedError
 
 
@@ -239,3 +253,15 @@ def _draw_cluster(arrays, x, rng, m, cluster, statistics):  # type: ignore[no-un
     return lambda arrays, x, rng, m, cluster, statistics: draw_clusters(
         arrays, x, rng, m, np.array([cluster]), statistics.reshape((1, statistics.shape[0]))
     )
+
+
+@overload(complete_cluster)
+def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+    def one(arrays, cluster, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+        value = np.empty(1)
+        alone = statistics.reshape((1, statistics.shape[0]))
+        gradients = gradient.reshape((1, gradient.shape[0]))
+        complete_clusters(arrays, np.array([cluster]), alone, x, value, gradients, hessian)
+        return value[0]
+
+    return one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawing import complete_by_cluster, drawn_clusters, expected, fill_one_by_one
+from drawing import complete_by_cluster, drawn_clusters, expected, fill_complete_one_by_one, fill_one_by_one
 from test_families import cases, check_expectation, places, problems_of
 
 from saem.models.contract import Problem
@@ -46,10 +46,12 @@ def test_complete_likelihoods_add_up(family, name):
         found = complete_by_cluster(problem, x, each)
         at = solver.derivatives(solver.complete(each.sum(axis=0)), x)
         size = np.sqrt(np.maximum(np.abs(np.diag(at.hessian)), 1e-8))
-        values, gradients, hessians = (part.sum(axis=0) for part in found)
-        assert values == pytest.approx(at.value, rel=1e-10)
-        np.testing.assert_allclose(gradients / size, at.gradient / size, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(hessians / np.outer(size, size), at.hessian / np.outer(size, size), atol=1e-9)
+        values, gradients, hessian = found
+        assert values.sum() == pytest.approx(at.value, rel=1e-10)
+        np.testing.assert_allclose(gradients.sum(axis=0) / size, at.gradient / size, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(hessian / np.outer(size, size), at.hessian / np.outer(size, size), atol=1e-9)
+        for part, alone in zip(found, complete_by_cluster(problem, x, each, fill_complete_one_by_one), strict=True):
+            np.testing.assert_allclose(alone, part, rtol=1e-12, atol=1e-12 * np.abs(part).max())
 
 
 @clusterwise

@@ -170,51 +170,64 @@ def draw_some(
 
 
 @kernel
-def complete_one(
-    arrays: ClusterArrays, cluster: int, statistics: Array, x: Array, gradient: Array, hessian: Array
-) -> float:
-    """Complete-data log-likelihood of one cluster; see `saem.models.contract.complete_cluster`."""
+def fill_row_moments(arrays: ClusterArrays, pattern: int, n: Array, xx: Array) -> None:
+    """Write the number of rows (H,) and ``X_h'X_h`` (H, p, p) of a cluster of the pattern."""
+    p = arrays.mean_index.shape[0]
+    n[:] = 0.0
+    xx[:] = 0.0
+    for row in range(arrays.row_start[pattern], arrays.row_start[pattern + 1]):
+        h = arrays.row_residual[row]
+        n[h] += 1.0
+        for c in range(p):
+            for d in range(p):
+                xx[h, c, d] += arrays.row_mean[row, c] * arrays.row_mean[row, d]
+
+
+@kernel
+def complete_some(
+    arrays: ClusterArrays,
+    clusters: Array,
+    statistics: Array,
+    x: Array,
+    values: Array,
+    gradients: Array,
+    hessian: Array,
+) -> None:
+    """Complete-data log-likelihoods of some clusters; see `saem.models.contract.complete_clusters`."""
     q = arrays.sd_index.shape[1]
     p = arrays.mean_index.shape[0]
     residual_groups = arrays.residual_index.shape[0]
-    pattern = arrays.pattern[cluster]
-    group = arrays.pattern_group[pattern]
-    gradient[:] = 0.0
+    mean_index, reference, slot_terms = arrays.mean_index, arrays.beta_reference, arrays.slot_terms
+    gradients[:] = 0.0
     hessian[:] = 0.0
-    value = 0.0
-    xx = np.empty((p, p))
-    for h in range(residual_groups):
-        xx[:] = 0.0
-        n = 0.0
-        for row in range(arrays.row_start[pattern], arrays.row_start[pattern + 1]):
-            if arrays.row_residual[row] == h:
-                n += 1.0
-                for c in range(p):
-                    for d in range(p):
-                        xx[c, d] += arrays.row_mean[row, c] * arrays.row_mean[row, d]
-        if n > 0.0:
-            value += add_row_terms(
-                arrays.mean_index,
-                arrays.residual_index[h],
-                arrays.beta_reference,
-                n,
-                xx,
-                statistics[h * p : h * p + p],
-                statistics[residual_groups * p + h],
-                x,
-                gradient,
-                hessian,
-            )
-    start = residual_groups * (p + 1) + group * q * q
-    if q == 1:
-        return value + scalar_effect_terms(arrays.sd_index[group, 0], 1.0, statistics[start], x, gradient, hessian)
+    n, xx = np.empty(residual_groups), np.empty((residual_groups, p, p))
     sd, rho = np.empty(q), np.empty((q, q))
-    read_group(arrays.sd_index[group], arrays.corr_index[group], x, sd, rho)
-    for j in range(q):
-        if sd[j] < 0.0:
-            return -math.inf
-    moments = statistics[start : start + q * q].reshape((q, q))
-    return value + effect_terms(arrays.slot_index[group], arrays.slot_terms, sd, rho, 1.0, moments, gradient, hessian)
+    last = -1
+    for i in range(clusters.shape[0]):
+        pattern = arrays.pattern[clusters[i]]
+        group = arrays.pattern_group[pattern]
+        own, gradient = statistics[i], gradients[i]
+        if pattern != last:
+            last = pattern
+            fill_row_moments(arrays, pattern, n, xx)
+        value = 0.0
+        for h in range(residual_groups):
+            if n[h] > 0.0:
+                index = arrays.residual_index[h]
+                xy, yy = own[h * p : h * p + p], own[residual_groups * p + h]
+                value += add_row_terms(mean_index, index, reference, n[h], xx[h], xy, yy, x, gradient, hessian)
+        start = residual_groups * (p + 1) + group * q * q
+        if q == 1:
+            value += scalar_effect_terms(arrays.sd_index[group, 0], 1.0, own[start], x, gradient, hessian)
+        else:
+            read_group(arrays.sd_index[group], arrays.corr_index[group], x, sd, rho)
+            moments = own[start : start + q * q].reshape((q, q))
+            if sd.min() < 0.0:
+                value = -math.inf
+            else:
+                index_of = arrays.slot_index[group]
+                value += effect_terms(index_of, slot_terms, sd, rho, 1.0, moments, gradient, hessian)
+        values[i] = value
 
 
 @overload(contract.draw_clusters, inline="always")
@@ -224,10 +237,10 @@ def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-
     return None
 
 
-@overload(contract.complete_cluster, inline="always")
-def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+@overload(contract.complete_clusters, inline="always")
+def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
     if contract.is_a(arrays, ClusterArrays):
-        return lambda arrays, cluster, statistics, x, gradient, hessian: complete_one(
-            arrays, cluster, statistics, x, gradient, hessian
+        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_some(
+            arrays, clusters, statistics, x, values, gradients, hessian
         )
     return None
