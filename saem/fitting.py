@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
+from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.ascent_mcem import AscentMCEM
+from saem.algorithms.booth_hobert import BoothHobert
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.exact_em import ExactEM
+from saem.algorithms.fisher_gradient import FisherGradient
+from saem.algorithms.independent_chains import IndependentChains
+from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.monte_carlo_em import MonteCarloEM
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
+from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.data import ModelData, arrange
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
@@ -52,7 +60,15 @@ METHODS: dict[str, Callable[[], Algorithm]] = {
     "reml": DirectML,
     "em": ExactEM,
     "mcem": MonteCarloEM,
+    "booth_hobert": BoothHobert,
+    "ascent_mcem": AscentMCEM,
     "stochastic_em": StochasticEM,
+    "annealed_saem": AnnealedSAEM,
+    "px_saem": PXSAEM,
+    "minibatch_saem": MiniBatchSAEM,
+    "stochastic_newton": StochasticNewton,
+    "fisher_gradient": FisherGradient,
+    "chains": IndependentChains,
 }
 
 
@@ -69,9 +85,9 @@ def fit(
     ----------
     model : Model
     table : DataFrame
-    method : {"saem", "ml", "reml", "em", "mcem", "stochastic_em"} or method object
-        Stochastic-approximation EM, direct maximum likelihood, restricted maximum likelihood (for models without
-        constraints), exact EM, Monte Carlo EM, stochastic EM, or an object such as
+    method : str or method object
+        A name of `METHODS`, such as "saem" (stochastic-approximation EM), "ml" (direct maximum likelihood), "reml"
+        (restricted, for models without constraints), "em" (exact EM) or "stochastic_newton", or an object such as
         ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
@@ -204,6 +220,9 @@ def conclude(
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
         drawn=round(outcome.drawn * problem.n_latent),
+        looks=outcome.history,
+        chains=outcome.chains,
+        chain_paths=outcome.chain_paths,
     )
 
 

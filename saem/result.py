@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
+HISTORY = ("iteration", "draws", "seconds", "loglik", "deficit", "mcse_share", "acceptance")
 WIDEST = 50.0  # half an interval of the logarithm of an SD; beyond, it is all positive numbers
 
 
@@ -85,6 +86,12 @@ class Fit:
         Names of the variance groups.
     drawn : int
         Random effects that were drawn in the whole fit; 0 for exact methods.
+    looks : (k, 7) ndarray
+        What `history` shows.
+    chains : (c, n) ndarray
+        Estimates of independent chains; no rows where there was one.
+    chain_paths : tuple of (k, n) ndarray
+        Their paths.
     """
 
     model: Model
@@ -120,6 +127,9 @@ class Fit:
     cluster_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     group_levels: tuple[str, ...] = ()
     drawn: int = 0
+    looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
+    chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    chain_paths: tuple[Floats, ...] = ()
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -193,6 +203,18 @@ class Fit:
         return pd.DataFrame(
             self.path, index=pd.RangeIndex(len(self.path), name="iteration"), columns=list(self.parameters.names)
         )
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """What each look at the algorithm showed, against its cost; empty for exact methods.
+
+        Columns: `iteration`; `draws`, the random effects drawn so far; `seconds`; `loglik` of the estimate if the fit
+        had ended there, and its `deficit` below the maximum; `mcse_share`, the largest MCSE/SE; `acceptance` rate of a
+        Markov kernel. nan where something is not known.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.looks, columns=list(HISTORY))
 
     @property
     def iterations(self) -> int:

@@ -21,6 +21,14 @@ METHOD_NAMES = {
     "em": "Exact EM",
     "mcem": "Monte Carlo EM",
     "stochastic_em": "Stochastic EM",
+    "booth_hobert": "Automated Monte Carlo EM (Booth & Hobert)",
+    "ascent_mcem": "Ascent-based Monte Carlo EM",
+    "annealed_saem": "SAEM with simulated annealing",
+    "px_saem": "Parameter-expanded SAEM",
+    "minibatch_saem": "Mini-batch SAEM",
+    "stochastic_newton": "Stochastic Newton",
+    "fisher_gradient": "Stochastic gradient with Fisher preconditioning",
+    "chains": "Independent chains of SAEM",
 }
 
 

@@ -215,13 +215,22 @@ class Engine:
         MStepError
             When there is no maximum at the averaged statistics.
         """
+        averaged = self.steps.averaging_from < chain.done
+        return self.maximiser_at(chain, chain.state.average) if averaged else chain.state.x.copy()
+
+    def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
+        """The constrained maximiser (n,) at averaged statistics, nearest to where a chain is.
+
+        Raises
+        ------
+        MStepError
+            When there is none.
+        """
         x: Array = chain.state.x.copy()
-        if self.steps.averaging_from < chain.done:
-            free = self.solver.free & ~chain.pinned
-            outcome = self.solver.maximise(self.solver.complete(chain.state.average), x, free)
-            nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
-            if outcome.status != sqp.CONVERGED and not nearly:
-                raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
+        outcome = self.solver.maximise(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned)
+        nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
+        if outcome.status != sqp.CONVERGED and not nearly:
+            raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
         return x
 
     def run_of(self, chain: Chain) -> Run:

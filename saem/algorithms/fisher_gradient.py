@@ -24,7 +24,7 @@ from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import ModelError, MStepError
 from saem.information import information_of
 from saem.jit import entry
-from saem.models.contract import Problem, complete_cluster, draw_clusters
+from saem.models.contract import Problem, complete_clusters, draw_clusters
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
 from saem.streams import stream
@@ -42,12 +42,12 @@ def cluster_scores(
     clusters: Array,
     statistics: Array,
     scores: Array,
+    values: Array,
     hessian: Array,
 ) -> None:
     """Write statistics (C, s) and complete-data scores (C, n) of clusters, means over ``m`` draws."""
     draw_clusters(arrays, x, rng, m, clusters, statistics)
-    for i in range(clusters.shape[0]):
-        complete_cluster(arrays, clusters[i], statistics[i], x, scores[i], hessian)
+    complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,9 @@ class FisherEngine(StepwiseEngine):
             return
         state, held, n_clusters = chain.state, chain.memory["scores"], self.problem.n_clusters
         statistics = np.empty((n_clusters, self.problem.n_statistics))
-        scores, one = np.zeros(held.shape), np.empty((len(state.x),) * 2)
-        cluster_scores(self.clusters, state.x, self.rng, m, np.arange(n_clusters), statistics, scores, one)
+        scores, values, total = np.zeros(held.shape), np.empty(n_clusters), np.empty((len(state.x),) * 2)
+        everyone = np.arange(n_clusters)
+        cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, total)
         self.count(0, m)
         state.drawn[:] = statistics.sum(axis=0)
         learning = chain.done + 1 <= self.schedule.burn_in and gamma == 1.0
@@ -112,9 +113,9 @@ class FisherEngine(StepwiseEngine):
         state.statistics[:] = state.drawn  # their average belongs to the estimate
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(state.drawn), state.x, free)
-        total = held.sum(axis=0)
-        fisher = held.T @ held - np.outer(total, total) / n_clusters
+        score = held.sum(axis=0)
+        fisher = held.T @ held - np.outer(score, score) / n_clusters
         fisher += RIDGE * np.diag(np.diag(fisher) + 1e-12 / self.problem.scale**2)
         root = information_of(self.problem, at, np.zeros(len(self.problem.constraints)), fisher, free).root
-        if not move(self.problem, self.solver.kinds, state.x, gamma * root @ (root.T @ total), free):
+        if not move(self.problem, self.solver.kinds, state.x, gamma * root @ (root.T @ score), free):
             raise MStepError("a gradient step leads to where the constraints cannot be satisfied", True)

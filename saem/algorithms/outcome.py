@@ -51,6 +51,8 @@ class Outcome:
         What it takes to go on, bit for bit.
     chains : (c, n) ndarray
         Estimates of independent chains; no rows where there was one.
+    chain_paths : tuple of (k, n) ndarray
+        Their paths.
     """
 
     x: np.ndarray
@@ -71,3 +73,4 @@ class Outcome:
     history: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))
     checkpoint: Checkpoint | None = None
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    chain_paths: tuple[np.ndarray, ...] = ()

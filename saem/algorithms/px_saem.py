@@ -99,11 +99,9 @@ class PXEngine(StepwiseEngine):
             raise self.failure(x[:n], outcome.status)
         return self.expansion.reduced(x)
 
-    def estimate(self, chain: Chain) -> Array:
-        """The reduced maximiser at the averaged statistics, or the last iterate."""
-        if self.steps.averaging_from >= chain.done:
-            return chain.state.x.copy()
-        return self.maximised(chain, chain.state.average, 1e-10)
+    def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
+        """The reduced maximiser (n,) at averaged expanded statistics."""
+        return self.maximised(chain, statistics, 1e-10)
 
     def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
         """Monte Carlo covariance: less is missing when the working parameters are estimated with the others.

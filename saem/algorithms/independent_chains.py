@@ -1,0 +1,122 @@
+"""Several independent chains of an algorithm, pooled, and whether they agree (Gelman & Rubin 1992 for the idea).
+
+Every chain has a random stream of its own. The estimate is the maximiser at the mean of the chains' statistics: a mean
+of estimates could leave the constraints. Chains of an unbiased algorithm scatter around the maximum with their Monte
+Carlo error; chains that lie further apart sit on different maxima, or have not converged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from scipy.stats import chi2
+
+from saem.algorithms.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.chain import Run
+from saem.algorithms.checkpoint import restore
+from saem.algorithms.engine import Engine
+from saem.algorithms.outcome import Outcome
+from saem.algorithms.precision import assess
+from saem.algorithms.saem import SAEM
+from saem.algorithms.verdict import judge
+from saem.errors import ModelError
+from saem.models.contract import Problem
+from saem.stopping import Status
+from saem.streams import derived_seed
+
+Array = np.ndarray
+ALARM = 1e-4  # probability to call chains apart that are not, over all parameters
+
+
+@dataclass(frozen=True)
+class IndependentChains:
+    """An algorithm, run several times.
+
+    Attributes
+    ----------
+    method : MonteCarloAlgorithm
+        Its targets are those of the pooled estimate: a chain's own Monte Carlo error may be ``sqrt(chains)`` times as
+        large.
+    chains : int
+    """
+
+    method: MonteCarloAlgorithm = field(default_factory=SAEM)
+    chains: int = 4
+    name: ClassVar[str] = "chains"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.method, MonteCarloAlgorithm):
+            raise ModelError(f"independent chains are for Monte Carlo algorithms; got {self.method!r:.60}")
+        if self.chains < 2:
+            raise ModelError(f"chains must be at least 2; got {self.chains}")
+
+    def run(self, problem: Problem, seed: int = 0, watch: Watch | None = None) -> Outcome:
+        """Estimate the parameters; see `MonteCarloAlgorithm.run`.
+
+        Raises
+        ------
+        FitError
+            When a chain fails.
+        """
+        target = self.method.target
+        each = replace(self.method, target=replace(target, mcse=target.mcse * np.sqrt(self.chains)))
+        seeds = [derived_seed(seed, "chain", str(i)) for i in range(self.chains)]
+        outcomes = [each.run(problem, own, watch) for own in seeds]
+        engines = [each.engine(problem, own) for own in seeds]
+        runs = []
+        for engine, outcome in zip(engines, outcomes, strict=True):
+            assert outcome.checkpoint is not None
+            runs.append(restore(engine, outcome.checkpoint))
+        same = [i for i, run in enumerate(runs) if np.array_equal(run.pinned, runs[0].pinned)]
+        pooled = self.pooled(engines[0], [runs[i] for i in same], [outcomes[i] for i in same])
+        words, apart = agreement(outcomes, problem)
+        return replace(
+            pooled,
+            status=Status.NOT_CONVERGED if apart or len(same) < len(runs) else pooled.status,
+            message=f"{words} {pooled.message}".strip(),
+            drawn=sum(outcome.drawn for outcome in outcomes),
+            chains=np.array([outcome.x for outcome in outcomes]),
+            chain_paths=tuple(outcome.path for outcome in outcomes),
+        )
+
+    def pooled(self, engine: Engine, runs: list[Run], outcomes: list[Outcome]) -> Outcome:
+        """The outcome at the weighted mean of the chains' statistics; chains of equal length weigh the same."""
+        averaged = runs[0].averaging_from > 0
+        draws = np.array([run.draws if np.isfinite(run.draws) else 1.0 for run in runs])
+        weights = draws / draws.sum()
+        states = [run.chain.state for run in runs]
+        statistics = weights @ np.array([state.average if averaged else state.statistics for state in states])
+        x = engine.maximiser_at(runs[0].chain, statistics)
+        run = replace(runs[0], x=x, path=np.vstack([runs[0].path[:-1], x]))
+        precision = assess(engine, run)
+        mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)
+        se = np.sqrt(np.diag(precision.information.covariance))
+        share = np.divide(mcse, se, out=np.zeros(len(se)), where=se > 0.0)
+        if np.isfinite(share).all():
+            worst = int(np.argmax(share))
+            precision = replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst)
+        return judge(engine, run, [], precision, self.method.target, "")
+
+
+def agreement(outcomes: list[Outcome], problem: Problem) -> tuple[str, bool]:
+    """How far chains lie apart in words, and whether that is further than their Monte Carlo errors explain."""
+    estimates = np.array([outcome.x for outcome in outcomes])
+    count = len(estimates)
+    if len({outcome.pinned.tobytes() for outcome in outcomes}) > 1:
+        return (
+            f"The {count} chains end on different parts of the boundary; the estimate pools those like the first.",
+            True,
+        )
+    own = np.mean([np.square(np.asarray(outcome.mcse, dtype=float)) for outcome in outcomes], axis=0)
+    known = own > 0.0
+    if not known.any():
+        return f"No Monte Carlo error is known that the spread of the {count} chains could be compared with.", False
+    ratio = estimates.var(axis=0, ddof=1)[known] / own[known]
+    limit = chi2.isf(ALARM / known.sum(), count - 1) / (count - 1)
+    largest = float(np.sqrt(ratio.max()))
+    if ratio.max() <= limit:
+        return f"{count} chains agree: their spread is at most {largest:.2g} times their Monte Carlo error.", False
+    name = np.array(problem.parameters.names)[known][int(np.argmax(ratio))]
+    return f"The {count} chains disagree: their spread in {name} is {largest:.2g} times their Monte Carlo error.", True
