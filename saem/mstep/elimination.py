@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -44,8 +44,8 @@ class Explicit(NamedTuple):
 class Elimination:
     """Newton's method for the parameters that explicit constraints leave over; without constraints, for all.
 
-    A constraint whose names are all held on the boundary during a search cannot be solved for one of them; such a
-    search is done by the compiled Lagrange-Newton solver.
+    An eliminated standard deviation must stay positive. A search is done by the compiled Lagrange-Newton solver instead
+    where its start gives one that is not, or where a constraint's names are all held on the boundary.
     """
 
     name: ClassVar[str] = "elimination"
@@ -76,12 +76,13 @@ class Elimination:
         """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
         constraints = solver.problem.constraints
         self.check(solver.problem)
+        by_sqp = partial(
+            solver.lagrange_newton, objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
+        )
         try:
             plan = plan_for(constraints, tuple((~free).tolist()))
         except ModelError:
-            return solver.lagrange_newton(
-                objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
-            )
+            return by_sqp()
         eliminated = [e.parameter for e in plan]
         rest = np.array([i for i in np.flatnonzero(free) if i not in eliminated], dtype=int)
         domain = Domain(solver.kinds, free, floor)
@@ -105,9 +106,9 @@ class Elimination:
             gradient = slopes.T @ at.gradient
             return Local(point, at.value, gradient, hessian, none, scale, np.empty(0), none, np.empty((0, k, k)))
 
-        found = ascend(evaluate, x[rest], domain, np.empty(0), tolerance, max_iterations)
+        found = ascend(evaluate, x[rest], rest, domain, np.empty(0), tolerance, max_iterations)
         if found is None:
-            return sqp.Outcome(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
+            return by_sqp()
         x[:] = found.at.x
         return conclude(solver, objective, x, domain, tolerance, found.iterations)
 

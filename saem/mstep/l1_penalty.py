@@ -86,6 +86,10 @@ class L1Penalty:
     ) -> list[PathPoint]:
         """The maximisers under given penalties, each search starting where the one before ended.
 
+        The penalty is exact above the largest multiplier for a *local* maximum. Where the penalised objective has
+        others (it need not be concave), weights in descending order stay with the constrained maximum as long as it is
+        one, and weights in ascending order with the unconstrained one.
+
         Parameters
         ----------
         solver : Solver

@@ -107,6 +107,15 @@ class Domain:
         left, before = self.room(new), self.room(old)
         return bool(np.all((left > 0.0) & (left >= (1.0 - sqp.BOUNDARY_FRACTION) * before)))
 
+    def longest(self, x: Array, move: Array) -> float:
+        """Largest fraction of a move, up to 1, that leaves some of the distance from the boundary."""
+        towards = np.where(self.kinds == sqp.SD, -move, np.sign(x) * move)
+        away = np.where(self.kinds == sqp.CORR, 1.0 + np.abs(x), np.inf)  # to the other end of the range
+        with np.errstate(divide="ignore", invalid="ignore"):
+            near = np.where(towards > 0.0, self.room(x) / towards, np.inf)
+            far = np.where(towards < 0.0, away / -towards, np.inf)
+        return min(1.0, sqp.BOUNDARY_FRACTION * float(min(np.min(near), np.min(far))))
+
     def is_below_floor(self, x: Array) -> bool:
         """Whether a parameter passed its floor."""
         return bool(np.any(self.room(x) < self.floor))

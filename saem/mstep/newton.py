@@ -65,6 +65,7 @@ def penalised_value(at: Local, penalty: Array) -> float:
 def ascend(
     evaluate: Callable[[Array], Local | None],
     start: Array,
+    index: Array,
     domain: Domain,
     penalty: Array,
     tolerance: float,
@@ -77,6 +78,8 @@ def ascend(
     evaluate : callable
         From coordinates (k,) to `Local`; None where the function is not finite.
     start : (k,) ndarray
+    index : (k,) int ndarray
+        Which parameters the coordinates are; the others may depend on them.
     domain : Domain
     penalty : (m,) ndarray
         Weights ``lambda`` of the absolute constraints.
@@ -102,7 +105,7 @@ def ascend(
         if step.gap <= tolerance or at_rounding or iteration == max_iterations:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         previous = step.gap
-        found = search(evaluate, u, at, step, domain, penalty)
+        found = search(evaluate, u, at, step, index, domain, penalty)
         if found is None:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         u, at = found
@@ -112,7 +115,13 @@ def ascend(
 
 
 def search(
-    evaluate: Callable[[Array], Local | None], u: Array, at: Local, step: Step, domain: Domain, penalty: Array
+    evaluate: Callable[[Array], Local | None],
+    u: Array,
+    at: Local,
+    step: Step,
+    index: Array,
+    domain: Domain,
+    penalty: Array,
 ) -> tuple[Array, Local] | None:
     """The first point along a step, halved as often as need be, at which the function is higher; None without one."""
     value = penalised_value(at, penalty)
@@ -121,19 +130,22 @@ def search(
     noise = sqp.ROUNDING * (1.0 + abs(value) + float(penalty @ np.abs(at.c)))
     if not rise > -noise:
         return None
-    alpha = 1.0
+    move = np.zeros(len(at.x))
+    move[index] = at.scale * step.d
+    alpha, d = domain.longest(at.x, move), step.d
+    corrected = alpha < 1.0 or not step.back.any()
     for _ in range(HALVINGS):
-        moves = [alpha * step.d]
-        while moves:
-            target = u + at.scale * moves.pop()
-            new = evaluate(target)
-            if new is None or not domain.admits(at.x, new.x):
-                break
-            if penalised_value(new, penalty) >= value + sqp.ARMIJO * alpha * rise - noise:
-                return target, new
-            if alpha == 1.0 and step.back.any() and np.array_equal(target, u + at.scale * step.d):
-                moves = [step.d - step.back @ new.c]  # second-order correction (Maratos effect), once
-        alpha *= 0.5
+        target = u + at.scale * (alpha * d)
+        new = evaluate(target)
+        is_inside = new is not None and domain.admits(at.x, new.x)
+        if new is not None and is_inside and penalised_value(new, penalty) >= value + sqp.ARMIJO * alpha * rise - noise:
+            return target, new
+        if new is not None and is_inside and not corrected:
+            d = step.d - step.back @ new.c  # second-order correction (Maratos effect), once
+            corrected = True
+        else:
+            d, corrected = step.d, True
+            alpha *= 0.5
     return None
 
 

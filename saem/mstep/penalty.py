@@ -102,7 +102,7 @@ class Penalised:
                 np.empty((0, k, k)),
             )
 
-        return ascend(evaluate, x[index], self.domain, np.empty(0), tolerance, max_iterations)
+        return ascend(evaluate, x[index], index, self.domain, np.empty(0), tolerance, max_iterations)
 
     def absolute(self, x: Array, weights: Array, tolerance: float, max_iterations: int) -> Ascent | None:
         """Maximise ``f - sum_k w_k |c_k|``.
@@ -136,4 +136,4 @@ class Penalised:
                 at.c_hessian[:, index][:, :, index],
             )
 
-        return ascend(evaluate, x[index], self.domain, weights, tolerance, max_iterations)
+        return ascend(evaluate, x[index], index, self.domain, weights, tolerance, max_iterations)

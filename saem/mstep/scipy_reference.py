@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 OUTSIDE = 1e10  # in place of an objective that is not finite, relative to its size
-EDGE = 1e-9  # of its typical size: as near to zero as a standard deviation without a floor may come
+EDGE = 1e-13  # of its typical size: as near to zero as a standard deviation without a floor may come
 STOP = 1e-8  # gradient in standard errors after which no other round is begun
 
 
@@ -55,25 +55,30 @@ class Scaled:
         return -value if np.isfinite(value) else OUTSIDE * (1.0 + abs(self.value))
 
     def slope(self, u: Array) -> Array:
-        return np.asarray(-self.at(u).gradient[self.index] * self.scale)
+        return finite(-self.at(u).gradient[self.index] * self.scale)
 
     def curvature(self, u: Array) -> Array:
-        return -self.block(self.at(u).hessian)
+        return finite(-self.block(self.at(u).hessian))
 
     def block(self, hessian: Array) -> Array:
         return np.asarray(hessian[np.ix_(self.index, self.index)] * np.outer(self.scale, self.scale))
 
     def residuals(self, u: Array) -> Array:
-        return np.asarray(self.solver.problem.constraints.evaluate(self.point(u))[0] / self.units)
+        return finite(self.solver.problem.constraints.evaluate(self.point(u))[0] / self.units)
 
     def jacobian(self, u: Array) -> Array:
         rows = self.solver.problem.constraints.evaluate(self.point(u))[1]
-        return np.asarray(rows[:, self.index] * self.scale / self.units[:, None])
+        return finite(rows[:, self.index] * self.scale / self.units[:, None])
 
     def bend(self, u: Array, weights: Array) -> Array:
         """Hessian (k, k) of the weighted sum of the residuals."""
         hessians = self.solver.problem.constraints.evaluate(self.point(u))[2]
-        return self.block(np.tensordot(weights / self.units, hessians, axes=1))
+        return finite(self.block(np.tensordot(weights / self.units, hessians, axes=1)))
+
+
+def finite(values: Array) -> Array:
+    """The values, with a large number in place of what is not finite, which SciPy would stumble over."""
+    return np.asarray(np.nan_to_num(values, nan=OUTSIDE, posinf=OUTSIDE, neginf=-OUTSIDE).clip(-OUTSIDE, OUTSIDE))
 
 
 def in_rounds(
@@ -93,7 +98,10 @@ def in_rounds(
         scaled = Scaled(solver, objective, x, domain.free)
         if not np.isfinite(scaled.value):
             break
-        u, used = search(scaled, domain, max_iterations - iterations)
+        try:
+            u, used = search(scaled, domain, max_iterations - iterations)
+        except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the domain
+            break
         iterations += used
         x[:] = scaled.point(u)
         outcome = conclude(solver, objective, x, domain, tolerance, iterations)
@@ -106,7 +114,7 @@ def in_rounds(
         if error <= max(tolerance, STOP) or not improved or iterations >= max_iterations:
             break
     if best is None:
-        return sqp.Outcome(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
+        return conclude(solver, objective, x, domain, tolerance, iterations)
     x[:] = best[1]
     return best[2]._replace(iterations=iterations)
 

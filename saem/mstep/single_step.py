@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 Array = np.ndarray
 RELAXED = 0.8  # of the step to the maximum along the gradient: full steps would zigzag
 LONGEST = 10.0  # gradient step, in standard errors
+PATIENCE = 500  # repeated steps without a smaller gradient after which they are given up
 
 
 @dataclass(frozen=True)
 class NewtonStep:
-    """One step of the compiled Lagrange-Newton solver; the constraint holds to second order in its length."""
+    """One step of the compiled Lagrange-Newton solver; the constraint holds to second order in its length.
+
+    `INFEASIBLE` is reported only where no step brings the constraints nearer to zero.
+    """
 
     name: ClassVar[str] = "newton_step"
     single_step: ClassVar[bool] = True
@@ -55,7 +59,10 @@ class NewtonStep:
         max_iterations: int,
     ) -> sqp.Outcome:
         """Make one step from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
-        return solver.lagrange_newton(objective, x, free, floor=floor, tolerance=tolerance, max_iterations=1)
+        outcome = solver.lagrange_newton(objective, x, free, floor=floor, tolerance=tolerance, max_iterations=1)
+        if outcome.status == sqp.INFEASIBLE and outcome.iterations == 1:  # the step was made; the next gets nearer
+            return outcome._replace(status=sqp.ITERATION_LIMIT)
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -131,11 +138,7 @@ class GradientStep:
             if relative_residual(c, jacobian, point) <= 0.1 * sqp.FEASIBLE:
                 return point
             step = scale * np.linalg.lstsq(jacobian * scale, -c, rcond=1e-12)[0]
-            while not domain.admits(point, point + step):
-                step = 0.5 * step
-                if np.max(np.abs(step)) < 1e-12 * np.max(scale):
-                    return None
-            point = point + step
+            point = point + domain.longest(point, step) * step
         return None
 
 
@@ -190,7 +193,7 @@ class Repeated:
     ) -> sqp.Outcome:
         """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
         domain = Domain(solver.kinds, free, floor)
-        steps, idle = 0, 0
+        steps, best, found_at = 0, np.inf, 0
         for steps in range(1, self.most + 1):
             before = x.copy()
             outcome = self.step.maximise(
@@ -198,8 +201,10 @@ class Repeated:
             )
             if outcome.status in (sqp.COLLAPSED, sqp.BAD_START):
                 return outcome._replace(iterations=steps)
-            at_maximum = outcome.status == sqp.CONVERGED and outcome.stationarity <= max(tolerance, 0.01 * STATIONARY)
-            idle = idle + 1 if np.array_equal(before, x) else 0
-            if at_maximum or idle:
+            if outcome.stationarity < best:
+                best, found_at = outcome.stationarity, steps
+            done = outcome.status == sqp.CONVERGED and outcome.stationarity <= max(tolerance, 0.01 * STATIONARY)
+            # steps without memory can go round in circles
+            if done or np.array_equal(before, x) or steps - found_at > PATIENCE:
                 break
         return conclude(solver, objective, x, domain, tolerance, steps)
