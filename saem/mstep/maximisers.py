@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from saem.models.contract import Problem
     from saem.mstep.solver import Solver
 
+__all__ = [
+    "MAXIMISERS",
+    "SLSQP",
+    "AugmentedLagrangian",
+    "Elimination",
+    "GradientStep",
+    "L1Penalty",
+    "LagrangeNewton",
+    "Maximiser",
+    "NewtonStep",
+    "QuadraticPenalty",
+    "TrustConstr",
+]
+
 
 @dataclass(frozen=True)
 class LagrangeNewton:

@@ -20,7 +20,7 @@ from saem.data import arrange
 from saem.errors import ModelError
 from saem.models import pose
 from saem.models.contract import Problem
-from saem.mstep import elimination, sqp
+from saem.mstep import elimination, single_step, sqp
 from saem.mstep.augmented_lagrangian import AugmentedLagrangian
 from saem.mstep.boundary import floors
 from saem.mstep.elimination import Elimination, chain_rule, plan_for, substitute
@@ -345,28 +345,45 @@ def test_what_elimination_refuses(constraints: dict[str, str], fixed: dict[str, 
 # Single steps and EM
 
 
+def merits(step: Maximiser, solver: Solver, objective: Any) -> Array:
+    """The merit function ``f - nu |c|_1`` along eight steps from a feasible point near the maximum."""
+    best = reference(solver, objective)
+    solver.derivatives(objective, best)
+    price = 2.0 * np.max(np.abs(solver.multipliers), initial=0.0)
+    settings: dict[str, Any] = {"floor": solver.no_floor, "tolerance": 1e-10, "max_iterations": 1}
+    x = best + 0.3 * standard_errors(solver, objective, best)
+    GradientStep().maximise(solver, objective, x, solver.free, **settings)
+    points = [x.copy()]
+    for _ in range(8):
+        step.maximise(solver, objective, x, solver.free, **settings)
+        points.append(x.copy())
+    found = []
+    for point in points:
+        at = solver.derivatives(objective, point)
+        found.append((at.value, np.abs(at.c).sum(), np.max(np.abs(solver.multipliers), initial=0.0)))
+    values, violations, multipliers = np.array(found).T
+    return np.asarray(values - max(price, 2.0 * np.max(multipliers)) * violations)
+
+
 @pytest.mark.parametrize("make", [NewtonStep, GradientStep])
 @pytest.mark.parametrize("case", CASES)
 def test_single_steps_never_go_down(case: str, make: Any) -> None:
-    """The merit function ``f - nu |c|_1`` rises from step to step, beginning at a feasible point."""
-    problem = problem_for(case)
-    solver, both = objectives(problem)
+    solver, both = objectives(problem_for(case))
     for objective in both.values():
-        best = reference(solver, objective)
-        solver.derivatives(objective, best)
-        price = 2.0 * np.max(np.abs(solver.multipliers), initial=0.0)
-        x = reference(solver, objectives(problem)[1]["ml"]) + 0.3 * standard_errors(solver, objective, best)
-        GradientStep().maximise(
-            solver, objective, x, solver.free, floor=solver.no_floor, tolerance=1e-10, max_iterations=1
-        )
-        merits = []
-        for _ in range(8):
-            at = solver.derivatives(objective, x)
-            merits.append(
-                at.value - max(price, 2.0 * np.max(np.abs(solver.multipliers), initial=0.0)) * np.abs(at.c).sum()
-            )
-            make().maximise(solver, objective, x, solver.free, floor=solver.no_floor, tolerance=1e-10, max_iterations=1)
-        assert np.min(np.diff(merits)) > -1e-9 * (1.0 + abs(merits[0]))
+        rises = np.diff(merits(make(), solver, objective))
+        assert np.min(rises) > -1e-8
+        assert np.sum(rises) > 0.0
+
+
+def test_mutant_gradient_step_that_accepts_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps too long by a factor of ten, not halved, go down."""
+    solver, both = objectives(problem_for("tied"))
+    monkeypatch.setattr(single_step, "RELAXED", 10.0)
+    for objective in both.values():
+        assert np.min(np.diff(merits(GradientStep(), solver, objective))) > -1e-8  # halving mends it
+    monkeypatch.setattr(sqp, "ROUNDING", 1e9)
+    for objective in both.values():
+        assert np.min(np.diff(merits(GradientStep(), solver, objective))) < -1e-3
 
 
 @pytest.mark.parametrize("name", MAXIMISERS)
