@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.mstep.solver import Solver
 
 Array = np.ndarray
+LARGEST = 1e14  # penalty
 ENOUGH = 0.1  # of its size before: a residual that falls by less makes the penalty grow
 
 
@@ -83,7 +84,7 @@ class AugmentedLagrangian:
                 break
             multipliers = multipliers - weights * c
             if relative > ENOUGH * before:
-                weight *= self.growth
+                weight = min(weight * self.growth, LARGEST)
             before = relative
             units = penalised.standard_errors(x)
             if units is None:

@@ -92,8 +92,13 @@ def ascend(
     Ascent or None
         None where the function is not finite at the start.
     """
+
+    def finite(u: Array) -> Local | None:
+        at = evaluate(u)
+        return at if at is not None and all(np.isfinite(part).all() for part in at) else None
+
     u = start.copy()
-    at = evaluate(u)
+    at = finite(u)
     if at is None:
         return None
     multipliers = np.zeros(len(penalty))
@@ -105,7 +110,7 @@ def ascend(
         if step.gap <= tolerance or at_rounding or iteration == max_iterations:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         previous = step.gap
-        found = search(evaluate, u, at, step, index, domain, penalty)
+        found = search(finite, u, at, step, index, domain, penalty)
         if found is None:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         u, at = found
@@ -180,9 +185,10 @@ def equality_step(lagrangian: Array, slope: Array, jacobian: Array, c: Array, wo
     basis, gap = np.eye(k), 0.0
     if working.any():
         left, singular, right = np.linalg.svd(jacobian[working])
-        rank = int(np.sum(singular > 1e-10 * max(float(singular[0]), 1e-300)))
+        rank = int(np.sum(singular > max(1e-10 * float(singular[0]), 1e-100)))
         back[:, working] = (right[:rank].T / singular[:rank]) @ left[:, :rank].T
         normal, basis = -back @ c, right[rank:].T
+        normal *= min(1.0, sqp.LONGEST / max(float(np.linalg.norm(normal)), 1e-300))
         lengths = np.linalg.norm(jacobian[working], axis=1)
         gap = float(np.max(np.abs(c[working]) / np.maximum(lengths, 1e-300)))
     rigid = np.zeros(basis.shape[1])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saem.mstep.solver import Solver
 
 Array = np.ndarray
+TINY = 1e-100  # a constraint whose gradient is shorter has no standard error
 
 
 class PathPoint(NamedTuple):
@@ -65,7 +66,7 @@ class Penalised:
             return None
         scale = scale_of(self.solver.problem, at.hessian)[self.index]
         lengths: Array = np.linalg.norm(at.jacobian[:, self.index] * scale, axis=1)
-        return np.where(lengths > 0.0, lengths, 1.0)
+        return np.where(lengths > TINY, lengths, 1.0)
 
     def augmented(
         self, x: Array, multipliers: Array, weights: Array, tolerance: float, max_iterations: int

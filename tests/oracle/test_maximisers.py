@@ -205,6 +205,33 @@ def test_standard_deviations_on_the_boundary_together(name: str) -> None:
     check_same_fit(expected, saem.fit(model, table, DirectML(mstep=MAXIMISERS[name]())), name)
 
 
+IMPOSSIBLE = ["sigma1**2 == -1", "mu**2 + sigma**2 == -3", "sigma1 == -1 - sigma2**2"]
+
+
+@pytest.mark.parametrize("name", MAXIMISERS)
+@pytest.mark.parametrize("text", [IMPOSSIBLE[0], *(pytest.param(t, marks=pytest.mark.slow) for t in IMPOSSIBLE[1:])])
+def test_impossible_constraint(text: str, name: str) -> None:
+    """No maximiser calls a point converged that violates the constraint."""
+    model, table = simulated("peptide")
+    model = model.replace(fixed={"b21": 0.0}, constraints={"wrong": text})
+    problem = pose(model, arrange(model, table))
+    if name == "elimination" and text != IMPOSSIBLE[-1]:
+        return
+    solver, x = Solver(problem), np.array(problem.starts[0])
+    assert call(MAXIMISERS[name](), solver, solver.observed(), x).status == sqp.INFEASIBLE
+    assert np.isfinite(x).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAXIMISERS)
+@pytest.mark.parametrize("text", IMPOSSIBLE)
+def test_direct_ml_under_an_impossible_constraint(text: str, name: str) -> None:
+    model, table = simulated("peptide")
+    model = model.replace(fixed={"b21": 0.0}, constraints={"wrong": text})
+    with pytest.raises(ModelError, match="wrong"):
+        saem.fit(model, table, DirectML(mstep=MAXIMISERS[name]()))
+
+
 # Penalties
 
 
