@@ -15,7 +15,9 @@ from saem.errors import EXACT_FIT, FitError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
+from saem.mstep.maximiser import Maximiser
 from saem.mstep.search import count_tied, describe_rivals, find_maxima, is_same, rises_without_end
+from saem.mstep.single_step import Repeated
 from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
 from saem.stopping import Status
@@ -31,9 +33,13 @@ class DirectML:
     ----------
     max_path : int
         Iterates to record of the search that led to the estimate.
+    mstep : Maximiser or None
+        Another maximiser in place of the compiled Lagrange-Newton solver, see `saem.mstep.maximisers`. A single step
+        is repeated until it leads no further.
     """
 
     max_path: int = 200
+    mstep: Maximiser | None = None
     name: ClassVar[str] = "ml"
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -47,12 +53,18 @@ class DirectML:
 
         Raises
         ------
+        ModelError
+            When the maximiser cannot be used for the problem.
         ConstraintError
             When no start leads to parameters that satisfy the constraints.
         FitError
             When the likelihood is unbounded, or no search ends in a maximum.
         """
-        solver = Solver(problem)
+        mstep = self.mstep
+        if mstep is not None:
+            mstep.check(problem)
+            mstep = Repeated(mstep) if mstep.single_step else mstep
+        solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver)
         if not peaks:
             raise no_maximum(problem, failures)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saem.models.contract import CompleteData, Observed, Problem, Restricted
 from saem.mstep import sqp
+
+if TYPE_CHECKING:
+    from saem.mstep.maximiser import Maximiser
 
 KIND_CODES = {"mean": sqp.MEAN, "sd": sqp.SD, "corr": sqp.CORR}
 
@@ -42,10 +45,13 @@ class Solver:
     Parameters
     ----------
     problem : Problem
+    maximiser : Maximiser, optional
+        What `maximise` does its work by; by default the compiled Lagrange-Newton solver.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, maximiser: Maximiser | None = None) -> None:
         self.problem = problem
+        self.maximiser = maximiser
         self.kinds = np.array([KIND_CODES[kind] for kind in problem.parameters.kinds], dtype=np.int64)
         n, m = len(self.kinds), len(problem.constraints)
         self.constrained = sqp.new_workspace(n, m)
@@ -74,7 +80,50 @@ class Solver:
         path: np.ndarray | None = None,
         constrained: bool = True,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.sqp.maximise`."""
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.sqp.maximise`.
+
+        What is not constrained (`constrained` is False) is left to the compiled solver. Of another maximiser's path
+        only the start and the end are recorded.
+        """
+        if self.maximiser is None or max_iterations == 0 or not constrained:
+            return self.lagrange_newton(
+                objective,
+                x,
+                free,
+                floor=floor,
+                tolerance=tolerance,
+                max_iterations=max_iterations,
+                path=path,
+                constrained=constrained,
+            )
+        start = x.copy()
+        outcome = self.maximiser.maximise(
+            self,
+            objective,
+            x,
+            free,
+            floor=self.no_floor if floor is None else floor,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+        )
+        if path is not None and len(path):
+            path[0] = start
+            path[min(outcome.iterations, len(path) - 1)] = x
+        return outcome
+
+    def lagrange_newton(
+        self,
+        objective: Any,
+        x: np.ndarray,
+        free: np.ndarray,
+        *,
+        floor: np.ndarray | None = None,
+        tolerance: float = 1e-10,
+        max_iterations: int = 200,
+        path: np.ndarray | None = None,
+        constrained: bool = True,
+    ) -> sqp.Outcome:
+        """Maximise by the compiled solver, whatever the maximiser."""
         return sqp.maximise(
             objective,
             self.problem.constraints.address,
@@ -104,7 +153,7 @@ class Solver:
     def derivatives(self, objective: Any, x: np.ndarray, free: np.ndarray | None = None) -> Derivatives:
         """Evaluate an objective and the constraints; sets the least-squares multipliers over the free parameters."""
         point = np.array(x, dtype=float)
-        outcome = self.maximise(objective, point, self.free if free is None else free, max_iterations=0)
+        outcome = self.lagrange_newton(objective, point, self.free if free is None else free, max_iterations=0)
         ws = self.constrained
         return Derivatives(
             outcome.value,

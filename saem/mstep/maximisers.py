@@ -1,0 +1,76 @@
+"""All maximisers by their short names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from saem.mstep import sqp
+from saem.mstep.augmented_lagrangian import AugmentedLagrangian
+from saem.mstep.elimination import Elimination
+from saem.mstep.l1_penalty import L1Penalty
+from saem.mstep.maximiser import Maximiser
+from saem.mstep.quadratic_penalty import QuadraticPenalty
+from saem.mstep.scipy_reference import SLSQP, TrustConstr
+from saem.mstep.single_step import GradientStep, NewtonStep
+
+if TYPE_CHECKING:
+    from saem.models.contract import Problem
+    from saem.mstep.solver import Solver
+
+__all__ = [
+    "MAXIMISERS",
+    "SLSQP",
+    "AugmentedLagrangian",
+    "Elimination",
+    "GradientStep",
+    "L1Penalty",
+    "LagrangeNewton",
+    "Maximiser",
+    "NewtonStep",
+    "QuadraticPenalty",
+    "TrustConstr",
+]
+
+
+@dataclass(frozen=True)
+class LagrangeNewton:
+    """The compiled solver, which is also used where no maximiser is named; see `saem.mstep.sqp`."""
+
+    name: ClassVar[str] = "sqp"
+    single_step: ClassVar[bool] = False
+
+    def check(self, problem: Problem) -> None:
+        """Any problem will do."""
+
+    def maximise(
+        self,
+        solver: Solver,
+        objective: Any,
+        x: np.ndarray,
+        free: np.ndarray,
+        *,
+        floor: np.ndarray,
+        tolerance: float,
+        max_iterations: int,
+    ) -> sqp.Outcome:
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        return solver.lagrange_newton(
+            objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
+        )
+
+
+MAXIMISERS: dict[str, Callable[[], Maximiser]] = {
+    "sqp": LagrangeNewton,
+    "elimination": Elimination,
+    "quadratic_penalty": QuadraticPenalty,
+    "l1_penalty": L1Penalty,
+    "augmented_lagrangian": AugmentedLagrangian,
+    "slsqp": SLSQP,
+    "trust_constr": TrustConstr,
+    "newton_step": NewtonStep,
+    "gradient_step": GradientStep,
+}
