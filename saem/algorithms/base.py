@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from saem.algorithms import checkpoint
 from saem.algorithms.chain import Chain, Run
@@ -17,13 +17,11 @@ from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
 from saem.models.contract import Problem
+from saem.mstep.maximiser import Maximiser
 from saem.mstep.search import Peak, find_maxima
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Target
 from saem.streams import stream
-
-if TYPE_CHECKING:
-    from saem.mstep.maximiser import Maximiser
 
 Watch = Callable[[Engine, Chain], bool]
 

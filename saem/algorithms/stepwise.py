@@ -5,7 +5,7 @@ With the compiled M-step it gives the bits of the compiled loop (`saem.algorithm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from saem.algorithms.engine import OUT_OF_DRAWS, Engine
 from saem.algorithms.loop import MAX_NEWTON
 from saem.algorithms.sampling import draw_each, draw_mean
 from saem.mstep import sqp
-
-if TYPE_CHECKING:
-    from saem.mstep.maximiser import Maximiser
+from saem.mstep.maximiser import Maximiser
 
 Array = np.ndarray
 NEARLY = 1e-3  # gradient, in standard errors, with which an M-step that did not finish is good enough
@@ -145,6 +143,16 @@ class StepwiseEngine(Engine):
             tolerance=self.tolerance,
             max_iterations=MAX_NEWTON,
         )
+
+    def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
+        """See `Engine.maximiser_at`; by the M-step that was chosen, unless it is a single step."""
+        if self.maximiser is None or self.is_single_step:
+            return super().maximiser_at(chain, statistics)
+        x: Array = chain.state.x.copy()
+        outcome = self.solve(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned, True)
+        if outcome.status != sqp.CONVERGED:
+            raise self.failure(x, outcome.status)
+        return x
 
     def average(self, chain: Chain, n: int) -> None:
         """Take the n-th averaged iteration into the average."""
