@@ -211,14 +211,17 @@ class GrowingSchedule:
 
 @dataclass(frozen=True)
 class NewtonSchedule:
-    """A burn-in with step size one, then ``1 / k``, which is right for Newton steps (Gu & Kong 1998).
+    """A burn-in with step size one, then ``1 / (offset + k)`` for Newton steps (Gu & Kong 1998).
 
     Attributes
     ----------
     burn_in : int
-        Iterations of SAEM with step size one, from the second half of which the information is learned.
+        Iterations of SAEM with step size one; the second half of them gives the start of the Newton steps, with the
+        weight of ``offset`` of them, and their information.
     iterations : int
         Newton steps.
+    offset : int
+        Without it the first steps, whose information is not known well yet, would be taken in full.
     latent, draws
         As in `AveragedSchedule`, for the burn-in; `StochasticNewton` needs more draws than there are parameters.
     factor : int
@@ -227,6 +230,7 @@ class NewtonSchedule:
 
     burn_in: int = 300
     iterations: int = 200
+    offset: int = 10
     latent: int = 600
     draws: int | None = None
     factor: int = 5
@@ -235,15 +239,18 @@ class NewtonSchedule:
         check_whole(self)
         if self.burn_in < 2 or self.iterations < 1:
             raise SaemError(f"burn_in must be >= 2 and iterations >= 1; got {self.burn_in} and {self.iterations}")
-        if not isinstance(self.factor, Integral) or self.factor < 1:
-            raise SaemError(f"factor of a schedule must be a whole number, 1 or larger; got {self.factor!r}")
+        for name, least in (("factor", 1), ("offset", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise SaemError(f"{name} of a Newton schedule must be a whole number, at least {least}; got {value!r}")
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
         k = np.arange(1, self.iterations + 1)
         m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
         draws = np.concatenate([np.full(self.burn_in, m), np.full(self.iterations, self.factor * m)])
-        return Steps(np.concatenate([np.ones(self.burn_in), 1.0 / k]), draws.astype(np.int64), len(draws))
+        step_sizes = np.concatenate([np.ones(self.burn_in), 1.0 / (self.offset + k)])
+        return Steps(step_sizes, draws.astype(np.int64), len(draws))
 
     def longer(self, iterations: int) -> NewtonSchedule:
         """The same with so many iterations in all."""

@@ -110,4 +110,4 @@ class AscentEngine(AdaptiveEngine):
     def climbed(self, before: Array, after: Array, statistics: Array) -> tuple[float, float]:
         """Mean and standard deviation of the rise of the complete-data log-likelihood over the draws."""
         rises = scores_of(self.arrays, statistics, after).values - scores_of(self.arrays, statistics, before).values
-        return float(rises.mean()), float(rises.std(ddof=1))
+        return float(rises.mean()), float(np.sqrt(self.covariance(rises[:, None])[0, 0]))

@@ -89,7 +89,7 @@ class BoothHobertEngine(AdaptiveEngine):
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(chain.state.statistics), x, free)
         root = information_of(self.problem, at, self.solver.multipliers, -at.hessian, free).root
-        sandwich = root.T @ np.cov(scores_of(self.arrays, statistics, x).scores, rowvar=False) @ root / m
+        sandwich = root.T @ self.covariance(scores_of(self.arrays, statistics, x).scores) @ root / m
         moved = root.T @ (-at.hessian @ (before - x))
         variance, axes = np.linalg.eigh(sandwich)
         noisy = variance * m > NOTHING_MISSING

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
-from saem.algorithms.error import FORGOTTEN, of_average, of_last
+from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.truncation import Truncation
 from saem.errors import EXACT_FIT, MStepError
@@ -43,7 +43,7 @@ BIASED = (
 )
 NOT_AVERAGED = (
     "No Monte Carlo error is given: the step sizes have not averaged out the start and the burn-in along the slow "
-    "direction of"
+    "direction of {}."
 )
 
 
@@ -68,6 +68,7 @@ class Engine:
         Bounds that a chain may not leave.
     """
 
+    last_is_mean: ClassVar[bool] = False  # whether a last iterate is by itself the mean of many steps
     growth: ClassVar[float] = 1.25  # of the iterations, from one look at the target to the next; one more at least
 
     def __init__(
@@ -269,18 +270,24 @@ class Engine:
         noise : (n, n) ndarray
             Long-run covariance of the complete-data score of single draws.
         """
-        if run.averaging_from:
-            if np.isnan(run.draws):
-                return None, BIASED
-            return of_average(information.root, noise, run.draws), ""
-        covariance, remembered, directions = of_last(
-            information.root, missing, noise, run.step_sizes, run.drawn, run.burn_in
-        )
-        if len(remembered) == 0 or remembered.max() <= FORGOTTEN:
-            return covariance, ""
-        slowest = directions[:, int(np.argmax(remembered))] / self.problem.scale
+        averaged = bool(run.averaging_from)
+        if averaged and np.isnan(run.draws):
+            return None, BIASED
+        along = directions(information.root, missing, noise)
+        count = len(run.step_sizes)
+        first = self.steps.averaging_from - run.chain.skipped if averaged else count - 1
+        weights = self.weights(run.step_sizes, along.iota, first, averaged)
+        found = law(along, weights, run.drawn, run.chain.paths[0][0] - run.x, run.burn_in)
+        if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
+            return found.covariance, ""
+        worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))
+        slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]
-        return None, f"{NOT_AVERAGED} {name}, and a last iterate remembers them."
+        return None, NOT_AVERAGED.format(name)
+
+    def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
+        """Weights (K + 1, d) of the start and of the draws in the estimate, see `saem.algorithms.error`."""
+        return weights_of(step_sizes, iota, first)
 
     def iterate(
         self,

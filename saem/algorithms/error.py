@@ -5,72 +5,116 @@ and the covariance ``G`` of the complete-data score of one draw, on the tangent 
 
     d_{k+1} = d_k + gamma_k (-I_c^-1 I_o d_k + I_c^-1 e_k),    e_k ~ (0, G / m_k),
 
-where ``d`` is the distance to the maximum. An average over decreasing step sizes has the covariance ``V G V / M`` with
-``V = I_o^-1`` and ``M`` draws in all, whatever the step sizes (Polyak & Juditsky 1992; Delyon, Lavielle & Moulines
-1999, theorem 7). A last iterate remembers its draws with the weights ``gamma_k prod_{j > k} (1 - gamma_j iota)``
-along an eigenvector of ``I_c^-1 I_o`` to the eigenvalue ``iota``; EM's rate of convergence along it is ``1 - iota``.
+where ``d`` is the distance to the maximum. Along an eigenvector of ``I_c^-1 I_o`` to the eigenvalue ``iota`` (EM's rate
+of convergence is ``1 - iota``) it is a number, which remembers every draw with a weight that the step sizes give. The
+covariance of a last iterate, or of an average of iterates, is the sum of squared weights times that of the draws. For
+averages over many decreasing steps it is ``V G V / M`` with ``V = I_o^-1`` and ``M`` draws in all (Polyak & Juditsky
+1992; Delyon, Lavielle & Moulines 1999, theorem 7), but slow directions take longer to get there.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+from saem.jit import entry
 
 Array = np.ndarray
 
-FORGOTTEN = 0.05  # of the start, or of the variance of the burn-in: more is no Monte Carlo error of this kind
+BIAS = 0.01, 0.3  # what may be left of the start: of a standard error, or of the Monte Carlo error if that is more
+REMEMBERED = 0.1  # of the variance: a last iterate that owes more to the burn-in has not averaged it out
 ROUNDING = 1e-12  # of the statistical variance: a Monte Carlo variance per draw that is no more than rounding
 
 
-def of_average(root: Array, noise: Array, draws: float) -> Array:
-    """Covariance (n, n) of an averaged estimate, ``V G V / draws``.
+class Directions(NamedTuple):
+    """The tangent space in coordinates in which the observed information is one."""
+
+    vectors: Array  # (n, d), of the length of a standard error
+    iota: Array  # (d,) share of the complete information that is observed
+    noise: Array  # (d, d) covariance of the score of one draw
+
+
+class Law(NamedTuple):
+    """The first two moments of an estimate's distance to the maximum."""
+
+    covariance: Array  # (n, n)
+    bias: Array  # (d,) what is left of the start, in Monte Carlo errors or hundredths of a standard error, see `BIAS`
+    early: Array  # (d,) share of the variance that is due to the burn-in
+    vectors: Array  # (n, d)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether next to nothing is left of the start."""
+        return bool(np.all(self.bias <= 1.0))
+
+
+def directions(root: Array, missing: Array, noise: Array) -> Directions:
+    """The eigenvectors of EM's rate.
 
     Parameters
     ----------
     root : (n, d) ndarray
-        ``root root' = V``, the covariance of the estimate given complete information on the constraints.
-    noise : (n, n) ndarray
-        ``G``; for a Markov kernel the long-run covariance.
-    draws : float
+        ``root root' = V``.
+    missing, noise : (n, n) ndarray
+        Missing information, and the long-run covariance of the complete-data score of one draw.
     """
-    return np.asarray(root @ (root.T @ noise @ root) @ root.T / draws)
+    share, turn = np.linalg.eigh(root.T @ missing @ root)
+    vectors = root @ turn
+    return Directions(vectors, 1.0 / (1.0 + np.maximum(share, 0.0)), vectors.T @ noise @ vectors)
 
 
-def of_last(
-    root: Array, missing: Array, noise: Array, step_sizes: Array, draws: Array, burn_in: int
-) -> tuple[Array, Array, Array]:
-    """Covariance (n, n) of a last iterate, and whether it is one.
+@entry
+def weigh(step_sizes: Array, rates: Array, first: int, weights: Array) -> None:
+    """Write the weights (K + 1, d) of the start and of the draws in the mean of the iterates from ``first`` on.
+
+    An iterate is ``(1 - gamma rate)`` of the one before and ``gamma rate`` of its draws.
+    """
+    count = step_sizes.shape[0]
+    for i in range(rates.shape[0]):
+        later = 0.0  # weight of an iterate in the mean
+        for k in range(count - 1, -1, -1):
+            if k >= first:
+                later += 1.0 / (count - first)
+            weights[k + 1, i] = later * step_sizes[k] * rates[i]
+            later *= 1.0 - step_sizes[k] * rates[i]
+        weights[0, i] = later
+
+
+def weights_of(step_sizes: Array, rates: Array, first: int) -> Array:
+    """What `weigh` writes."""
+    weights = np.empty((len(step_sizes) + 1, len(rates)))
+    weigh(np.ascontiguousarray(step_sizes, dtype=float), rates, first, weights)
+    return weights
+
+
+def law(along: Directions, weights: Array, draws: Array, distance: Array, burn_in: int) -> Law:
+    """The law of an estimate.
 
     Parameters
     ----------
-    missing : (n, n) ndarray
-        Missing information: ``I_c - I_o``.
-    noise : (n, n) ndarray
-    step_sizes, draws : (K,) ndarray
-        Of all iterations.
+    weights : (K + 1, d) ndarray
+        Of the start and of the draws of every iteration.
+    draws : (K,) ndarray
+        Numbers of draws.
+    distance : (n,) ndarray
+        Of the start to the estimate.
     burn_in : int
         The first iterations, which are not meant to last.
-
-    Returns
-    -------
-    covariance : (n, n) ndarray
-    remembered : (d,) ndarray
-        Share of the start, or of the variance due to the burn-in, that the last iterate still holds along each of
-        the directions.
-    directions : (n, d) ndarray
     """
-    # in the coordinates of the root the observed information is one
-    share, turn = np.linalg.eigh(root.T @ missing @ root)
-    observed = 1.0 / (1.0 + np.maximum(share, 0.0))  # iota
-    directions = root @ turn
-    kept = 1.0 - step_sizes[:, None] * observed
-    later = np.vstack([np.cumprod(kept[:0:-1], axis=0)[::-1], np.ones(len(observed))])
     size = np.divide(1.0, np.sqrt(draws), out=np.zeros(len(draws)), where=draws > 0)  # an expectation has no noise
-    weights = step_sizes[:, None] * observed * later * size[:, None]
-    square = weights.T @ weights
-    early = np.einsum("ki,ki->i", weights[:burn_in], weights[:burn_in])
-    remembered = np.maximum(np.abs(later[0] * kept[0]), early / np.maximum(np.diag(square), 1e-300))
-    covariance = directions @ ((directions.T @ noise @ directions) * square) @ directions.T
-    return covariance, remembered, directions
+    scaled = weights[1:] * size[:, None]
+    square = scaled.T @ scaled
+    variance = np.diag(square) * np.diag(along.noise)
+    start, *_ = np.linalg.lstsq(along.vectors, distance, rcond=None)
+    tolerance = np.maximum(BIAS[0], BIAS[1] * np.sqrt(np.maximum(variance, 0.0)))
+    early = np.einsum("ki,ki->i", scaled[:burn_in], scaled[:burn_in]) / np.maximum(np.diag(square), 1e-300)
+    return Law(
+        covariance=along.vectors @ (along.noise * square) @ along.vectors.T,
+        bias=np.abs(weights[0] * start) / tolerance,
+        early=early,
+        vectors=along.vectors,
+    )
 
 
 def standard_errors(covariance: Array, known: Array, variance: Array, draws: float) -> Array:

@@ -21,6 +21,7 @@ import numpy as np
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
 from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.stochastic_newton import newton_weights
 from saem.errors import ModelError, MStepError
 from saem.information import information_of
 from saem.jit import entry
@@ -119,3 +120,7 @@ class FisherEngine(StepwiseEngine):
         root = information_of(self.problem, at, np.zeros(len(self.problem.constraints)), fisher, free).root
         if not move(self.problem, self.solver.kinds, state.x, gamma * root @ (root.T @ score), free):
             raise MStepError("a gradient step leads to where the constraints cannot be satisfied", True)
+
+    def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
+        """Weights of the start and of the draws, as of Newton steps, which these are on average."""
+        return newton_weights(step_sizes, iota, first, averaged)

@@ -122,7 +122,8 @@ class PXEngine(StepwiseEngine):
         coordinates = np.linalg.pinv(information.root) @ inverse  # in which the observed information is one
         efficient = np.linalg.pinv(coordinates @ coordinates.T) - np.eye(len(coordinates))
         to_scores = np.linalg.pinv(information.root).T
-        return super().error(run, information, missing, to_scores @ efficient @ to_scores.T)
+        efficient = to_scores @ efficient @ to_scores.T
+        return super().error(run, information, efficient, efficient)
 
     def slope(self, x: Array) -> Array:
         """Derivative (n, n + W) of the reduction, by central differences."""

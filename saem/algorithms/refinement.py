@@ -38,7 +38,12 @@ def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Ru
     precision = assess(engine, run)
     while not reached(engine, precision, target) and not engine.stopped:
         left = target.max_iterations - engine.iterations
-        unfinished = fresh < FRESH and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
+        # an average keeps its start for ever, a last iterate forgets it
+        unfinished = (
+            fresh < FRESH
+            and np.isfinite(run.draws)
+            and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
+        )
         try:
             if unfinished:
                 longer = pass_from_above(engine, run, left, fresh + 1)
@@ -74,7 +79,7 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
     EM leaves the neighbourhood of a zero variance very slowly: every second pass comes from above.
     """
     problem = engine.problem
-    if left < engine.once or not np.isfinite(run.draws):
+    if left < engine.once:
         return None
     sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x

@@ -12,7 +12,7 @@ import numpy as np
 from saem.algorithms.chain import Chain
 from saem.algorithms.engine import OUT_OF_DRAWS, Engine
 from saem.algorithms.loop import MAX_NEWTON
-from saem.algorithms.sampling import draw_each, draw_mean
+from saem.algorithms.sampling import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
 from saem.mstep.maximiser import Maximiser
 
@@ -122,6 +122,12 @@ class StepwiseEngine(Engine):
         outcome = self.solve(objective, state.x, free, constrained)
         if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
             raise self.failure(state.x, outcome.status)
+
+    def covariance(self, series: Array) -> Array:
+        """Covariance (n, n) of single draws of a series (m, n): the long-run one of a Markov kernel."""
+        if "latent" in getattr(self.arrays, "_fields", ()):
+            return batch_means(series)
+        return np.atleast_2d(np.cov(series, rowvar=False))
 
     @property
     def is_single_step(self) -> bool:

@@ -2,12 +2,13 @@
 
     draw   z_m ~ p(z | y; x_k), m = 1..m_k
     score  u_k = mean_m d log f(y, z_m; x_k)                         (Fisher's identity)
-    info   I_{k+1} = I_k + (mean_m -d2 log f(y, z_m; x_k) - Cov_m d log f(y, z_m; x_k) - I_k) / (k + 1)      (Louis)
+    info   I_k = mean of -d2 log f(y, z; x_j) - Cov d log f(y, z; x_j) over the draws so far      (Louis)
     step   x_{k+1} = restore(x_k + gamma_k V_k u_k),  V_k = T (T' L_k T)^-1 T'
 
 ``T`` spans the tangent space of the constraints, ``L`` is the information of the Lagrangian, and ``restore`` brings a
-point back onto the constraints. With ``gamma_k = 1/k`` the last iterate is, to first order, the mean of all Newton
-steps, whatever the rate of EM: there are no slow directions.
+point back onto the constraints. With step sizes like ``1/k`` the last iterate is the mean of all Newton steps, to first
+order: whatever the rate of EM, there are no slow directions. The steps begin at the maximiser for the mean statistics
+of the second half of the burn-in.
 """
 
 from __future__ import annotations
@@ -18,23 +19,26 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain, Run
-from saem.algorithms.error import of_average
+from saem.algorithms.chain import Chain
+from saem.algorithms.error import weights_of
 from saem.algorithms.sampling import scores_of
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import MStepError
-from saem.information import Information, information_of
+from saem.information import information_of
 from saem.models.contract import Problem
 from saem.mstep.restore import move
+from saem.mstep.solver import Derivatives
 from saem.schedules import NewtonSchedule, Schedule
 from saem.streams import stream
 
 Array = np.ndarray
+LONGEST = 2.0  # standard errors, of a step before it is multiplied by the step size
+NOISE = 4.0  # over the number of draws: variance of the share of the information that is missing, twofold
 
 
 @dataclass(frozen=True)
 class StochasticNewton(MonteCarloAlgorithm):
-    """Robbins-Monro with Newton steps; the estimate is the last iterate.
+    """Robbins-Monro with Newton steps.
 
     Attributes
     ----------
@@ -58,47 +62,81 @@ class StochasticNewton(MonteCarloAlgorithm):
 class NewtonEngine(StepwiseEngine):
     """Iterations of SAEM in the burn-in, then Newton steps."""
 
+    last_is_mean: ClassVar[bool] = True
+
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without information."""
         chain = super().begin(start, pinned, skipped)
-        n = len(start)
-        chain.memory |= {"information": np.zeros((n, n)), "learned": np.zeros(1), "count": np.zeros(1)}
+        n, s = len(start), self.problem.n_statistics
+        chain.memory |= {"complete": np.zeros((n, n)), "missing": np.zeros((n, n)), "mean": np.zeros(s)}
+        chain.memory |= {"learned": np.zeros(1), "draws": np.zeros(1), "count": np.full(1, max(0.0, skipped - 1.0))}
         return chain
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
         """A step of SAEM with step size one in the burn-in, and a Newton step after it."""
-        count = chain.memory["count"]
+        count, half, burn_in = chain.memory["count"], self.schedule.burn_in // 2, self.schedule.burn_in
         count[0] += 1.0
-        in_burn_in = chain.done + 1 <= self.schedule.burn_in and gamma == 1.0
-        if not constrained or (in_burn_in and count[0] <= self.schedule.burn_in // 2):
+        if not constrained or count[0] <= half:
             super().step(chain, gamma, m, constrained)
             return
-        state = chain.state
+        state, mean = chain.state, chain.memory["mean"]
+        if count[0] == burn_in + 1:
+            state.statistics[:] = mean
+            state.x[:] = self.maximiser_at(chain, mean)
         statistics = self.draw_each(chain, max(m, len(state.x) + 2))
         state.statistics[:] += gamma * (state.drawn - state.statistics)
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(state.drawn), state.x, free)
         multipliers = self.solver.multipliers
-        missing = np.cov(scores_of(self.arrays, statistics, state.x).scores, rowvar=False)
-        self.learn(chain, -at.hessian, missing)
-        if in_burn_in:
+        learned, draws = chain.memory["learned"], chain.memory["draws"]
+        learned += 1.0
+        draws += len(statistics)
+        missing = self.covariance(scores_of(self.arrays, statistics, state.x).scores)
+        chain.memory["complete"] += (-at.hessian - chain.memory["complete"]) / learned
+        chain.memory["missing"] += (missing - chain.memory["missing"]) * len(statistics) / draws
+        if count[0] <= burn_in:
+            mean += (state.drawn - mean) / learned
             self.maximise(chain)
             return
-        information = information_of(self.problem, at, multipliers, chain.memory["information"], free)
-        direction = information.root @ (information.root.T @ at.gradient)
+        root = self.root(chain, at, multipliers, free)
+        along = root.T @ at.gradient  # the step in standard errors
+        direction = root @ along * min(1.0, LONGEST / max(float(np.linalg.norm(along)), 1e-300))
         if not move(self.problem, self.solver.kinds, state.x, gamma * direction, free):
             raise MStepError("a Newton step leads to where the constraints cannot be satisfied", True)
 
-    def learn(self, chain: Chain, complete: Array, missing: Array) -> None:
-        """Take an iteration's information into the mean; the first has the complete one, which is never singular."""
-        learned, information = chain.memory["learned"], chain.memory["information"]
-        if learned[0] == 0.0:
-            information[:] = complete
-        learned[0] += 1.0
-        information += (complete - missing - information) / (learned[0] + 1.0)
+    def root(self, chain: Chain, at: Derivatives, multipliers: Array, free: Array) -> Array:
+        """Columns (n, d) along the tangent space with ``root root' = V``.
 
-    def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
-        """Monte Carlo covariance of the last iterate: Newton steps weigh ``gamma_k prod_j>k (1 - gamma_j)``."""
-        later = np.append(np.cumprod(1.0 - run.step_sizes[:0:-1])[::-1], 1.0)
-        weights = run.step_sizes * later
-        return of_average(information.root, noise, 1.0 / float(np.sum(weights**2 / run.drawn))), ""
+        Where so much is missing that the noise of Louis' information exceeds what is left of it, that noise is a lower
+        bound: an information near zero would throw the estimate far away.
+        """
+        complete = information_of(self.problem, at, multipliers, chain.memory["complete"], free).root
+        share, turn = np.linalg.eigh(complete.T @ chain.memory["missing"] @ complete)
+        least = float(np.sqrt(NOISE / chain.memory["draws"][0]))
+        return np.asarray(complete @ turn / np.sqrt(np.maximum(1.0 - share, least)))
+
+    def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
+        """Weights (K + 1, d) of the start and of the draws in the last iterate.
+
+        The start of the Newton steps is about a mean of such steps over the second half of the burn-in.
+        """
+        burn_in = min(self.schedule.burn_in, len(step_sizes) - 1)
+        steps = newton_weights(step_sizes[burn_in:], iota, len(step_sizes) - burn_in - 1, False)
+        weights = np.zeros((len(step_sizes) + 1, len(iota)))
+        half = burn_in // 2
+        weights[1 + half : 1 + burn_in] = steps[0] / (burn_in - half)
+        weights[1 + burn_in :] = steps[1:]
+        return weights
+
+
+def newton_weights(step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
+    """Weights (K + 1, d) of the start and of the draws in an estimate by Newton steps.
+
+    The maximiser at averaged statistics is one step of EM from the averaged iterates.
+    """
+    steps = weights_of(step_sizes, np.ones(len(iota)), first)
+    if not averaged:
+        return steps
+    statistics = np.zeros(len(step_sizes) + 1)
+    statistics[1 + first :] = 1.0 / (len(step_sizes) - first)
+    return np.asarray((1.0 - iota) * steps + iota * statistics[:, None])
