@@ -36,10 +36,19 @@ class Budget:
     draws: int | None = None
     seconds: float | None = None
 
-    def __post_init__(self) -> None:
-        for name, value in (("budget", self.draws), ("budget_seconds", self.seconds)):
+    @classmethod
+    def of(cls, draws: float | None, seconds: float | None) -> Budget:
+        """The budget, checked; draws may be written as 1e6.
+
+        Raises
+        ------
+        ModelError
+            When one of the numbers is not positive and finite.
+        """
+        for name, value in (("budget", draws), ("budget_seconds", seconds)):
             if value is not None and not (np.isfinite(value) and value > 0):
-                raise ModelError(f"{name} must be positive, or None for no limit; got {value!r}")
+                raise ModelError(f"{name} must be positive and finite, or None for no limit; got {value!r}")
+        return cls(None if draws is None else int(draws), seconds)
 
     def given_to(self, method: Algorithm, n_latent: int) -> Algorithm:
         """The method with the budget in place of its targets; exact methods, and those without a target, as they are.

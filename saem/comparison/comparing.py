@@ -79,7 +79,7 @@ def compare(
     if not isinstance(repeats, int) or repeats < 1:
         raise ModelError(f"repeats must be a whole number, 1 or larger; got {repeats!r}")
     check_seed(seed)
-    limit = Budget(None if budget is None else int(budget), budget_seconds)
+    limit = Budget.of(budget, budget_seconds)
     is_limited = budget is not None or budget_seconds is not None
     originals = {name: resolve(method)[0] for name, method in zip(names, methods, strict=True)}
     n_latent = 0
