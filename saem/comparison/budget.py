@@ -92,7 +92,7 @@ class Budget:
         seconds = 1.0 if self.seconds is None else fit.seconds / self.seconds
         if fit.drawn == 0 or max(draws if self.draws else 0.0, seconds if self.seconds else 0.0) >= NEARLY:
             return ""
-        return f"It used {count(fit.drawn, 'random effect')} in {fit.seconds:.2g} s, much less than the budget."
+        return f"It used {count(fit.drawn, 'random effect')} in {fit.seconds:.2g} s, much less than the budget: it could not go on."
 
 
 def is_limitable(method: Algorithm) -> bool:
@@ -131,7 +131,7 @@ def judged(fit: Fit, deficit: float, method: Algorithm, budget: Budget) -> Fit:
         tied = fit.solution_logliks[1:] >= fit.loglik - 1e-9
         status = Status.BOUNDARY if fit.at_boundary else Status.CONVERGED
         status = Status.SEVERAL_SOLUTIONS if tied.any() else status
-    words = f"With the budget used up, {' and '.join(missed)}." if missed else status.advice
+    words = f"With this budget, {' and '.join(missed)}." if missed else status.advice
     return replace(fit, status=status, message=f"{words} {budget.used_by(fit)}".strip())
 
 

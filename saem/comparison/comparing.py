@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from saem.comparison.budget import Budget, is_limitable, judged
@@ -13,6 +14,7 @@ from saem.display import method_name
 from saem.errors import FitError, ModelError, SaemWarning
 from saem.fitting import Algorithm, check_arguments, fit, resolve
 from saem.models import pose
+from saem.stopping import Target
 from saem.streams import check_seed
 
 if TYPE_CHECKING:
@@ -97,15 +99,21 @@ def compare(
                 if is_limited and not fits:
                     warm_up(model, table, originals[name], n_latent, drop_missing)
                 fits.append(fit(model, table, limited, own, drop_missing))
-            except (FitError, ModelError) as error:  # what the others find is not lost
-                label = name if own == seed else f"{name}, seed {own}"
-                failures[label] = str(error)
-                if isinstance(error, ModelError):
-                    refused.append(label)
+                if fits[-1].drawn == 0:  # exact: another seed changes nothing
                     break
-                continue
-            if fits[-1].drawn == 0:  # exact: another seed changes nothing
+            except ModelError as error:  # what the others find is not lost
+                failures[name] = str(error)
+                refused.append(name)
                 break
+            except FitError as error:
+                failures[f"{name}, seed {own}" if repeats > 1 else name] = str(error)
+            except (IndexError, ZeroDivisionError) as error:
+                if not is_limited:
+                    raise
+                # an engine whose budget ends before a pass has made an iteration has no path to judge
+                failures[f"{name}, seed {own}" if repeats > 1 else name] = (
+                    f"the budget ended where a pass had made no iteration; allow more ({type(error).__name__}: {error})"
+                )
         if fits:
             repetitions[name] = tuple(fits)
     if not repetitions:
@@ -126,9 +134,9 @@ def warm_up(model: Model, table: pd.DataFrame, method: Algorithm, n_latent: int,
     if not is_limitable(method):
         return
     inner: Any = getattr(method, "method", method)
-    first = inner.schedule
-    draws = first.steps(n_latent).draws[: first.burn_in + MORE]
-    few = int(draws.sum()) * max(1, n_latent) * getattr(method, "chains", 1)
+    draws = inner.schedule.steps(n_latent).draws[: inner.schedule.burn_in + MORE]
+    easy = Target(mcse=1e9, deficit=1e9, max_draws=int(draws.sum()) * max(1, n_latent))
+    short: Any = replace(inner, target=easy)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaemWarning)  # the fit itself will say them
-        fit(model, table, Budget(draws=few).given_to(method, n_latent), 0, drop_missing)
+        fit(model, table, short, 0, drop_missing)

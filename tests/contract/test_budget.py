@@ -122,6 +122,11 @@ def test_budgets_that_cannot_be(table: pd.DataFrame) -> None:
     assert small.refused == ("saem",) and "an iteration of saem draws 600 random effects" in small.failures["saem"]
 
 
+def test_a_budget_that_ends_before_the_first_iteration_costs_no_other_method(table: pd.DataFrame) -> None:
+    short = saem.compare(MODEL, table, ("saem", "ml"), budget_seconds=1e-9)
+    assert list(short.fits) == ["ml"] and "budget" in short.failures["saem"]
+
+
 def test_what_the_model_does_not_admit_is_refused_with_the_reason(found: Comparison) -> None:
     assert found.refused == ("px_saem",) and "constraint 'g'" in found.failures["px_saem"]
     assert found.table.set_index("method").loc["px_saem", "status"] == "refused"
