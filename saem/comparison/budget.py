@@ -92,7 +92,8 @@ class Budget:
         seconds = 1.0 if self.seconds is None else fit.seconds / self.seconds
         if fit.drawn == 0 or max(draws if self.draws else 0.0, seconds if self.seconds else 0.0) >= NEARLY:
             return ""
-        return f"It used {count(fit.drawn, 'random effect')} in {fit.seconds:.2g} s, much less than the budget: it could not go on."
+        used = f"{count(fit.drawn, 'random effect')} in {fit.seconds:.2g} s"
+        return f"It used {used}, much less than the budget: it could not go on."
 
 
 def is_limitable(method: Algorithm) -> bool:
