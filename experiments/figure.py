@@ -61,10 +61,11 @@ def draw_traces(
     panels = plot_trace(by_saem, names, figure)
     for axes, name in zip(panels, names, strict=True):
         i = by_ml.parameters.index(name)
-        estimate = axes.get_lines()[-1]
-        path = axes.get_lines()[-2]
-        estimate.remove()  # cannot be told from that of ML here
-        path.set(color=SAEM, lw=0.9)
+        for drawn in [*axes.get_lines(), *axes.patches]:
+            if drawn.get_label() == "path":
+                drawn.set(color=SAEM, lw=0.9, alpha=1.0)
+            elif drawn.get_label().startswith(("estimate", "averaged path")):
+                drawn.remove()  # cannot be told from the estimate of ML here
         axes.axhline(by_ml.values[i], color=ML, lw=1.4, zorder=3)
         axes.axhline(truth[name], color=TRUTH, lw=1.0, ls=(0, (5, 3)), zorder=3)
         axes.set_title(SYMBOLS.get(name, name))
@@ -74,8 +75,7 @@ def draw_traces(
         axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
         axes.set_xlim(0, len(by_saem.path) - 1)
         axes.locator_params(axis="y", nbins=5)
-    if panels[0].get_legend():
-        panels[0].get_legend().remove()
+    figure.legends.clear()
     handles = [
         Line2D([], [], color=SAEM, lw=1.4, label="SAEM's path"),
         Line2D([], [], color=ML, lw=1.4, label="maximum likelihood"),

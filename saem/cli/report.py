@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from saem.batch import Batch
     from saem.result import Fit
 
-SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML", "em": "EM", "mcem": "MCEM", "stochastic_em": "stochastic EM"}
+SHORT = {
+    "saem": "SAEM",
+    "ml": "ML",
+    "reml": "REML",
+    "em": "EM",
+    "mcem": "MCEM",
+    "booth_hobert": "Booth-Hobert",
+    "ascent_mcem": "ascent MCEM",
+    "stochastic_em": "stochastic EM",
+    "annealed_saem": "annealed SAEM",
+    "px_saem": "PX-SAEM",
+    "minibatch_saem": "mini-batch",
+    "stochastic_newton": "stoch. Newton",
+    "fisher_gradient": "Fisher grad.",
+}
 MOST_LEVELS = 40
 GAP = 3  # between two columns
 MOST_REASONS = 5

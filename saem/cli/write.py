@@ -37,7 +37,7 @@ def write_fits(folder: Path, fits: Sequence[Fit]) -> None:
         own = folder / fit.method
         fit.save(own)
         n = int((~fit.parameters.fixed).sum())
-        figure = Figure(figsize=(10.8, 0.6 + 1.9 * -(-n // 3)), layout="constrained")
+        figure = Figure(figsize=(10.8, 0.8 + 1.9 * -(-n // 3)), layout="constrained")
         plot_trace(fit, figure=figure)
         _write_figure(figure, own / "trace.png")
         if fit.term_names:

@@ -84,11 +84,15 @@ def test_the_command(table: pd.DataFrame, tmp_path, monkeypatch) -> None:
     table.to_csv("data.csv", index=False)
     (tmp_path / "model.toml").write_text(recipes.text("peptide"))
     result = invoke("compare", "model.toml", "data.csv", "--methods", "saem, em,ml", "-o", "out")
-    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["SAEM", "EM", "ML"]
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:5]] == ["SAEM", "EM", "ML"]
+    assert "highest log-likelihood" in result.stdout
     written = pd.read_csv("out/comparison.csv")
     assert list(written["method"]) == ["saem", "em", "ml"]
     assert len(pd.read_csv("out/estimates.csv")) == 24
-    assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv("out/history.csv")["method"]) == {"saem"}
+    pd.testing.assert_frame_equal(pd.read_parquet("out/comparison.parquet"), written, check_dtype=False, rtol=1e-12)
+    for name in ("comparison", "cost"):
+        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     pd.concat([table, table.iloc[:1]]).to_csv("twice.csv", index=False)
     assert "warning: " in invoke("compare", "model.toml", "twice.csv", "--methods", "ml").stdout
     assert "there is no method 'sam'" in invoke("compare", "model.toml", "data.csv", "--methods", "sam", code=2).stderr

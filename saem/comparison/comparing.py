@@ -1,0 +1,142 @@
+"""Fit a model by several methods: at their own targets or at the same budget, with one seed or several."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from saem.comparison.budget import Budget, is_limitable, judged
+from saem.comparison.result import Comparison, highest
+from saem.data import arrange
+from saem.display import method_name
+from saem.errors import FitError, ModelError, SaemWarning
+from saem.fitting import Algorithm, check_arguments, fit, resolve
+from saem.models import pose
+from saem.stopping import Target
+from saem.streams import check_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+    from saem.specification import Model
+
+MORE = 20  # iterations after the burn-in to warm up
+
+
+def compare(
+    model: Model,
+    table: pd.DataFrame,
+    methods: Sequence[str | Algorithm] = ("saem", "em", "ml"),
+    seed: int = 0,
+    drop_missing: bool = False,
+    *,
+    budget: float | None = None,
+    budget_seconds: float | None = None,
+    repeats: int = 1,
+) -> Comparison:
+    """Fit a model by several methods.
+
+    Without a budget every method goes on until it reaches its own target. With one, every Monte Carlo method goes on
+    until the budget is used up, to within an iteration, however precise it is by then; exact methods run as they are.
+    The status still says whether the method's own target was reached. Independent chains share the budget. Schedules
+    that cannot go on by themselves are made as long as the budget; a method that leaves much of it says so. The
+    compiled code is loaded before, so that it costs no method its seconds.
+
+    Parameters
+    ----------
+    model : Model
+    table : DataFrame
+    methods : sequence
+        What `saem.fit` takes as its method.
+    seed : int
+        The same for all; each method has a random stream of its own.
+    drop_missing : bool
+        As in `saem.fit`.
+    budget : float, optional
+        Random effects that every Monte Carlo method may draw.
+    budget_seconds : float, optional
+        Seconds that every Monte Carlo method may take. The results then depend on the machine.
+    repeats : int
+        Fits of every Monte Carlo method, with the seeds ``seed``, ``seed + 1``, and so on: see
+        `Comparison.over_seeds`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ModelError
+        When there is no such method, or budget or repeats are not positive.
+    FitError
+        When none of the methods finds an estimate. A method that fails, or that the model does not admit, is listed in
+        `Comparison.failures`.
+    """
+    names = [method_name(method) for method in methods]
+    if not names or len(set(names)) < len(names):
+        raise ModelError(f"methods must be one or several with different names; got {', '.join(names) or 'none'}")
+    if not isinstance(repeats, int) or repeats < 1:
+        raise ModelError(f"repeats must be a whole number, 1 or larger; got {repeats!r}")
+    check_seed(seed)
+    limit = Budget.of(budget, budget_seconds)
+    is_limited = budget is not None or budget_seconds is not None
+    originals = {name: resolve(method)[0] for name, method in zip(names, methods, strict=True)}
+    n_latent = 0
+    if is_limited:
+        check_arguments(model, table)
+        n_latent = pose(model, arrange(model, table, drop_missing)).n_latent
+    repetitions: dict[str, tuple[Fit, ...]] = {}
+    failures: dict[str, str] = {}
+    refused: list[str] = []
+    for name, method in zip(names, methods, strict=True):
+        fits: list[Fit] = []
+        for own in range(seed, seed + repeats):
+            try:
+                limited = limit.given_to(originals[name], n_latent) if is_limited and name != "reml" else method
+                if is_limited and not fits:
+                    warm_up(model, table, originals[name], n_latent, drop_missing)
+                fits.append(fit(model, table, limited, own, drop_missing))
+                if fits[-1].drawn == 0:  # exact: another seed changes nothing
+                    break
+            except ModelError as error:  # what the others find is not lost
+                failures[name] = str(error)
+                refused.append(name)
+                break
+            except FitError as error:
+                failures[f"{name}, seed {own}" if repeats > 1 else name] = str(error)
+            except (IndexError, ZeroDivisionError) as error:
+                if not is_limited:
+                    raise
+                # an engine whose budget ends before a pass has made an iteration has no path to judge
+                failures[f"{name}, seed {own}" if repeats > 1 else name] = (
+                    f"the budget ended where a pass had made no iteration; allow more ({type(error).__name__}: {error})"
+                )
+        if fits:
+            repetitions[name] = tuple(fits)
+    if not repetitions:
+        raise FitError(f"none of the methods {', '.join(names)} found an estimate; {next(iter(failures.values()))}")
+    if is_limited:
+        maximum = highest([each for name, fits in repetitions.items() if name != "reml" for each in fits])
+        repetitions = {
+            name: tuple(judged(each, maximum - each.loglik, originals[name], limit) for each in fits)
+            for name, fits in repetitions.items()
+        }
+    ranked = sorted(repetitions, key=lambda name: (name != "reml", repetitions[name][0].loglik))
+    reference = "ml" if "ml" in repetitions else ranked[-1]
+    return Comparison(repetitions, failures, tuple(refused), reference)
+
+
+def warm_up(model: Model, table: pd.DataFrame, method: Algorithm, n_latent: int, drop_missing: bool) -> None:
+    """Run a Monte Carlo method to shortly after its burn-in, so that the compiled code is there before it counts."""
+    if not is_limitable(method):
+        return
+    inner: Any = getattr(method, "method", method)
+    draws = inner.schedule.steps(n_latent).draws[: inner.schedule.burn_in + MORE]
+    easy = Target(mcse=1e9, deficit=1e9, max_draws=int(draws.sum()) * max(1, n_latent))
+    short: Any = replace(inner, target=easy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaemWarning)  # the fit itself will say them
+        fit(model, table, short, 0, drop_missing)
