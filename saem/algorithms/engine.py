@@ -12,7 +12,7 @@ from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.truncation import Truncation
-from saem.errors import EXACT_FIT, MStepError
+from saem.errors import EXACT_FIT, FitError, MStepError
 from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -140,6 +140,8 @@ class Engine:
             chain.draws.append(draws)
             chain.done = block.start + len(path)
             self.look(chain)
+        if not chain.draws and not self.history:
+            raise FitError(f"not one iteration was made: {self.stopped}; allow more")
         return self.run_of(chain)
 
     def safely(self, chain: Chain, block: slice) -> tuple[Array, Array]:

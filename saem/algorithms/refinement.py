@@ -55,7 +55,7 @@ def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Ru
                 fresh += 1
                 continue
             break
-        if longer is None:
+        if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
             break
         after = assess(engine, longer)
         if unfinished and not after.deficit < precision.deficit:

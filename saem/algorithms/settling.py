@@ -22,6 +22,7 @@ SMALL = 0.2  # of its typical size: a standard deviation below is compared with 
 HIGHER = 1e-4  # a log-likelihood higher by more belongs to another maximum
 RACERS = 5  # scattered starts of the race
 RACE = 40  # iterations from each start, to choose among them
+RACE_SHARE = 0.1  # of a budget of draws, at most, for all of them
 
 
 def first_start(engine: Engine) -> Array:
@@ -43,16 +44,17 @@ def from_best_start(engine: Engine) -> Run:
     if problem.has_observed:
         first = first_start(engine)
         starts = [first] if first is not starts[0] else starts
-    if problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
+    race = affordable_race(engine)
+    if race and problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
         try:
-            x = engine.few_iterations(starts[0], RACE, constrained=False)
+            x = engine.few_iterations(starts[0], race, constrained=False)
             starts = [x, *starts[:1], *scattered(problem, x, RACERS)]
         except MStepError as error:  # what the constraints hold in place may be unbounded without them
             failures.append(error)
         reached: list[tuple[float, Array]] = []
         for start in starts:
             try:
-                x = engine.few_iterations(start, RACE)
+                x = engine.few_iterations(start, race)
                 reached.append((engine.loglik(x, engine.nothing_pinned), x))
             except MStepError as error:
                 failures.append(error)
@@ -71,6 +73,14 @@ def from_best_start(engine: Engine) -> Run:
     single = [name for name, text in texts if len(parameters_of(name, text)) == 1]
     advice = f"; {listing(single)} involves one parameter: write its value in [fixed] instead" if single else ""
     raise FitError(f"SAEM failed{under}: {failures[0]}{advice}")
+
+
+def affordable_race(engine: Engine) -> int:
+    """Iterations from each start of the race: fewer, or none, where the budget of draws is small."""
+    if engine.target.max_draws is None:
+        return RACE
+    once = (RACERS + 3) * int(engine.steps.draws[0]) * max(1, engine.problem.n_latent)
+    return min(RACE, int(RACE_SHARE * engine.target.max_draws / once))
 
 
 def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:

@@ -120,11 +120,13 @@ class NewtonEngine(StepwiseEngine):
 
         The start of the Newton steps is about a mean of such steps over the second half of the burn-in.
         """
-        burn_in = min(self.schedule.burn_in, len(step_sizes) - 1)
+        burn_in = int(np.sum(np.cumprod(step_sizes == 1.0)))
+        if len(step_sizes) == burn_in:  # it ended before the first Newton step
+            return weights_of(step_sizes, iota, first)
         steps = newton_weights(step_sizes[burn_in:], iota, len(step_sizes) - burn_in - 1, False)
         weights = np.zeros((len(step_sizes) + 1, len(iota)))
         half = burn_in // 2
-        weights[1 + half : 1 + burn_in] = steps[0] / (burn_in - half)
+        weights[1 + half : 1 + burn_in] = steps[0] / max(1, burn_in - half)
         weights[1 + burn_in :] = steps[1:]
         return weights
 

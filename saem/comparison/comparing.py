@@ -107,13 +107,6 @@ def compare(
                 break
             except FitError as error:
                 failures[f"{name}, seed {own}" if repeats > 1 else name] = str(error)
-            except (IndexError, ZeroDivisionError) as error:
-                if not is_limited:
-                    raise
-                # an engine whose budget ends before a pass has made an iteration has no path to judge
-                failures[f"{name}, seed {own}" if repeats > 1 else name] = (
-                    f"the budget ended where a pass had made no iteration; allow more ({type(error).__name__}: {error})"
-                )
         if fits:
             repetitions[name] = tuple(fits)
     if not repetitions:
