@@ -211,7 +211,7 @@ class GrowingSchedule:
 
 @dataclass(frozen=True)
 class NewtonSchedule:
-    """A burn-in with step size one, then ``1 / (offset + k)`` for Newton steps (Gu & Kong 1998).
+    """A burn-in with step size one, then ``gain / (offset + k)`` for Newton steps (Gu & Kong 1998).
 
     Attributes
     ----------
@@ -220,6 +220,9 @@ class NewtonSchedule:
         weight of ``offset`` of them, and their information.
     iterations : int
         Newton steps.
+    gain : float
+        From 1 to 3: the last iterate is a mean of the Newton steps with weights like ``k ** (gain - 1)``. The early
+        ones, from further away, are the most biased.
     offset : int
         Without it the first steps, whose information is not known well yet, would be taken in full.
     latent, draws
@@ -230,6 +233,7 @@ class NewtonSchedule:
 
     burn_in: int = 300
     iterations: int = 200
+    gain: float = 1.5
     offset: int = 10
     latent: int = 600
     draws: int | None = None
@@ -239,7 +243,9 @@ class NewtonSchedule:
         check_whole(self)
         if self.burn_in < 2 or self.iterations < 1:
             raise SaemError(f"burn_in must be >= 2 and iterations >= 1; got {self.burn_in} and {self.iterations}")
-        for name, least in (("factor", 1), ("offset", 0)):
+        if not 1.0 <= self.gain <= 3.0:
+            raise SaemError(f"the gain of a Newton schedule must lie in [1, 3]; got {self.gain}")
+        for name, least in (("factor", 1), ("offset", 2)):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:
                 raise SaemError(f"{name} of a Newton schedule must be a whole number, at least {least}; got {value!r}")
@@ -249,7 +255,7 @@ class NewtonSchedule:
         k = np.arange(1, self.iterations + 1)
         m = self.draws if self.draws is not None else draws_for(n_latent, self.latent)
         draws = np.concatenate([np.full(self.burn_in, m), np.full(self.iterations, self.factor * m)])
-        step_sizes = np.concatenate([np.ones(self.burn_in), 1.0 / (self.offset + k)])
+        step_sizes = np.concatenate([np.ones(self.burn_in), self.gain / (self.offset + k)])
         return Steps(step_sizes, draws.astype(np.int64), len(draws))
 
     def longer(self, iterations: int) -> NewtonSchedule:

@@ -50,6 +50,7 @@ def compile_half(half: str) -> None:
     import numpy as np
     import pandas as pd
 
+    from saem.algorithms.error import weights_of
     from saem.algorithms.loop import MAX_NEWTON, State, run_block
     from saem.data import arrange
     from saem.models import pose
@@ -63,7 +64,9 @@ def compile_half(half: str) -> None:
         solver.derivatives(solver.observed(), problem.starts[0])
         return
     state = State(problem.starts[0].copy(), *np.zeros((3, problem.n_statistics)))
+    weights_of(np.ones(2), np.ones(1), 0)
     run_block(
+        problem.arrays,
         problem.arrays,
         problem.constraints.address,
         solver.free,

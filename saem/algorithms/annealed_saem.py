@@ -21,7 +21,6 @@ from saem.errors import ModelError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.bounded import maximise_above
-from saem.streams import stream
 
 Array = np.ndarray
 
@@ -60,9 +59,7 @@ class AnnealedSAEM(MonteCarloAlgorithm):
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> AnnealedEngine:
         """What runs the iterations for a problem."""
-        engine = AnnealedEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        engine = self.make(AnnealedEngine, problem, seed, watch)
         engine.settings = self
         return engine.with_maximiser(self.mstep)
 

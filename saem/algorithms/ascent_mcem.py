@@ -25,7 +25,6 @@ from saem.algorithms.stepwise import AdaptiveEngine
 from saem.errors import ModelError
 from saem.models.contract import Problem
 from saem.schedules import GrowingSchedule, Schedule
-from saem.streams import stream
 
 Array = np.ndarray
 MOST = 2.0  # factor by which the draws of an iteration may begin above those of the last
@@ -68,9 +67,7 @@ class AscentMCEM(MonteCarloAlgorithm):
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> AscentEngine:
         """What runs the iterations for a problem."""
-        engine = AscentEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        engine = self.make(AscentEngine, problem, seed, watch)
         engine.settings = self
         return engine.with_maximiser(self.mstep)
 
@@ -109,5 +106,6 @@ class AscentEngine(AdaptiveEngine):
 
     def climbed(self, before: Array, after: Array, statistics: Array) -> tuple[float, float]:
         """Mean and standard deviation of the rise of the complete-data log-likelihood over the draws."""
-        rises = scores_of(self.arrays, statistics, after).values - scores_of(self.arrays, statistics, before).values
+        arrays = self.problem.arrays
+        rises = scores_of(arrays, statistics, after).values - scores_of(arrays, statistics, before).values
         return float(rises.mean()), float(np.sqrt(self.covariance(rises[:, None])[0, 0]))

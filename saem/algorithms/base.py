@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from saem.algorithms import checkpoint
 from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Checkpoint
-from saem.algorithms.engine import Engine
+from saem.algorithms.engine import Engine, Sampler
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.refinement import MARGIN, refine
 from saem.algorithms.settling import from_best_start, restart_higher, settle_boundary
@@ -24,6 +24,7 @@ from saem.stopping import Target
 from saem.streams import stream
 
 Watch = Callable[[Engine, Chain], bool]
+E = TypeVar("E", bound=Engine)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class MonteCarloAlgorithm:
         The constrained M-step (`saem.mstep`); the compiled Lagrange-Newton method if None.
     truncation : Truncation or None
         Bounds that a chain may not leave, as a safety net.
+    sampler : str, Sampler or None
+        How the latent data are drawn: a sampler of the family by name ("metropolis" for the linear one), one of your
+        own, or the family's own way if None.
     """
 
     schedule: Schedule = field(default_factory=AveragedSchedule)
@@ -54,15 +58,27 @@ class MonteCarloAlgorithm:
     search: bool = True
     mstep: Maximiser | None = None
     truncation: Truncation | None = None
+    sampler: str | Sampler | None = None
     name: ClassVar[str]
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
         """What runs the iterations for a problem."""
-        rng = stream(seed, self.name)
         if self.mstep is None:
-            return Engine(problem, self.schedule, self.tolerance, rng, self.target, watch, self.truncation)
-        engine = StepwiseEngine(problem, self.schedule, self.tolerance, rng, self.target, watch, self.truncation)
-        return engine.with_maximiser(self.mstep)
+            return self.make(Engine, problem, seed, watch)
+        return self.make(StepwiseEngine, problem, seed, watch).with_maximiser(self.mstep)
+
+    def make(self, kind: type[E], problem: Problem, seed: int, watch: Watch | None) -> E:
+        """An engine of some kind with the settings of the algorithm."""
+        return kind(
+            problem,
+            self.schedule,
+            self.tolerance,
+            stream(seed, self.name),
+            self.target,
+            watch,
+            self.truncation,
+            self.sampler,
+        )
 
     def run(
         self, problem: Problem, seed: int = 0, watch: Watch | None = None, resume: Checkpoint | None = None

@@ -25,7 +25,6 @@ from saem.errors import ModelError
 from saem.information import information_of
 from saem.models.contract import Problem
 from saem.schedules import GrowingSchedule, Schedule
-from saem.streams import stream
 
 Array = np.ndarray
 NOTHING_MISSING = 1e-12  # of the complete information: directions without Monte Carlo error
@@ -60,9 +59,7 @@ class BoothHobert(MonteCarloAlgorithm):
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> BoothHobertEngine:
         """What runs the iterations for a problem."""
-        engine = BoothHobertEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        engine = self.make(BoothHobertEngine, problem, seed, watch)
         engine.confidence, engine.divisor = self.confidence, self.divisor
         return engine.with_maximiser(self.mstep)
 
@@ -89,7 +86,7 @@ class BoothHobertEngine(AdaptiveEngine):
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(chain.state.statistics), x, free)
         root = information_of(self.problem, at, self.solver.multipliers, -at.hessian, free).root
-        sandwich = root.T @ self.covariance(scores_of(self.arrays, statistics, x).scores) @ root / m
+        sandwich = root.T @ self.covariance(scores_of(self.problem.arrays, statistics, x).scores) @ root / m
         moved = root.T @ (-at.hessian @ (before - x))
         variance, axes = np.linalg.eigh(sandwich)
         noisy = variance * m > NOTHING_MISSING

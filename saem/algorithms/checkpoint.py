@@ -40,7 +40,7 @@ def take(engine: Engine, run: Run, fresh: int, note: str) -> Checkpoint:
     chain, generator = run.chain, engine.rng.bit_generator.state
     arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
     arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
-    arrays |= {name: getattr(engine.arrays, name).copy() for name in KERNEL if hasattr(engine.arrays, name)}
+    arrays |= {name: getattr(engine.drawing, name).copy() for name in KERNEL if hasattr(engine.drawing, name)}
     arrays |= {"stream": np.asarray(generator["state"]["state"]).copy(), "pinned": run.pinned.copy()}
     arrays |= {"draws": run.drawn, "path": run.path, "drawn_in_all": np.array([engine.drawn])}
     counts = {
@@ -65,7 +65,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Run:
     engine.rng.bit_generator.state = generator
     for name in KERNEL:
         if name in arrays:
-            getattr(engine.arrays, name)[:] = arrays[name]
+            getattr(engine.drawing, name)[:] = arrays[name]
     engine.iterations, engine.drawn = counts["iterations"], float(arrays["drawn_in_all"][0])
     path, own_from = arrays["path"], counts["own_from"]
     chain = Chain(

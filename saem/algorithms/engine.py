@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.truncation import Truncation
-from saem.errors import EXACT_FIT, FitError, MStepError
+from saem.errors import EXACT_FIT, FitError, ModelError, MStepError, listing
 from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -66,6 +66,13 @@ class Engine:
         Called as ``watch(engine, chain)`` after every block of iterations; a pass ends early when it returns True.
     truncation : Truncation, optional
         Bounds that a chain may not leave.
+    sampler : str or Sampler, optional
+        Another way to draw the latent data than the family's own.
+
+    Attributes
+    ----------
+    drawing : NamedTuple
+        Arrays by which the latent data are drawn.
     """
 
     last_is_mean: ClassVar[bool] = False  # whether a last iterate is by itself the mean of many steps
@@ -80,9 +87,10 @@ class Engine:
         target: Target | None = None,
         watch: Callable[[Engine, Chain], bool] | None = None,
         truncation: Truncation | None = None,
+        sampler: str | Sampler | None = None,
     ) -> None:
         self.problem = problem
-        self.arrays = own_copy(problem.arrays)
+        self.drawing = own_copy(problem.arrays if sampler is None else arrays_of(sampler, problem))
         self.solver = Solver(problem)
         self.schedule = schedule
         self.steps: Steps = schedule.steps(problem.n_latent)
@@ -101,6 +109,11 @@ class Engine:
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.started = time.perf_counter()
         self.stopped = ""  # why it ended before its schedule did
+
+    @property
+    def is_markov(self) -> bool:
+        """Whether draws depend on those before."""
+        return "latent" in getattr(self.drawing, "_fields", ())
 
     def loglik(self, x: Array, pinned: Array) -> float:
         """Marginal log-likelihood at a point, for families that have it."""
@@ -204,7 +217,7 @@ class Engine:
 
     def acceptance(self) -> float:
         """Share of the moves of a Markov kernel that were accepted since the last look; nan without one."""
-        counts = getattr(self.arrays, "acceptance", None)
+        counts = getattr(self.drawing, "acceptance", None)
         if counts is None:
             return float("nan")
         new, self.moves = counts - self.moves, counts.copy()
@@ -348,7 +361,8 @@ class Engine:
         """Call the compiled loop; returns the iterations done and the status of the last M-step."""
         solver = self.solver
         return run_block(
-            self.arrays,
+            self.drawing,
+            self.problem.arrays,
             self.problem.constraints.address,
             solver.free & ~chain.pinned,
             solver.kinds,
@@ -377,6 +391,36 @@ class Engine:
         return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None
 
 
+class Sampler(Protocol):
+    """A way to draw the latent data of a problem."""
+
+    name: str
+
+    def arrays(self, problem: Problem) -> Any:
+        """Arrays of a type of the sampler's own, for which `saem.models.contract.draw` is overloaded.
+
+        With fields ``latent`` and ``acceptance`` they hold the state and the counts of a Markov kernel, which `draw`
+        changes in place.
+        """
+        ...
+
+
+def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
+    """The arrays of a sampler of the family, by name, or of one of your own.
+
+    Raises
+    ------
+    ModelError
+        When the family has no such sampler.
+    """
+    if not isinstance(sampler, str):
+        return sampler.arrays(problem)
+    if sampler not in problem.samplers:
+        known = listing(problem.samplers) or "none but its own"
+        raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
+    return problem.samplers[sampler]()
+
+
 def own_copy(arrays: Any) -> Any:
     """The arrays with their own copy of what draws change: the state and the counts of a Markov kernel."""
     names = [name for name in ("latent", "acceptance") if name in getattr(arrays, "_fields", ())]
@@ -387,6 +431,7 @@ def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array
     """``E[S | y; x]`` (s,): the statistics of one iteration of the loop without draws."""
     state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
     run_block(
+        problem.arrays,
         problem.arrays,
         problem.constraints.address,
         np.zeros(len(x), dtype=bool),

@@ -28,7 +28,6 @@ from saem.jit import entry
 from saem.models.contract import Problem, complete_clusters, draw_clusters
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
-from saem.streams import stream
 
 Array = np.ndarray
 RIDGE = 1e-3  # of its diagonal, added to the information
@@ -70,9 +69,9 @@ class FisherGradient(MonteCarloAlgorithm):
         """What runs the iterations for a problem."""
         if problem.clusterwise is None:
             raise ModelError("Fisher preconditioning needs a family that draws single clusters; use method 'saem'")
-        engine = FisherEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        if self.sampler is not None:
+            raise ModelError("Fisher preconditioning draws single clusters in the family's own way; leave sampler out")
+        engine = self.make(FisherEngine, problem, seed, watch)
         engine.clusters = problem.clusterwise()
         return engine.with_maximiser(self.mstep)
 

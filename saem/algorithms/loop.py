@@ -27,6 +27,7 @@ class State(NamedTuple):
 
 @entry
 def run_block(
+    drawing: Any,
     arrays: Any,
     constraint: int,
     is_free: Array,
@@ -47,6 +48,10 @@ def run_block(
 
     Parameters
     ----------
+    drawing : NamedTuple
+        Arrays by which the latent data are drawn; those of the family, or of another sampler.
+    arrays : NamedTuple
+        Of the family.
     step_sizes, draws : (K,) ndarray
         The block's part of the schedule.
     n_averaged : int
@@ -71,7 +76,7 @@ def run_block(
     size = state.statistics.shape[0]
     status = CONVERGED
     for k in range(step_sizes.shape[0]):
-        draw(arrays, state.x, rng, draws[k], state.drawn)
+        draw(drawing, state.x, rng, draws[k], state.drawn)
         gamma = step_sizes[k]
         for i in range(size):
             state.statistics[i] += gamma * (state.drawn[i] - state.statistics[i])

@@ -24,7 +24,6 @@ from saem.errors import ModelError
 from saem.information import Information
 from saem.jit import entry
 from saem.models.contract import Problem, draw_clusters
-from saem.streams import stream
 
 Array = np.ndarray
 REFRESH = 1000  # iterations after which the running total is summed again, against rounding
@@ -66,9 +65,9 @@ class MiniBatchSAEM(MonteCarloAlgorithm):
         """What runs the iterations for a problem."""
         if problem.clusterwise is None:
             raise ModelError("mini-batches need a family that draws single clusters; use method 'saem'")
-        engine = MiniBatchEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        if self.sampler is not None:
+            raise ModelError("mini-batches draw single clusters in the family's own way; leave sampler out")
+        engine = self.make(MiniBatchEngine, problem, seed, watch)
         engine.clusters = problem.clusterwise()
         engine.size = max(1, round(self.share * problem.n_clusters))
         return engine.with_maximiser(self.mstep)

@@ -90,20 +90,31 @@ def exactly(engine: Engine, run: Run) -> Precision:
     missing = np.full((len(x), len(x)), np.nan)
     if problem.has_expectation:
         missing = missing_information(problem, solver, x, conditional_expectation(problem, solver, x))
-    return measured(engine, run, deficit, 0.0, information, missing, missing, top)
+    noise = missing
+    if engine.is_markov and problem.has_expectation:
+        noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
+    return measured(engine, run, deficit, 0.0, information, missing, noise, top)
+
+
+def sample(engine: Engine, run: Run, x: Array) -> Array:
+    """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
+
+    They come from a stream of their own, so that looking changes nothing.
+    """
+    wanted = run.draws if np.isfinite(run.draws) else run.drawn.sum()
+    n = int(np.clip(wanted, LEAST_SAMPLE, MOST_SAMPLE))
+    statistics = np.empty((n + int(WARM * n), engine.problem.n_statistics))
+    draw_each(own_copy(engine.drawing), x, offshoot(engine.rng, "precision"), statistics)
+    engine.drawn += len(statistics)
+    return statistics[-n:]
 
 
 def by_sampling(engine: Engine, run: Run) -> Precision:
-    """By draws at the estimate, from a stream of their own, so that looking changes nothing."""
+    """By draws at the estimate."""
     problem, solver = engine.problem, engine.solver
-    wanted = run.draws if np.isfinite(run.draws) else run.drawn.sum()
-    n = int(np.clip(wanted, LEAST_SAMPLE, MOST_SAMPLE))
-    statistics = np.empty((n + int(WARM * n), problem.n_statistics))
-    rng = offshoot(engine.rng, "precision")
-    draw_each(own_copy(engine.arrays), run.x, rng, statistics)
-    engine.drawn += len(statistics)
-    statistics = statistics[-n:]
-    scores = scores_of(engine.arrays, statistics, run.x)
+    statistics = sample(engine, run, run.x)
+    n = len(statistics)
+    scores = scores_of(problem.arrays, statistics, run.x)
     free = solver.free & ~run.pinned
     at = solver.derivatives(solver.complete(statistics.mean(axis=0)), run.x, free)
     missing = np.atleast_2d(np.cov(scores.scores, rowvar=False))

@@ -28,7 +28,7 @@ from saem.information import Information, information_of
 from saem.models.contract import Expansion, Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
-from saem.streams import offshoot, stream
+from saem.streams import offshoot
 
 Array = np.ndarray
 
@@ -52,9 +52,9 @@ class PXSAEM(MonteCarloAlgorithm):
             raise ModelError("parameter expansion needs a family that offers it; use method 'saem'")
         if self.mstep is not None:
             raise ModelError("parameter expansion has an M-step of its own; leave mstep out")
-        engine = PXEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        if self.sampler is not None:
+            raise ModelError("parameter expansion draws in the way of the expanded model; leave sampler out")
+        engine = self.make(PXEngine, problem, seed, watch)
         return engine.with_expansion(problem.expand())
 
 
@@ -67,7 +67,7 @@ class PXEngine(StepwiseEngine):
     def with_expansion(self, expansion: Expansion) -> PXEngine:
         """This engine with an expanded model."""
         self.expansion, self.expanded = expansion, Solver(expansion.problem)
-        self.arrays = own_copy(expansion.problem.arrays)
+        self.drawing = own_copy(expansion.problem.arrays)
         return self
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
@@ -78,7 +78,7 @@ class PXEngine(StepwiseEngine):
 
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the expanded statistics over ``m`` draws to the state."""
-        draw_mean(self.arrays, self.expansion.extended(chain.state.x), self.rng, m, chain.state.drawn)
+        draw_mean(self.drawing, self.expansion.extended(chain.state.x), self.rng, m, chain.state.drawn)
         self.count(0, m)
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:

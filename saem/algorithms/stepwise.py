@@ -89,13 +89,13 @@ class StepwiseEngine(Engine):
 
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the statistics over ``m`` draws to the state."""
-        draw_mean(self.arrays, chain.state.x, self.rng, m, chain.state.drawn)
+        draw_mean(self.drawing, chain.state.x, self.rng, m, chain.state.drawn)
         self.count(0, m)
 
     def draw_each(self, chain: Chain, m: int) -> Array:
         """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
         statistics = np.empty((m, self.problem.n_statistics))
-        draw_each(self.arrays, chain.state.x, self.rng, statistics)
+        draw_each(self.drawing, chain.state.x, self.rng, statistics)
         chain.state.drawn[:] = statistics.mean(axis=0)
         self.count(0, m)
         return statistics
@@ -125,7 +125,7 @@ class StepwiseEngine(Engine):
 
     def covariance(self, series: Array) -> Array:
         """Covariance (n, n) of single draws of a series (m, n): the long-run one of a Markov kernel."""
-        if "latent" in getattr(self.arrays, "_fields", ()):
+        if self.is_markov:
             return batch_means(series)
         return np.atleast_2d(np.cov(series, rowvar=False))
 

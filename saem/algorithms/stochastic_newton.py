@@ -29,7 +29,6 @@ from saem.models.contract import Problem
 from saem.mstep.restore import move
 from saem.mstep.solver import Derivatives
 from saem.schedules import NewtonSchedule, Schedule
-from saem.streams import stream
 
 Array = np.ndarray
 LONGEST = 2.0  # standard errors, of a step before it is multiplied by the step size
@@ -53,9 +52,7 @@ class StochasticNewton(MonteCarloAlgorithm):
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> NewtonEngine:
         """What runs the iterations for a problem."""
-        engine = NewtonEngine(
-            problem, self.schedule, self.tolerance, stream(seed, self.name), self.target, watch, self.truncation
-        )
+        engine = self.make(NewtonEngine, problem, seed, watch)
         return engine.with_maximiser(self.mstep)
 
 
@@ -91,7 +88,7 @@ class NewtonEngine(StepwiseEngine):
         learned, draws = chain.memory["learned"], chain.memory["draws"]
         learned += 1.0
         draws += len(statistics)
-        missing = self.covariance(scores_of(self.arrays, statistics, state.x).scores)
+        missing = np.cov(scores_of(self.problem.arrays, statistics, state.x).scores, rowvar=False)
         chain.memory["complete"] += (-at.hessian - chain.memory["complete"]) / learned
         chain.memory["missing"] += (missing - chain.memory["missing"]) * len(statistics) / draws
         if count[0] <= burn_in:

@@ -17,8 +17,8 @@ and of the next are correlated. ``tests/bernoulli_family.py`` is such a family.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,8 @@ class Problem:
         cluster, so they are made when an algorithm asks for them.
     n_clusters : int
         Number of clusters, C, that these functions know.
+    samplers : mapping of str to callable
+        Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -102,6 +104,7 @@ class Problem:
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     clusterwise: Callable[[], Any] | None = None
     n_clusters: int = 0
+    samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     expand: Callable[[], Expansion] | None = None
 
 

@@ -16,6 +16,7 @@ from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
 from saem.models.linear.expansion import expand
 from saem.models.linear.expected import expected_information
+from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
 
@@ -94,6 +95,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         conditional_effects=partial(conditional_effects, data),
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),
+        samplers={"metropolis": partial(build_metropolis, data, arrays)},
     )
     return replace(problem, expand=partial(expand, problem))
 
