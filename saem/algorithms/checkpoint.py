@@ -80,7 +80,7 @@ class Keeper:
                 "path": np.vstack([*earlier, *chain.paths[:n_paths]]),
                 "draws": np.concatenate([np.zeros(0), *chain.draws[:n_draws]]),
                 "looks": np.array([[getattr(look, name) for name in LOOK] for look in looks]).reshape(-1, len(LOOK)),
-                "look_estimates": np.array([look.x for look in looks]).reshape(len(looks), -1),
+                "look_estimates": np.array([look.x for look in looks]).reshape(-1, len(chain.pinned)),
             }
             return Checkpoint(arrays | way, numbers | {"own_from": own_from, "burn_in": burn_in}, texts)
 
