@@ -103,6 +103,7 @@ class MonteCarloAlgorithm:
             run = from_best_start(engine)
         else:
             chain = keeper.restore(resume)
+            engine.most_iterations = self.target.max_iterations if stage == REFINEMENT else None
             try:
                 run = engine.advance(chain, chain.until)
             except MStepError:
