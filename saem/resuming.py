@@ -20,6 +20,7 @@ from saem.settings import rebuild
 from saem.stopping import Target
 
 if TYPE_CHECKING:
+    from saem.continuation import Continuation
     from saem.progress import Callback
     from saem.result import Fit
 
@@ -31,16 +32,7 @@ def resume(
 ) -> Fit:
     """See `Fit.resume`."""
     started = time.perf_counter() - fit.seconds
-    if fit.method in EXACT:
-        raise ModelError(
-            f"method {fit.method!r} is exact: there is no Monte Carlo error that more iterations would make smaller"
-        )
-    continuation = fit.continuation
-    if continuation is None:
-        raise ModelError(
-            "this fit does not know where it stopped (it was saved by an earlier saem, or its method gives no "
-            "checkpoint); fit again with the target, such as saem.fit(model, table, SAEM(target=Target(mcse=0.01)))"
-        )
+    continuation = continuation_of(fit)
     if continuation.table is None:
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
     algorithm = aimed(method_of(fit) if method is None else method, target)
@@ -53,18 +45,38 @@ def resume(
     return replace(again, warnings=fit.warnings)
 
 
+def continuation_of(fit: Fit) -> Continuation:
+    """What a fit goes on from.
+
+    Raises
+    ------
+    ModelError
+        When there is nothing.
+    """
+    if fit.method in EXACT:
+        raise ModelError(
+            f"method {fit.method!r} is exact: there is no Monte Carlo error that more iterations would make smaller"
+        )
+    if fit.continuation is None:
+        raise ModelError(
+            "this fit does not know where it stopped (it was saved by an earlier saem, or its method gives no "
+            "checkpoint); fit again with the target, such as saem.fit(model, table, SAEM(target=Target(mcse=0.01)))"
+        )
+    return fit.continuation
+
+
 def method_of(fit: Fit) -> Any:
     """The method of a fit, made anew from its settings where the fit was loaded.
 
     Raises
     ------
     ModelError
-        When it is a method from outside of the package.
+        When it is a method from outside of the package, or the fit cannot go on.
     """
-    continuation = fit.continuation
-    if continuation is not None and continuation.method is not None:
+    continuation = continuation_of(fit)
+    if continuation.method is not None:
         return continuation.method
-    if continuation is None or continuation.settings is None:
+    if continuation.settings is None:
         raise ModelError(
             f"the method {fit.method!r} is not one of this package, or has parts that are not; hand it over as it was: "
             "fit.resume(target, method=MyMethod(...))"

@@ -40,6 +40,7 @@ _ARRAYS = (
 ).split()
 _NUMBERS = ("loglik", "seconds", "gradient_norm")
 _COUNTS = ("n_rows", "n_clusters", "n_free", "burn_in", "averaging_from", "seed")
+_LATER = ("looks", "chains")  # an earlier saem did not save them
 _CHECKPOINT = "checkpoint/"  # before the names of its arrays
 _NAMES = ("at_boundary", "constraint_names", "term_names", "warnings", "group_levels")
 
@@ -52,6 +53,7 @@ def save(fit: Fit, folder: str | Path) -> None:
     folder = Path(folder)
     arrays: dict[str, Any] = {name: getattr(fit, name) for name in _ARRAYS}
     arrays |= {"fixed": fit.parameters.fixed, "fixed_values": fit.parameters.fixed_values}
+    arrays |= {name: getattr(fit, name) for name in _LATER} | {f"chain_{i}": p for i, p in enumerate(fit.chain_paths)}
     arrays |= {f"label_{i}": _plain(fit.cluster_labels[name]) for i, name in enumerate(fit.cluster_labels.columns)}
     continuation, table = fit.continuation, None
     if continuation is not None:
@@ -141,6 +143,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
     labels = {name: arrays[f"label_{i}"] for i, name in enumerate(content["cluster_columns"])}
     rest: dict[str, Any] = {
         **{name: arrays[name] for name in _ARRAYS},
+        **{name: arrays[name] for name in _LATER if name in arrays},
         **{name: float(content[name]) for name in _NUMBERS},
         **{name: int(content[name]) for name in _COUNTS},
         **{name: tuple(content[name]) for name in _NAMES},
@@ -154,6 +157,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         cluster_labels=pd.DataFrame(labels),
         provenance=dict(content["provenance"]),
         drawn=int(content.get("drawn", 0)),
+        chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
         continuation=_continuation(content.get("continuation"), arrays, folder),
         **rest,
     )

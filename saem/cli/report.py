@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from saem.batch import Batch
     from saem.result import Fit
 
-SHORT = {"saem": "SAEM", "ml": "ML", "reml": "REML", "em": "EM", "mcem": "MCEM", "stochastic_em": "stochastic EM"}
+SHORT = {
+    "saem": "SAEM",
+    "chains": "chains",
+    "ml": "ML",
+    "reml": "REML",
+    "em": "EM",
+    "mcem": "MCEM",
+    "stochastic_em": "stochastic EM",
+}
 MOST_LEVELS = 40
 GAP = 3  # between two columns
 MOST_REASONS = 5
