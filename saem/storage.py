@@ -58,7 +58,10 @@ def save(fit: Fit, folder: str | Path) -> None:
     continuation, table = fit.continuation, None
     if continuation is not None:
         table = _table_bytes(continuation.table)
-        arrays |= {_CHECKPOINT + name: value for name, value in continuation.checkpoint.arrays.items()}
+        kept = dict(continuation.checkpoint.arrays)
+        if "path" in kept and np.array_equal(kept["path"], fit.path[: len(kept["path"])], equal_nan=True):
+            kept["path_rows"] = np.array(len(kept.pop("path")))  # the largest of them, and not written twice
+        arrays |= {_CHECKPOINT + name: value for name, value in kept.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     content = {
@@ -169,8 +172,11 @@ def _continuation(content: dict[str, Any] | None, arrays: dict[str, np.ndarray],
 
     if content is None:
         return None
+    kept = {name[len(_CHECKPOINT) :]: value for name, value in arrays.items() if name.startswith(_CHECKPOINT)}
+    if "path_rows" in kept:
+        kept["path"] = arrays["path"][: int(kept.pop("path_rows"))]
     checkpoint = Checkpoint(
-        {name[len(_CHECKPOINT) :]: value for name, value in arrays.items() if name.startswith(_CHECKPOINT)},
+        kept,
         {str(name): float(value) for name, value in content["numbers"].items()},
         {str(name): str(text) for name, text in content["texts"].items()},
     )

@@ -46,7 +46,6 @@ class Watcher:
         left, known = progress.seconds_left, math.isfinite(progress.seconds_left)
         self.bar.update(
             self.task,
-            description=f"{self.text}: {progress.phase}",
             total=progress.seconds + left if known else None,
             completed=progress.seconds,
             words=words(progress),
@@ -60,14 +59,13 @@ class Watcher:
 
 def words(progress: Progress) -> str:
     """The precision so far and the expected time that is left, as far as they are known."""
-    parts = []
-    if math.isfinite(progress.mcse_share):
-        goal = 100 * progress.target.mcse
-        parts.append(f"MCSE/SE {100 * progress.mcse_share:.2g} % of {progress.parameter} (target {goal:g} %)")
+    if not math.isfinite(progress.mcse_share):
+        return progress.phase
+    parts = [f"MCSE/SE {100 * progress.mcse_share:.2g} % (target {100 * progress.target.mcse:g} %)"]
     if math.isfinite(progress.deficit):
         parts.append(f"deficit {progress.deficit:.2g}")
-    if math.isfinite(progress.seconds_left):
-        parts.append(f"{progress.seconds_left:.0f} s left")
+    if math.isfinite(progress.seconds_left):  # first: what is too wide for the terminal is cut at the end
+        parts.insert(0, f"{progress.seconds_left:.0f} s left")
     return ", ".join(parts)
 
 
@@ -75,7 +73,7 @@ def new_bar() -> Any:
     """A bar that vanishes when the fit is done."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(12), TextColumn("{task.fields[words]}"))
     return Progress(*columns, console=console(stderr=True), transient=True)
 
 

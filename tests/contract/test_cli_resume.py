@@ -94,11 +94,11 @@ def test_the_words_of_the_bar():
     known = progress.Progress(
         "saem", "averaging", 1500, 10, 2.0, ("b22",), np.zeros(1), 0.031, "b22", 0.004, Target(mcse=0.02), 12.4
     )
-    assert words(known) == "MCSE/SE 3.1 % of b22 (target 2 %), deficit 0.004, 12 s left"
+    assert words(known) == "12 s left, MCSE/SE 3.1 % (target 2 %), deficit 0.004"
     nothing = progress.Progress(
         "saem", "burn-in", 1, 1, 0.1, ("b22",), np.zeros(1), np.nan, "", np.nan, Target(), np.nan
     )
-    assert words(nothing) == ""
+    assert words(nothing) == "burn-in"
     watcher = Watcher("fitting by saem")
     for each in (nothing, known):
         watcher.show(each)
