@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
+    from saem.stopping import Target
     from saem.storage import load
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _MODULES = {
     "Fit": "saem.result",
     "Model": "saem.specification",
     "SaemError": "saem.errors",
+    "Target": "saem.stopping",
     "compare": "saem.comparison",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
@@ -33,7 +35,18 @@ _MODULES = {
     "simulate": "saem.simulation",
 }
 
-__all__ = ["Fit", "Model", "SaemError", "__version__", "compare", "fit", "identifiability", "load", "simulate"]
+__all__ = [
+    "Fit",
+    "Model",
+    "SaemError",
+    "Target",
+    "__version__",
+    "compare",
+    "fit",
+    "identifiability",
+    "load",
+    "simulate",
+]
 
 configure()
 

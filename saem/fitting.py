@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import time
 import warnings as warnings_module
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -27,7 +28,8 @@ from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
-from saem.data import ModelData, arrange
+from saem.continuation import Checkpoint
+from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
 from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
@@ -35,6 +37,7 @@ from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep.solver import Solver
+from saem.progress import Callback, Reporter
 from saem.result import Fit
 from saem.specification import Model
 from saem.stopping import Status
@@ -78,6 +81,7 @@ def fit(
     method: str | Algorithm = "saem",
     seed: int = 0,
     drop_missing: bool = False,
+    callback: Callback | None = None,
 ) -> Fit:
     """Fit a model to a table.
 
@@ -93,6 +97,10 @@ def fit(
         The same seed gives the same estimates, bit for bit.
     drop_missing : bool
         Leave out rows with missing or infinite values (and count them) instead of refusing them.
+    callback : callable, optional
+        Called with a `saem.progress.Progress` between blocks of iterations; never by the exact methods, which have
+        none. Where it returns True the fit ends there, and `Fit.resume` can go on with it. It changes no bit of the
+        result. Ctrl-C is a KeyboardInterrupt, as everywhere.
 
     Returns
     -------
@@ -118,8 +126,38 @@ def fit(
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
     problem = pose(model, data, restricted=name == "reml")
-    outcome = algorithm.run(problem, seed)
-    return conclude(model, data, problem, outcome, name, seed, started)
+    outcome = run(algorithm, problem, seed, callback)
+    result = conclude(model, data, problem, outcome, name, seed, started)
+    if outcome.checkpoint is None:
+        return result
+    return result.going_on(algorithm, rows_used(model, table, data.n_dropped > 0), outcome.checkpoint)
+
+
+def run(
+    algorithm: Algorithm,
+    problem: Problem,
+    seed: int,
+    callback: Callback | None = None,
+    resume: Checkpoint | None = None,
+) -> Outcome:
+    """Run an algorithm, with a callback and from a checkpoint where there are.
+
+    Raises
+    ------
+    ModelError
+        When it takes no callback.
+    """
+    options: dict[str, Any] = {}
+    if callback is not None and not isinstance(algorithm, DirectML | ExactEM):
+        if "watch" not in inspect.signature(algorithm.run).parameters:
+            raise ModelError(
+                f"the method {method_name(algorithm)!r} takes no callback: its 'run' needs a parameter 'watch', which "
+                "it calls as watch(engine, chain) between blocks of iterations"
+            )
+        options["watch"] = Reporter(callback, method_name(algorithm), int(getattr(algorithm, "chains", 1)))
+    if resume is not None:
+        options["resume"] = resume
+    return algorithm.run(problem, seed, **options)
 
 
 def check_arguments(model: object, table: object) -> None:

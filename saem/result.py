@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,11 @@ from saem.stopping import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.continuation import Checkpoint, Continuation
     from saem.parameters import Parameters
+    from saem.progress import Callback
     from saem.specification import Model
+    from saem.stopping import Target
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
@@ -92,6 +95,8 @@ class Fit:
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
         Their paths.
+    continuation : Continuation or None
+        What `resume` goes on from; None for exact methods.
     """
 
     model: Model
@@ -130,6 +135,7 @@ class Fit:
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[Floats, ...] = ()
+    continuation: Continuation | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -253,6 +259,47 @@ class Fit:
         from saem.storage import save
 
         save(self, folder)
+
+    def resume(self, target: Target | None = None, *, callback: Callback | None = None, method: Any = None) -> Fit:
+        """Go on to a smaller Monte Carlo error; also with a fit that was saved, in another process.
+
+        The result is bit for bit what `saem.fit` with this target would have given at once, but for the seconds.
+
+        Parameters
+        ----------
+        target : Target, optional
+            Such as ``saem.Target(mcse=0.01)``; that of the fit, which was interrupted, if omitted. Its budgets count
+            from the start of the fit. An error that is larger than the one reached changes nothing.
+        callback : callable, optional
+            As in `saem.fit`.
+        method : method object, optional
+            The method, where it is not one of this package and the fit was loaded from a file.
+
+        Returns
+        -------
+        Fit
+            This one is left as it is.
+
+        Raises
+        ------
+        ModelError
+            When there is nothing to go on from.
+        """
+        from saem.resuming import resume
+
+        return resume(self, target, callback=callback, method=method)
+
+    def going_on(self, method: Any, table: pd.DataFrame, checkpoint: Checkpoint) -> Fit:
+        """The same fit with what it takes to go on."""
+        from saem.continuation import Continuation
+        from saem.errors import ModelError
+        from saem.settings import describe
+
+        try:
+            settings = describe(method)
+        except ModelError:  # known in this process alone
+            settings = None
+        return replace(self, continuation=Continuation(checkpoint, table, settings, method))
 
     def _index(self) -> pd.Index[Any]:
         import pandas as pd

@@ -1,4 +1,7 @@
-"""A fit in a folder: `arrays.npz` (no pickle) and `fit.json` (readable, with a checksum of the arrays)."""
+"""A fit in a folder: `arrays.npz` (no pickle) and `fit.json` (readable, with a checksum of the arrays).
+
+A fit that can go on has its table beside them, in `table.parquet`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,13 @@ from saem.stopping import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.continuation import Continuation
     from saem.result import Fit
 
 FORMAT = "saem-fit"
 VERSION = 1
 ARRAYS_FILE = "arrays.npz"
+TABLE_FILE = "table.parquet"
 FIT_FILE = "fit.json"
 
 _ARRAYS = (
@@ -35,6 +40,8 @@ _ARRAYS = (
 ).split()
 _NUMBERS = ("loglik", "seconds", "gradient_norm")
 _COUNTS = ("n_rows", "n_clusters", "n_free", "burn_in", "averaging_from", "seed")
+_LATER = ("looks", "chains")  # an earlier saem did not save them
+_CHECKPOINT = "checkpoint/"  # before the names of its arrays
 _NAMES = ("at_boundary", "constraint_names", "term_names", "warnings", "group_levels")
 
 
@@ -46,7 +53,15 @@ def save(fit: Fit, folder: str | Path) -> None:
     folder = Path(folder)
     arrays: dict[str, Any] = {name: getattr(fit, name) for name in _ARRAYS}
     arrays |= {"fixed": fit.parameters.fixed, "fixed_values": fit.parameters.fixed_values}
+    arrays |= {name: getattr(fit, name) for name in _LATER} | {f"chain_{i}": p for i, p in enumerate(fit.chain_paths)}
     arrays |= {f"label_{i}": _plain(fit.cluster_labels[name]) for i, name in enumerate(fit.cluster_labels.columns)}
+    continuation, table = fit.continuation, None
+    if continuation is not None:
+        table = _table_bytes(continuation.table)
+        kept = dict(continuation.checkpoint.arrays)
+        if "path" in kept and np.array_equal(kept["path"], fit.path[: len(kept["path"])], equal_nan=True):
+            kept["path_rows"] = np.array(len(kept.pop("path")))  # the largest of them, and not written twice
+        arrays |= {_CHECKPOINT + name: value for name, value in kept.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     content = {
@@ -68,7 +83,17 @@ def save(fit: Fit, folder: str | Path) -> None:
         "model": fit.model.to_toml(),
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
+    if continuation is not None:
+        content["continuation"] = {
+            "method": continuation.settings,
+            "numbers": {name: _number(value) for name, value in continuation.checkpoint.numbers.items()},
+            "texts": continuation.checkpoint.texts,
+            "table_sha256": None if table is None else hashlib.sha256(table).hexdigest(),
+        }
     make_folder(folder)
+    if table is not None:
+        with replacing(folder / TABLE_FILE) as path:
+            path.write_bytes(table)
     with replacing(folder / ARRAYS_FILE) as path:
         path.write_bytes(buffer.getvalue())
     with replacing(folder / FIT_FILE) as path:
@@ -121,6 +146,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
     labels = {name: arrays[f"label_{i}"] for i, name in enumerate(content["cluster_columns"])}
     rest: dict[str, Any] = {
         **{name: arrays[name] for name in _ARRAYS},
+        **{name: arrays[name] for name in _LATER if name in arrays},
         **{name: float(content[name]) for name in _NUMBERS},
         **{name: int(content[name]) for name in _COUNTS},
         **{name: tuple(content[name]) for name in _NAMES},
@@ -134,8 +160,57 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         cluster_labels=pd.DataFrame(labels),
         provenance=dict(content["provenance"]),
         drawn=int(content.get("drawn", 0)),
+        chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
+        continuation=_continuation(content.get("continuation"), arrays, folder),
         **rest,
     )
+
+
+def _continuation(content: dict[str, Any] | None, arrays: dict[str, np.ndarray], folder: Path) -> Continuation | None:
+    """What the fit goes on from; None where it cannot, as when an earlier saem has saved it."""
+    from saem.continuation import Checkpoint, Continuation
+
+    if content is None:
+        return None
+    kept = {name[len(_CHECKPOINT) :]: value for name, value in arrays.items() if name.startswith(_CHECKPOINT)}
+    if "path_rows" in kept:
+        kept["path"] = arrays["path"][: int(kept.pop("path_rows"))]
+    checkpoint = Checkpoint(
+        kept,
+        {str(name): float(value) for name, value in content["numbers"].items()},
+        {str(name): str(text) for name, text in content["texts"].items()},
+    )
+    return Continuation(checkpoint, _read_table(folder, content["table_sha256"]), content["method"])
+
+
+def _table_bytes(table: pd.DataFrame | None) -> bytes | None:
+    """A table as the content of a Parquet file; None where its columns mix what Parquet keeps apart."""
+    from pyarrow import ArrowException
+
+    if table is None:
+        return None
+    buffer = io.BytesIO()
+    try:
+        table.to_parquet(buffer, index=False)
+    except (ArrowException, TypeError, ValueError):
+        return None
+    return buffer.getvalue()
+
+
+def _read_table(folder: Path, checksum: object) -> pd.DataFrame | None:
+    """The table of a fit; None if there is none."""
+    import pandas as pd
+
+    if checksum is None:
+        return None
+    path = folder / TABLE_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"the saved fit in {folder} is not whole: {TABLE_FILE} cannot be read ({error})") from error
+    if hashlib.sha256(data).hexdigest() != checksum:
+        raise StorageError(f"the saved fit in {folder} is not whole: {TABLE_FILE} was changed; save the fit again")
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

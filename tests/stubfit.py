@@ -17,7 +17,14 @@ from saem.result import Fit
 from saem.stopping import Status
 
 
-def stub_fit(model: Any, table: pd.DataFrame, method: Any = "saem", seed: int = 0, drop_missing: bool = False) -> Fit:
+def stub_fit(
+    model: Any,
+    table: pd.DataFrame,
+    method: Any = "saem",
+    seed: int = 0,
+    drop_missing: bool = False,
+    callback: Any = None,
+) -> Fit:
     """Estimates that depend on the rows, the method and the seed, and on nothing else."""
     behave = table["behave"].iloc[0] if "behave" in table.columns else "well"
     if behave == "error":

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
-from saem.algorithms import checkpoint
 from saem.algorithms.chain import Chain, Run
-from saem.algorithms.checkpoint import Checkpoint
+from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine, Sampler
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.refinement import MARGIN, refine
@@ -16,9 +15,11 @@ from saem.algorithms.settling import from_best_start, restart_higher, settle_bou
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
+from saem.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
+from saem.errors import MStepError
 from saem.models.contract import Problem
 from saem.mstep.maximiser import Maximiser
-from saem.mstep.search import Peak, find_maxima
+from saem.mstep.search import find_maxima
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Target
 from saem.streams import stream
@@ -93,7 +94,8 @@ class MonteCarloAlgorithm:
         watch : callable, optional
             Called as ``watch(engine, chain)`` after every block of iterations; the fit ends when it returns True.
         resume : Checkpoint, optional
-            Of an earlier outcome with the same problem, seed and settings, to go on from.
+            Of an earlier outcome with the same problem, seed and settings but the target, to go on from. The outcome is
+            bit for bit the same as if the earlier run had not ended. Budgets count from its start.
 
         Raises
         ------
@@ -102,23 +104,36 @@ class MonteCarloAlgorithm:
         FitError
             When an M-step fails from every start.
         """
-        engine = self.engine(problem, seed, watch)
-        closed = problem.has_observed
-        peaks: list[Peak] = []
-        if resume is None:
-            run, fresh, note = from_best_start(engine), 0, ""
-            if closed and not engine.stopped:
-                run = settle_boundary(engine, run, MARGIN)
-        else:
-            run, fresh, note = checkpoint.restore(engine, resume), resume.counts["fresh"], resume.note
-        if closed and self.search and len(problem.constraints):
-            peaks = find_maxima(problem, engine.solver)[0]
-        if resume is None and closed and not engine.stopped:
-            run, note = restart_higher(engine, run, peaks, MARGIN)
-        return self.conclude(engine, run, peaks, fresh, note)
+        return self.pursue(problem, seed, watch, resume)[2]
 
-    def conclude(self, engine: Engine, run: Run, peaks: list[Peak], fresh: int, note: str) -> Outcome:
-        """Go on until the target is reached, and say what the estimate is worth."""
-        run, precision, fresh = refine(engine, run, self.target, fresh)
+    def pursue(
+        self, problem: Problem, seed: int, watch: Watch | None = None, resume: Checkpoint | None = None
+    ) -> tuple[Engine, Run, Outcome]:
+        """As `run`; the engine and the run that have led to the outcome, too."""
+        engine = self.engine(problem, seed, watch)
+        keeper, closed = Keeper(engine), problem.has_observed
+        stage = START if resume is None else resume.texts["stage"]
+        if resume is None or stage == START:
+            run = from_best_start(engine)
+        else:
+            chain = keeper.restore(resume)
+            engine.most_iterations = self.target.max_iterations if stage == REFINEMENT else None
+            try:
+                run = engine.advance(chain, chain.until)
+            except MStepError:
+                if stage == SCHEDULE:  # there may be other starts
+                    return self.pursue(problem, seed, watch)
+                run = engine.run_of(keeper.restore(resume))
+        with keeper.paused():
+            if stage != REFINEMENT and closed and not engine.stopped:
+                run = settle_boundary(engine, run, MARGIN)
+            searched = closed and self.search and len(problem.constraints)
+            peaks = find_maxima(problem, engine.solver)[0] if searched else []
+            note = keeper.note
+            if stage != REFINEMENT and closed and not engine.stopped:
+                run, note = restart_higher(engine, run, peaks, MARGIN)
+        if not engine.stopped:
+            keeper.refining(note)
+        run, precision = refine(engine, run, self.target, keeper)
         outcome = judge(engine, run, peaks, precision, self.target, note)
-        return replace(outcome, checkpoint=checkpoint.take(engine, run, fresh, note))
+        return engine, run, replace(outcome, checkpoint=keeper.last())

@@ -45,6 +45,10 @@ class Chain:
         What an algorithm carries on beyond the state of the loop.
     number : int
         Which pass of the engine it is.
+    until : int
+        How far it is to go before it is looked at.
+    before : Run or None
+        The run that it began from.
     """
 
     state: State
@@ -55,6 +59,8 @@ class Chain:
     draws: list[Array] = field(default_factory=list)
     memory: dict[str, Array] = field(default_factory=dict)
     number: int = 0
+    until: int = 0
+    before: Run | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,8 @@ class Run:
     before: Run | None = None
 
     def after(self, earlier: Run) -> Run:
-        """This run as the continuation of an earlier one."""
+        """This run, and what its chain will lead to, as the continuation of an earlier one."""
+        self.chain.before = earlier
         path = np.vstack([earlier.path[:-1], self.path])
         averaging_from = len(earlier.path) - 1 + self.averaging_from if self.averaging_from else 0
         return Run(

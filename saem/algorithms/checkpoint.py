@@ -1,85 +1,173 @@
-"""What it takes to go on with a fit that was saved, bit for bit."""
+"""Where a fit can go on, bit for bit as if it had not ended.
+
+A budget, a callback or a target may end a fit anywhere. It goes on from the last end of a block of iterations that it
+would have reached without them too: what was done beyond is done again. Between the schedule and the refinement, where
+zero variances and other maxima are looked for, that is the end of the schedule.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from saem.algorithms.chain import Chain, Run
+from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.engine import Engine
 from saem.algorithms.loop import State
+from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 
 Array = np.ndarray
 KERNEL = ("latent", "acceptance")
 MEMORY = "memory_"
+COUNTS = ("iterations", "drawn", "passes", "truncated")  # of an engine
+LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """Plain arrays, numbers and a text, as they can be written to a file.
+class Keeper:
+    """Keeps the last state of an engine from which it can go on.
+
+    Parameters
+    ----------
+    engine : Engine
+        Calls it at the ends of blocks.
 
     Attributes
     ----------
-    arrays : dict of ndarray
-        The state of the chain, of its random stream and of a Markov kernel.
-    counts : dict of int
-        What was done, drawn and begun anew.
+    stage : str
+        "schedule" or "refinement".
+    fresh : int
+        Passes of the refinement that were begun anew.
     note : str
-        What had happened until then, for the user.
+        What happened, for the user.
+    last : callable
+        Makes the checkpoint of the last state that was kept.
     """
 
-    arrays: dict[str, Array]
-    counts: dict[str, int]
-    note: str = ""
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.stage, self.fresh, self.note = SCHEDULE, 0, ""
+        self.last: Callable[[], Checkpoint] = Checkpoint
+        engine.keep = self.keep
+
+    def keep(self, chain: Chain, drawn: float | None = None) -> None:
+        """Keep the state of a chain, and that of the engine with ``drawn`` draws, unless a budget cut it short."""
+        if self.engine.stopped:
+            return
+        engine, generator = self.engine, self.engine.rng.bit_generator.state
+        arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
+        arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
+        arrays |= {name: getattr(engine.drawing, name).copy() for name in KERNEL if hasattr(engine.drawing, name)}
+        arrays |= {"stream": np.array(generator["state"]["state"]), "pinned": chain.pinned.copy()}
+        arrays |= {"moves": engine.moves.copy()}
+        numbers: dict[str, float] = {name: getattr(engine, name) for name in COUNTS}
+        numbers |= {"drawn": engine.drawn if drawn is None else drawn, "fresh": self.fresh}
+        numbers |= {name: getattr(chain, name) for name in ("done", "skipped", "number", "until")}
+        numbers |= {"has_half": int(generator["has_uint32"]), "half": int(generator["uinteger"])}
+        numbers |= {"seconds": time.perf_counter() - engine.started}
+        texts = {"stage": self.stage, "note": self.note}
+        before, n_paths, n_draws, n_looks = chain.before, len(chain.paths), len(chain.draws), len(engine.history)
+
+        def checkpoint() -> Checkpoint:
+            """With the long way, which only grows, put together when it is asked for."""
+            earlier = [] if before is None else [before.path[:-1]]
+            own_from, burn_in = (0, 0) if before is None else (len(before.path) - 1, before.burn_in)
+            looks = engine.history[:n_looks]
+            way = {
+                "path": np.vstack([*earlier, *chain.paths[:n_paths]]),
+                "draws": np.concatenate([np.zeros(0), *chain.draws[:n_draws]]),
+                "looks": np.array([[getattr(look, name) for name in LOOK] for look in looks]).reshape(-1, len(LOOK)),
+                "look_estimates": np.array([look.x for look in looks]).reshape(-1, len(chain.pinned)),
+            }
+            return Checkpoint(arrays | way, numbers | {"own_from": own_from, "burn_in": burn_in}, texts)
+
+        self.last = checkpoint
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep nothing of the passes in between, whose end decides about what is done next."""
+        self.engine.keep = None
+        try:
+            yield
+        finally:
+            self.engine.keep = self.keep
+
+    def refining(self, note: str) -> None:
+        """The schedule and what belongs to it are done."""
+        self.stage, self.note = REFINEMENT, note
+
+    def restore(self, checkpoint: Checkpoint) -> Chain:
+        """Put the engine, made as the first time, into the state of the checkpoint; the chain to go on with."""
+        self.stage, self.note = checkpoint.texts["stage"], checkpoint.texts["note"]
+        self.fresh = int(checkpoint.numbers["fresh"])
+        chain = restore(self.engine, checkpoint)
+        self.keep(chain)
+        return chain
 
 
-def take(engine: Engine, run: Run, fresh: int, note: str) -> Checkpoint:
-    """The checkpoint of a run that is at the end of its chain."""
-    chain, generator = run.chain, engine.rng.bit_generator.state
-    arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
-    arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
-    arrays |= {name: getattr(engine.drawing, name).copy() for name in KERNEL if hasattr(engine.drawing, name)}
-    arrays |= {"stream": np.asarray(generator["state"]["state"]).copy(), "pinned": run.pinned.copy()}
-    arrays |= {"draws": run.drawn, "path": run.path, "drawn_in_all": np.array([engine.drawn])}
-    counts = {
-        "done": chain.done,
-        "skipped": chain.skipped,
-        "own_from": 0 if run.before is None else len(run.before.path) - 1,
-        "burn_in": run.burn_in,
-        "iterations": engine.iterations,
-        "fresh": fresh,
-        "has_half": int(generator["has_uint32"]),
-        "half": int(generator["uinteger"]),
-    }
-    return Checkpoint(arrays, counts, note)
-
-
-def restore(engine: Engine, checkpoint: Checkpoint) -> Run:
-    """Put an engine, made as the first time, into the state of the checkpoint; the run to go on from."""
-    arrays, counts = checkpoint.arrays, checkpoint.counts
+def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
+    """See `Keeper.restore`."""
+    arrays, numbers = checkpoint.arrays, checkpoint.numbers
     generator: Any = engine.rng.bit_generator.state
     generator["state"]["state"] = arrays["stream"].astype(np.uint64)
-    generator["has_uint32"], generator["uinteger"] = counts["has_half"], counts["half"]
+    generator["has_uint32"], generator["uinteger"] = int(numbers["has_half"]), int(numbers["half"])
     engine.rng.bit_generator.state = generator
     for name in KERNEL:
         if name in arrays:
             getattr(engine.drawing, name)[:] = arrays[name]
-    engine.iterations, engine.drawn = counts["iterations"], float(arrays["drawn_in_all"][0])
-    path, own_from = arrays["path"], counts["own_from"]
+    for name in COUNTS:
+        setattr(engine, name, type(getattr(engine, name))(numbers[name]))
+    engine.moves = arrays["moves"].copy()
+    engine.started = time.perf_counter() - numbers["seconds"]
+    engine.history = [
+        Snapshot(int(row[0]), int(row[1]), int(row[2]), float(row[3]), float(row[4]), float(row[5]), x.copy())
+        for row, x in zip(arrays["looks"], arrays["look_estimates"], strict=True)
+    ]
+    path, own_from = arrays["path"], int(numbers["own_from"])
     chain = Chain(
         state=State(*(arrays[name].copy() for name in State._fields)),
         pinned=arrays["pinned"].copy(),
-        done=counts["done"],
-        paths=[path[own_from:-1]],
-        skipped=counts["skipped"],
+        done=int(numbers["done"]),
+        paths=[path[own_from:]],
+        skipped=int(numbers["skipped"]),
         draws=[arrays["draws"]],
         memory={name[len(MEMORY) :]: value.copy() for name, value in arrays.items() if name.startswith(MEMORY)},
+        number=int(numbers["number"]),
+        until=int(numbers["until"]),
     )
     engine.extend(chain.done)
-    run = engine.run_of(chain)
-    if not own_from:
-        return run
-    earlier = replace(run, path=path[: own_from + 1], burn_in=counts["burn_in"], before=None)
-    return run.after(earlier)
+    if own_from:
+        # of the run before, what comes after needs its path and its burn-in
+        chain.before = replace(blank(chain), path=path[: own_from + 1], burn_in=int(numbers["burn_in"]))
+    return chain
+
+
+def blank(chain: Chain) -> Run:
+    """A run of which nothing is known."""
+    nothing = np.zeros(0)
+    return Run(chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain)
+
+
+def combined(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The checkpoints of several chains as one."""
+    parts = [(f"{i}/", each) for i, each in enumerate(checkpoints)]
+    return Checkpoint(
+        {f"{i}{name}": value for i, each in parts for name, value in each.arrays.items()},
+        {f"{i}{name}": value for i, each in parts for name, value in each.numbers.items()},
+        {f"{i}{name}": value for i, each in parts for name, value in each.texts.items()},
+    )
+
+
+def separated(checkpoint: Checkpoint, count: int) -> list[Checkpoint]:
+    """The checkpoints of so many chains."""
+
+    def part(values: dict[str, Any], i: int) -> dict[str, Any]:
+        return {name.partition("/")[2]: value for name, value in values.items() if name.startswith(f"{i}/")}
+
+    return [
+        Checkpoint(part(checkpoint.arrays, i), part(checkpoint.numbers, i), part(checkpoint.texts, i))
+        for i in range(count)
+    ]

@@ -23,7 +23,7 @@ from saem.stopping import Target
 
 Array = np.ndarray
 
-BLOCK = 250  # iterations between two looks by Python
+BLOCK = 250  # iterations between two looks by Python, which come at its multiples wherever a chain was interrupted
 RESCUES = 100  # failed M-steps of a block after which it is given up
 DEGENERATE = 1e-4  # of its typical size: a residual SD below, where an M-step fails, goes to zero
 WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
@@ -37,6 +37,7 @@ FAILURES = {
 }
 
 OUT_OF_DRAWS = "the budget of {:,} draws was used up"
+OUT_OF_ITERATIONS = "the budget of {:,} iterations was used up"
 BIASED = (
     "No Monte Carlo error is given: it is known for averages over decreasing step sizes and for last iterates, but an "
     "average at step size one is biased."
@@ -109,6 +110,8 @@ class Engine:
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.started = time.perf_counter()
         self.stopped = ""  # why it ended before its schedule did
+        self.most_iterations: int | None = None  # in all; no limit until the schedule has been gone through
+        self.keep: Callable[[Chain], None] | None = None  # called where a chain can go on as if it had not ended
 
     @property
     def is_markov(self) -> bool:
@@ -144,9 +147,12 @@ class Engine:
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
         self.extend(until)
-        while chain.done < until:
-            block = slice(chain.done, self.affordable(chain.done, min(until, chain.done + BLOCK)))
-            if self.stopped:
+        chain.until = until
+        self.mark(chain)
+        while chain.done < until and not self.stopped:
+            end = min(until, (chain.done // BLOCK + 1) * BLOCK)
+            block = slice(chain.done, self.affordable(chain.done, end))
+            if block.stop == block.start:
                 break
             path, draws = self.safely(chain, block)
             chain.paths.append(path)
@@ -156,6 +162,11 @@ class Engine:
         if not chain.draws and not self.history:
             raise FitError(f"not one iteration was made: {self.stopped}; allow more")
         return self.run_of(chain)
+
+    def mark(self, chain: Chain) -> None:
+        """Let the chain be kept, unless its last block was cut short: without a budget it would have been another."""
+        if self.keep is not None and not self.stopped:
+            self.keep(chain)
 
     def safely(self, chain: Chain, block: slice) -> tuple[Array, Array]:
         """A block of iterations, undone and done again where it leaves the bounds of the truncation."""
@@ -193,15 +204,25 @@ class Engine:
             self.steps = self.schedule.longer(until).steps(self.problem.n_latent)
 
     def affordable(self, start: int, end: int) -> int:
-        """How far a block may go; says in `stopped` that the budget is used up."""
+        """How far a block may go; where that is less far, says in `stopped` that the budget is used up."""
         if self.target.max_seconds is not None and time.perf_counter() - self.started > self.target.max_seconds:
-            self.stopped = self.stopped or f"the budget of {self.target.max_seconds:g} seconds was used up"
-        if self.target.max_draws is not None:
-            left = self.target.max_draws / max(1, self.problem.n_latent) - self.drawn
-            end = start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
-            if end == start:
-                self.stopped = self.stopped or OUT_OF_DRAWS.format(self.target.max_draws)
-        return end
+            self.stopped = f"the budget of {self.target.max_seconds:g} seconds was used up"
+            return start
+        draws = self.within_draws(start, end)
+        most = self.most_iterations
+        iterations = end if most is None else start + max(0, most - self.iterations)
+        if draws < min(end, iterations):
+            self.stopped = OUT_OF_DRAWS.format(self.target.max_draws)
+        elif iterations < end:
+            self.stopped = OUT_OF_ITERATIONS.format(most)
+        return min(end, draws, iterations)
+
+    def within_draws(self, start: int, end: int) -> int:
+        """How far a block may go within the budget of draws."""
+        if self.target.max_draws is None:
+            return end
+        left = self.target.max_draws / max(1, self.problem.n_latent) - self.drawn
+        return start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
 
     def look(self, chain: Chain) -> None:
         """Between two blocks: keep the history, and let others look."""
@@ -212,6 +233,7 @@ class Engine:
         seconds = time.perf_counter() - self.started
         acceptance = self.acceptance()
         self.history.append(Snapshot(chain.number, chain.done, self.iterations, self.drawn, seconds, acceptance, x))
+        self.mark(chain)
         if self.watch is not None and self.watch(self, chain):
             self.stopped = "it was stopped by the caller"
 
@@ -256,7 +278,7 @@ class Engine:
         drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0)
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
-        return Run(
+        run = Run(
             x=x,
             pinned=chain.pinned,
             path=np.vstack([*chain.paths, x]),
@@ -267,11 +289,11 @@ class Engine:
             drawn=drawn,
             chain=chain,
         )
+        return run if chain.before is None else run.after(chain.before)
 
     def go_on(self, run: Run, iterations: int) -> Run:
         """More iterations of a run's chain, averaged with those before."""
-        longer = self.advance(run.chain, run.chain.done + iterations)
-        return longer if run.before is None else longer.after(run.before)
+        return self.advance(run.chain, run.chain.done + iterations)
 
     def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
         """Monte Carlo covariance (n, n) of a run, or None and the reason why it is not known.

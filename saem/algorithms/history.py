@@ -43,7 +43,7 @@ def share_at(engine: Engine, run: Run, precision: Precision, look: Snapshot) -> 
     """The largest MCSE/SE that the run had at a look."""
     k = look.done - run.chain.skipped
     first = engine.steps.averaging_from - run.chain.skipped
-    if np.isnan(precision.ratio) or (0 < run.averaging_from and k <= first):
+    if np.isnan(precision.ratio) or k <= 0 or (0 < run.averaging_from and k <= first):
         return np.nan
     draws = float(run.drawn[first:k].sum()) if run.averaging_from else np.nan
     then = replace(run, draws=draws, step_sizes=run.step_sizes[:k], drawn=run.drawn[:k])

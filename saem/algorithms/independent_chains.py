@@ -15,15 +15,16 @@ from scipy.stats import chi2
 
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Run
-from saem.algorithms.checkpoint import restore
+from saem.algorithms.checkpoint import combined, separated
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
 from saem.algorithms.saem import SAEM
 from saem.algorithms.verdict import judge
+from saem.continuation import Checkpoint
 from saem.errors import ModelError
 from saem.models.contract import Problem
-from saem.stopping import Status
+from saem.stopping import Status, Target
 from saem.streams import derived_seed
 
 Array = np.ndarray
@@ -52,7 +53,18 @@ class IndependentChains:
         if self.chains < 2:
             raise ModelError(f"chains must be at least 2; got {self.chains}")
 
-    def run(self, problem: Problem, seed: int = 0, watch: Watch | None = None) -> Outcome:
+    @property
+    def target(self) -> Target:
+        """Of the pooled estimate; the budgets are those of each chain."""
+        return self.method.target
+
+    def aiming_at(self, target: Target) -> IndependentChains:
+        """The same chains with another target."""
+        return replace(self, method=replace(self.method, target=target))
+
+    def run(
+        self, problem: Problem, seed: int = 0, watch: Watch | None = None, resume: Checkpoint | None = None
+    ) -> Outcome:
         """Estimate the parameters; see `MonteCarloAlgorithm.run`.
 
         Raises
@@ -60,16 +72,13 @@ class IndependentChains:
         FitError
             When a chain fails.
         """
-        target = self.method.target
-        each = replace(self.method, target=replace(target, mcse=target.mcse * np.sqrt(self.chains)))
+        each = replace(self.method, target=replace(self.target, mcse=self.target.mcse * np.sqrt(self.chains)))
         seeds = [derived_seed(seed, "chain", str(i)) for i in range(self.chains)]
-        outcomes = [each.run(problem, own, watch) for own in seeds]
-        engines = [each.engine(problem, own) for own in seeds]
-        runs = []
-        for engine, outcome in zip(engines, outcomes, strict=True):
-            assert outcome.checkpoint is not None
-            runs.append(restore(engine, outcome.checkpoint))
-        same = [i for i, run in enumerate(runs) if np.array_equal(run.pinned, runs[0].pinned)]
+        begin = [None] * self.chains if resume is None else separated(resume, self.chains)
+        pursued = [each.pursue(problem, *pair) for pair in zip(seeds, [watch] * self.chains, begin, strict=True)]
+        engines, runs, outcomes = (list(part) for part in zip(*pursued, strict=True))
+        engines[0].stopped = next((engine.stopped for engine in engines if engine.stopped), "")
+        same = [i for i, run in enumerate(runs) if is_like(run, runs[0])]
         pooled = self.pooled(engines[0], [runs[i] for i in same], [outcomes[i] for i in same])
         words, apart = agreement(outcomes, problem)
         return replace(
@@ -79,6 +88,7 @@ class IndependentChains:
             drawn=sum(outcome.drawn for outcome in outcomes),
             chains=np.array([outcome.x for outcome in outcomes]),
             chain_paths=tuple(outcome.path for outcome in outcomes),
+            checkpoint=combined([outcome.checkpoint or Checkpoint() for outcome in outcomes]),
         )
 
     def pooled(self, engine: Engine, runs: list[Run], outcomes: list[Outcome]) -> Outcome:
@@ -97,7 +107,12 @@ class IndependentChains:
         if np.isfinite(share).all():
             worst = int(np.argmax(share))
             precision = replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst)
-        return judge(engine, run, [], precision, self.method.target, "")
+        return judge(engine, run, [], precision, self.target, "")
+
+
+def is_like(run: Run, other: Run) -> bool:
+    """Whether two runs can be pooled: on the same part of the boundary, and both averaged or neither."""
+    return np.array_equal(run.pinned, other.pinned) and (run.averaging_from > 0) == (other.averaging_from > 0)
 
 
 def agreement(outcomes: list[Outcome], problem: Problem) -> tuple[str, bool]:

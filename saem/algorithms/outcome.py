@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from saem.algorithms.checkpoint import Checkpoint
+from saem.continuation import Checkpoint
 from saem.information import Information
 from saem.stopping import Status
 

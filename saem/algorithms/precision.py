@@ -144,6 +144,8 @@ def measured(
         return replace(precision, ratio=0.0, explained=0.0, mcse=np.zeros(n))
     if np.isnan(missing).any():
         return precision
+    if len(run.drawn) == 0:
+        return replace(precision, reason="No Monte Carlo error is given: the fit ended before its first iteration.")
     covariance, reason = engine.error(run, information, missing, noise)
     if covariance is None:
         return replace(precision, reason=reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.algorithms.chain import Run
+from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
 from saem.algorithms.precision import Precision, assess
 from saem.errors import MStepError
@@ -21,47 +22,50 @@ UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explain
 FRESH = 3  # passes that begin anew where a pass is not finished
 
 
-def refine(engine: Engine, run: Run, target: Target, fresh: int = 0) -> tuple[Run, Precision, int]:
+def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = None) -> tuple[Run, Precision]:
     """Iterate until the target is reached, or the budget is used up.
 
     Parameters
     ----------
-    fresh : int
-        Passes that were begun anew before.
-
-    Returns
-    -------
-    run : Run
-    precision : Precision
-    fresh : int
+    keeper : Keeper, optional
+        Is told where the run can go on from, and counts the passes that are begun anew.
     """
+    keeper = Keeper(engine) if keeper is None else keeper
+    engine.most_iterations = target.max_iterations
+    keeper.keep(run.chain)
     precision = assess(engine, run)
     while not reached(engine, precision, target) and not engine.stopped:
         left = target.max_iterations - engine.iterations
         # an average keeps its start for ever, a last iterate forgets it
         unfinished = (
-            fresh < FRESH
+            keeper.fresh < FRESH
             and np.isfinite(run.draws)
             and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         )
+        look = keeper.last
         try:
             if unfinished:
-                longer = pass_from_above(engine, run, left, fresh + 1)
-                fresh += longer is not None
+                with keeper.paused():
+                    longer = pass_from_above(engine, run, left, keeper.fresh + 1)
+                keeper.fresh += longer is not None
             else:
                 longer = go_on(engine, run, left)
         except MStepError:
             if unfinished:
-                fresh += 1
+                keeper.fresh += 1
                 continue
+            keeper.last = look  # the chain has moved on from the run
             break
         if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
             break
+        before = engine.drawn
         after = assess(engine, longer)
         if unfinished and not after.deficit < precision.deficit:
             continue
         run, precision = longer, after
-    return run, precision, fresh
+        if unfinished:
+            keeper.keep(run.chain, before)
+    return run, precision
 
 
 def reached(engine: Engine, precision: Precision, target: Target) -> bool:
@@ -90,9 +94,13 @@ def go_on(engine: Engine, run: Run, left: int) -> Run | None:
     """More iterations of the same chain, up to the next look, within the budget; None where it cannot go on."""
     if not isinstance(engine.schedule, Extendable):
         return None
+    return engine.go_on(run, next_look(engine, run.chain.done) - run.chain.done) if left > 0 else None
+
+
+def next_look(engine: Engine, done: int) -> int:
+    """The iteration of the schedule at which the precision is assessed next; the first at the end of it."""
     first = engine.steps.averaging_from if engine.steps.averaging_from < engine.once else 0
     counted = engine.once - first
-    while first + counted <= run.chain.done:
+    while first + counted <= done:
         counted = max(counted + 1, int(np.ceil(engine.growth * counted)))
-    more = min(first + counted - run.chain.done, left)
-    return engine.go_on(run, more) if more > 0 else None
+    return first + counted

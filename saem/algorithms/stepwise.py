@@ -69,6 +69,10 @@ class StepwiseEngine(Engine):
                 self.average(chain, n_averaged)
         return path, made
 
+    def within_draws(self, start: int, end: int) -> int:
+        """All of a block: `iterate` itself looks at the budget, before every iteration."""
+        return end
+
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of all random effects that the next iteration will make, where the schedule says ``m``."""
         return m

@@ -60,10 +60,10 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
             f"The Monte Carlo error of {name} is {100 * precision.ratio:.2g} % of its standard error "
             f"(target {100 * target.mcse:g} %)."
         )
-    if status == Status.NOT_CONVERGED and engine.stopped:
-        messages.append(f"The fit ended early: {engine.stopped}.")
     if status == Status.CONVERGED and not reached(engine, precision, target):  # it could have gone on
         status = Status.NOT_CONVERGED
+    if status == Status.NOT_CONVERGED and engine.stopped:
+        messages.append(f"The fit ended early: {engine.stopped}.")
     if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, fit, recipe, simulate
+from saem.cli import check, compare, fit, recipe, resume, simulate
 from saem.cli.console import friendly
 
 HELP = """
@@ -38,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="fit")(fit.fit)
+app.command(name="resume")(resume.resume)
 app.command(name="compare")(compare.compare)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)

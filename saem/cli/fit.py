@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saem.cli.options import DataFile, DropMissing, ModelFile, Where
+from saem.cli.options import (
+    DataFile,
+    DropMissing,
+    MaxDraws,
+    MaxIterations,
+    MaxSeconds,
+    Mcse,
+    ModelFile,
+    Where,
+    target_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +32,9 @@ if TYPE_CHECKING:
     from saem.fitting import Algorithm
     from saem.result import Fit
     from saem.specification import Model
+
+
+EXACT = ("ml", "reml", "em")
 
 
 class Method(StrEnum):
@@ -70,20 +83,16 @@ def fit(
             metavar="FOLDER",
         ),
     ] = None,
-    mcse: Annotated[
-        float | None,
-        typer.Option(
-            help="SAEM goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
-            metavar="SHARE",
-            show_default=False,
-        ),
-    ] = None,
-    max_iterations: Annotated[
+    mcse: Mcse = None,
+    max_iterations: MaxIterations = None,
+    max_draws: MaxDraws = None,
+    max_seconds: MaxSeconds = None,
+    chains: Annotated[
         int | None,
         typer.Option(
-            help="SAEM ends after so many at the latest (20000); the 1300 of its schedule are always made.",
+            help="Run so many independent chains of SAEM, pool them, and say whether they agree; budgets are for each.",
             metavar="N",
-            min=0,
+            min=2,
             show_default=False,
         ),
     ] = None,
@@ -104,7 +113,7 @@ def fit(
     from saem.specification import Model
 
     specification = Model.from_toml(model)
-    methods = _methods(method, mcse, max_iterations)
+    methods = _methods(method, target_options(mcse, max_iterations, max_draws, max_seconds), chains)
     table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
     if by and not columns:
@@ -118,21 +127,24 @@ def fit(
         _fit_once(specification, table, methods, where, seed, output, drop_missing)
 
 
-def _methods(method: Method, mcse: float | None, max_iterations: int | None) -> list[str | Algorithm]:
-    """The methods to run; SAEM with the target that was asked for."""
+def _methods(method: Method, target: dict[str, Any], chains: int | None) -> list[str | Algorithm]:
+    """The methods to run; SAEM with the target and the chains that were asked for."""
     from saem.errors import SaemError
 
-    given = {"mcse": mcse, "max_iterations": max_iterations}
-    target = {name: value for name, value in given.items() if value is not None}
-    if not target:
+    if not target and chains is None:
         return list(method.methods)
     if "saem" not in method.methods:
-        option = "--" + next(iter(target)).replace("_", "-")
+        option = "--" + next(iter([*target, "chains"])).replace("_", "-")
         raise SaemError(f"{option} is for SAEM; method {method.value!r} does not take it")
     from saem.algorithms.saem import SAEM
     from saem.stopping import Target
 
-    return [SAEM(target=Target(**target)) if name == "saem" else name for name in method.methods]  # type: ignore[arg-type]
+    own: Algorithm = SAEM(target=Target(**target))
+    if chains is not None:
+        from saem.algorithms.independent_chains import IndependentChains
+
+        own = IndependentChains(SAEM(target=Target(**target)), chains)
+    return [own if name == "saem" else name for name in method.methods]
 
 
 def _fit_once(
@@ -164,12 +176,15 @@ def _fit_once(
     failures: list[tuple[str, FitError]] = []
     for method in methods:
         name = method_name(method)
-        with _spinner(f"fitting by {name}"), warnings.catch_warnings():
+        with _watched(name) as options, warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
             try:
-                fits.append(fitting.fit(model, table, method=method, seed=seed, drop_missing=drop))
+                fits.append(fitting.fit(model, table, method=method, seed=seed, drop_missing=drop, **options))
             except FitError as error:  # what the other method finds is not lost
                 failures.append((name, error))
+        stopped = options and options["callback"].interrupted
+        if stopped:
+            break
     if not fits:
         raise failures[-1][1]
     for name, failure in failures:
@@ -181,6 +196,17 @@ def _fit_once(
     if output is not None:
         write_fits(output, fits)
         note(f"written to {output}")
+    if stopped:
+        interrupted(output)
+
+
+def interrupted(output: Path | None) -> None:
+    """Say what became of a fit that Ctrl-C ended, and end with its exit code."""
+    from saem.cli.console import INTERRUPTED, complain
+
+    kept = "without --output FOLDER it is not kept" if output is None else f"`saem resume {output}` goes on with it"
+    complain("Interrupted", f"this is the fit so far; {kept}.", "yellow")
+    raise typer.Exit(INTERRUPTED)
 
 
 def _fit_levels(
@@ -208,6 +234,19 @@ def _fit_levels(
     if batch.fits["status"].isin(["error", "crashed"]).all():
         note("no level was fitted")
         raise typer.Exit(1)
+
+
+@contextmanager
+def _watched(name: str) -> Iterator[dict[str, Any]]:
+    """What `saem.fit` is to take besides: a callback, for methods that work in blocks of iterations."""
+    if name in EXACT:
+        with _spinner(f"fitting by {name}"):
+            yield {}
+    else:
+        from saem.cli.watching import watching
+
+        with watching(f"fitting by {name}") as watcher:
+            yield {"callback": watcher}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,3 +20,45 @@ Where = Annotated[
 DropMissing = Annotated[
     bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
 ]
+Mcse = Annotated[
+    float | None,
+    typer.Option(
+        help="SAEM goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
+        metavar="SHARE",
+        show_default=False,
+    ),
+]
+MaxIterations = Annotated[
+    int | None,
+    typer.Option(
+        help="SAEM ends after so many at the latest (20000); the 1300 of its schedule are always made.",
+        metavar="N",
+        min=0,
+        show_default=False,
+    ),
+]
+MaxDraws = Annotated[
+    int | None,
+    typer.Option(
+        help="SAEM ends when so many random effects are drawn, even within its schedule.",
+        metavar="N",
+        min=1,
+        show_default=False,
+    ),
+]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="SAEM ends after so many seconds, even within its schedule; the result then depends on the machine.",
+        metavar="S",
+        show_default=False,
+    ),
+]
+
+
+def target_options(
+    mcse: float | None, max_iterations: int | None, max_draws: int | None, max_seconds: float | None
+) -> dict[str, Any]:
+    """Those parts of a `Target` that were given."""
+    given = {"mcse": mcse, "max_iterations": max_iterations, "max_draws": max_draws, "max_seconds": max_seconds}
+    return {name: value for name, value in given.items() if value is not None}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHORT = {
     "saem": "SAEM",
+    "chains": "chains",
     "ml": "ML",
     "reml": "REML",
     "em": "EM",

@@ -34,6 +34,15 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
+def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame:
+    """The columns that a model reads, in the rows that it uses; without a copy where these are all."""
+    import pandas as pd
+
+    if drop_missing:
+        table = read_columns(model, table, drop_missing)[0]
+    return pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+
+
 def design_columns(model: Model) -> list[str]:
     """Columns of the mean and of the random terms."""
     texts = list(model.random.terms.values())

@@ -34,7 +34,12 @@ def assert_same(first, second):
 
 
 def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
-    fit = handmade_fit()
+    fit = handmade_fit(looks=np.arange(14.0).reshape(2, 7), chains=np.ones((2, 8)))
+    paths = (np.ones((3, 8)), np.zeros((4, 8)))
+    dataclasses.replace(fit, chain_paths=paths).save(tmp_path / "chains")
+    for path, loaded in zip(paths, saem.load(tmp_path / "chains").chain_paths, strict=True):
+        np.testing.assert_array_equal(path, loaded)
+    fit = dataclasses.replace(fit, chains=np.empty((0, 0)))
     fit.save(tmp_path / "some" / "where")
     loaded = saem.load(tmp_path / "some" / "where")
     assert_same(fit, loaded)

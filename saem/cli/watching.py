@@ -1,0 +1,93 @@
+"""What a long fit shows on a terminal, and its orderly end at Ctrl-C."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from saem.cli.console import console
+
+if TYPE_CHECKING:
+    from saem.progress import Progress
+
+SHORT = 0.5  # seconds: a fit that is done by then shows nothing
+
+
+class Watcher:
+    """A callback for `saem.fit`: a progress bar on stderr, where that is a terminal, and Ctrl-C as a wish to end.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether Ctrl-C was pressed: the fit ends after the current block of iterations, and is not lost.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text, self.interrupted = text, False
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __call__(self, progress: Progress) -> bool:
+        """Show how far the fit is; whether it is to end."""
+        if progress.seconds > SHORT and console(stderr=True).is_terminal:
+            self.show(progress)
+        return self.interrupted
+
+    def show(self, progress: Progress) -> None:
+        """Draw the bar, or bring it up to date."""
+        if self.bar is None:
+            self.bar = new_bar()
+            self.bar.start()
+            self.task = self.bar.add_task(self.text, total=None, words="")
+        left, known = progress.seconds_left, math.isfinite(progress.seconds_left)
+        self.bar.update(
+            self.task,
+            total=progress.seconds + left if known else None,
+            completed=progress.seconds,
+            words=words(progress),
+        )
+
+    def interrupt(self, *details: object) -> None:
+        """Ctrl-C, the first time; the second is a KeyboardInterrupt."""
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def words(progress: Progress) -> str:
+    """The precision so far and the expected time that is left, as far as they are known."""
+    if not math.isfinite(progress.mcse_share):
+        return progress.phase
+    parts = [f"MCSE/SE {100 * progress.mcse_share:.2g} % (target {100 * progress.target.mcse:g} %)"]
+    if math.isfinite(progress.deficit):
+        parts.append(f"deficit {progress.deficit:.2g}")
+    if math.isfinite(progress.seconds_left):  # first: what is too wide for the terminal is cut at the end
+        parts.insert(0, f"{progress.seconds_left:.0f} s left")
+    return ", ".join(parts)
+
+
+def new_bar() -> Any:
+    """A bar that vanishes when the fit is done."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(12), TextColumn("{task.fields[words]}"))
+    return Progress(*columns, console=console(stderr=True), transient=True)
+
+
+@contextmanager
+def watching(text: str) -> Iterator[Watcher]:
+    """A watcher for a fit that is made within the block."""
+    watcher = Watcher(text)
+    before = None
+    if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        before = signal.signal(signal.SIGINT, watcher.interrupt)
+    try:
+        yield watcher
+    finally:
+        if watcher.bar is not None:
+            watcher.bar.stop()
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,296 @@
+"""A fit that goes on is bit for bit the fit that was never interrupted: in this process, or saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from linear_family import PEPTIDE, examples, peptide_design
+
+import saem
+from saem import recipes
+from saem.algorithms import checkpoint
+from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.booth_hobert import BoothHobert
+from saem.algorithms.independent_chains import IndependentChains
+from saem.algorithms.minibatch_saem import MiniBatchSAEM
+from saem.algorithms.monte_carlo_em import MonteCarloEM
+from saem.algorithms.outcome import Outcome
+from saem.algorithms.px_saem import PXSAEM
+from saem.algorithms.saem import SAEM
+from saem.algorithms.stochastic_newton import StochasticNewton
+from saem.algorithms.truncation import Truncation
+from saem.errors import ModelError, StorageError
+from saem.schedules import AveragedSchedule
+from saem.specification import Model
+from saem.stopping import Status, Target
+
+MODEL = Model.from_text(recipes.text("peptide"))
+GOAL = Target(mcse=0.02)
+METHODS: dict[str, Any] = {
+    "saem": SAEM(target=GOAL),
+    "mcem": MonteCarloEM(target=GOAL),
+    "stochastic_newton": StochasticNewton(target=GOAL),
+    "minibatch_saem": MiniBatchSAEM(target=replace(GOAL, max_iterations=4000)),
+    "booth_hobert": BoothHobert(target=GOAL),
+    "annealed_saem": AnnealedSAEM(target=GOAL, truncation=Truncation(radius=0.5, ratio=2.0)),
+    "chains": IndependentChains(SAEM(target=GOAL), 3),
+}
+EXACTLY = ("values", "path", "mcse", "covariance", "solutions", "random_effects", "chains")
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return saem.simulate(MODEL, PEPTIDE, peptide_design(60), 4)
+
+
+def with_target(method: Any, **target: Any) -> Any:
+    if isinstance(method, IndependentChains):
+        return replace(method, method=with_target(method.method, **target))
+    return replace(method, target=replace(method.target, **target))
+
+
+def differences(first: saem.Fit, second: saem.Fit) -> list[str]:
+    """What is not the same to the last bit, the seconds aside."""
+    arrays = [(name, getattr(first, name), getattr(second, name)) for name in EXACTLY]
+    timeless = (first.history.drop(columns="seconds"), second.history.drop(columns="seconds"))
+    arrays += [("history", *(part.to_numpy() for part in timeless))]
+    found = [name for name, a, b in arrays if a.shape != b.shape or a.tobytes() != b.tobytes()]
+    plain = ("loglik", "status", "message", "drawn", "burn_in", "averaging_from", "at_boundary", "warnings", "seed")
+    return found + [name for name in plain if getattr(first, name) != getattr(second, name)]
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_fit_that_goes_on_is_the_one_that_was_never_interrupted(table, tmp_path, name):
+    """Ended by a larger target, by a budget of draws in the schedule and after it, and by one of iterations."""
+    method = METHODS[name]
+    goal = method.target
+    whole = saem.fit(MODEL, table, method, seed=3)
+    per_chain = whole.drawn // getattr(method, "chains", 1)
+    ends: list[dict[str, Any]] = [{"mcse": 0.05}, {"max_iterations": 1400}]
+    ends += [{"max_draws": int(part * per_chain)} for part in (0.03, 0.35, 0.85)]
+    lengths = set()
+    for i, end in enumerate(ends):
+        first = saem.fit(MODEL, table, with_target(method, **end), seed=3)
+        lengths.add(len(first.path))
+        assert differences(first.resume(goal), whole) == [], end
+        first.save(tmp_path / str(i))
+        assert differences(saem.load(tmp_path / str(i)).resume(goal), whole) == [], end
+    assert len(lengths) >= 3, "they ended in different places"
+
+
+def test_twice_is_as_good_as_once(table):
+    for method in (METHODS["saem"], METHODS["chains"]):
+        whole = saem.fit(MODEL, table, method, seed=5)
+        fit = saem.fit(MODEL, table, with_target(method, mcse=0.05), seed=5)
+        assert differences(fit.resume(replace(GOAL, mcse=0.035)).resume(GOAL), whole) == []
+        assert differences(whole.resume(GOAL), whole) == [], "a target that was reached changes nothing"
+        assert differences(whole.resume(), whole) == []
+
+
+def test_a_zero_variance_is_found_all_the_same(table):
+    """The passes that settle it are made again where a budget ended one of them."""
+    flat = table.assign(
+        log2_intensity=table["log2_intensity"]
+        - table.groupby(["treatment", "replicate"])["log2_intensity"].transform("mean")
+    )
+    model = Model.from_text(recipes.text("peptide_unconstrained"))
+    whole = saem.fit(model, flat, SAEM(target=GOAL), seed=1)
+    assert whole.status == "boundary"
+    for part in (0.1, 0.4, 0.6, 0.9):
+        first = saem.fit(model, flat, SAEM(target=Target(max_draws=int(part * whole.drawn))), seed=1)
+        assert differences(first.resume(GOAL), whole) == []
+
+
+def test_parameter_expansion_and_dropped_rows():
+    example = examples()["unbalanced"]
+    gaps = example.table.assign(note="not read")
+    gaps.loc[gaps.index[3], example.model.response] = np.nan
+    whole = saem.fit(example.model, gaps, PXSAEM(target=GOAL), drop_missing=True)
+    first = saem.fit(example.model, gaps, PXSAEM(), drop_missing=True)
+    assert first.continuation is not None and first.continuation.table is not None
+    assert "note" not in first.continuation.table.columns and len(first.continuation.table) == len(gaps) - 1
+    assert differences(first.resume(GOAL), whole) == []
+    assert any("1 row left out" in text for text in first.resume(GOAL).warnings)
+
+
+def test_the_table_is_not_copied_and_not_changed_by_others(table):
+    own = table.copy()
+    fit = saem.fit(MODEL, own, "saem", seed=1)
+    assert fit.continuation is not None and fit.continuation.table is not None
+    kept = fit.continuation.table["log2_intensity"]
+    assert np.shares_memory(kept.to_numpy(), own["log2_intensity"].to_numpy())
+    expected = fit.resume(GOAL)
+    own["log2_intensity"] = 0.0
+    own.loc[0, "treatment"] = "other"
+    assert differences(fit.resume(GOAL), expected) == []
+
+
+CODE = """
+import sys
+import saem
+fit = saem.load(sys.argv[1]).resume(saem.Target(mcse=0.02))
+fit.save(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("name", ["saem", "chains"])
+def test_another_process_goes_on(table, tmp_path, name):
+    method = METHODS[name]
+    whole = saem.fit(MODEL, table, method, seed=8)
+    saem.fit(MODEL, table, with_target(method, max_draws=700_000), seed=8).save(tmp_path / "first")
+    other = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", CODE, str(tmp_path / "first"), str(tmp_path / "second")]
+    result = subprocess.run(command, env=os.environ | other, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-800:]
+    second = saem.load(tmp_path / "second")
+    for key in ("values", "path", "mcse"):
+        assert np.array_equal(getattr(second, key), getattr(whole, key))
+    assert second.drawn == whole.drawn
+
+
+# Mutants: each forgets something
+
+
+@pytest.mark.parametrize("forgotten", ["stream", "average", "statistics", "looks"])
+def test_who_forgets_something_is_noticed(table, monkeypatch, forgotten):
+    whole = saem.fit(MODEL, table, SAEM(target=GOAL), seed=3)
+    first = saem.fit(MODEL, table, SAEM(), seed=3)
+    true = checkpoint.restore
+
+    def forgetful(engine, kept):
+        fresh = engine.rng.bit_generator.state["state"]["state"]
+        other = fresh if forgotten == "stream" else 1.001 * kept.arrays[forgotten]
+        return true(engine, replace(kept, arrays=kept.arrays | {forgotten: np.array(other)}))
+
+    monkeypatch.setattr(checkpoint, "restore", forgetful)
+    assert differences(first.resume(GOAL), whole) != []
+
+
+def test_a_cut_block_is_no_place_to_go_on_from(table, monkeypatch):
+    """Newton steps look at where their block begins: from the middle of one they would be others."""
+    method = METHODS["stochastic_newton"]
+    whole = saem.fit(MODEL, table, method, seed=3)
+    end = with_target(method, max_draws=int(0.1 * whole.drawn))
+    assert differences(saem.fit(MODEL, table, end, seed=3).resume(GOAL), whole) == []
+
+    def always(self, chain):
+        stopped, self.stopped = self.stopped, ""
+        if self.keep is not None:
+            self.keep(chain)
+        self.stopped = stopped
+
+    monkeypatch.setattr("saem.algorithms.engine.Engine.mark", always)
+    assert differences(saem.fit(MODEL, table, end, seed=3).resume(GOAL), whole) != []
+
+
+# What cannot go on
+
+
+@dataclass(frozen=True)
+class Mine(SAEM):
+    """A method from outside of the package."""
+
+    name: ClassVar[str] = "mine"
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One that gives no checkpoint."""
+
+    name: ClassVar[str] = "plain"
+
+    def run(self, problem, seed=0):
+        x = problem.starts[0]
+        return Outcome(x, np.zeros(len(x), dtype=bool), Status.NOT_CONVERGED, "", x[None])
+
+
+def test_methods_from_outside(table, tmp_path):
+    whole = saem.fit(MODEL, table, Mine(target=GOAL), seed=2)
+    fit = saem.fit(MODEL, table, Mine(), seed=2)
+    assert differences(fit.resume(GOAL), whole) == []
+    fit.save(tmp_path)
+    loaded = saem.load(tmp_path)
+    with pytest.raises(ModelError, match="'mine' is not one of this package"):
+        loaded.resume(GOAL)
+    assert differences(loaded.resume(GOAL, method=Mine()), whole) == []
+    with pytest.raises(ModelError, match="takes no 'resume'"):
+        loaded.resume(GOAL, method=Plain())
+    with pytest.raises(ModelError, match="does not know where it stopped"):
+        saem.fit(MODEL, table, Plain()).resume(GOAL)
+
+
+@pytest.mark.parametrize("method", ["ml", "em"])
+def test_exact_methods_have_nothing_to_go_on_with(table, method):
+    with pytest.raises(ModelError, match="is exact"):
+        saem.fit(MODEL, table, method).resume(GOAL)
+
+
+def test_what_is_no_target(table):
+    fit = saem.fit(MODEL, table)
+    with pytest.raises(ModelError, match=r"must be a saem.Target.*got 0.01"):
+        fit.resume(0.01)
+
+
+# Saved fits
+
+
+def test_a_fit_of_an_earlier_saem_is_read_and_cannot_go_on(table, tmp_path):
+    saem.fit(MODEL, table).save(tmp_path)
+    content = json.loads((tmp_path / "fit.json").read_text())
+    del content["continuation"]
+    (tmp_path / "fit.json").write_text(json.dumps(content))
+    (tmp_path / "table.parquet").unlink()
+    with pytest.raises(ModelError, match="does not know where it stopped"):
+        saem.load(tmp_path).resume(GOAL)
+
+
+def test_settings_survive(table, tmp_path):
+    schedule = AveragedSchedule(burn_in=100, iterations=400, transient=60)
+    target = Target(mcse=float("inf"), max_draws=300_000)
+    method = SAEM(schedule=schedule, target=target, truncation=Truncation(), tolerance=1e-7)
+    saem.fit(MODEL, table, method).save(tmp_path)
+    from saem.resuming import method_of
+
+    assert method_of(saem.load(tmp_path)) == method
+
+
+def spoil(folder: Path, **changes: Any) -> None:
+    content = json.loads((folder / "fit.json").read_text())
+    content["continuation"]["method"] |= changes
+    (folder / "fit.json").write_text(json.dumps(content))
+
+
+def test_a_file_names_no_code(table, tmp_path):
+    saem.fit(MODEL, table).save(tmp_path)
+    spoil(tmp_path, schedule={"class": "Popen", "args": ["true"]})
+    with pytest.raises(ModelError, match="part 'Popen' that this saem does not know"):
+        saem.load(tmp_path).resume(GOAL)
+    spoil(tmp_path, schedule={"class": "AveragedSchedule", "speed": 3})
+    with pytest.raises(ModelError, match="settings of AveragedSchedule do not fit"):
+        saem.load(tmp_path).resume(GOAL)
+
+
+def test_a_table_that_was_changed_is_noticed(table, tmp_path):
+    saem.fit(MODEL, table).save(tmp_path)
+    table.iloc[:-1].to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(StorageError, match=r"table.parquet was changed"):
+        saem.load(tmp_path)
+
+
+def test_a_table_that_parquet_cannot_hold_is_left_out(table, tmp_path):
+    mixed = table.assign(replicate=[i if i % 2 else str(i) for i in table["replicate"]])
+    mixed["replicate"] = mixed["replicate"].astype(object)
+    fit = saem.fit(MODEL, mixed)
+    fit.save(tmp_path)
+    with pytest.raises(ModelError, match="could not be saved"):
+        saem.load(tmp_path).resume(GOAL)
+    assert fit.resume(GOAL).converged
