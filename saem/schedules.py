@@ -42,6 +42,15 @@ class Extendable(Schedule, Protocol):
         ...
 
 
+@runtime_checkable
+class Slowable(Extendable, Protocol):
+    """A schedule whose step sizes can fall more slowly, where a pass does not forget its start."""
+
+    def slower(self) -> Schedule:
+        """The same with step sizes that fall more slowly."""
+        ...
+
+
 def draws_for(n_latent: int, target: int) -> int:
     """Draws per iteration such that about ``target`` random effects are drawn."""
     return max(1, math.ceil(target / max(1, n_latent)))
@@ -80,6 +89,11 @@ class AveragedSchedule:
         Random effects to draw in an iteration, approximately.
     draws : int or None
         Draws per iteration instead, whatever the number of clusters.
+    clock : float
+        The step size is ``(k / (clock draws)) ** -exponent`` and begins to fall after ``clock`` iterations for each
+        draw. Slow directions are averaged out sooner, but the noise of large steps leaves a bias, which is the smaller
+        the more draws an iteration averages. 0, the default, is ``k ** -exponent`` whatever the draws; a fit that does
+        not forget its start slows the clock down by itself.
     """
 
     burn_in: int = 300
@@ -88,9 +102,12 @@ class AveragedSchedule:
     transient: int = 200
     latent: int = 600
     draws: int | None = None
+    clock: float = 0.0
 
     def __post_init__(self) -> None:
         check_whole(self)
+        if not 0.0 <= self.clock < np.inf:
+            raise SaemError(f"the clock of a schedule must be a number, 0 or larger; got {self.clock}")
         if not 0.5 < self.exponent < 1.0:
             raise SaemError(f"step-size exponent of an averaged schedule must lie in (0.5, 1); got {self.exponent}")
         for name in ("burn_in", "transient"):
@@ -103,11 +120,15 @@ class AveragedSchedule:
 
     def steps(self, n_latent: int) -> Steps:
         """The schedule for a problem with ``n_latent`` random effects."""
-        return power_steps(self, n_latent, self.burn_in + self.transient)
+        return power_steps(self, n_latent, self.burn_in + self.transient, self.clock)
 
     def longer(self, iterations: int) -> AveragedSchedule:
         """The same with so many iterations in all."""
         return replace(self, iterations=iterations - self.burn_in)
+
+    def slower(self) -> AveragedSchedule:
+        """The same with a slower clock, for directions along which the start is not forgotten."""
+        return replace(self, clock=max(1.0, 3.0 * self.clock))
 
 
 @dataclass(frozen=True)
@@ -263,9 +284,14 @@ class NewtonSchedule:
         return replace(self, iterations=iterations - self.burn_in)
 
 
-def power_steps(schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int) -> Steps:
-    """A burn-in with step size one, then ``k ** -exponent``, with the schedule's number of draws throughout."""
-    k = np.arange(1, schedule.iterations + 1)
-    step_sizes = np.concatenate([np.ones(schedule.burn_in), k ** -float(schedule.exponent)])
+def power_steps(
+    schedule: AveragedSchedule | RobbinsMonroSchedule, n_latent: int, averaging_from: int, clock: float = 0.0
+) -> Steps:
+    """A burn-in with step size one, then ``k ** -exponent``, with the schedule's number of draws throughout.
+
+    With a ``clock`` it is ``(k / c) ** -exponent``, at most one, with ``c = clock * draws``.
+    """
     m = schedule.draws if schedule.draws is not None else draws_for(n_latent, schedule.latent)
+    k = np.arange(1, schedule.iterations + 1) / max(1.0, clock * m)
+    step_sizes = np.concatenate([np.ones(schedule.burn_in), np.maximum(k, 1.0) ** -float(schedule.exponent)])
     return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), averaging_from)

@@ -23,7 +23,7 @@ from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 Array = np.ndarray
 KERNEL = ("latent", "acceptance")
 MEMORY = "memory_"
-COUNTS = ("iterations", "drawn", "passes", "truncated")  # of an engine
+COUNTS = ("slowed", "iterations", "drawn", "passes", "truncated")  # of an engine
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -118,6 +118,8 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
     for name in KERNEL:
         if name in arrays:
             getattr(engine.drawing, name)[:] = arrays[name]
+    for _ in range(int(numbers.get("slowed", 0))):
+        engine.slow_down()
     for name in COUNTS:
         setattr(engine, name, type(getattr(engine, name))(numbers[name]))
     engine.moves = arrays["moves"].copy()

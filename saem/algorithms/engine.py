@@ -18,7 +18,7 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
-from saem.schedules import Extendable, Schedule, Steps
+from saem.schedules import Extendable, Schedule, Slowable, Steps
 from saem.stopping import Target
 
 Array = np.ndarray
@@ -107,6 +107,7 @@ class Engine:
         self.iterations = 0  # so far, those of passes that were given up included
         self.history: list[Snapshot] = []
         self.passes = 0
+        self.slowed = 0  # times that the step sizes were made to fall more slowly
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.started = time.perf_counter()
         self.stopped = ""  # why it ended before its schedule did
@@ -203,6 +204,15 @@ class Engine:
                 raise MStepError(f"the schedule {self.schedule!r} ends after {self.once} iterations")
             self.steps = self.schedule.longer(until).steps(self.problem.n_latent)
 
+    def slow_down(self) -> bool:
+        """Let the step sizes of the next pass fall more slowly; whether the schedule admits it."""
+        if not isinstance(self.schedule, Slowable):
+            return False
+        self.schedule = self.schedule.slower()
+        self.steps = self.schedule.steps(self.problem.n_latent)
+        self.slowed += 1
+        return True
+
     def affordable(self, start: int, end: int) -> int:
         """How far a block may go; where that is less far, says in `stopped` that the budget is used up."""
         if self.target.max_seconds is not None and time.perf_counter() - self.started > self.target.max_seconds:
@@ -295,7 +305,9 @@ class Engine:
         """More iterations of a run's chain, averaged with those before."""
         return self.advance(run.chain, run.chain.done + iterations)
 
-    def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
+    def error(
+        self, run: Run, information: Information, missing: Array, noise: Array, top: Array
+    ) -> tuple[Array | None, str]:
         """Monte Carlo covariance (n, n) of a run, or None and the reason why it is not known.
 
         Parameters
@@ -306,6 +318,8 @@ class Engine:
             Missing information.
         noise : (n, n) ndarray
             Long-run covariance of the complete-data score of single draws.
+        top : (n,) ndarray
+            The maximum, or the estimate where it is not known.
         """
         averaged = bool(run.averaging_from)
         if averaged and np.isnan(run.draws):
@@ -314,7 +328,7 @@ class Engine:
         count = len(run.step_sizes)
         first = self.steps.averaging_from - run.chain.skipped if averaged else count - 1
         weights = self.weights(run.step_sizes, along.iota, first, averaged)
-        found = law(along, weights, run.drawn, run.chain.paths[0][0] - run.x, run.burn_in)
+        found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
             return found.covariance, ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))

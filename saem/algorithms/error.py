@@ -88,7 +88,9 @@ def weights_of(step_sizes: Array, rates: Array, first: int) -> Array:
     return weights
 
 
-def law(along: Directions, weights: Array, draws: Array, distance: Array, burn_in: int) -> Law:
+def law(
+    along: Directions, weights: Array, draws: Array, distance: Array, burn_in: int, to_estimate: bool = False
+) -> Law:
     """The law of an estimate.
 
     Parameters
@@ -98,15 +100,19 @@ def law(along: Directions, weights: Array, draws: Array, distance: Array, burn_i
     draws : (K,) ndarray
         Numbers of draws.
     distance : (n,) ndarray
-        Of the start to the estimate.
+        Of the start to the maximum.
     burn_in : int
         The first iterations, which are not meant to last.
+    to_estimate : bool
+        Whether the distance is to the estimate instead, since the maximum is not known.
     """
     size = np.divide(1.0, np.sqrt(draws), out=np.zeros(len(draws)), where=draws > 0)  # an expectation has no noise
     scaled = weights[1:] * size[:, None]
     square = scaled.T @ scaled
     variance = np.diag(square) * np.diag(along.noise)
     start, *_ = np.linalg.lstsq(along.vectors, distance, rcond=None)
+    if to_estimate:  # which has come part of the way only
+        start /= np.maximum(1.0 - np.abs(weights[0]), 1e-3)
     tolerance = np.maximum(BIAS[0], BIAS[1] * np.sqrt(np.maximum(variance, 0.0)))
     early = np.einsum("ki,ki->i", scaled[:burn_in], scaled[:burn_in]) / np.maximum(np.diag(square), 1e-300)
     return Law(

@@ -47,7 +47,7 @@ def share_at(engine: Engine, run: Run, precision: Precision, look: Snapshot) -> 
         return np.nan
     draws = float(run.drawn[first:k].sum()) if run.averaging_from else np.nan
     then = replace(run, draws=draws, step_sizes=run.step_sizes[:k], drawn=run.drawn[:k])
-    covariance, _ = engine.error(then, precision.information, precision.missing, precision.noise)
+    covariance, _ = engine.error(then, precision.information, precision.missing, precision.noise, precision.x)
     if covariance is None:
         return np.nan
     return float(errors(then, precision.information, covariance, engine.problem.parameters.fixed)[1].max())

@@ -107,6 +107,8 @@ class MiniBatchEngine(StepwiseEngine):
         redraw(self.clusters, state.x, self.rng, m, batch, held, fresh, state.drawn)
         rounds[0] += 1
 
-    def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
+    def error(
+        self, run: Run, information: Information, missing: Array, noise: Array, top: Array
+    ) -> tuple[Array | None, str]:
         """Monte Carlo covariance, with the correlation between iterations."""
-        return super().error(run, information, missing, (2.0 - self.share) * noise)
+        return super().error(run, information, missing, (2.0 - self.share) * noise, top)

@@ -49,10 +49,15 @@ class Precision:
     reason : str
         Why there are none.
     information : Information
+    x : (n,) ndarray
+        Where these are evaluated: the maximum beside the run, or its estimate.
     missing, noise : (n, n) ndarray
         Missing information, and the long-run covariance of the complete-data score of one draw.
     top : Peak or None
         The local maximum beside the run, where a closed form gives it.
+    excess : float
+        Variance of the worst parameter in units of that which as many draws have in a long average; nan for a last
+        iterate.
     """
 
     deficit: float
@@ -63,9 +68,11 @@ class Precision:
     mcse: Array
     reason: str
     information: Information
+    x: Array
     missing: Array
     noise: Array
     top: Peak | None = None
+    excess: float = 1.0
 
 
 def assess(engine: Engine, run: Run) -> Precision:
@@ -93,7 +100,7 @@ def exactly(engine: Engine, run: Run) -> Precision:
     noise = missing
     if engine.is_markov and problem.has_expectation:
         noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
-    return measured(engine, run, deficit, 0.0, information, missing, noise, top)
+    return measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
 
 
 def sample(engine: Engine, run: Run, x: Array) -> Array:
@@ -124,7 +131,7 @@ def by_sampling(engine: Engine, run: Run) -> Precision:
     spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
     deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
     doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-    return measured(engine, run, deficit, doubt, information, missing, noise, None)
+    return measured(engine, run, deficit, doubt, information, missing, noise, run.x, None)
 
 
 def measured(
@@ -135,25 +142,37 @@ def measured(
     information: Information,
     missing: Array,
     noise: Array,
+    x: Array,
     top: Peak | None,
 ) -> Precision:
-    """The precision, with the Monte Carlo error as the engine's iteration has it."""
+    """The precision at the maximum ``x``, with the Monte Carlo error as the engine's iteration has it."""
     n, fixed = len(run.x), engine.problem.parameters.fixed
-    precision = Precision(deficit, doubt, np.nan, 0, np.nan, np.full(n, np.nan), "", information, missing, noise, top)
+    precision = Precision(
+        deficit, doubt, np.nan, 0, np.nan, np.full(n, np.nan), "", information, x, missing, noise, top
+    )
     if np.isinf(run.draws):  # nothing was drawn
         return replace(precision, ratio=0.0, explained=0.0, mcse=np.zeros(n))
     if np.isnan(missing).any():
         return precision
     if len(run.drawn) == 0:
         return replace(precision, reason="No Monte Carlo error is given: the fit ended before its first iteration.")
-    covariance, reason = engine.error(run, information, missing, noise)
+    covariance, reason = engine.error(run, information, missing, noise, x)
     if covariance is None:
         return replace(precision, reason=reason)
     mcse, share, explained = errors(run, information, covariance, fixed)
     if not share.any():
         return replace(precision, mcse=mcse, ratio=0.0 if np.isfinite(mcse).any() else np.nan, explained=explained)
     worst = int(np.argmax(share))
-    return replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst, explained=explained)
+    root = information.root
+    settled = root[worst] @ (root.T @ noise @ root) @ root[worst] / run.draws  # of a long average
+    return replace(
+        precision,
+        mcse=mcse,
+        ratio=float(share[worst]),
+        worst=worst,
+        explained=explained,
+        excess=float(mcse[worst] ** 2 / settled),
+    )
 
 
 def errors(run: Run, information: Information, covariance: Array, fixed: Array) -> tuple[Array, Array, float]:

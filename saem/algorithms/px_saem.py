@@ -103,7 +103,9 @@ class PXEngine(StepwiseEngine):
         """The reduced maximiser (n,) at averaged expanded statistics."""
         return self.maximised(chain, statistics, 1e-10)
 
-    def error(self, run: Run, information: Information, missing: Array, noise: Array) -> tuple[Array | None, str]:
+    def error(
+        self, run: Run, information: Information, missing: Array, noise: Array, top: Array
+    ) -> tuple[Array | None, str]:
         """Monte Carlo covariance: less is missing when the working parameters are estimated with the others.
 
         With the information ``A`` of the expanded complete data and the derivative ``D`` of the reduction, a step has
@@ -111,7 +113,7 @@ class PXEngine(StepwiseEngine):
         """
         problem, x = self.expansion.problem, self.expansion.extended(run.x)
         if not problem.has_expectation:
-            return super().error(run, information, missing, noise)
+            return super().error(run, information, missing, noise, top)
         expectation = np.empty(problem.n_statistics)
         draw_mean(problem.arrays, x, offshoot(self.rng, "error"), 0, expectation)
         free = self.expanded.free.copy()
@@ -123,7 +125,7 @@ class PXEngine(StepwiseEngine):
         efficient = np.linalg.pinv(coordinates @ coordinates.T) - np.eye(len(coordinates))
         to_scores = np.linalg.pinv(information.root).T
         efficient = to_scores @ efficient @ to_scores.T
-        return super().error(run, information, efficient, efficient)
+        return super().error(run, information, efficient, efficient, top)
 
     def slope(self, x: Array) -> Array:
         """Derivative (n, n + W) of the reduction, by central differences."""

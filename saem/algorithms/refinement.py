@@ -14,11 +14,13 @@ from saem.algorithms.engine import Engine
 from saem.algorithms.precision import Precision, assess
 from saem.errors import MStepError
 from saem.mstep import sqp
-from saem.schedules import Extendable
+from saem.schedules import Extendable, Slowable
 from saem.stopping import Target
 
 MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
+EXCESS = 1.5  # of the variance, over that of a long average: a direction that is not averaged out
+SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does not forget its start
 FRESH = 3  # passes that begin anew where a pass is not finished
 
 
@@ -42,12 +44,16 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             and np.isfinite(run.draws)
             and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         )
+        stuck = not unfinished and does_not_forget(engine, run, precision) and left >= engine.once
         look = keeper.last
         try:
             if unfinished:
                 with keeper.paused():
                     longer = pass_from_above(engine, run, left, keeper.fresh + 1)
                 keeper.fresh += longer is not None
+            elif stuck and engine.slow_down():
+                with keeper.paused():
+                    longer = engine.pass_through(run.x, run.pinned).after(run)
             else:
                 longer = go_on(engine, run, left)
         except MStepError:
@@ -63,7 +69,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         if unfinished and not after.deficit < precision.deficit:
             continue
         run, precision = longer, after
-        if unfinished:
+        if unfinished or stuck:
             keeper.keep(run.chain, before)
     return run, precision
 
@@ -75,6 +81,12 @@ def reached(engine: Engine, precision: Precision, target: Target) -> bool:
     if np.isnan(precision.ratio):
         return not (precision.reason and isinstance(engine.schedule, Extendable))
     return precision.ratio <= target.mcse
+
+
+def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:
+    """Whether an average still holds much of its start or first draws, and the step sizes could fall more slowly."""
+    held = run.averaging_from > 0 and np.isfinite(run.draws) and (bool(precision.reason) or precision.excess > EXCESS)
+    return held and engine.slowed < SLOWER and isinstance(engine.schedule, Slowable)
 
 
 def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:

@@ -58,7 +58,8 @@ def test_budgets_and_chains(folder):
     result = invoke(*FIT, "--max-draws", 50_000, "-o", "few")
     assert "the budget of 50,000 draws was used up" in " ".join(result.stdout.split())
     assert saem.load("few/saem").drawn <= 50_000
-    assert "seconds was used up" in " ".join(invoke(*FIT, "--max-seconds", 1e-9).stdout.split())
+    stderr = " ".join(invoke(*FIT, "--max-seconds", 1e-9, code=2).stderr.split())
+    assert "not one iteration was made: the budget of 1e-09 seconds was used up" in stderr
     assert "must be positive" in invoke(*FIT, "--max-seconds", 0, code=2).stderr
     invoke(*FIT, "--chains", 3, "-o", "several")
     assert len(saem.load("several/chains").chains) == 3

@@ -276,11 +276,11 @@ def test_chains_on_different_maxima_disagree() -> None:
     problem, _ = posed()
 
     class Scattered(SAEM):
-        def run(self, problem, seed=0, watch=None, resume=None):  # type: ignore[no-untyped-def]
-            outcome = super().run(problem, seed, watch, resume)
+        def pursue(self, problem, seed, watch=None, resume=None):  # type: ignore[no-untyped-def]
+            engine, run, outcome = super().pursue(problem, seed, watch, resume)
             x = outcome.x.copy()
             x[0] += 0.05 * (seed % 5)
-            return replace(outcome, x=x)
+            return engine, run, replace(outcome, x=x)
 
     pooled = IndependentChains(Scattered(SHORT, target=ONCE), 4).run(problem, 0)
     assert "disagree: their spread in mu" in pooled.message and pooled.status == "not_converged"

@@ -34,6 +34,7 @@ from saem.jit import entry
 from saem.models.contract import Problem, draw
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
+from saem.stopping import Target
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "booth_hobert.csv"
 needs_file = pytest.mark.skipif(
@@ -286,7 +287,7 @@ def test_draws_of_omega_for_other_intercepts_are_noticed():
 
 # SAEM
 
-QUICK = SAEM(schedule=AveragedSchedule(burn_in=100, iterations=400, transient=100, draws=20))
+QUICK = SAEM(AveragedSchedule(burn_in=100, iterations=400, transient=100, draws=20), target=Target(max_iterations=0))
 
 
 def check_estimate(problem: Problem, marginal: Marginal, top: np.ndarray) -> None:
