@@ -44,16 +44,16 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             and np.isfinite(run.draws)
             and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         )
-        stuck = not unfinished and does_not_forget(engine, run, precision) and left >= engine.once
+        stuck = not unfinished and does_not_forget(engine, run, precision)
         look = keeper.last
         try:
             if unfinished:
                 with keeper.paused():
                     longer = pass_from_above(engine, run, left, keeper.fresh + 1)
                 keeper.fresh += longer is not None
-            elif stuck and engine.slow_down():
+            elif stuck:
                 with keeper.paused():
-                    longer = engine.pass_through(run.x, run.pinned).after(run)
+                    longer = slower_pass(engine, run, left)
             else:
                 longer = go_on(engine, run, left)
         except MStepError:
@@ -100,6 +100,13 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
     sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
+
+
+def slower_pass(engine: Engine, run: Run, left: int) -> Run | None:
+    """Another pass from the estimate, with step sizes that fall more slowly; None where the budget is too small."""
+    if left < engine.once or not engine.slow_down():
+        return None
+    return engine.pass_through(run.x, run.pinned).after(run)
 
 
 def go_on(engine: Engine, run: Run, left: int) -> Run | None:

@@ -83,7 +83,9 @@ CALIBRATED = {
 }
 
 
-@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "Booth-Hobert" else ()) for name in CALIBRATED]
+)
 def test_estimates_scatter_as_reported(name: str) -> None:
     check_calibration(standardised(CALIBRATED[name], 25))
 

@@ -119,7 +119,8 @@ def test_over_identified_sub_models_reach_their_maximum(recipe, fixed):
     settled = [(ml, fit) for ml, fit in fits if fit.status == "converged"]
     assert len(settled) >= 7  # SAEM says when it misses its target
     for ml, fit in settled:
-        check_within_error(fit.values, ml.values, fit.mcse + 1e-9)
+        # parameters that are nearly known have an error of the second order, up to 2 % of a standard error
+        check_within_error(fit.values, ml.values, fit.mcse + 0.004 * np.nan_to_num(ml.se) + 1e-9)
         assert ml.loglik - fit.loglik < 0.01 + 1e-9
     assert np.median([ml.loglik - fit.loglik for ml, fit in fits]) < 0.005
     assert max(abs(fit.constraint_residuals[0]) for _, fit in fits) < 1e-10
