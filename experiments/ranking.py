@@ -2,7 +2,8 @@
 
 For each of the six problems and every method that the model admits: the mean deficit (log-likelihood below the exact
 maximum) with its standard error over the seeds, the root-mean-square distance to the maximum in standard errors of
-the parameter that is worst, and the ratio of the deficit to that of the best method. Draws are of single random effects.
+the parameter that is worst, and the ratio of the deficit to that of the best method. Draws are those of single random
+effects.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from saem.cli.methods import EXACT, tailored
 from saem.cli.options import (
     DataFile,
     DropMissing,
@@ -19,6 +20,8 @@ from saem.cli.options import (
     MaxSeconds,
     Mcse,
     ModelFile,
+    MStep,
+    SamplerName,
     Where,
     target_options,
 )
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
     from saem.specification import Model
 
 
-EXACT = ("ml", "reml", "em")
-
-
 class Method(StrEnum):
     """What --method takes."""
 
@@ -45,7 +45,15 @@ class Method(StrEnum):
     REML = "reml"
     EM = "em"
     MCEM = "mcem"
+    BOOTH_HOBERT = "booth_hobert"
+    ASCENT_MCEM = "ascent_mcem"
     STOCHASTIC_EM = "stochastic_em"
+    ANNEALED_SAEM = "annealed_saem"
+    PX_SAEM = "px_saem"
+    MINIBATCH_SAEM = "minibatch_saem"
+    STOCHASTIC_NEWTON = "stochastic_newton"
+    FISHER_GRADIENT = "fisher_gradient"
+    CHAINS = "chains"
     BOTH = "both"
 
     @property
@@ -60,9 +68,11 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem, stochastic_em; both is saem and ml."
+            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), ..; both is saem and ml."
         ),
     ] = Method.SAEM,
+    mstep: MStep = None,
+    sampler: SamplerName = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,7 +123,9 @@ def fit(
     from saem.specification import Model
 
     specification = Model.from_toml(model)
-    methods = _methods(method, target_options(mcse, max_iterations, max_draws, max_seconds), chains)
+    target = target_options(mcse, max_iterations, max_draws, max_seconds)
+    methods = [tailored(name, target, chains, mstep, sampler) for name in method.methods[:1]]
+    methods += [tailored(name, {}, None, mstep, None) for name in method.methods[1:]]  # exact, beside the simulated one
     table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
     if by and not columns:
@@ -125,26 +137,6 @@ def fit(
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
         _fit_once(specification, table, methods, where, seed, output, drop_missing)
-
-
-def _methods(method: Method, target: dict[str, Any], chains: int | None) -> list[str | Algorithm]:
-    """The methods to run; SAEM with the target and the chains that were asked for."""
-    from saem.errors import SaemError
-
-    if not target and chains is None:
-        return list(method.methods)
-    if "saem" not in method.methods:
-        option = "--" + next(iter([*target, "chains"])).replace("_", "-")
-        raise SaemError(f"{option} is for SAEM; method {method.value!r} does not take it")
-    from saem.algorithms.saem import SAEM
-    from saem.stopping import Target
-
-    own: Algorithm = SAEM(target=Target(**target))
-    if chains is not None:
-        from saem.algorithms.independent_chains import IndependentChains
-
-        own = IndependentChains(SAEM(target=Target(**target)), chains)
-    return [own if name == "saem" else name for name in method.methods]
 
 
 def _fit_once(

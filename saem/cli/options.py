@@ -54,6 +54,24 @@ MaxSeconds = Annotated[
         show_default=False,
     ),
 ]
+MStep = Annotated[
+    str | None,
+    typer.Option(
+        help="Constrained maximiser of the M-step, or of ml: sqp, elimination, quadratic_penalty, l1_penalty, "
+        "augmented_lagrangian, slsqp, trust_constr, newton_step, gradient_step.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+SamplerName = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        help="How random effects are drawn: exactly if omitted, or metropolis (a Markov kernel).",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 
 
 def target_options(

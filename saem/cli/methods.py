@@ -1,0 +1,55 @@
+"""From the options of the command line to a method object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saem.fitting import Algorithm
+
+EXACT = ("ml", "reml", "em")
+
+
+def tailored(
+    name: str, target: dict[str, Any], chains: int | None, mstep: str | None, sampler: str | None
+) -> str | Algorithm:
+    """A method with what was asked for: its name where nothing was.
+
+    Raises
+    ------
+    SaemError
+        For an option that the method does not take, or a maximiser that there is not.
+    """
+    own = {"chains": chains, "sampler": sampler, **target}
+    asked = {option: value for option, value in own.items() if value is not None}
+    if not asked and mstep is None:
+        return name
+    from saem.errors import SaemError
+    from saem.fitting import METHODS
+
+    settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser(mstep)}
+    if name == "ml" and not asked:
+        return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
+    if name in EXACT or (name == "chains" and chains is None):
+        option = "--" + next(iter([*asked, "mstep"])).replace("_", "-")
+        hint = "; write --chains N --method saem" if name == "chains" else ""
+        raise SaemError(f"{option} is for SAEM and its relatives; method {name!r} does not take it{hint}")
+    from saem.algorithms.independent_chains import IndependentChains
+    from saem.algorithms.saem import SAEM
+    from saem.stopping import Target
+
+    method: Any = SAEM() if name == "chains" else METHODS[name]()
+    method = replace(method, target=Target(**target), **settings, **({} if sampler is None else {"sampler": sampler}))
+    return IndependentChains(method, chains) if chains is not None else method
+
+
+def maximiser(name: str) -> Any:
+    """The constrained maximiser of that name."""
+    from saem.errors import SaemError, listing, nearest
+    from saem.mstep.maximisers import MAXIMISERS
+
+    if name not in MAXIMISERS:
+        known = listing(MAXIMISERS, 20)
+        raise SaemError(f"there is no M-step {name!r}{nearest(name, MAXIMISERS)}; the M-steps are {known}")
+    return MAXIMISERS[name]()
