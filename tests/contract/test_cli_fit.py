@@ -9,6 +9,10 @@ from commandline import invoke, replace
 from stubfit import stub_fit, stub_table
 
 import saem
+from saem.cli.fit import Method
+from saem.display import method_name
+from saem.fitting import METHODS
+from saem.mstep.maximisers import SLSQP
 
 # fit
 
@@ -137,15 +141,22 @@ def test_targets_of_saem_are_handed_on(files, monkeypatch):
 
     def noting(model, table, method, **options):
         seen.append(method)
-        return stub_fit(model, table, "ml" if method == "ml" else "saem", **options)
+        return stub_fit(model, table, method_name(method), **options)
 
-    replace(monkeypatch, "fitting", fit=noting)
+    replace(monkeypatch, "fitting", fit=noting, METHODS=METHODS)
     invoke("fit", "model.toml", "data.csv", "--method", "both", "--mcse", 0.02, "--max-iterations", 5000)
     assert (seen[0].target.mcse, seen[0].target.max_iterations, seen[1]) == (0.02, 5000, "ml")
+    invoke("fit", "model.toml", "data.csv", "--method", "both", "--mstep", "slsqp", "--sampler", "metropolis")
+    assert seen[2].mstep == seen[3].mstep == SLSQP() and seen[2].sampler == "metropolis"
+    assert "did you mean 'slsqp'" in invoke("fit", "model.toml", "data.csv", "--mstep", "slsq", code=2).stderr
     assert (
         "--mcse is for SAEM" in invoke("fit", "model.toml", "data.csv", "--method", "ml", "--mcse", 0.1, code=2).stderr
     )
     assert "must be positive" in invoke("fit", "model.toml", "data.csv", "--mcse", 0, code=2).stderr
+
+
+def test_every_method_has_its_name_on_the_command_line():
+    assert {method.value for method in Method} == {*METHODS, "both"}
 
 
 def test_by_does_not_overwrite_a_single_fit(files, stubbed):
