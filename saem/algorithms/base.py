@@ -8,9 +8,10 @@ from typing import ClassVar, TypeVar
 
 from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Keeper
-from saem.algorithms.engine import Engine, Sampler
+from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.refinement import MARGIN, refine
+from saem.algorithms.samplers import Sampler
 from saem.algorithms.settling import from_best_start, restart_higher, settle_boundary
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.truncation import Truncation

@@ -18,10 +18,10 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.engine import Engine
 from saem.algorithms.loop import State
+from saem.algorithms.samplers import KERNEL
 from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 
 Array = np.ndarray
-KERNEL = ("latent", "acceptance")
 MEMORY = "memory_"
 COUNTS = ("slowed", "iterations", "drawn", "passes", "truncated")  # of an engine
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
+from saem.algorithms.samplers import Sampler, arrays_of, own_copy
 from saem.algorithms.truncation import Truncation
-from saem.errors import EXACT_FIT, FitError, ModelError, MStepError, listing
+from saem.errors import EXACT_FIT, FitError, MStepError
 from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -425,42 +426,6 @@ class Engine:
             return None
         points = solutions_along(self.problem, self.solver, x, self.solver.free & ~pinned)
         return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None
-
-
-class Sampler(Protocol):
-    """A way to draw the latent data of a problem."""
-
-    name: str
-
-    def arrays(self, problem: Problem) -> Any:
-        """Arrays of a type of the sampler's own, for which `saem.models.contract.draw` is overloaded.
-
-        With fields ``latent`` and ``acceptance`` they hold the state and the counts of a Markov kernel, which `draw`
-        changes in place.
-        """
-        ...
-
-
-def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
-    """The arrays of a sampler of the family, by name, or of one of your own.
-
-    Raises
-    ------
-    ModelError
-        When the family has no such sampler.
-    """
-    if not isinstance(sampler, str):
-        return sampler.arrays(problem)
-    if sampler not in problem.samplers:
-        known = listing(problem.samplers) or "none but its own"
-        raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
-    return problem.samplers[sampler]()
-
-
-def own_copy(arrays: Any) -> Any:
-    """The arrays with their own copy of what draws change: the state and the counts of a Markov kernel."""
-    names = [name for name in ("latent", "acceptance") if name in getattr(arrays, "_fields", ())]
-    return arrays._replace(**{name: getattr(arrays, name).copy() for name in names}) if names else arrays
 
 
 def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:

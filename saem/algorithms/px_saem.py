@@ -19,8 +19,8 @@ import numpy as np
 
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain, Run
-from saem.algorithms.engine import own_copy
 from saem.algorithms.loop import State
+from saem.algorithms.samplers import own_copy
 from saem.algorithms.sampling import draw_mean
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import ModelError
