@@ -1,20 +1,25 @@
-"""The examples of CONTRIBUTING and of the reference of the model file run as they stand there."""
+"""The examples of CONTRIBUTING, of the page on algorithms and of the reference of the model file run as they stand."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from calibration import check_within_error
+from documented import ALGORITHMS, HEADINGS, ROOT, fenced, imported
 from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
+from saem.fitting import METHODS
+from saem.mstep.maximisers import MAXIMISERS
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")
 PARTS = [
     textwrap.dedent(part)
@@ -24,14 +29,6 @@ PARTS = [
 ]
 
 
-def example(heading: str) -> str:
-    """The Python code of a section: its indented lines, from the first import on."""
-    section = TEXT.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    code = re.search(r"(?:^    (?:from|import) .*\n)(?:^    .*\n|^\n)*", section, flags=re.M)
-    assert code is not None, heading
-    return textwrap.dedent(code.group(0))
-
-
 @pytest.fixture(scope="module")
 def given() -> dict[str, Any]:
     """What the examples take for granted."""
@@ -39,20 +36,57 @@ def given() -> dict[str, Any]:
     return {"saem": saem, "model": model, "table": saem.simulate(model, PEPTIDE, peptide_design(12), 1)}
 
 
-@pytest.mark.parametrize("heading", ["Recipe: a new step-size schedule", "Recipe: a new algorithm"])
-def test_the_example_runs(heading: str, given: dict[str, Any]) -> None:
-    exec(example(heading), dict(given))
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest) -> Path:
+    """Where the examples are written to; kept, so that their kernels are compiled once."""
+    return Path(request.config.cache.mkdir("examples"))
 
 
-def test_a_schedule_and_an_algorithm_of_their_own(given: dict[str, Any]) -> None:
-    """They do what they say: near the maximum, in `fit` and in `compare`."""
-    names = dict(given)
-    for heading in ("Recipe: a new step-size schedule", "Recipe: a new algorithm"):
-        exec(example(heading), names)
-    method = names["SAEM"](schedule=names["HarmonicSchedule"]())
-    rows = saem.compare(given["model"], given["table"], [method, names["PlainEM"](), "ml"]).table
-    assert list(rows["method"]) == ["saem", "plain_em", "ml"]
-    assert rows["deficit"].max() < 0.01 and (rows["status"] == "converged").all()
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_the_example_runs(heading: str, folder: Path, given: dict[str, Any]) -> None:
+    imported(heading, folder, given)
+
+
+def test_methods_of_ones_own(folder: Path, given: dict[str, Any]) -> None:
+    """They do what they say: near the maximum, in `fit` and in `compare`, and on from where they stopped."""
+    schedule, algorithm, mstep, sampler = (imported(heading, folder, given) for heading in HEADINGS)
+    model, table = given["model"], given["table"]
+    maximum = saem.fit(model, table, "ml").values
+    harmonic = schedule.SAEM(schedule=schedule.HarmonicSchedule())
+    own = {
+        "saem": [harmonic, mstep.SAEM(mstep=mstep.PlainNewton()), sampler.SAEM(sampler=sampler.Lazy())],
+        "quiet_saem": [algorithm.QuietSAEM()],
+    }
+    for name, methods in own.items():
+        for method in methods:
+            rows = saem.compare(model, table, [method, algorithm.PlainEM(), "ml"]).table
+            assert list(rows["method"]) == [name, "plain_em", "ml"]
+            assert rows["deficit"].max() < 0.01 and (rows["status"] == "converged").all()
+            fit = saem.fit(model, table, method)
+            touched = fit.mcse > 0.0
+            check_within_error(fit.values[touched], maximum[touched], fit.mcse[touched])
+            further = fit.resume(saem.Target(mcse=0.025))
+            assert (further.mcse < fit.mcse + 1e-12).all() and further.converged
+    exact = saem.fit(model, table, mstep.DirectML(mstep=mstep.PlainNewton()))
+    np.testing.assert_allclose(exact.values, maximum, atol=1e-7)
+
+
+def test_the_page_on_algorithms_runs() -> None:
+    """From top to bottom, as one program; what it prints is what the page says."""
+    names: dict[str, Any] = {}
+    blocks = fenced(ALGORITHMS)
+    assert len(blocks) >= 5 and any(output for _, output in blocks)
+    for code, output in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        if output:
+            assert printed.getvalue() == output
+
+
+def test_the_page_on_algorithms_has_every_method_and_m_step() -> None:
+    rows = re.findall(r"^\| `(\w+)`", ALGORITHMS, flags=re.M)
+    assert set(METHODS) | set(MAXIMISERS) <= set(rows)
 
 
 @pytest.mark.parametrize("part", PARTS)
