@@ -12,7 +12,7 @@ from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.refinement import MARGIN, refine
 from saem.algorithms.samplers import Sampler
-from saem.algorithms.settling import from_best_start, restart_higher, settle_boundary
+from saem.algorithms.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
@@ -45,8 +45,9 @@ class MonteCarloAlgorithm:
         Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
         reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
         higher than where the algorithm ended, it is run again from there, and says so. False leaves it to itself.
-    mstep : Maximiser or None
-        The constrained M-step (`saem.mstep`); the compiled Lagrange-Newton method if None.
+    mstep : str, Maximiser or None
+        The constrained M-step, by its name in `saem.mstep.maximisers` or one of your own; the compiled Lagrange-Newton
+        method if None.
     truncation : Truncation or None
         Bounds that a chain may not leave, as a safety net.
     sampler : str, Sampler or None
@@ -58,7 +59,7 @@ class MonteCarloAlgorithm:
     tolerance: float = 1e-6
     target: Target = field(default_factory=Target)
     search: bool = True
-    mstep: Maximiser | None = None
+    mstep: str | Maximiser | None = None
     truncation: Truncation | None = None
     sampler: str | Sampler | None = None
     name: ClassVar[str]
@@ -115,6 +116,7 @@ class MonteCarloAlgorithm:
         keeper, closed = Keeper(engine), problem.has_observed
         stage = START if resume is None else resume.texts["stage"]
         if resume is None or stage == START:
+            keeper.is_off = closed and affordable_race(engine) < RACE
             run = from_best_start(engine)
         else:
             chain = keeper.restore(resume)

@@ -50,12 +50,13 @@ class Keeper:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.stage, self.fresh, self.note = SCHEDULE, 0, ""
+        self.is_off = False  # what follows is not what a fit without the budget would do: to go on is to begin anew
         self.last: Callable[[], Checkpoint] = Checkpoint
         engine.keep = self.keep
 
     def keep(self, chain: Chain, drawn: float | None = None) -> None:
         """Keep the state of a chain, and that of the engine with ``drawn`` draws, unless a budget cut it short."""
-        if self.engine.stopped:
+        if self.engine.stopped or self.is_off:
             return
         engine, generator = self.engine, self.engine.rng.bit_generator.state
         arrays = {name: value.copy() for name, value in chain.state._asdict().items()}

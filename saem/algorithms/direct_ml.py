@@ -16,6 +16,7 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.maximiser import Maximiser
+from saem.mstep.maximisers import maximiser_of
 from saem.mstep.search import count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.mstep.single_step import Repeated
 from saem.mstep.solver import Solver
@@ -33,13 +34,13 @@ class DirectML:
     ----------
     max_path : int
         Iterates to record of the search that led to the estimate.
-    mstep : Maximiser or None
+    mstep : str, Maximiser or None
         Another maximiser in place of the compiled Lagrange-Newton solver, see `saem.mstep.maximisers`. A single step
         is repeated until it leads no further.
     """
 
     max_path: int = 200
-    mstep: Maximiser | None = None
+    mstep: str | Maximiser | None = None
     name: ClassVar[str] = "ml"
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -60,7 +61,7 @@ class DirectML:
         FitError
             When the likelihood is unbounded, or no search ends in a maximum.
         """
-        mstep = self.mstep
+        mstep = maximiser_of(self.mstep)
         if mstep is not None:
             mstep.check(problem)
             mstep = Repeated(mstep) if mstep.single_step else mstep

@@ -15,6 +15,7 @@ from saem.algorithms.loop import MAX_NEWTON
 from saem.algorithms.sampling import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
 from saem.mstep.maximiser import Maximiser
+from saem.mstep.maximisers import maximiser_of
 
 Array = np.ndarray
 NEARLY = 1e-3  # gradient, in standard errors, with which an M-step that did not finish is good enough
@@ -31,7 +32,7 @@ class StepwiseEngine(Engine):
 
     maximiser: Maximiser | None = None
 
-    def with_maximiser(self, maximiser: Maximiser | None) -> Self:
+    def with_maximiser(self, mstep: str | Maximiser | None) -> Self:
         """This engine with another M-step, if there is one.
 
         Raises
@@ -39,9 +40,9 @@ class StepwiseEngine(Engine):
         ModelError
             When the maximiser cannot be used for the problem.
         """
-        if maximiser is not None:
-            maximiser.check(self.problem)
-        self.maximiser = maximiser
+        self.maximiser = maximiser_of(mstep)
+        if self.maximiser is not None:
+            self.maximiser.check(self.problem)
         return self
 
     def iterate(

@@ -100,7 +100,7 @@ def fit(
     chains: Annotated[
         int | None,
         typer.Option(
-            help="Run so many independent chains of SAEM, pool them, and say whether they agree; budgets are for each.",
+            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each.",
             metavar="N",
             min=2,
             show_default=False,

@@ -27,8 +27,9 @@ def tailored(
         return name
     from saem.errors import SaemError
     from saem.fitting import METHODS
+    from saem.mstep.maximisers import maximiser_of
 
-    settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser(mstep)}
+    settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}
     if name == "ml" and not asked:
         return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
     if name in EXACT or (name == "chains" and chains is None):
@@ -42,14 +43,3 @@ def tailored(
     method: Any = SAEM() if name == "chains" else METHODS[name]()
     method = replace(method, target=Target(**target), **settings, **({} if sampler is None else {"sampler": sampler}))
     return IndependentChains(method, chains) if chains is not None else method
-
-
-def maximiser(name: str) -> Any:
-    """The constrained maximiser of that name."""
-    from saem.errors import SaemError, listing, nearest
-    from saem.mstep.maximisers import MAXIMISERS
-
-    if name not in MAXIMISERS:
-        known = listing(MAXIMISERS, 20)
-        raise SaemError(f"there is no M-step {name!r}{nearest(name, MAXIMISERS)}; the M-steps are {known}")
-    return MAXIMISERS[name]()

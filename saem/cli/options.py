@@ -23,7 +23,7 @@ DropMissing = Annotated[
 Mcse = Annotated[
     float | None,
     typer.Option(
-        help="SAEM goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
+        help="A simulated fit goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
         metavar="SHARE",
         show_default=False,
     ),
@@ -31,7 +31,7 @@ Mcse = Annotated[
 MaxIterations = Annotated[
     int | None,
     typer.Option(
-        help="SAEM ends after so many at the latest (20000); the 1300 of its schedule are always made.",
+        help="Iterations at most (20000); those of the schedule (1300 of SAEM) are always made.",
         metavar="N",
         min=0,
         show_default=False,
@@ -40,7 +40,7 @@ MaxIterations = Annotated[
 MaxDraws = Annotated[
     int | None,
     typer.Option(
-        help="SAEM ends when so many random effects are drawn, even within its schedule.",
+        help="End when so many random effects are drawn, even within the schedule.",
         metavar="N",
         min=1,
         show_default=False,
@@ -49,7 +49,7 @@ MaxDraws = Annotated[
 MaxSeconds = Annotated[
     float | None,
     typer.Option(
-        help="SAEM ends after so many seconds, even within its schedule; the result then depends on the machine.",
+        help="End after so many seconds, even within the schedule; the result then depends on the machine.",
         metavar="S",
         show_default=False,
     ),

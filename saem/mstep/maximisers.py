@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from saem.errors import ModelError, listing, nearest
 from saem.mstep import sqp
 from saem.mstep.augmented_lagrangian import AugmentedLagrangian
 from saem.mstep.elimination import Elimination
@@ -74,3 +75,19 @@ MAXIMISERS: dict[str, Callable[[], Maximiser]] = {
     "newton_step": NewtonStep,
     "gradient_step": GradientStep,
 }
+
+
+def maximiser_of(mstep: str | Maximiser | None) -> Maximiser | None:
+    """A maximiser by its name, or as it is.
+
+    Raises
+    ------
+    ModelError
+        When there is none of that name, or an object is none.
+    """
+    if mstep is None or (not isinstance(mstep, str) and callable(getattr(mstep, "maximise", None))):
+        return mstep
+    if mstep not in MAXIMISERS:
+        found = f"{mstep!r}{nearest(mstep, MAXIMISERS)}" if isinstance(mstep, str) else repr(mstep)
+        raise ModelError(f"there is no M-step {found:.80}; the M-steps are {listing(MAXIMISERS, 20)}")
+    return MAXIMISERS[mstep]()
