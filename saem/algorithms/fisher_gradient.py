@@ -85,7 +85,7 @@ class FisherEngine(StepwiseEngine):
         """A chain at its start, without scores."""
         chain = super().begin(start, pinned, skipped)
         chain.memory["scores"] = np.zeros((self.problem.n_clusters, len(start)))
-        chain.memory["count"] = np.zeros(1)
+        chain.memory["count"] = np.full(1, max(0.0, skipped - 1.0))
         return chain
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
@@ -103,7 +103,7 @@ class FisherEngine(StepwiseEngine):
         cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, total)
         self.count(0, m)
         state.drawn[:] = statistics.sum(axis=0)
-        learning = chain.done + 1 <= self.schedule.burn_in and gamma == 1.0
+        learning = count[0] <= self.schedule.burn_in
         rate = 1.0 / (count[0] - half) if learning else gamma
         held += rate * (scores - held)
         if learning:  # the scores settle at the iterates of SAEM
