@@ -85,6 +85,7 @@ class AnnealedEngine(StepwiseEngine):
         falling = np.where(self.solver.kinds == sqp.SD, np.sqrt(self.settings.tau) * chain.state.x, -np.inf)
         self.lower = falling if bounded else None
         super().step(chain, gamma, m, constrained)
+        self.lower = None
         left[0] = max(0, left[0] - 1)
 
     lower: Array | None = None

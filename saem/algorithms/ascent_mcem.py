@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.stats import norm
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
 from saem.algorithms.sampling import scores_of
 from saem.algorithms.stepwise import AdaptiveEngine
@@ -55,6 +55,9 @@ class AscentMCEM(MonteCarloAlgorithm):
     divisor: float = 3.0
     rise: float = 1e-3
     name: ClassVar[str] = "ascent_mcem"
+    most_draws: ClassVar[int | None] = MOST_DRAWS
+    last_iterate: ClassVar[bool] = True
+    gamma_one: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("miss", "waste", "end"):

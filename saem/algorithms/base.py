@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
+import numpy as np
+
 from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
@@ -17,7 +19,7 @@ from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
 from saem.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
-from saem.errors import MStepError
+from saem.errors import ModelError, MStepError
 from saem.models.contract import Problem
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.search import find_maxima
@@ -25,6 +27,7 @@ from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Target
 from saem.streams import stream
 
+MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
 Watch = Callable[[Engine, Chain], bool]
 E = TypeVar("E", bound=Engine)
 
@@ -63,6 +66,9 @@ class MonteCarloAlgorithm:
     truncation: Truncation | None = None
     sampler: str | Sampler | None = None
     name: ClassVar[str]
+    most_draws: ClassVar[int | None] = None  # random effects at most, where the target sets no limit
+    last_iterate: ClassVar[bool] = False  # whether the schedule must average nothing ..
+    gamma_one: ClassVar[bool] = False  # .. and have no step size but one
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
         """What runs the iterations for a problem."""
@@ -71,13 +77,28 @@ class MonteCarloAlgorithm:
         return self.make(StepwiseEngine, problem, seed, watch).with_maximiser(self.mstep)
 
     def make(self, kind: type[E], problem: Problem, seed: int, watch: Watch | None) -> E:
-        """An engine of some kind with the settings of the algorithm."""
+        """An engine of some kind with the settings of the algorithm.
+
+        Raises
+        ------
+        ModelError
+            When the algorithm cannot go by its schedule.
+        """
+        limited = self.target.max_draws is not None or self.most_draws is None
+        target = self.target if limited else replace(self.target, max_draws=self.most_draws)
+        steps = self.schedule.steps(problem.n_latent)
+        averages, falls = steps.averaging_from < len(steps.draws), bool(np.any(steps.step_sizes < 1.0))
+        if self.last_iterate and (averages or (self.gamma_one and falls)):
+            raise ModelError(
+                f"{type(self).__name__} has a last iterate and no average"
+                f"{', and step size one' if self.gamma_one else ''}; it cannot go by {self.schedule!r}"
+            )
         return kind(
             problem,
             self.schedule,
             self.tolerance,
             stream(seed, self.name),
-            self.target,
+            target,
             watch,
             self.truncation,
             self.sampler,

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.stats import chi2
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
 from saem.algorithms.sampling import scores_of
 from saem.algorithms.stepwise import AdaptiveEngine
@@ -50,6 +50,9 @@ class BoothHobert(MonteCarloAlgorithm):
     confidence: float = 0.75
     divisor: float = 3.0
     name: ClassVar[str] = "booth_hobert"
+    most_draws: ClassVar[int | None] = MOST_DRAWS
+    last_iterate: ClassVar[bool] = True
+    gamma_one: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0.0 < self.confidence < 1.0:
@@ -87,7 +90,7 @@ class BoothHobertEngine(AdaptiveEngine):
         at = self.solver.derivatives(self.solver.complete(chain.state.statistics), x, free)
         root = information_of(self.problem, at, self.solver.multipliers, -at.hessian, free).root
         sandwich = root.T @ self.covariance(scores_of(self.problem.arrays, statistics, x).scores) @ root / m
-        moved = root.T @ (-at.hessian @ (before - x))
+        moved = np.linalg.pinv(root) @ (before - x)  # in the coordinates of the root
         variance, axes = np.linalg.eigh(sandwich)
         noisy = variance * m > NOTHING_MISSING
         distance = float(np.sum((axes.T @ moved)[noisy] ** 2 / variance[noisy]))

@@ -11,7 +11,7 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.algorithms.samplers import Sampler, arrays_of, own_copy
+from saem.algorithms.samplers import KERNEL, Sampler, arrays_of, own_copy
 from saem.algorithms.truncation import Truncation
 from saem.errors import EXACT_FIT, FitError, MStepError
 from saem.information import Information
@@ -78,6 +78,7 @@ class Engine:
     """
 
     last_is_mean: ClassVar[bool] = False  # whether a last iterate is by itself the mean of many steps
+    block: ClassVar[int | None] = None  # iterations between two looks, if not `BLOCK`
     growth: ClassVar[float] = 1.25  # of the iterations, from one look at the target to the next; one more at least
 
     def __init__(
@@ -152,11 +153,14 @@ class Engine:
         chain.until = until
         self.mark(chain)
         while chain.done < until and not self.stopped:
-            end = min(until, (chain.done // BLOCK + 1) * BLOCK)
+            length = BLOCK if self.block is None else self.block
+            end = min(until, (chain.done // length + 1) * length)
             block = slice(chain.done, self.affordable(chain.done, end))
             if block.stop == block.start:
                 break
             path, draws = self.safely(chain, block)
+            if not len(path):
+                break
             chain.paths.append(path)
             chain.draws.append(draws)
             chain.done = block.start + len(path)
@@ -179,6 +183,8 @@ class Engine:
         held = ~self.solver.free | chain.pinned
         while True:
             before = [value.copy() for value in chain.state]
+            memory = {name: value.copy() for name, value in chain.memory.items()}
+            kernel = [getattr(self.drawing, name).copy() for name in KERNEL if self.is_markov]
             failure = "the chain left its bounds"
             try:
                 path, made = self.iterate(chain, step_sizes, draws, averaging_from)
@@ -191,6 +197,9 @@ class Engine:
                 raise MStepError(f"{failure}, {self.truncated} times: {self.truncation!r}")
             for value, old in zip(chain.state, before, strict=True):
                 value[:] = old
+            chain.memory = memory
+            for name, old in zip(KERNEL, kernel, strict=False):
+                getattr(self.drawing, name)[:] = old
             if averaging_from < 0:
                 chain.state.statistics[:] = chain.state.average
                 chain.state.x[:] = self.estimate(chain)

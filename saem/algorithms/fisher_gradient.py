@@ -19,17 +19,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain
+from saem.algorithms.chain import Chain, Run
+from saem.algorithms.engine import NOT_AVERAGED
+from saem.algorithms.error import Directions, law, weights_of
 from saem.algorithms.stepwise import StepwiseEngine
-from saem.algorithms.stochastic_newton import newton_weights
 from saem.errors import ModelError, MStepError
-from saem.information import information_of
+from saem.information import Information, information_of
 from saem.jit import entry
 from saem.models.contract import Problem, complete_clusters, draw_clusters
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
 
 Array = np.ndarray
+LEAST_CLUSTERS = 2  # for each free parameter
+LONGEST = 2.0  # standard errors, of a step before it is multiplied by the step size
 RIDGE = 1e-3  # of its diagonal, added to the information
 
 
@@ -69,6 +72,12 @@ class FisherGradient(MonteCarloAlgorithm):
         """What runs the iterations for a problem."""
         if problem.clusterwise is None:
             raise ModelError("Fisher preconditioning needs a family that draws single clusters; use method 'saem'")
+        free = int((~problem.parameters.fixed).sum()) - len(problem.constraints)
+        if problem.n_clusters < LEAST_CLUSTERS * free:
+            raise ModelError(
+                f"Fisher preconditioning estimates the information of {free} parameters from one score for each "
+                f"cluster, and needs {LEAST_CLUSTERS * free} at least; got {problem.n_clusters}. Use method 'saem'"
+            )
         if self.sampler is not None:
             raise ModelError("Fisher preconditioning draws single clusters in the family's own way; leave sampler out")
         engine = self.make(FisherEngine, problem, seed, watch)
@@ -84,42 +93,60 @@ class FisherEngine(StepwiseEngine):
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without scores."""
         chain = super().begin(start, pinned, skipped)
-        chain.memory["scores"] = np.zeros((self.problem.n_clusters, len(start)))
-        chain.memory["count"] = np.full(1, max(0.0, skipped - 1.0))
+        n = len(start)
+        chain.memory |= {"scores": np.zeros((self.problem.n_clusters, n)), "fisher": np.eye(n)}
+        chain.memory |= {"count": np.full(1, max(0.0, skipped - 1.0)), "learned": np.zeros(1)}
         return chain
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
-        """A step of SAEM in the burn-in, and a gradient step after it."""
-        count = chain.memory["count"]
+        """A step of SAEM in the burn-in, in whose second half the scores settle, and a gradient step after it."""
+        count, learned, held = chain.memory["count"], chain.memory["learned"], chain.memory["scores"]
         count[0] += 1.0
-        half = self.schedule.burn_in // 2
-        if not constrained or count[0] <= half:
+        if not constrained or count[0] <= self.schedule.burn_in // 2:
             super().step(chain, gamma, m, constrained)
             return
-        state, held, n_clusters = chain.state, chain.memory["scores"], self.problem.n_clusters
+        state, n_clusters = chain.state, self.problem.n_clusters
         statistics = np.empty((n_clusters, self.problem.n_statistics))
-        scores, values, total = np.zeros(held.shape), np.empty(n_clusters), np.empty((len(state.x),) * 2)
+        scores, values, hessian = np.zeros(held.shape), np.empty(n_clusters), np.empty((len(state.x),) * 2)
         everyone = np.arange(n_clusters)
-        cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, total)
+        cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, hessian)
         self.count(0, m)
         state.drawn[:] = statistics.sum(axis=0)
-        learning = count[0] <= self.schedule.burn_in
-        rate = 1.0 / (count[0] - half) if learning else gamma
-        held += rate * (scores - held)
-        if learning:  # the scores settle at the iterates of SAEM
-            state.statistics[:] = state.drawn
+        state.statistics[:] = state.drawn  # their average belongs to the estimate
+        learned[0] += 1.0
+        held += max(gamma, 1.0 / learned[0]) * (scores - held) if gamma < 1.0 else (scores - held) / learned[0]
+        if count[0] <= self.schedule.burn_in:
             self.maximise(chain)
             return
-        state.statistics[:] = state.drawn  # their average belongs to the estimate
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(state.drawn), state.x, free)
         score = held.sum(axis=0)
         fisher = held.T @ held - np.outer(score, score) / n_clusters
         fisher += RIDGE * np.diag(np.diag(fisher) + 1e-12 / self.problem.scale**2)
+        chain.memory["fisher"] = fisher
         root = information_of(self.problem, at, np.zeros(len(self.problem.constraints)), fisher, free).root
-        if not move(self.problem, self.solver.kinds, state.x, gamma * root @ (root.T @ score), free):
+        along = root.T @ score  # the step in standard errors
+        direction = root @ along * min(1.0, LONGEST / max(float(np.linalg.norm(along)), 1e-300))
+        if not move(self.problem, self.solver.kinds, state.x, gamma * direction, free):
             raise MStepError("a gradient step leads to where the constraints cannot be satisfied", True)
 
-    def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
-        """Weights of the start and of the draws, as of Newton steps, which these are on average."""
-        return newton_weights(step_sizes, iota, first, averaged)
+    def error(
+        self, run: Run, information: Information, missing: Array, noise: Array, top: Array
+    ) -> tuple[Array | None, str]:
+        """Monte Carlo covariance: the rates of the steps are the eigenvalues of ``F^-1 I_o`` on the tangent space."""
+        if not run.averaging_from:
+            return None, NOT_AVERAGED.format("the gradient")
+        free = self.solver.free & ~run.pinned
+        at = self.solver.derivatives(self.solver.complete(run.chain.state.statistics), run.x, free)
+        nothing = np.zeros(len(self.problem.constraints))
+        step = information_of(self.problem, at, nothing, run.chain.memory["fisher"], free).root
+        inverse = np.linalg.pinv(information.root) @ step
+        rates, turn = np.linalg.eigh(inverse @ inverse.T)  # in coordinates in which the observed information is one
+        vectors = information.root @ turn
+        along = Directions(vectors, np.minimum(rates, 1.0), vectors.T @ noise @ vectors)
+        first = self.steps.averaging_from - run.chain.skipped
+        weights = weights_of(run.step_sizes, along.iota, first)
+        found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
+        if found.is_settled:
+            return found.covariance, ""
+        return None, NOT_AVERAGED.format("the Fisher information")

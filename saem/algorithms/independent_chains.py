@@ -28,6 +28,7 @@ from saem.stopping import Status, Target
 from saem.streams import derived_seed
 
 Array = np.ndarray
+APART = "chains disagree:", "chains end on different parts"  # what is said of chains that lie apart
 ALARM = 1e-4  # probability to call chains apart that are not, over all parameters
 
 
@@ -107,6 +108,11 @@ class IndependentChains:
         if np.isfinite(share).all():
             worst = int(np.argmax(share))
             precision = replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst)
+        else:  # a chain has none
+            reason = next(
+                (outcome.message for outcome in outcomes if np.isnan(np.asarray(outcome.mcse)).all()), precision.reason
+            )
+            precision = replace(precision, mcse=mcse, ratio=np.nan, reason=precision.reason or reason)
         return judge(engine, run, [], precision, self.target, "")
 
 
@@ -124,8 +130,10 @@ def agreement(outcomes: list[Outcome], problem: Problem) -> tuple[str, bool]:
             f"The {count} chains end on different parts of the boundary; the estimate pools those like the first.",
             True,
         )
-    own = np.mean([np.square(np.asarray(outcome.mcse, dtype=float)) for outcome in outcomes], axis=0)
-    known = own > 0.0
+    errors = np.square([np.asarray(outcome.mcse, dtype=float) for outcome in outcomes])
+    known = (errors > 0.0).any(axis=0)  # a chain without an error does not keep the others from being compared
+    own = np.zeros(estimates.shape[1])
+    own[known] = np.nanmean(errors[:, known], axis=0)
     if not known.any():
         return f"No Monte Carlo error is known that the spread of the {count} chains could be compared with.", False
     ratio = estimates.var(axis=0, ddof=1)[known] / own[known]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from saem.algorithms.base import MonteCarloAlgorithm
+from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm
 from saem.schedules import GrowingSchedule, Schedule
 
 
@@ -30,3 +30,4 @@ class MonteCarloEM(MonteCarloAlgorithm):
 
     schedule: Schedule = field(default_factory=GrowingSchedule)
     name: ClassVar[str] = "mcem"
+    most_draws: ClassVar[int | None] = MOST_DRAWS

@@ -107,13 +107,12 @@ def exactly(engine: Engine, run: Run) -> Precision:
 def sample(engine: Engine, run: Run, x: Array) -> Array:
     """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
 
-    They come from a stream of their own, so that looking changes nothing.
+    They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
     """
     wanted = run.draws if np.isfinite(run.draws) else run.drawn.sum()
     n = int(np.clip(wanted, LEAST_SAMPLE, MOST_SAMPLE))
     statistics = np.empty((n + int(WARM * n), engine.problem.n_statistics))
     draw_each(own_copy(engine.drawing), x, offshoot(engine.rng, "precision"), statistics)
-    engine.drawn += len(statistics)
     return statistics[-n:]
 
 

@@ -22,7 +22,7 @@ from saem.algorithms.chain import Chain, Run
 from saem.algorithms.loop import State
 from saem.algorithms.samplers import own_copy
 from saem.algorithms.sampling import draw_mean
-from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.stepwise import NEARLY, StepwiseEngine
 from saem.errors import ModelError
 from saem.information import Information, information_of
 from saem.models.contract import Expansion, Problem
@@ -95,7 +95,8 @@ class PXEngine(StepwiseEngine):
             free[list(self.expansion.problem.dependents.get(int(i), ()))] = False
         objective = self.expanded.complete(statistics)
         outcome = self.expanded.maximise(objective, x, free, tolerance=tolerance, constrained=constrained)
-        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED):
+        nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < NEARLY
+        if outcome.status != sqp.CONVERGED and not nearly:
             raise self.failure(x[:n], outcome.status)
         return self.expansion.reduced(x)
 

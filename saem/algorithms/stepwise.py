@@ -16,6 +16,7 @@ from saem.algorithms.sampling import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.maximisers import maximiser_of
+from saem.mstep.restore import restore
 
 Array = np.ndarray
 NEARLY = 1e-3  # gradient, in standard errors, with which an M-step that did not finish is good enough
@@ -155,6 +156,13 @@ class StepwiseEngine(Engine):
             max_iterations=MAX_NEWTON,
         )
 
+    def estimate(self, chain: Chain) -> Array:
+        """See `Engine.estimate`; a single step need not end on the constraints, and is brought back onto them."""
+        x = super().estimate(chain)
+        if self.is_single_step:
+            restore(self.problem, x, self.solver.free & ~chain.pinned)
+        return x
+
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
         """See `Engine.maximiser_at`; by the M-step that was chosen, unless it is a single step."""
         if self.maximiser is None or self.is_single_step:
@@ -177,6 +185,7 @@ class AdaptiveEngine(StepwiseEngine):
     """
 
     growth: ClassVar[float] = 1.0
+    block: ClassVar[int | None] = 1
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws that the next iteration will begin with."""

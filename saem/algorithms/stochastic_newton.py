@@ -49,6 +49,7 @@ class StochasticNewton(MonteCarloAlgorithm):
 
     schedule: Schedule = field(default_factory=NewtonSchedule)
     name: ClassVar[str] = "stochastic_newton"
+    last_iterate: ClassVar[bool] = True
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> NewtonEngine:
         """What runs the iterations for a problem."""
@@ -68,6 +69,14 @@ class NewtonEngine(StepwiseEngine):
         chain.memory |= {"complete": np.zeros((n, n)), "missing": np.zeros((n, n)), "mean": np.zeros(s)}
         chain.memory |= {"learned": np.zeros(1), "draws": np.zeros(1), "count": np.full(1, max(0.0, skipped - 1.0))}
         return chain
+
+    def cost(self, chain: Chain, m: int) -> float:
+        """Draws of the next iteration."""
+        return max(m, len(chain.state.x) + 2) if self.is_learning(chain) else m
+
+    def is_learning(self, chain: Chain) -> bool:
+        """Whether the next iteration takes draws one by one."""
+        return bool(chain.memory["count"][0] >= self.schedule.burn_in // 2)
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
         """A step of SAEM with step size one in the burn-in, and a Newton step after it."""
@@ -120,22 +129,9 @@ class NewtonEngine(StepwiseEngine):
         burn_in = int(np.sum(np.cumprod(step_sizes == 1.0)))
         if len(step_sizes) == burn_in:  # it ended before the first Newton step
             return weights_of(step_sizes, iota, first)
-        steps = newton_weights(step_sizes[burn_in:], iota, len(step_sizes) - burn_in - 1, False)
+        steps = weights_of(step_sizes[burn_in:], np.ones(len(iota)), len(step_sizes) - burn_in - 1)
         weights = np.zeros((len(step_sizes) + 1, len(iota)))
         half = burn_in // 2
         weights[1 + half : 1 + burn_in] = steps[0] / max(1, burn_in - half)
         weights[1 + burn_in :] = steps[1:]
         return weights
-
-
-def newton_weights(step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
-    """Weights (K + 1, d) of the start and of the draws in an estimate by Newton steps.
-
-    The maximiser at averaged statistics is one step of EM from the averaged iterates.
-    """
-    steps = weights_of(step_sizes, np.ones(len(iota)), first)
-    if not averaged:
-        return steps
-    statistics = np.zeros(len(step_sizes) + 1)
-    statistics[1 + first :] = 1.0 / (len(step_sizes) - first)
-    return np.asarray((1.0 - iota) * steps + iota * statistics[:, None])

@@ -60,7 +60,9 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
             f"The Monte Carlo error of {name} is {100 * precision.ratio:.2g} % of its standard error "
             f"(target {100 * target.mcse:g} %)."
         )
-    if status == Status.CONVERGED and not reached(engine, precision, target):  # it could have gone on
+    inside = status == Status.CONVERGED or (status == Status.BOUNDARY and not towards)
+    unfinished = bool(engine.stopped) and np.isnan(precision.ratio)
+    if inside and (unfinished or not reached(engine, precision, target)):  # it could have gone on
         status = Status.NOT_CONVERGED
     if status == Status.NOT_CONVERGED and engine.stopped:
         messages.append(f"The fit ended early: {engine.stopped}.")

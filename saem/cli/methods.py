@@ -32,14 +32,15 @@ def tailored(
     settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}
     if name == "ml" and not asked:
         return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
-    if name in EXACT or (name == "chains" and chains is None):
+    if name in EXACT:
         option = "--" + next(iter([*asked, "mstep"])).replace("_", "-")
-        hint = "; write --chains N --method saem" if name == "chains" else ""
-        raise SaemError(f"{option} is for SAEM and its relatives; method {name!r} does not take it{hint}")
+        raise SaemError(f"{option} is for SAEM and its relatives; method {name!r} does not take it")
     from saem.algorithms.independent_chains import IndependentChains
     from saem.algorithms.saem import SAEM
     from saem.stopping import Target
 
     method: Any = SAEM() if name == "chains" else METHODS[name]()
     method = replace(method, target=Target(**target), **settings, **({} if sampler is None else {"sampler": sampler}))
+    if name == "chains":
+        chains = IndependentChains().chains if chains is None else chains
     return IndependentChains(method, chains) if chains is not None else method

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saem.algorithms.base import MonteCarloAlgorithm
-from saem.algorithms.independent_chains import IndependentChains
+from saem.algorithms.independent_chains import APART, IndependentChains
 from saem.display import count
 from saem.errors import ModelError
 from saem.fitting import Algorithm
@@ -127,6 +127,8 @@ def judged(fit: Fit, deficit: float, method: Algorithm, budget: Budget) -> Fit:
         missed.append(f"the largest MCSE/SE is {100 * share:.2g} % (target {100 * target.mcse:g} %)")
     if np.isnan(share) and isinstance(own.schedule, Extendable):
         missed.append("no Monte Carlo error is known yet")
+    if any(text in fit.message for text in APART):
+        missed.append("the chains lie apart")
     status = Status.NOT_CONVERGED
     if not missed:
         tied = fit.solution_logliks[1:] >= fit.loglik - 1e-9
