@@ -90,6 +90,8 @@ class AscentEngine(AdaptiveEngine):
         while True:
             chain.state.statistics[:] = statistics.mean(axis=0)
             self.maximise(chain, constrained)
+            if self.is_racing:
+                return
             rise, spread = self.climbed(before, chain.state.x, statistics)
             error = spread / np.sqrt(len(statistics))
             if rise + upper * error < settings.rise:

@@ -184,6 +184,7 @@ class AdaptiveEngine(StepwiseEngine):
     The draws can grow at every iteration, so the target is looked at after every one.
     """
 
+    is_racing = False  # whether starts are compared, with as few draws as in a first iteration
     growth: ClassVar[float] = 1.0
     block: ClassVar[int | None] = 1
 
@@ -195,6 +196,16 @@ class AdaptiveEngine(StepwiseEngine):
         """Draws that the next iteration will begin with; ``m`` in the first."""
         return int(chain.memory["draws"][0]) if "draws" in chain.memory else m
 
+    def few_iterations(self, start: Array, k: int, constrained: bool = True) -> Array:
+        """See `Engine.few_iterations`; the draws do not grow."""
+        self.is_racing = True
+        try:
+            return super().few_iterations(start, k, constrained)
+        finally:
+            self.is_racing = False
+
     def plan(self, chain: Chain, m: int) -> None:
         """Set the draws of the next iteration."""
+        if self.is_racing:
+            return
         chain.memory["draws"] = np.array([m], dtype=np.int64)
