@@ -109,12 +109,12 @@ class Reporter:
         if phase in ("averaging", "iterations") and time.perf_counter() >= self.next:
             self.assess(engine, chain)
         left = seconds_left(engine, chain, self.share)
-        elapsed = time.perf_counter() - engine.started
+        elapsed = engine.spent.seconds
         progress = Progress(
             method=self.method,
             phase=phase,
-            iteration=engine.iterations,
-            draws=round(engine.drawn * engine.problem.n_latent),
+            iteration=engine.spent.iterations,
+            draws=round(engine.spent.drawn * engine.problem.n_latent),
             seconds=time.perf_counter() - self.started,
             names=engine.problem.parameters.names,
             estimate=engine.history[-1].x.copy(),
@@ -130,7 +130,7 @@ class Reporter:
 
     def assess(self, engine: Engine, chain: Chain) -> None:
         """Assess the precision; draws for it are not counted, or a budget would end the fit elsewhere."""
-        began, drawn = time.perf_counter(), engine.drawn
+        began, drawn = time.perf_counter(), engine.spent.drawn
         try:
             precision = assess(engine, engine.run_of(chain))
         except (MStepError, np.linalg.LinAlgError):  # the fit itself may never look here
@@ -139,7 +139,7 @@ class Reporter:
             self.share, self.deficit = precision.ratio, precision.deficit
             known = np.isfinite(self.share)
             self.parameter = engine.problem.parameters.names[precision.worst] if known else ""
-        engine.drawn = drawn
+        engine.spent.drawn = drawn
         now = time.perf_counter()
         self.next = now + max(PAUSE, (now - began) / COST)
 
@@ -168,16 +168,16 @@ def seconds_left(engine: Engine, chain: Chain, share: float) -> float:
         needed = first + (chain.done - first) * (share / target.mcse) ** 2
         while goal < needed:
             goal = next_look(engine, goal)
-        goal = min(goal, max(engine.once, chain.done + target.max_iterations - engine.iterations))
+        goal = min(goal, max(engine.once, chain.done + target.max_iterations - engine.spent.iterations))
     elif not share <= target.mcse:
         return np.nan
-    elapsed = time.perf_counter() - engine.started
+    elapsed = engine.spent.seconds
     draws = np.maximum(engine.steps.draws, 1).astype(float)  # the work of every iteration
     done = float(draws[chain.skipped : chain.done].sum())
     ahead = float(draws[chain.done : goal].sum() + max(0, goal - len(draws)) * draws[-1])
-    left = elapsed * (chain.done - chain.skipped) / max(1, engine.iterations) * ahead / done
+    left = elapsed * (chain.done - chain.skipped) / max(1, engine.spent.iterations) * ahead / done
     if target.max_seconds is not None:
         left = min(left, target.max_seconds - elapsed)
-    if target.max_draws is not None and engine.drawn > 0.0:
-        left = min(left, elapsed * (target.max_draws / (engine.drawn * engine.problem.n_latent) - 1.0))
+    if target.max_draws is not None and engine.spent.drawn > 0.0:
+        left = min(left, elapsed * (target.max_draws / (engine.spent.drawn * engine.problem.n_latent) - 1.0))
     return max(0.0, left)

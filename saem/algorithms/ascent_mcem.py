@@ -106,7 +106,7 @@ class AscentEngine(AdaptiveEngine):
             more = self.draw_each(chain, int(np.ceil(len(statistics) / settings.divisor)))
             chain.state.x[:] = after  # a good start for the next M-step
             statistics = np.vstack([statistics, more])
-            if self.is_used_up():
+            if not self.spent.admits(0.0):
                 return
 
     def climbed(self, before: Array, after: Array, statistics: Array) -> tuple[float, float]:

@@ -141,7 +141,7 @@ class MonteCarloAlgorithm:
             run = from_best_start(engine)
         else:
             chain = keeper.restore(resume)
-            engine.most_iterations = self.target.max_iterations if stage == REFINEMENT else None
+            engine.spent.most_iterations = self.target.max_iterations if stage == REFINEMENT else None
             try:
                 run = engine.advance(chain, chain.until)
             except MStepError:
@@ -149,14 +149,14 @@ class MonteCarloAlgorithm:
                     return self.pursue(problem, seed, watch)
                 run = engine.run_of(keeper.restore(resume))
         with keeper.paused():
-            if stage != REFINEMENT and closed and not engine.stopped:
+            if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run = settle_boundary(engine, run, MARGIN)
             searched = closed and self.search and len(problem.constraints)
             peaks = find_maxima(problem, engine.solver)[0] if searched else []
             note = keeper.note
-            if stage != REFINEMENT and closed and not engine.stopped:
+            if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run, note = restart_higher(engine, run, peaks, MARGIN)
-        if not engine.stopped:
+        if not engine.spent.stopped:
             keeper.refining(note)
         run, precision = refine(engine, run, self.target, keeper)
         outcome = judge(engine, run, peaks, precision, self.target, note)

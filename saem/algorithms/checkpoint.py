@@ -23,7 +23,7 @@ from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 
 Array = np.ndarray
 MEMORY = "memory_"
-COUNTS = ("slowed", "iterations", "drawn", "passes", "truncated")  # of an engine
+COUNTS = ("slowed", "passes", "truncated")  # of an engine
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -56,7 +56,7 @@ class Keeper:
 
     def keep(self, chain: Chain, drawn: float | None = None) -> None:
         """Keep the state of a chain, and that of the engine with ``drawn`` draws, unless a budget cut it short."""
-        if self.engine.stopped or self.is_off:
+        if self.engine.spent.stopped or self.is_off:
             return
         engine, generator = self.engine, self.engine.rng.bit_generator.state
         arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
@@ -65,10 +65,11 @@ class Keeper:
         arrays |= {"stream": np.array(generator["state"]["state"]), "pinned": chain.pinned.copy()}
         arrays |= {"moves": engine.moves.copy()}
         numbers: dict[str, float] = {name: getattr(engine, name) for name in COUNTS}
-        numbers |= {"drawn": engine.drawn if drawn is None else drawn, "fresh": self.fresh}
+        numbers |= {"drawn": engine.spent.drawn if drawn is None else drawn, "iterations": engine.spent.iterations}
+        numbers |= {"fresh": self.fresh}
         numbers |= {name: getattr(chain, name) for name in ("done", "skipped", "number", "until")}
         numbers |= {"has_half": int(generator["has_uint32"]), "half": int(generator["uinteger"])}
-        numbers |= {"seconds": time.perf_counter() - engine.started}
+        numbers |= {"seconds": engine.spent.seconds}
         texts = {"stage": self.stage, "note": self.note}
         before, n_paths, n_draws, n_looks = chain.before, len(chain.paths), len(chain.draws), len(engine.history)
 
@@ -122,9 +123,10 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
     for _ in range(int(numbers.get("slowed", 0))):
         engine.slow_down()
     for name in COUNTS:
-        setattr(engine, name, type(getattr(engine, name))(numbers[name]))
+        setattr(engine, name, int(numbers[name]))
+    engine.spent.iterations, engine.spent.drawn = int(numbers["iterations"]), float(numbers["drawn"])
     engine.moves = arrays["moves"].copy()
-    engine.started = time.perf_counter() - numbers["seconds"]
+    engine.spent.began = time.perf_counter() - numbers["seconds"]
     engine.history = [
         Snapshot(int(row[0]), int(row[1]), int(row[2]), float(row[3]), float(row[4]), float(row[5]), x.copy())
         for row, x in zip(arrays["looks"], arrays["look_estimates"], strict=True)

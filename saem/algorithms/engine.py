@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -11,8 +10,9 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.algorithms.samplers import KERNEL, Sampler, arrays_of, own_copy
-from saem.algorithms.truncation import Truncation
+from saem.algorithms.samplers import Sampler, arrays_of, own_copy
+from saem.algorithms.spending import Spending
+from saem.algorithms.truncation import Truncation, within_bounds
 from saem.errors import EXACT_FIT, FitError, MStepError
 from saem.information import Information
 from saem.models.contract import Problem
@@ -37,8 +37,6 @@ FAILURES = {
     sqp.BAD_START: "the complete-data likelihood or a constraint is not finite at the current estimate",
 }
 
-OUT_OF_DRAWS = "the budget of {:,} draws was used up"
-OUT_OF_ITERATIONS = "the budget of {:,} iterations was used up"
 BIASED = (
     "No Monte Carlo error is given: it is known for averages over decreasing step sizes and for last iterates, but an "
     "average at step size one is biased."
@@ -101,19 +99,15 @@ class Engine:
         self.tolerance = tolerance
         self.rng = rng
         self.target = Target() if target is None else target
+        self.spent = Spending(self.target, problem.n_latent)
         self.watch = watch
         self.truncation = truncation
         self.truncated = 0  # how often a chain has left its bounds
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
-        self.drawn = 0.0  # draws of all random effects so far
-        self.iterations = 0  # so far, those of passes that were given up included
         self.history: list[Snapshot] = []
         self.passes = 0
         self.slowed = 0  # times that the step sizes were made to fall more slowly
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
-        self.started = time.perf_counter()
-        self.stopped = ""  # why it ended before its schedule did
-        self.most_iterations: int | None = None  # in all; no limit until the schedule has been gone through
         self.keep: Callable[[Chain], None] | None = None  # called where a chain can go on as if it had not ended
 
     @property
@@ -144,68 +138,40 @@ class Engine:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
         chain = self.begin(start, pinned, 0 if burn_in else self.schedule.burn_in)
         if chain.skipped:
-            self.iterate(chain, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
+            self.warm(chain)
         return self.advance(chain, self.once)
+
+    def warm(self, chain: Chain) -> None:
+        """Give a chain statistics that belong to its estimate."""
+        self.iterate(chain, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
 
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
         self.extend(until)
         chain.until = until
         self.mark(chain)
-        while chain.done < until and not self.stopped:
+        while chain.done < until and not self.spent.stopped:
             length = BLOCK if self.block is None else self.block
             end = min(until, (chain.done // length + 1) * length)
             block = slice(chain.done, self.affordable(chain.done, end))
             if block.stop == block.start:
                 break
-            path, draws = self.safely(chain, block)
+            gammas, draws = self.steps.step_sizes[block], self.steps.draws[block]
+            path, made = within_bounds(self, chain, gammas, draws, self.steps.averaging_from - block.start)
             if not len(path):
                 break
             chain.paths.append(path)
-            chain.draws.append(draws)
+            chain.draws.append(made)
             chain.done = block.start + len(path)
             self.look(chain)
         if not chain.draws and not self.history:
-            raise FitError(f"not one iteration was made: {self.stopped}; allow more")
+            raise FitError(f"not one iteration was made: {self.spent.stopped}; allow more")
         return self.run_of(chain)
 
     def mark(self, chain: Chain) -> None:
         """Let the chain be kept, unless its last block was cut short: without a budget it would have been another."""
-        if self.keep is not None and not self.stopped:
+        if self.keep is not None and not self.spent.stopped:
             self.keep(chain)
-
-    def safely(self, chain: Chain, block: slice) -> tuple[Array, Array]:
-        """A block of iterations, undone and done again where it leaves the bounds of the truncation."""
-        step_sizes, draws = self.steps.step_sizes[block], self.steps.draws[block]
-        averaging_from = self.steps.averaging_from - block.start
-        if self.truncation is None:
-            return self.iterate(chain, step_sizes, draws, averaging_from)
-        held = ~self.solver.free | chain.pinned
-        while True:
-            before = [value.copy() for value in chain.state]
-            memory = {name: value.copy() for name, value in chain.memory.items()}
-            kernel = [getattr(self.drawing, name).copy() for name in KERNEL if self.is_markov]
-            failure = "the chain left its bounds"
-            try:
-                path, made = self.iterate(chain, step_sizes, draws, averaging_from)
-                if not self.truncation.is_left(self.problem, chain.paths[0][0], held, path, self.truncated):
-                    return path, made
-            except MStepError as error:
-                failure = str(error)
-            self.truncated += 1
-            if self.truncated > self.truncation.most:
-                raise MStepError(f"{failure}, {self.truncated} times: {self.truncation!r}")
-            for value, old in zip(chain.state, before, strict=True):
-                value[:] = old
-            chain.memory = memory
-            for name, old in zip(KERNEL, kernel, strict=False):
-                getattr(self.drawing, name)[:] = old
-            if averaging_from < 0:
-                chain.state.statistics[:] = chain.state.average
-                chain.state.x[:] = self.estimate(chain)
-            else:
-                chain.state.x[:] = chain.paths[0][0]
-                self.iterate(chain, np.ones(1), WARM_DRAWS * draws[:1])
 
     def extend(self, until: int) -> None:
         """Write the schedule out to so many iterations."""
@@ -224,25 +190,8 @@ class Engine:
         return True
 
     def affordable(self, start: int, end: int) -> int:
-        """How far a block may go; where that is less far, says in `stopped` that the budget is used up."""
-        if self.target.max_seconds is not None and time.perf_counter() - self.started > self.target.max_seconds:
-            self.stopped = f"the budget of {self.target.max_seconds:g} seconds was used up"
-            return start
-        draws = self.within_draws(start, end)
-        most = self.most_iterations
-        iterations = end if most is None else start + max(0, most - self.iterations)
-        if draws < min(end, iterations):
-            self.stopped = OUT_OF_DRAWS.format(self.target.max_draws)
-        elif iterations < end:
-            self.stopped = OUT_OF_ITERATIONS.format(most)
-        return min(end, draws, iterations)
-
-    def within_draws(self, start: int, end: int) -> int:
-        """How far a block may go within the budget of draws."""
-        if self.target.max_draws is None:
-            return end
-        left = self.target.max_draws / max(1, self.problem.n_latent) - self.drawn
-        return start + int(np.searchsorted(np.cumsum(self.steps.draws[start:end]), left, side="right"))
+        """How far a block may go within the budget."""
+        return start + self.spent.affordable(self.steps.draws[start:end])
 
     def look(self, chain: Chain) -> None:
         """Between two blocks: keep the history, and let others look."""
@@ -250,12 +199,11 @@ class Engine:
             x = self.estimate(chain)
         except MStepError:
             x = chain.state.x.copy()
-        seconds = time.perf_counter() - self.started
-        acceptance = self.acceptance()
-        self.history.append(Snapshot(chain.number, chain.done, self.iterations, self.drawn, seconds, acceptance, x))
+        so_far = self.spent.iterations, self.spent.drawn, self.spent.seconds
+        self.history.append(Snapshot(chain.number, chain.done, *so_far, self.acceptance(), x))
         self.mark(chain)
         if self.watch is not None and self.watch(self, chain):
-            self.stopped = "it was stopped by the caller"
+            self.spent.stopped = "it was stopped by the caller"
 
     def acceptance(self) -> float:
         """Share of the moves of a Markov kernel that were accepted since the last look; nan without one."""
@@ -378,7 +326,7 @@ class Engine:
             done, status = self.call_loop(
                 chain, step_sizes[low:], draws[low:], averaging_from - low, constrained, path[low:]
             )
-            self.count(done, int(draws[low : low + done].sum()))
+            self.spent.count(done, int(draws[low : low + done].sum()))
             low += done
             if low == len(step_sizes):
                 return path, draws.astype(float)
@@ -387,11 +335,6 @@ class Engine:
                 break
             chain.state.x[:] = nearest
         raise self.failure(chain.state.x, status)
-
-    def count(self, iterations: int, draws: float) -> None:
-        """Account for iterations, and for draws of all random effects (a part of one, where some are drawn)."""
-        self.iterations += iterations
-        self.drawn += draws
 
     def failure(self, x: Array, status: int) -> MStepError:
         """The error for an M-step that failed at ``x``."""
@@ -435,27 +378,3 @@ class Engine:
             return None
         points = solutions_along(self.problem, self.solver, x, self.solver.free & ~pinned)
         return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None
-
-
-def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:
-    """``E[S | y; x]`` (s,): the statistics of one iteration of the loop without draws."""
-    state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
-    run_block(
-        problem.arrays,
-        problem.arrays,
-        problem.constraints.address,
-        np.zeros(len(x), dtype=bool),
-        solver.kinds,
-        solver.no_floor,
-        np.random.Generator(np.random.SFC64(0)),
-        np.ones(1),
-        np.zeros(1, dtype=np.int64),
-        0,
-        1,
-        1.0,
-        MAX_NEWTON,
-        state,
-        solver.constrained,
-        np.empty((1, len(x))),
-    )
-    return state.drawn

@@ -110,7 +110,7 @@ class FisherEngine(StepwiseEngine):
         scores, values, hessian = np.zeros(held.shape), np.empty(n_clusters), np.empty((len(state.x),) * 2)
         everyone = np.arange(n_clusters)
         cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, hessian)
-        self.count(0, m)
+        self.spent.count(0, m)
         state.drawn[:] = statistics.sum(axis=0)
         state.statistics[:] = state.drawn  # their average belongs to the estimate
         learned[0] += 1.0

@@ -78,7 +78,7 @@ class IndependentChains:
         begin = [None] * self.chains if resume is None else separated(resume, self.chains)
         pursued = [each.pursue(problem, *pair) for pair in zip(seeds, [watch] * self.chains, begin, strict=True)]
         engines, runs, outcomes = (list(part) for part in zip(*pursued, strict=True))
-        engines[0].stopped = next((engine.stopped for engine in engines if engine.stopped), "")
+        engines[0].spent.stopped = next((engine.spent.stopped for engine in engines if engine.spent.stopped), "")
         same = [i for i, run in enumerate(runs) if is_like(run, runs[0])]
         pooled = self.pooled(engines[0], [runs[i] for i in same], [outcomes[i] for i in same])
         words, apart = agreement(outcomes, problem)

@@ -98,7 +98,7 @@ class MiniBatchEngine(StepwiseEngine):
     def draw(self, chain: Chain, m: int) -> None:
         """E-step for the clusters of a batch."""
         state, held, rounds = chain.state, chain.memory["held"], chain.memory["rounds"]
-        self.count(0, self.cost(chain, m))
+        self.spent.count(0, self.cost(chain, m))
         n = self.problem.n_clusters
         batch = np.arange(n) if rounds[0] == 0 else np.sort(self.rng.choice(n, self.size, replace=False))
         if rounds[0] % REFRESH == 0:

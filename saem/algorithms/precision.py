@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from saem.algorithms.chain import Run
-from saem.algorithms.engine import Engine, conditional_expectation
+from saem.algorithms.engine import Engine
 from saem.algorithms.error import standard_errors
+from saem.algorithms.expectation import conditional_expectation
 from saem.algorithms.samplers import own_copy
 from saem.algorithms.sampling import batch_means, draw_each, scores_of
 from saem.information import Information, information_of, missing_information, observed_information

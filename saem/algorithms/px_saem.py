@@ -79,7 +79,7 @@ class PXEngine(StepwiseEngine):
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the expanded statistics over ``m`` draws to the state."""
         draw_mean(self.drawing, self.expansion.extended(chain.state.x), self.rng, m, chain.state.drawn)
-        self.count(0, m)
+        self.spent.count(0, m)
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:
         """M-step of the expanded model, and the reduction."""

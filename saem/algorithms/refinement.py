@@ -33,11 +33,11 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         Is told where the run can go on from, and counts the passes that are begun anew.
     """
     keeper = Keeper(engine) if keeper is None else keeper
-    engine.most_iterations = target.max_iterations
+    engine.spent.most_iterations = target.max_iterations
     keeper.keep(run.chain)
     precision = assess(engine, run)
-    while not reached(engine, precision, target) and not engine.stopped:
-        left = target.max_iterations - engine.iterations
+    while not reached(engine, precision, target) and not engine.spent.stopped:
+        left = target.max_iterations - engine.spent.iterations
         # an average keeps its start for ever, a last iterate forgets it
         unfinished = (
             keeper.fresh < FRESH
@@ -64,7 +64,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             break
         if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
             break
-        before = engine.drawn
+        before = engine.spent.drawn
         after = assess(engine, longer)
         if unfinished and not after.deficit < precision.deficit:
             continue

@@ -101,7 +101,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
                 trial = engine.pass_through(start, pinned)
             except MStepError:  # the constraints do not admit zero
                 continue
-            if engine.stopped:
+            if engine.spent.stopped:
                 return run
             top, value = solver.summit(trial.x, solver.free & ~pinned)
             if not is_bounded(problem, solver, top, pinned):
@@ -135,7 +135,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         again = settle_boundary(engine, engine.pass_through(peaks[0].x, peaks[0].pinned), margin)
     except MStepError as error:
         return run, f"{reached}, and could not run at the highest ({peaks[0].loglik:.3f}): {error}."
-    if engine.stopped:
+    if engine.spent.stopped:
         return run, ""
     if engine.solver.summit(again.x, engine.solver.free & ~again.pinned)[1] < own:
         return run, f"{reached}, and drifted away from the highest ({peaks[0].loglik:.3f})."

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from saem.algorithms.chain import Chain
-from saem.algorithms.engine import OUT_OF_DRAWS, Engine
+from saem.algorithms.engine import Engine
 from saem.algorithms.loop import MAX_NEWTON
 from saem.algorithms.sampling import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
@@ -60,31 +60,24 @@ class StepwiseEngine(Engine):
         made = np.empty(len(step_sizes))
         n_averaged = max(0, -averaging_from)
         for k, (gamma, m) in enumerate(zip(step_sizes, draws, strict=True)):
-            if self.is_used_up(self.cost(chain, int(m))):
+            if not self.spent.admits(self.cost(chain, int(m))):
                 return path[:k], made[:k]
-            before = self.drawn
+            before = self.spent.drawn
             self.step(chain, float(gamma), int(m), constrained)
-            self.iterations += 1
-            path[k], made[k] = chain.state.x, self.drawn - before
+            self.spent.count(1, 0)
+            path[k], made[k] = chain.state.x, self.spent.drawn - before
             if k >= averaging_from:
                 n_averaged += 1
                 self.average(chain, n_averaged)
         return path, made
 
-    def within_draws(self, start: int, end: int) -> int:
-        """All of a block: `iterate` itself looks at the budget, before every iteration."""
-        return end
+    def affordable(self, start: int, end: int) -> int:
+        """See `Engine.affordable`; `iterate` itself looks at the budget of draws, before every iteration."""
+        return start + self.spent.affordable(np.zeros(end - start))
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of all random effects that the next iteration will make, where the schedule says ``m``."""
         return m
-
-    def is_used_up(self, m: float = 0) -> bool:
-        """Whether the budget of draws does not admit ``m`` more; if so, the run ends."""
-        if self.target.max_draws is None or (self.drawn + m) * max(1, self.problem.n_latent) <= self.target.max_draws:
-            return False
-        self.stopped = self.stopped or OUT_OF_DRAWS.format(self.target.max_draws)
-        return True
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
         """One iteration: draw, approximate, maximise."""
@@ -96,14 +89,14 @@ class StepwiseEngine(Engine):
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the statistics over ``m`` draws to the state."""
         draw_mean(self.drawing, chain.state.x, self.rng, m, chain.state.drawn)
-        self.count(0, m)
+        self.spent.count(0, m)
 
     def draw_each(self, chain: Chain, m: int) -> Array:
         """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
         statistics = np.empty((m, self.problem.n_statistics))
         draw_each(self.drawing, chain.state.x, self.rng, statistics)
         chain.state.drawn[:] = statistics.mean(axis=0)
-        self.count(0, m)
+        self.spent.count(0, m)
         return statistics
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:

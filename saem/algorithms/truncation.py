@@ -7,14 +7,21 @@ on. Almost surely that happens finitely often, so the limit is that of the algor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import SaemError
+from saem.algorithms.samplers import KERNEL
+from saem.errors import MStepError, SaemError
 from saem.models.contract import Problem
 from saem.mstep.solver import KIND_CODES
 from saem.mstep.sqp import CORR, MEAN, SD
+
+if TYPE_CHECKING:
+    from saem.algorithms.chain import Chain
+    from saem.algorithms.engine import Engine
 
 Array = np.ndarray
 
@@ -67,3 +74,54 @@ class Truncation:
         outside |= (kinds == SD) & ~(size <= np.log(self.ratio * larger))
         outside |= (kinds == CORR) & ~(1.0 - np.abs(path) >= 1.0 / (self.ratio * larger))
         return bool(np.any(outside & ~held))
+
+
+def within_bounds(
+    engine: Engine, chain: Chain, step_sizes: Array, draws: Array, averaging_from: int
+) -> tuple[Array, Array]:
+    """`Engine.iterate`, undone and done again while it leaves the bounds of the engine's truncation, if it has one.
+
+    Raises
+    ------
+    MStepError
+        When the bounds were left too often.
+    """
+    truncation = engine.truncation
+    if truncation is None:
+        return engine.iterate(chain, step_sizes, draws, averaging_from)
+    held = ~engine.solver.free | chain.pinned
+    while True:
+        put_back = memento(engine, chain)
+        failure = "the chain left its bounds"
+        try:
+            path, made = engine.iterate(chain, step_sizes, draws, averaging_from)
+            if not truncation.is_left(engine.problem, chain.paths[0][0], held, path, engine.truncated):
+                return path, made
+        except MStepError as error:
+            failure = str(error)
+        engine.truncated += 1
+        if engine.truncated > truncation.most:
+            raise MStepError(f"{failure}, {engine.truncated} times: {truncation!r}")
+        put_back()
+        if averaging_from < 0:
+            chain.state.statistics[:] = chain.state.average
+            chain.state.x[:] = engine.estimate(chain)
+        else:
+            chain.state.x[:] = chain.paths[0][0]
+            engine.warm(chain)
+
+
+def memento(engine: Engine, chain: Chain) -> Callable[[], None]:
+    """What puts the chain and the Markov kernel back into the state in which they are now."""
+    state = [value.copy() for value in chain.state]
+    memory = {name: value.copy() for name, value in chain.memory.items()}
+    kernel = {name: getattr(engine.drawing, name).copy() for name in KERNEL if engine.is_markov}
+
+    def put_back() -> None:
+        for value, old in zip(chain.state, state, strict=True):
+            value[:] = old
+        chain.memory = memory
+        for name, old in kernel.items():
+            getattr(engine.drawing, name)[:] = old
+
+    return put_back

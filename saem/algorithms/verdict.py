@@ -61,11 +61,11 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
             f"(target {100 * target.mcse:g} %)."
         )
     inside = status == Status.CONVERGED or (status == Status.BOUNDARY and not towards)
-    unfinished = bool(engine.stopped) and np.isnan(precision.ratio)
+    unfinished = bool(engine.spent.stopped) and np.isnan(precision.ratio)
     if inside and (unfinished or not reached(engine, precision, target)):  # it could have gone on
         status = Status.NOT_CONVERGED
-    if status == Status.NOT_CONVERGED and engine.stopped:
-        messages.append(f"The fit ended early: {engine.stopped}.")
+    if status == Status.NOT_CONVERGED and engine.spent.stopped:
+        messages.append(f"The fit ended early: {engine.spent.stopped}.")
     if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")
@@ -87,7 +87,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         ),
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
-        drawn=engine.drawn,
+        drawn=engine.spent.drawn,
         history=history_of(engine, run, precision, loglik),
     )
 

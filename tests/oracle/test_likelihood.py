@@ -13,7 +13,7 @@ from designs import Case, random_case
 from scipy import stats
 
 from saem import Model
-from saem.algorithms.engine import conditional_expectation
+from saem.algorithms.expectation import conditional_expectation
 from saem.data import arrange
 from saem.jit import entry
 from saem.models import pose

@@ -15,7 +15,7 @@ from test_solver import SETS, problem_of, texts_of
 import saem
 from saem import Model, recipes
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.engine import conditional_expectation
+from saem.algorithms.expectation import conditional_expectation
 from saem.data import arrange
 from saem.errors import ModelError
 from saem.models import pose

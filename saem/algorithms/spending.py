@@ -1,0 +1,76 @@
+"""What a fit has spent, and what its budget still admits."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from saem.stopping import Target
+
+Array = np.ndarray
+
+
+class Spending:
+    """Iterations, draws and seconds against the budget.
+
+    Parameters
+    ----------
+    target : Target
+        Its budget.
+    n_latent : int
+        Random effects, all of which a draw draws.
+
+    Attributes
+    ----------
+    drawn : float
+        Draws of all random effects so far (a part of one, where some are drawn).
+    iterations : int
+        So far, those of passes that were given up included.
+    most_iterations : int or None
+        In all; no limit until the schedule has been gone through.
+    began : float
+        On the clock of `time.perf_counter`.
+    stopped : str
+        Why the fit ended before its schedule did; empty while it may go on.
+    """
+
+    def __init__(self, target: Target, n_latent: int) -> None:
+        self.most_draws = None if target.max_draws is None else target.max_draws / max(1, n_latent)
+        self.most_seconds = target.max_seconds
+        self.most_iterations: int | None = None
+        self.out_of_draws = f"the budget of {target.max_draws or 0:,} draws was used up"
+        self.drawn, self.iterations, self.stopped = 0.0, 0, ""
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the fit began."""
+        return time.perf_counter() - self.began
+
+    def count(self, iterations: int, draws: float) -> None:
+        """Account for iterations, and for draws of all random effects."""
+        self.iterations += iterations
+        self.drawn += draws
+
+    def affordable(self, draws: Array) -> int:
+        """How many of the next iterations, which make so many draws, may be made; `stopped` if not all may."""
+        if self.most_seconds is not None and self.seconds > self.most_seconds:
+            self.stopped = f"the budget of {self.most_seconds:g} seconds was used up"
+            return 0
+        wanted = within = len(draws)
+        if self.most_draws is not None:
+            within = int(np.searchsorted(np.cumsum(draws), self.most_draws - self.drawn, side="right"))
+        allowed = wanted if self.most_iterations is None else max(0, self.most_iterations - self.iterations)
+        if within < min(wanted, allowed):
+            self.stopped = self.out_of_draws
+        elif allowed < wanted:
+            self.stopped = f"the budget of {self.most_iterations:,} iterations was used up"
+        return min(wanted, within, allowed)
+
+    def admits(self, draws: float) -> bool:
+        """Whether so many more draws may be made; `stopped` if not."""
+        if self.most_draws is None or self.drawn + draws <= self.most_draws:
+            return True
+        self.stopped = self.stopped or self.out_of_draws
+        return False
