@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +83,8 @@ class Run:
         Step size and draws of every iteration of the pass.
     chain : Chain
         To go on from.
+    correction : (n,) ndarray
+        What was added to the maximiser at the averaged statistics, see `saem.algorithms.correction`.
     before : Run or None
         The run that this one began from.
     """
@@ -96,6 +98,7 @@ class Run:
     step_sizes: Array
     drawn: Array
     chain: Chain
+    correction: Array
     before: Run | None = None
 
     def after(self, earlier: Run) -> Run:
@@ -103,15 +106,4 @@ class Run:
         self.chain.before = earlier
         path = np.vstack([earlier.path[:-1], self.path])
         averaging_from = len(earlier.path) - 1 + self.averaging_from if self.averaging_from else 0
-        return Run(
-            self.x,
-            self.pinned,
-            path,
-            earlier.burn_in,
-            averaging_from,
-            self.draws,
-            self.step_sizes,
-            self.drawn,
-            self.chain,
-            earlier,
-        )
+        return replace(self, path=path, burn_in=earlier.burn_in, averaging_from=averaging_from, before=earlier)

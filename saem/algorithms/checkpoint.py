@@ -153,7 +153,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
 def blank(chain: Chain) -> Run:
     """A run of which nothing is known."""
     nothing = np.zeros(0)
-    return Run(chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain)
+    return Run(chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain, nothing)
 
 
 def combined(checkpoints: list[Checkpoint]) -> Checkpoint:

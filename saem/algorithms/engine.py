@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
+from saem.algorithms.correction import corrected, remember
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.samplers import Sampler, arrays_of, own_copy
@@ -76,6 +77,7 @@ class Engine:
     """
 
     last_is_mean: ClassVar[bool] = False  # whether a last iterate is by itself the mean of many steps
+    corrects: ClassVar[bool] = True  # whether averages are rid of their bias
     block: ClassVar[int | None] = None  # iterations between two looks, if not `BLOCK`
     growth: ClassVar[float] = 1.25  # of the iterations, from one look at the target to the next; one more at least
 
@@ -162,6 +164,7 @@ class Engine:
                 break
             chain.paths.append(path)
             chain.draws.append(made)
+            remember(chain, path[max(0, self.steps.averaging_from - block.start) :])
             chain.done = block.start + len(path)
             self.look(chain)
         if not chain.draws and not self.history:
@@ -214,7 +217,7 @@ class Engine:
         return float(new[0] / new[1]) if new[1] > 0.0 else float("nan")
 
     def estimate(self, chain: Chain) -> Array:
-        """The estimate if the chain ends here: the maximiser at the averaged statistics, or the last iterate.
+        """The maximiser at the averaged statistics, if there are such, or the last iterate.
 
         Raises
         ------
@@ -241,11 +244,12 @@ class Engine:
 
     def run_of(self, chain: Chain) -> Run:
         """What a chain has led to."""
-        steps, x = self.steps, self.estimate(chain)
+        steps, estimate = self.steps, self.estimate(chain)
         averaged = steps.averaging_from < chain.done
         drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0)
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
+        x = corrected(self, chain, estimate) if decreasing and self.corrects else estimate
         run = Run(
             x=x,
             pinned=chain.pinned,
@@ -256,6 +260,7 @@ class Engine:
             step_sizes=steps.step_sizes[chain.skipped : chain.done],
             drawn=drawn,
             chain=chain,
+            correction=x - estimate,
         )
         return run if chain.before is None else run.after(chain.before)
 

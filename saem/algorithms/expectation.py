@@ -1,35 +1,31 @@
-"""The E-step in closed form: the loop without draws."""
+"""The E-step in closed form: what the loop does without draws."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.models.contract import Problem
-from saem.mstep.solver import Solver
+from saem.jit import entry
+from saem.models.contract import Problem, draw
 
 Array = np.ndarray
 
 
-def conditional_expectation(problem: Problem, solver: Solver, x: Array) -> Array:
-    """``E[S | y; x]`` (s,): the statistics of one iteration of the loop without draws."""
-    state = State(x.copy(), *np.zeros((3, problem.n_statistics)))
-    run_block(
-        problem.arrays,
-        problem.arrays,
-        problem.constraints.address,
-        np.zeros(len(x), dtype=bool),
-        solver.kinds,
-        solver.no_floor,
-        np.random.Generator(np.random.SFC64(0)),
-        np.ones(1),
-        np.zeros(1, dtype=np.int64),
-        0,
-        1,
-        1.0,
-        MAX_NEWTON,
-        state,
-        solver.constrained,
-        np.empty((1, len(x))),
-    )
-    return state.drawn
+@entry
+def expect_each(arrays: Any, points: Array, rng: np.random.Generator, statistics: Array) -> None:
+    """Write the conditional expectations (k, s) of the statistics at each of the points (k, n)."""
+    for i in range(points.shape[0]):
+        draw(arrays, points[i], rng, 0, statistics[i])
+
+
+def conditional_expectations(problem: Problem, points: Array) -> Array:
+    """``E[S | y; x]`` (k, s) at each of the points ``x`` (k, n)."""
+    statistics = np.empty((len(points), problem.n_statistics))
+    expect_each(problem.arrays, np.ascontiguousarray(points), np.random.Generator(np.random.SFC64(0)), statistics)
+    return statistics
+
+
+def conditional_expectation(problem: Problem, x: Array) -> Array:
+    """``E[S | y; x]`` (s,)."""
+    return np.asarray(conditional_expectations(problem, x[None])[0])

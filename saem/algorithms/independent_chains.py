@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Run
 from saem.algorithms.checkpoint import combined, separated
+from saem.algorithms.correction import moved
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
@@ -100,6 +101,7 @@ class IndependentChains:
         states = [run.chain.state for run in runs]
         statistics = weights @ np.array([state.average if averaged else state.statistics for state in states])
         x = engine.maximiser_at(runs[0].chain, statistics)
+        x = moved(engine, runs[0].chain, x, weights @ np.array([run.correction for run in runs]))
         run = replace(runs[0], x=x, path=np.vstack([runs[0].path[:-1], x]))
         precision = assess(engine, run)
         mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)

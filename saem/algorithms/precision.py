@@ -98,7 +98,7 @@ def exactly(engine: Engine, run: Run) -> Precision:
     deficit = information.deficit if top is None else top.loglik - engine.loglik(run.x, run.pinned)
     missing = np.full((len(x), len(x)), np.nan)
     if problem.has_expectation:
-        missing = missing_information(problem, solver, x, conditional_expectation(problem, solver, x))
+        missing = missing_information(problem, solver, x, conditional_expectation(problem, x))
     noise = missing
     if engine.is_markov and problem.has_expectation:
         noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)

@@ -191,7 +191,7 @@ def test_expected_statistics(name: str) -> None:
     s = setup(name)
     solver = Solver(s.problem)
     for x in [s.points[0], *at_boundary(s, s.points[1])]:
-        check_expectation(conditional_expectation(s.problem, solver, x), s, x)
+        check_expectation(conditional_expectation(s.problem, x), s, x)
 
 
 def check_expectation(found: np.ndarray, s: Setup, x: np.ndarray) -> None:
@@ -216,7 +216,7 @@ def test_fisher_identity(name: str) -> None:
     solver = Solver(s.problem)
     for x in s.points:
         observed = solver.derivatives(solver.observed(), x).gradient
-        expectation = conditional_expectation(s.problem, solver, x)
+        expectation = conditional_expectation(s.problem, x)
         complete = solver.derivatives(solver.complete(expectation), x).gradient
         np.testing.assert_allclose(complete, observed, rtol=1e-9, atol=1e-10 * np.max(np.abs(observed)))
 
@@ -227,7 +227,7 @@ def test_louis(name: str) -> None:
     s = setup(name)
     solver = Solver(s.problem)
     x = s.points[0]
-    expectation = conditional_expectation(s.problem, solver, x)
+    expectation = conditional_expectation(s.problem, x)
     complete = solver.derivatives(solver.complete(expectation), x)
     missing = solver.derivatives(solver.observed(), x).hessian - complete.hessian
     # the complete-data score is linear in the statistics: its slope is a difference, without error

@@ -69,7 +69,7 @@ def problem_for(name: str) -> Problem:
 def objectives(problem: Problem) -> tuple[Solver, dict[str, Any]]:
     """The M-step at the statistics of the first start, and direct ML."""
     solver = Solver(problem)
-    statistics = conditional_expectation(problem, solver, problem.starts[0])
+    statistics = conditional_expectation(problem, problem.starts[0])
     return solver, {"m_step": solver.complete(statistics), "ml": solver.observed()}
 
 
@@ -424,7 +424,7 @@ def test_em_with_each_m_step(name: str) -> None:
     GradientStep().maximise(solver, solver.observed(), x, solver.free, max_iterations=1, **settings)
     logliks = []
     for _ in range(100):
-        objective = solver.complete(conditional_expectation(problem, solver, x))
+        objective = solver.complete(conditional_expectation(problem, x))
         maximiser.maximise(solver, objective, x, solver.free, max_iterations=50, **settings)
         logliks.append(solver.derivatives(solver.observed(), x).value)
     # the constraint of a Newton step, or under a quadratic penalty, holds nearly: the likelihood is a little too high

@@ -1,0 +1,88 @@
+"""The bias that the noise of the iterates leaves in an averaged estimate, and its removal.
+
+Averaging removes the noise of the statistics ``s_k`` to first order. To second order it does not: on average an
+iteration stands still, ``mean E[S | y; x_k] = mean s_k = s``, but ``E[S | y; x]`` is curved, so the maximiser ``x`` at
+the average ``s`` is not quite a fixed point of EM:
+
+    l'(x) = U(E[S | y; x]; x),    E[S | y; x] - s = - J (mean x_k - x) - 1/2 sum_j D_j,
+    D_j = E[S | y; x + u_j] + E[S | y; x - u_j] - 2 E[S | y; x],    sum_j u_j u_j' = Cov x_k,
+
+with the complete-data score ``U``, which is linear in the statistics and zero at ``s``, and the Jacobian ``J`` of
+``E[S | y; .]``. The estimate is moved by ``-V U`` of the right side, a Newton step. The bias is of the order of the
+step sizes, which fall but slowly: where a parameter is nearly known given the data, or the steps are large because the
+start is forgotten slowly, it is larger than the Monte Carlo error. (For steps of constant size it is that of
+Dieuleveut, Durmus & Bach 2020, Annals of Statistics 48, 1348-1382.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.algorithms.chain import Chain
+from saem.algorithms.expectation import conditional_expectations
+from saem.information import observed_information
+from saem.mstep.restore import move
+
+if TYPE_CHECKING:
+    from saem.algorithms.engine import Engine
+
+Array = np.ndarray
+
+COUNT, MEAN, COMOMENT = "averaged_count", "averaged_mean", "averaged_comoment"  # in a chain's memory
+NEGLIGIBLE = 1e-9  # typical sizes: of a spread of the iterates that is rounding
+LARGEST = 1.0  # standard errors: of a correction to the second order that can be believed
+
+
+def remember(chain: Chain, path: Array) -> None:
+    """Take iterates (k, n) that are averaged into their mean and comoment, which the chain's memory keeps."""
+    if not len(path):
+        return
+    mean = path.mean(axis=0)
+    around = path - mean
+    comoment = around.T @ around
+    count = float(len(path))
+    if COUNT in chain.memory:  # Chan, Golub & LeVeque 1983
+        before = float(chain.memory[COUNT][0])
+        apart = mean - chain.memory[MEAN]
+        comoment += chain.memory[COMOMENT] + np.outer(apart, apart) * before * count / (before + count)
+        mean = chain.memory[MEAN] + apart * count / (before + count)
+        count += before
+    chain.memory.update({COUNT: np.array([count]), MEAN: mean, COMOMENT: comoment})
+
+
+def correction(engine: Engine, chain: Chain, x: Array) -> Array:
+    """The step (n,) that takes the second-order bias out of the maximiser ``x`` at averaged statistics; or zero.
+
+    It is zero where nothing was averaged, the E-step has no closed form, or the step is too long to be believed.
+    """
+    problem, solver, memory = engine.problem, engine.solver, chain.memory
+    nothing = np.zeros(len(x))
+    if COUNT not in memory or not (problem.has_expectation and problem.has_observed):
+        return nothing
+    scale = problem.scale
+    size, axes = np.linalg.eigh(memory[COMOMENT] / memory[COUNT] / np.outer(scale, scale))
+    spread = np.sqrt(np.maximum(size, 0.0))
+    steps = np.vstack([memory[MEAN] - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
+    here, *both = conditional_expectations(problem, np.vstack([x, x + steps, x - steps]))
+    ahead, behind = np.split(np.array(both), 2)
+    excess = 0.5 * (ahead[0] - behind[0] + np.sum(ahead[1:] + behind[1:] - 2.0 * here, axis=0))
+    if not np.isfinite(excess).all():
+        return nothing
+    at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
+    root = observed_information(problem, solver, x, chain.pinned).root
+    along = root.T @ (at - beyond)
+    return root @ along if np.linalg.norm(along) <= LARGEST else nothing
+
+
+def corrected(engine: Engine, chain: Chain, x: Array) -> Array:
+    """The maximiser ``x`` at averaged statistics without its second-order bias."""
+    return moved(engine, chain, x, correction(engine, chain, x))
+
+
+def moved(engine: Engine, chain: Chain, x: Array, step: Array) -> Array:
+    """The point a step away, or as much of the step as the constraints and the range of the parameters admit."""
+    point: Array = x.copy()
+    move(engine.problem, engine.solver.kinds, point, step, engine.solver.free & ~chain.pinned)
+    return point
