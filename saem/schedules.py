@@ -91,18 +91,19 @@ class AveragedSchedule:
         Draws per iteration instead, whatever the number of clusters.
     clock : float
         The step size is ``(k / (clock draws)) ** -exponent`` and begins to fall after ``clock`` iterations for each
-        draw. Slow directions are averaged out sooner, but the noise of large steps leaves a bias, which is the smaller
-        the more draws an iteration averages. 0, the default, is ``k ** -exponent`` whatever the draws; a fit that does
-        not forget its start slows the clock down by itself.
+        draw; 0 is ``k ** -exponent`` whatever the draws. The slower, the sooner slow directions are averaged out; the
+        bias that the noise of large steps leaves is the smaller the more draws an iteration averages, and is taken out
+        where the E-step has a closed form (`saem.algorithms.correction`). A fit that does not forget its start slows
+        the clock down by itself.
     """
 
-    burn_in: int = 300
-    iterations: int = 1000
+    burn_in: int = 200
+    iterations: int = 1100
     exponent: float = 0.55
-    transient: int = 200
+    transient: int = 100
     latent: int = 600
     draws: int | None = None
-    clock: float = 0.0
+    clock: float = 1.0
 
     def __post_init__(self) -> None:
         check_whole(self)

@@ -65,7 +65,9 @@ class FisherGradient(MonteCarloAlgorithm):
         As in `saem.algorithms.base.MonteCarloAlgorithm`; the M-step is that of the burn-in and of the estimate.
     """
 
-    schedule: Schedule = field(default_factory=lambda: AveragedSchedule(exponent=0.6))
+    schedule: Schedule = field(
+        default_factory=lambda: AveragedSchedule(300, 1000, exponent=0.6, transient=200, clock=0.0)
+    )
     name: ClassVar[str] = "fisher_gradient"
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> FisherEngine:
