@@ -30,41 +30,30 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-COUNT, MEAN, COMOMENT = "averaged_count", "averaged_mean", "averaged_comoment"  # in a chain's memory
-NEGLIGIBLE = 1e-9  # typical sizes: of a spread of the iterates that is rounding
+NEGLIGIBLE = 1e-9  # typical sizes: a spread of the iterates along an axis that is rounding
+UNMOVED = 1e-6  # typical sizes: a spread of a parameter that is the tolerance of the M-step
 LARGEST = 1.0  # standard errors: of a correction to the second order that can be believed
 
 
-def remember(chain: Chain, path: Array) -> None:
-    """Take iterates (k, n) that are averaged into their mean and comoment, which the chain's memory keeps."""
-    if not len(path):
-        return
-    mean = path.mean(axis=0)
-    around = path - mean
-    comoment = around.T @ around
-    count = float(len(path))
-    if COUNT in chain.memory:  # Chan, Golub & LeVeque 1983
-        before = float(chain.memory[COUNT][0])
-        apart = mean - chain.memory[MEAN]
-        comoment += chain.memory[COMOMENT] + np.outer(apart, apart) * before * count / (before + count)
-        mean = chain.memory[MEAN] + apart * count / (before + count)
-        count += before
-    chain.memory.update({COUNT: np.array([count]), MEAN: mean, COMOMENT: comoment})
-
-
-def correction(engine: Engine, chain: Chain, x: Array) -> Array:
+def correction(engine: Engine, chain: Chain, x: Array, path: Array) -> Array:
     """The step (n,) that takes the second-order bias out of the maximiser ``x`` at averaged statistics; or zero.
 
-    It is zero where nothing was averaged, the E-step has no closed form, or the step is too long to be believed.
+    It is zero where the E-step has no closed form, or the step is too long to be believed.
+
+    Parameters
+    ----------
+    path : (k, n) ndarray
+        The iterates whose statistics were averaged.
     """
-    problem, solver, memory = engine.problem, engine.solver, chain.memory
+    problem, solver = engine.problem, engine.solver
     nothing = np.zeros(len(x))
-    if COUNT not in memory or not (problem.has_expectation and problem.has_observed):
+    if not (problem.has_expectation and problem.has_observed):
         return nothing
-    scale = problem.scale
-    size, axes = np.linalg.eigh(memory[COMOMENT] / memory[COUNT] / np.outer(scale, scale))
+    scale, mean = problem.scale, path.mean(axis=0)
+    around = (path - mean) / scale
+    size, axes = np.linalg.eigh(around.T @ around / len(path))
     spread = np.sqrt(np.maximum(size, 0.0))
-    steps = np.vstack([memory[MEAN] - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
+    steps = np.vstack([mean - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
     here, *both = conditional_expectations(problem, np.vstack([x, x + steps, x - steps]))
     ahead, behind = np.split(np.array(both), 2)
     excess = 0.5 * (ahead[0] - behind[0] + np.sum(ahead[1:] + behind[1:] - 2.0 * here, axis=0))
@@ -73,16 +62,21 @@ def correction(engine: Engine, chain: Chain, x: Array) -> Array:
     at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
     root = observed_information(problem, solver, x, chain.pinned).root
     along = root.T @ (at - beyond)
-    return root @ along if np.linalg.norm(along) <= LARGEST else nothing
+    if not np.linalg.norm(along) <= LARGEST:
+        return nothing
+    is_moved = np.sqrt(np.mean(around**2, axis=0)) > UNMOVED  # by the draws; what is not has no bias
+    return np.where(is_moved, root @ along, 0.0)
 
 
-def corrected(engine: Engine, chain: Chain, x: Array) -> Array:
-    """The maximiser ``x`` at averaged statistics without its second-order bias."""
-    return moved(engine, chain, x, correction(engine, chain, x))
+def corrected(engine: Engine, chain: Chain, x: Array, path: Array) -> Array:
+    """The maximiser ``x`` at averaged statistics without its second-order bias, see `correction`."""
+    return moved(engine, chain, x, correction(engine, chain, x, path))
 
 
 def moved(engine: Engine, chain: Chain, x: Array, step: Array) -> Array:
     """The point a step away, or as much of the step as the constraints and the range of the parameters admit."""
     point: Array = x.copy()
-    move(engine.problem, engine.solver.kinds, point, step, engine.solver.free & ~chain.pinned)
+    # the way back onto the constraints is not to move what the step does not move
+    free = engine.solver.free & ~chain.pinned & (step != 0.0)
+    move(engine.problem, engine.solver.kinds, point, step, free)
     return point

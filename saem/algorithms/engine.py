@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
-from saem.algorithms.correction import corrected, remember
+from saem.algorithms.correction import corrected
 from saem.algorithms.error import REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.samplers import Sampler, arrays_of, own_copy
@@ -164,7 +164,6 @@ class Engine:
                 break
             chain.paths.append(path)
             chain.draws.append(made)
-            remember(chain, path[max(0, self.steps.averaging_from - block.start) :])
             chain.done = block.start + len(path)
             self.look(chain)
         if not chain.draws and not self.history:
@@ -246,14 +245,15 @@ class Engine:
         """What a chain has led to."""
         steps, estimate = self.steps, self.estimate(chain)
         averaged = steps.averaging_from < chain.done
-        drawn = np.concatenate(chain.draws) if chain.draws else np.zeros(0)
+        path, drawn = np.vstack(chain.paths), np.concatenate([np.zeros(0), *chain.draws])
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
-        x = corrected(self, chain, estimate) if decreasing and self.corrects else estimate
+        corrects = decreasing and self.corrects
+        x = corrected(self, chain, estimate, path[first + 1 :]) if corrects else estimate
         run = Run(
             x=x,
             pinned=chain.pinned,
-            path=np.vstack([*chain.paths, x]),
+            path=np.vstack([path, x]),
             burn_in=min(self.schedule.burn_in, chain.done) - chain.skipped,
             averaging_from=first if averaged else 0,
             draws=float(drawn[first:].sum()) if decreasing else np.nan,

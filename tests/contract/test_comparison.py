@@ -58,7 +58,7 @@ def test_methods_of_your_own(table: pd.DataFrame) -> None:
     class Short(SAEM):
         name = "short"
 
-    short = Short(AveragedSchedule(iterations=300), target=Target(max_iterations=0))
+    short = Short(AveragedSchedule(burn_in=300, iterations=300), target=Target(max_iterations=0))
     rows = saem.compare(MODEL, table, (short, "ml")).table.set_index("method")
     assert rows.loc["short", "iterations"] == 600
 

@@ -87,7 +87,8 @@ def test_a_fit_by_draws_goes_on_as_well():
 
 def test_what_a_callback_is_told(table, always):
     seen: list[Progress] = []
-    fit = saem.fit(MODEL, table, SAEM(target=TARGET), seed=1, callback=seen.append)
+    schedule = AveragedSchedule(burn_in=300, iterations=1000, transient=250)  # told at the end of every 250 iterations
+    fit = saem.fit(MODEL, table, SAEM(schedule, target=TARGET), seed=1, callback=seen.append)
     phases = list(dict.fromkeys(each.phase for each in seen))
     assert phases == ["burn-in", "transient", "averaging"]
     last = seen[-1]
