@@ -189,7 +189,6 @@ def test_large_offset_and_scale_cost_no_digits() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_expected_statistics(name: str) -> None:
     s = setup(name)
-    solver = Solver(s.problem)
     for x in [s.points[0], *at_boundary(s, s.points[1])]:
         check_expectation(conditional_expectation(s.problem, x), s, x)
 
