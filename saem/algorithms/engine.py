@@ -293,7 +293,7 @@ class Engine:
         weights = self.weights(run.step_sizes, along.iota, first, averaged)
         found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
-            return found.covariance, ""
+            return found.square, ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))
         slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]

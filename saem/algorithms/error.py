@@ -36,9 +36,9 @@ class Directions(NamedTuple):
 
 
 class Law(NamedTuple):
-    """The first two moments of an estimate's distance to the maximum."""
+    """An estimate's distance to the maximum."""
 
-    covariance: Array  # (n, n)
+    square: Array  # (n, n) its mean: the covariance, and what is left of the start
     bias: Array  # (d,) what is left of the start, in Monte Carlo errors or hundredths of a standard error, see `BIAS`
     early: Array  # (d,) share of the variance that is due to the burn-in
     vectors: Array  # (n, d)
@@ -115,9 +115,10 @@ def law(
         start /= np.maximum(1.0 - np.abs(weights[0]), 1e-3)
     tolerance = np.maximum(BIAS[0], BIAS[1] * np.sqrt(np.maximum(variance, 0.0)))
     early = np.einsum("ki,ki->i", scaled[:burn_in], scaled[:burn_in]) / np.maximum(np.diag(square), 1e-300)
+    left = weights[0] * start
     return Law(
-        covariance=along.vectors @ (along.noise * square) @ along.vectors.T,
-        bias=np.abs(weights[0] * start) / tolerance,
+        square=along.vectors @ (along.noise * square + np.outer(left, left)) @ along.vectors.T,
+        bias=np.abs(left) / tolerance,
         early=early,
         vectors=along.vectors,
     )

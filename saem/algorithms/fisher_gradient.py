@@ -150,5 +150,5 @@ class FisherEngine(StepwiseEngine):
         weights = weights_of(run.step_sizes, along.iota, first)
         found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
         if found.is_settled:
-            return found.covariance, ""
+            return found.square, ""
         return None, NOT_AVERAGED.format("the Fisher information")
