@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.correction import corrected
-from saem.algorithms.error import REMEMBERED, directions, law, weights_of
+from saem.algorithms.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.samplers import Sampler, arrays_of, own_copy
 from saem.algorithms.spending import Spending
@@ -291,7 +291,8 @@ class Engine:
         count = len(run.step_sizes)
         first = self.steps.averaging_from - run.chain.skipped if averaged else count - 1
         weights = self.weights(run.step_sizes, along.iota, first, averaged)
-        found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
+        bias = BIAS_OF_AVERAGE if averaged or self.last_is_mean else BIAS_OF_ITERATE
+        found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x, bias)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
             return found.square, ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))

@@ -22,7 +22,8 @@ from saem.jit import entry
 
 Array = np.ndarray
 
-BIAS = 0.01, 0.3  # what may be left of the start: of a standard error, or of the Monte Carlo error if that is more
+BIAS = 0.3  # of the Monte Carlo error that may be left of the start ..
+BIAS_OF_AVERAGE, BIAS_OF_ITERATE = 0.01, 0.02  # .. or of a standard error if that is more: an iterate forgets the rest
 REMEMBERED = 0.1  # of the variance: a last iterate that owes more to the burn-in has not averaged it out
 ROUNDING = 1e-12  # of the statistical variance: a Monte Carlo variance per draw that is no more than rounding
 
@@ -39,7 +40,7 @@ class Law(NamedTuple):
     """An estimate's distance to the maximum."""
 
     square: Array  # (n, n) its mean: the covariance, and what is left of the start
-    bias: Array  # (d,) what is left of the start, in Monte Carlo errors or hundredths of a standard error, see `BIAS`
+    bias: Array  # (d,) what is left of the start, in units of what may be
     early: Array  # (d,) share of the variance that is due to the burn-in
     vectors: Array  # (n, d)
 
@@ -89,7 +90,13 @@ def weights_of(step_sizes: Array, rates: Array, first: int) -> Array:
 
 
 def law(
-    along: Directions, weights: Array, draws: Array, distance: Array, burn_in: int, to_estimate: bool = False
+    along: Directions,
+    weights: Array,
+    draws: Array,
+    distance: Array,
+    burn_in: int,
+    to_estimate: bool = False,
+    bias: float = BIAS_OF_AVERAGE,
 ) -> Law:
     """The law of an estimate.
 
@@ -105,6 +112,8 @@ def law(
         The first iterations, which are not meant to last.
     to_estimate : bool
         Whether the distance is to the estimate instead, since the maximum is not known.
+    bias : float
+        Of a standard error that may be left of the start.
     """
     size = np.divide(1.0, np.sqrt(draws), out=np.zeros(len(draws)), where=draws > 0)  # an expectation has no noise
     scaled = weights[1:] * size[:, None]
@@ -113,7 +122,7 @@ def law(
     start, *_ = np.linalg.lstsq(along.vectors, distance, rcond=None)
     if to_estimate:  # which has come part of the way only
         start /= np.maximum(1.0 - np.abs(weights[0]), 1e-3)
-    tolerance = np.maximum(BIAS[0], BIAS[1] * np.sqrt(np.maximum(variance, 0.0)))
+    tolerance = np.maximum(bias, BIAS * np.sqrt(np.maximum(variance, 0.0)))
     early = np.einsum("ki,ki->i", scaled[:burn_in], scaled[:burn_in]) / np.maximum(np.diag(square), 1e-300)
     left = weights[0] * start
     return Law(
