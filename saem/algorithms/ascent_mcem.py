@@ -13,10 +13,10 @@ With high probability the likelihood climbs at every step, as in exact EM.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import ClassVar
 
 import numpy as np
-from scipy.stats import norm
 
 from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
@@ -84,7 +84,8 @@ class AscentEngine(AdaptiveEngine):
         """Draw and maximise until the step climbs."""
         settings, first = self.settings, m
         m = self.planned(chain, m)
-        lower, upper = norm.isf(settings.miss), norm.isf(settings.end)
+        normal = NormalDist()
+        lower, upper = -normal.inv_cdf(settings.miss), -normal.inv_cdf(settings.end)
         before = chain.state.x.copy()
         statistics = self.draw_each(chain, m)
         while True:
@@ -98,7 +99,7 @@ class AscentEngine(AdaptiveEngine):
                 self.plan(chain, len(statistics) + int(np.ceil(len(statistics) / settings.divisor)))
                 return
             if rise - lower * error > 0.0:
-                needed = (spread * (lower + norm.isf(settings.waste)) / rise) ** 2
+                needed = (spread * (lower - normal.inv_cdf(settings.waste)) / rise) ** 2
                 self.plan(chain, int(np.clip(needed, first, MOST * len(statistics))))
                 return
             after = chain.state.x.copy()
