@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ MORE = 20  # iterations after the burn-in to warm up
 def compare(
     model: Model,
     table: pd.DataFrame,
-    methods: Sequence[str | Algorithm] = ("saem", "em", "ml"),
+    methods: Sequence[str | Algorithm] | Mapping[str, str | Algorithm] = ("saem", "em", "ml"),
     seed: int = 0,
     drop_missing: bool = False,
     *,
@@ -49,10 +49,11 @@ def compare(
     ----------
     model : Model
     table : DataFrame
-    methods : sequence
-        What `saem.fit` takes as its method.
+    methods : sequence or mapping
+        What `saem.fit` takes as its method. A mapping gives each a label of its own, for variants of one method:
+        ``{"default": "saem", "textbook": SAEM(RobbinsMonroSchedule())}``.
     seed : int
-        The same for all; each method has a random stream of its own.
+        The same for all; each method has a random stream of its own, variants of a method the same one.
     drop_missing : bool
         As in `saem.fit`.
     budget : float, optional
@@ -75,15 +76,13 @@ def compare(
         When none of the methods finds an estimate. A method that fails, or that the model does not admit, is listed in
         `Comparison.failures`.
     """
-    names = [method_name(method) for method in methods]
-    if not names or len(set(names)) < len(names):
-        raise ModelError(f"methods must be one or several with different names; got {', '.join(names) or 'none'}")
+    labelled = with_labels(methods)
     if not isinstance(repeats, int) or repeats < 1:
         raise ModelError(f"repeats must be a whole number, 1 or larger; got {repeats!r}")
     check_seed(seed)
     limit = Budget.of(budget, budget_seconds)
     is_limited = budget is not None or budget_seconds is not None
-    originals = {name: resolve(method)[0] for name, method in zip(names, methods, strict=True)}
+    originals = {name: resolve(method)[0] for name, method in labelled.items()}
     n_latent = 0
     if is_limited:
         check_arguments(model, table)
@@ -91,11 +90,15 @@ def compare(
     repetitions: dict[str, tuple[Fit, ...]] = {}
     failures: dict[str, str] = {}
     refused: list[str] = []
-    for name, method in zip(names, methods, strict=True):
+    for name, method in labelled.items():
         fits: list[Fit] = []
         for own in range(seed, seed + repeats):
             try:
-                limited = limit.given_to(originals[name], n_latent) if is_limited and name != "reml" else method
+                limited = (
+                    limit.given_to(originals[name], n_latent)
+                    if is_limited and method_name(method) != "reml"
+                    else method
+                )
                 if is_limited and not fits:
                     warm_up(model, table, originals[name], n_latent, drop_missing)
                 fits.append(fit(model, table, limited, own, drop_missing))
@@ -110,16 +113,39 @@ def compare(
         if fits:
             repetitions[name] = tuple(fits)
     if not repetitions:
-        raise FitError(f"none of the methods {', '.join(names)} found an estimate; {next(iter(failures.values()))}")
+        raise FitError(f"none of the methods {', '.join(labelled)} found an estimate; {next(iter(failures.values()))}")
     if is_limited:
-        maximum = highest([each for name, fits in repetitions.items() if name != "reml" for each in fits])
+        maximum = highest([each for fits in repetitions.values() for each in fits])
         repetitions = {
             name: tuple(judged(each, maximum - each.loglik, originals[name], limit) for each in fits)
             for name, fits in repetitions.items()
         }
-    ranked = sorted(repetitions, key=lambda name: (name != "reml", repetitions[name][0].loglik))
-    reference = "ml" if "ml" in repetitions else ranked[-1]
+    first = {name: fits[0] for name, fits in repetitions.items()}
+    reference = max(
+        first, key=lambda name: (first[name].method == "ml", first[name].method != "reml", first[name].loglik)
+    )
     return Comparison(repetitions, failures, tuple(refused), reference)
+
+
+def with_labels(methods: Sequence[str | Algorithm] | Mapping[str, str | Algorithm]) -> dict[str, str | Algorithm]:
+    """The methods by their labels, or by their names.
+
+    Raises
+    ------
+    ModelError
+        When there are none, or two have the same name.
+    """
+    if isinstance(methods, Mapping):
+        if not methods or not all(isinstance(label, str) and label for label in methods):
+            raise ModelError(f"methods by label must be one or several, the labels text; got {methods!r:.60}")
+        return dict(methods)
+    names = [method_name(method) for method in methods]
+    if not names or len(set(names)) < len(names):
+        raise ModelError(
+            f"methods must be one or several with different names; got {', '.join(names) or 'none'}. Give variants of "
+            "a method labels: {'default': 'saem', 'long': SAEM(...)}"
+        )
+    return dict(zip(names, methods, strict=True))
 
 
 def warm_up(model: Model, table: pd.DataFrame, method: Algorithm, n_latent: int, drop_missing: bool) -> None:

@@ -28,8 +28,8 @@ class Comparison:
     Attributes
     ----------
     repetitions : dict of str to tuple of Fit
-        By the name of the method, in the order that was asked for: its fits with one seed after another. Exact methods
-        have one fit.
+        By the name or label of the method, in the order that was asked for: its fits with one seed after another.
+        Exact methods have one fit.
     failures : dict of str to str
         Why a method has no fit; "saem, seed 3" where it has with other seeds.
     refused : tuple of str
@@ -52,7 +52,7 @@ class Comparison:
     @property
     def maximum(self) -> float:
         """The highest log-likelihood that any method knows: its own, or that of the maximum beside its estimate."""
-        return highest([fit for name, fits in self.repetitions.items() if name != "reml" for fit in fits])
+        return highest([fit for fits in self.repetitions.values() for fit in fits])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -69,7 +69,7 @@ class Comparison:
             distances = self.distances(name)
             worst = int(np.argmax(np.nan_to_num(np.abs(distances))))
             distance, parameter = abs(distances[worst]), each.parameters.names[worst]
-            deficit = float("nan") if name == "reml" else self.maximum - each.loglik
+            deficit = float("nan") if each.method == "reml" else self.maximum - each.loglik
             rows.append(
                 [name, str(each.status), each.loglik, deficit, distance, parameter, largest_share(each)]
                 + [each.iterations, each.drawn, each.seconds, each.message]
@@ -118,7 +118,8 @@ class Comparison:
 
 
 def highest(fits: list[Fit]) -> float:
-    """The highest log-likelihood of the fits, or of the maxima beside them where that is more than rounding."""
+    """The highest log-likelihood of the fits but REML's, or of the maxima beside them where that is above rounding."""
+    fits = [fit for fit in fits if fit.method != "reml"]
     own = max((fit.loglik for fit in fits), default=float("nan"))
     looks = [fit.history for fit in fits]
     beside = [float((look["loglik"] + look["deficit"]).max()) for look in looks if len(look)]

@@ -27,7 +27,7 @@ def over_seeds(comparison: Comparison) -> pd.DataFrame:
     reference = comparison.fits[comparison.reference]
     rows: list[list[object]] = []
     for name, fits in comparison.repetitions.items():
-        deficits = comparison.maximum - np.array([np.nan if name == "reml" else fit.loglik for fit in fits])
+        deficits = comparison.maximum - np.array([np.nan if fit.method == "reml" else fit.loglik for fit in fits])
         nothing = np.full((len(fits), len(reference.se)), np.nan)
         difference = np.array([fit.values for fit in fits]) - reference.values
         distances = np.divide(difference, reference.se, out=nothing, where=reference.se > 0.0)

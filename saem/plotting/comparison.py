@@ -84,7 +84,7 @@ def plot_cost(comparison: Comparison, figure: Figure | SubFigure | None = None, 
         When no Monte Carlo method is among them.
     """
     figure = new_figure(figure, (10.0, 4.6))
-    groups = {name: fits for name, fits in comparison.repetitions.items() if name != "reml"}
+    groups = {name: fits for name, fits in comparison.repetitions.items() if fits[0].method != "reml"}
     left, right = figure.subplots(1, 2)
     maximum = comparison.maximum
     draw_curves(left, groups, lambda fit: deficit_curve(fit, cost, maximum), cost, DEFICIT_LABEL, Target.deficit, FLOOR)

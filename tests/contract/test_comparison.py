@@ -12,7 +12,7 @@ import saem
 from saem import Model, recipes
 from saem.algorithms.saem import SAEM
 from saem.comparison import COLUMNS
-from saem.schedules import AveragedSchedule
+from saem.schedules import AveragedSchedule, RobbinsMonroSchedule
 from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide"))
@@ -61,6 +61,21 @@ def test_methods_of_your_own(table: pd.DataFrame) -> None:
     short = Short(AveragedSchedule(burn_in=300, iterations=300), target=Target(max_iterations=0))
     rows = saem.compare(MODEL, table, (short, "ml")).table.set_index("method")
     assert rows.loc["short", "iterations"] == 600
+
+
+def test_variants_of_a_method_have_labels(table: pd.DataFrame) -> None:
+    """The same random stream, so that they differ in nothing but their settings; names of the methods are no labels."""
+    methods = {"textbook": SAEM(RobbinsMonroSchedule()), "default": "saem", "again": SAEM(), "direct": "ml"}
+    found = saem.compare(MODEL, table, methods, seed=3)
+    assert list(found.fits) == list(methods) and found.reference == "direct"
+    assert np.array_equal(found.fits["default"].values, found.fits["again"].values)
+    assert not np.array_equal(found.fits["default"].values, found.fits["textbook"].values)
+    assert list(found.table["method"]) == list(methods)
+    with pytest.raises(saem.SaemError, match="Give variants of a method labels"):
+        saem.compare(MODEL, table, [SAEM(), SAEM(RobbinsMonroSchedule())])
+    for bad in ({}, {1: "saem"}, {"": "saem"}):
+        with pytest.raises(saem.SaemError, match="by label"):
+            saem.compare(MODEL, table, bad)
 
 
 def test_a_method_that_fails_costs_no_other(table: pd.DataFrame) -> None:
