@@ -1,14 +1,11 @@
-"""What a fit carries with it so that it can go on: where it stopped, by which method, and with which table."""
+"""What a fit carries with it so that it can go on: where it stopped, by which method, and with which settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 START, SCHEDULE, REFINEMENT = "start", "schedule", "refinement"  # stages of a fit
 
@@ -39,8 +36,6 @@ class Continuation:
     Attributes
     ----------
     checkpoint : Checkpoint
-    table : DataFrame or None
-        The columns and rows that were used; None where a table could not be saved.
     settings : object
         The method, in plain values (`saem.settings.describe`); None where it has no such description.
     method : object
@@ -48,6 +43,5 @@ class Continuation:
     """
 
     checkpoint: Checkpoint
-    table: pd.DataFrame | None
     settings: Any = None
     method: Any = None

@@ -128,9 +128,8 @@ def fit(
     problem = pose(model, data, restricted=name == "reml")
     outcome = run(algorithm, problem, seed, callback)
     result = conclude(model, data, problem, outcome, name, seed, started)
-    if outcome.checkpoint is None:
-        return result
-    return result.going_on(algorithm, rows_used(model, table, data.n_dropped > 0), outcome.checkpoint)
+    result = replace(result, table=rows_used(model, table, data.n_dropped > 0))
+    return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
 
 
 def run(

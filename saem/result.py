@@ -95,6 +95,8 @@ class Fit:
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
         Their paths.
+    table : DataFrame or None
+        The columns and rows that were used; None where they could not be saved.
     continuation : Continuation or None
         What `resume` goes on from; None for exact methods.
     """
@@ -135,6 +137,7 @@ class Fit:
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[Floats, ...] = ()
+    table: pd.DataFrame | None = None
     continuation: Continuation | None = None
 
     def __post_init__(self) -> None:
@@ -289,7 +292,7 @@ class Fit:
 
         return resume(self, target, callback=callback, method=method)
 
-    def going_on(self, method: Any, table: pd.DataFrame, checkpoint: Checkpoint) -> Fit:
+    def going_on(self, method: Any, checkpoint: Checkpoint) -> Fit:
         """The same fit with what it takes to go on."""
         from saem.continuation import Continuation
         from saem.errors import ModelError
@@ -299,7 +302,7 @@ class Fit:
             settings = describe(method)
         except ModelError:  # known in this process alone
             settings = None
-        return replace(self, continuation=Continuation(checkpoint, table, settings, method))
+        return replace(self, continuation=Continuation(checkpoint, settings, method))
 
     def _index(self) -> pd.Index[Any]:
         import pandas as pd

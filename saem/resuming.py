@@ -33,16 +33,16 @@ def resume(
     """See `Fit.resume`."""
     started = time.perf_counter() - fit.seconds
     continuation = continuation_of(fit)
-    if continuation.table is None:
+    if fit.table is None:
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
     algorithm = aimed(method_of(fit) if method is None else method, target)
-    data = arrange(fit.model, continuation.table)
+    data = arrange(fit.model, fit.table)
     problem = pose(fit.model, data)
     outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
     again = conclude(fit.model, data, problem, outcome, fit.method, fit.seed, started)
     if outcome.checkpoint is not None:
-        again = again.going_on(algorithm, continuation.table, outcome.checkpoint)
-    return replace(again, warnings=fit.warnings)
+        again = again.going_on(algorithm, outcome.checkpoint)
+    return replace(again, table=fit.table, warnings=fit.warnings)
 
 
 def continuation_of(fit: Fit) -> Continuation:

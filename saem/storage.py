@@ -55,9 +55,8 @@ def save(fit: Fit, folder: str | Path) -> None:
     arrays |= {"fixed": fit.parameters.fixed, "fixed_values": fit.parameters.fixed_values}
     arrays |= {name: getattr(fit, name) for name in _LATER} | {f"chain_{i}": p for i, p in enumerate(fit.chain_paths)}
     arrays |= {f"label_{i}": _plain(fit.cluster_labels[name]) for i, name in enumerate(fit.cluster_labels.columns)}
-    continuation, table = fit.continuation, None
+    continuation, table = fit.continuation, _table_bytes(fit.table)
     if continuation is not None:
-        table = _table_bytes(continuation.table)
         kept = dict(continuation.checkpoint.arrays)
         if "path" in kept and np.array_equal(kept["path"], fit.path[: len(kept["path"])], equal_nan=True):
             kept["path_rows"] = np.array(len(kept.pop("path")))  # the largest of them, and not written twice
@@ -81,6 +80,7 @@ def save(fit: Fit, folder: str | Path) -> None:
         "drawn": int(fit.drawn),
         "provenance": dict(fit.provenance),
         "model": fit.model.to_toml(),
+        "table_sha256": None if table is None else hashlib.sha256(table).hexdigest(),
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
     if continuation is not None:
@@ -88,7 +88,6 @@ def save(fit: Fit, folder: str | Path) -> None:
             "method": continuation.settings,
             "numbers": {name: _number(value) for name, value in continuation.checkpoint.numbers.items()},
             "texts": continuation.checkpoint.texts,
-            "table_sha256": None if table is None else hashlib.sha256(table).hexdigest(),
         }
     make_folder(folder)
     if table is not None:
@@ -137,6 +136,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
     from saem.result import Fit
     from saem.specification import Model
 
+    continuation = content.get("continuation") or {}  # where an earlier saem has the table's checksum
     parameters = Parameters(
         names=tuple(content["estimates"]),
         kinds=tuple(content["parameter_kinds"]),
@@ -161,16 +161,17 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         provenance=dict(content["provenance"]),
         drawn=int(content.get("drawn", 0)),
         chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
-        continuation=_continuation(content.get("continuation"), arrays, folder),
+        table=_read_table(folder, content.get("table_sha256") or continuation.get("table_sha256")),
+        continuation=_continuation(continuation, arrays),
         **rest,
     )
 
 
-def _continuation(content: dict[str, Any] | None, arrays: dict[str, np.ndarray], folder: Path) -> Continuation | None:
+def _continuation(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> Continuation | None:
     """What the fit goes on from; None where it cannot, as when an earlier saem has saved it."""
     from saem.continuation import Checkpoint, Continuation
 
-    if content is None:
+    if not content:
         return None
     kept = {name[len(_CHECKPOINT) :]: value for name, value in arrays.items() if name.startswith(_CHECKPOINT)}
     if "path_rows" in kept:
@@ -180,7 +181,7 @@ def _continuation(content: dict[str, Any] | None, arrays: dict[str, np.ndarray],
         {str(name): float(value) for name, value in content["numbers"].items()},
         {str(name): str(text) for name, text in content["texts"].items()},
     )
-    return Continuation(checkpoint, _read_table(folder, content["table_sha256"]), content["method"])
+    return Continuation(checkpoint, content["method"])
 
 
 def _table_bytes(table: pd.DataFrame | None) -> bytes | None:
