@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from saem.errors import SaemError
     from saem.fitting import fit
     from saem.inference.identifiability import identifiability
+    from saem.inference.profile_likelihood import profile
     from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
@@ -32,6 +33,7 @@ _MODULES = {
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
     "load": "saem.storage",
+    "profile": "saem.inference.profile_likelihood",
     "simulate": "saem.simulation",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "fit",
     "identifiability",
     "load",
+    "profile",
     "simulate",
 ]
 

@@ -4,6 +4,7 @@ from saem.plotting.comparison import plot_comparison, plot_cost
 from saem.plotting.cost import plot_acceptance, plot_deficit, plot_error
 from saem.plotting.effects import plot_random_effects
 from saem.plotting.estimates import plot_estimates
+from saem.plotting.profiles import plot_profile
 from saem.plotting.style import SHADE
 from saem.plotting.trace import plot_trace
 
@@ -15,6 +16,7 @@ __all__ = [
     "plot_deficit",
     "plot_error",
     "plot_estimates",
+    "plot_profile",
     "plot_random_effects",
     "plot_trace",
 ]

@@ -1,0 +1,115 @@
+"""The likelihood of a fitted model on its own table, to be looked at away from the estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.data import arrange
+from saem.errors import FitError, ModelError
+from saem.models import pose
+from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.boundary import climb
+from saem.mstep.solver import Solver
+
+if TYPE_CHECKING:
+    from saem.result import Fit
+
+Array = np.ndarray
+
+FAILED = (sqp.COLLAPSED, sqp.INFEASIBLE, sqp.BAD_START)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A constrained maximum of the likelihood.
+
+    Attributes
+    ----------
+    x : (n,) ndarray
+    pinned : (n,) bool ndarray
+        Parameters held at the boundary.
+    loglik : float
+    """
+
+    x: Array
+    pinned: Array
+    loglik: float
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The marginal log-likelihood of a model and a table, under its constraints.
+
+    Attributes
+    ----------
+    problem : Problem
+    top : Point
+        The maximum beside the estimate of the fit.
+    """
+
+    problem: Problem
+    top: Point
+
+    @classmethod
+    def of(cls, fit: Fit) -> Surface:
+        """The surface that a fit stands on, restricted for REML.
+
+        Raises
+        ------
+        ModelError
+            When the fit has no table, or the family has no likelihood in closed form.
+        FitError
+            When no maximum is found beside the estimate.
+        """
+        if fit.table is None:
+            raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
+        problem = pose(fit.model, arrange(fit.model, fit.table), restricted=fit.method == "reml")
+        if not problem.has_observed:
+            raise ModelError("the family of the model has no likelihood in closed form, which this needs")
+        start = np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
+        top = maximum(problem, start)
+        if top is None:
+            raise FitError("no maximum of the likelihood was found beside the estimate of this fit; fit it by 'ml'")
+        return cls(problem, top)
+
+    def index(self, name: str) -> int:
+        """Where a free parameter is.
+
+        Raises
+        ------
+        ModelError
+            When there is no such parameter, or it is fixed.
+        """
+        i = self.problem.parameters.index(name)
+        if self.problem.parameters.fixed[i]:
+            raise ModelError(f"{name} is fixed at {self.problem.parameters.fixed_values[i]:g}")
+        return i
+
+
+def held(problem: Problem, i: int, value: float) -> Problem:
+    """The problem with a parameter fixed."""
+    parameters = problem.parameters
+    fixed, values = parameters.fixed.copy(), parameters.fixed_values.copy()
+    fixed[i], values[i] = True, value
+    if value == problem.at_zero[i] and parameters.kinds[i] == "sd":  # a correlation with nothing
+        dependents = [j for j in problem.dependents.get(i, ()) if not fixed[j]]
+        fixed[dependents], values[dependents] = True, 0.0
+    return replace(
+        problem,
+        parameters=replace(parameters, fixed=fixed, fixed_values=values),
+        collapsible=problem.collapsible & ~fixed,
+    )
+
+
+def maximum(problem: Problem, start: Array, solver: Solver | None = None) -> Point | None:
+    """The maximum that a start leads to; None where the search fails."""
+    x, pinned, outcome = climb(problem, Solver(problem) if solver is None else solver, start)
+    if outcome.status in FAILED or not np.isfinite(outcome.value):
+        return None
+    if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
+        return None
+    return Point(x, pinned, float(outcome.value))
