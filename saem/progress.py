@@ -117,7 +117,7 @@ class Reporter:
             draws=round(engine.spent.drawn * engine.problem.n_latent),
             seconds=time.perf_counter() - self.started,
             names=engine.problem.parameters.names,
-            estimate=estimate_of(engine, chain),
+            estimate=engine.history[-1].x.copy(),
             mcse_share=self.share,
             parameter=self.parameter,
             deficit=self.deficit,
@@ -142,14 +142,6 @@ class Reporter:
         engine.spent.drawn = drawn
         now = time.perf_counter()
         self.next = now + max(PAUSE, (now - began) / COST)
-
-
-def estimate_of(engine: Engine, chain: Chain) -> np.ndarray:
-    """The estimate (n,) if the fit ended now."""
-    try:
-        return engine.run_of(chain).x.copy()
-    except MStepError:
-        return engine.history[-1].x.copy()
 
 
 def phase_of(engine: Engine, chain: Chain) -> str:

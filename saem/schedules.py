@@ -11,6 +11,8 @@ import numpy as np
 
 from saem.errors import SaemError
 
+LATEST = 300  # iterations after the burn-in, after which step sizes begin to fall whatever the clock says
+
 
 class Steps(NamedTuple):
     """A schedule written out, one entry for each iteration."""
@@ -68,7 +70,7 @@ def check_whole(schedule: object) -> None:
 
 @dataclass(frozen=True)
 class AveragedSchedule:
-    """Burn-in with step size one, then ``k ** -exponent`` with averaging of the statistics (Polyak & Juditsky 1992).
+    """Step sizes that fall like ``k ** -exponent``, with averaging of the statistics (Polyak & Juditsky 1992).
 
     With few clusters one draw per iteration makes a variance of zero an absorbing state of the chain of estimates
     while the step size is one; so the number of draws is chosen such that an iteration draws ``latent`` random
@@ -82,7 +84,7 @@ class AveragedSchedule:
     iterations : int
         Iterations after the burn-in.
     exponent : float
-        In (0.5, 1): step size of the k-th iteration after the burn-in is ``k ** -exponent``.
+        In (0.5, 1): the step sizes fall like ``k ** -exponent``, see `clock`.
     transient : int
         Iterations after the burn-in that are not averaged.
     latent : int
@@ -91,10 +93,10 @@ class AveragedSchedule:
         Draws per iteration instead, whatever the number of clusters.
     clock : float
         The step size is ``(k / (clock draws)) ** -exponent`` and begins to fall after ``clock`` iterations for each
-        draw; 0 is ``k ** -exponent`` whatever the draws. The slower, the sooner slow directions are averaged out; the
-        bias that the noise of large steps leaves is the smaller the more draws an iteration averages, and is taken out
-        where the E-step has a closed form (`saem.algorithms.correction`). A fit that does not forget its start slows
-        the clock down by itself.
+        draw, or after 300; 0 is ``k ** -exponent`` whatever the draws. The slower, the sooner slow directions are
+        averaged out. The bias that the noise of large steps leaves is the smaller the more draws an iteration averages,
+        and is taken out where the E-step has a closed form (`saem.algorithms.correction`). A fit that does not forget
+        its start slows the clock down by itself.
     """
 
     burn_in: int = 200
@@ -256,7 +258,7 @@ class NewtonSchedule:
     burn_in: int = 300
     iterations: int = 200
     gain: float = 1.5
-    offset: int = 10
+    offset: int = 4
     latent: int = 600
     draws: int | None = None
     factor: int = 5
@@ -290,9 +292,9 @@ def power_steps(
 ) -> Steps:
     """A burn-in with step size one, then ``k ** -exponent``, with the schedule's number of draws throughout.
 
-    With a ``clock`` it is ``(k / c) ** -exponent``, at most one, with ``c = clock * draws``.
+    With a ``clock`` it is ``(k / c) ** -exponent``, at most one, with ``c = clock * draws``, at most `LATEST`.
     """
     m = schedule.draws if schedule.draws is not None else draws_for(n_latent, schedule.latent)
-    k = np.arange(1, schedule.iterations + 1) / max(1.0, clock * m)
+    k = np.arange(1, schedule.iterations + 1) / max(1.0, min(clock * m, LATEST))
     step_sizes = np.concatenate([np.ones(schedule.burn_in), np.maximum(k, 1.0) ** -float(schedule.exponent)])
     return Steps(step_sizes, np.full(len(step_sizes), m, dtype=np.int64), averaging_from)

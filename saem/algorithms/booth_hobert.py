@@ -84,6 +84,8 @@ class BoothHobertEngine(AdaptiveEngine):
 
     def is_swamped(self, chain: Chain, before: Array, statistics: Array) -> bool:
         """Whether the estimate before the step lies in the confidence ellipsoid around that after it."""
+        from scipy.special import chdtri  # takes a tenth of a second to import
+
         x, m = chain.state.x, len(statistics)
         free = self.solver.free & ~chain.pinned
         at = self.solver.derivatives(self.solver.complete(chain.state.statistics), x, free)
@@ -93,6 +95,4 @@ class BoothHobertEngine(AdaptiveEngine):
         variance, axes = np.linalg.eigh(sandwich)
         noisy = variance * m > NOTHING_MISSING
         distance = float(np.sum((axes.T @ moved)[noisy] ** 2 / variance[noisy]))
-        from scipy.special import chdtri  # takes a tenth of a second to import
-
         return distance <= float(chdtri(max(1, int(noisy.sum())), 1.0 - self.confidence))

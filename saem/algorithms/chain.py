@@ -70,7 +70,7 @@ class Run:
     Attributes
     ----------
     x : (n,) ndarray
-        The estimate: the maximiser at the averaged statistics, or the last one where nothing is averaged.
+        The estimate: the maximiser at the averaged statistics without its bias, or the last one where there are none.
     pinned : (n,) bool ndarray
         Parameters held at the boundary.
     path : (k, n) ndarray

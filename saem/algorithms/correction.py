@@ -8,10 +8,11 @@ the average ``s`` is not quite a fixed point of EM:
     D_j = E[S | y; x + u_j] + E[S | y; x - u_j] - 2 E[S | y; x],    sum_j u_j u_j' = Cov x_k,
 
 with the complete-data score ``U``, which is linear in the statistics and zero at ``s``, and the Jacobian ``J`` of
-``E[S | y; .]``. The estimate is moved by ``-V U`` of the right side, a Newton step. The bias is of the order of the
+``E[S | y; .]``. The estimate is moved by ``V U`` of the right side, a Newton step. The bias is of the order of the
 step sizes, which fall but slowly: where a parameter is nearly known given the data, or the steps are large because the
 start is forgotten slowly, it is larger than the Monte Carlo error. (For steps of constant size it is that of
-Dieuleveut, Durmus & Bach 2020, Annals of Statistics 48, 1348-1382.)
+Dieuleveut, Durmus & Bach 2020, Annals of Statistics 48, 1348-1382.) Near a boundary of the parameters no Newton step
+can be believed, and none is made.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 from saem.algorithms.chain import Chain
 from saem.algorithms.expectation import conditional_expectations
 from saem.information import observed_information
+from saem.jit import entry
+from saem.mstep import sqp
 from saem.mstep.restore import move
 
 if TYPE_CHECKING:
@@ -32,26 +35,48 @@ Array = np.ndarray
 
 NEGLIGIBLE = 1e-9  # typical sizes: a spread of the iterates along an axis that is rounding
 UNMOVED = 1e-6  # typical sizes: a spread of a parameter that is the tolerance of the M-step
-LARGEST = 1.0  # standard errors: of a correction to the second order that can be believed
+LARGEST = 0.25  # standard errors: of a correction to the second order that can be believed
+NEAREST = 0.2  # of the way to a boundary of the parameters: likewise
+COUNT, MEAN, COMOMENT = "averaged_count", "averaged_mean", "averaged_comoment"  # in a chain's memory
 
 
-def correction(engine: Engine, chain: Chain, x: Array, path: Array) -> Array:
+def remember(chain: Chain, path: Array) -> None:
+    """Take iterates (k, n) that are averaged into the chain's memory of their mean and comoment."""
+    if len(path):
+        n = path.shape[1]
+        memory = chain.memory
+        if COUNT not in memory:
+            memory.update({COUNT: np.zeros(1), MEAN: np.zeros(n), COMOMENT: np.zeros((n, n))})
+        accumulate(path, memory[COUNT], memory[MEAN], memory[COMOMENT])
+
+
+@entry
+def accumulate(path: Array, count: Array, mean: Array, comoment: Array) -> None:
+    """Update mean and comoment row by row (Welford 1962): how the rows are cut into blocks leaves no trace."""
+    n = path.shape[1]
+    before = np.empty(n)
+    for k in range(path.shape[0]):
+        count[0] += 1.0
+        for i in range(n):
+            before[i] = path[k, i] - mean[i]
+            mean[i] += before[i] / count[0]
+        for i in range(n):
+            for j in range(n):
+                comoment[i, j] += before[i] * (path[k, j] - mean[j])
+
+
+def correction(engine: Engine, chain: Chain, x: Array) -> Array:
     """The step (n,) that takes the second-order bias out of the maximiser ``x`` at averaged statistics; or zero.
 
     It is zero where the E-step has no closed form, or the step is too long to be believed.
-
-    Parameters
-    ----------
-    path : (k, n) ndarray
-        The iterates whose statistics were averaged.
     """
-    problem, solver = engine.problem, engine.solver
+    problem, solver, memory = engine.problem, engine.solver, chain.memory
     nothing = np.zeros(len(x))
-    if not (problem.has_expectation and problem.has_observed):
+    if COUNT not in memory or not (problem.has_expectation and problem.has_observed):
         return nothing
-    scale, mean = problem.scale, path.mean(axis=0)
-    around = (path - mean) / scale
-    size, axes = np.linalg.eigh(around.T @ around / len(path))
+    scale, mean = problem.scale, memory[MEAN]
+    covariance = memory[COMOMENT] / memory[COUNT]
+    size, axes = np.linalg.eigh(0.5 * (covariance + covariance.T) / np.outer(scale, scale))
     spread = np.sqrt(np.maximum(size, 0.0))
     steps = np.vstack([mean - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
     here, *both = conditional_expectations(problem, np.vstack([x, x + steps, x - steps]))
@@ -62,15 +87,16 @@ def correction(engine: Engine, chain: Chain, x: Array, path: Array) -> Array:
     at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
     root = observed_information(problem, solver, x, chain.pinned).root
     along = root.T @ (at - beyond)
-    if not np.linalg.norm(along) <= LARGEST:
-        return nothing
-    is_moved = np.sqrt(np.mean(around**2, axis=0)) > UNMOVED  # by the draws; what is not has no bias
-    return np.where(is_moved, root @ along, 0.0)
+    is_moved = np.sqrt(np.diag(covariance)) > UNMOVED * scale  # by the draws; what is not has no bias
+    step = np.where(is_moved, root @ along, 0.0)
+    room = np.select([solver.kinds == sqp.SD, solver.kinds == sqp.CORR], [x, 1.0 - np.abs(x)], np.inf)
+    is_short = np.linalg.norm(along) <= LARGEST and bool(np.all(np.abs(step) <= NEAREST * room))
+    return step if is_short else nothing
 
 
-def corrected(engine: Engine, chain: Chain, x: Array, path: Array) -> Array:
+def corrected(engine: Engine, chain: Chain, x: Array) -> Array:
     """The maximiser ``x`` at averaged statistics without its second-order bias, see `correction`."""
-    return moved(engine, chain, x, correction(engine, chain, x, path))
+    return moved(engine, chain, x, correction(engine, chain, x))
 
 
 def moved(engine: Engine, chain: Chain, x: Array, step: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
-from saem.algorithms.correction import corrected
+from saem.algorithms.correction import corrected, remember
 from saem.algorithms.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.samplers import Sampler, arrays_of, own_copy
@@ -140,12 +140,12 @@ class Engine:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
         chain = self.begin(start, pinned, 0 if burn_in else self.schedule.burn_in)
         if chain.skipped:
-            self.warm(chain)
+            self.warm(chain, self.steps.draws[:1])
         return self.advance(chain, self.once)
 
-    def warm(self, chain: Chain) -> None:
-        """Give a chain statistics that belong to its estimate."""
-        self.iterate(chain, np.ones(1), WARM_DRAWS * self.steps.draws[:1])
+    def warm(self, chain: Chain, draws: Array) -> None:
+        """Give a chain statistics that belong to its estimate, where an iteration makes ``draws`` (1,) draws."""
+        self.iterate(chain, np.ones(1), WARM_DRAWS * draws)
 
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
@@ -164,6 +164,7 @@ class Engine:
                 break
             chain.paths.append(path)
             chain.draws.append(made)
+            remember(chain, path[max(0, self.steps.averaging_from - block.start) :])
             chain.done = block.start + len(path)
             self.look(chain)
         if not chain.draws and not self.history:
@@ -198,7 +199,7 @@ class Engine:
     def look(self, chain: Chain) -> None:
         """Between two blocks: keep the history, and let others look."""
         try:
-            x = self.estimate(chain)
+            x = self.unbiased(chain, self.estimate(chain))
         except MStepError:
             x = chain.state.x.copy()
         so_far = self.spent.iterations, self.spent.drawn, self.spent.seconds
@@ -226,6 +227,11 @@ class Engine:
         averaged = self.steps.averaging_from < chain.done
         return self.maximiser_at(chain, chain.state.average) if averaged else chain.state.x.copy()
 
+    def unbiased(self, chain: Chain, estimate: Array) -> Array:
+        """An estimate (n,) without its second-order bias, if it is an average over decreasing step sizes."""
+        decreasing = self.steps.averaging_from < chain.done and self.steps.step_sizes[chain.done - 1] < 1.0
+        return corrected(self, chain, estimate) if decreasing and self.corrects else estimate
+
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
         """The constrained maximiser (n,) at averaged statistics, nearest to where a chain is.
 
@@ -245,15 +251,14 @@ class Engine:
         """What a chain has led to."""
         steps, estimate = self.steps, self.estimate(chain)
         averaged = steps.averaging_from < chain.done
-        path, drawn = np.vstack(chain.paths), np.concatenate([np.zeros(0), *chain.draws])
+        drawn = np.concatenate([np.zeros(0), *chain.draws])
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
-        corrects = decreasing and self.corrects
-        x = corrected(self, chain, estimate, path[first + 1 :]) if corrects else estimate
+        x = self.unbiased(chain, estimate)
         run = Run(
             x=x,
             pinned=chain.pinned,
-            path=np.vstack([path, x]),
+            path=np.vstack([*chain.paths, x]),
             burn_in=min(self.schedule.burn_in, chain.done) - chain.skipped,
             averaging_from=first if averaged else 0,
             draws=float(drawn[first:].sum()) if decreasing else np.nan,
@@ -271,7 +276,7 @@ class Engine:
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """Monte Carlo covariance (n, n) of a run, or None and the reason why it is not known.
+        """Mean square (n, n) of the Monte Carlo error of a run, or None and the reason why it is not known.
 
         Parameters
         ----------

@@ -92,7 +92,18 @@ class ExactEM:
                 looks += 1
                 x = with_zeros(engine, x, pinned)
         nothing = np.zeros(0, dtype=np.int64)
-        run = Run(x, pinned, np.vstack([*path, x]), 0, 0, np.inf, np.ones(0), nothing, engine.begin(x, pinned), 0.0 * x)
+        run = Run(
+            x,
+            pinned,
+            np.vstack([*path, x]),
+            0,
+            0,
+            np.inf,
+            np.ones(0),
+            nothing,
+            engine.begin(x, pinned),
+            np.zeros_like(x),
+        )
         precision = assess(engine, run)
         peaks = find_maxima(problem, engine.solver)[0] if len(problem.constraints) else []
         own = precision.top.loglik if precision.top is not None else engine.loglik(x, pinned)

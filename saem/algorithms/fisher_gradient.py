@@ -135,7 +135,7 @@ class FisherEngine(StepwiseEngine):
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """Monte Carlo covariance: the rates of the steps are the eigenvalues of ``F^-1 I_o`` on the tangent space."""
+        """See `Engine.error`; the rates of the steps are the eigenvalues of ``F^-1 I_o`` on the tangent space."""
         if not run.averaging_from:
             return None, NOT_AVERAGED.format("the gradient")
         free = self.solver.free & ~run.pinned

@@ -32,8 +32,7 @@ def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) ->
         row[:3] = look.iterations, look.drawn * engine.problem.n_latent, look.seconds
         row[6] = look.acceptance
         if engine.problem.has_observed:
-            is_last = (look.number, look.done) == (run.chain.number, run.chain.done)  # the estimate itself, corrected
-            row[3] = engine.loglik(run.x if is_last else look.x, run.pinned)
+            row[3] = engine.loglik(look.x, run.pinned)
             row[4] = loglik + precision.deficit - row[3]
         if look.number == run.chain.number:
             row[5] = share_at(engine, run, precision, look)

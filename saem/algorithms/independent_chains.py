@@ -124,6 +124,8 @@ def is_like(run: Run, other: Run) -> bool:
 
 def agreement(outcomes: list[Outcome], problem: Problem) -> tuple[str, bool]:
     """How far chains lie apart in words, and whether that is further than their Monte Carlo errors explain."""
+    from scipy.special import chdtri  # takes a tenth of a second to import
+
     estimates = np.array([outcome.x for outcome in outcomes])
     count = len(estimates)
     if len({outcome.pinned.tobytes() for outcome in outcomes}) > 1:
@@ -138,8 +140,6 @@ def agreement(outcomes: list[Outcome], problem: Problem) -> tuple[str, bool]:
     if not known.any():
         return f"No Monte Carlo error is known that the spread of the {count} chains could be compared with.", False
     ratio = estimates.var(axis=0, ddof=1)[known] / own[known]
-    from scipy.special import chdtri  # takes a tenth of a second to import
-
     limit = chdtri(count - 1, ALARM / known.sum()) / (count - 1)
     largest = float(np.sqrt(ratio.max()))
     if ratio.max() <= limit:

@@ -110,5 +110,5 @@ class MiniBatchEngine(StepwiseEngine):
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """Monte Carlo covariance, with the correlation between iterations."""
+        """See `Engine.error`, with the correlation between iterations."""
         return super().error(run, information, missing, (2.0 - self.share) * noise, top)

@@ -108,7 +108,7 @@ class PXEngine(StepwiseEngine):
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """Monte Carlo covariance: less is missing when the working parameters are estimated with the others.
+        """See `Engine.error`; less is missing when the working parameters are estimated with the others.
 
         With the information ``A`` of the expanded complete data and the derivative ``D`` of the reduction, a step has
         the inverse information ``B = D A^-1 D'``, and its score the covariance ``B^-1 - I_o``.

@@ -4,9 +4,10 @@
     SA   s_{k+1} = s_k + gamma_k (mean_m S(y, z_m) - s_k)
     M    x_{k+1} = argmax { complete(s_{k+1}, x) : c(x) = 0 }
 
-The estimate is the maximiser at the average of the statistics. A standard deviation whose maximum is zero is
-approached ever more slowly by any EM algorithm; where the marginal likelihood says that zero is better, the model
-without that random effect is fitted, and the estimate is reported as one on the boundary.
+The estimate is the maximiser at the average of the statistics, without its second-order bias
+(`saem.algorithms.correction`). A standard deviation whose maximum is zero is approached ever more slowly by any EM
+algorithm; where the marginal likelihood says that zero is better, the model without that random effect is fitted, and
+the estimate is reported as one on the boundary.
 """
 
 from __future__ import annotations

@@ -23,6 +23,10 @@ class Spending:
 
     Attributes
     ----------
+    most_draws, most_seconds : float or None
+        The budget, in draws of all random effects and seconds; None without a limit.
+    out_of_draws : str
+        What is said when the draws are used up.
     drawn : float
         Draws of all random effects so far (a part of one, where some are drawn).
     iterations : int

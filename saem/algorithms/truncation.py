@@ -108,7 +108,7 @@ def within_bounds(
             chain.state.x[:] = engine.estimate(chain)
         else:
             chain.state.x[:] = chain.paths[0][0]
-            engine.warm(chain)
+            engine.warm(chain, draws[:1])
 
 
 def memento(engine: Engine, chain: Chain) -> Callable[[], None]:
