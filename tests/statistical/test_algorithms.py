@@ -75,7 +75,7 @@ def check_calibration(z: np.ndarray) -> None:
 CALIBRATED = {
     "annealed": AnnealedSAEM(SHORT, target=ONCE, annealing=75),
     "mini-batch": MiniBatchSAEM(SHORT, target=ONCE),
-    "Newton": StochasticNewton(NewtonSchedule(burn_in=100, iterations=60), target=ONCE),
+    "Newton": StochasticNewton(NewtonSchedule(burn_in=100, iterations=60, offset=10), target=ONCE),
     "Fisher": FisherGradient(replace(SHORT, exponent=0.6), target=ONCE),
     "Booth-Hobert": BoothHobert(),
     "chains": IndependentChains(SAEM(SHORT, target=ONCE), 3),
