@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from saem.comparison import compare
     from saem.errors import SaemError
     from saem.fitting import fit
+    from saem.inference.derived import derive
     from saem.inference.identifiability import identifiability
+    from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.profile_likelihood import profile
     from saem.result import Fit
     from saem.simulation import simulate
@@ -30,8 +32,11 @@ _MODULES = {
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
     "compare": "saem.comparison",
+    "compare_models": "saem.inference.likelihood_ratio",
+    "derive": "saem.inference.derived",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
+    "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
     "profile": "saem.inference.profile_likelihood",
     "simulate": "saem.simulation",
@@ -44,8 +49,11 @@ __all__ = [
     "Target",
     "__version__",
     "compare",
+    "compare_models",
+    "derive",
     "fit",
     "identifiability",
+    "likelihood_ratio",
     "load",
     "profile",
     "simulate",

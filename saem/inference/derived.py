@@ -1,0 +1,74 @@
+"""Functions of the parameters, with standard errors by the delta method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.constraint import compile_constraints
+from saem.errors import ConstraintError, ModelError, SaemError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+
+UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does not count
+
+
+def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.DataFrame:
+    """Estimates, standard errors and Wald intervals of functions of the parameters.
+
+    With the exact gradient ``d`` of a quantity and the covariance ``V`` of the estimates through the constraints, the
+    variance is ``d'V d``.
+
+    Parameters
+    ----------
+    fit : Fit
+    quantities : mapping of str to str
+        Expressions of the parameters by name, in the language of constraints: ``{"icc": "sigma1**2 / (sigma1**2 +
+        sigma**2)"}``.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame indexed by `quantity` with columns `estimate, se, lower, upper`. nan where a parameter without a standard
+    error, at the boundary or not identified, is involved.
+
+    Raises
+    ------
+    ModelError
+        When an expression cannot be read, or has no value at the estimate.
+    """
+    import pandas as pd
+
+    if not 0.0 < level < 1.0:
+        raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    rows = []
+    for name, text in quantities.items():
+        try:
+            compiled = compile_constraints({name: f"({text}) == 0"}, fit.parameters.names)
+        except ConstraintError as error:
+            raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
+        value, jacobian, _ = compiled.evaluate(fit.values)
+        gradient = jacobian[0]
+        if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
+            raise ModelError(f"the quantity {name!r} = {text!r} has no value, or no derivative, at the estimate")
+        se = standard_error(gradient, fit.covariance)
+        rows.append([value[0], se, value[0] - z * se, value[0] + z * se])
+    index = pd.Index(list(quantities), name="quantity", dtype="str")
+    return pd.DataFrame(rows, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
+
+
+def standard_error(gradient: np.ndarray, covariance: np.ndarray) -> float:
+    """The delta method; nan where the gradient (n,) touches what the covariance (n, n) does not know."""
+    unknown = np.isnan(np.diag(covariance))
+    if np.any(np.abs(gradient[unknown]) > UNTOUCHED * max(1.0, float(np.abs(gradient).max()))):
+        return float("nan")
+    known = ~unknown
+    return float(np.sqrt(max(0.0, gradient[known] @ covariance[np.ix_(known, known)] @ gradient[known])))

@@ -1,0 +1,168 @@
+"""Tests between nested models, and a table of several models of the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+
+LOWER = 1e-6  # a larger model whose log-likelihood is lower by more than this has not been maximised
+
+
+@dataclass(frozen=True)
+class LikelihoodRatio:
+    """A likelihood-ratio test.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the difference of the log-likelihoods.
+    df : int
+        Parameters, net of constraints, that the larger model has more.
+    p : float
+        By the mixture of chi-squares that holds under the smaller model.
+    weights : dict of int to float
+        The mixture: weight by degrees of freedom. One chi-square unless a variance is zero in the smaller model.
+    """
+
+    statistic: float
+    df: int
+    p: float
+    weights: dict[int, float]
+
+
+def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
+    """Test a model within a larger one: a constraint, fixed parameters, or a variance of zero.
+
+    The smaller model must be the larger one with more constraints or more fixed parameters; both are to be fitted to
+    the same rows, by exact methods or with a Monte Carlo error that does not matter. Where the smaller model fixes one
+    standard deviation of random effects at zero, the statistic is a mixture of two chi-squares with equal weights: with
+    ``r`` other parameters that the smaller model lacks (correlations of that effect among them), of ``r`` and ``r + 1``
+    degrees of freedom (Self & Liang 1987, case 6; Stram & Lee 1994).
+
+    Parameters
+    ----------
+    smaller, larger : Fit
+
+    Returns
+    -------
+    LikelihoodRatio
+
+    Raises
+    ------
+    ModelError
+        When the models are not of the same rows, not nested, or fix several standard deviations at zero (whose mixture
+        depends on the design: use a parametric bootstrap).
+    """
+    from scipy.stats import chi2
+
+    check_nested(smaller, larger)
+    statistic = 2.0 * (larger.loglik - smaller.loglik)
+    df = larger.n_free - smaller.n_free
+    if df < 1:
+        raise ModelError(
+            f"the larger model must have more free parameters; it has {larger.n_free}, the smaller {smaller.n_free}"
+        )
+    if statistic < -2.0 * LOWER:
+        raise ModelError(
+            f"the larger model has the lower log-likelihood ({larger.loglik:.6f} below {smaller.loglik:.6f}): its "
+            "maximum was not found; fit it by 'ml'"
+        )
+    zeros = new_zeros(smaller, larger)
+    if zeros > 1:
+        raise ModelError(
+            f"{zeros} standard deviations of random effects are zero in the smaller model alone: the law of the "
+            "statistic then depends on the design; test them one at a time"
+        )
+    weights = {df - 1: 0.5, df: 0.5} if zeros else {df: 1.0}
+    statistic = max(0.0, statistic)
+    tails = {k: float(chi2.sf(statistic, k)) if k else float(statistic <= 0.0) for k in weights}
+    return LikelihoodRatio(statistic, df, sum(weights[k] * tails[k] for k in weights), weights)
+
+
+def check_nested(smaller: Fit, larger: Fit) -> None:
+    """Refuse what cannot be compared, or is not nested as far as names and equations tell."""
+    if "reml" in (smaller.method, larger.method):
+        raise ModelError("restricted likelihoods of different models are not comparable; fit both by 'ml'")
+    if smaller.table is None or larger.table is None:
+        raise ModelError("a fit was saved without its table, so that its rows cannot be compared; fit both again")
+    left, right = (fit.table[fit.model.response].to_numpy() for fit in (smaller, larger) if fit.table is not None)
+    if smaller.model.response != larger.model.response or not np.array_equal(left, right):
+        raise ModelError("the two models must be fitted to the same rows of the same response")
+    missing = [
+        text for name, text in larger.model.constraints.items() if text not in smaller.model.constraints.values()
+    ]
+    if missing:
+        raise ModelError(f"the smaller model lacks a constraint of the larger one: {missing[0]!r}; they are not nested")
+    unknown = [name for name in smaller.parameters.names if name not in larger.parameters.names]
+    if unknown:
+        raise ModelError(f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not")
+    for name, fixed, value in zip(*_parts(larger), strict=True):
+        if fixed and name in smaller.parameters.names:
+            i = smaller.parameters.index(name)
+            if not smaller.parameters.fixed[i] or smaller.parameters.fixed_values[i] != value:
+                raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
+
+
+def new_zeros(smaller: Fit, larger: Fit) -> int:
+    """How many standard deviations of random effects are zero in the smaller model alone."""
+    names, fixed, values = _parts(smaller)
+    free = [
+        name for name, is_fixed in zip(larger.parameters.names, larger.parameters.fixed, strict=True) if not is_fixed
+    ]
+    zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
+    kinds = dict(zip(larger.parameters.names, larger.parameters.kinds, strict=True))
+    absent = [term for term in larger.term_names if term not in smaller.term_names]
+    return sum(kinds[name] == "sd" for name in zero) + len(absent) * max(1, len(larger.group_levels))
+
+
+def _parts(fit: Fit) -> tuple[tuple[str, ...], list[bool], list[float]]:
+    """Names, whether they are fixed, and the values."""
+    return fit.parameters.names, fit.parameters.fixed.tolist(), fit.parameters.fixed_values.tolist()
+
+
+def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
+    """Fits of different models to the same rows in one table, the lowest AIC first.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        By label, such as the name of the constraint.
+
+    Returns
+    -------
+    DataFrame indexed by `model` with columns `status, loglik, n_free, aic, delta_aic, bic, delta_bic`; `n_free` counts
+    parameters net of constraints.
+
+    Raises
+    ------
+    ModelError
+        When the fits are not of the same number of rows, or some are restricted.
+    """
+    import pandas as pd
+
+    if not fits:
+        raise ModelError("there is no fit to compare")
+    rows = {fit.n_rows for fit in fits.values()}
+    if len(rows) > 1:
+        raise ModelError(f"the fits must be of the same rows; they have {', '.join(map(str, sorted(rows)))} rows")
+    if any(fit.method == "reml" for fit in fits.values()):
+        raise ModelError("restricted likelihoods of different models are not comparable; fit all by 'ml'")
+    index = pd.Index(list(fits), name="model", dtype="str")
+    found = pd.DataFrame(
+        [[str(fit.status), fit.loglik, fit.n_free, fit.aic, fit.bic] for fit in fits.values()],
+        index=index,
+        columns=["status", "loglik", "n_free", "aic", "bic"],
+    )
+    found.insert(4, "delta_aic", found["aic"] - found["aic"].min())
+    found["delta_bic"] = found["bic"] - found["bic"].min()
+    return found.sort_values("aic", kind="stable")
