@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, fit, recipe, resume, simulate
+from saem.cli import check, compare, fit, infer, recipe, resume, simulate
 from saem.cli.console import friendly
 
 HELP = """
@@ -40,6 +40,9 @@ app = typer.Typer(
 app.command(name="fit")(fit.fit)
 app.command(name="resume")(resume.resume)
 app.command(name="compare")(compare.compare)
+app.command(name="profile")(infer.profile)
+app.command(name="derive")(infer.derive)
+app.command(name="test")(infer.test)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)

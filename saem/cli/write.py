@@ -39,7 +39,7 @@ def write_fits(folder: Path, fits: Sequence[Fit]) -> None:
         n = int((~fit.parameters.fixed).sum())
         figure = Figure(figsize=(10.8, 0.8 + 1.9 * -(-n // 3)), layout="constrained")
         plot_trace(fit, figure=figure)
-        _write_figure(figure, own / "trace.png")
+        write_figure(figure, own / "trace.png")
         if fit.term_names:
             height = min(max(1.0 + 0.16 * fit.n_clusters, 2.5), 9.0)
             figure = Figure(figsize=(4.8 * len(fit.term_names), height), layout="constrained")
@@ -47,9 +47,10 @@ def write_fits(folder: Path, fits: Sequence[Fit]) -> None:
                 figure.subplots(1, len(fit.term_names), squeeze=False)[0], fit.term_names, strict=True
             ):
                 plot_random_effects(fit, axes, term)
-            _write_figure(figure, own / "random_effects.png")
+            write_figure(figure, own / "random_effects.png")
 
 
-def _write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, in one step."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

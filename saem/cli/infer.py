@@ -1,0 +1,129 @@
+"""`saem profile`, `saem derive`, `saem test`: inference from saved fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saem.cli.saved import SavedFit, fit_to_examine
+
+Level = Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write the table here (CSV).", show_default=False, metavar="FOLDER"),
+]
+
+
+def profile(
+    folder: SavedFit,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this parameter; may be repeated. All that are free if omitted.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    level: Level = 0.95,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write intervals.csv, points.csv and profile.png here.",
+            show_default=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
+) -> None:
+    """Profile-likelihood intervals of a saved fit, beside its Wald intervals.
+
+    One-sided where the estimate is at a boundary. A simulated fit has the intervals of the maximum beside it.
+    """
+    from saem import profile as profiled
+    from saem.cli.console import note, show
+    from saem.cli.write import write_figure
+    from saem.display import decimals, number, table
+    from saem.storage import make_folder
+
+    found = profiled(fit_to_examine(folder), parameter, level)
+    rows = []
+    for name, row in found.intervals.iterrows():
+        ends = [row[key] for key in ("estimate", "lower", "upper", "wald_lower", "wald_upper")]
+        places = decimals([abs(row["upper"] - row["lower"]) / 4])
+        rows.append([str(name), *(number(end, places) for end in ends), row["note"]])
+    show(table(["parameter", "estimate", "lower", "upper", "Wald lower", "Wald upper", "note"], rows, "lrrrrrl"))
+    if output is None:
+        return
+    from matplotlib.figure import Figure
+
+    from saem.plotting import plot_profile
+
+    make_folder(output)
+    found.intervals.to_csv(output / "intervals.csv")
+    found.points.to_csv(output / "points.csv", index=False)
+    figure = Figure(figsize=(3.6 * min(3, len(rows)), 0.8 + 2.2 * -(-len(rows) // 3)), layout="constrained")
+    plot_profile(found, figure)
+    write_figure(figure, output / "profile.png")
+    note(f"written to {output}")
+
+
+def derive(
+    folder: SavedFit,
+    quantities: Annotated[
+        list[str], typer.Argument(metavar="QUANTITY", help='Such as "icc = sigma1**2 / (sigma1**2 + sigma**2)".')
+    ],
+    level: Level = 0.95,
+    output: Output = None,
+) -> None:
+    """Functions of the parameters of a saved fit, with standard errors by the delta method."""
+    from saem import derive as derived
+    from saem.cli.console import note, show
+    from saem.display import decimals, number, table
+    from saem.errors import ModelError
+    from saem.storage import make_folder
+
+    texts = {}
+    for text in quantities:
+        name, equals, expression = (part.strip() for part in text.partition("="))
+        if not (equals and name.isidentifier() and expression):
+            raise ModelError(f'a quantity must be written "name = expression"; got {text!r}')
+        texts[name] = expression
+    found = derived(fit_to_examine(folder), texts, level)
+    rows = []
+    for quantity, row in found.iterrows():
+        places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
+        rows.append([str(quantity), *(number(row[key], places) for key in found.columns)])
+    show(table(["quantity", *found.columns], rows))
+    if output is not None:
+        make_folder(output)
+        found.to_csv(output / "derived.csv")
+        note(f"written to {output}")
+
+
+def test(
+    smaller: Annotated[Path, typer.Argument(metavar="SMALLER", help="Folder of the fit of the smaller model.")],
+    larger: Annotated[Path, typer.Argument(metavar="LARGER", help="Folder of the fit of the larger model.")],
+) -> None:
+    """Likelihood-ratio test of a model within a larger one, from two saved fits.
+
+    Where one standard deviation of random effects is zero in the smaller model, by the mixture of chi-squares.
+    """
+    from saem import likelihood_ratio
+    from saem.cli.console import say, show
+    from saem.display import number, table
+
+    fits = {"smaller": fit_to_examine(smaller), "larger": fit_to_examine(larger)}
+    found = likelihood_ratio(fits["smaller"], fits["larger"])
+    rows = [
+        [label, str(each.n_free), number(each.loglik, 3), number(each.aic, 3), number(each.bic, 3)]
+        for label, each in fits.items()
+    ]
+    show(table(["model", "parameters", "log-likelihood", "AIC", "BIC"], rows))
+    law = " + ".join(
+        f"{'' if weight == 1.0 else f'{weight:g} '}chi-square({df})" for df, weight in found.weights.items()
+    )
+    say()
+    say(f"likelihood ratio {found.statistic:.4g} on {law}: p = {found.p:.3g}")

@@ -1,0 +1,85 @@
+"""Saved fits, and which of them a command is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saem.errors import StorageError, listing
+
+if TYPE_CHECKING:
+    from saem.result import Fit
+
+SavedFit = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="What `saem fit --output FOLDER` wrote, or the folder of one method in it (FOLDER/ml).",
+    ),
+]
+
+
+def fits_in(folder: Path) -> dict[str, Fit]:
+    """All fits in the folders of a folder, by method; or the one in the folder itself.
+
+    Raises
+    ------
+    StorageError
+        When there is no folder, or a fit cannot be read.
+    """
+    from saem.storage import FIT_FILE, load
+
+    if (folder / FIT_FILE).is_file() or not folder.is_dir():
+        alone = load(folder)
+        return {alone.method: alone}
+    return {path.parent.name: load(path.parent) for path in sorted(folder.glob(f"*/{FIT_FILE}"))}
+
+
+def fit_to_examine(folder: Path) -> Fit:
+    """The fit in a folder; of several the one by direct maximum likelihood.
+
+    Raises
+    ------
+    StorageError
+        When there is none, or there are several and none by ML.
+    """
+    found = fits_in(folder)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if "ml" in found:
+        return found["ml"]
+    if not found:
+        raise StorageError(f"there is no saved fit in {folder}; `saem fit --output FOLDER` without --by saves one")
+    raise StorageError(f"{folder} holds several fits; give one of {listing([str(folder / name) for name in found])}")
+
+
+def fit_to_resume(folder: Path) -> Fit:
+    """The fit in a folder, or the only one in its folders that can go on.
+
+    Raises
+    ------
+    StorageError
+        When there is none, or several.
+    """
+    from saem.storage import FIT_FILE
+
+    found = fits_in(folder)
+    if (folder / FIT_FILE).is_file():  # it says itself where it cannot
+        return next(iter(found.values()))
+    able = {name: fit for name, fit in found.items() if fit.continuation is not None}
+    if len(able) == 1:
+        return next(iter(able.values()))
+    if not able:
+        what = f"those of {listing(found)} are exact, or of an earlier saem" if found else "there is no saved fit"
+        raise StorageError(f"no fit in {folder} can go on: {what}; `saem fit --output FOLDER` without --by saves one")
+    folders = listing([str(folder / name) for name in able])
+    raise StorageError(f"{folder} holds several fits that can go on; give one of {folders}")
+
+
+def others(output: Path, result: Fit) -> list[Fit]:
+    """Fits by other methods that a folder holds, and that its tables go on to list."""
+    from saem.storage import FIT_FILE, load
+
+    return [load(path.parent) for path in sorted(output.glob(f"*/{FIT_FILE}")) if path.parent.name != result.method]

@@ -1,0 +1,67 @@
+"""`saem profile`, `saem derive`, `saem test` on saved fits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commandline import invoke
+from linear_family import example_table
+
+import saem
+from saem import Model, recipes
+
+MODEL = Model.from_text(recipes.text("peptide"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `saem fit --method both` writes it, and that of a smaller model."""
+    root = tmp_path_factory.mktemp("fits")
+    table = example_table(12, 1)
+    for method in ("ml", "saem"):
+        saem.fit(MODEL, table, method).save(root / "both" / method)
+    saem.fit(MODEL.replace(fixed={"b21": 0.0}), table, "ml").save(root / "small")
+    return root
+
+
+def test_profile(folder: Path, tmp_path: Path) -> None:
+    """Of several fits that by ML is profiled; the files hold what is shown."""
+    result = invoke("profile", folder / "both", "--parameter", "sigma1", "--parameter", "c2", "-o", tmp_path)
+    expected = saem.profile(saem.load(folder / "both" / "ml"), ["sigma1", "c2"])
+    written = pd.read_csv(tmp_path / "intervals.csv", index_col="parameter")
+    assert written["lower"].to_numpy() == pytest.approx(expected.intervals["lower"].to_numpy(float))
+    assert len(pd.read_csv(tmp_path / "points.csv")) == len(expected.points)
+    assert (tmp_path / "profile.png").stat().st_size > 10_000
+    assert f"{expected.intervals.loc['c2', 'upper']:.3f}" in result.stdout and "Wald lower" in result.stdout
+
+
+def test_derive(folder: Path, tmp_path: Path) -> None:
+    result = invoke("derive", folder / "both" / "saem", "icc = sigma1**2 / (sigma1**2 + sigma**2)", "-o", tmp_path)
+    written = pd.read_csv(tmp_path / "derived.csv", index_col="quantity").loc["icc"]
+    assert 0.0 < written["lower"] < written["estimate"] < written["upper"] < 1.0
+    assert "icc" in result.stdout
+
+
+def test_the_ratio_test(folder: Path) -> None:
+    result = invoke("test", folder / "small", folder / "both")
+    found = saem.likelihood_ratio(saem.load(folder / "small"), saem.load(folder / "both" / "ml"))
+    assert re.search(r"chi-square\(1\): p = (\S+)", result.stdout).group(1) == f"{found.p:.3g}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("profile", "nowhere"), "nowhere"),
+        (("profile", "both", "--parameter", "sgma"), "did you mean 'sigma'"),
+        (("profile", "both", "--level", "2"), "between 0 and 1"),
+        (("derive", "both", "sigma"), "name = expression"),
+        (("derive", "both", "q = log(b21 - 10)"), "no value"),
+        (("test", "both", "small"), "fixes b21 at 0"),
+    ],
+)
+def test_bad_input(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str) -> None:
+    monkeypatch.chdir(folder)
+    assert words in " ".join(invoke(*arguments, code=2).output.split())
