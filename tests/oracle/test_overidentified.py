@@ -180,7 +180,7 @@ def test_direct_ml_on_many(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_saem_on_many(name: str) -> None:
     """At 5.5 Monte Carlo errors the 4000 comparisons have a false-alarm rate of 2e-4 in all."""
-    deficits = []
+    deficits, unknown = [], []
     for seed in range(200, 240):
         table = STUDIES[name].table(np.random.default_rng([31, seed]))
         exact = saem.fit(STUDIES[name].model, table, "ml")
@@ -188,9 +188,13 @@ def test_saem_on_many(name: str) -> None:
         if fit.status != "not_converged":  # it says when it is further than 0.02 from the maximum
             assert fit.status == exact.status
             assert fit.at_boundary == exact.at_boundary
-            check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
+            if "approached but not reached" in fit.message and "No Monte Carlo error is given" in fit.message:
+                unknown.append(seed)
+            else:
+                check_monte_carlo(fit.values, exact, fit.mcse * 5.5 / 4.5)
         deficits.append(exact.loglik - fit.loglik)
     assert np.quantile(deficits, 0.95) < 0.02
+    assert len(unknown) <= 2
 
 
 def test_an_exact_fit_is_refused() -> None:
