@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from saem.comparison import compare
     from saem.errors import SaemError
     from saem.fitting import fit
+    from saem.inference.bootstrap import bootstrap
     from saem.inference.derived import derive
     from saem.inference.identifiability import identifiability
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
@@ -31,6 +32,7 @@ _MODULES = {
     "Model": "saem.specification",
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
+    "bootstrap": "saem.inference.bootstrap",
     "compare": "saem.comparison",
     "compare_models": "saem.inference.likelihood_ratio",
     "derive": "saem.inference.derived",
@@ -48,6 +50,7 @@ __all__ = [
     "SaemError",
     "Target",
     "__version__",
+    "bootstrap",
     "compare",
     "compare_models",
     "derive",

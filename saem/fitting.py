@@ -32,7 +32,7 @@ from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
-from saem.inference.identifiability import describe_direction, null_directions, null_directions_at
+from saem.identification import describe_direction, null_directions, null_directions_at
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem

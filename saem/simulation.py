@@ -60,12 +60,20 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
         raise DataError(f"the design must have at least 2 rows; got {len(design)}")
     data = arrange(model, design.assign(**{model.response: np.arange(len(design), dtype=np.float64)}))
     values = complete(model, data.parameters, parameters)
-    response = data.mean_design @ values[data.mean_index]
-    effects = draw_random_effects(data, values, stream(seed, "simulate", "random effects"))
+    streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
+    return design.assign(**{model.response: draw_response(data, values, *streams)})
+
+
+def draw_response(
+    data: ModelData, values: Floats, for_effects: np.random.Generator, for_residuals: np.random.Generator
+) -> Floats:
+    """One draw of the response (n,) at parameters (n_parameters,)."""
+    response: Floats = data.mean_design @ values[data.mean_index]
+    effects = draw_random_effects(data, values, for_effects)
     response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
-    noise = stream(seed, "simulate", "residuals").standard_normal(len(response))
+    noise = for_residuals.standard_normal(len(response))
     response += values[data.residual_index][data.residual_group] * noise
-    return design.assign(**{model.response: response})
+    return response
 
 
 def draw_random_effects(data: ModelData, values: Floats, rng: np.random.Generator) -> Floats:

@@ -1,9 +1,4 @@
-"""Whether model and table determine the parameters locally, before anything is fitted.
-
-A Gaussian model is the pair of its means and covariance matrices. Parameters are locally identified where the map
-from them to this pair has an injective derivative on the tangent space of the constraints (Rothenberg 1971). Its
-rank does not depend on the metric, so the expected information at unit variance serves.
-"""
+"""Whether model and table determine the parameters locally, before anything is fitted."""
 
 from __future__ import annotations
 
@@ -12,18 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.information import null_space
-from saem.mstep.starts import infeasible
+from saem.identification import describe_direction, null_directions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
     from saem.specification import Model
-
-RANK_TOLERANCE = 1e-12
-POINTS = 5
-FEASIBLE = 1e-8  # of a typical size: a constraint that so small a step would satisfy is satisfied
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +40,6 @@ class Identifiability:
     mean_rank: int
     n_means: int
     solutions: pd.DataFrame
-
-
-def describe_direction(names: tuple[str, ...], direction: np.ndarray) -> str:
-    """A sentence on a direction in which the parameters can move together."""
-    involved = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 1e-6]
-    if len(involved) == 1:
-        return f"{names[involved[0]]} can take any value: nothing in the data depends on it."
-    moves = ", ".join(f"{names[i]} by {direction[i]:+.3g}" for i in involved[:8])
-    more = f" and {len(involved) - 8} more" if len(involved) > 8 else ""
-    together = " and ".join(names[i] for i in involved[:8])
-    return f"{together}{more} can move together ({moves}) without a change of the fit."
 
 
 def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Identifiability:
@@ -103,97 +81,3 @@ def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = Fals
         n_means=len(gram),
         solutions=pd.DataFrame(np.array(solutions).reshape(-1, len(names)), columns=list(names)),
     )
-
-
-def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
-    """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point.
-
-    Parameters
-    ----------
-    near : (n,) ndarray
-        The points that are looked at lie scattered around it. One point would not do: it may be singular by accident.
-
-    Raises
-    ------
-    ConstraintError
-        When no point that satisfies the constraints is found.
-    """
-    if problem.expected_information is None:
-        return np.empty((0, len(near)))
-    rng = np.random.default_rng(0)
-    kinds = np.array(problem.parameters.kinds)
-    fewest: np.ndarray | None = None
-    smallest = np.inf
-    for _ in range(POINTS):
-        x = near + np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(near))
-        x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
-        x, violation = towards_feasible(problem, x)
-        smallest = min(smallest, violation)
-        found = null_directions_at(problem, x, ~problem.parameters.fixed) if violation < FEASIBLE else None
-        if found is not None and (fewest is None or len(found) < len(fewest)):
-            fewest = found
-        if fewest is not None and len(fewest) == 0:
-            break
-    if fewest is None:
-        raise infeasible(problem, POINTS, smallest)
-    return fewest
-
-
-def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float]:
-    """A point near ``x`` that satisfies the constraints, where Newton's method finds one.
-
-    Returns
-    -------
-    x : (n,) ndarray
-    violation : float
-        The largest constraint there, as the step in typical sizes of the parameters that would remove it.
-    """
-    if len(problem.constraints) == 0:
-        return x, 0.0
-    scale = np.where(problem.parameters.fixed, 0.0, problem.scale)
-    violation = np.inf
-    best, factor = x, 1.0
-    step: np.ndarray = np.zeros(len(x))
-    for _ in range(60):
-        point = best + factor * step
-        c, jacobian, _ = problem.constraints.evaluate(point)
-        slopes = jacobian * scale
-        reached = np.inf
-        if np.isfinite(c).all() and np.isfinite(jacobian).all():
-            reached = float(np.max(np.abs(c) / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)))
-        if reached < violation or not np.isfinite(violation):
-            if not np.isfinite(reached):
-                return x, np.inf
-            best, violation, factor = point, reached, 1.0
-            step = np.linalg.lstsq(slopes, -c, rcond=1e-10)[0] * scale
-        elif violation < FEASIBLE:
-            break
-        else:
-            factor *= 0.5
-    return best, violation
-
-
-def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.ndarray | None:
-    """Null directions (k, n) of the reduced expected information of the free parameters at a point.
-
-    None where a constraint is not finite, and for families that have no expected information.
-    """
-    if problem.expected_information is None:
-        return None
-    _, jacobian, _ = problem.constraints.evaluate(x)
-    if not np.isfinite(jacobian).all():
-        return None
-    index = np.flatnonzero(free)
-    information = problem.expected_information(x)[np.ix_(index, index)]
-    diagonal = np.diag(information)
-    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
-    tangent = null_space(jacobian[:, index] * scale)
-    reduced = tangent.T @ (information * np.outer(scale, scale)) @ tangent
-    if len(reduced) == 0:  # the constraints determine everything
-        return np.empty((0, len(x)))
-    values, vectors = np.linalg.eigh(reduced)
-    null = scale[:, None] * (tangent @ vectors[:, values < RANK_TOLERANCE * max(1.0, float(values[-1]))])
-    null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
-    directions = np.zeros((null.shape[1], len(x)))
-    directions[:, index] = null.T
-    return directions

@@ -1,0 +1,94 @@
+"""The parametric bootstrap: its replicates, its referee by theory, and what an interruption changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from linear_family import PEPTIDE, example_table, peptide_design
+
+import saem
+from saem import Model, recipes
+from saem.inference.bootstrap import jackknife_of_sd
+
+MODEL = Model.from_text(recipes.text("peptide"))
+
+
+@pytest.fixture(scope="module")
+def fit() -> saem.Fit:
+    return saem.fit(MODEL, example_table(60, 1), "ml")
+
+
+@pytest.fixture(scope="module")
+def found(fit: saem.Fit):
+    return saem.bootstrap(fit, 400, seed=1, workers=1)
+
+
+def check_errors(table: pd.DataFrame, se: np.ndarray) -> None:
+    """With 60 replicates an arm the standard errors are those of large samples, within 4.5 errors and 5 %."""
+    assert np.all(np.abs(table["se"] - se) < 4.5 * table["se_mcse"] + 0.05 * se)
+
+
+def test_standard_errors_are_those_of_the_information(fit: saem.Fit, found) -> None:
+    assert len(found.estimates) == 400 and (found.fits["status"] == "converged").all()
+    check_errors(found.table, fit.se)
+    with pytest.raises(AssertionError):  # a mutant: clusters of a fourth of the size
+        check_errors(found.table, 2.0 * fit.se)
+    small = found.table["bias"].abs() < 4.5 * found.table["bias_mcse"] + 0.15 * fit.se
+    assert small.all()
+
+
+def test_percentiles_and_their_reflection(fit: saem.Fit, found) -> None:
+    values = found.estimates["mu"].to_numpy()
+    percentile, basic = found.intervals(0.9), found.intervals(0.9, kind="basic")
+    low, high = np.quantile(values, [0.05, 0.95])
+    assert tuple(percentile.loc["mu"]) == (low, high)
+    assert tuple(basic.loc["mu"]) == pytest.approx((2 * fit.values[0] - high, 2 * fit.values[0] - low))
+    low, high = np.quantile(found.estimates["sigma"], [0.05, 0.95])
+    assert tuple(basic.loc["sigma"]) == pytest.approx((fit.values[-1] ** 2 / high, fit.values[-1] ** 2 / low))
+    for arguments, words in (({"level": 0}, "between 0 and 1"), ({"kind": "bca"}, "'percentile' or 'basic'")):
+        with pytest.raises(saem.SaemError, match=words):
+            found.intervals(**arguments)
+
+
+def test_the_jackknife() -> None:
+    """Beside leaving out one by one."""
+    values = np.random.default_rng(1).gamma(2.0, size=(30, 2))
+    one_by_one = np.array([np.delete(values, k, axis=0).std(axis=0, ddof=1) for k in range(30)])
+    expected = np.sqrt(29 / 30 * np.sum((one_by_one - one_by_one.mean(axis=0)) ** 2, axis=0))
+    np.testing.assert_allclose(jackknife_of_sd(values), expected, rtol=1e-10)
+
+
+def test_more_replicates_and_workers_change_nothing(fit: saem.Fit, found, tmp_path) -> None:
+    """Also after an interruption: the same folder goes on."""
+    fewer = saem.bootstrap(fit, 30, seed=1, workers=1)
+    pd.testing.assert_frame_equal(fewer.estimates, found.estimates.iloc[:30])
+    seen = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(done)
+        if done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        saem.bootstrap(fit, 40, seed=1, workers=1, output=tmp_path, progress=stop)
+    begun: list[int] = []
+    again = saem.bootstrap(fit, 40, seed=1, workers=2, output=tmp_path, progress=lambda done, total: begun.append(done))
+    assert begun[0] >= 12
+    pd.testing.assert_frame_equal(again.estimates, found.estimates.iloc[:40])
+    other = saem.bootstrap(fit, 30, seed=2, workers=1)
+    assert not np.allclose(other.estimates, fewer.estimates)
+
+
+def test_estimates_at_the_boundary_are_kept() -> None:
+    """With 3 replicates an arm some replicates have a variance of zero: they are no failures."""
+    fit = saem.fit(MODEL, saem.simulate(MODEL, PEPTIDE | {"sigma1": 0.15}, peptide_design(6), 3), "ml")
+    found = saem.bootstrap(fit, 60, workers=1)
+    zero = (found.estimates[["sigma1", "sigma2"]] == 0.0).any(axis=1)
+    assert zero.any() and set(found.fits.loc[zero[zero].index, "status"]) == {"boundary"}
+    assert found.table.loc["sigma1", "at_zero"] > 0.0
+
+
+def test_bad_input(fit: saem.Fit) -> None:
+    with pytest.raises(saem.SaemError, match="20 or larger; got 3"):
+        saem.bootstrap(fit, 3)
