@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saem.inference.identifiability import identifiability
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.profile_likelihood import profile
+    from saem.inference.residuals import residuals
     from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
@@ -41,6 +42,7 @@ _MODULES = {
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
     "profile": "saem.inference.profile_likelihood",
+    "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "profile",
+    "residuals",
     "simulate",
 ]
 

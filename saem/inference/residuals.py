@@ -1,0 +1,80 @@
+"""Fitted values and residuals: given the random effects, without them, and made independent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.data import ModelData, arrange
+from saem.errors import ModelError
+from saem.simulation import covariance_root
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+
+Array = np.ndarray
+
+
+def residuals(fit: Fit) -> pd.DataFrame:
+    """Fitted values and residuals of every row.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    DataFrame with the index of `Fit.table` and the columns
+
+    fitted_marginal, fitted_conditional
+        The mean, without and with the conditional modes of the random effects.
+    marginal, conditional
+        The response minus these.
+    standardised
+        `conditional` by the residual standard deviation of the row (nlme's "pearson"). It is shrunken: its spread is
+        below one.
+    normalised
+        `L^-1 marginal` within each cluster, with the Cholesky factor ``L`` of the marginal covariance of its rows:
+        independent standard normals if the model is right, but for the estimation (nlme's "normalized").
+
+    Raises
+    ------
+    ModelError
+        When the fit has no table, or a residual standard deviation is zero.
+    """
+    import pandas as pd
+
+    if fit.table is None:
+        raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
+    data = arrange(fit.model, fit.table)
+    sds = fit.values[data.residual_index][data.residual_group]
+    if np.any(sds == 0.0):
+        raise ModelError("a residual standard deviation is zero, so residuals have no scale")
+    mean = data.mean_design @ fit.values[data.mean_index]
+    with_effects = mean + np.einsum("ij,ij->i", data.random_design, fit.random_effects[data.cluster])
+    marginal, conditional = data.response - mean, data.response - with_effects
+    columns = {
+        "fitted_marginal": mean,
+        "fitted_conditional": with_effects,
+        "marginal": marginal,
+        "conditional": conditional,
+        "standardised": conditional / sds,
+        "normalised": normalised(data, fit.values, marginal, sds),
+    }
+    return pd.DataFrame(columns, index=fit.table.index)
+
+
+def normalised(data: ModelData, values: Array, marginal: Array, sds: Array) -> Array:
+    """Marginal residuals (n,) made independent within each cluster, in the order of its rows."""
+    roots = [covariance_root(data, values, group) for group in range(len(data.group_levels))]
+    found = np.empty(len(marginal))
+    order = np.argsort(data.cluster, kind="stable")
+    ends = np.flatnonzero(np.diff(data.cluster[order])) + 1
+    for rows in np.split(order, ends):
+        half = data.random_design[rows] @ roots[data.cluster_group[data.cluster[rows[0]]]]
+        covariance = half @ half.T + np.diag(sds[rows] ** 2)
+        found[rows] = np.linalg.solve(np.linalg.cholesky(covariance), marginal[rows])
+    return found
