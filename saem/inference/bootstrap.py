@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.batch import fit_by
-from saem.data import arrange
 from saem.errors import FitError, ModelError, SaemError
+from saem.inference.rows import rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -155,18 +155,16 @@ def bootstrap(
     if not isinstance(replicates, int) or replicates < LEAST:
         raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
     check_seed(seed)
-    if fit.table is None:
-        raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
-    data = arrange(fit.model, fit.table)
+    table, data = rows_of(fit)
     drawn = [
         draw_response(data, fit.values, *(stream(seed, "bootstrap", str(k), part) for part in ("effects", "residuals")))
         for k in range(replicates)
     ]
-    repeated = fit.table.iloc[np.tile(np.arange(len(fit.table)), replicates)].reset_index(drop=True)
+    repeated = table.iloc[np.tile(np.arange(len(table)), replicates)].reset_index(drop=True)
     repeated[fit.model.response] = np.concatenate(drawn)
-    repeated[REPLICATE] = np.repeat(np.arange(replicates), len(fit.table))
+    repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
     batch = fit_by(
         fit.model, repeated, REPLICATE, [method], seed=seed, workers=workers, output=output, progress=progress
     )

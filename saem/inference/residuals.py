@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.data import ModelData, arrange
 from saem.errors import ModelError
+from saem.inference.rows import rows_of
 from saem.simulation import covariance_root
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.data import ModelData
     from saem.result import Fit
 
 Array = np.ndarray
@@ -47,9 +48,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if fit.table is None:
-        raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
-    data = arrange(fit.model, fit.table)
+    table, data = rows_of(fit)
     sds = fit.values[data.residual_index][data.residual_group]
     if np.any(sds == 0.0):
         raise ModelError("a residual standard deviation is zero, so residuals have no scale")
@@ -64,7 +63,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
         "standardised": conditional / sds,
         "normalised": normalised(data, fit.values, marginal, sds),
     }
-    return pd.DataFrame(columns, index=fit.table.index)
+    return pd.DataFrame(columns, index=table.index)
 
 
 def normalised(data: ModelData, values: Array, marginal: Array, sds: Array) -> Array:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.data import arrange
 from saem.errors import FitError, ModelError
+from saem.inference.rows import rows_of
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -65,9 +65,7 @@ class Surface:
         FitError
             When no maximum is found beside the estimate.
         """
-        if fit.table is None:
-            raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
-        problem = pose(fit.model, arrange(fit.model, fit.table), restricted=fit.method == "reml")
+        problem = pose(fit.model, rows_of(fit)[1], restricted=fit.method == "reml")
         if not problem.has_observed:
             raise ModelError("the family of the model has no likelihood in closed form, which this needs")
         start = np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
