@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 REPLICATE = "bootstrap replicate"  # the column that tells them apart
 ENDED = ("converged", "boundary", "several_solutions")
 LEAST = 20  # replicates
+SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # of basic intervals, and back
+    "mean": (np.array, np.array),
+    "sd": (np.log, np.exp),
+    "corr": (np.arctanh, np.tanh),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +57,8 @@ class Bootstrap:
         """One row a parameter: `estimate`, `bias`, `se`, `at_zero`, and Monte Carlo standard errors of the first two.
 
         `bias` is the mean of the replicates minus the estimate, `se` their standard deviation, `at_zero` the share of
-        replicates that are exactly zero (standard deviations at the boundary). `bias_mcse` and `se_mcse` are what the
-        number of replicates leaves (the second by the jackknife).
+        replicates in which a standard deviation is zero (nan for other parameters). `bias_mcse` and `se_mcse` are what
+        the number of replicates leaves (the second by the jackknife).
         """
         import pandas as pd
 
@@ -65,7 +70,7 @@ class Bootstrap:
             "bias_mcse": se / np.sqrt(n),
             "se": se,
             "se_mcse": jackknife_of_sd(values),
-            "at_zero": np.mean(values == 0.0, axis=0),
+            "at_zero": np.where(np.array(self.fit.parameters.kinds) == "sd", np.mean(values == 0.0, axis=0), np.nan),
         }
         return pd.DataFrame(columns, index=pd.Index(list(self.estimates.columns), name="parameter", dtype="str"))
 
@@ -77,11 +82,12 @@ class Bootstrap:
         level : float
         kind : str
             "percentile": the quantiles themselves; "basic": the estimate minus the quantiles of the error (Davison &
-            Hinkley 1997, section 5.2), on the log scale for standard deviations (where none is zero).
+            Hinkley 1997, section 5.2), on the log scale for standard deviations and Fisher's for correlations.
 
         Returns
         -------
-        DataFrame indexed by parameter with columns `lower` and `upper`.
+        DataFrame indexed by parameter with columns `lower` and `upper`; nan for basic intervals where the estimate or a
+        replicate is at the boundary, which has no place on these scales.
         """
         import pandas as pd
 
@@ -92,12 +98,15 @@ class Bootstrap:
         values, tail = self.estimates.to_numpy(), (1.0 - level) / 2.0
         ends = np.quantile(values, [tail, 1.0 - tail], axis=0).T
         if kind == "basic":
-            estimate = self.fit.values[:, None]
-            logarithmic = (np.array(self.fit.parameters.kinds) == "sd") & np.all(values > 0.0, axis=0)
-            logarithmic &= self.fit.values > 0.0
-            with np.errstate(divide="ignore", invalid="ignore"):
-                reflected = np.where(logarithmic[:, None], estimate**2 / ends, 2.0 * estimate - ends)
-            ends = reflected[:, ::-1]
+            kinds = np.array(self.fit.parameters.kinds)
+            limits = np.vstack([values, self.fit.values])
+            edge = (kinds == "sd") & np.any(limits == 0.0, axis=0)
+            edge |= (kinds == "corr") & np.any(np.abs(limits) == 1.0, axis=0)
+            for i, kind in enumerate(kinds):
+                there, back = SCALES[kind]
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    reflected = back(2.0 * there(self.fit.values[i]) - there(ends[i, ::-1]))
+                ends[i] = np.nan if edge[i] else reflected
         index = pd.Index(list(self.estimates.columns), name="parameter", dtype="str")
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
@@ -170,13 +179,15 @@ def bootstrap(
     )
     fits = batch.fits.set_index(REPLICATE)[["status", "loglik", "message"]]
     fits.index = pd.Index(fits.index.astype(int), name="replicate")
-    kept = batch.estimates[batch.estimates[REPLICATE].astype(int).map(fits["status"]).isin(ENDED)]
+    failed = ~fits["status"].isin(ENDED)
+    if len(fits) - failed.sum() < 2:
+        raise FitError(
+            f"of {replicates} replicates {len(fits) - failed.sum()} were fitted; the first that was not: "
+            f"{fits.loc[failed, 'message'].iloc[0]}"
+        )
+    kept = batch.estimates[~batch.estimates[REPLICATE].astype(int).map(failed)]
     wide = kept.pivot(index=REPLICATE, columns="parameter", values="estimate")[list(fit.parameters.names)]
     wide.index = pd.Index(wide.index.astype(int), name="replicate")
     wide = wide.sort_index()
     wide.columns.name = None
-    if len(wide) < 2:
-        raise FitError(
-            f"of {replicates} replicates {len(wide)} were fitted; the first reason: {fits['message'].iloc[0]}"
-        )
     return Bootstrap(fit, wide, fits.sort_index())

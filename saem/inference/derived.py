@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.constraint import compile_constraints
-from saem.errors import ConstraintError, ModelError, SaemError
+from saem.errors import ConstraintError, ExpressionError, ModelError, SaemError
+from saem.expressions.grammar import parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +53,9 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
     rows = []
     for name, text in quantities.items():
         try:
+            parse(text)  # by itself: it is put into brackets below
             compiled = compile_constraints({name: f"({text}) == 0"}, fit.parameters.names)
-        except ConstraintError as error:
+        except (ConstraintError, ExpressionError) as error:
             raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
         value, jacobian, _ = compiled.evaluate(fit.values)
         gradient = jacobian[0]

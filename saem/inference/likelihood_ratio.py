@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.constraint import parameters_of
 from saem.errors import ModelError
+from saem.inference.rows import rows_of
+from saem.inference.surface import Surface
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.data import ModelData
     from saem.result import Fit
 
 LOWER = 1e-6  # a larger model whose log-likelihood is lower by more than this has not been maximised
@@ -44,7 +48,7 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     """Test a model within a larger one: a constraint, fixed parameters, or a variance of zero.
 
     The smaller model must be the larger one with more constraints or more fixed parameters; both are to be fitted to
-    the same rows, by exact methods or with a Monte Carlo error that does not matter. Where the smaller model fixes one
+    the same rows, and a simulated one counts by the maximum beside its estimate. Where the smaller model fixes one
     standard deviation of random effects at zero, the statistic is a mixture of two chi-squares with equal weights: with
     ``r`` other parameters that the smaller model lacks (correlations of that effect among them), of ``r`` and ``r + 1``
     degrees of freedom (Self & Liang 1987, case 6; Stram & Lee 1994).
@@ -66,7 +70,8 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     from scipy.stats import chi2
 
     check_nested(smaller, larger)
-    statistic = 2.0 * (larger.loglik - smaller.loglik)
+    low, high = loglik_of(smaller), loglik_of(larger)
+    statistic = 2.0 * (high - low)
     df = larger.n_free - smaller.n_free
     if df < 1:
         raise ModelError(
@@ -74,7 +79,7 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
         )
     if statistic < -2.0 * LOWER:
         raise ModelError(
-            f"the larger model has the lower log-likelihood ({larger.loglik:.6f} below {smaller.loglik:.6f}): its "
+            f"the larger model has the lower log-likelihood ({high:.6f} below {low:.6f}): its "
             "maximum was not found; fit it by 'ml'"
         )
     zeros = new_zeros(smaller, larger)
@@ -90,39 +95,76 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
 
 
 def check_nested(smaller: Fit, larger: Fit) -> None:
-    """Refuse what cannot be compared, or is not nested as far as names and equations tell."""
+    """Refuse what cannot be compared, or is not nested as far as designs, names and equations tell."""
     if "reml" in (smaller.method, larger.method):
         raise ModelError("restricted likelihoods of different models are not comparable; fit both by 'ml'")
-    if smaller.table is None or larger.table is None:
-        raise ModelError("a fit was saved without its table, so that its rows cannot be compared; fit both again")
-    left, right = (fit.table[fit.model.response].to_numpy() for fit in (smaller, larger) if fit.table is not None)
-    if smaller.model.response != larger.model.response or not np.array_equal(left, right):
+    small, large = rows_of(smaller)[1], rows_of(larger)[1]
+    if smaller.model.response != larger.model.response or not np.array_equal(small.response, large.response):
         raise ModelError("the two models must be fitted to the same rows of the same response")
-    missing = [
-        text for name, text in larger.model.constraints.items() if text not in smaller.model.constraints.values()
-    ]
+    if not np.array_equal(small.cluster, large.cluster):
+        raise ModelError("the two models have different clusters; they are not nested")
+    missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
         raise ModelError(f"the smaller model lacks a constraint of the larger one: {missing[0]!r}; they are not nested")
     unknown = [name for name in smaller.parameters.names if name not in larger.parameters.names]
     if unknown:
         raise ModelError(f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not")
     for name, fixed, value in zip(*_parts(larger), strict=True):
-        if fixed and name in smaller.parameters.names:
-            i = smaller.parameters.index(name)
-            if not smaller.parameters.fixed[i] or smaller.parameters.fixed_values[i] != value:
-                raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
+        there = name in smaller.parameters.names
+        own = smaller.parameters.fixed_values[smaller.parameters.index(name)] if there else 0.0
+        if fixed and own != value:
+            raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
+    check_designs(small, large)
+
+
+def check_designs(small: ModelData, large: ModelData) -> None:
+    """Refuse a smaller model whose parameters act elsewhere than those of the larger one."""
+    own, other = ({data.parameters.names[i]: column for i, column in columns(data)} for data in (small, large))
+    moved = [name for name, column in own.items() if name not in other or not np.array_equal(column, other[name])]
+    terms = dict(zip(large.term_names, large.random_design.T, strict=True))
+    for name, column in zip(small.term_names, small.random_design.T, strict=True):
+        if name not in terms or not np.array_equal(column, terms[name]):
+            moved.append(name)
+    if moved:
+        raise ModelError(
+            f"{moved[0]} acts on other rows, or by other numbers, in the larger model: they are not nested"
+        )
+    for coarse, fine in ((small.cluster_group, large.cluster_group), (small.residual_group, large.residual_group)):
+        if len({*zip(coarse.tolist(), fine.tolist(), strict=True)}) > len(set(fine.tolist())):
+            raise ModelError("the variance groups of the larger model do not divide those of the smaller one")
+
+
+def columns(data: ModelData) -> Iterator[tuple[int, np.ndarray]]:
+    """The columns of the mean design with their parameters; those that share one are added."""
+    for i in dict.fromkeys(data.mean_index.tolist()):
+        yield i, data.mean_design[:, data.mean_index == i].sum(axis=1)
 
 
 def new_zeros(smaller: Fit, larger: Fit) -> int:
-    """How many standard deviations of random effects are zero in the smaller model alone."""
+    """How many standard deviations of random effects are zero in the smaller model alone.
+
+    Raises
+    ------
+    ModelError
+        When a constraint of the smaller model sets one to zero, which cannot be told from an estimate of zero.
+    """
     names, fixed, values = _parts(smaller)
-    free = [
-        name for name, is_fixed in zip(larger.parameters.names, larger.parameters.fixed, strict=True) if not is_fixed
-    ]
-    zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
     kinds = dict(zip(larger.parameters.names, larger.parameters.kinds, strict=True))
+    for name, text in smaller.model.constraints.items():
+        held = [part for part in parameters_of(name, text) if kinds[part] == "sd" and part in smaller.at_boundary]
+        if held and text not in larger.model.constraints.values():
+            raise ModelError(
+                f"{held[0]} is zero under the constraint {text!r}; fix it at 0 instead, in the smaller model"
+            )
+    free = set(larger.parameters.names) - {name for name, is_fixed, _ in zip(*_parts(larger), strict=True) if is_fixed}
+    zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
     absent = [term for term in larger.term_names if term not in smaller.term_names]
     return sum(kinds[name] == "sd" for name in zero) + len(absent) * max(1, len(larger.group_levels))
+
+
+def loglik_of(fit: Fit) -> float:
+    """The log-likelihood at the maximum: that of an exact fit, or of the maximum beside another's estimate."""
+    return fit.loglik if fit.method == "ml" else Surface.of(fit).top.loglik
 
 
 def _parts(fit: Fit) -> tuple[tuple[str, ...], list[bool], list[float]]:
@@ -146,15 +188,15 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     Raises
     ------
     ModelError
-        When the fits are not of the same number of rows, or some are restricted.
+        When the fits are not of the same rows, or some are restricted.
     """
     import pandas as pd
 
     if not fits:
         raise ModelError("there is no fit to compare")
-    rows = {fit.n_rows for fit in fits.values()}
-    if len(rows) > 1:
-        raise ModelError(f"the fits must be of the same rows; they have {', '.join(map(str, sorted(rows)))} rows")
+    responses = [rows_of(fit)[1].response for fit in fits.values()]
+    if not all(np.array_equal(response, responses[0]) for response in responses):
+        raise ModelError("the fits must be of the same rows of the same response")
     if any(fit.method == "reml" for fit in fits.values()):
         raise ModelError("restricted likelihoods of different models are not comparable; fit all by 'ml'")
     index = pd.Index(list(fits), name="model", dtype="str")

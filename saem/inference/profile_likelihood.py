@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import FitError, SaemError
+from saem.errors import FitError, ModelError, SaemError
+from saem.identification import FEASIBLE, towards_feasible
 from saem.inference.surface import Point, Surface, held, maximum
 from saem.information import observed_information
 from saem.mstep.solver import Solver
@@ -128,9 +129,9 @@ class Curve:
                 value = end
             node = self.at(value, last.at)
             if node is None:
-                return self.where_it_ends(last, value, side)
+                return self.where_it_ends(last, value, side, z)
             if abs(node.zeta) >= z:
-                return self.between(last, node, side * z), ""
+                return self.between(last, node, side * z)
             if is_last:
                 return end, "at the boundary"
             gained = abs(node.zeta) - abs(last.zeta)
@@ -138,36 +139,43 @@ class Curve:
             last = node
         return last.value, ""
 
-    def between(self, inner: Node, outer: Node, target: float) -> float:
+    def between(self, inner: Node, outer: Node, target: float) -> tuple[float, str]:
         """Where zeta is the target, between two points: Newton's method, or bisection where it leaves them."""
         for _ in range(ROUNDS):
             nearer = min(inner, outer, key=lambda node: abs(node.zeta - target))
             if abs(nearer.zeta - target) < EXACT:
-                return nearer.value
+                return nearer.value, ""
             value = nearer.value + (target - nearer.zeta) / nearer.slope if nearer.slope else np.nan
             low, high = sorted((inner.value, outer.value))
             if not low < value < high:
                 value = 0.5 * (low + high)
             node = self.at(value, nearer.at)
             if node is None:
-                return np.nan
+                return np.nan, f"not found: near {value:.4g} the maximisation over the other parameters fails"
             if abs(node.zeta) < abs(target):
                 inner = node
             else:
                 outer = node
-        return nearer.value
+        return nearer.value, ""
 
-    def where_it_ends(self, last: Node, beyond: float, side: float) -> tuple[float, str]:
-        """The value from which on the likelihood cannot be maximised, as where the constraints cannot be satisfied."""
+    def where_it_ends(self, last: Node, beyond: float, side: float, z: float) -> tuple[float, str]:
+        """The end where the likelihood cannot be maximised at ``beyond``: infeasible there, or not found."""
         for _ in range(ROUNDS):
             if abs(beyond - last.value) < 1e-6 * abs(beyond):
                 break
             node = self.at(0.5 * (last.value + beyond), last.at)
             if node is None:
                 beyond = 0.5 * (last.value + beyond)
+            elif abs(node.zeta) >= z:
+                return self.between(last, node, side * z)
             else:
                 last = node
-        return last.value, "the constraints cannot be satisfied beyond"
+        problem = held(self.problem, self.i, beyond)
+        fixed, values = problem.parameters.fixed, problem.parameters.fixed_values
+        _, violation = towards_feasible(problem, np.where(fixed, values, last.at.x))
+        if len(problem.constraints) and not violation < FEASIBLE:
+            return last.value, "the constraints cannot be satisfied beyond"
+        return np.nan, f"not found: beyond {last.value:.4g} the maximisation over the other parameters fails"
 
 
 def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: float = 0.95) -> Profile:
@@ -204,6 +212,9 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
         parameters = [parameters]
     chosen = [name for name, fixed in zip(names, surface.problem.parameters.fixed, strict=True) if not fixed]
     chosen = chosen if parameters is None else list(parameters)
+    chosen = list(dict.fromkeys(chosen))
+    if not chosen:
+        raise ModelError("a profile needs at least one free parameter; got none")
     indices = [surface.index(name) for name in chosen]
     z = NormalDist().inv_cdf(0.5 + level / 2)
     sizes = step_sizes(surface)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+NEARLY, INSIDE = 0.9999, 0.9  # correlations: those beyond, and where a search begins instead
 FAILED = (sqp.COLLAPSED, sqp.INFEASIBLE, sqp.BAD_START)
 
 
@@ -104,8 +105,13 @@ def held(problem: Problem, i: int, value: float) -> Problem:
 
 
 def maximum(problem: Problem, start: Array, solver: Solver | None = None) -> Point | None:
-    """The maximum that a start leads to; None where the search fails."""
-    x, pinned, outcome = climb(problem, Solver(problem) if solver is None else solver, start)
+    """The maximum that a start leads to; None where the search fails.
+
+    A correlation of one, where a search cannot begin, is moved away from it; the search finds the way back.
+    """
+    singular = (np.array(problem.parameters.kinds) == "corr") & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
+    begin = np.where(singular, INSIDE * np.sign(start), start)
+    x, pinned, outcome = climb(problem, Solver(problem) if solver is None else solver, begin)
     if outcome.status in FAILED or not np.isfinite(outcome.value):
         return None
     if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:

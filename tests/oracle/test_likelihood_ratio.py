@@ -81,6 +81,12 @@ def test_the_mixture_has_its_level() -> None:
         (MODEL, MODEL.replace(constraints={"g": "c2 == 1"}), "lacks a constraint"),
         (MODEL.replace(fixed={"b21": 0.5}), MODEL.replace(fixed={"b21": 0.0}), "fixes b21 at 0"),
         (MODEL.replace(fixed={"sigma1": 0.0, "sigma2": 0.0}), MODEL, "2 standard deviations"),
+        (MODEL.replace(cluster=["replicate"], random={"sd": "sigma1"}, constraints={}), MODEL, "different clusters"),
+        (
+            MODEL.replace(mean=dict(MODEL.mean) | {"alpha2": "treatment == 'CCCP'"}, fixed={"b21": 0}),
+            MODEL,
+            "alpha2 acts",
+        ),
     ],
 )
 def test_what_is_not_nested_is_refused(small: Model, large: Model, words: str) -> None:
@@ -127,7 +133,13 @@ def test_what_has_no_standard_error_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("sgma", "'sigma'"), ("2 +", "cannot be derived"), ("log(b21 - 10)", "has no value")]
+    ("text", "words"),
+    [
+        ("sgma", "'sigma'"),
+        ("2 +", "cannot be derived"),
+        ("b21) + (b22", "cannot be derived"),
+        ("log(b21 - 10)", "has no value"),
+    ],
 )
 def test_bad_quantities(text: str, words: str) -> None:
     with pytest.raises(saem.SaemError, match=words):

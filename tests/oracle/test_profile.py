@@ -134,6 +134,32 @@ def test_the_points_are_a_curve() -> None:
     assert abs(points["zeta"].iloc[0]) >= 1.95996 - 1e-5 and points["zeta"].iloc[-1] >= 1.95996 - 1e-5
 
 
+def test_a_correlation_of_one_at_the_maximum() -> None:
+    """The curves begin at the singular maximum: no end is one of infeasible constraints, for there are none."""
+    slopes = Model.from_text(recipes.text("random_slopes"))
+    rng = np.random.default_rng(1)
+    effects = rng.normal(size=(10, 1)) @ [[25.0, 5.0]]
+    rows = pd.DataFrame([(f"s{i}", float(d)) for i in range(10) for d in range(5)], columns=["Subject", "Days"])
+    who = np.repeat(np.arange(10), 5)
+    rows["Reaction"] = 250 + (10 + effects[who, 1]) * rows["Days"] + effects[who, 0] + 15 * rng.normal(size=50)
+    fit = saem.fit(slopes, rows, "ml")
+    name = next(name for name in fit.parameters.names if name.startswith("corr"))
+    assert fit.values[fit.parameters.index(name)] == 1.0
+    found = saem.profile(fit)
+    assert found.intervals.loc[name, "upper"] == 1.0 and -1.0 <= found.intervals.loc[name, "lower"] < 1.0
+    assert not found.intervals["note"].str.contains("constraints").any()
+    z = found.points.groupby("parameter")["zeta"].agg(["min", "max"])
+    means = [n for n, kind in zip(fit.parameters.names, fit.parameters.kinds, strict=True) if kind == "mean"]
+    assert (z.loc[means, "max"] > 1.95).all() and (z.loc[means, "min"] < -1.95).all()
+
+
+def test_a_parameter_named_twice_is_shown_once() -> None:
+    fit = saem.fit(MODEL, example_table(12, 1), "ml")
+    assert list(saem.profile(fit, ["sigma", "sigma"]).intervals.index) == ["sigma"]
+    with pytest.raises(saem.SaemError, match="at least one"):
+        saem.profile(fit, [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

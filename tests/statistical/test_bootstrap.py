@@ -86,9 +86,17 @@ def test_estimates_at_the_boundary_are_kept() -> None:
     found = saem.bootstrap(fit, 60, workers=1)
     zero = (found.estimates[["sigma1", "sigma2"]] == 0.0).any(axis=1)
     assert zero.any() and set(found.fits.loc[zero[zero].index, "status"]) == {"boundary"}
-    assert found.table.loc["sigma1", "at_zero"] > 0.0
+    assert found.table.loc["sigma1", "at_zero"] > 0.0 and np.isnan(found.table.loc["mu", "at_zero"])
+    basic = found.intervals(kind="basic")
+    assert basic.loc["sigma1"].isna().all() and basic.loc["mu"].notna().all()
+    assert found.intervals().loc["sigma1", "lower"] >= 0.0
 
 
 def test_bad_input(fit: saem.Fit) -> None:
     with pytest.raises(saem.SaemError, match="20 or larger; got 3"):
         saem.bootstrap(fit, 3)
+    free = saem.fit(MODEL.replace(constraints={}), example_table(8, 1), "ml")
+    with pytest.raises(
+        saem.SaemError, match=r"of 20 replicates 0 were fitted; the first that was not: .* can move together"
+    ):
+        saem.bootstrap(free, 20, workers=1)
