@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from saem.errors import SaemError
     from saem.fitting import fit
     from saem.inference.bootstrap import bootstrap
-    from saem.inference.derived import derive
+    from saem.inference.derived import derive, variances
+    from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.profile_likelihood import profile
@@ -37,6 +38,7 @@ _MODULES = {
     "compare": "saem.comparison",
     "compare_models": "saem.inference.likelihood_ratio",
     "derive": "saem.inference.derived",
+    "fisher_information": "saem.inference.fisher_information",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
@@ -44,6 +46,7 @@ _MODULES = {
     "profile": "saem.inference.profile_likelihood",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
+    "variances": "saem.inference.derived",
 }
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "compare",
     "compare_models",
     "derive",
+    "fisher_information",
     "fit",
     "identifiability",
     "likelihood_ratio",
@@ -63,6 +67,7 @@ __all__ = [
     "profile",
     "residuals",
     "simulate",
+    "variances",
 ]
 
 configure()

@@ -173,17 +173,7 @@ class Fit:
 
     def _bounds(self, level: float = LEVEL) -> Floats:
         """`intervals` as (n, 2) ndarray."""
-        from saem.errors import SaemError
-
-        if not 0.0 < level < 1.0:
-            raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
-        z = NormalDist().inv_cdf(0.5 + level / 2)
-        names, kinds = self.parameters.names, self.parameters.kinds
-        bounds = np.full((len(names), 2), math.nan)
-        for i, (value, se) in enumerate(zip(self.values.tolist(), self.se.tolist(), strict=True)):
-            if not self.parameters.fixed[i] and names[i] not in self.at_boundary:
-                bounds[i] = _interval(kinds[i], value, z * se)
-        return bounds
+        return wald_intervals(self, self.se, level)
 
     def to_numpy(self) -> Floats:
         """(n, 5) ndarray of the columns of `estimates`: estimate, se, mcse, lower, upper."""
@@ -312,6 +302,21 @@ class Fit:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value:.4g}" for name, value in zip(self.parameters.names, self.values, strict=True))
         return f"Fit({self.method}, {self.status}, loglik={self.loglik:.3f}, {shown})"
+
+
+def wald_intervals(fit: Fit, se: Floats, level: float = LEVEL) -> Floats:
+    """Bounds (n, 2) of Wald intervals with standard errors (n,), as `Fit.intervals` has them."""
+    from saem.errors import SaemError
+
+    if not 0.0 < level < 1.0:
+        raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    names, kinds = fit.parameters.names, fit.parameters.kinds
+    bounds = np.full((len(names), 2), math.nan)
+    for i, (value, half) in enumerate(zip(fit.values.tolist(), (z * se).tolist(), strict=True)):
+        if not fit.parameters.fixed[i] and names[i] not in fit.at_boundary:
+            bounds[i] = _interval(kinds[i], value, half)
+    return bounds
 
 
 def _interval(kind: str, value: float, half: float) -> tuple[float, float]:

@@ -22,11 +22,11 @@ from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain, Run
 from saem.algorithms.engine import NOT_AVERAGED
 from saem.algorithms.error import Directions, law, weights_of
+from saem.algorithms.sampling import cluster_scores
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import ModelError, MStepError
 from saem.information import Information, information_of
-from saem.jit import entry
-from saem.models.contract import Problem, complete_clusters, draw_clusters
+from saem.models.contract import Problem
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
 
@@ -34,23 +34,6 @@ Array = np.ndarray
 LEAST_CLUSTERS = 2  # for each free parameter
 LONGEST = 2.0  # standard errors, of a step before it is multiplied by the step size
 RIDGE = 1e-3  # of its diagonal, added to the information
-
-
-@entry
-def cluster_scores(
-    arrays: Any,
-    x: Array,
-    rng: np.random.Generator,
-    m: int,
-    clusters: Array,
-    statistics: Array,
-    scores: Array,
-    values: Array,
-    hessian: Array,
-) -> None:
-    """Write statistics (C, s) and complete-data scores (C, n) of clusters, means over ``m`` draws."""
-    draw_clusters(arrays, x, rng, m, clusters, statistics)
-    complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.jit import entry
-from saem.models.contract import complete, draw
+from saem.models.contract import complete, complete_clusters, draw, draw_clusters
 
 Array = np.ndarray
 
@@ -36,6 +36,23 @@ def evaluate_each(arrays: Any, statistics: Array, x: Array, values: Array, score
         for j in range(n):
             for k in range(n):
                 hessian[j, k] += one[j, k] / m
+
+
+@entry
+def cluster_scores(
+    arrays: Any,
+    x: Array,
+    rng: np.random.Generator,
+    m: int,
+    clusters: Array,
+    statistics: Array,
+    scores: Array,
+    values: Array,
+    hessian: Array,
+) -> None:
+    """Write statistics (C, s) and complete-data scores (C, n) of clusters, means over ``m`` draws."""
+    draw_clusters(arrays, x, rng, m, clusters, statistics)
+    complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
 
 
 class Scores(NamedTuple):

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, fit, infer, recipe, resume, simulate
+from saem.cli import check, compare, derive, fit, infer, recipe, resume, simulate
 from saem.cli.console import friendly
 
 HELP = """
@@ -41,7 +41,7 @@ app.command(name="fit")(fit.fit)
 app.command(name="resume")(resume.resume)
 app.command(name="compare")(compare.compare)
 app.command(name="profile")(infer.profile)
-app.command(name="derive")(infer.derive)
+app.command(name="derive")(derive.derive)
 app.command(name="test")(infer.test)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)

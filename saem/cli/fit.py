@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -113,15 +113,25 @@ def fit(
         ),
     ] = None,
     drop_missing: DropMissing = False,
+    derive: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Also a function of the parameters with its standard error, "name = expression"; may be repeated.',
+            metavar="QUANTITY",
+            show_default=False,
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="With --by: discard what an earlier run left in the folder.")
     ] = False,
 ) -> None:
     """Fit a model to a table and report estimates, errors and what became of the constraints."""
+    from saem.cli.derive import read_quantities
     from saem.data import read_table
     from saem.errors import SaemError
     from saem.specification import Model
 
+    quantities = read_quantities(derive or [])
     specification = Model.from_toml(model)
     target = target_options(mcse, max_iterations, max_draws, max_seconds)
     methods = [tailored(name, target, chains, mstep, sampler) for name in method.methods[:1]]
@@ -131,12 +141,14 @@ def fit(
     if by and not columns:
         raise SaemError("--by needs the name of a column; got an empty text")
     if columns:
+        if quantities:
+            raise SaemError("--derive belongs to a single fit; leave it out with --by")
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, methods, where, seed, output, drop_missing)
+        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities)
 
 
 def _fit_once(
@@ -147,10 +159,12 @@ def _fit_once(
     seed: int,
     output: Path | None,
     drop: bool,
+    quantities: Mapping[str, str],
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem import fitting, warmup
     from saem.cli.console import note
+    from saem.cli.derive import check_quantities, report_derived
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
@@ -162,7 +176,8 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
-    arrange(model, table, drop)  # bad input is refused before time is spent on compiling
+    names = arrange(model, table, drop).parameters.names  # bad input is refused before time is spent on compiling
+    check_quantities(quantities, names)
     warmup.ensure([method_name(method) for method in methods])
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
@@ -185,6 +200,8 @@ def _fit_once(
         show_fit(fits[0])
     else:
         show_comparison(fits[0], fits[1])
+    if quantities:
+        report_derived(fits, quantities, output)
     if output is not None:
         write_fits(output, fits)
         note(f"written to {output}")

@@ -1,4 +1,4 @@
-"""`saem profile`, `saem derive`, `saem test`: inference from saved fits."""
+"""`saem profile`, `saem test`: inference from saved fits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import Annotated
 
 import typer
 
+from saem.cli.options import Level
 from saem.cli.saved import SavedFit, fit_to_examine
-
-Level = Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Write the table here (CSV).", show_default=False, metavar="FOLDER"),
-]
 
 
 def profile(
@@ -68,39 +63,6 @@ def profile(
     plot_profile(found, figure)
     write_figure(figure, output / "profile.png")
     note(f"written to {output}")
-
-
-def derive(
-    folder: SavedFit,
-    quantities: Annotated[
-        list[str], typer.Argument(metavar="QUANTITY", help='Such as "icc = sigma1**2 / (sigma1**2 + sigma**2)".')
-    ],
-    level: Level = 0.95,
-    output: Output = None,
-) -> None:
-    """Functions of the parameters of a saved fit, with standard errors by the delta method."""
-    from saem import derive as derived
-    from saem.cli.console import note, show
-    from saem.display import decimals, number, table
-    from saem.errors import ModelError
-    from saem.storage import make_folder
-
-    texts = {}
-    for text in quantities:
-        name, equals, expression = (part.strip() for part in text.partition("="))
-        if not (equals and name.isidentifier() and expression):
-            raise ModelError(f'a quantity must be written "name = expression"; got {text!r}')
-        texts[name] = expression
-    found = derived(fit_to_examine(folder), texts, level)
-    rows = []
-    for quantity, row in found.iterrows():
-        places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
-        rows.append([str(quantity), *(number(row[key], places) for key in found.columns)])
-    show(table(["quantity", *found.columns], rows))
-    if output is not None:
-        make_folder(output)
-        found.to_csv(output / "derived.csv")
-        note(f"written to {output}")
 
 
 def test(

@@ -17,6 +17,7 @@ Where = Annotated[
         help="Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".", metavar="EXPRESSION", show_default=False
     ),
 ]
+Level = Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")]
 DropMissing = Annotated[
     bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
 ]

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import compile_constraints
+from saem.constraint import Constraints, compile_constraints
 from saem.errors import ConstraintError, ExpressionError, ModelError, SaemError
 from saem.expressions.grammar import parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.inference.fisher_information import FisherInformation
     from saem.result import Fit
 
 UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does not count
 
 
-def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.DataFrame:
+def derive(
+    fit: Fit, quantities: Mapping[str, str], level: float = 0.95, information: FisherInformation | None = None
+) -> pd.DataFrame:
     """Estimates, standard errors and Wald intervals of functions of the parameters.
 
     With the exact gradient ``d`` of a quantity and the covariance ``V`` of the estimates through the constraints, the
@@ -34,6 +37,8 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
         sigma**2)"}``.
     level : float
         Of the intervals.
+    information : FisherInformation, optional
+        Of this fit, whose covariance to use, such as the robust one; the fit's own if omitted.
 
     Returns
     -------
@@ -49,22 +54,55 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
 
     if not 0.0 < level < 1.0:
         raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    if information is not None and information.fit is not fit:
+        raise ModelError("the information belongs to another fit; make it from this one")
+    covariance = fit.covariance if information is None else information.covariance
     z = NormalDist().inv_cdf(0.5 + level / 2)
     rows = []
     for name, text in quantities.items():
-        try:
-            parse(text)  # by itself: it is put into brackets below
-            compiled = compile_constraints({name: f"({text}) == 0"}, fit.parameters.names)
-        except (ConstraintError, ExpressionError) as error:
-            raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
-        value, jacobian, _ = compiled.evaluate(fit.values)
+        value, jacobian, _ = compile_quantity(name, text, fit.parameters.names).evaluate(fit.values)
         gradient = jacobian[0]
         if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
             raise ModelError(f"the quantity {name!r} = {text!r} has no value, or no derivative, at the estimate")
-        se = standard_error(gradient, fit.covariance)
+        se = standard_error(gradient, covariance)
         rows.append([value[0], se, value[0] - z * se, value[0] + z * se])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
     return pd.DataFrame(rows, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
+
+
+def compile_quantity(name: str, text: str, parameters: Sequence[str]) -> Constraints:
+    """An expression of the parameters as the left side of an equation, with its derivatives.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be read, or names no parameter.
+    """
+    try:
+        parse(text)  # by itself: it is put into brackets below
+        return compile_constraints({name: f"({text}) == 0"}, parameters)
+    except (ConstraintError, ExpressionError) as error:
+        raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
+
+
+def variances(fit: Fit, level: float = 0.95, information: FisherInformation | None = None) -> pd.DataFrame:
+    """The squares of all free standard deviations: variance components, as `derive` gives them.
+
+    Wald intervals of a variance are symmetric, and may begin below zero: profile intervals do not.
+
+    Parameters
+    ----------
+    fit : Fit
+    level : float
+    information : FisherInformation, optional
+
+    Returns
+    -------
+    DataFrame indexed by `quantity`, such as ``sigma1**2``, with columns `estimate, se, lower, upper`
+    """
+    free = zip(fit.parameters.names, fit.parameters.kinds, fit.parameters.fixed, strict=True)
+    names = [name for name, kind, fixed in free if kind == "sd" and not fixed]
+    return derive(fit, {f"{name}**2": f"{name}**2" for name in names}, level, information)
 
 
 def standard_error(gradient: np.ndarray, covariance: np.ndarray) -> float:

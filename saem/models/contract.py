@@ -71,6 +71,8 @@ class Problem:
         unless the constraints keep them from it.
     expected_information : callable or None
         From parameters (n,) to an information matrix (n, n) whose rank tells what the design determines.
+    fisher_information : callable or None
+        From parameters (n,) to Fisher's information (n, n): the expectation of the observed one, were they the truth.
     conditional_effects : callable or None
         From parameters (n,) to the conditional modes (C, q) of the random effects and their standard deviations (C, q).
     clusterwise : callable or None
@@ -101,6 +103,7 @@ class Problem:
     restricted: bool = False
     can_fit_exactly: bool = False
     expected_information: Callable[[np.ndarray], np.ndarray] | None = None
+    fisher_information: Callable[[np.ndarray], np.ndarray] | None = None
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     clusterwise: Callable[[], Any] | None = None
     n_clusters: int = 0

@@ -45,6 +45,32 @@ def test_derive(folder: Path, tmp_path: Path) -> None:
     assert "icc" in result.stdout
 
 
+def test_derive_with_robust_errors(folder: Path) -> None:
+    """All parameters and variances where no quantity is given."""
+    plain = invoke("derive", folder / "both").stdout
+    robust = invoke("derive", folder / "both", "--information", "sandwich").stdout
+    fit = saem.load(folder / "both" / "ml")
+    found = saem.variances(fit, information=saem.fisher_information(fit, "sandwich"))
+    assert "sigma2**2" in plain and plain != robust
+    assert f"{found.loc['sigma**2', 'se']:.4f}"[:6] in robust
+
+
+def test_fit_derives(folder: Path, tmp_path: Path) -> None:
+    """`saem fit --derive`: the same as `saem derive` afterwards, and refused before the fit where it cannot be read."""
+    model, data = tmp_path / "model.toml", tmp_path / "data.csv"
+    model.write_text(MODEL.to_toml())
+    example_table(12, 1).to_csv(data, index=False)
+    ratio = "ratio = sigma2 / sigma1"
+    result = invoke("fit", model, data, "--method", "both", "--derive", ratio, "-o", tmp_path / "out")
+    written = pd.read_csv(tmp_path / "out" / "derived.csv", index_col=["method", "quantity"])
+    expected = saem.derive(saem.load(folder / "both" / "ml"), {"ratio": "sigma2 / sigma1"}).loc["ratio"]
+    assert written.loc[("ml", "ratio"), "se"] == pytest.approx(expected["se"])
+    assert len(written) == 2 and "derived from saem" in result.stdout
+    for wrong, words in (("r = sigma3", "sigma3"), ("sigma2", "name = expression"), (ratio, "leave it out with --by")):
+        by = ["--by", "replicate"] if wrong == ratio else []
+        assert words in " ".join(invoke("fit", model, data, "--derive", wrong, *by, code=2).output.split())
+
+
 def test_the_ratio_test(folder: Path) -> None:
     result = invoke("test", folder / "small", folder / "both")
     found = saem.likelihood_ratio(saem.load(folder / "small"), saem.load(folder / "both" / "ml"))

@@ -15,7 +15,7 @@ from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
 from saem.models.linear.expansion import expand
-from saem.models.linear.expected import expected_information
+from saem.models.linear.expected import fisher_information, unit_information
 from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
@@ -91,7 +91,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         has_observed=True,
         restricted=is_restricted,
         can_fit_exactly=can_fit_exactly(arrays, data),
-        expected_information=partial(expected_information, arrays),
+        expected_information=partial(unit_information, arrays),
+        fisher_information=None if is_restricted else partial(fisher_information, arrays),
         conditional_effects=partial(conditional_effects, data),
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),

@@ -87,6 +87,7 @@ def expand(problem: Problem) -> Expansion:
         has_observed=False,
         restricted=False,
         expected_information=None,
+        fisher_information=None,
         conditional_effects=None,
         clusterwise=None,
         n_clusters=0,

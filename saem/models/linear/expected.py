@@ -1,6 +1,8 @@
-"""The expected information of the linear family in a metric of unit variance, of which only the rank counts.
+"""The expected information of the linear family: Fisher's, and the same in a metric of unit variance.
 
-It is ``X'X`` for the means and ``1/2 tr(V_i V_j)`` for the variances.
+With ``V = Z Omega Z' + R`` it is ``X'V^-1 X`` for the means and ``1/2 tr(V^-1 V_i V^-1 V_j)`` for the variances. Its
+rank does not depend on the metric: with ``V = I`` it is defined at all parameters, and tells what the
+design determines.
 """
 
 from __future__ import annotations
@@ -9,31 +11,72 @@ import numpy as np
 
 from saem.models.linear.arrays import LinearArrays
 
+Array = np.ndarray
 
-def expected_information(arrays: LinearArrays, x: np.ndarray) -> np.ndarray:
-    """Expected information (n, n) of all parameters at ``x`` (n,)."""
+
+def unit_information(arrays: LinearArrays, x: Array) -> Array:
+    """Expected information (n, n) of all parameters at ``x`` (n,), with ``V = I``."""
+    groups, q = arrays.sd_index.shape
+    return information_in(arrays, x, np.zeros((groups, q, q)), np.ones(len(arrays.residual_index)))
+
+
+def fisher_information(arrays: LinearArrays, x: Array) -> Array:
+    """Fisher's information (n, n) of all parameters at ``x`` (n,)."""
+    sd = x[arrays.sd_index]
+    correlation = np.where(arrays.corr_index >= 0, x[arrays.corr_index], 0.0) + np.eye(sd.shape[1])
+    return information_in(arrays, x, sd[:, :, None] * sd[:, None, :] * correlation, x[arrays.residual_index] ** -2.0)
+
+
+def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Array) -> Array:
+    """Expected information (n, n) at ``x`` in the metric of a covariance.
+
+    Parameters
+    ----------
+    omega : (G, q, q) ndarray
+        Of the random effects.
+    precision : (H,) ndarray
+        Of the residuals.
+    """
     groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     pairs = [(j, k) for j in range(q) for k in range(j + 1)]
     n_omega = len(pairs) * groups
     moment = np.zeros((p + n_omega + residual_groups,) * 2)  # of beta, Omega, sigma^2
-    moment[:p, :p] = arrays.xx.sum(axis=0)
+    errors = slice(p + n_omega, None)
     units = np.zeros((len(pairs), q, q))
     for i, (j, k) in enumerate(pairs):
         units[i, j, k] = units[i, k, j] = 1.0
-    total = arrays.zz.sum(axis=1)
+    moment[:p, :p] = np.einsum("h,hij->ij", precision, arrays.xx)
+    moment[errors, errors] = 0.5 * np.diag(precision**2 * arrays.n_rows)
     for g in range(groups):
         at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
         here = arrays.pattern_group == g
-        weight, a, a_h = arrays.pattern_size[here], total[here], arrays.zz[here]
-        left = np.einsum("rij,ajk->raik", a, units)
-        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", weight, left, left)
-        cross = 0.5 * np.einsum("r,rhij,aji->ah", weight, a_h, units)
-        moment[at, p + n_omega :] = cross
-        moment[p + n_omega :, at] = cross.T
-    moment[p + n_omega :, p + n_omega :] = 0.5 * np.diag(arrays.n_rows)
+        size, a_h = arrays.pattern_size[here], arrays.zz[here]
+        a = np.einsum("h,rhij->rij", precision, a_h)
+        f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
+        u = np.linalg.inv(np.eye(q) + omega[g] @ a)
+        conditional = u @ omega[g]
+        moment[:p, :p] -= np.einsum("r,ric,rij,rjd->cd", size, f, conditional, f, optimize=True)
+        left = np.einsum("rij,ajk->raik", a @ u, units)  # Z'V^-1 Z = A U
+        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", size, left, left)
+        within = np.einsum("rji,rhjk,rkl->rhil", u, a_h, u, optimize=True)  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U
+        cross = 0.5 * np.einsum("h,r,rhij,aji->ah", precision**2, size, within, units, optimize=True)
+        moment[at, errors] = cross
+        moment[errors, at] = cross.T
+        shrunken = np.einsum("rij,rhjk->rhik", conditional, a_h)
+        once = np.einsum("r,rhii->h", size, shrunken)
+        twice = np.einsum("r,rhij,rkji->hk", size, shrunken, shrunken, optimize=True)
+        moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
+    jacobian = moments_by_parameter(arrays, x, pairs)
+    return np.asarray(jacobian.T @ moment @ jacobian)
 
-    jacobian = np.zeros((len(moment), len(x)))
+
+def moments_by_parameter(arrays: LinearArrays, x: Array, pairs: list[tuple[int, int]]) -> Array:
+    """Derivatives of the means, the entries of all Omega and the residual variances by the parameters (n,)."""
+    groups, _ = arrays.sd_index.shape
+    residual_groups, p = arrays.xy.shape
+    n_omega = len(pairs) * groups
+    jacobian = np.zeros((p + n_omega + residual_groups, len(x)))
     jacobian[np.arange(p), arrays.mean_index] = 1.0
     for g in range(groups):
         sd = x[arrays.sd_index[g]]
@@ -47,4 +90,4 @@ def expected_information(arrays: LinearArrays, x: np.ndarray) -> np.ndarray:
                 row[corr] += sd[j] * sd[k]
     for h, index in enumerate(arrays.residual_index):
         jacobian[p + n_omega + h, index] += 2.0 * x[index]
-    return np.asarray(jacobian.T @ moment @ jacobian)
+    return jacobian

@@ -1,0 +1,141 @@
+"""`saem derive`: functions of the parameters of a saved fit, and `saem fit --derive`, which does the same at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saem.cli.options import Level
+from saem.cli.saved import SavedFit, fit_to_examine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+
+
+class Kind(StrEnum):
+    """What --information takes."""
+
+    OBSERVED = "observed"
+    EXPECTED = "expected"
+    LOUIS = "louis"
+    SCORE = "score"
+    SANDWICH = "sandwich"
+
+
+def derive(
+    folder: SavedFit,
+    quantities: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUANTITY]...",
+            help='Such as "icc = sigma1**2 / (sigma1**2 + sigma**2)"; all parameters and variances if there is none.',
+            show_default=False,
+        ),
+    ] = None,
+    information: Annotated[
+        Kind,
+        typer.Option(
+            help="Standard errors from the observed or expected information, from draws (louis), from first "
+            "derivatives alone (score), or robust ones (sandwich)."
+        ),
+    ] = Kind.OBSERVED,
+    draws: Annotated[
+        int, typer.Option(help="Of the random effects: for louis (20,000 if 0), score, sandwich.", metavar="N", min=0)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draws.", metavar="N", min=0)] = 0,
+    level: Level = 0.95,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write derived.csv here.", show_default=False, metavar="FOLDER"),
+    ] = None,
+) -> None:
+    """Functions of the parameters of a saved fit, with standard errors by the delta method."""
+    import pandas as pd
+
+    import saem
+    from saem.cli.console import note
+    from saem.storage import make_folder
+
+    texts = read_quantities(quantities or [])
+    fit = fit_to_examine(folder)
+    known = None  # the fit's own, for which it needs no table
+    if information is not Kind.OBSERVED or draws:
+        known = saem.fisher_information(fit, information.value, draws, seed)
+    if texts:
+        found = saem.derive(fit, texts, level, known)
+    else:
+        own = fit.estimates[["estimate", "se"]].join(fit.intervals(level)) if known is None else known.table(level)
+        found = pd.concat([own.drop(columns="se_mcse", errors="ignore"), saem.variances(fit, level, known)])
+        found.index.name = "quantity"
+    show_derived(found)
+    if output is not None:
+        make_folder(output)
+        found.to_csv(output / "derived.csv")
+        note(f"written to {output}")
+
+
+def read_quantities(texts: Sequence[str]) -> dict[str, str]:
+    """Expressions by name, from texts ``name = expression``.
+
+    Raises
+    ------
+    ModelError
+        When a text is none, or two have the same name.
+    """
+    from saem.errors import ModelError
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, expression = (part.strip() for part in text.partition("="))
+        if not (equals and name.isidentifier() and expression):
+            raise ModelError(f'a quantity must be written "name = expression"; got {text!r}')
+        if name in found:
+            raise ModelError(f"there are two quantities of the name {name!r}; give one of them another")
+        found[name] = expression
+    return found
+
+
+def check_quantities(texts: Mapping[str, str], parameters: Sequence[str]) -> None:
+    """Refuse expressions that cannot be read, before time is spent on a fit."""
+    if texts:
+        from saem.inference.derived import compile_quantity
+
+        for name, text in texts.items():
+            compile_quantity(name, text, parameters)
+
+
+def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path | None) -> None:
+    """Print quantities of one or several fits, and write them to a folder."""
+    import pandas as pd
+
+    from saem.cli.console import say
+    from saem.inference.derived import derive as derived
+    from saem.storage import make_folder
+
+    tables = {fit.method: derived(fit, texts) for fit in fits}
+    for method, found in tables.items():
+        say()
+        if len(tables) > 1:
+            say(f"derived from {method}:")
+        show_derived(found)
+    if output is not None:
+        make_folder(output)
+        pd.concat(tables, names=["method"]).to_csv(output / "derived.csv")
+
+
+def show_derived(found: pd.DataFrame) -> None:
+    """Print estimates, standard errors and intervals."""
+    from saem.cli.console import show
+    from saem.display import decimals, number, table
+
+    rows = []
+    for quantity, row in found.iterrows():
+        places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
+        rows.append([str(quantity), *(number(row[key], places) for key in found.columns)])
+    show(table(["quantity", *found.columns], rows))

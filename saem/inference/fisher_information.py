@@ -1,0 +1,293 @@
+"""Information matrices of a fit, and the standard errors that follow from each.
+
+Four ways to the same limit where the model is right, and one for where it is not:
+
+    observed   -d2 l, in closed form
+    expected   Fisher's, E(-d2 l) at the estimate, in closed form
+    louis      E(-d2 log f | y) - Cov(d log f | y), from draws of the random effects (Louis 1982)
+    score      sum_c D_c D_c', D_c = E(d log f(y_c, z_c) | y_c), from first derivatives alone (Delattre & Kuhn 2023)
+    sandwich   V (sum_c D_c D_c') V with the observed V: robust to a wrong law of the data (White 1982)
+
+Each is seen through the constraints: ``V = T (T' I T)^-1 T'`` with ``T`` along their tangent space, where the second
+derivatives of the constraints belong to ``I`` in the first and the third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.algorithms.samplers import KERNEL, own_copy
+from saem.algorithms.sampling import cluster_scores, draw_each, scores_of
+from saem.errors import ModelError, nearest
+from saem.inference.surface import Surface
+from saem.information import information_of
+from saem.models.contract import Problem
+from saem.mstep.solver import Derivatives, Solver
+from saem.result import LEVEL, wald_intervals
+from saem.streams import check_seed, stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.result import Fit
+
+Array = np.ndarray
+
+BATCHES = 20  # of draws, of which the jackknife leaves out one at a time
+LEAST, DEFAULT = 100, 20_000  # draws
+FORGOTTEN = 0.1  # of the draws of a Markov kernel, before those that count
+KINDS = ("observed", "expected", "louis", "score", "sandwich")
+
+
+@dataclass(frozen=True, eq=False)
+class FisherInformation:
+    """An information matrix and the covariance that follows from it.
+
+    Attributes
+    ----------
+    fit : Fit
+    kind : str
+    matrix : (n, n) ndarray
+        The information of all parameters, without the constraints; of "sandwich" the observed one.
+    covariance : (n, n) ndarray
+        Of the estimates, through the constraints; nan for parameters at the boundary or not identified, zero for fixed.
+    mcse : (n,) ndarray
+        Monte Carlo standard errors of the standard errors; zero where nothing was drawn.
+    draws : int
+        Of every random effect.
+    """
+
+    fit: Fit
+    kind: str
+    matrix: Array
+    covariance: Array
+    mcse: Array
+    draws: int
+
+    @property
+    def se(self) -> Array:
+        """Standard errors (n,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    def table(self, level: float = LEVEL) -> pd.DataFrame:
+        """One row a parameter: `estimate`, `se`, `se_mcse`, and the Wald interval `lower` and `upper`."""
+        import pandas as pd
+
+        ends = wald_intervals(self.fit, self.se, level)
+        columns = {"estimate": self.fit.values, "se": self.se, "se_mcse": self.mcse}
+        index = pd.Index(list(self.fit.parameters.names), name="parameter", dtype="str")
+        return pd.DataFrame(columns | {"lower": ends[:, 0], "upper": ends[:, 1]}, index=index)
+
+
+def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: int = 0) -> FisherInformation:
+    """The information of a fit, at the maximum of the likelihood beside its estimate.
+
+    Parameters
+    ----------
+    fit : Fit
+    kind : {"observed", "expected", "louis", "score", "sandwich"}
+        See the module's docstring. "observed" is what `Fit.se` shows.
+    draws : int
+        Of the random effects, for "louis", "score" and "sandwich", rounded up to a multiple of 20. With 0 the last two
+        are exact, by conditional expectations in closed form, and the first takes 20,000.
+    seed : int
+
+    Returns
+    -------
+    FisherInformation
+
+    Raises
+    ------
+    ModelError
+        When there is no such kind, the fit is a restricted one (of which only the observed information is defined), the
+        family lacks what the kind needs, or there are fewer clusters than free parameters for a sum over clusters.
+    """
+    if kind not in KINDS:
+        raise ModelError(f"there is no information {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}")
+    if not isinstance(draws, int) or draws < 0 or 0 < draws < LEAST:
+        raise ModelError(f"draws must be 0 or a whole number, {LEAST} or larger; got {draws!r}")
+    if draws and kind in ("observed", "expected"):
+        raise ModelError(f"the {kind} information draws nothing; leave out draws={draws}")
+    if fit.method == "reml" and kind != "observed":
+        raise ModelError(f"a restricted likelihood has only the observed information; got {kind!r}. Fit by 'ml'")
+    check_seed(seed)
+    surface = Surface.of(fit)
+    found = information_at(surface.problem, surface.top.x, surface.top.pinned, kind, draws, seed)
+    return FisherInformation(fit, kind, *found)
+
+
+def information_at(
+    problem: Problem, x: Array, pinned: Array, kind: str, draws: int = 0, seed: int = 0
+) -> tuple[Array, Array, Array, int]:
+    """`fisher_information` of a problem at a constrained maximum.
+
+    Parameters
+    ----------
+    x : (n,) ndarray
+    pinned : (n,) bool ndarray
+        Parameters at the boundary, which are taken as known.
+
+    Returns
+    -------
+    matrix, covariance : (n, n) ndarray
+    mcse : (n,) ndarray
+    draws : int
+    """
+    if kind in ("score", "sandwich"):
+        check_clusters(problem, pinned)
+    solver = Solver(problem)
+    at = centre(problem, solver, x, pinned) if kind != "louis" else None
+    through = View(problem, solver, pinned)
+    draws = BATCHES * -(-draws // BATCHES)
+    if kind == "louis":
+        draws = draws or DEFAULT
+        moments = louis_moments(problem, x, draws, seed)
+        return *jackknife(moments, lambda sums: through.louis(x, sums)), draws
+    assert at is not None
+    nothing = np.zeros(len(x))
+    if kind == "expected":
+        if problem.fisher_information is None:
+            raise ModelError("the family of the model has no Fisher information in closed form; use kind 'louis'")
+        matrix = problem.fisher_information(x)
+        return matrix, through.without_curvature(at, matrix), nothing, 0
+    if kind == "observed":
+        return -at.hessian, through.with_curvature(at, -at.hessian), nothing, 0
+
+    def seen(matrix: Array) -> tuple[Array, Array]:
+        if kind == "score":
+            return matrix, through.without_curvature(at, matrix)
+        bread = through.with_curvature(at, -at.hessian)
+        known = np.nan_to_num(bread)
+        return -at.hessian, np.where(np.isnan(bread), np.nan, known @ matrix @ known)
+
+    scores = expected_scores(problem, x, draws, seed)
+    if not draws:
+        return *seen(scores[0].T @ scores[0]), nothing, 0
+    return *jackknife(scores, lambda sums: seen(sums.T @ sums)), draws
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Information seen through the constraints of a problem.
+
+    Attributes
+    ----------
+    problem : Problem
+    solver : Solver
+    pinned : (n,) bool ndarray
+    """
+
+    problem: Problem
+    solver: Solver
+    pinned: Array
+
+    @property
+    def free(self) -> Array:
+        """Parameters (n,) that move."""
+        return np.asarray(~self.problem.parameters.fixed & ~self.pinned)
+
+    def with_curvature(self, at: Derivatives, information: Array) -> Array:
+        """Covariance (n, n) from a second derivative, to which the constraints' own belong."""
+        multipliers = multipliers_of(at, self.free)
+        return information_of(self.problem, at, multipliers, information, self.free).covariance
+
+    def without_curvature(self, at: Derivatives, information: Array) -> Array:
+        """Covariance (n, n) from an expected product of scores: along the tangent space these have mean zero."""
+        nothing = np.zeros(len(self.problem.constraints))
+        return information_of(self.problem, at, nothing, information, self.free).covariance
+
+    def louis(self, x: Array, moments: Array) -> tuple[Array, Array]:
+        """Information and covariance from the means (s + n * n + n,) of statistics, and scores' products and values."""
+        n, s = len(x), self.problem.n_statistics
+        at = self.solver.derivatives(self.solver.complete(moments[:s]), x, self.free)
+        score = moments[s + n * n :]
+        matrix = -at.hessian - (moments[s : s + n * n].reshape(n, n) - np.outer(score, score))
+        return matrix, self.with_curvature(at, matrix)
+
+
+def multipliers_of(at: Derivatives, free: Array) -> Array:
+    """Least-squares multipliers (m,) at a point, over the free parameters."""
+    if len(at.c) == 0:
+        return np.zeros(0)
+    return np.asarray(np.linalg.lstsq(at.jacobian[:, free].T, -at.gradient[free], rcond=None)[0])
+
+
+def centre(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Derivatives:
+    """The observed likelihood and the constraints at a point."""
+    if not problem.has_observed:
+        raise ModelError("the family of the model has no likelihood in closed form; use kind 'louis'")
+    return solver.derivatives(solver.observed(), x, ~problem.parameters.fixed & ~pinned)
+
+
+def check_clusters(problem: Problem, pinned: Array) -> None:
+    """Refuse a sum of products over clusters that cannot have full rank, or cannot be made."""
+    if problem.clusterwise is None:
+        raise ModelError("the family of the model cannot tell its clusters apart; use kind 'louis'")
+    free = int((~problem.parameters.fixed & ~pinned).sum()) - len(problem.constraints)
+    if problem.n_clusters <= free:
+        raise ModelError(
+            f"a sum over clusters needs more clusters than free parameters; got {problem.n_clusters} clusters for "
+            f"{free} parameters. Use kind 'observed'"
+        )
+
+
+def louis_moments(problem: Problem, x: Array, draws: int, seed: int) -> Array:
+    """Means (`BATCHES`, s + n * n + n) of batches of draws: of statistics, of products of scores, and of scores."""
+    rng = stream(seed, "information", "louis")
+    arrays = own_copy(problem.arrays)
+    if KERNEL[0] in getattr(arrays, "_fields", ()):
+        draw_each(arrays, x, rng, np.empty((max(1, int(FORGOTTEN * draws)), problem.n_statistics)))
+    found = []
+    size = draws // BATCHES
+    for _ in range(BATCHES):
+        statistics = np.empty((size, problem.n_statistics))
+        draw_each(arrays, x, rng, statistics)
+        scores = scores_of(arrays, statistics, x).scores
+        products = (scores.T @ scores).ravel() / size
+        found.append(np.concatenate([statistics.mean(axis=0), products, scores.mean(axis=0)]))
+    return np.array(found)
+
+
+def expected_scores(problem: Problem, x: Array, draws: int, seed: int) -> Array:
+    """Conditional expectations (B, C, n) of the clusters' complete-data scores: exact (B = 1), or means of batches."""
+    assert problem.clusterwise is not None
+    arrays = problem.clusterwise()
+    rng = stream(seed, "information", "score")
+    everyone, n = np.arange(problem.n_clusters), len(x)
+    found = []
+    for _ in range(BATCHES if draws else 1):
+        statistics = np.empty((problem.n_clusters, problem.n_statistics))
+        scores, values = np.zeros((problem.n_clusters, n)), np.empty(problem.n_clusters)
+        cluster_scores(arrays, x, rng, draws // BATCHES, everyone, statistics, scores, values, np.empty((n, n)))
+        found.append(scores)
+    return np.array(found)
+
+
+def jackknife(batches: Array, seen: Callable[[Array], tuple[Array, Array]]) -> tuple[Array, Array, Array]:
+    """Information, covariance and Monte Carlo errors of the standard errors, by leaving out one batch of draws.
+
+    Products of means that are estimated from the same draws have a bias of the order 1 / draws, which the jackknife
+    removes from the covariance.
+
+    Parameters
+    ----------
+    batches : (B, ..) ndarray
+        Means of batches of draws.
+    seen : callable
+        From the mean over all draws (..) to information and covariance (n, n).
+    """
+    count = len(batches)
+    matrix, covariance = seen(batches.mean(axis=0))
+    without = [seen(np.delete(batches, b, axis=0).mean(axis=0)) for b in range(count)]
+    matrix = count * matrix - (count - 1) * np.mean([pair[0] for pair in without], axis=0)
+    unbiased = count * covariance - (count - 1) * np.mean([pair[1] for pair in without], axis=0)
+    with np.errstate(invalid="ignore"):
+        ses = np.sqrt(np.array([np.diag(pair[1]) for pair in without]))
+        mcse = np.sqrt((count - 1) * np.mean((ses - ses.mean(axis=0)) ** 2, axis=0))
+    proper = np.all(np.diag(np.nan_to_num(unbiased)) >= 0.0)
+    return matrix, unbiased if proper else covariance, mcse
