@@ -79,20 +79,22 @@ def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float
     if len(problem.constraints) == 0:
         return x, 0.0
     scale = np.where(problem.parameters.fixed, 0.0, problem.scale)
-    violation = np.inf
-    best, factor = x, 1.0
+    best, violation, lowest, unit, factor = x, np.inf, np.inf, np.ones(len(problem.constraints)), 1.0
     step: np.ndarray = np.zeros(len(x))
     for _ in range(60):
         point = best + factor * step
         c, jacobian, _ = problem.constraints.evaluate(point)
         slopes = jacobian * scale
-        reached = np.inf
-        if np.isfinite(c).all() and np.isfinite(jacobian).all():
-            reached = float(np.max(np.abs(c) / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)))
-        if reached < violation or not np.isfinite(violation):
-            if not np.isfinite(reached):
+        lengths = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
+        is_defined = bool(np.isfinite(c).all() and np.isfinite(jacobian).all())
+        if not np.isfinite(lowest):
+            if not is_defined:
                 return x, np.inf
-            best, violation, factor = point, reached, 1.0
+            unit = lengths
+        height = float(np.max(np.abs(c) / unit)) if is_defined else np.inf  # slopes change, so this must not have them
+        if height < lowest:
+            best, lowest, factor = point, height, 1.0
+            violation = float(np.max(np.abs(c) / lengths))
             step = np.linalg.lstsq(slopes, -c, rcond=1e-10)[0] * scale
         elif violation < FEASIBLE:
             break

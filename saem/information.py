@@ -34,7 +34,10 @@ class Information:
         information is not positive semidefinite, so that there is no maximum nearby.
     residuals, multipliers : (m,) ndarray
     root : (n, d) ndarray
-        Columns along the tangent space with ``root root' = V``, where ``V`` is known.
+        Columns along the tangent space with ``root root' = V``, where ``V`` is known: moves of one standard error, the
+        least determined direction first.
+    curvatures : (d,) ndarray
+        Of these directions, on a scale on which each parameter alone has curvature one.
     """
 
     loglik: float
@@ -44,6 +47,7 @@ class Information:
     residuals: np.ndarray
     multipliers: np.ndarray
     root: np.ndarray
+    curvatures: np.ndarray
 
 
 def null_space(matrix: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
@@ -110,6 +114,7 @@ def information_of(
         residuals=at.c,
         multipliers=multipliers,
         root=root,
+        curvatures=values[regular],
     )
 
 

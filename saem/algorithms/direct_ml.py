@@ -37,10 +37,14 @@ class DirectML:
     mstep : str, Maximiser or None
         Another maximiser in place of the compiled Lagrange-Newton solver, see `saem.mstep.maximisers`. A single step
         is repeated until it leads no further.
+    scattered : int or None
+        Starts that lie scattered (not at random) about the unconstrained maximum, to look for other maxima from; if
+        omitted, a few where the constraints can make some.
     """
 
     max_path: int = 200
     mstep: str | Maximiser | None = None
+    scattered: int | None = None
     name: ClassVar[str] = "ml"
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -66,7 +70,7 @@ class DirectML:
             mstep.check(problem)
             mstep = Repeated(mstep) if mstep.single_step else mstep
         solver = Solver(problem, mstep)
-        peaks, failures = find_maxima(problem, solver)
+        peaks, failures = find_maxima(problem, solver, self.scattered)
         if not peaks:
             raise no_maximum(problem, failures)
         best, tied = peaks[0], count_tied(peaks)

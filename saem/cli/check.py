@@ -208,7 +208,6 @@ def mean_words(row: np.ndarray, names: list[str]) -> str:
 def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> None:
     """Whether the table and the constraints determine every parameter, and which directions they leave free."""
     from saem.cli.console import heading, say
-    from saem.display import count
     from saem.errors import SaemError
     from saem.inference.identifiability import identifiability
 
@@ -225,7 +224,9 @@ def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> 
         for sentence in found.null_directions:
             say(f"  {sentence}", "red")
         say("Fix a parameter ([fixed]), or add a constraint ([constraints]).")
-    if len(found.solutions) > 1:
-        say(f"But {count(len(found.solutions), 'solution')} have the same likelihood:", "yellow")
-        for solution in found.solutions.to_dict("records"):
+    for heading_, text in found.findings()[1:]:
+        say(f"{heading_}: {text}." if heading_ else text)
+    if found.n_maximisers > 1:
+        say(f"The {found.n_maximisers} sets of parameters with the same likelihood:", "yellow")
+        for solution in found.maxima.head(found.n_maximisers).drop(columns=["loglik", "below"]).to_dict("records"):
             say("  " + ", ".join(f"{name}={value:.4g}" for name, value in solution.items()), "yellow")

@@ -1,18 +1,32 @@
-"""Whether model and table determine the parameters locally, before anything is fitted."""
+"""Whether model and table determine the parameters: locally, by the structure alone, globally, and in practice."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.display import count
+from saem.errors import ConstraintError, ModelError, SaemError
 from saem.identification import describe_direction, null_directions
+from saem.inference.structure import Structure, structure_of
+from saem.information import Information, observed_information
+from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.models.contract import Problem
+    from saem.result import Fit
     from saem.specification import Model
+
+Array = np.ndarray
+
+STARTS, POINTS = 50, 100
+ILL = 1e6  # condition number beyond which estimates are as good as not determined
+MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,62 +36,281 @@ class Identifiability:
     Attributes
     ----------
     locally_identified : bool
-        Whether the parameters are determined in a neighbourhood of almost every point.
+        Whether the parameters are determined in a neighbourhood of almost every point (near the estimate, if there are
+        data). An estimate at the boundary is no lack of identification.
     null_directions : tuple of str
         One sentence for each direction in which they are not, in parameter names.
     directions : (k, n) ndarray
         The directions, largest entry 1.
     mean_rank, n_means : int
         Rank of the mean design, and its number of columns.
+    structure : Structure
+        What holds at random parameter points, whatever the response.
     solutions : DataFrame
         Parameters of each solution of the constraints with the likelihood of the unconstrained maximum: several rows
-        mean that the data cannot tell them apart. Empty where the constraints restrict the likelihood.
+        mean that the data cannot tell them apart. Empty where the constraints restrict the likelihood, or without data.
+    maxima : DataFrame
+        All local maxima of the likelihood that were found, the highest first: `loglik`, `below` (how much lower than
+        the highest), and the parameters. Empty where directions are free, or without data.
+    n_maximisers : int
+        How many of them are the highest.
+    n_starts : int
+        Searches that were scattered to find others.
+    condition_number : float
+        Largest over smallest curvature of the likelihood at the estimate, along the constraints, on a scale on which
+        each parameter alone has curvature one; nan where there is none.
+    weakest : dict of str to float
+        The least determined direction: by how much the parameters move in one standard error of it.
+    flat : tuple of str
+        Parameters whose profile likelihood does not fall by 1.92 on a side, however far they move.
+    notes : tuple of str
+        What could not be found out, and why.
     """
 
     locally_identified: bool
     null_directions: tuple[str, ...]
-    directions: np.ndarray
+    directions: Array
     mean_rank: int
     n_means: int
+    structure: Structure
     solutions: pd.DataFrame
+    maxima: pd.DataFrame
+    n_maximisers: int = 0
+    n_starts: int = 0
+    condition_number: float = np.nan
+    weakest: Mapping[str, float] | None = None
+    flat: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unique(self) -> bool:
+        """Whether the parameters are determined and one maximum is higher than all others that were found."""
+        return self.locally_identified and self.n_maximisers == 1
+
+    def summary(self) -> str:
+        """The findings in words."""
+        return "\n".join(f"{heading:<15}{text}" for heading, text in self.findings())
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Headings, each with a sentence or two."""
+        free = "; ".join(self.null_directions)
+        found = [("locally", "determined: no direction is left free" if self.locally_identified else free)]
+        if self.structure.n_attempts:
+            found.append(("by design", self._structure_words()))
+        if self.n_maximisers:
+            found.append(("globally", self._global_words()))
+        if self.weakest:
+            found.append(("in practice", self._practical_words()))
+        return found + [("", note) for note in self.notes]
+
+    def _structure_words(self) -> str:
+        points, n = self.structure.points, len(self.structure.points)
+        if not n:
+            return (
+                f"none of {self.structure.n_attempts} random points lies near parameters that satisfy the constraints"
+            )
+        text = f"determined at {(points['n_null'] == 0).sum()} of {count(n, 'random parameter point')}"
+        several = points[points["n_solutions"] > 1]
+        if len(several):
+            most = int(several["n_solutions"].max())
+            text += f"; at {len(several)} of them up to {most} sets of parameters have the same law of the data"
+        elif self.structure.share_identified > 0.0:
+            text += "; at none another set of parameters with the same law was found"
+        return text
+
+    def _global_words(self) -> str:
+        searched = f"from {count(self.n_starts, 'scattered start')} besides the usual ones"
+        if self.n_maximisers > 1:
+            return f"{self.n_maximisers} sets of parameters have the same, highest likelihood ({searched})"
+        lower = len(self.maxima) - 1
+        if not lower:
+            return f"one maximum, found {searched}"
+        gap = float(self.maxima["below"].iloc[1])
+        return f"one highest maximum; {count(lower, 'lower one')}, the next by {gap:.3g} in log-likelihood ({searched})"
+
+    def _practical_words(self) -> str:
+        text = f"condition number {self.condition_number:.3g}"
+        if self.condition_number > ILL:
+            text += ", as good as not determined"
+        moves = ", ".join(f"{name} {move:+.3g}" for name, move in (self.weakest or {}).items())
+        text += f"; least determined is the direction {moves} (one standard error)"
+        for name in self.flat:
+            text += f"; {name} has no end on a side: its likelihood does not fall by 1.92 however far it moves"
+        return text
 
 
-def identifiability(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Identifiability:
-    """Check whether the parameters of a model are determined by the design of a table and the constraints.
+def identifiability(
+    model: Model,
+    table: pd.DataFrame,
+    drop_missing: bool = False,
+    starts: int = STARTS,
+    points: int = POINTS,
+    around: Mapping[str, float] | None = None,
+) -> Identifiability:
+    """Check whether the parameters of a model are determined by a table and the constraints.
 
     Parameters
     ----------
     model : Model
     table : DataFrame
+        Without the column of the response it is a design: what is found then holds for any response.
     drop_missing : bool
         As in `saem.fit`.
+    starts : int
+        Scattered searches for other maxima of the likelihood.
+    points : int
+        Random parameter points at which the structure is examined.
+    around : mapping of str to float, optional
+        Parameters (all that are free) that these points lie around; by default the estimate, or without a response
+        means of zero and standard deviations below one.
 
     Returns
     -------
     Identifiability
+
+    Raises
+    ------
+    ConstraintError
+        When no parameters that satisfy the constraints are found.
     """
     import pandas as pd
 
     from saem.data import arrange
     from saem.models import pose
     from saem.mstep.boundary import climb
-    from saem.mstep.solver import Solver
     from saem.mstep.starts import solutions_along
 
+    for name, value in (("starts", starts), ("points", points)):
+        if not isinstance(value, int) or value < 0:
+            raise ModelError(f"{name} must be a whole number, 0 or larger; got {value!r}")
+    has_response = model.response in table.columns
+    if not has_response:
+        table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)
-    solver = Solver(problem)
-    free = ~problem.parameters.fixed
+    solver, names = Solver(problem), problem.parameters.names
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
-    directions = null_directions(problem, x)
-    solutions = solutions_along(problem, solver, x, free)
+    solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
+    near = x if has_response else np.where(np.array(problem.parameters.kinds) == "mean", 0.0, x)
+    if around is not None:
+        near = point_of(problem, around)
+    directions = null_directions(problem, near)
     gram = data.mean_design.T @ data.mean_design
-    names = problem.parameters.names
-    return Identifiability(
+    found = Identifiability(
         locally_identified=len(directions) == 0,
         null_directions=tuple(describe_direction(names, direction) for direction in directions),
         directions=directions,
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),
+        structure=structure_of(problem, near, points),
         solutions=pd.DataFrame(np.array(solutions).reshape(-1, len(names)), columns=list(names)),
+        maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
     )
+    if not has_response or not found.locally_identified:
+        return found
+    return with_data(found, model, table, drop_missing, problem, starts)
+
+
+def point_of(problem: Problem, values: Mapping[str, float]) -> Array:
+    """Parameters (n,) from their names; fixed ones have their value.
+
+    Raises
+    ------
+    ModelError
+        When a name is unknown, or a free parameter has no value.
+    """
+    parameters = problem.parameters
+    for name in values:
+        parameters.index(name)
+    missing = [
+        name for name, fixed in zip(parameters.names, parameters.fixed, strict=True) if not fixed and name not in values
+    ]
+    if missing:
+        raise ModelError(f"'around' needs a value for {missing[0]}; it is to name all free parameters")
+    given = np.array([values.get(name, 0.0) for name in parameters.names], dtype=float)
+    return np.where(parameters.fixed, parameters.fixed_values, given)
+
+
+def with_data(
+    found: Identifiability, model: Model, table: pd.DataFrame, drop_missing: bool, problem: Problem, starts: int
+) -> Identifiability:
+    """What the likelihood of the table adds: its maxima, its curvature, and profiles that do not end."""
+    from dataclasses import replace
+    from warnings import catch_warnings, simplefilter
+
+    import pandas as pd
+
+    from saem.algorithms.direct_ml import DirectML
+    from saem.errors import SaemWarning
+    from saem.fitting import fit
+    from saem.mstep.search import TIE
+
+    try:
+        with catch_warnings():
+            simplefilter("ignore", SaemWarning)  # they are those of any fit of the table
+            best = fit(model, table, DirectML(scattered=starts), drop_missing=drop_missing)
+    except ConstraintError:
+        raise
+    except SaemError as error:
+        return replace(found, notes=(f"The likelihood could not be examined: {error}",))
+    if best.status == "not_identified":  # a maximum at infinity, say: the search ends anywhere on the plain
+        return replace(found, notes=(f"Where the likelihood is highest it is flat: {best.message}",))
+    tops = np.array([is_maximum(problem, x) for x in best.solutions])
+    tops |= ~tops.any()
+    logliks = best.solution_logliks[tops]
+    below = np.max(logliks) - logliks
+    columns = {"loglik": logliks, "below": below}
+    columns |= dict(zip(problem.parameters.names, best.solutions[tops].T, strict=True))
+    ends, notes = profile_ends(best)
+    information = information_beside(problem, best.values)
+    weakest: dict[str, float] = {}
+    condition = np.nan
+    if len(information.curvatures):
+        condition = float(information.curvatures[-1] / information.curvatures[0])
+        move = information.root[:, 0]
+        sizes = np.abs(move) / problem.scale
+        weakest = {
+            problem.parameters.names[i]: float(move[i])
+            for i in np.argsort(-sizes)
+            if sizes[i] > MINOR * np.max(sizes, initial=0.0)
+        }
+    return replace(
+        found,
+        maxima=pd.DataFrame(columns),
+        n_maximisers=int(np.sum(below <= TIE * (1.0 + abs(float(np.max(logliks)))))),
+        n_starts=starts,
+        condition_number=condition,
+        weakest=weakest,
+        flat=ends,
+        notes=notes,
+    )
+
+
+def information_beside(problem: Problem, values: Array) -> Information:
+    """The observed information at a solution (n,) as a fit shows it, with what is at the boundary taken as known."""
+    kinds = np.array(problem.parameters.kinds)
+    pinned = ((kinds == "sd") & (values == 0.0)) | ((kinds == "corr") & (np.abs(values) == 1.0))
+    for i in np.flatnonzero(pinned):
+        pinned[list(problem.dependents.get(int(i), ()))] = True
+    pinned &= ~problem.parameters.fixed
+    x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
+    return observed_information(problem, Solver(problem), x, pinned)
+
+
+def is_maximum(problem: Problem, values: Array) -> bool:
+    """Whether a stationary point is one, and no saddle between two maxima that scattered starts have led to."""
+    return bool(np.isfinite(information_beside(problem, values).deficit))
+
+
+def profile_ends(best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found."""
+    from saem.inference.profile_likelihood import profile
+
+    if best.status == "several_solutions":  # the curve from one leads over the others
+        return (), ()
+    try:
+        intervals = profile(best).intervals
+    except SaemError as error:
+        return (), (f"The profiles could not be followed: {error}",)
+    endless = np.isinf(intervals["lower"]) | np.isinf(intervals["upper"])
+    return tuple(intervals.index[endless]), ()

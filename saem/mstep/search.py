@@ -29,8 +29,15 @@ class Peak(NamedTuple):
     start: Array  # (n,) where the search that found it began
 
 
-def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.Outcome]]:
+def find_maxima(
+    problem: Problem, solver: Solver, n_scattered: int | None = None
+) -> tuple[list[Peak], list[sqp.Outcome]]:
     """Search from all starts.
+
+    Parameters
+    ----------
+    n_scattered : int, optional
+        Starts that lie scattered about the unconstrained maximum; if omitted, a few where they can be of use.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def find_maxima(problem: Problem, solver: Solver) -> tuple[list[Peak], list[sqp.
     """
     peaks: list[Peak] = []
     failures: list[sqp.Outcome] = []
-    for start in search_starts(problem, solver):
+    for start in search_starts(problem, solver, n_scattered):
         if any(np.max(np.abs(start - peak.x) / problem.scale) < SAME for peak in peaks):
             continue
         x, pinned, outcome = climb(problem, solver, start)
@@ -107,12 +114,12 @@ def is_same(problem: Problem, x: Array, other: Array) -> bool:
     return bool(np.max(np.abs(x - other) / np.maximum(problem.scale, np.abs(x))) < SAME)
 
 
-def search_starts(problem: Problem, solver: Solver) -> list[Array]:
+def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = None) -> list[Array]:
     """Where to start: the solutions along flat directions at the unconstrained maximum, it, and the family's starts."""
     starts = list(problem.starts)
-    if len(problem.constraints) == 0:
-        return starts[:3]
     free = ~problem.parameters.fixed
+    if len(problem.constraints) == 0:
+        return [*starts[:3], *scattered(problem, starts[0], n_scattered or 0)]
     x, _, outcome = climb(problem, solver, starts[0], constrained=False)
     if outcome.status == sqp.CONVERGED:
         # a standard deviation of zero there may have to be positive under the constraints
@@ -120,6 +127,7 @@ def search_starts(problem: Problem, solver: Solver) -> list[Array]:
         solutions = solutions_along(problem, solver, x, free)
         moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
         # where there are solutions the constraints do not restrict the likelihood, nor give it new maxima
-        others = [] if solutions else scattered(problem, inside, SCATTERED)
+        enough = (0 if solutions else SCATTERED) if n_scattered is None else n_scattered
+        others = scattered(problem, inside, enough)
         starts = [*solutions, inside, *moves, *starts, *others]
     return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pandas as pd
 import pytest
 from commandline import MODEL, invoke, replace
 
 from saem.cli.check import mean_words
+from saem.inference.identifiability import Identifiability
+from saem.inference.structure import Structure
 
 # check
 
 
-def found(locally_identified=True, null_directions=(), solutions=None):
-    return lambda model, table: types.SimpleNamespace(
-        locally_identified=locally_identified,
-        null_directions=null_directions,
-        solutions=pd.DataFrame() if solutions is None else solutions,
+def found(null_directions=(), maxima=None):
+    nothing = pd.DataFrame(columns=["loglik", "below"])
+    structure = Structure(pd.DataFrame({"n_null": [0, 0], "n_solutions": [1.0, 3.0]}), 2)
+    return lambda model, table: Identifiability(
+        not null_directions,
+        null_directions,
+        np.empty((0, 2)),
+        2,
+        2,
+        structure,
+        pd.DataFrame(),
+        nothing if maxima is None else maxima,
+        0 if maxima is None else int((maxima["below"] == 0.0).sum()),
     )
 
 
@@ -55,17 +63,22 @@ def test_check_of_means_that_the_rows_do_not_determine(files, monkeypatch):
     text = MODEL.replace("[mean]", "[mean]\nother = \"arm == 'b'\"")
     (files / "model.toml").write_text(text.replace("[constraints]", "[fixed]\nsigma = 1\n[constraints]"))
     null = ("other and effect can move together (other by +1, effect by -1) without a change of the fit.",)
-    solutions = pd.DataFrame({"mu": [0.0, 0.0], "other": [1.0, 2.5]})
-    replace(monkeypatch, "inference.identifiability", identifiability=found(False, null, solutions))
+    replace(monkeypatch, "inference.identifiability", identifiability=found(null))
     text = invoke("check", "model.toml", "data.csv").stdout
     assert "3 mean parameters, rank of their design 2: the rows alone leave 1 direction of the means" in text
-    assert (
-        f"No:\n  {null[0]}" in text
-        and "2 solutions have the same likelihood:\n  mu=0, other=1\n  mu=0, other=2.5" in text
-    )
+    assert f"No:\n  {null[0]}" in text
+    assert "by design: determined at 2 of 2 random parameter points; at 1 of them up to 3 sets of" in text
     assert " ".join(next(line for line in text.splitlines() if line.startswith("sigma ")).split()).endswith(
         "all rows 1"
     )
+
+
+def test_check_of_several_solutions(files, monkeypatch):
+    maxima = {"loglik": [-1.0, -1.0, -2.0], "below": [0.0, 0.0, 1.0], "mu": [0.0, 0.0, 3.0], "other": [1.0, 2.5, 4.0]}
+    replace(monkeypatch, "inference.identifiability", identifiability=found(maxima=pd.DataFrame(maxima)))
+    text = invoke("check", "model.toml", "data.csv").stdout
+    assert "2 sets of parameters with the same likelihood:\n  mu=0, other=1\n  mu=0, other=2.5" in text
+    assert "mu=3" not in text
 
 
 def test_check_counts_what_is_left_out(files, identified):
