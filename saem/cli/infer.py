@@ -89,3 +89,5 @@ def test(
     )
     say()
     say(f"likelihood ratio {found.statistic:.4g} on {law}: p = {found.p:.3g}")
+    if found.note:
+        say(found.note)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.constraint import parameters_of
-from saem.errors import ModelError
+from saem.errors import ModelError, listing
+from saem.identification import FEASIBLE, towards_feasible
 from saem.inference.rows import rows_of
-from saem.inference.surface import Surface
+from saem.inference.surface import Surface, held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +37,15 @@ class LikelihoodRatio:
         By the mixture of chi-squares that holds under the smaller model.
     weights : dict of int to float
         The mixture: weight by degrees of freedom. One chi-square unless a variance is zero in the smaller model.
+    note : str
+        A reason to doubt the law; empty where there is none.
     """
 
     statistic: float
     df: int
     p: float
     weights: dict[int, float]
+    note: str = ""
 
 
 def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
@@ -91,7 +95,15 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     weights = {df - 1: 0.5, df: 0.5} if zeros else {df: 1.0}
     statistic = max(0.0, statistic)
     tails = {k: float(chi2.sf(statistic, k)) if k else float(statistic <= 0.0) for k in weights}
-    return LikelihoodRatio(statistic, df, sum(weights[k] * tails[k] for k in weights), weights)
+    p = sum(weights[k] * tails[k] for k in weights)
+    edge = [name for name in smaller.at_boundary if name in larger.parameters.names]
+    note = ""
+    if edge:
+        note = (
+            f"{listing(edge)} is at the boundary in the estimate of the smaller model: the law holds where its true "
+            "value is not; a bootstrap test needs no such condition"
+        )
+    return LikelihoodRatio(statistic, df, p, weights, note)
 
 
 def check_nested(smaller: Fit, larger: Fit) -> None:
@@ -146,20 +158,30 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
     Raises
     ------
     ModelError
-        When a constraint of the smaller model sets one to zero, which cannot be told from an estimate of zero.
+        When a constraint of the smaller model sets one to zero: no parameters with a positive one satisfy it.
     """
     names, fixed, values = _parts(smaller)
     kinds = dict(zip(larger.parameters.names, larger.parameters.kinds, strict=True))
     for name, text in smaller.model.constraints.items():
-        held = [part for part in parameters_of(name, text) if kinds[part] == "sd" and part in smaller.at_boundary]
-        if held and text not in larger.model.constraints.values():
+        zeros = [part for part in parameters_of(name, text) if kinds[part] == "sd" and part in smaller.at_boundary]
+        if zeros and text not in larger.model.constraints.values() and not can_be_positive(smaller, zeros[0]):
             raise ModelError(
-                f"{held[0]} is zero under the constraint {text!r}; fix it at 0 instead, in the smaller model"
+                f"{zeros[0]} is zero under the constraint {text!r}; fix it at 0 instead, in the smaller model"
             )
     free = set(larger.parameters.names) - {name for name, is_fixed, _ in zip(*_parts(larger), strict=True) if is_fixed}
     zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
     absent = [term for term in larger.term_names if term not in smaller.term_names]
     return sum(kinds[name] == "sd" for name in zero) + len(absent) * max(1, len(larger.group_levels))
+
+
+def can_be_positive(fit: Fit, name: str) -> bool:
+    """Whether the constraints of a model admit a positive value of a standard deviation whose estimate is zero."""
+    problem = Surface.of(fit).problem
+    i = problem.parameters.index(name)
+    value = 0.1 * problem.scale[i]
+    positive = held(problem, i, value)
+    start = np.where(positive.parameters.fixed, positive.parameters.fixed_values, fit.values)
+    return towards_feasible(positive, start)[1] < FEASIBLE
 
 
 def loglik_of(fit: Fit) -> float:

@@ -75,6 +75,23 @@ def test_the_mixture_has_its_level() -> None:
     assert np.mean([chi2.sf(each.statistic, 1) < 0.1 for each in found]) < 0.075
 
 
+def test_a_zero_that_the_constraint_forces() -> None:
+    """An estimate of zero under a constraint is doubtful and said; a constraint that admits nothing else is refused."""
+    free = Model.from_text(recipes.text("peptide_unconstrained"))
+    table = saem.simulate(free, {**PEPTIDE, "sigma1": 0.3, "sigma2": 0.1}, peptide_design(4), 0)
+    forced = free.replace(constraints={"none": "exp(sigma1) == 1"})
+    with pytest.raises(saem.SaemError, match="sigma1 is zero under the constraint"):
+        saem.likelihood_ratio(saem.fit(forced, table, "ml"), saem.fit(free, table, "ml"))
+    tied = free.replace(constraints={"link": "b21 == exp(sigma2**2 - sigma1**2)"})
+    small = saem.fit(tied, table, "ml")
+    assert small.at_boundary == ("sigma2",)
+    found = saem.likelihood_ratio(small, saem.fit(free, table, "ml"))
+    assert found.df == 1 and found.weights == {1: 1.0} and 0.0 < found.p < 1.0
+    assert "'sigma2' is at the boundary" in found.note
+    inside = saem.fit(MODEL.replace(fixed={"b21": 0.0}), TABLE, "ml")
+    assert saem.likelihood_ratio(inside, saem.fit(MODEL, TABLE, "ml")).note == ""
+
+
 @pytest.mark.parametrize(
     ("small", "large", "words"),
     [
