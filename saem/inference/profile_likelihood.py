@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError, SaemError
+from saem.fitting import at_true_zero
 from saem.identification import FEASIBLE, towards_feasible
 from saem.inference.surface import Point, Surface, held, maximum
 from saem.information import observed_information
@@ -84,17 +85,18 @@ class Curve:
         self.is_higher = False  # whether a higher maximum than the top was met
 
     def at(self, value: float, near: Point) -> Node | None:
-        """The point of the curve at a value; None where the likelihood cannot be maximised there."""
+        """The point of the curve at a value; None where the likelihood cannot be maximised there.
+
+        Searched from a point nearby and from the maximum: beyond a fold of a constraint they lead to different ones.
+        """
         problem = held(self.problem, self.i, value)
         solver = Solver(problem)
         found = None
-        for start in (near.x, self.top.x):
+        for start in (near.x, self.top.x) if near is not self.top else (near.x,):
             x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, start)
             point = maximum(problem, x, solver)
             if point is not None and (found is None or point.loglik > found.loglik):
                 found = point
-            if found is not None and start is near.x:
-                break
         if found is None:
             return None
         self.is_higher |= found.loglik > self.top.loglik + HIGHER
@@ -223,7 +225,7 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     for i in indices:
         curve = Curve(surface, i)
         lower, upper, note = interval(curve, float(sizes[i]), z)
-        rows.append([surface.top.x[i], lower, upper, *wald[i], note])
+        rows.append([at_true_zero(surface.problem, surface.top.x)[i], lower, upper, *wald[i], note])
         curves.append(points_of(curve, names))
     index = pd.Index(chosen, name="parameter", dtype="str")
     columns = ["estimate", "lower", "upper", "wald_lower", "wald_upper", "note"]
@@ -255,8 +257,7 @@ def interval(curve: Curve, size: float, z: float) -> tuple[float, float, str]:
             "again by 'ml', which looks for all of them"
         )
     notes = [f"{which}: {note}" for which, note in (("lower", below), ("upper", above)) if note]
-    zero = problem.at_zero[i]
-    return (0.0 if zero > 0.0 and lower == zero else lower), upper, "; ".join(notes)
+    return (0.0 if 0.0 < problem.at_zero[i] == lower else lower), upper, "; ".join(notes)
 
 
 def points_of(curve: Curve, names: tuple[str, ...]) -> pd.DataFrame:
@@ -265,7 +266,10 @@ def points_of(curve: Curve, names: tuple[str, ...]) -> pd.DataFrame:
 
     i, top = curve.i, curve.top
     nodes = sorted([*curve.nodes, Node(float(top.x[i]), 0.0, np.nan, top)], key=lambda node: node.value)
-    table = pd.DataFrame([[node.value, node.zeta, node.at.loglik, *node.at.x] for node in nodes])
+    points = at_true_zero(curve.problem, np.array([node.at.x for node in nodes]))
+    table = pd.DataFrame(
+        [[x[i], node.zeta, node.at.loglik, *x] for node, x in zip(nodes, points, strict=True)],
+    )
     table.columns = pd.Index(["value", "zeta", "loglik", *names])
     table.insert(0, "parameter", names[i])
     return table
