@@ -28,18 +28,23 @@ def check(
     from saem.constraint import compile_constraints
     from saem.data import arrange, read_table
     from saem.data import where as rows_where
+    from saem.errors import nearest
     from saem.specification import Model
 
     specification = Model.from_toml(model)
     everything = read_table(data)
     selected = everything if where is None else rows_where(everything, where)
     table = _without_missing(specification, selected) if drop_missing else selected
-    arranged = arrange(specification, table)
+    columns = list(map(str, table.columns))  # a name that is nearly there is misspelt
+    is_design = specification.response not in columns and not nearest(specification.response, columns)
+    arranged = arrange(specification, _with_any_response(specification, table) if is_design else table)
     compile_constraints(specification.constraints, arranged.parameters.names)  # before anything is printed
     say(f"{model}: a {specification.family} model for {specification.response}", "bold")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
-    _show_rows((len(everything), len(selected), len(table)), arranged, str(data), where)
+    _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
+    if is_design:
+        say(f"There is no column {specification.response}: this is a design, and what follows holds for any response.")
     _show_clusters(specification, arranged)
     _show_cells(specification, table, arranged)
     _show_identifiability(specification, table, arranged)
@@ -94,7 +99,14 @@ def _show_constraints(model: Model) -> None:
         say("none")
 
 
-def _show_rows(sizes: tuple[int, int, int], data: ModelData, source: str, where: str | None) -> None:
+def _with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+    """A design with a response that means nothing, for what only looks at the design."""
+    import numpy as np
+
+    return table.assign(**{model.response: np.arange(len(table), dtype=float)})
+
+
+def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str, where: str | None) -> None:
     """How many rows the file has, how many were selected, left out and used."""
     from saem.cli.console import heading, say
     from saem.display import count
@@ -106,6 +118,8 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData, source: str, where:
         say(f"{count(n_selected, 'row')} where {where}")
     if n_used < n_selected:
         say(f"{count(n_selected - n_used, 'row')} left out because of missing values", "yellow")
+    if data is None:
+        return
     y = data.response
     say(f"{count(n_used, 'row')} used, with a response from {y.min():.4g} to {y.max():.4g}")
 
@@ -218,7 +232,8 @@ def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> 
         say(f"This could not be found out: {error}", "red")
         return
     if found.locally_identified:
-        say("Yes, near the estimate: no direction is left free.", "green")
+        near = ", near the estimate" if model.response in rows.columns else ""
+        say(f"Yes{near}: no direction is left free.", "green")
     else:
         say("No:", "red")
         for sentence in found.null_directions:

@@ -73,6 +73,16 @@ def test_check_of_means_that_the_rows_do_not_determine(files, monkeypatch):
     )
 
 
+def test_check_of_a_design(files):
+    """Without the response: what holds for any. A misspelt response is no design."""
+    pd.read_csv("data.csv").drop(columns="y").to_csv("design.csv", index=False)
+    text = invoke("check", "model.toml", "design.csv").stdout
+    assert "There is no column y: this is a design" in text and "Yes: no direction is left free." in text
+    assert "with a response from" not in text and "globally" not in text and "by design" in text
+    pd.read_csv("data.csv").rename(columns={"y": "yy"}).to_csv("misspelt.csv", index=False)
+    assert "needs column 'y'" in invoke("check", "model.toml", "misspelt.csv", code=2).output
+
+
 def test_check_of_several_solutions(files, monkeypatch):
     maxima = {"loglik": [-1.0, -1.0, -2.0], "below": [0.0, 0.0, 1.0], "mu": [0.0, 0.0, 3.0], "other": [1.0, 2.5, 4.0]}
     replace(monkeypatch, "inference.identifiability", identifiability=found(maxima=pd.DataFrame(maxima)))
