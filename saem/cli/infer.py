@@ -1,4 +1,4 @@
-"""`saem profile`, `saem test`: inference from saved fits."""
+"""`saem profile`, `saem test`, `saem models`: inference from saved fits."""
 
 from __future__ import annotations
 
@@ -91,3 +91,33 @@ def test(
     say(f"likelihood ratio {found.statistic:.4g} on {law}: p = {found.p:.3g}")
     if found.note:
         say(found.note)
+
+
+def models(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of fits of different models.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write models.csv here.", show_default=False, metavar="FOLDER"),
+    ] = None,
+) -> None:
+    """Fits of several models, such as several g, to the same rows: log-likelihood, parameters, AIC and BIC.
+
+    Parameters are counted net of constraints. The lowest AIC comes first.
+    """
+    from saem import compare_models
+    from saem.cli.console import note, show
+    from saem.display import number, table
+    from saem.storage import make_folder
+
+    found = compare_models({str(folder): fit_to_examine(folder) for folder in folders})
+    rows = [
+        [str(model), row["status"], number(row["loglik"], 3), str(row["n_free"])]
+        + [number(row[key], 3) for key in ("aic", "delta_aic", "bic", "delta_bic")]
+        for model, row in found.iterrows()
+    ]
+    header = ["model", "status", "log-likelihood", "parameters", "AIC", "difference", "BIC", "difference"]
+    show(table(header, rows, "llrrrrrr"))
+    if output is not None:
+        make_folder(output)
+        found.to_csv(output / "models.csv")
+        note(f"written to {output}")

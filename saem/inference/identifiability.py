@@ -14,6 +14,7 @@ from saem.identification import describe_direction, null_directions
 from saem.inference.structure import Structure, structure_of
 from saem.information import Information, observed_information
 from saem.mstep.solver import Solver
+from saem.mstep.starts import flat_directions, solutions_along
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ Array = np.ndarray
 
 STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
+BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of the solutions, and points of the curve
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
 
@@ -52,6 +54,10 @@ class Identifiability:
     maxima : DataFrame
         All local maxima of the likelihood that were found, the highest first: `loglik`, `below` (how much lower than
         the highest), and the parameters. Empty where directions are free, or without data.
+    link : DataFrame
+        Where one equation decides along the only direction that the means leave free: its `residual` (left side minus
+        right) along that direction from the unconstrained maximum, with the `loglik` that all points share and the
+        parameters. The solutions are its zeros. Empty otherwise, or without data.
     n_maximisers : int
         How many of them are the highest.
     n_starts : int
@@ -75,6 +81,7 @@ class Identifiability:
     structure: Structure
     solutions: pd.DataFrame
     maxima: pd.DataFrame
+    link: pd.DataFrame
     n_maximisers: int = 0
     n_starts: int = 0
     condition_number: float = np.nan
@@ -178,7 +185,6 @@ def identifiability(
     from saem.data import arrange
     from saem.models import pose
     from saem.mstep.boundary import climb
-    from saem.mstep.starts import solutions_along
 
     for name, value in (("starts", starts), ("points", points)):
         if not isinstance(value, int) or value < 0:
@@ -205,10 +211,29 @@ def identifiability(
         structure=structure_of(problem, near, points),
         solutions=pd.DataFrame(np.array(solutions).reshape(-1, len(names)), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
+        link=link_along(problem, solver, x, solutions) if has_response else link_along(problem, solver, x, []),
     )
     if not has_response or not found.locally_identified:
         return found
     return with_data(found, model, table, drop_missing, problem, starts)
+
+
+def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array]) -> pd.DataFrame:
+    """One equation along the only flat direction from ``x``, over its solutions and some typical sizes beyond."""
+    import pandas as pd
+
+    names = list(problem.parameters.names)
+    directions = flat_directions(problem, solver, x, ~problem.parameters.fixed) if solutions else np.empty((0, len(x)))
+    if len(directions) != 1 or len(problem.constraints) != 1:
+        return pd.DataFrame(columns=["residual", "loglik", *names], dtype=float)
+    direction = directions[0]
+    at = [float((point - x) @ direction / (direction @ direction)) for point in solutions]
+    beyond = max(BEYOND, 0.3 * (max(at) - min(at)))
+    points = x + np.linspace(min(at) - beyond, max(at) + beyond, N_LINK)[:, None] * direction
+    residuals = [problem.constraints.evaluate(point)[0][0] for point in points]
+    loglik = solver.derivatives(solver.observed(), x).value
+    columns = {"residual": residuals, "loglik": loglik} | dict(zip(names, points.T, strict=True))
+    return pd.DataFrame(columns)
 
 
 def point_of(problem: Problem, values: Mapping[str, float]) -> Array:

@@ -5,6 +5,7 @@ from saem.plotting.cost import plot_acceptance, plot_deficit, plot_error
 from saem.plotting.effects import plot_random_effects
 from saem.plotting.estimates import plot_estimates
 from saem.plotting.profiles import plot_profile
+from saem.plotting.solutions import plot_solutions
 from saem.plotting.style import SHADE
 from saem.plotting.trace import plot_trace
 
@@ -18,5 +19,6 @@ __all__ = [
     "plot_estimates",
     "plot_profile",
     "plot_random_effects",
+    "plot_solutions",
     "plot_trace",
 ]

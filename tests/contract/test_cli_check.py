@@ -26,6 +26,7 @@ def found(null_directions=(), maxima=None):
         structure,
         pd.DataFrame(),
         nothing if maxima is None else maxima,
+        pd.DataFrame(),
         0 if maxima is None else int((maxima["below"] == 0.0).sum()),
     )
 

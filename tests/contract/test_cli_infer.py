@@ -77,6 +77,16 @@ def test_the_ratio_test(folder: Path) -> None:
     assert re.search(r"chi-square\(1\): p = (\S+)", result.stdout).group(1) == f"{found.p:.3g}"  # type: ignore[union-attr]
 
 
+def test_models(folder: Path, tmp_path: Path) -> None:
+    result = invoke("models", folder / "small", folder / "both", "-o", tmp_path)
+    written = pd.read_csv(tmp_path / "models.csv", index_col="model")
+    fits = {str(folder / name): saem.load(folder / path) for name, path in (("small", "small"), ("both", "both/ml"))}
+    expected = saem.compare_models(fits)
+    assert list(written.index) == list(expected.index)
+    assert written["aic"].to_numpy() == pytest.approx(expected["aic"].to_numpy())
+    assert f"{expected['aic'].min():.3f}" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -14,6 +14,7 @@ from saem.data import arrange
 from saem.errors import FitError
 from saem.inference.structure import structure_of
 from saem.models import pose
+from saem.plotting import plot_solutions
 
 PEPTIDE_MODEL = Model.from_text(recipes.text("peptide"))
 LOG2 = np.log(2.0)
@@ -70,6 +71,16 @@ def test_three_maximisers() -> None:
     np.testing.assert_allclose(np.sort(found.maxima["b21"]), [-0.425, 0.0, 0.425], atol=5e-4)
     assert np.ptp(found.maxima["loglik"]) < 1e-8
     assert "3 sets of parameters have the same" in found.summary()
+    link = found.link
+    b, d = link["b21"].to_numpy(), -5.0
+    h = b + 6.0 * (1.0 + 2.0 ** (b + d)) / (1.0 + 2.0**b)
+    np.testing.assert_allclose(link["residual"], 3.09375 - h, atol=1e-8)  # the equation of the design notes
+    axes = plot_solutions(found)
+    assert len(axes.texts) == 3 and axes.get_xlabel().startswith(("b21", "b22", "c2"))
+    with pytest.raises(saem.SaemError, match="sigma does not move"):
+        plot_solutions(found, parameter="sigma")
+    with pytest.raises(saem.SaemError, match="nothing to draw"):
+        plot_solutions(saem.identifiability(PEPTIDE_MODEL.replace(fixed={"b21": 0.0}), table))
 
 
 @pytest.mark.parametrize("seed", range(4))
