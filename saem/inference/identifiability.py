@@ -27,7 +27,7 @@ Array = np.ndarray
 
 STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
-BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of the solutions, and points of the curve
+BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of a single solution, and points of the curve
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
 
@@ -228,7 +228,7 @@ def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array
         return pd.DataFrame(columns=["residual", "loglik", *names], dtype=float)
     direction = directions[0]
     at = [float((point - x) @ direction / (direction @ direction)) for point in solutions]
-    beyond = max(BEYOND, 0.3 * (max(at) - min(at)))
+    beyond = max(at) - min(at) if len(at) > 1 else BEYOND
     points = x + np.linspace(min(at) - beyond, max(at) + beyond, N_LINK)[:, None] * direction
     residuals = [problem.constraints.evaluate(point)[0][0] for point in points]
     loglik = solver.derivatives(solver.observed(), x).value

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from saem.inference.identifiability import Identifiability
 
+NEGLIGIBLE = 1e-9  # of the largest range: a parameter that moves by rounding only
+
 
 def plot_solutions(found: Identifiability, ax: Axes | None = None, parameter: str | None = None) -> Axes:
     """The residual of a link along the free direction of the means, where all points have the highest likelihood.
@@ -42,9 +44,10 @@ def plot_solutions(found: Identifiability, ax: Axes | None = None, parameter: st
         raise ModelError(
             "there is nothing to draw: this figure is for one equation along the only direction that the data leave"
         )
-    moving = [name for name in link.columns[2:] if np.ptp(link[name]) > 0.0]
+    ranges = {str(name): float(np.ptp(link[name])) for name in link.columns[2:]}
+    moving = [name for name, size in ranges.items() if size > NEGLIGIBLE * max(ranges.values())]
     if parameter is None:
-        parameter = max(moving, key=lambda name: float(np.ptp(link[name])))
+        parameter = max(moving, key=lambda name: ranges[name])
     elif parameter not in moving:
         raise ModelError(f"{parameter} does not move along the free direction; those that do are {', '.join(moving)}")
     axes = new_figure(None, (5.4, 3.4)).subplots() if ax is None else ax
@@ -52,8 +55,10 @@ def plot_solutions(found: Identifiability, ax: Axes | None = None, parameter: st
     axes.plot(link[parameter], link["residual"], color=LINE, lw=1.5)
     zeros = found.solutions[parameter]
     axes.plot(zeros, np.zeros(len(zeros)), "o", color=ESTIMATE, ms=6, zorder=3)
+    places = max(0, 2 - int(np.floor(np.log10(ranges[parameter]))))
     for value in zeros:
-        axes.annotate(f"{value:.3g}", (value, 0.0), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+        text = f"{value:.{places}f}"
+        axes.annotate(text, (value, 0.0), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xlim(link[parameter].min(), link[parameter].max())
     axes.set_xlabel(f"{parameter} (moving with {', '.join(name for name in moving if name != parameter)})", fontsize=9)
     axes.set_ylabel("left side - right side", fontsize=9)
