@@ -22,7 +22,7 @@ import numpy as np
 
 from saem.algorithms.samplers import KERNEL, own_copy
 from saem.algorithms.sampling import cluster_scores, draw_each, scores_of
-from saem.errors import ModelError, nearest
+from saem.errors import FitError, ModelError, nearest
 from saem.inference.surface import Surface
 from saem.information import information_of
 from saem.models.contract import Problem
@@ -105,7 +105,10 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     ------
     ModelError
         When there is no such kind, the fit is a restricted one (of which only the observed information is defined), the
-        family lacks what the kind needs, or there are fewer clusters than free parameters for a sum over clusters.
+        family lacks what the kind needs, a correlation is one, or there are fewer clusters than free parameters for a
+        sum over clusters.
+    FitError
+        When the information that is estimated by draws is not positive definite.
     """
     if kind not in KINDS:
         raise ModelError(f"there is no information {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}")
@@ -140,6 +143,8 @@ def information_at(
     """
     if kind in ("score", "sandwich"):
         check_clusters(problem, pinned)
+    if kind in ("louis", "score", "sandwich"):
+        check_density(problem, pinned, kind)
     solver = Solver(problem)
     at = centre(problem, solver, x, pinned) if kind != "louis" else None
     through = View(problem, solver, pinned)
@@ -147,7 +152,13 @@ def information_at(
     if kind == "louis":
         draws = draws or DEFAULT
         moments = louis_moments(problem, x, draws, seed)
-        return *jackknife(moments, lambda sums: through.louis(x, sums)), draws
+        found = jackknife(moments, lambda sums: through.louis(x, sums))
+        if not np.isfinite(np.diag(found[1])[through.free]).all():
+            raise FitError(
+                f"the information estimated from {draws} draws is not positive definite: take more draws (draws=..), "
+                "or the estimate is no maximum, or not identified"
+            )
+        return *found, draws
     assert at is not None
     nothing = np.zeros(len(x))
     if kind == "expected":
@@ -233,6 +244,17 @@ def check_clusters(problem: Problem, pinned: Array) -> None:
         raise ModelError(
             f"a sum over clusters needs more clusters than free parameters; got {problem.n_clusters} clusters for "
             f"{free} parameters. Use kind 'observed'"
+        )
+
+
+def check_density(problem: Problem, pinned: Array, kind: str) -> None:
+    """Refuse random effects that determine each other: their complete-data likelihood is not defined."""
+    candidates = np.flatnonzero(pinned & (np.array(problem.parameters.kinds) == "corr"))
+    singular = [i for i in candidates if not any(i in of and pinned[sd] for sd, of in problem.dependents.items())]
+    if singular:
+        raise ModelError(
+            f"at {problem.parameters.names[singular[0]]} = 1 or -1 the random effects have no density, whose "
+            f"derivatives {kind!r} needs; use kind 'observed' or 'expected'"
         )
 
 

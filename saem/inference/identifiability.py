@@ -28,6 +28,7 @@ Array = np.ndarray
 STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
 BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of a single solution, and points of the curve
+SINGULAR_MATRIX = 1e-6  # smallest eigenvalue of a correlation matrix
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
 
@@ -286,7 +287,7 @@ def with_data(
     below = np.max(logliks) - logliks
     columns = {"loglik": logliks, "below": below}
     columns |= dict(zip(problem.parameters.names, best.solutions[tops].T, strict=True))
-    ends, notes = profile_ends(best)
+    ends, notes = profile_ends(problem, best)
     information = information_beside(problem, best.values)
     weakest: dict[str, float] = {}
     condition = np.nan
@@ -317,9 +318,21 @@ def information_beside(problem: Problem, values: Array) -> Information:
     pinned = ((kinds == "sd") & (values == 0.0)) | ((kinds == "corr") & (np.abs(values) == 1.0))
     for i in np.flatnonzero(pinned):
         pinned[list(problem.dependents.get(int(i), ()))] = True
+    for corr in singular_blocks(problem, values):
+        pinned[corr[corr >= 0]] = True
     pinned &= ~problem.parameters.fixed
     x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
     return observed_information(problem, Solver(problem), x, pinned)
+
+
+def singular_blocks(problem: Problem, values: Array) -> list[Array]:
+    """Correlation parameters (q, q) of the blocks of three or more random effects whose matrix is singular."""
+    found = []
+    for sd, corr in problem.blocks:
+        matrix = np.where(corr >= 0, values[corr], 0.0) + np.eye(len(sd))
+        if len(sd) > 2 and np.linalg.eigvalsh(matrix)[0] < SINGULAR_MATRIX:
+            found.append(corr)
+    return found
 
 
 def is_maximum(problem: Problem, values: Array) -> bool:
@@ -327,12 +340,14 @@ def is_maximum(problem: Problem, values: Array) -> bool:
     return bool(np.isfinite(information_beside(problem, values).deficit))
 
 
-def profile_ends(best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def profile_ends(problem: Problem, best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found."""
     from saem.inference.profile_likelihood import profile
 
     if best.status == "several_solutions":  # the curve from one leads over the others
         return (), ()
+    if singular_blocks(problem, best.values):
+        return (), ("Profiles were left out: the correlations of the random effects are singular at the maximum.",)
     try:
         intervals = profile(best).intervals
     except SaemError as error:

@@ -248,6 +248,8 @@ def interval(curve: Curve, size: float, z: float) -> tuple[float, float, str]:
     absent = [j for j, dependents in problem.dependents.items() if i in dependents and top.pinned[j]]
     if absent:
         return np.nan, np.nan, f"undefined: {problem.parameters.names[absent[0]]} is zero"
+    if top.pinned[i] and any(len(sd) > 2 and i in corr for sd, corr in problem.blocks):
+        return np.nan, np.nan, "undefined: the correlation matrix is singular, and none of its entries moves alone"
     lower, below = curve.follow(-1.0, size, z)
     upper, above = curve.follow(+1.0, size, z)
     if curve.is_higher:

@@ -245,6 +245,20 @@ def test_derived_by_another_information() -> None:
         saem.derive(fitted("sleepstudy", "ml"), {"v": "sigma**2"}, information=robust)
 
 
+def test_effects_without_a_density() -> None:
+    """A correlation of one: exact derivatives of the observed likelihood only."""
+    model = Model.from_text(recipes.text("random_slopes"))
+    rows = pd.DataFrame({"Subject": np.repeat(np.arange(8), 4), "Days": np.tile(np.arange(4.0), 8)})
+    truth = {"intercept": 250.0, "Days": 10.0, "sd_intercept": 20.0, "sd_days": 5.0, "corr_intercept_days": 1.0}
+    tables = (saem.simulate(model, {**truth, "sigma": 30.0}, rows, seed) for seed in range(30))
+    fits = (saem.fit(model, table, "ml") for table in tables)
+    fit = next(fit for fit in fits if fit.at_boundary == ("corr_intercept_days",))
+    assert np.isfinite(saem.fisher_information(fit, "expected").se[:4]).all()
+    for kind in ("louis", "score", "sandwich"):
+        with pytest.raises(saem.SaemError, match="have no density"):
+            saem.fisher_information(fit, kind)
+
+
 def test_refusals() -> None:
     fit, _ = example()
     with pytest.raises(saem.SaemError, match="did you mean 'score'"):
