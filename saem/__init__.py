@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.inference.identifiability import identifiability
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.profile_likelihood import profile
+    from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
     from saem.result import Fit
     from saem.simulation import simulate
@@ -44,6 +45,7 @@ _MODULES = {
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
     "profile": "saem.inference.profile_likelihood",
+    "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
     "variances": "saem.inference.derived",
@@ -65,6 +67,7 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "profile",
+    "random_effects",
     "residuals",
     "simulate",
     "variances",
