@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from saem.inference.derived import derive, variances
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
+    from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
@@ -42,6 +43,7 @@ _MODULES = {
     "fisher_information": "saem.inference.fisher_information",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
+    "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
     "profile": "saem.inference.profile_likelihood",
@@ -64,6 +66,7 @@ __all__ = [
     "fisher_information",
     "fit",
     "identifiability",
+    "influence",
     "likelihood_ratio",
     "load",
     "profile",

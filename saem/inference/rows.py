@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,3 +36,13 @@ def inside(fit: Fit, data: ModelData) -> np.ndarray:
 
     problem = pose(fit.model, data, restricted=fit.method == "reml")
     return np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
+
+
+def cluster_index(fit: Fit) -> pd.Index[Any]:
+    """The clusters (C,) of a fit as the index of a table: the values of the cluster columns."""
+    import pandas as pd
+
+    labels = fit.cluster_labels
+    if len(labels.columns) == 1:
+        return pd.Index(labels.iloc[:, 0], name=labels.columns[0])
+    return pd.MultiIndex.from_frame(labels)

@@ -42,7 +42,7 @@ def test_the_law_is_that_of_dense_conditioning(name: str) -> None:
 
 
 def test_lme4s_modes_of_sleepstudy() -> None:
-    """The first rows of ``ranef(fm1)``, fm1 the REML fit of Bates, Maechler, Bolker & Walker (2015), as lme4 prints it."""
+    """``ranef(fm1)``, fm1 the REML fit of Bates, Maechler, Bolker & Walker (2015), as lme4 prints its first rows."""
     table = saem.random_effects(fitted("sleepstudy", "reml")).table
     subjects = table.index.get_level_values("Subject").astype(str)
     for subject, intercept, days in (("308", 2.2585, 9.1990), ("309", -40.3986, -8.6197), ("310", -38.9602, -5.4489)):
