@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.inference.identifiability import identifiability
     from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
+    from saem.inference.prediction_errors import npde
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
@@ -46,6 +47,7 @@ _MODULES = {
     "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
+    "npde": "saem.inference.prediction_errors",
     "profile": "saem.inference.profile_likelihood",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
@@ -69,6 +71,7 @@ __all__ = [
     "influence",
     "likelihood_ratio",
     "load",
+    "npde",
     "profile",
     "random_effects",
     "residuals",

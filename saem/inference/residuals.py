@@ -49,9 +49,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
     import pandas as pd
 
     table, data = rows_of(fit)
-    sds = fit.values[data.residual_index][data.residual_group]
-    if np.any(sds == 0.0):
-        raise ModelError("a residual standard deviation is zero, so residuals have no scale")
+    sds = residual_sds(fit, data)
     mean = data.mean_design @ fit.values[data.mean_index]
     with_effects = mean + np.einsum("ij,ij->i", data.random_design, fit.random_effects[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
@@ -66,10 +64,24 @@ def residuals(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(columns, index=table.index)
 
 
+def residual_sds(fit: Fit, data: ModelData) -> Array:
+    """The residual standard deviation (n,) of every row.
+
+    Raises
+    ------
+    ModelError
+        When one is zero.
+    """
+    sds = fit.values[data.residual_index][data.residual_group]
+    if np.any(sds == 0.0):
+        raise ModelError("a residual standard deviation is zero, so residuals have no scale")
+    return sds
+
+
 def normalised(data: ModelData, values: Array, marginal: Array, sds: Array) -> Array:
-    """Marginal residuals (n,) made independent within each cluster, in the order of its rows."""
+    """Marginal residuals (n,) or (n, k) made independent within each cluster, in the order of its rows."""
     roots = [covariance_root(data, values, group) for group in range(len(data.group_levels))]
-    found = np.empty(len(marginal))
+    found = np.empty(marginal.shape)
     order = np.argsort(data.cluster, kind="stable")
     ends = np.flatnonzero(np.diff(data.cluster[order])) + 1
     for rows in np.split(order, ends):

@@ -45,4 +45,5 @@ def cluster_index(fit: Fit) -> pd.Index[Any]:
     labels = fit.cluster_labels
     if len(labels.columns) == 1:
         return pd.Index(labels.iloc[:, 0], name=labels.columns[0])
-    return pd.MultiIndex.from_frame(labels)
+    several: pd.Index[Any] = pd.MultiIndex.from_frame(labels)
+    return several
