@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.inference.identifiability import identifiability
     from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
+    from saem.inference.prediction import predict
     from saem.inference.prediction_errors import npde
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
@@ -48,6 +49,7 @@ _MODULES = {
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
     "npde": "saem.inference.prediction_errors",
+    "predict": "saem.inference.prediction",
     "profile": "saem.inference.profile_likelihood",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
@@ -72,6 +74,7 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "npde",
+    "predict",
     "profile",
     "random_effects",
     "residuals",
