@@ -108,8 +108,8 @@ def _as_before(before: pd.Series[Any], now: pd.Series[Any], name: str, rows: Row
     unknown = [level for level in _present(new) if level not in known]
     if unknown:
         raise DataError(
-            f"column {name!r} has the level {unknown[0]!r}{nearest(unknown[0], known)} in the rows to predict; the data "
-            f"of the fit, which alone say what it does, have {listing(known)}"
+            f"column {name!r} has the level {unknown[0]!r}{nearest(unknown[0], known)} in the rows to predict; the "
+            f"data of the fit, which alone say what it does, have {listing(known)}"
         )
     position = np.array([old.levels.index(level) if level in known else -1 for level in new.levels], dtype=np.int64)
     return Factor(position[new.codes], old.levels)
@@ -133,7 +133,9 @@ def _evaluate(texts: dict[str, str], columns: dict[str, Values], n: int, rows: R
 def _check_finite(values: _Floats, what: str, rows: Rows) -> None:
     bad = missing_rows(values)
     if bad is not None:
-        raise DataError(f"{what} is not a finite number in {int(bad.sum())} rows to predict, first in {rows.first(bad)}")
+        raise DataError(
+            f"{what} is not a finite number in {int(bad.sum())} rows to predict, first in {rows.first(bad)}"
+        )
 
 
 def _formula_design(
@@ -194,7 +196,7 @@ def _group(columns: dict[str, Values], by: str | None, levels: tuple[str, ...], 
             f"deviations are known for {listing(levels)}"
         )
     position = np.array([levels.index(level) if level in levels else -1 for level in factor.levels], dtype=np.int64)
-    return position[factor.codes]
+    return np.asarray(position[factor.codes])
 
 
 def _numbered(values: NDArray[Any]) -> Factor:
@@ -210,6 +212,6 @@ def _check_groups(by: str, data: ModelData, cluster: _Codes, group: _Codes, rows
         row = int(np.argmax(moved))
         own = data.group_levels[data.cluster_group[cluster[row]]]
         raise DataError(
-            f"the cluster of {rows.first(moved)} is in the variance group {own!r} of {by!r} in the data of the fit, not "
-            f"in {data.group_levels[group[row]]!r}; give it a name of its own if it is another cluster"
+            f"the cluster of {rows.first(moved)} is in the variance group {own!r} of {by!r} in the data of the fit, "
+            f"not in {data.group_levels[group[row]]!r}; give it a name of its own if it is another cluster"
         )

@@ -175,8 +175,6 @@ def delta_variance(gradient: Array, covariance: Array) -> Array:
     return np.where(touched, np.nan, np.maximum(variance, 0.0))
 
 
-
-
 def touches(gradient: Array, directions: Array) -> Array:
     """Whether gradients (m, n) have a part along any of some directions (k, n), beyond rounding."""
     size = np.max(np.abs(gradient), axis=1, initial=0.0)

@@ -43,7 +43,7 @@ def cluster_index(fit: Fit) -> pd.Index[Any]:
     import pandas as pd
 
     labels = fit.cluster_labels
+    found: pd.Index[Any] = pd.MultiIndex.from_frame(labels)
     if len(labels.columns) == 1:
-        return pd.Index(labels.iloc[:, 0], name=labels.columns[0])
-    several: pd.Index[Any] = pd.MultiIndex.from_frame(labels)
-    return several
+        found = pd.Index(labels.iloc[:, 0], name=labels.columns[0])
+    return found
