@@ -176,7 +176,7 @@ def test_influence_of_clusters_that_cannot_be_left_out() -> None:
     (crosses,) = [line for line in axes.lines if line.get_marker() == "x"]
     assert list(crosses.get_xdata()) == [0, 1, 2, 3] and axes.get_ylim()[1] > 1.0
     assert "cannot be left out" in {text.get_text() for text in axes.get_legend().get_texts()}
-    assert [tick.get_text() for tick in axes.get_xticklabels()][0] == "Ctrl, 0"
+    assert axes.get_xticklabels()[0].get_text() == "Ctrl, 0"
 
 
 def test_quantiles_of_random_effects() -> None:
