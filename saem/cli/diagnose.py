@@ -166,11 +166,13 @@ def write(
         plot_residuals,
     )
 
+    assert fit.table is not None  # see `diagnose`
+
     def figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
     if residuals is not None:
-        beside(fit, residuals).to_csv(folder / "residuals.csv", index_label="index")
+        beside(fit.table, residuals).to_csv(folder / "residuals.csv", index_label="index")
         drawn = figure(11.4, 7.6)
         grid = drawn.subplots(2, 2)
         plot_residuals(residuals, grid[0, 0])
@@ -179,7 +181,7 @@ def write(
         plot_observed(fit, residuals, grid[1, 1])
         write_figure(drawn, folder / "residuals.png")
     if errors is not None:
-        beside(fit, errors.table).to_csv(folder / "npde.csv", index_label="index")
+        beside(fit.table, errors.table).to_csv(folder / "npde.csv", index_label="index")
         errors.tests.to_csv(folder / "npde_tests.csv")
         drawn = figure(11.4, 3.6)
         plot_npde(errors, drawn)
@@ -199,7 +201,7 @@ def write(
             write_figure(drawn, folder / "random_effects.png")
 
 
-def beside(fit: Fit, found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the fit with what was found of them; a column of the data that has a name of these gets "data_"."""
-    assert fit.table is not None
-    return fit.table.rename(columns={name: f"data_{name}" for name in found.columns}).join(found)
+def beside(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what was found of them, in order; a column of the data that has a name of these gets "data_"."""
+    renamed = table.rename(columns={name: f"data_{name}" for name in found.columns})
+    return renamed.assign(**{str(name): found[name].to_numpy() for name in found.columns})

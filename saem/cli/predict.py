@@ -41,6 +41,7 @@ def predict(
     """
     from saem import predict as predicted
     from saem.cli.console import note, show
+    from saem.cli.diagnose import beside
     from saem.cli.simulate import write_table
     from saem.data import read_table
     from saem.data import where as rows_where
@@ -52,8 +53,7 @@ def predict(
     fit = fit_to_examine(folder)
     found = predicted(fit, rows, level, "refuse" if refuse_new else "marginal")
     if output is not None:
-        names = {name: f"data_{name}" for name in found.columns}
-        write_table(rows.rename(columns=names).join(found), output)
+        write_table(beside(rows, found), output)
         note(f"{count(len(found), 'row')} written to {output}")
         return
     places = decimals(found["se"])

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.data.leaving_out import without_cluster
-from saem.errors import FitError, ModelError, SaemError, listing
+from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
 from saem.inference.rows import cluster_index, rows_of
 from saem.inference.surface import Point, Surface, maximum
 from saem.information import observed_information
 from saem.models import pose
+from saem.mstep.search import rises_without_end
 from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
+    from saem.models.contract import Problem
     from saem.result import Fit
     from saem.specification import Model
 
@@ -112,21 +114,21 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
 
     index = cluster_index(fit)
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
+    zero = np.array([stands_for_zero(problem, point) for point, _ in found])
     se = np.sqrt(np.diag(information.covariance))
     known = se > 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
         changes = np.where(known, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
     scaled = information.root[known] / se[known, None]  # in units of standard errors: of no unit of measurement
     along = changes[:, known] @ np.linalg.pinv(scaled).T
-    solver = Solver(problem)
-    heights = [solver.derivatives(solver.observed(), x).value if np.isfinite(x).all() else np.nan for x in estimates]
+    heights = np.array([loglik_at(problem, top, point) for point, _ in found])
     size = np.abs(np.nan_to_num(changes))
     most = size.argmax(axis=1)
     fitted = np.isfinite(estimates).all(axis=1)
     table = pd.DataFrame(
         {
             "cooks_distance": np.sum(along**2, axis=1) / max(1, information.root.shape[1]),
-            "displacement": np.maximum(2.0 * (top.loglik - np.array(heights)), 0.0),
+            "displacement": np.maximum(2.0 * (top.loglik - heights), 0.0),
             "largest": [names[i] if ok else "" for i, ok in zip(most, fitted, strict=True)],
             "change": np.where(fitted, changes[np.arange(len(most)), most], np.nan),
             "rows": np.bincount(data.cluster),
@@ -140,8 +142,24 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
         fit,
         table,
         pd.DataFrame(np.where(fitted[:, None], changes, np.nan), index=index, columns=columns),
-        pd.DataFrame(estimates, index=index, columns=columns),
+        pd.DataFrame(np.where(zero, 0.0, estimates), index=index, columns=columns),
     )
+
+
+def loglik_at(problem: Problem, top: Point, point: Point | None) -> float:
+    """The likelihood of all data at the estimates without a cluster; nan where there are none."""
+    if point is None:
+        return np.nan
+    zero = stands_for_zero(problem, point)
+    if np.any(zero & ~top.pinned):  # rows without an error that all data deny
+        return -np.inf
+    solver = Solver(problem)
+    return float(solver.derivatives(solver.observed(), np.where(zero, problem.at_zero, point.x)).value)
+
+
+def stands_for_zero(problem: Problem, point: Point | None) -> Array:
+    """Residual standard deviations (n,) bool that are zero, and that the likelihood has at a small number instead."""
+    return np.zeros(len(problem.at_zero), dtype=bool) if point is None else point.pinned & (problem.at_zero > 0.0)
 
 
 def status_of(point: Point | None) -> str:
@@ -200,6 +218,8 @@ def deletion(model: Model, data: ModelData, restricted: bool, x: Array, cluster:
                 best = point
         if best is None:
             raise FitError("no maximum of the likelihood was found")
+        if problem.can_fit_exactly and rises_without_end(problem, solver, best.x):
+            raise FitError(EXACT_FIT)
         covariance = observed_information(problem, solver, best.x, best.pinned).covariance
     except SaemError as error:
         return None, str(error)

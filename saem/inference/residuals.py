@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+AT_ONCE = 2_000_000  # numbers in the covariances that are held together
+
 
 def residuals(fit: Fit) -> pd.DataFrame:
     """Fitted values and residuals of every row.
@@ -80,12 +82,18 @@ def residual_sds(fit: Fit, data: ModelData) -> Array:
 
 def normalised(data: ModelData, values: Array, marginal: Array, sds: Array) -> Array:
     """Marginal residuals (n,) or (n, k) made independent within each cluster, in the order of its rows."""
-    roots = [covariance_root(data, values, group) for group in range(len(data.group_levels))]
+    effects = np.array([covariance_root(data, values, group) for group in range(len(data.group_levels))])
     found = np.empty(marginal.shape)
     order = np.argsort(data.cluster, kind="stable")
-    ends = np.flatnonzero(np.diff(data.cluster[order])) + 1
-    for rows in np.split(order, ends):
-        half = data.random_design[rows] @ roots[data.cluster_group[data.cluster[rows[0]]]]
-        covariance = half @ half.T + np.diag(sds[rows] ** 2)
-        found[rows] = np.linalg.solve(np.linalg.cholesky(covariance), marginal[rows])
+    size = np.bincount(data.cluster)
+    last = np.cumsum(size)
+    for rows_each in np.unique(size):  # clusters of one size at once
+        of_size = np.flatnonzero(size == rows_each)
+        for some in np.array_split(of_size, -(-len(of_size) * rows_each**2 // AT_ONCE)):
+            rows = order[last[some][:, None] - rows_each + np.arange(rows_each)]
+            half = data.random_design[rows] @ effects[data.cluster_group[some]]
+            covariance = half @ np.swapaxes(half, 1, 2)
+            covariance[:, np.arange(rows_each), np.arange(rows_each)] += sds[rows] ** 2
+            right = marginal[rows].reshape(len(some), rows_each, -1)
+            found[rows] = np.linalg.solve(np.linalg.cholesky(covariance), right).reshape(marginal[rows].shape)
     return found

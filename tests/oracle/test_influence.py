@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from linear_family import Example, dense, example_table
+from linear_family import Example, dense, example_table, examples
 from scipy.stats import multivariate_normal
 from test_reference_lmm import MODELS, fitted, table_of
 
@@ -101,6 +101,19 @@ def test_cooks_distance_of_a_regression(constraints: dict[str, str], table: pd.D
     assert (found.changes["sigma"] == 0.0).all()
 
 
+def test_units_of_measurement_change_nothing() -> None:
+    """Milliseconds or microseconds; a pseudo-inverse of the covariance itself, a mutant, would depend on them."""
+    table = table_of("sleepstudy")
+    small, large = (
+        saem.fit(Model(**MODELS["sleepstudy"]), table.assign(Reaction=factor * table["Reaction"]), "ml")
+        for factor in (1.0, 1000.0)
+    )
+    one, other = saem.influence(small), saem.influence(large)
+    for name in ("cooks_distance", "displacement"):
+        np.testing.assert_allclose(one.table[name], other.table[name], rtol=1e-4)
+    np.testing.assert_allclose(one.changes, other.changes, atol=1e-4)
+
+
 def test_an_outlier_is_found_and_moves_what_it_should(table: pd.DataFrame) -> None:
     """Both rows of a treated replicate are 4 higher: the standard deviation of the treated is what it raises."""
     odd = (table["treatment"] == "CCCP") & (table["replicate"] == 5)
@@ -153,6 +166,31 @@ def test_the_boundary() -> None:
     assert found.changes["omega"].isna().all() and found.changes["sigma"].notna().all()
     assert set(found.table["status"]) <= {"boundary", "converged"} and (found.table["displacement"] > 0.0).all()
     assert np.isfinite(found.table["cooks_distance"]).all()
+
+
+def test_a_residual_sd_that_goes_to_zero() -> None:
+    """What stands for zero is reported as zero; data that deny it have an infinite displacement."""
+    example = examples()["two residual groups"]
+    surface = module.Surface.of(saem.fit(example.model, example.table, "ml"))
+    problem, top = surface.problem, surface.top
+    i = problem.parameters.index("sigma_x")
+    pinned = np.arange(len(top.x)) == i
+    point = module.Point(np.where(pinned, 0.5 * problem.at_zero, top.x), pinned, 0.0)
+    assert module.stands_for_zero(problem, point)[i] and module.loglik_at(problem, top, point) == -np.inf
+    both = module.Point(np.where(pinned, problem.at_zero, top.x), pinned, 0.0)
+    assert module.loglik_at(problem, both, point) == module.loglik_at(problem, both, both) > -np.inf
+    assert np.isnan(module.loglik_at(problem, top, None))
+
+
+def test_rows_that_are_fitted_exactly_without_a_cluster() -> None:
+    """Two subjects of two rows each, with slopes of their own, are left: no maximum, and said."""
+    rows = [(s, t) for s in range(3) for t in ((0.0, 1.0) if s < 2 else (0.0, 1.0, 2.0, 3.0))]
+    table = pd.DataFrame(rows, columns=["s", "t"]).assign(y=np.random.default_rng(4).normal(size=8))
+    model = Model(response="y", cluster="s", mean={"mu": "1"}, random={"terms": {"a": "1", "b": "t"}})
+    found = saem.influence(saem.fit(model, table, "ml")).table
+    with pytest.raises(saem.SaemError):
+        saem.fit(model, table[table["s"] < 2], "ml")
+    assert found.loc[2, "status"] == "not_fitted" and found.loc[2, "note"]
 
 
 def test_formulas_keep_their_centre_and_coding() -> None:

@@ -190,6 +190,20 @@ def test_parameters_at_the_boundary_are_known() -> None:
     np.testing.assert_allclose(found["upper"] - found["predicted"], Z95 * np.sqrt(se**2 + sigma**2), rtol=1e-7)
 
 
+def test_an_absent_slope_leaves_no_gap() -> None:
+    """Predictions are those without the term; and those with a correlation of one have standard errors, too."""
+    design = pd.DataFrame([(s, float(t)) for s in range(12) for t in range(4)], columns=["subject", "time"])
+    content: dict[str, Any] = {"response": "y", "cluster": "subject", "mean": {"mu": "1", "slope": "time"}}
+    table = saem.simulate(Model(**content), {"mu": 1.0, "slope": 0.3, "sd_intercept": 0.8, "sigma": 0.5}, design, 0)
+    plain = saem.predict(saem.fit(Model(**content), table, "ml"))
+    absent = saem.fit(Model(**content, random={"terms": SLOPES, "covariance": "diagonal"}), table, "ml")
+    assert absent.at_boundary == ("sd_slope",)
+    pd.testing.assert_frame_equal(saem.predict(absent), plain, rtol=1e-6)
+    singular = saem.fit(Model(**content, random={"terms": SLOPES}), table, "ml")
+    assert singular.at_boundary == ("corr_intercept_slope",) and np.isnan(singular.se).sum() == 1
+    assert np.isfinite(saem.predict(singular).to_numpy(float)).all()
+
+
 def test_means_that_the_data_do_not_determine() -> None:
     """Without its constraint the model has five means for four cells: the cells are determined, all the same."""
     table = example_table(6, 1)
