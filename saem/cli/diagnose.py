@@ -156,7 +156,7 @@ def write(
     """The tables and figures of what there is."""
     from matplotlib.figure import Figure
 
-    from saem.cli.write import write_figure
+    from saem.cli.write import beside, write_figure
     from saem.plotting import (
         plot_effect_quantiles,
         plot_influence,
@@ -199,9 +199,3 @@ def write(
             for axes, term in zip(drawn.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
                 plot_effect_quantiles(effects, axes, term)
             write_figure(drawn, folder / "random_effects.png")
-
-
-def beside(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Rows with what was found of them, in order; a column of the data that has a name of these gets "data_"."""
-    renamed = table.rename(columns={name: f"data_{name}" for name in found.columns})
-    return renamed.assign(**{str(name): found[name].to_numpy() for name in found.columns})

@@ -41,8 +41,8 @@ def predict(
     """
     from saem import predict as predicted
     from saem.cli.console import note, show
-    from saem.cli.diagnose import beside
     from saem.cli.simulate import write_table
+    from saem.cli.write import beside
     from saem.data import read_table
     from saem.data import where as rows_where
     from saem.display import count, decimals, number, table

@@ -48,7 +48,9 @@ def test_lme4s_modes_of_sleepstudy() -> None:
     for subject, intercept, days in (("308", 2.2585, 9.1990), ("309", -40.3986, -8.6197), ("310", -38.9602, -5.4489)):
         modes = table.loc[subjects == subject, "mean"].to_numpy()
         np.testing.assert_allclose(modes, [intercept, days], atol=1e-3)
-    assert saem.random_effects(fitted("sleepstudy", "reml")).draws.shape == (0, 18, 2)
+    found = saem.random_effects(fitted("sleepstudy", "reml"))
+    assert found.draws.shape == (0, 18, 2)
+    np.testing.assert_array_equal(found.mean, found.fit.random_effects)
 
 
 def check_draws(draws: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:

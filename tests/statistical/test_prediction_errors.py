@@ -125,6 +125,23 @@ def test_the_tests_hold_their_level() -> None:
         assert refused(wrong) > 300
 
 
+@pytest.mark.slow
+def test_the_level_of_the_whole() -> None:
+    """400 sets of data with 12 replicates an arm, at the truth: each test refuses 5 %, within 4.5 errors.
+
+    At their own estimates they are conservative: the means are fitted, so that the mean of the npde is near zero.
+    """
+    at_the_truth, at_estimate = [], []
+    for k in range(400):
+        fit = saem.fit(MODEL, saem.simulate(MODEL, PEPTIDE, peptide_design(12), 1000 + k), "ml")
+        at_the_truth.append(saem.npde(at_truth(fit), 200, k).tests["p"].to_numpy() < 0.05)
+        at_estimate.append(saem.npde(fit, 200, k).tests["p"].to_numpy() < 0.05)
+    error = np.sqrt(0.05 * 0.95 / 400)
+    assert np.all(np.abs(np.mean(at_the_truth, axis=0)[:3] - 0.05) < 4.5 * error)
+    assert np.mean(at_the_truth, axis=0)[3] < 0.05 + 4.5 * error  # Bonferroni's
+    assert np.mean(at_estimate, axis=0)[3] < 0.05 and np.mean(at_estimate, axis=0)[0] < 0.01
+
+
 def test_the_tests_are_those_of_the_package() -> None:
     """The variance by hand; a sample of at most 5,000 for normality; 'global' is Bonferroni's."""
     errors = np.random.default_rng(1).standard_normal(6000)
