@@ -16,6 +16,7 @@ from saem.information import observed_information
 from saem.models import pose
 from saem.mstep.search import rises_without_end
 from saem.mstep.solver import Solver
+from saem.stopping import Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,10 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     problem, top = surface.problem, surface.top
     information = observed_information(problem, Solver(problem), top.x, top.pinned)
     names = problem.parameters.names
-    unknown = undetermined(names, information.covariance, problem.parameters.fixed | top.pinned)
+    known = problem.parameters.fixed | top.pinned
+    unknown = undetermined(names, information.covariance, known)
+    if fit.status is Status.NOT_IDENTIFIED:
+        unknown = undetermined(names, fit.covariance, known) or unknown or list(names)
     if unknown:
         raise ModelError(
             f"the data do not determine {listing(unknown)}, so that there is no estimate to be moved; "
@@ -116,11 +120,11 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
     zero = np.array([stands_for_zero(problem, point) for point, _ in found])
     se = np.sqrt(np.diag(information.covariance))
-    known = se > 0.0
+    measured = se > 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        changes = np.where(known, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
-    scaled = information.root[known] / se[known, None]  # in units of standard errors: of no unit of measurement
-    along = changes[:, known] @ np.linalg.pinv(scaled).T
+        changes = np.where(measured, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
+    scaled = information.root[measured] / se[measured, None]  # in units of standard errors: of no unit of measurement
+    along = changes[:, measured] @ np.linalg.pinv(scaled).T
     heights = np.array([loglik_at(problem, top, point) for point, _ in found])
     size = np.abs(np.nan_to_num(changes))
     most = size.argmax(axis=1)

@@ -51,6 +51,7 @@ def test_lme4s_modes_of_sleepstudy() -> None:
     found = saem.random_effects(fitted("sleepstudy", "reml"))
     assert found.draws.shape == (0, 18, 2)
     np.testing.assert_array_equal(found.mean, found.fit.random_effects)
+    np.testing.assert_allclose(found.table["sd"].iloc[:2], [12.0709, 2.3048], atol=1e-3)  # condsd there
 
 
 def check_draws(draws: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
