@@ -34,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_diagnose(folder: Path, tmp_path: Path) -> None:
     """The files hold what the functions give; stdout has the tests, the largest and the most influential."""
     fit = saem.load(folder / "good")
+    alone = invoke("diagnose", folder / "good", "--draws", "200", "--seed", "3")
     result = invoke("diagnose", folder / "good", "-o", tmp_path, "--draws", "200", "--seed", "3", "--workers", "1")
+    assert alone.stdout == result.stdout and "written" not in alone.stderr
     residuals = pd.read_csv(tmp_path / "residuals.csv", index_col="index")
     expected = saem.residuals(fit)
     np.testing.assert_allclose(residuals[expected.columns], expected)
@@ -66,8 +68,6 @@ def test_diagnose_says_what_is_not_possible(folder: Path, tmp_path: Path) -> Non
     assert "no influence: the data do not determine" in " ".join(free.stderr.split())
     assert "largest residuals" in free.stdout and not (tmp_path / "free" / "influence.csv").exists()
     assert list(tmp_path.glob("**/*.png")) and "influential" not in free.stdout
-    without = invoke("diagnose", folder / "good", "--draws", "100")
-    assert "written" not in without.stderr
 
 
 def test_predict(folder: Path, tmp_path: Path) -> None:
