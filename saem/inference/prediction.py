@@ -22,6 +22,7 @@ Array = np.ndarray
 
 NEW_CLUSTERS = ("marginal", "refuse")
 UNTOUCHED = 1e-9  # of a gradient, in units of its largest entry: less is rounding
+STEP = 1e-4  # of the smallest standard deviation, along a free direction
 
 
 def predict(
@@ -66,8 +67,8 @@ def predict(
         marginal, marginal_se, marginal_lower, marginal_upper
             The same for a new cluster, for every row.
 
-        Standard errors and intervals are nan where a parameter without a standard error is involved, means also where
-        the data do not determine them.
+        Standard errors and intervals are nan where a parameter without a standard error is involved, and so are means
+        and intervals that the data do not determine.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def predict(
         gradient[:, parameter] += column
     marginal = rows.mean_design @ fit.values[data.mean_index]
     error = delta_variance(gradient, covariance)
-    spread = np.einsum("ri,rij,rj->r", z, effect_covariance(data, fit.values)[rows.group], z)
+    spread = quadratic(z, effect_covariance(data, fit.values)[rows.group])
     undetermined = touches(gradient, free_directions)
 
     means, variances = conditional_moments(data, x)
@@ -110,7 +111,7 @@ def predict(
     own = rows.cluster[known]
     shifts, own_spread = np.zeros(len(known)), np.zeros(len(known))
     shifts[known] = np.einsum("ri,ri->r", z[known], means[own])
-    own_spread[known] = np.einsum("ri,rij,rj->r", z[known], variances[own], z[known])
+    own_spread[known] = quadratic(z[known], variances[own])
     own_gradient = gradient.copy()
     for j in range(z.shape[1]):
         own_gradient[known] += z[known, j, None] * slopes[own, j]
@@ -119,12 +120,13 @@ def predict(
 
     half = NormalDist().inv_cdf(0.5 + level / 2.0)
     columns: dict[str, Array] = {"known": known}
-    for prefix, mean, variance, more, lost in (
-        ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined),
-        ("marginal_", marginal, error, spread, undetermined),
+    vague = vague_widths(data, rows, x, free_directions)
+    for prefix, mean, variance, more, lost, unsure in (
+        ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined, np.where(known, *vague)),
+        ("marginal_", marginal, error, spread, undetermined, vague[1]),
     ):
         mean = np.where(lost, np.nan, mean)
-        width = half * np.sqrt(variance + more + noise)
+        width = half * np.sqrt(np.where(unsure, np.nan, variance + more + noise))
         columns |= {
             "marginal" if prefix else "predicted": mean,
             f"{prefix}se": np.where(lost, np.nan, np.sqrt(variance)),
@@ -164,6 +166,33 @@ def covariance_of(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array]:
     root = observed_information(problem, Solver(problem), x, pinned).root
     directions = null_directions_at(problem, x, ~fit.parameters.fixed & ~pinned)
     return root @ root.T, np.empty((0, len(x))) if directions is None else directions
+
+
+def quadratic(z: Array, matrices: Array) -> Array:
+    """``z'M z`` (m,) of rows (m, q) and matrices (m, q, q)."""
+    return np.asarray(np.einsum("ri,rij,rj->r", z, matrices, z))
+
+
+def vague_widths(data: ModelData, rows: OtherRows, x: Array, directions: Array) -> tuple[Array, Array]:
+    """Which rows (m,) have a variance that changes along directions (k, n) that the data leave free.
+
+    Of an observation in its cluster, where that is known, and in a new one; by differences, relative to the variance.
+    """
+    from saem.models.linear.effects import conditional_moments, effect_covariance
+
+    def variances(at: Array) -> Array:
+        noise = at[data.residual_index][rows.residual_group] ** 2
+        own = conditional_moments(data, at)[1][np.maximum(rows.cluster, 0)]
+        new = effect_covariance(data, at)[rows.group]
+        return np.asarray(noise + np.array([quadratic(rows.random_design, matrices) for matrices in (own, new)]))
+
+    found = np.zeros((2, len(rows.cluster)), dtype=bool)
+    sds = x[np.concatenate([data.residual_index, data.sd_index.ravel()])]
+    step = STEP * float(np.min(sds[sds > 0.0], initial=np.inf)) if len(directions) else 0.0
+    for direction in directions:
+        up, down = variances(x + step * direction), variances(x - step * direction)
+        found |= np.abs(up - down) > STEP * STEP * (up + down)
+    return found[0], found[1]
 
 
 def delta_variance(gradient: Array, covariance: Array) -> Array:

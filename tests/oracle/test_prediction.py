@@ -221,6 +221,27 @@ def test_means_that_the_data_do_not_determine() -> None:
     assert found.drop(columns="known").iloc[2].isna().all() and found["known"].iloc[2]
 
 
+def test_variances_that_the_data_do_not_determine() -> None:
+    """Clusters of one row in arm b, which alone has device y: the sum of its two variances is all that is known."""
+    rows = [("a", s, "x") for s in range(12) for _ in range(3)] + [("b", s, "y") for s in range(12, 24)]
+    design = pd.DataFrame(rows, columns=["arm", "s", "device"])
+    sds = {"by": "arm", "sd": {"a": "ta", "b": "tb"}}
+    errors = {"by": "device", "sd": {"x": "sx", "y": "sy"}}
+    model = Model(response="y", cluster="s", mean={"mu": "1"}, random=sds, residual=errors)
+    truth = {"mu": 1.0, "ta": 0.8, "tb": 0.6, "sx": 0.3, "sy": 0.5}
+    fit = saem.fit(model, saem.simulate(model, truth, design, 1), "ml")
+    assert fit.status == "not_identified"
+    new = pd.DataFrame([("a", 0, "x"), ("b", 12, "y"), ("b", 99, "y"), ("b", 99, "x")], columns=design.columns)
+    found = saem.predict(fit, new)
+    values = dict(zip(fit.parameters.names, fit.values, strict=True))
+    width = Z95 * np.sqrt(values["tb"] ** 2 + values["sy"] ** 2 + found["marginal_se"].iloc[2] ** 2)
+    assert found["upper"].iloc[2] - found["predicted"].iloc[2] == pytest.approx(width)
+    assert list(found["predicted"].isna()) == [False, True, False, False]
+    assert list(found["upper"].isna()) == [False, True, False, True]
+    assert list(found["marginal_upper"].isna()) == [False, False, False, True]
+    assert found["marginal_se"].notna().all()
+
+
 def test_parameters_that_are_not_known() -> None:
     """A standard error of nan comes through where it is involved, and only there."""
     fit = saem.fit(MODEL, example_table(6, 1), "ml")
