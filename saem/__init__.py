@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from saem.inference.derived import derive, variances
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
+    from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
+    from saem.inference.prediction import predict
+    from saem.inference.prediction_errors import npde
     from saem.inference.profile_likelihood import profile
+    from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
     from saem.result import Fit
     from saem.simulation import simulate
@@ -41,9 +45,13 @@ _MODULES = {
     "fisher_information": "saem.inference.fisher_information",
     "fit": "saem.fitting",
     "identifiability": "saem.inference.identifiability",
+    "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
+    "npde": "saem.inference.prediction_errors",
+    "predict": "saem.inference.prediction",
     "profile": "saem.inference.profile_likelihood",
+    "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
     "variances": "saem.inference.derived",
@@ -62,9 +70,13 @@ __all__ = [
     "fisher_information",
     "fit",
     "identifiability",
+    "influence",
     "likelihood_ratio",
     "load",
+    "npde",
+    "predict",
     "profile",
+    "random_effects",
     "residuals",
     "simulate",
     "variances",

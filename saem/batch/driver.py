@@ -125,7 +125,7 @@ def fit_by(
     levels = split(table, by)
     if levels.n_dropped:
         _warn(f"{levels.n_dropped} rows have no value in {' or '.join(by)} and belong to no level: they are left out")
-    workers = _number_of_workers(workers, len(levels))
+    workers = number_of_workers(workers, len(levels))
     task = Task(model, methods, drop_missing, fit)
     folder = None if output is None else Path(output)
     if folder is not None:
@@ -181,7 +181,7 @@ def _work_off(
     return n_done
 
 
-def _number_of_workers(workers: int | None, n_levels: int) -> int:
+def number_of_workers(workers: int | None, n_levels: int) -> int:
     """The number asked for, or else the cores, if there are levels enough for them."""
     if workers is None:
         from joblib import cpu_count

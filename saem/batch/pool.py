@@ -55,7 +55,7 @@ def _until_crash(
     """Work off the batches; return the levels that were under way when a worker died (none if none did)."""
     suspects: list[int] = []
     broken = False
-    with _pool(workers) as submit:
+    with processes(workers) as submit:
         running: dict[Future[Any], list[int]] = {}
         while running or (waiting and not broken):
             while waiting and not broken and len(running) < PER_WORKER * workers:
@@ -80,7 +80,7 @@ def _one_at_a_time(task: Task, suspects: Sequence[int], case: Callable[[int], Ca
     """Fit levels alone in a process, a new one after each crash."""
     left = deque(suspects)
     while left:
-        with _pool(1) as submit:
+        with processes(1) as submit:
             while left:
                 level = left.popleft()
                 one = case(level)
@@ -94,7 +94,7 @@ def _one_at_a_time(task: Task, suspects: Sequence[int], case: Callable[[int], Ca
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Callable[..., Future[Any]]]:
+def processes(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     """The `submit` of a pool of processes that Ctrl-C does not reach; they are killed if the block is left early."""
     from joblib.externals.loky import ProcessPoolExecutor
 

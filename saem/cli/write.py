@@ -13,6 +13,7 @@ from saem.errors import StorageError
 from saem.storage import make_folder, replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from saem.result import Fit
@@ -54,3 +55,9 @@ def write_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, in one step."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def beside(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what was found of them, in order; a column of the data that has a name of these gets "data_"."""
+    renamed = table.rename(columns={name: f"data_{name}" for name in found.columns})
+    return renamed.assign(**{str(name): found[name].to_numpy() for name in found.columns})

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+AT_ONCE = 2_000_000  # numbers in the covariances that are held together
+
 
 def residuals(fit: Fit) -> pd.DataFrame:
     """Fitted values and residuals of every row.
@@ -49,9 +51,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
     import pandas as pd
 
     table, data = rows_of(fit)
-    sds = fit.values[data.residual_index][data.residual_group]
-    if np.any(sds == 0.0):
-        raise ModelError("a residual standard deviation is zero, so residuals have no scale")
+    sds = residual_sds(fit, data)
     mean = data.mean_design @ fit.values[data.mean_index]
     with_effects = mean + np.einsum("ij,ij->i", data.random_design, fit.random_effects[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
@@ -66,14 +66,34 @@ def residuals(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(columns, index=table.index)
 
 
+def residual_sds(fit: Fit, data: ModelData) -> Array:
+    """The residual standard deviation (n,) of every row.
+
+    Raises
+    ------
+    ModelError
+        When one is zero.
+    """
+    sds = fit.values[data.residual_index][data.residual_group]
+    if np.any(sds == 0.0):
+        raise ModelError("a residual standard deviation is zero, so residuals have no scale")
+    return sds
+
+
 def normalised(data: ModelData, values: Array, marginal: Array, sds: Array) -> Array:
-    """Marginal residuals (n,) made independent within each cluster, in the order of its rows."""
-    roots = [covariance_root(data, values, group) for group in range(len(data.group_levels))]
-    found = np.empty(len(marginal))
+    """Marginal residuals (n,) or (n, k) made independent within each cluster, in the order of its rows."""
+    effects = np.array([covariance_root(data, values, group) for group in range(len(data.group_levels))])
+    found = np.empty(marginal.shape)
     order = np.argsort(data.cluster, kind="stable")
-    ends = np.flatnonzero(np.diff(data.cluster[order])) + 1
-    for rows in np.split(order, ends):
-        half = data.random_design[rows] @ roots[data.cluster_group[data.cluster[rows[0]]]]
-        covariance = half @ half.T + np.diag(sds[rows] ** 2)
-        found[rows] = np.linalg.solve(np.linalg.cholesky(covariance), marginal[rows])
+    size = np.bincount(data.cluster)
+    last = np.cumsum(size)
+    for rows_each in np.unique(size):  # clusters of one size at once
+        of_size = np.flatnonzero(size == rows_each)
+        for some in np.array_split(of_size, -(-len(of_size) * rows_each**2 // AT_ONCE)):
+            rows = order[last[some][:, None] - rows_each + np.arange(rows_each)]
+            half = data.random_design[rows] @ effects[data.cluster_group[some]]
+            covariance = half @ np.swapaxes(half, 1, 2)
+            covariance[:, np.arange(rows_each), np.arange(rows_each)] += sds[rows] ** 2
+            right = marginal[rows].reshape(len(some), rows_each, -1)
+            found[rows] = np.linalg.solve(np.linalg.cholesky(covariance), right).reshape(marginal[rows].shape)
     return found

@@ -4,7 +4,11 @@ from saem.plotting.comparison import plot_comparison, plot_cost
 from saem.plotting.cost import plot_acceptance, plot_deficit, plot_error
 from saem.plotting.effects import plot_random_effects
 from saem.plotting.estimates import plot_estimates
+from saem.plotting.influence import plot_influence
+from saem.plotting.prediction_errors import plot_npde
 from saem.plotting.profiles import plot_profile
+from saem.plotting.quantiles import plot_effect_quantiles, plot_quantiles
+from saem.plotting.residuals import plot_observed, plot_residuals
 from saem.plotting.solutions import plot_solutions
 from saem.plotting.style import SHADE
 from saem.plotting.trace import plot_trace
@@ -15,10 +19,16 @@ __all__ = [
     "plot_comparison",
     "plot_cost",
     "plot_deficit",
+    "plot_effect_quantiles",
     "plot_error",
     "plot_estimates",
+    "plot_influence",
+    "plot_npde",
+    "plot_observed",
     "plot_profile",
+    "plot_quantiles",
     "plot_random_effects",
+    "plot_residuals",
     "plot_solutions",
     "plot_trace",
 ]

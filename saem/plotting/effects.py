@@ -32,13 +32,7 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     -------
     Axes
     """
-    if term is None:
-        term = fit.term_names[0]
-    if term not in fit.term_names:
-        raise ModelError(
-            f"there is no random-effect term {term!r}{nearest(term, fit.term_names)}; "
-            f"the terms are {', '.join(map(repr, fit.term_names))}"
-        )
+    term = checked_term(fit, term)
     k = fit.term_names.index(term)
     modes, half = fit.random_effects[:, k], NORMAL_95 * fit.random_effect_sds[:, k]
     group = fit.cluster_group if len(fit.cluster_group) else np.zeros(len(modes), np.int64)
@@ -65,6 +59,18 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     if any(fit.group_levels):
         axes.legend(fontsize=8, frameon=False, loc="lower right")  # the lowest modes are on the left
     return axes
+
+
+def checked_term(fit: Fit, term: str | None) -> str:
+    """A term of the random effects; the first if none is named."""
+    if term is None:
+        return fit.term_names[0]
+    if term not in fit.term_names:
+        raise ModelError(
+            f"there is no random-effect term {term!r}{nearest(term, fit.term_names)}; "
+            f"the terms are {', '.join(map(repr, fit.term_names))}"
+        )
+    return term
 
 
 def _label(fit: Fit, cluster: int) -> str:

@@ -213,6 +213,17 @@ def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tupl
     labels : tuple of str
         (p,) labels of the columns, such as ``"treatment[CCCP]"``.
     """
+    common = _common(formula, table)
+    frame = common.as_dataframe()
+    if frame.shape[1] > MAX_LEVELS:
+        raise DataError(f"the formula {formula!r} stands for {frame.shape[1]} means; at most {MAX_LEVELS} are allowed")
+    matrix = np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
+    labels = tuple(str(label) for label in frame.columns)
+    return matrix, parameter_names(list(labels)), labels
+
+
+def _common(formula: str, table: pd.DataFrame) -> Any:
+    """What formulae makes of the right side of a formula: its matrix, and how to make that of other rows."""
     import formulae
 
     right = formula[formula.index("~") + 1 :]
@@ -226,12 +237,37 @@ def design(formula: str, table: pd.DataFrame) -> tuple[NDArray[np.float64], tupl
         raise DataError(f"the formula {formula!r} cannot be applied to the table: {error}") from None
     if common is None:
         raise DataError(f"the formula {formula!r} has no term")
-    frame = common.as_dataframe()
-    if frame.shape[1] > MAX_LEVELS:
-        raise DataError(f"the formula {formula!r} stands for {frame.shape[1]} means; at most {MAX_LEVELS} are allowed")
-    matrix = np.ascontiguousarray(frame.to_numpy(dtype=np.float64))
-    labels = tuple(str(label) for label in frame.columns)
-    return matrix, parameter_names(list(labels)), labels
+    return common
+
+
+def design_of_others(formula: str, table: pd.DataFrame, others: pd.DataFrame) -> NDArray[np.float64]:
+    """Design matrix (m, p) of other rows, with the coding, the centring and the scaling of a table.
+
+    Parameters
+    ----------
+    formula : str
+        From a validated model.
+    table : DataFrame
+        (n,) rows, for which `design` has the same columns.
+    others : DataFrame
+        (m,) rows with the columns of the formula, of the same types and levels.
+
+    Raises
+    ------
+    DataError
+        When a level is not one of the table.
+    """
+    import pandas as pd
+
+    common = _common(formula, table)
+    columns: Any = {name: others[name].reset_index(drop=True) for name in columns_of(formula)}
+    frame = pd.DataFrame({**columns, _ROW: np.zeros(len(others))})
+    try:
+        with np.errstate(all="ignore"):
+            matrix = np.asarray(common.evaluate_new_data(frame).design_matrix, dtype=np.float64)
+    except Exception as error:
+        raise DataError(f"the formula {formula!r} cannot be applied to the new rows: {error}") from None
+    return np.ascontiguousarray(matrix.reshape(len(others), -1))
 
 
 def _check_levels(table: pd.DataFrame, name: str, formula: str) -> None:

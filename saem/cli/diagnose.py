@@ -1,0 +1,201 @@
+"""`saem diagnose`: whether a saved fit is one to believe, in tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from saem.cli.saved import SavedFit, fit_to_examine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.inference.influence import Influence
+    from saem.inference.prediction_errors import PredictionErrors
+    from saem.inference.random_effects import ConditionalEffects
+    from saem.result import Fit
+
+SHOWN = 5  # clusters and rows
+Found = TypeVar("Found")
+
+
+def diagnose(
+    folder: SavedFit,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write residuals.csv, npde.csv, npde_tests.csv, influence.csv, random_effects.csv and figures here.",
+            show_default=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Sets of data that are drawn for the npde.", metavar="N", min=100)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of these draws.", metavar="N", min=0)] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes for the fits without each cluster; one, or more where that saves time, if omitted.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Residuals, prediction errors, influence of clusters and random effects of a saved fit.
+
+    Prints the tests of the normalised prediction distribution errors, the most influential clusters and the largest
+    residuals.
+    """
+    import saem
+    from saem.cli.console import note
+    from saem.inference.rows import rows_of
+    from saem.storage import make_folder
+
+    fit = fit_to_examine(folder)
+    rows_of(fit)  # without a table there is nothing to diagnose
+    if output is not None:
+        make_folder(output)
+    residuals = attempt("residuals", lambda: saem.residuals(fit))
+    errors = attempt("prediction errors", lambda: saem.npde(fit, draws, seed))
+    influence = attempt("influence", lambda: saem.influence(fit, workers))
+    effects = attempt("random effects", lambda: saem.random_effects(fit)) if fit.term_names else None
+    if errors is not None:
+        show_tests(errors)
+    if influence is not None:
+        show_influence(influence)
+    if residuals is not None:
+        show_residuals(fit, residuals)
+    if output is not None:
+        write(output, fit, residuals, errors, influence, effects)
+        note(f"written to {output}")
+
+
+def attempt(what: str, compute: Callable[[], Found]) -> Found | None:
+    """The result, or None with the reason on stderr: one diagnosis that is not possible stops no other."""
+    from saem.cli.console import complain
+    from saem.errors import FitError, ModelError
+
+    try:
+        return compute()
+    except (FitError, ModelError) as error:
+        complain("Warning", f"no {what}: {error}", "yellow")
+        return None
+
+
+def show_tests(errors: PredictionErrors) -> None:
+    """The tests of the prediction errors."""
+    from saem.cli.console import heading, show
+    from saem.display import number, table
+
+    heading(f"normalised prediction distribution errors ({errors.draws} draws; N(0, 1) if the model is right)")
+    rows = [[str(name), number(row["value"], 3), f"{row['p']:.2g}"] for name, row in errors.tests.iterrows()]
+    show(table(["test", "value", "p"], rows))
+
+
+def show_influence(found: Influence) -> None:
+    """The most influential clusters."""
+    from saem.cli.console import heading, say, show
+    from saem.display import count, number, table
+
+    fitted = found.table[found.table["cooks_distance"].notna()].sort_values("cooks_distance", ascending=False)
+    heading("most influential clusters")
+    rows = [
+        [named(key), number(row["cooks_distance"], 3), number(row["displacement"], 3), row["largest"]]
+        + [f"{row['change']:+.2f}"]
+        for key, row in fitted.head(SHOWN).iterrows()
+    ]
+    columns = ", ".join(map(str, found.fit.cluster_labels.columns))
+    if rows:
+        show(table([columns, "Cook's distance", "displacement", "moves most", "by (SE)"], rows, "lrrlr"))
+    missing = found.table[found.table["cooks_distance"].isna()]
+    if len(missing):
+        first, note = named(missing.index[0]), missing["note"].iloc[0]
+        say(f"{count(len(missing), 'cluster')} cannot be left out, the first is {first}: {note}")
+
+
+def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
+    """The rows with the largest residuals."""
+    from saem.cli.console import heading, show
+    from saem.display import decimals, number, table
+
+    assert fit.table is not None  # there are residuals
+    places = decimals([float(residuals["conditional"].std())])
+    labels = list(fit.cluster_labels.columns)
+    response = fit.table[fit.model.response]
+    rows = []
+    for at in residuals["normalised"].abs().to_numpy().argsort(kind="stable")[::-1][:SHOWN]:
+        row = residuals.iloc[int(at)]
+        rows.append(
+            [str(residuals.index[int(at)]), ", ".join(str(fit.table[name].iloc[int(at)]) for name in labels)]
+            + [number(float(value), places) for value in (response.iloc[int(at)], row["fitted_conditional"])]
+            + [number(row[kind], 2) for kind in ("standardised", "normalised")]
+        )
+    heading("largest residuals")
+    header = ["index", ", ".join(map(str, labels)), str(response.name), "fitted", "standardised", "normalised"]
+    show(table(header, rows, "llrrrr"))
+
+
+def named(key: object) -> str:
+    """A cluster in words."""
+    return ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def write(
+    folder: Path,
+    fit: Fit,
+    residuals: pd.DataFrame | None,
+    errors: PredictionErrors | None,
+    influence: Influence | None,
+    effects: ConditionalEffects | None,
+) -> None:
+    """The tables and figures of what there is."""
+    from matplotlib.figure import Figure
+
+    from saem.cli.write import beside, write_figure
+    from saem.plotting import (
+        plot_effect_quantiles,
+        plot_influence,
+        plot_npde,
+        plot_observed,
+        plot_quantiles,
+        plot_residuals,
+    )
+
+    assert fit.table is not None  # see `diagnose`
+
+    def figure(width: float, height: float) -> Figure:
+        return Figure(figsize=(width, height), layout="constrained")
+
+    if residuals is not None:
+        beside(fit.table, residuals).to_csv(folder / "residuals.csv", index_label="index")
+        drawn = figure(11.4, 7.6)
+        grid = drawn.subplots(2, 2)
+        plot_residuals(residuals, grid[0, 0])
+        plot_residuals(residuals, grid[0, 1], kind="normalised")
+        plot_quantiles(residuals["normalised"], grid[1, 0], label="normalised residual")
+        plot_observed(fit, residuals, grid[1, 1])
+        write_figure(drawn, folder / "residuals.png")
+    if errors is not None:
+        beside(fit.table, errors.table).to_csv(folder / "npde.csv", index_label="index")
+        errors.tests.to_csv(folder / "npde_tests.csv")
+        drawn = figure(11.4, 3.6)
+        plot_npde(errors, drawn)
+        write_figure(drawn, folder / "npde.png")
+    if influence is not None:
+        influence.table.join(influence.changes.add_prefix("change_")).to_csv(folder / "influence.csv")
+        drawn = figure(8.0, 4.0)
+        plot_influence(influence, drawn.subplots())
+        write_figure(drawn, folder / "influence.png")
+    if effects is not None:
+        effects.table.to_csv(folder / "random_effects.csv")
+        terms = [term for term in fit.term_names if effects.table["standardised"].xs(term, level="term").notna().any()]
+        if terms:
+            drawn = figure(4.6 * len(terms), 4.2)
+            for axes, term in zip(drawn.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
+                plot_effect_quantiles(effects, axes, term)
+            write_figure(drawn, folder / "random_effects.png")

@@ -1,0 +1,217 @@
+"""Rows that were not there when a model was fitted, arranged as those of the fit were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.columns import Factor, Values, check_columns, factorize, level_text, missing_rows, read_column
+from saem.data.arrange import ModelData
+from saem.data.intake import design_columns, needed_columns
+from saem.data.table import Rows
+from saem.errors import DataError, listing, nearest
+from saem.expressions.rows import row_expression
+from saem.specification import Model
+from saem.specification.formula import design, design_of_others
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Floats = NDArray[np.float64]
+_Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class OtherRows:
+    """m rows without a response, for the parameters of a `ModelData`.
+
+    Attributes
+    ----------
+    mean_design : (m, p) ndarray
+    random_design : (m, q) ndarray
+    cluster : (m,) ndarray of int64
+        The cluster of the fit that each row is of; -1 for a new one.
+    group : (m,) ndarray of int64
+        Variance group.
+    residual_group : (m,) ndarray of int64
+    """
+
+    mean_design: _Floats
+    random_design: _Floats
+    cluster: _Codes
+    group: _Codes
+    residual_group: _Codes
+
+
+def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: pd.DataFrame) -> OtherRows:
+    """Arrange rows as those of a fit.
+
+    Parameters
+    ----------
+    model : Model
+    table : DataFrame
+        The rows of the fit.
+    data : ModelData
+        The same, arranged.
+    others : DataFrame
+        (m,) rows with all columns that the model reads, but the response. A cluster that is not in `table`, or left
+        empty, is a new one.
+
+    Raises
+    ------
+    DataError
+        When a column is missing or of another type, a value is missing, or a level of a factor of the mean, of a
+        variance group or of a residual group is not in `table`.
+    """
+    if not hasattr(others, "columns"):
+        raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
+    wanted = [name for name in needed_columns(model) if name != model.response]
+    check_columns(others, wanted, "a prediction")
+    if len(others) == 0:
+        raise DataError("the table has no rows to predict")
+    rows = Rows(others)
+    groups = [by for by in (model.random.by, model.residual.by) if by is not None]
+    strict = dict.fromkeys([*design_columns(model), *groups])
+    columns = {name: _as_before(table[name], others[name], name, rows) for name in strict}
+    terms = _evaluate(model.random.terms, columns, len(others), rows)
+    if isinstance(model.mean, str):
+        mean = _formula_design(model.mean, table, others, columns, data, rows)
+    else:
+        mean = _evaluate(model.mean, columns, len(others), rows)
+    cluster = _clusters(data.cluster_labels, others)
+    group = _group(columns, model.random.by, data.group_levels, len(others))
+    if model.random.by is not None:
+        _check_groups(model.random.by, data, cluster, group, rows)
+    residual_group = _group(columns, model.residual.by, data.residual_levels, len(others))
+    return OtherRows(mean, terms, cluster, group, residual_group)
+
+
+def _as_before(before: pd.Series[Any], now: pd.Series[Any], name: str, rows: Rows) -> Values:
+    """A column of new rows, with the type and the levels that it had."""
+    old = read_column(before)
+    new: Values = factorize(now) if isinstance(old, Factor) else read_column(now)
+    bad = missing_rows(new)
+    if bad is not None:
+        raise DataError(
+            f"column {name!r} has missing or infinite values in {int(bad.sum())} of {len(now)} rows to predict, the "
+            f"first is {rows.first(bad)}; a prediction needs all of them"
+        )
+    if not isinstance(old, Factor):
+        if isinstance(new, Factor):
+            raise DataError(f"column {name!r} holds numbers in the data of the fit, but text in the rows to predict")
+        return new if (new.dtype == np.bool_) == (old.dtype == np.bool_) else new.astype(old.dtype)
+    assert isinstance(new, Factor)
+    known = _present(old)
+    unknown = [level for level in _present(new) if level not in known]
+    if unknown:
+        raise DataError(
+            f"column {name!r} has the level {unknown[0]!r}{nearest(unknown[0], known)} in the rows to predict; the "
+            f"data of the fit, which alone say what it does, have {listing(known)}"
+        )
+    position = np.array([old.levels.index(level) if level in known else -1 for level in new.levels], dtype=np.int64)
+    return Factor(position[new.codes], old.levels)
+
+
+def _present(factor: Factor) -> list[str]:
+    """The levels that have rows."""
+    counts = np.bincount(factor.codes[factor.codes >= 0], minlength=len(factor.levels))
+    return [level for level, count in zip(factor.levels, counts, strict=True) if count]
+
+
+def _evaluate(texts: dict[str, str], columns: dict[str, Values], n: int, rows: Rows) -> _Floats:
+    """Row expressions as the columns of a matrix."""
+    matrix = np.empty((n, len(texts)))
+    for j, (name, text) in enumerate(texts.items()):
+        matrix[:, j] = row_expression(text).evaluate(columns, n)
+        _check_finite(matrix[:, j], f"{name!r} ({text})", rows)
+    return matrix
+
+
+def _check_finite(values: _Floats, what: str, rows: Rows) -> None:
+    bad = missing_rows(values)
+    if bad is not None:
+        raise DataError(
+            f"{what} is not a finite number in {int(bad.sum())} rows to predict, first in {rows.first(bad)}"
+        )
+
+
+def _formula_design(
+    formula: str, table: pd.DataFrame, others: pd.DataFrame, columns: dict[str, Values], data: ModelData, rows: Rows
+) -> _Floats:
+    """The design of a formula, in the columns that the fit has."""
+    import pandas as pd
+
+    as_then = pd.DataFrame({name: _values_of(table[name], values) for name, values in columns.items()})
+    matrix = design_of_others(formula, table, as_then if columns else others)
+    before, _, labels = design(formula, table)
+    used = np.any(before, axis=0)
+    for label, column in zip(labels, matrix.T, strict=True):
+        _check_finite(column, f"{label!r} of the formula {formula!r}", rows)
+    if not used.all():
+        for label, column in zip(np.array(labels, dtype=object)[~used], matrix[:, ~used].T, strict=True):
+            if column.any():
+                raise DataError(
+                    f"no row of the data of the fit has the combination of levels {label!r}, so that its mean is not "
+                    f"known; {rows.first(column != 0.0)} to predict has it"
+                )
+    return np.ascontiguousarray(matrix[:, used])
+
+
+def _values_of(before: pd.Series[Any], now: Values) -> Any:
+    """A column as formulae had it: levels as the objects that they were, numbers as they are."""
+    if not isinstance(now, Factor):
+        return now
+    objects = {level_text(value): value for value in before.dropna().unique()}
+    return np.array([objects.get(level) for level in now.levels], dtype=object)[now.codes]
+
+
+def _clusters(labels: pd.DataFrame, others: pd.DataFrame) -> _Codes:
+    """The cluster of each row; -1 where it is none of the fit's."""
+    known = zip(*(_texts(labels[name]) for name in labels.columns), strict=True)
+    position = {key: c for c, key in enumerate(known)}
+    keys = zip(*(_texts(others[name]) for name in labels.columns), strict=True)
+    return np.array([position.get(key, -1) for key in keys], dtype=np.int64)
+
+
+def _texts(series: pd.Series[Any]) -> list[str | None]:
+    """The levels of a column by row; None where it is missing."""
+    factor = factorize(series)
+    levels = [*factor.levels, None]
+    return [levels[code] for code in factor.codes]
+
+
+def _group(columns: dict[str, Values], by: str | None, levels: tuple[str, ...], n: int) -> _Codes:
+    """Codes of the variance or residual groups, in the order of the fit."""
+    if by is None:
+        return np.zeros(n, dtype=np.int64)
+    values = columns[by]
+    factor = values if isinstance(values, Factor) else _numbered(values)
+    unknown = [level for level in _present(factor) if level not in levels]
+    if unknown:
+        raise DataError(
+            f"column {by!r} has the level {unknown[0]!r}{nearest(unknown[0], levels)} in the rows to predict; standard "
+            f"deviations are known for {listing(levels)}"
+        )
+    position = np.array([levels.index(level) if level in levels else -1 for level in factor.levels], dtype=np.int64)
+    return np.asarray(position[factor.codes])
+
+
+def _numbered(values: NDArray[Any]) -> Factor:
+    """Numbers as levels."""
+    distinct, codes = np.unique(values, return_inverse=True)
+    return Factor(codes, tuple(level_text(value) for value in distinct))
+
+
+def _check_groups(by: str, data: ModelData, cluster: _Codes, group: _Codes, rows: Rows) -> None:
+    """A known cluster is in the variance group that it was in."""
+    moved = (cluster >= 0) & (group != data.cluster_group[cluster])
+    if moved.any():
+        row = int(np.argmax(moved))
+        own = data.group_levels[data.cluster_group[cluster[row]]]
+        raise DataError(
+            f"the cluster of {rows.first(moved)} is in the variance group {own!r} of {by!r} in the data of the fit, "
+            f"not in {data.group_levels[group[row]]!r}; give it a name of its own if it is another cluster"
+        )
