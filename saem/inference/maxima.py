@@ -1,0 +1,85 @@
+"""The maxima of a likelihood seen from all sides: their curvature, the link between them, profiles without an end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saem.errors import SaemError
+from saem.information import Information, observed_information
+from saem.mstep.solver import Solver
+from saem.mstep.starts import flat_directions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.models.contract import Problem
+    from saem.result import Fit
+
+Array = np.ndarray
+
+BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of a single solution, and points of the curve
+SINGULAR_MATRIX = 1e-6  # smallest eigenvalue of a correlation matrix
+
+
+def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array]) -> pd.DataFrame:
+    """One equation along the only flat direction from ``x``, over its solutions and some typical sizes beyond."""
+    import pandas as pd
+
+    names = list(problem.parameters.names)
+    directions = flat_directions(problem, solver, x, ~problem.parameters.fixed) if solutions else np.empty((0, len(x)))
+    if len(directions) != 1 or len(problem.constraints) != 1:
+        return pd.DataFrame(columns=["residual", "loglik", *names], dtype=float)
+    direction = directions[0]
+    at = [float((point - x) @ direction / (direction @ direction)) for point in solutions]
+    beyond = max(at) - min(at) if len(at) > 1 else BEYOND
+    points = x + np.linspace(min(at) - beyond, max(at) + beyond, N_LINK)[:, None] * direction
+    residuals = [problem.constraints.evaluate(point)[0][0] for point in points]
+    loglik = solver.derivatives(solver.observed(), x).value
+    columns = {"residual": residuals, "loglik": loglik} | dict(zip(names, points.T, strict=True))
+    return pd.DataFrame(columns)
+
+
+def information_beside(problem: Problem, values: Array) -> Information:
+    """The observed information at a solution (n,) as a fit shows it, with what is at the boundary taken as known."""
+    kinds = np.array(problem.parameters.kinds)
+    pinned = ((kinds == "sd") & (values == 0.0)) | ((kinds == "corr") & (np.abs(values) == 1.0))
+    for i in np.flatnonzero(pinned):
+        pinned[list(problem.dependents.get(int(i), ()))] = True
+    for corr in singular_blocks(problem, values):
+        pinned[corr[corr >= 0]] = True
+    pinned &= ~problem.parameters.fixed
+    x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
+    return observed_information(problem, Solver(problem), x, pinned)
+
+
+def singular_blocks(problem: Problem, values: Array) -> list[Array]:
+    """Correlation parameters (q, q) of the blocks of three or more random effects whose matrix is singular."""
+    found = []
+    for sd, corr in problem.blocks:
+        matrix = np.where(corr >= 0, values[corr], 0.0) + np.eye(len(sd))
+        if len(sd) > 2 and np.linalg.eigvalsh(matrix)[0] < SINGULAR_MATRIX:
+            found.append(corr)
+    return found
+
+
+def is_maximum(problem: Problem, values: Array) -> bool:
+    """Whether a stationary point is one, and no saddle between two maxima that scattered starts have led to."""
+    return bool(np.isfinite(information_beside(problem, values).deficit))
+
+
+def profile_ends(problem: Problem, best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found."""
+    from saem.inference.profile_likelihood import profile
+
+    if best.status == "several_solutions":  # the curve from one leads over the others
+        return (), ()
+    if singular_blocks(problem, best.values):
+        return (), ("Profiles were left out: the correlations of the random effects are singular at the maximum.",)
+    try:
+        intervals = profile(best).intervals
+    except SaemError as error:
+        return (), (f"The profiles could not be followed: {error}",)
+    endless = np.isinf(intervals["lower"]) | np.isinf(intervals["upper"])
+    return tuple(intervals.index[endless]), ()
