@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
+    from saem.inference.log_likelihood import log_likelihood
     from saem.inference.profile_likelihood import profile
     from saem.inference.residuals import residuals
     from saem.result import Fit
@@ -43,6 +44,7 @@ _MODULES = {
     "identifiability": "saem.inference.identifiability",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
+    "log_likelihood": "saem.inference.log_likelihood",
     "profile": "saem.inference.profile_likelihood",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
@@ -64,6 +66,7 @@ __all__ = [
     "identifiability",
     "likelihood_ratio",
     "load",
+    "log_likelihood",
     "profile",
     "residuals",
     "simulate",

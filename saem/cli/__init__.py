@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, derive, fit, infer, recipe, resume, simulate
+from saem.cli import check, compare, derive, fit, infer, loglik, recipe, resume, simulate
 from saem.cli.console import friendly
 
 HELP = """
@@ -44,6 +44,7 @@ app.command(name="profile")(infer.profile)
 app.command(name="derive")(derive.derive)
 app.command(name="test")(infer.test)
 app.command(name="models")(infer.models)
+app.command(name="loglik")(loglik.loglik)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)

@@ -1,4 +1,4 @@
-"""`saem profile`, `saem derive`, `saem test` on saved fits."""
+"""`saem profile`, `saem derive`, `saem test`, `saem loglik` on saved fits."""
 
 from __future__ import annotations
 
@@ -87,6 +87,22 @@ def test_models(folder: Path, tmp_path: Path) -> None:
     assert f"{expected['aic'].min():.3f}" in result.stdout
 
 
+def test_loglik(folder: Path, tmp_path: Path) -> None:
+    """Three ways side by side, or one."""
+    result = invoke("loglik", folder / "both", "--draws", "200", "--seed", "3", "--nodes", "3", "-o", tmp_path)
+    fit = saem.load(folder / "both" / "ml")
+    written = pd.read_csv(tmp_path / "loglik.csv", index_col="method")
+    assert written.loc[["exact", "quadrature"], "loglik"].to_numpy() == pytest.approx(fit.loglik)
+    sampled = saem.log_likelihood(fit, "importance", draws=200, seed=3)
+    assert written.loc["importance", "loglik"] == pytest.approx(sampled.value)
+    parts = pd.read_csv(tmp_path / "clusters.csv")
+    assert parts.groupby("method")["loglik"].sum()["exact"] == pytest.approx(fit.loglik)
+    assert list(parts)[:2] == ["treatment", "replicate"] and len(parts) == 3 * 24
+    assert re.search(rf"exact +{fit.loglik:.4f} +0 ", result.stdout) and f"{sampled.mcse:.2g}" in result.stdout
+    few = invoke("loglik", folder / "both", "--method", "importance", "--draws", "5")
+    assert "exact" not in few.stdout and "cannot be trusted" in " ".join(few.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -96,6 +112,8 @@ def test_models(folder: Path, tmp_path: Path) -> None:
         (("derive", "both", "sigma"), "name = expression"),
         (("derive", "both", "q = log(b21 - 10)"), "no value"),
         (("test", "both", "small"), "fixes b21 at 0"),
+        (("loglik", "both", "--method", "exact", "--draws", "10"), "--draws belongs to --method importance"),
+        (("loglik", "both", "--method", "quadrature", "--nodes", "101"), "from 1 to 100; got 101"),
     ],
 )
 def test_bad_input(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str) -> None:
