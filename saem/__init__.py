@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from saem.errors import SaemError
     from saem.fitting import fit
     from saem.inference.bootstrap import bootstrap
+    from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
@@ -36,6 +37,7 @@ _MODULES = {
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
     "bootstrap": "saem.inference.bootstrap",
+    "bootstrap_test": "saem.inference.bootstrap_ratio",
     "compare": "saem.comparison",
     "compare_models": "saem.inference.likelihood_ratio",
     "derive": "saem.inference.derived",
@@ -58,6 +60,7 @@ __all__ = [
     "Target",
     "__version__",
     "bootstrap",
+    "bootstrap_test",
     "compare",
     "compare_models",
     "derive",

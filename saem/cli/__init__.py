@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, derive, fit, infer, loglik, recipe, resume, simulate
+from saem.cli import bootstrap, check, compare, derive, fit, infer, loglik, recipe, resume, simulate
 from saem.cli.console import friendly
 
 HELP = """
@@ -42,6 +42,7 @@ app.command(name="resume")(resume.resume)
 app.command(name="compare")(compare.compare)
 app.command(name="profile")(infer.profile)
 app.command(name="derive")(derive.derive)
+app.command(name="bootstrap")(bootstrap.bootstrap)
 app.command(name="test")(infer.test)
 app.command(name="models")(infer.models)
 app.command(name="loglik")(loglik.loglik)

@@ -20,7 +20,6 @@ from linear_family import examples
 from test_likelihood import CASES, setup
 
 import saem
-from experiments.linear_problems import six_problems
 from saem.errors import SaemWarning
 from saem.inference import log_likelihood as module
 from saem.inference.log_likelihood import LogLikelihood, log_likelihood_at
@@ -87,6 +86,8 @@ def test_three_ways_agree_on_random_designs(name: str) -> None:
 @pytest.mark.parametrize("name", ["few", "posted", "many", "over", "slopes", "missing"])
 def test_three_ways_agree_at_estimates(name: str) -> None:
     """Six problems, one with 600 clusters; the closed form is what the fit reports."""
+    from experiments.linear_problems import six_problems
+
     problem = six_problems()[name]
     fit = saem.fit(problem.model, problem.table, "ml")
     exact = saem.log_likelihood(fit)
