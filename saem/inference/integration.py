@@ -24,9 +24,12 @@ Array = np.ndarray
 
 FREEDOM = 5.0  # of the t proposals, as in saemix and Monolix
 STEP = 0.05  # of the differences, in conditional standard deviations
+SHORTEST = 1e-3  # step that is tried before a point near the mode is taken for it
 SETTLED = 0.5  # change of the curvature by the last step, below which the step of the differences was the right one
-DECREMENT = 1e-14  # of Newton's method: twice the log-density that is left to gain
-ROUNDS, HALVINGS = 100, 40
+DECREMENT = 1e-12  # of Newton's method: twice the log-density that is left to gain
+ROUNDING = 1e-13  # of the log-density, which no move can tell from nothing
+NEAR = 1e-3  # a decrement that is small enough where no smaller one is reached: the integral is right for every centre
+ROUNDS, HALVINGS = 100, 20
 
 
 @kernel
@@ -59,6 +62,7 @@ def differentiate(
     cluster: int,
     mode: Array,
     scale: Array,
+    step: float,
     points: Array,
     values: Array,
     gradient: Array,
@@ -66,21 +70,21 @@ def differentiate(
 ) -> bool:
     """Write gradient and Hessian in ``w`` at the mode by differences of order four; ``values[0]`` is the value there.
 
-    In these coordinates the curvature is about one, so that the step suits every cluster: the truncation error is
-    some 1e-7 (nothing for a Gaussian density), and rounding errors are 1e-13 times the value. Returns whether all
-    values are finite.
+    In these coordinates the curvature is about one, so that a step suits every cluster: with `STEP` the truncation
+    error is some 1e-7 (nothing for a Gaussian density), and rounding errors are 1e-13 times the value. Returns whether
+    all values are finite.
     """
     d = mode.shape[0]
     points[:] = 0.0
     at = 1
     for j in range(d):
-        for step in (STEP, -STEP, 2.0 * STEP, -2.0 * STEP):
-            points[at, j] = step
+        for move in (step, -step, 2.0 * step, -2.0 * step):
+            points[at, j] = move
             at += 1
     for j in range(d):
         for k in range(j):
-            for step in (STEP, 2.0 * STEP):
-                for a, b in ((step, step), (-step, -step), (step, -step), (-step, step)):
+            for move in (step, 2.0 * step):
+                for a, b in ((move, move), (-move, -move), (move, -move), (-move, move)):
                     points[at, j], points[at, k] = a, b
                     at += 1
     place(mode, scale, points)
@@ -92,14 +96,14 @@ def differentiate(
     for j in range(d):
         near, far = values[at] - values[0], values[at + 2] - values[0]
         other_near, other_far = values[at + 1] - values[0], values[at + 3] - values[0]
-        gradient[j] = (8.0 * (near - other_near) - (far - other_far)) / (12.0 * STEP)
-        hessian[j, j] = (16.0 * (near + other_near) - (far + other_far)) / (12.0 * STEP * STEP)
+        gradient[j] = (8.0 * (near - other_near) - (far - other_far)) / (12.0 * step)
+        hessian[j, j] = (16.0 * (near + other_near) - (far + other_far)) / (12.0 * step * step)
         at += 4
     for j in range(d):
         for k in range(j):
             near = values[at] + values[at + 1] - values[at + 2] - values[at + 3]
             far = values[at + 4] + values[at + 5] - values[at + 6] - values[at + 7]
-            hessian[j, k] = (16.0 * near - far) / (48.0 * STEP * STEP)
+            hessian[j, k] = (16.0 * near - far) / (48.0 * step * step)
             hessian[k, j] = hessian[j, k]
             at += 8
     return True
@@ -127,8 +131,9 @@ def factor_curvature(hessian: Array, factor: Array) -> float:
 def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, scale: Array) -> float:
     """Newton's method for the mode, from zero on, and ``S`` from the curvature there.
 
-    A Hessian that is not negative definite is shifted, and a step is halved until the density rises. The coordinates
-    of the differences are scaled anew after every step.
+    A Hessian that is not negative definite is shifted, and a move is halved until the density rises. The coordinates
+    of the differences are scaled anew after every move. Where none helps, the differences are too coarse (for a density
+    with bends on a smaller scale than that of its curvature): they are made finer.
 
     Returns
     -------
@@ -139,7 +144,7 @@ def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, scale: Array) ->
     n = 1 + 4 * d + 4 * d * (d - 1)
     points, values = np.empty((n, d)), np.empty(n)
     trial, trial_value = np.empty((1, d)), np.empty(1)
-    gradient, step = np.empty(d), np.empty(d)
+    gradient, move = np.empty(d), np.empty(d)
     hessian, factor = np.empty((d, d)), np.empty((d, d))
     mode[:] = 0.0
     scale[:] = 0.0
@@ -149,8 +154,9 @@ def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, scale: Array) ->
     log_joint(arrays, x, cluster, trial, trial_value)
     if d == 0 or not math.isfinite(trial_value[0]):
         return float(trial_value[0])
+    step = STEP
     for _ in range(ROUNDS):
-        if not differentiate(arrays, x, cluster, mode, scale, points, values, gradient, hessian):
+        if not differentiate(arrays, x, cluster, mode, scale, step, points, values, gradient, hessian):
             for j in range(d):
                 for k in range(d):
                     scale[j, k] *= 0.5
@@ -159,26 +165,31 @@ def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, scale: Array) ->
         shift = factor_curvature(hessian, factor)
         decrement, change = 0.0, 0.0
         for j in range(d):
-            step[j] = gradient[j]
+            move[j] = gradient[j]
             for k in range(d):
                 change = max(change, abs(hessian[j, k] + (1.0 if j == k else 0.0)))
-        cholesky_solve(factor, d, step)
+        cholesky_solve(factor, d, move)
         for j in range(d):
-            decrement += step[j] * gradient[j]
-        rounding = 1e-13 * (1.0 + abs(value))
-        if shift == 0.0 and change < SETTLED and decrement < max(DECREMENT, 1e-2 * rounding):
+            decrement += move[j] * gradient[j]
+        if shift == 0.0 and change < SETTLED and decrement < DECREMENT + ROUNDING * abs(value):
             rescale(factor, scale)
             return float(value)
         share = 1.0
         for _ in range(HALVINGS):
             for j in range(d):
-                trial[0, j] = share * step[j]
+                trial[0, j] = share * move[j]
             place(mode, scale, trial)
             log_joint(arrays, x, cluster, trial, trial_value)
-            if trial_value[0] >= value + 1e-4 * share * decrement - rounding:
+            if trial_value[0] > value + 1e-4 * share * decrement:
                 break
             share *= 0.5
-        if not trial_value[0] >= value - rounding:
+        if not trial_value[0] > value + 1e-4 * share * decrement:
+            if step > SHORTEST:
+                step *= 0.25
+                continue
+            if shift == 0.0 and decrement < NEAR:
+                rescale(factor, scale)
+                return float(value)
             return math.nan
         for j in range(d):
             mode[j] = trial[0, j]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,9 @@ Array = np.ndarray
 
 METHODS = ("exact", "quadrature", "importance")
 MOST_NODES = 100  # up to which NumPy's nodes are accurate
+LEAST_NODES = 5  # from which half of them is a rule to compare with
 MOST_POINTS = 100_000  # of a product rule, for one cluster
+UNSETTLED = 0.01  # difference that half of the nodes make, above which the nodes are too few
 LEAST_EFFECTIVE = 30.0  # draws of a cluster, below which the delta method is no good
 
 
@@ -45,7 +47,7 @@ class LogLikelihood:
         One row a cluster: `loglik`, `mcse`, and where draws were weighted `ess`, their effective number ``(sum w)^2 /
         sum w^2``, and `max_weight_share`, the largest weight's share of all; nan where a cluster has no random effects.
     message : str
-        Why the Monte Carlo error cannot be trusted; empty if it can.
+        Why the value, or its Monte Carlo error, cannot be trusted; empty if it can.
     """
 
     value: float
@@ -105,7 +107,7 @@ def log_likelihood(
     Warns
     -----
     SaemWarning
-        When the draws are too few for their Monte Carlo error to be trusted.
+        When the draws are too few for their Monte Carlo error to be trusted, or half of the nodes give another value.
     """
     import pandas as pd
 
@@ -113,11 +115,11 @@ def log_likelihood(
         raise ModelError("the restricted likelihood is not that of the data at the estimates; fit by 'ml'")
     problem = pose(fit.model, rows_of(fit)[1])
     x = np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
-    found = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)
-    if found.message:
-        warnings.warn(found.message, SaemWarning, stacklevel=2)
+    result = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)
+    if result.message:
+        warnings.warn(result.message, SaemWarning, stacklevel=2)
     labels = fit.cluster_labels.reset_index(drop=True)
-    return replace(found, contributions=pd.concat([labels, found.contributions], axis=1))
+    return replace(result, contributions=pd.concat([labels, result.contributions], axis=1))
 
 
 def log_likelihood_at(
@@ -139,41 +141,73 @@ def log_likelihood_at(
         return assembled(method, values, np.zeros(len(values)), none, none)
     if problem.joint is None:
         raise ModelError(f"the family of the model has no joint density of single clusters, which {method!r} needs")
-    parts = np.empty((problem.n_clusters, 5))
-    points, log_weights = np.empty(0), np.empty(0)
-    if method == "quadrature":
-        points, log_weights = rule(whole(nodes, "nodes", 1, MOST_NODES))
-    n_draws = whole(draws, "draws", 2, 2**31) if method == "importance" else 0
+    arrays = problem.joint()
     x = np.array(x, dtype=float)  # one that may be written to: another kind of array would be compiled for anew
-    rng = stream(seed, "log-likelihood", method)
-    crowded = integrate(problem.joint(), x, points, log_weights, MOST_POINTS, n_draws, rng, parts)
+    if method == "importance":
+        parts = np.empty((problem.n_clusters, 5))
+        n_draws = whole(draws, "draws", 2, 2**31)
+        integrate(arrays, x, np.empty(0), np.empty(0), 0, n_draws, stream(seed, "log-likelihood"), parts)
+        values, variances, ess, shares = found(parts)
+        return assembled(method, values + 0.5 * variances, np.sqrt(variances), ess, shares, few_draws(ess))
+    values, variances, ess, shares = by_rule(arrays, x, whole(nodes, "nodes", 1, MOST_NODES), problem.n_clusters)
+    message = ""
+    if nodes >= LEAST_NODES:
+        half = by_rule(arrays, x, nodes // 2 + 1, problem.n_clusters)[0].sum()
+        message = few_nodes(nodes, values.sum(), half)
+    return assembled(method, values, np.sqrt(variances), ess, shares, message)
+
+
+def by_rule(arrays: Any, x: Array, nodes: int, n_clusters: int) -> Array:
+    """Parts (4, C) of the clusters by a product rule."""
+    parts = np.empty((n_clusters, 5))
+    crowded = integrate(arrays, x, *rule(nodes), MOST_POINTS, 0, stream(0, "no draws"), parts)
     if crowded >= 0:
         effects = int(parts[crowded, 4])
         raise ModelError(
             f"a product rule of {nodes} nodes for {effects} random effects has {nodes}**{effects} points a cluster, "
             f"more than {MOST_POINTS:,}; use {int(MOST_POINTS ** (1 / effects) + 1e-9)} nodes or fewer, or 'importance'"
         )
-    values, variances, ess, shares = parts[:, :4].T
-    if np.isnan(values).any():
+    return found(parts)
+
+
+def found(parts: Array) -> Array:
+    """The columns (4, C) of the parts (C, 5), if every cluster has a value."""
+    lost = np.isnan(parts[:, 0])
+    if lost.any():
         raise FitError(
-            f"no mode of the random effects of cluster {int(np.argmax(np.isnan(values)))} was found: their density "
+            f"no mode of the random effects of cluster {int(np.argmax(lost))} was found: their density "
             "given the data is not smooth, or has no maximum, at these parameters"
         )
-    return assembled(method, values + 0.5 * variances, np.sqrt(variances), ess, shares)
+    return parts[:, :4].T
 
 
-def assembled(method: str, values: Array, mcse: Array, ess: Array, shares: Array) -> LogLikelihood:
+def few_draws(ess: Array) -> str:
+    """What is wrong with the effective draws (C,) of the clusters."""
+    few = ess < LEAST_EFFECTIVE
+    if not few.any():
+        return ""
+    number = count(int(few.sum()), "cluster has", "clusters have")
+    return (
+        f"the Monte Carlo error of the log-likelihood cannot be trusted: {number} fewer than {LEAST_EFFECTIVE:g} "
+        f"effective draws (the fewest: {np.nanmin(ess):.2g}); use more draws, or 'quadrature'"
+    )
+
+
+def few_nodes(nodes: int, value: float, half: float) -> str:
+    """What is wrong with the number of nodes, by the value of a rule with half of them."""
+    if np.isneginf(value) or abs(value - half) <= UNSETTLED:
+        return ""
+    return (
+        f"the quadrature has not settled: {nodes} nodes give {value:.3f}, {nodes // 2 + 1} nodes {half:.3f}; use more "
+        "nodes, or 'importance'"
+    )
+
+
+def assembled(method: str, values: Array, mcse: Array, ess: Array, shares: Array, message: str = "") -> LogLikelihood:
     """The result, from the parts (C,) of the clusters."""
     import pandas as pd
 
     contributions = pd.DataFrame({"loglik": values, "mcse": mcse, "ess": ess, "max_weight_share": shares})
-    few, message = ess < LEAST_EFFECTIVE, ""
-    if few.any():
-        number = count(int(few.sum()), "cluster has", "clusters have")
-        message = (
-            f"the Monte Carlo error of the log-likelihood cannot be trusted: {number} fewer than {LEAST_EFFECTIVE:g} "
-            f"effective draws (the fewest: {np.nanmin(ess):.2g}); use more draws, or 'quadrature'"
-        )
     return LogLikelihood(float(values.sum()), float(np.sqrt(np.sum(mcse**2))), method, contributions, message)
 
 

@@ -163,6 +163,31 @@ def test_the_bernoulli_family(x: np.ndarray) -> None:
     check_bernoulli(x)
 
 
+def test_densities_with_bends() -> None:
+    """Random effects of 20 and 50 on the logit scale: the density bends within a fiftieth of its width.
+
+    Importance sampling is beside the trapezium rule on 40,000 points, at 4.5 errors: 24 clusters, false alarms below
+    2 in 10^4. Quadrature does not settle, and says so.
+    """
+    rng = np.random.default_rng(2)
+    grid = np.linspace(-10.0, 10.0, 40_001)
+    for sigma, size in ((20.0, 1), (20.0, 40), (50.0, 1), (50.0, 10)):
+        cluster = np.repeat(np.arange(6), size)
+        table = {"cluster": cluster, "x": rng.standard_normal(len(cluster)), "y": cluster % 2 == 0}
+        parts = []
+        for c in range(6):
+            eta = table["x"][cluster == c, None] + sigma * grid
+            value = np.sum(np.where(c % 2 == 0, eta, 0.0) - np.logaddexp(0.0, eta), axis=0)
+            density = value - 0.5 * grid**2 - 0.5 * np.log(2.0 * np.pi)
+            parts.append(np.logaddexp.reduce(density) + np.log(grid[1] - grid[0]))
+        found = log_likelihood_at(bernoulli(table), np.array([1.0, sigma]), "importance", draws=4000, seed=size)
+        z = (found.contributions["loglik"] - parts) / found.contributions["mcse"]
+        assert np.abs(z).max() < 4.5
+        rule = log_likelihood_at(bernoulli(table), np.array([1.0, sigma]), "quadrature")
+        assert "has not settled: 15 nodes give" in rule.message
+        assert abs(rule.value - sum(parts)) < 2.0
+
+
 def test_laplace_is_one_node() -> None:
     """``f(mode) + 1/2 log(2 pi) - 1/2 log(-f'')`` with the referee's mode and curvature."""
     x = PLACES[1]
@@ -238,6 +263,7 @@ def test_too_many_nodes_are_refused() -> None:
         found = saem.log_likelihood(fit, "importance", draws=30)
     assert found.ess < 30.0 and found.message and 1.0 / 30.0 < found.max_weight_share < 1.0
     assert found.contributions.columns[0] == "s" and len(found.contributions) == 15
+    assert saem.log_likelihood(fit, "quadrature", nodes=5).message == ""
     again = saem.log_likelihood(fit, "importance", draws=400)
     assert again.message == "" and again.value == saem.log_likelihood(fit, "importance", draws=400).value
     assert again.value != saem.log_likelihood(fit, "importance", draws=400, seed=1).value
