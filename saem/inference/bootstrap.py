@@ -135,6 +135,10 @@ def bootstrap(
 ) -> Bootstrap:
     """Draw data from a fitted model on its own rows, and fit the model to them.
 
+    Where a true standard deviation is zero or nearly so, the law of its estimate depends on how far from zero it is,
+    and data drawn from an estimate need not show it, however large the sample (Andrews 2000): `Bootstrap.table` has
+    the share of zeros to look at.
+
     Parameters
     ----------
     fit : Fit

@@ -90,7 +90,9 @@ def bootstrap_test(
     """Test a model within a larger one by data that the smaller fit draws, to which both models are fitted by ML.
 
     It needs no law of the statistic: for several standard deviations that are zero at once, which `likelihood_ratio`
-    refuses, and for small samples. It is exact but for the parameters of the smaller model, which are estimated.
+    refuses, and for small samples. It is exact but for the parameters of the smaller model, which are estimated; where
+    one that both models have is near a boundary (another variance that is nearly zero) that can matter, also in large
+    samples (Andrews 2000).
 
     Parameters
     ----------
