@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from saem.errors import SaemError
     from saem.fitting import fit
     from saem.inference.bootstrap import bootstrap
+    from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
     from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
+    from saem.inference.log_likelihood import log_likelihood
     from saem.inference.prediction import predict
     from saem.inference.prediction_errors import npde
     from saem.inference.profile_likelihood import profile
@@ -39,6 +41,7 @@ _MODULES = {
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
     "bootstrap": "saem.inference.bootstrap",
+    "bootstrap_test": "saem.inference.bootstrap_ratio",
     "compare": "saem.comparison",
     "compare_models": "saem.inference.likelihood_ratio",
     "derive": "saem.inference.derived",
@@ -48,6 +51,7 @@ _MODULES = {
     "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.storage",
+    "log_likelihood": "saem.inference.log_likelihood",
     "npde": "saem.inference.prediction_errors",
     "predict": "saem.inference.prediction",
     "profile": "saem.inference.profile_likelihood",
@@ -64,6 +68,7 @@ __all__ = [
     "Target",
     "__version__",
     "bootstrap",
+    "bootstrap_test",
     "compare",
     "compare_models",
     "derive",
@@ -73,6 +78,7 @@ __all__ = [
     "influence",
     "likelihood_ratio",
     "load",
+    "log_likelihood",
     "npde",
     "predict",
     "profile",

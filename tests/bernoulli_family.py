@@ -181,6 +181,32 @@ def complete_bernoulli(arrays, statistics, x, gradient, hessian):
     return value
 
 
+@kernel
+def log_joint_bernoulli(arrays, x, cluster, effects, values):
+    """log p(y_i, v) of u = sigma v, with v standard normal."""
+    values[:] = -np.inf
+    if not x[1] >= 0.0:
+        return
+    for k in range(values.shape[0]):
+        v = effects[k, 0] if effects.shape[1] > 0 else 0.0
+        values[k] = -0.5 * v * v - 0.5 * math.log(2.0 * math.pi) * effects.shape[1]
+        for row in range(arrays.first[cluster], arrays.first[cluster + 1]):
+            eta = x[0] * arrays.covariate[row] + x[1] * v
+            values[k] += arrays.y[row] * eta - max(eta, 0.0) - math.log1p(math.exp(-abs(eta)))
+
+
+@overload(contract.n_effects, inline="always")
+def _n_effects(arrays, x, cluster):
+    if contract.is_a(arrays, Bernoulli):
+        return lambda arrays, x, cluster: 1 if x[1] > 0.0 else 0
+
+
+@overload(contract.log_joint, inline="always")
+def _log_joint(arrays, x, cluster, effects, values):
+    if contract.is_a(arrays, Bernoulli):
+        return lambda arrays, x, cluster, effects, values: log_joint_bernoulli(arrays, x, cluster, effects, values)
+
+
 @overload(contract.draw, inline="always")
 def _draw(arrays, x, rng, m, statistics):
     if contract.is_a(arrays, Bernoulli):
@@ -202,15 +228,16 @@ def bernoulli(table: Mapping[str, Any], **constraints: str) -> contract.Problem:
     _, sizes = np.unique(cluster, return_counts=True)
     covariate = np.asarray(table["x"], dtype=float)[order]
     parameters = Parameters.build([("beta", "mean"), ("sigma", "sd")], {})
+    arrays = Bernoulli(
+        y=np.asarray(table["y"], dtype=float)[order],
+        covariate=covariate,
+        first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        latent=np.zeros(len(sizes)),
+        acceptance=np.zeros(2),
+    )
     return contract.Problem(
         parameters=parameters,
-        arrays=Bernoulli(
-            y=np.asarray(table["y"], dtype=float)[order],
-            covariate=covariate,
-            first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            latent=np.zeros(len(sizes)),
-            acceptance=np.zeros(2),
-        ),
+        arrays=arrays,
         constraints=compile_constraints(constraints, parameters.names),
         starts=(np.ones(2),),
         scale=np.array([1.0 / np.sqrt(np.mean(covariate**2)), 1.0]),
@@ -219,6 +246,8 @@ def bernoulli(table: Mapping[str, Any], **constraints: str) -> contract.Problem:
         collapsible=np.array([False, True]),
         dependents={},
         at_zero=np.zeros(2),
+        n_clusters=len(sizes),
+        joint=lambda: arrays,
     )
 
 

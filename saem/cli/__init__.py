@@ -8,7 +8,20 @@ import typer
 from typer.core import TyperGroup
 
 from saem import __version__
-from saem.cli import check, compare, derive, diagnose, fit, infer, predict, recipe, resume, simulate
+from saem.cli import (
+    bootstrap,
+    check,
+    compare,
+    derive,
+    diagnose,
+    fit,
+    infer,
+    loglik,
+    predict,
+    recipe,
+    resume,
+    simulate,
+)
 from saem.cli.console import friendly
 
 HELP = """
@@ -42,10 +55,12 @@ app.command(name="resume")(resume.resume)
 app.command(name="compare")(compare.compare)
 app.command(name="profile")(infer.profile)
 app.command(name="derive")(derive.derive)
+app.command(name="bootstrap")(bootstrap.bootstrap)
 app.command(name="test")(infer.test)
 app.command(name="models")(infer.models)
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="predict")(predict.predict)
+app.command(name="loglik")(loglik.loglik)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)

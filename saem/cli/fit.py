@@ -27,8 +27,6 @@ from saem.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
     from saem.errors import FitError
@@ -230,8 +228,9 @@ def _fit_levels(
     from saem.batch import fit_by
     from saem.cli.console import note
     from saem.cli.report import show_levels, show_run
+    from saem.cli.watching import counting
 
-    with _progress(" × ".join(by)) as progress:
+    with counting(" × ".join(by)) as progress:
         batch = fit_by(model, table, by, methods, output=output, progress=progress, **options)
     if output is None:
         show_levels(batch, by)
@@ -269,27 +268,3 @@ def _spinner(text: str) -> Iterator[None]:
             yield
     else:
         yield
-
-
-@contextmanager
-def _progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal, and nothing elsewhere."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from saem.cli.console import console
-
-    err = console(stderr=True)
-    if not err.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saem.cli.options import Level
 from saem.cli.saved import SavedFit, fit_to_examine
+
+if TYPE_CHECKING:
+    from saem.result import Fit
 
 
 def profile(
@@ -68,29 +71,94 @@ def profile(
 def test(
     smaller: Annotated[Path, typer.Argument(metavar="SMALLER", help="Folder of the fit of the smaller model.")],
     larger: Annotated[Path, typer.Argument(metavar="LARGER", help="Folder of the fit of the larger model.")],
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            help="Not by a chi-square, but by so many data sets that the smaller fit draws.",
+            metavar="N",
+            min=20,
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="With --bootstrap: same seed, same result (0).", metavar="N", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes for --bootstrap; as many as there are cores if omitted.",
+            metavar="N",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --bootstrap: write replicates.csv here; the same command goes on from there.",
+            show_default=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
 ) -> None:
     """Likelihood-ratio test of a model within a larger one, from two saved fits.
 
-    Where one standard deviation of random effects is zero in the smaller model, by the mixture of chi-squares.
+    Where one standard deviation of random effects is zero in the smaller model, by the mixture of chi-squares; where
+    several are, or in small samples, by --bootstrap.
     """
     from saem import likelihood_ratio
     from saem.cli.console import say, show
     from saem.display import number, table
+    from saem.errors import SaemError
 
+    for name, value in (("seed", seed), ("workers", workers), ("output", output)):
+        if value is not None and bootstrap is None:
+            raise SaemError(f"--{name} belongs to --bootstrap N; leave it out")
     fits = {"smaller": fit_to_examine(smaller), "larger": fit_to_examine(larger)}
-    found = likelihood_ratio(fits["smaller"], fits["larger"])
+    found = likelihood_ratio(fits["smaller"], fits["larger"]) if bootstrap is None else None
     rows = [
         [label, str(each.n_free), number(each.loglik, 3), number(each.aic, 3), number(each.bic, 3)]
         for label, each in fits.items()
     ]
+    if bootstrap is not None:
+        line = bootstrap_line(fits["smaller"], fits["larger"], bootstrap, seed or 0, workers, output)
     show(table(["model", "parameters", "log-likelihood", "AIC", "BIC"], rows))
+    say()
+    if found is None:
+        say(line)
+        return
     law = " + ".join(
         f"{'' if weight == 1.0 else f'{weight:g} '}chi-square({df})" for df, weight in found.weights.items()
     )
-    say()
     say(f"likelihood ratio {found.statistic:.4g} on {law}: p = {found.p:.3g}")
     if found.note:
         say(found.note)
+
+
+def bootstrap_line(
+    smaller: Fit, larger: Fit, replicates: int, seed: int, workers: int | None, output: Path | None
+) -> str:
+    """The result of a bootstrap test in words, its replicates written to a folder."""
+    from saem import bootstrap_test
+    from saem.cli.console import note
+    from saem.cli.watching import counting
+    from saem.storage import make_folder
+
+    if output is not None:
+        make_folder(output)
+    with counting("bootstrap") as progress:
+        found = bootstrap_test(smaller, larger, replicates, seed, workers=workers, output=output, progress=progress)
+    if output is not None:
+        found.replicates.to_csv(output / "replicates.csv")
+        note(f"written to {output}")
+    line = f"likelihood ratio {found.statistic:.4g} by {len(found.drawn)} replicates: "
+    line += f"p = {found.p:.3g}, Monte Carlo error {found.p_mcse:.1g}"
+    if found.failed:
+        low, high = found.p_bounds
+        line += f"; {found.failed} more failed, which could make it {low:.3g} to {high:.3g}"
+    return line
 
 
 def models(

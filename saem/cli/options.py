@@ -75,6 +75,14 @@ SamplerName = Annotated[
 ]
 
 
+Replicates = Annotated[int, typer.Option(help="Data sets to draw and fit.", metavar="N", min=20)]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", min=0)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=1, show_default=False),
+]
+
+
 def target_options(
     mcse: float | None, max_iterations: int | None, max_draws: int | None, max_seconds: float | None
 ) -> dict[str, Any]:

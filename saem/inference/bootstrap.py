@@ -1,8 +1,4 @@
-"""Parametric bootstrap: the fit of data that the fitted model itself has drawn, many times over.
-
-Replicate ``k`` has random streams of its own, keyed by the seed and ``k``: more replicates change none of those before,
-and neither do the number of workers or an interruption.
-"""
+"""Parametric bootstrap of the estimates: the fit of data that the fitted model itself has drawn, many times over."""
 
 from __future__ import annotations
 
@@ -13,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.batch import fit_by
-from saem.errors import FitError, ModelError, SaemError
+from saem.errors import FitError, SaemError
+from saem.inference.replicates import ENDED, REPLICATE, draw_responses, fit_replicates, fits_of
 from saem.inference.rows import rows_of
-from saem.simulation import draw_response
-from saem.streams import check_seed, stream
+from saem.models import pose
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.result import Fit
 
-REPLICATE = "bootstrap replicate"  # the column that tells them apart
-ENDED = ("converged", "boundary", "several_solutions")
-LEAST = 20  # replicates
 SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # of basic intervals, and back
     "mean": (np.array, np.array),
     "sd": (np.log, np.exp),
@@ -43,7 +35,8 @@ class Bootstrap:
     fit : Fit
         That drew the data.
     estimates : DataFrame
-        One row a replicate that was fitted, indexed by its number; a column for every parameter.
+        One row a replicate that was fitted, indexed by its number; a column for every parameter. nan for the
+        correlations of a random effect whose standard deviation is zero: they are undefined.
     fits : DataFrame
         One row a replicate, indexed by its number: `status`, `loglik`, `message`; also of those that failed.
     """
@@ -54,25 +47,33 @@ class Bootstrap:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a parameter: `estimate`, `bias`, `se`, `at_zero`, and Monte Carlo standard errors of the first two.
+        """One row a parameter: `estimate, bias, bias_mcse, se, se_mcse, at_zero, undefined`.
 
         `bias` is the mean of the replicates minus the estimate, `se` their standard deviation, `at_zero` the share of
         replicates in which a standard deviation is zero (nan for other parameters). `bias_mcse` and `se_mcse` are what
-        the number of replicates leaves (the second by the jackknife).
+        the number of replicates leaves (the second by the jackknife). `undefined` counts the replicates without a
+        value, which the other columns leave out.
         """
         import pandas as pd
 
-        values, n = self.estimates.to_numpy(), len(self.estimates)
-        se = values.std(axis=0, ddof=1)
-        columns = {
-            "estimate": self.fit.values,
-            "bias": values.mean(axis=0) - self.fit.values,
-            "bias_mcse": se / np.sqrt(n),
-            "se": se,
-            "se_mcse": jackknife_of_sd(values),
-            "at_zero": np.where(np.array(self.fit.parameters.kinds) == "sd", np.mean(values == 0.0, axis=0), np.nan),
-        }
-        return pd.DataFrame(columns, index=pd.Index(list(self.estimates.columns), name="parameter", dtype="str"))
+        names, kinds = list(self.estimates.columns), self.fit.parameters.kinds
+        rows = []
+        for name, kind, estimate in zip(names, kinds, self.fit.values, strict=True):
+            values = self.values_of(name)
+            bias = values.mean() - estimate if len(values) else np.nan
+            se = values.std(ddof=1) if len(values) > 1 else np.nan
+            error = jackknife_of_sd(values[:, None])[0] if len(values) > 2 else np.nan
+            zero = np.mean(values == 0.0) if kind == "sd" else np.nan
+            n = len(values)
+            rows.append([estimate, bias, se / np.sqrt(max(n, 1)), se, error, zero, len(self.estimates) - n])
+        columns = ["estimate", "bias", "bias_mcse", "se", "se_mcse", "at_zero", "undefined"]
+        table = pd.DataFrame(rows, index=pd.Index(names, name="parameter", dtype="str"), columns=columns)
+        return table.astype({"undefined": int})
+
+    def values_of(self, name: str) -> np.ndarray:
+        """Estimates (k,) of a parameter in the replicates where it is defined."""
+        values = self.estimates[name].to_numpy()
+        return np.asarray(values[~np.isnan(values)])
 
     def intervals(self, level: float = 0.95, kind: str = "percentile") -> pd.DataFrame:
         """Intervals from the quantiles of the replicates.
@@ -86,8 +87,8 @@ class Bootstrap:
 
         Returns
         -------
-        DataFrame indexed by parameter with columns `lower` and `upper`; nan for basic intervals where the estimate or a
-        replicate is at the boundary, which has no place on these scales.
+        DataFrame indexed by parameter with columns `lower` and `upper`, from the replicates where it is defined; nan
+        for basic intervals where the estimate or a replicate is at the boundary, which has no place on these scales.
         """
         import pandas as pd
 
@@ -95,19 +96,21 @@ class Bootstrap:
             raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
         if kind not in ("percentile", "basic"):
             raise SaemError(f"the kind of a bootstrap interval must be 'percentile' or 'basic'; got {kind!r}")
-        values, tail = self.estimates.to_numpy(), (1.0 - level) / 2.0
-        ends = np.quantile(values, [tail, 1.0 - tail], axis=0).T
-        if kind == "basic":
-            kinds = np.array(self.fit.parameters.kinds)
-            limits = np.vstack([values, self.fit.values])
-            edge = (kinds == "sd") & np.any(limits == 0.0, axis=0)
-            edge |= (kinds == "corr") & np.any(np.abs(limits) == 1.0, axis=0)
-            for i, kind in enumerate(kinds):
-                there, back = SCALES[kind]
+        tail, names = (1.0 - level) / 2.0, list(self.estimates.columns)
+        ends = np.full((len(names), 2), np.nan)
+        for i, (name, scale) in enumerate(zip(names, self.fit.parameters.kinds, strict=True)):
+            values = self.values_of(name)
+            if len(values) < 2:
+                continue
+            ends[i] = np.quantile(values, [tail, 1.0 - tail])
+            if kind == "basic":
+                there, back = SCALES[scale]
+                limits = np.append(values, self.fit.values[i])
+                edge = np.any(limits == 0.0) if scale == "sd" else scale == "corr" and np.any(np.abs(limits) == 1.0)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     reflected = back(2.0 * there(self.fit.values[i]) - there(ends[i, ::-1]))
-                ends[i] = np.nan if edge[i] else reflected
-        index = pd.Index(list(self.estimates.columns), name="parameter", dtype="str")
+                ends[i] = np.nan if edge else reflected
+        index = pd.Index(names, name="parameter", dtype="str")
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 
 
@@ -131,6 +134,10 @@ def bootstrap(
     progress: Callable[[int, int], None] | None = None,
 ) -> Bootstrap:
     """Draw data from a fitted model on its own rows, and fit the model to them.
+
+    Where a true standard deviation is zero or nearly so, the law of its estimate depends on how far from zero it is,
+    and data drawn from an estimate need not show it, however large the sample (Andrews 2000): `Bootstrap.table` has
+    the share of zeros to look at.
 
     Parameters
     ----------
@@ -159,26 +166,9 @@ def bootstrap(
     FitError
         When fewer than two replicates were fitted.
     """
-    import pandas as pd
-
-    if not isinstance(replicates, int) or replicates < LEAST:
-        raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
-    check_seed(seed)
-    if fit.method == "reml":
-        raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
-    table, data = rows_of(fit)
-    drawn = [
-        draw_response(data, fit.values, *(stream(seed, "bootstrap", str(k), part) for part in ("effects", "residuals")))
-        for k in range(replicates)
-    ]
-    repeated = table.iloc[np.tile(np.arange(len(table)), replicates)].reset_index(drop=True)
-    repeated[fit.model.response] = np.concatenate(drawn)
-    repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
-    batch = fit_by(
-        fit.model, repeated, REPLICATE, [method], seed=seed, workers=workers, output=output, progress=progress
-    )
-    fits = batch.fits.set_index(REPLICATE)[["status", "loglik", "message"]]
-    fits.index = pd.Index(fits.index.astype(int), name="replicate")
+    responses = draw_responses(fit, replicates, seed, "bootstrap")
+    batch = fit_replicates(fit, responses, method, seed, workers, None if output is None else Path(output), progress)
+    fits = fits_of(batch)
     failed = ~fits["status"].isin(ENDED)
     if len(fits) - failed.sum() < 2:
         raise FitError(
@@ -187,7 +177,19 @@ def bootstrap(
         )
     kept = batch.estimates[~batch.estimates[REPLICATE].astype(int).map(failed)]
     wide = kept.pivot(index=REPLICATE, columns="parameter", values="estimate")[list(fit.parameters.names)]
-    wide.index = pd.Index(wide.index.astype(int), name="replicate")
-    wide = wide.sort_index()
-    wide.columns.name = None
-    return Bootstrap(fit, wide, fits.sort_index())
+    wide.index = wide.index.astype(int)
+    wide = wide.rename_axis(index="replicate", columns=None).sort_index()
+    return Bootstrap(fit, defined(wide, fit), fits)
+
+
+def defined(estimates: pd.DataFrame, fit: Fit) -> pd.DataFrame:
+    """Estimates with nan for the correlations of a random effect whose standard deviation is zero."""
+    import pandas as pd
+
+    problem = pose(fit.model, rows_of(fit)[1])
+    values = estimates.to_numpy().copy()
+    for sd, dependents in problem.dependents.items():
+        for i in dependents:
+            if not problem.parameters.fixed[i]:
+                values[estimates.to_numpy()[:, sd] == 0.0, i] = np.nan
+    return pd.DataFrame(values, index=estimates.index, columns=estimates.columns)

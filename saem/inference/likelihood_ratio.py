@@ -69,31 +69,19 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     ------
     ModelError
         When the models are not of the same rows, not nested, or fix several standard deviations at zero (whose mixture
-        depends on the design: use a parametric bootstrap).
+        depends on the design: use `saem.bootstrap_test`).
     """
     from scipy.stats import chi2
 
-    check_nested(smaller, larger)
-    low, high = loglik_of(smaller), loglik_of(larger)
-    statistic = 2.0 * (high - low)
-    df = larger.n_free - smaller.n_free
-    if df < 1:
-        raise ModelError(
-            f"the larger model must have more free parameters; it has {larger.n_free}, the smaller {smaller.n_free}"
-        )
-    if statistic < -2.0 * LOWER:
-        raise ModelError(
-            f"the larger model has the lower log-likelihood ({high:.6f} below {low:.6f}): its "
-            "maximum was not found; fit it by 'ml'"
-        )
+    statistic, df = ratio(smaller, larger)
     zeros = new_zeros(smaller, larger)
     if zeros > 1:
         raise ModelError(
             f"{zeros} standard deviations of random effects are zero in the smaller model alone: the law of the "
-            "statistic then depends on the design; test them one at a time"
+            "statistic then depends on the design; test them one at a time, or by bootstrap (saem.bootstrap_test, "
+            "saem test --bootstrap)"
         )
     weights = {df - 1: 0.5, df: 0.5} if zeros else {df: 1.0}
-    statistic = max(0.0, statistic)
     tails = {k: float(chi2.sf(statistic, k)) if k else float(statistic <= 0.0) for k in weights}
     p = sum(weights[k] * tails[k] for k in weights)
     edge = [name for name in smaller.at_boundary if name in larger.parameters.names]
@@ -104,6 +92,29 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
             "value is not; a bootstrap test needs no such condition"
         )
     return LikelihoodRatio(statistic, df, p, weights, note)
+
+
+def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
+    """The likelihood-ratio statistic of nested fits, and how many more parameters the larger one has.
+
+    Raises
+    ------
+    ModelError
+        When they are not of the same rows, not nested, or the larger one is not at its maximum.
+    """
+    check_nested(smaller, larger)
+    low, high = loglik_of(smaller), loglik_of(larger)
+    df = larger.n_free - smaller.n_free
+    if df < 1:
+        raise ModelError(
+            f"the larger model must have more free parameters; it has {larger.n_free}, the smaller {smaller.n_free}"
+        )
+    if high < low - LOWER:
+        raise ModelError(
+            f"the larger model has the lower log-likelihood ({high:.6f} below {low:.6f}): its "
+            "maximum was not found; fit it by 'ml'"
+        )
+    return max(0.0, 2.0 * (high - low)), df
 
 
 def check_nested(smaller: Fit, larger: Fit) -> None:

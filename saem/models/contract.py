@@ -79,7 +79,12 @@ class Problem:
         Builds the arrays of `draw_clusters` and `complete_clusters`, for families that have them. They hold every
         cluster, so they are made when an algorithm asks for them.
     n_clusters : int
-        Number of clusters, C, that these functions know.
+        Number of clusters, C, that `clusterwise` and `joint` know.
+    joint : callable or None
+        Builds the arrays of `n_effects` and `log_joint`, for families that have them.
+    observed_clusters : callable or None
+        From parameters (n,) to the parts (C,) of the marginal log-likelihood (not the restricted one) that belong to
+        the clusters, where they have a closed form; ``-inf`` outside its domain.
     samplers : mapping of str to callable
         Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
     expand : callable or None
@@ -107,6 +112,8 @@ class Problem:
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     clusterwise: Callable[[], Any] | None = None
     n_clusters: int = 0
+    joint: Callable[[], Any] | None = None
+    observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
     samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     expand: Callable[[], Expansion] | None = None
 
@@ -223,6 +230,26 @@ def complete_cluster(
     arrays: Any, cluster: int, statistics: np.ndarray, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
 ) -> float:
     """`complete_clusters` for one of them, with its statistics (s,); families need not write it."""
+    raise NotImplementedError
+
+
+def n_effects(arrays: Any, x: np.ndarray, cluster: int) -> int:
+    """Dimension d of the random effects of a cluster at ``x``: the rank of their covariance, if they are normal.
+
+    ``arrays`` are those of `Problem.joint`.
+    """
+    raise NotImplementedError
+
+
+def log_joint(arrays: Any, x: np.ndarray, cluster: int, effects: np.ndarray, values: np.ndarray) -> None:
+    """Write ``log p(y_c, u; x)`` (k,) of a cluster at several values ``u`` (k, d) of its random effects.
+
+    The family chooses coordinates in which this is a smooth density over all of R^d, d that of `n_effects`, whose
+    integral is the cluster's part of the marginal likelihood, with every constant. Coordinates that are independent
+    standard normals before the data are seen are good ones: a variance of zero and a singular covariance are then
+    nothing special. At ``u = 0`` it is finite, unless ``x`` is outside its domain, where it is ``-inf``. ``arrays`` are
+    those of `Problem.joint`.
+    """
     raise NotImplementedError
 
 

@@ -1,5 +1,6 @@
 """Figures of fits and comparisons. Each function returns matplotlib Axes; nothing else is touched."""
 
+from saem.plotting.bootstrap import plot_bootstrap
 from saem.plotting.comparison import plot_comparison, plot_cost
 from saem.plotting.cost import plot_acceptance, plot_deficit, plot_error
 from saem.plotting.effects import plot_random_effects
@@ -16,6 +17,7 @@ from saem.plotting.trace import plot_trace
 __all__ = [
     "SHADE",
     "plot_acceptance",
+    "plot_bootstrap",
     "plot_comparison",
     "plot_cost",
     "plot_deficit",

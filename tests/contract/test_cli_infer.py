@@ -1,4 +1,4 @@
-"""`saem profile`, `saem derive`, `saem test` on saved fits."""
+"""`saem profile`, `saem derive`, `saem test`, `saem loglik` on saved fits."""
 
 from __future__ import annotations
 
@@ -87,6 +87,54 @@ def test_models(folder: Path, tmp_path: Path) -> None:
     assert f"{expected['aic'].min():.3f}" in result.stdout
 
 
+def test_bootstrap(folder: Path, tmp_path: Path) -> None:
+    """The files hold what is shown; the same command goes on, and another one is refused."""
+    arguments = ("bootstrap", folder / "small", "--replicates", 25, "--seed", 3, "--workers", 1, "-o", tmp_path / "b")
+    result = invoke(*arguments, "--interval", "basic", "--level", "0.9")
+    expected = saem.bootstrap(saem.load(folder / "small"), 25, 3, workers=1)
+    written = pd.read_csv(tmp_path / "b" / "estimates.csv", index_col="replicate")
+    pd.testing.assert_frame_equal(written, expected.estimates, check_exact=False)
+    table = pd.read_csv(tmp_path / "b" / "bootstrap.csv", index_col="parameter")
+    assert table["se"].to_numpy() == pytest.approx(expected.table["se"].to_numpy())
+    ends = expected.intervals(0.9, "basic").to_numpy(float)
+    assert table[["lower", "upper"]].to_numpy() == pytest.approx(ends, nan_ok=True)
+    assert (tmp_path / "b" / "bootstrap.png").stat().st_size > 10_000
+    assert "25 replicates; 0 failed; basic intervals, 90 %" in result.stdout
+    assert f"{expected.table.loc['sigma', 'bias']:.4f}"[:6] in result.stdout
+    again = invoke(*arguments)
+    assert "percentile intervals, 95 %" in again.stdout
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "estimates.csv").touch()
+    refused = invoke("bootstrap", folder / "small", "--replicates", 25, "-o", tmp_path / "other", code=2)
+    assert "use another folder" in " ".join(refused.output.split())
+
+
+def test_the_ratio_test_by_bootstrap(folder: Path, tmp_path: Path) -> None:
+    options = ("--bootstrap", 25, "--seed", 2, "--workers", 1, "-o", tmp_path)
+    result = invoke("test", folder / "small", folder / "both", *options)
+    fits = saem.load(folder / "small"), saem.load(folder / "both" / "ml")
+    found = saem.bootstrap_test(*fits, 25, 2, workers=1)
+    assert f"by 25 replicates: p = {found.p:.3g}, Monte Carlo error {found.p_mcse:.1g}" in result.stdout
+    written = pd.read_csv(tmp_path / "replicates.csv", index_col="replicate")
+    assert written["statistic"].to_numpy() == pytest.approx(found.replicates["statistic"].to_numpy())
+
+
+def test_loglik(folder: Path, tmp_path: Path) -> None:
+    """Three ways side by side, or one."""
+    result = invoke("loglik", folder / "both", "--draws", "200", "--seed", "3", "--nodes", "3", "-o", tmp_path)
+    fit = saem.load(folder / "both" / "ml")
+    written = pd.read_csv(tmp_path / "loglik.csv", index_col="method")
+    assert written.loc[["exact", "quadrature"], "loglik"].to_numpy() == pytest.approx(fit.loglik)
+    sampled = saem.log_likelihood(fit, "importance", draws=200, seed=3)
+    assert written.loc["importance", "loglik"] == pytest.approx(sampled.value)
+    parts = pd.read_csv(tmp_path / "clusters.csv")
+    assert parts.groupby("method")["loglik"].sum()["exact"] == pytest.approx(fit.loglik)
+    assert list(parts)[:2] == ["treatment", "replicate"] and len(parts) == 3 * 24
+    assert re.search(rf"exact +{fit.loglik:.4f} +0 ", result.stdout) and f"{sampled.mcse:.2g}" in result.stdout
+    few = invoke("loglik", folder / "both", "--method", "importance", "--draws", "5")
+    assert "exact" not in few.stdout and "cannot be trusted" in " ".join(few.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -96,6 +144,10 @@ def test_models(folder: Path, tmp_path: Path) -> None:
         (("derive", "both", "sigma"), "name = expression"),
         (("derive", "both", "q = log(b21 - 10)"), "no value"),
         (("test", "both", "small"), "fixes b21 at 0"),
+        (("test", "small", "both", "--seed", "1"), "--seed belongs to --bootstrap N"),
+        (("bootstrap", "both", "--level", "0"), "between 0 and 1"),
+        (("loglik", "both", "--method", "exact", "--draws", "10"), "--draws belongs to --method importance"),
+        (("loglik", "both", "--method", "quadrature", "--nodes", "101"), "from 1 to 100; got 101"),
     ],
 )
 def test_bad_input(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str) -> None:

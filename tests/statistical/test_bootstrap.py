@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from linear_family import PEPTIDE, example_table, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.inference.bootstrap import jackknife_of_sd
+from saem.inference.bootstrap import Bootstrap, jackknife_of_sd
 
 MODEL = Model.from_text(recipes.text("peptide"))
 
@@ -90,6 +92,40 @@ def test_estimates_at_the_boundary_are_kept() -> None:
     basic = found.intervals(kind="basic")
     assert basic.loc["sigma1"].isna().all() and basic.loc["mu"].notna().all()
     assert found.intervals().loc["sigma1", "lower"] >= 0.0
+
+
+def slopes_fit() -> saem.Fit:
+    """Random intercepts and slopes; the intercepts hardly differ, so that in some replicates they do not at all."""
+    model = Model(
+        response="y", cluster="s", mean={"mu": "1", "slope": "t"}, random={"terms": {"intercept": "1", "slope": "t"}}
+    )
+    design = pd.DataFrame([(s, t) for s in range(15) for t in (0.0, 0.5, 1.0)], columns=["s", "t"])
+    truth = {"mu": 1.0, "slope": 0.5, "sd_intercept": 0.05, "sd_slope": 0.8, "corr_intercept_slope": 0.2, "sigma": 0.6}
+    return saem.fit(model, saem.simulate(model, truth, design, 5), "ml")
+
+
+def check_undefined(found: Bootstrap) -> None:
+    """A correlation has no value where one of its standard deviations is zero, and only there."""
+    zero = (found.estimates[["sd_intercept", "sd_slope"]] == 0.0).any(axis=1)
+    undefined = found.estimates["corr_intercept_slope"].isna()
+    assert 2 <= zero.sum() < len(zero) and undefined.equals(zero)
+    rest = found.estimates.loc[~zero, "corr_intercept_slope"]
+    row = found.table.loc["corr_intercept_slope"]
+    assert row["undefined"] == zero.sum() and found.table["undefined"].sum() == zero.sum()
+    assert row["se"] == pytest.approx(rest.std()) and row["bias"] + row["estimate"] == pytest.approx(rest.mean())
+    ends = found.intervals(0.9).loc["corr_intercept_slope"]
+    assert tuple(ends) == pytest.approx(tuple(rest.quantile([0.05, 0.95])))
+
+
+def test_the_correlation_of_an_absent_effect_is_undefined() -> None:
+    found = saem.bootstrap(slopes_fit(), 40, workers=1)
+    check_undefined(found)
+    with pytest.raises(AssertionError):  # mutant: it counts as zero
+        check_undefined(replace(found, estimates=found.estimates.fillna(0.0)))
+    never = found.estimates.assign(corr_intercept_slope=np.nan)
+    row = replace(found, estimates=never).table.loc["corr_intercept_slope"]
+    assert row[["bias", "se", "se_mcse"]].isna().all() and row["undefined"] == 40
+    assert replace(found, estimates=never).intervals().loc["corr_intercept_slope"].isna().all()
 
 
 def test_bad_input(fit: saem.Fit) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 from saem.constraint import Constraints, parameters_of
 from saem.data import ModelData
 from saem.models.contract import Problem
-from saem.models.linear import clusterwise, complete, draws, observed, restricted
+from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.effects import conditional_effects
 from saem.models.linear.expansion import expand
 from saem.models.linear.expected import fisher_information, unit_information
+from saem.models.linear.joint import observed_clusters
 from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
@@ -27,6 +28,7 @@ __all__ = [
     "clusterwise",
     "complete",
     "draws",
+    "joint",
     "observed",
     "restricted",
 ]
@@ -96,6 +98,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         conditional_effects=partial(conditional_effects, data),
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),
+        joint=partial(build_clusters, data, arrays),
+        observed_clusters=partial(observed_clusters, data),
         samplers={"metropolis": partial(build_metropolis, data, arrays)},
     )
     return replace(problem, expand=partial(expand, problem))

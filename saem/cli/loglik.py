@@ -1,0 +1,96 @@
+"""`saem loglik`: the log-likelihood of a saved fit, three ways."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saem.cli.saved import SavedFit, fit_to_examine
+
+
+class Way(StrEnum):
+    """What --method takes."""
+
+    EXACT = "exact"
+    QUADRATURE = "quadrature"
+    IMPORTANCE = "importance"
+    ALL = "all"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The methods, in this order."""
+        return ("exact", "quadrature", "importance") if self is Way.ALL else (self.value,)
+
+
+def loglik(
+    folder: SavedFit,
+    method: Annotated[
+        Way,
+        typer.Option(help="exact (closed form), quadrature (adaptive Gauss-Hermite), importance (sampling), or all."),
+    ] = Way.ALL,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            help="Of quadrature, for every random effect of a cluster (15).", metavar="N", min=1, show_default=False
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Of importance sampling, for every cluster (1000).", metavar="N", min=2, show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same draws (0).", metavar="N", min=0, show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write loglik.csv and the parts of the clusters, clusters.csv, here.",
+            show_default=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
+) -> None:
+    """Marginal log-likelihood of a saved fit at its estimates: closed form, quadrature, importance sampling."""
+    import pandas as pd
+
+    from saem import log_likelihood
+    from saem.cli.console import note, show
+    from saem.display import decimals, number, small, table
+    from saem.errors import ModelError, SaemError
+    from saem.storage import make_folder
+
+    given = {"nodes": nodes, "draws": draws, "seed": seed}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, way in (("nodes", "quadrature"), ("draws", "importance"), ("seed", "importance")):
+        if name in options and way not in method.ways:
+            raise SaemError(f"--{name} belongs to --method {way}; leave it out")
+    fit, found, refused = fit_to_examine(folder), {}, {}
+    for way in method.ways:
+        try:
+            found[way] = log_likelihood(fit, way, **options)
+        except ModelError as error:  # by one method; the others may do
+            refused[way] = error
+    if not found:
+        raise next(iter(refused.values()))
+    places = max(3, decimals([each.mcse for each in found.values()]))
+    rows = [
+        [way, number(each.value, places), small(each.mcse), number(each.ess, 0), small(each.max_weight_share)]
+        for way, each in found.items()
+    ]
+    show(table(["method", "log-likelihood", "MCSE", "fewest effective draws", "largest weight"], rows))
+    for way, reason in refused.items():
+        note(f"no log-likelihood by {way}: {reason}")
+    if output is None:
+        return
+    make_folder(output)
+    columns = ["method", "loglik", "mcse", "ess", "max_weight_share"]
+    values = [[way, each.value, each.mcse, each.ess, each.max_weight_share] for way, each in found.items()]
+    pd.DataFrame(values, columns=columns).to_csv(output / "loglik.csv", index=False)
+    parts = [each.contributions.assign(method=way) for way, each in found.items()]
+    pd.concat(parts, ignore_index=True).to_csv(output / "clusters.csv", index=False)
+    note(f"written to {output}")

@@ -1,0 +1,80 @@
+"""Data that a fitted model has drawn, many times over, and fits to all of them.
+
+Replicate ``k`` has random streams of its own, keyed by the seed, what it is for, and ``k``: more replicates change none
+of those before, and neither do the number of workers or an interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saem.batch import fit_by
+from saem.errors import ModelError
+from saem.inference.rows import rows_of
+from saem.simulation import draw_response
+from saem.streams import check_seed, stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.batch import Batch
+    from saem.result import Fit
+
+REPLICATE = "bootstrap replicate"  # the column that tells them apart
+ENDED = ("converged", "boundary", "several_solutions")
+LEAST = 20  # replicates
+
+
+def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.ndarray:
+    """Responses (replicates, n_rows), drawn by a fitted model on its own rows.
+
+    Raises
+    ------
+    ModelError
+        When the fit has no table or is a restricted one, or the number of replicates is too small.
+    """
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < LEAST:
+        raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
+    check_seed(seed)
+    if fit.method == "reml":
+        raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
+    data = rows_of(fit)[1]
+    return np.array(
+        [
+            draw_response(data, fit.values, *(stream(seed, purpose, str(k), part) for part in ("effects", "residuals")))
+            for k in range(replicates)
+        ]
+    )
+
+
+def fit_replicates(
+    fit: Fit,
+    responses: np.ndarray,
+    method: Any,
+    seed: int,
+    workers: int | None,
+    output: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> Batch:
+    """The model of a fit on its own rows with each of the responses (N, n_rows); goes on from what is in ``output``."""
+    table = rows_of(fit)[0]
+    replicates = len(responses)
+    repeated = table.iloc[np.tile(np.arange(len(table)), replicates)].reset_index(drop=True)
+    repeated[fit.model.response] = responses.ravel()
+    repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
+    return fit_by(
+        fit.model, repeated, REPLICATE, [method], seed=seed, workers=workers, output=output, progress=progress
+    )
+
+
+def fits_of(batch: Batch) -> pd.DataFrame:
+    """`status`, `loglik` and `message` by replicate, in their order."""
+    import pandas as pd
+
+    fits = batch.fits.set_index(REPLICATE)[["status", "loglik", "message"]]
+    fits.index = pd.Index(fits.index.astype(int), name="replicate")
+    return fits.sort_index()

@@ -1,0 +1,57 @@
+"""The joint density of clusters through the contract alone, and `saem.inference.integration` as plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saem import linalg
+from saem.inference import integration
+from saem.jit import entry
+from saem.models import contract
+from saem.models.contract import Problem
+
+
+@entry
+def log_joint(arrays, x, cluster, effects, values):
+    """`saem.models.contract.log_joint`, for Python."""
+    contract.log_joint(arrays, x, cluster, effects, values)
+
+
+@entry
+def n_effects(arrays, x, cluster):
+    """`saem.models.contract.n_effects`, for Python."""
+    return contract.n_effects(arrays, x, cluster)
+
+
+def joint_at(problem: Problem, x: np.ndarray, cluster: int, effects: np.ndarray) -> np.ndarray:
+    """``log p(y_c, u; x)`` (k,) at effects (k, d)."""
+    values = np.empty(len(effects))
+    log_joint(problem.joint(), np.array(x, dtype=float), cluster, np.array(effects, dtype=float), values)
+    return values
+
+
+def dimension(problem: Problem, x: np.ndarray, cluster: int = 0) -> int:
+    """Number of random effects of a cluster."""
+    return n_effects(problem.joint(), np.array(x, dtype=float), cluster)
+
+
+def interpreted(right: str = "", wrong: str = "") -> Callable[..., Any]:
+    """`integrate` without Numba; as a mutant, with one piece of its text replaced by another."""
+    text = Path(integration.__file__).read_text()
+    assert right in text, f"{right!r} is not there any more: mend the mutant"
+    text = text.replace(right, wrong) if right else text
+    for line in ("from saem.jit", "from saem.linalg", "from saem.models"):
+        text = text.replace(line, f"# {line}")
+
+    def same(function: Any) -> Any:
+        return function
+
+    names: dict[str, Any] = {"entry": same, "kernel": same, "log_joint": log_joint, "n_effects": n_effects}
+    names |= {name: getattr(linalg, name).py_func for name in ("cholesky", "cholesky_solve")}
+    exec(compile(text, "mutant", "exec"), names)
+    found: Callable[..., Any] = names["integrate"]
+    return found
