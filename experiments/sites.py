@@ -29,7 +29,7 @@ APART = 0.5  # standard errors, between the ends of two intervals that disagree
 ADDITIVE = {"b21": 0.0, "b22": 0.0}
 
 
-def examine(site: str, rows: pd.DataFrame) -> tuple[dict[str, object], list[dict[str, object]]]:
+def examine(site: str, rows: pd.DataFrame, draws: int) -> tuple[dict[str, object], list[dict[str, object]]]:
     """One site: what holds for it, and for each of its parameters."""
     warnings.simplefilter("ignore", SaemWarning)
     model = peptide_model()
@@ -62,6 +62,8 @@ def examine(site: str, rows: pd.DataFrame) -> tuple[dict[str, object], list[dict
         link = {"g": model.constraints["g"].replace("2**b22", "1").replace("2**b21", "1")}
         tied = saem.fit(model.replace(mean=means, constraints=link), rows, "ml")
         found |= {"p": saem.likelihood_ratio(tied, free).p}
+        if draws:
+            found |= {"p_bootstrap": saem.bootstrap_test(tied, free, draws, workers=1).p}
     except SaemError as error:
         found |= {"untested": str(error)}
     return found, parameters
@@ -84,7 +86,12 @@ def draw(sites: pd.DataFrame, parameters: pd.DataFrame) -> Figure:
         left.set_ylabel("share of sites with both")
         left.legend(fontsize=7, frameon=False, ncols=2)
         p = sites["p"].dropna().to_numpy()
-        right.hist(p, bins=np.linspace(0, 1, 21), color="#6fa5d6", edgecolor="white")
+        bins = np.linspace(0, 1, 21)
+        right.hist(p, bins=bins, color="#6fa5d6", edgecolor="white", label="chi-square")
+        if "p_bootstrap" in sites:
+            own = sites["p_bootstrap"].dropna()
+            right.hist(own, bins=bins, histtype="step", color="black", lw=1.2, label="bootstrap")
+            right.legend(fontsize=7, frameon=False)
         right.axhline(len(p) / 20, color="0.3", lw=0.8, ls="--")
         right.set_xlabel("p-value of the link in the additive model")
         right.set_ylabel(f"sites (of {len(p)})")
@@ -95,12 +102,15 @@ def main() -> None:
     """Examine all sites and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sites", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("--draws", type=int, default=0, help="test the link by a bootstrap of so many samples, too")
     parser.add_argument("--workers", type=int, default=-1)
     parser.add_argument("--output", type=Path, help="write sites.csv, parameters.csv and sites.png here")
     chosen = parser.parse_args()
     rows = read_table(chosen.data)
     rows = rows[rows["treatment"].isin(TREATMENTS)]
-    found = Parallel(n_jobs=chosen.workers)(delayed(examine)(str(site), own) for site, own in rows.groupby("site"))
+    found = Parallel(n_jobs=chosen.workers)(
+        delayed(examine)(str(site), own, chosen.draws) for site, own in rows.groupby("site")
+    )
     sites = pd.DataFrame([site for site, _ in found])
     parameters = pd.DataFrame([row for _, of_site in found for row in of_site])
     say(f"{len(sites)} sites: " + ", ".join(f"{n} {status}" for status, n in sites["status"].value_counts().items()))
@@ -119,11 +129,13 @@ def main() -> None:
         )
     header = ["parameter", "SE", "Wald interval", "profile interval", f"ends > {APART} SE apart", "median distance"]
     show(table(header, body))
-    p = sites["p"].dropna()
-    say(
-        f"the link in the additive model: tested on {len(p)} sites, rejected at 5 % on {int((p < 0.05).sum())}, "
-        f"at 5 % over {len(p)} tests (Bonferroni) on {int((p < 0.05 / max(1, len(p))).sum())}"
-    )
+    for law, column in {"chi-square": "p", "bootstrap": "p_bootstrap"}.items():
+        p = sites[column].dropna() if column in sites else pd.Series(dtype=float)
+        if len(p):
+            say(
+                f"the link in the additive model, by {law}: tested on {len(p)} sites, rejected at 5 % on "
+                f"{int((p < 0.05).sum())}, at 1 % on {int((p < 0.01).sum())}"
+            )
     if chosen.output is not None:
         chosen.output.mkdir(parents=True, exist_ok=True)
         sites.to_csv(chosen.output / "sites.csv", index=False)
