@@ -80,6 +80,10 @@ class Problem:
         Number of clusters, C, that these functions know.
     samplers : mapping of str to callable
         Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
+    priors : mapping of str to str
+        Prior distributions that the model names, by parameter (`saem.specification.priors`), for Bayesian inference.
+    default_priors : callable or None
+        The priors (n,) of all parameters where the model names none, as text; families that have none ask for all.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -105,6 +109,8 @@ class Problem:
     clusterwise: Callable[[], Any] | None = None
     n_clusters: int = 0
     samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    priors: Mapping[str, str] = field(default_factory=dict)
+    default_priors: Callable[[], tuple[str, ...]] | None = None
     expand: Callable[[], Expansion] | None = None
 
 
