@@ -1,8 +1,9 @@
-"""A posterior as ArviZ has it."""
+"""A posterior as ArviZ has it, and importing packages that have announcements to make."""
 
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from saem.errors import ModelError
@@ -11,14 +12,19 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 
+def quiet_import(name: str) -> Any:
+    """Import a package without what it says on that occasion: ArviZ announces its next version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(name)
+
+
 def to_arviz(fit: Fit) -> Any:
     """See `Fit.to_arviz`."""
     if fit.posterior is None:
         raise ModelError(f"only a fit by 'bayes' has draws for ArviZ; this one is by {fit.method!r}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it announces a version to come
-            import arviz
+        arviz = quiet_import("arviz")
     except ImportError:
         raise ModelError("to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]'") from None
     draws = fit.posterior.draws

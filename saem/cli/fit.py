@@ -54,6 +54,7 @@ class Method(StrEnum):
     STOCHASTIC_NEWTON = "stochastic_newton"
     FISHER_GRADIENT = "fisher_gradient"
     CHAINS = "chains"
+    BAYES = "bayes"
     BOTH = "both"
 
     @property
@@ -68,7 +69,8 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), ..; both is saem and ml."
+            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), bayes (posterior), ..; both "
+            "is saem and ml."
         ),
     ] = Method.SAEM,
     mstep: MStep = None,
@@ -100,7 +102,7 @@ def fit(
     chains: Annotated[
         int | None,
         typer.Option(
-            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each.",
+            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each. Of bayes: 4.",
             metavar="N",
             min=2,
             show_default=False,
@@ -231,7 +233,7 @@ def _fit_levels(
 @contextmanager
 def _watched(name: str) -> Iterator[dict[str, Any]]:
     """What `saem.fit` is to take besides: a callback, for methods that work in blocks of iterations."""
-    if name in EXACT:
+    if name in (*EXACT, "bayes"):
         with _spinner(f"fitting by {name}"):
             yield {}
     else:

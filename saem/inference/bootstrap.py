@@ -15,7 +15,7 @@ import numpy as np
 
 from saem.batch import fit_by
 from saem.errors import FitError, ModelError, SaemError
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -164,6 +164,7 @@ def bootstrap(
     if not isinstance(replicates, int) or replicates < LEAST:
         raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
     check_seed(seed)
+    refuse_posterior(fit, "the maximum of the likelihood, which draws the data")
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     table, data = rows_of(fit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import compile_constraints
+from saem.constraint import Constraints, compile_constraints
 from saem.errors import ConstraintError, ExpressionError, ModelError, SaemError
 from saem.expressions.grammar import parse
 
@@ -24,7 +24,7 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
     """Estimates, standard errors and Wald intervals of functions of the parameters.
 
     With the exact gradient ``d`` of a quantity and the covariance ``V`` of the estimates through the constraints, the
-    variance is ``d'V d``.
+    variance is ``d'V d``. Of a fit by "bayes", the mean, the standard deviation and the quantiles of the quantity's own draws.
 
     Parameters
     ----------
@@ -57,6 +57,9 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
             compiled = compile_constraints({name: f"({text}) == 0"}, fit.parameters.names)
         except (ConstraintError, ExpressionError) as error:
             raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
+        if fit.posterior is not None:
+            rows.append(summary_of_draws(compiled, fit.posterior.pooled, name, text, level))
+            continue
         value, jacobian, _ = compiled.evaluate(fit.values)
         gradient = jacobian[0]
         if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
@@ -65,6 +68,15 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
         rows.append([value[0], se, value[0] - z * se, value[0] + z * se])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
     return pd.DataFrame(rows, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
+
+
+def summary_of_draws(compiled: Constraints, draws: np.ndarray, name: str, text: str, level: float) -> list[float]:
+    """Mean, standard deviation and quantiles of a quantity over draws (k, n) of the parameters."""
+    values = np.array([compiled.evaluate(x)[0][0] for x in draws])
+    if not np.isfinite(values).all():
+        raise ModelError(f"the quantity {name!r} = {text!r} has no value in {int((~np.isfinite(values)).sum())} draws")
+    tail = (1.0 - level) / 2.0
+    return [float(values.mean()), float(values.std(ddof=1)), *map(float, np.quantile(values, [tail, 1.0 - tail]))]
 
 
 def standard_error(gradient: np.ndarray, covariance: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.algorithms.bayes.nuts import quiet_import
+from saem.arviz import quiet_import
 from saem.display import count
 from saem.stopping import Status
 

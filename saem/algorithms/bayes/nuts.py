@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from saem.arviz import quiet_import
 from saem.errors import FitError, ModelError
 
 Array = np.ndarray
@@ -39,15 +40,6 @@ def check_installed() -> None:
         raise ModelError(
             f"method 'bayes' needs the package {' and '.join(missing)}, which is not installed: pip install 'saem[bayes]'"
         )
-
-
-def quiet_import(name: str) -> Any:
-    """Import a package that has announcements to make."""
-    from importlib import import_module
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return import_module(name)
 
 
 def sample(
