@@ -26,7 +26,9 @@ def to_arviz(fit: Fit) -> Any:
     try:
         arviz = quiet_import("arviz")
     except ImportError:
-        raise ModelError("to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]'") from None
+        raise ModelError(
+            "to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]'"
+        ) from None
     draws = fit.posterior.draws
     observed = None if fit.table is None else {fit.model.response: fit.table[fit.model.response].to_numpy(dtype=float)}
     return arviz.from_dict(

@@ -270,8 +270,8 @@ def conclude(
 def information_at(problem: Problem, outcome: Outcome) -> Information:
     """The observed information at an estimate, with the covariance at the exact maximum beside it where there is one.
 
-    At a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil the covariance. Of a
-    posterior it is what its draws say.
+    At a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil the covariance.
+    Of a posterior it is what its draws say.
     """
     if outcome.posterior is not None and outcome.information is not None:
         return outcome.information

@@ -35,9 +35,9 @@ class Fit:
     """A fitted model. It is not changed by what is done with it: arrays are read-only, inference returns new objects.
 
     Of a fit by "bayes", `values` are posterior means, `covariance` is that of the posterior, `mcse` are Monte Carlo
-    errors of the means, intervals are quantiles of the draws, and `loglik` is that where the parameters that have a prior
-    are at their means, with what the constraints determine computed from them. (Means of draws do not satisfy a curved
-    constraint: `constraint_residuals` are by how much. Every draw does.)
+    errors of the means, intervals are quantiles of the draws, and `loglik` is that where the parameters that have a
+    prior are at their means, with what the constraints determine computed from them. (Means of draws do not satisfy a
+    curved constraint: `constraint_residuals` are by how much. Every draw does.)
 
     Attributes
     ----------
@@ -314,8 +314,8 @@ class Fit:
         Returns
         -------
         arviz.InferenceData
-            With the groups `posterior` (a variable for every parameter), `sample_stats` (`lp`, `diverging`, `energy`, ..),
-            and `observed_data` (the response) where the table is there.
+            With the groups `posterior` (a variable for every parameter), `sample_stats` (`lp`, `diverging`, `energy`,
+            ..), and `observed_data` (the response) where the table is there.
 
         Raises
         ------

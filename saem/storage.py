@@ -69,7 +69,7 @@ def save(fit: Fit, folder: str | Path) -> None:
         arrays |= {_STATS + name: values for name, values in fit.posterior.stats.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "method": fit.method,

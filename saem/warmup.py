@@ -26,7 +26,7 @@ sd = "sigma"
 
 
 def ensure(methods: Iterable[str]) -> None:
-    """Compile the kernels if a method other than direct ML and Bayes needs them and there are none; says so on a terminal."""
+    """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal."""
     if set(methods) <= {"ml", "reml", "bayes"} or _marker().exists():
         return
     if sys.stderr.isatty():

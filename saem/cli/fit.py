@@ -69,8 +69,8 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), bayes (posterior), ..; both "
-            "is saem and ml."
+            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), bayes (posterior), ..; "
+            "both is saem and ml."
         ),
     ] = Method.SAEM,
     mstep: MStep = None,
@@ -102,7 +102,7 @@ def fit(
     chains: Annotated[
         int | None,
         typer.Option(
-            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each. Of bayes: 4.",
+            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each.",
             metavar="N",
             min=2,
             show_default=False,

@@ -24,7 +24,8 @@ def derive(fit: Fit, quantities: Mapping[str, str], level: float = 0.95) -> pd.D
     """Estimates, standard errors and Wald intervals of functions of the parameters.
 
     With the exact gradient ``d`` of a quantity and the covariance ``V`` of the estimates through the constraints, the
-    variance is ``d'V d``. Of a fit by "bayes", the mean, the standard deviation and the quantiles of the quantity's own draws.
+    variance is ``d'V d``. Of a fit by "bayes", the mean, the standard deviation and the quantiles of the quantity's own
+    draws.
 
     Parameters
     ----------

@@ -22,7 +22,9 @@ def refuse_posterior(fit: Fit, what: str) -> None:
         When the fit is a posterior.
     """
     if fit.posterior is not None:
-        raise ModelError(f"this needs {what}, and a fit by 'bayes' is a posterior; fit the same model by 'ml' beside it")
+        raise ModelError(
+            f"this needs {what}, and a fit by 'bayes' is a posterior; fit the same model by 'ml' beside it"
+        )
 
 
 def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:

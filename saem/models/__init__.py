@@ -27,7 +27,9 @@ def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
     problem: Problem = module.build_problem(data, constraints, restricted)
     if not model.priors:
         return problem
-    problems = [f"priors.{name}: {text}" for name, text in problems_of(model.priors, data.parameters, model.constraints)]
+    problems = [
+        f"priors.{name}: {text}" for name, text in problems_of(model.priors, data.parameters, model.constraints)
+    ]
     if problems:
         raise ModelError("; ".join(problems), problems)
     return replace(problem, priors=model.priors)

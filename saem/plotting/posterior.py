@@ -34,8 +34,8 @@ def marginal_densities(fit: Fit, parameters: str | Sequence[str] | None = None) 
 
     Returns
     -------
-    DataFrame with the columns `parameter, chain, value, density, prior`: the densities of the chain and of the prior at a
-    value. `prior` is nan for parameters that a constraint determines.
+    DataFrame with the columns `parameter, chain, value, density, prior`: the densities of the chain and of the prior at
+    a value. `prior` is nan for parameters that a constraint determines.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def plot_posterior(
 ) -> np.ndarray:
     """Marginal posterior densities, one panel a parameter and one line a chain.
 
-    Chains that disagree show as lines that differ, several solutions as several peaks. The dashed line is the prior, and the
-    vertical line the estimate by maximum likelihood. The numbers are those of `marginal_densities`.
+    Chains that disagree show as lines that differ, several solutions as several peaks. The dashed line is the prior,
+    and the vertical line the estimate by maximum likelihood. The numbers are those of `marginal_densities`.
 
     Parameters
     ----------

@@ -189,7 +189,10 @@ def problems_of(
             continue
         i = parameters.index(name)
         if parameters.fixed[i]:
-            yield name, f"it is fixed at {parameters.fixed_values[i]:g} in [fixed], so it has no prior; remove one of both"
+            yield (
+                name,
+                f"it is fixed at {parameters.fixed_values[i]:g} in [fixed], so it has no prior; remove one of both",
+            )
         elif problem := support_problem(parse_prior(text), parameters.kinds[i]):
             yield name, problem
     fixed = {name for name, held in zip(parameters.names, parameters.fixed, strict=True) if held}
@@ -233,7 +236,11 @@ def solved_for(constraint: str, text: str, held: Collection[str]) -> tuple[list[
     """The parameters of which a constraint can determine one, and whether it is explicit (``name == expression``)."""
     sides = split(constraint, text)
     used = [names_in(side) for side in sides]
-    bare = [side.id for side, others in zip(sides, used[::-1], strict=True) if isinstance(side, ast.Name) and side.id not in others]
+    bare = [
+        side.id
+        for side, others in zip(sides, used[::-1], strict=True)
+        if isinstance(side, ast.Name) and side.id not in others
+    ]
     bare = [name for name in bare if name in used[0] + used[1] and name not in held]
     if bare:
         return bare, True

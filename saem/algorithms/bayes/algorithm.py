@@ -50,8 +50,9 @@ class LogPosterior:
 class Bayes:
     """Markov chain Monte Carlo by the No-U-Turn sampler; the random effects are integrated out.
 
-    Priors are those of the model file's ``[priors]``, and defaults from the scale of the data for parameters that it does not
-    name. What a constraint determines has no prior of its own. Chains start around the maxima of the likelihood.
+    Priors are those of the model file's ``[priors]``, and defaults from the scale of the data for parameters that it
+    does not name. What a constraint determines has no prior of its own. Chains start around the maxima of the
+    likelihood.
 
     Attributes
     ----------
@@ -145,9 +146,9 @@ class Bayes:
         """Coordinates (d,) at which each chain starts, in turn around each of the maxima."""
         problem, space = density.problem, density.space
         centres = [coordinates(problem, space, top) for top in tops[: self.chains]]
-        roots = [spread_root(density, problem, space, u) for u in centres]
+        around = [(u, spread_root(density, problem, space, u)) for u in centres]
         return [
-            scattered_start(density, centres[k % len(centres)], roots[k % len(centres)], stream(seed, self.name, "start", str(k)))
+            scattered_start(density, *around[k % len(around)], stream(seed, self.name, "start", str(k)))
             for k in range(self.chains)
         ]
 
@@ -155,8 +156,8 @@ class Bayes:
 def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:
     """The covariance of the draws, and the log-likelihood where the parameters that have a prior are at their means.
 
-    What the constraints determine is computed there: means of draws do not satisfy a curved constraint. Where that cannot be
-    done, the log-likelihood is that of the draw with the highest posterior density.
+    What the constraints determine is computed there: means of draws do not satisfy a curved constraint. Where that
+    cannot be done, the log-likelihood is that of the draw with the highest posterior density.
     """
     problem, space = density.problem, density.space
     point = density.parameters(coordinates(problem, space, x)[None])[0]

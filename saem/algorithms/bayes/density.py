@@ -7,8 +7,8 @@ determine the others. With the marginal log-likelihood ``l(x)``, priors ``p_i`` 
 
 the sums over the independent parameters alone. Where ``c(x) = 0`` determines the parameters D by the independent ones
 I, ``dx_D/dx_I = -(dc/dx_D)^-1 dc/dx_I`` (implicit function theorem), so the gradient in ``x_I`` is
-``l_I + (dc/dx_I)' lambda`` with ``(dc/dx_D)' lambda = -l_D``. An explicit constraint is solved by substitution, another by
-Newton's method within a bracket, at the root that is nearest to a given one.
+``l_I + (dc/dx_I)' lambda`` with ``(dc/dx_D)' lambda = -l_D``. An explicit constraint is solved by substitution, another
+by Newton's method within a bracket, at the root that is nearest to a given one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ POLE = 1e-3  # of the values at the ends of a bracket: what stays larger than th
 class Space(NamedTuple):
     """Coordinates of the posterior: d independent parameters, m that the constraints determine, of n."""
 
-    index: Array  # (d,) int64, independent parameters
+    free: Array  # (d,) int64, independent parameters
     transform: Array  # (d,) int64
     low: Array  # (d,)
     high: Array  # (d,)
@@ -129,7 +129,7 @@ def solve_within(
         if following == t or following == low or following == high:
             break
         t = following
-    return abs(c[k]) <= limit
+    return bool(abs(c[k]) <= limit)
 
 
 @kernel
@@ -213,8 +213,8 @@ def carry_over(space: Space, address: int, x: Array, c: Array, jac: Array, hess:
         multiplier = 0.0
         for j in range(m):
             multiplier -= inverse[j, k] * gradient[space.parameter[j]]
-        for d in range(space.index.shape[0]):
-            i = space.index[d]
+        for d in range(space.free.shape[0]):
+            i = space.free[d]
             gradient[i] += multiplier * jac[k, i]
 
 
@@ -232,14 +232,14 @@ def log_posterior(objective: Any, space: Space, address: int, u: Array, gradient
     address : int
         Of the constraints.
     """
-    n, m, d = space.base.shape[0], space.constraint.shape[0], space.index.shape[0]
+    n, m, d = space.base.shape[0], space.constraint.shape[0], space.free.shape[0]
     x = space.base.copy()
     slope, turn = np.empty(d), np.empty(d)
     c, jac, hess = np.empty(m), np.zeros((m, n)), np.zeros((m, n, n))
     by_x, curvature = np.empty(n), np.empty((n, n))
     value = 0.0
     for k in range(d):
-        x[space.index[k]], slope[k], size, turn[k] = transformed(space, k, u[k])
+        x[space.free[k]], slope[k], size, turn[k] = transformed(space, k, u[k])
         value += size
     gradient[:] = math.nan
     if not determine(space, address, x, c, jac, hess):
@@ -249,7 +249,7 @@ def log_posterior(objective: Any, space: Space, address: int, u: Array, gradient
         return -math.inf
     carry_over(space, address, x, c, jac, hess, by_x)
     for k in range(d):
-        i = space.index[k]
+        i = space.free[k]
         height, rise = log_prior(space, k, x[i])
         value += height
         gradient[k] = (by_x[i] + rise) * slope[k] + turn[k]
@@ -261,14 +261,14 @@ def log_posterior(objective: Any, space: Space, address: int, u: Array, gradient
 @entry
 def parameters_at(space: Space, address: int, u: Array, x: Array) -> int:
     """Write all parameters (k, n) at coordinates (k, d); return at how many they are not determined (rows of nan)."""
-    n, m, d = space.base.shape[0], space.constraint.shape[0], space.index.shape[0]
+    n, m, d = space.base.shape[0], space.constraint.shape[0], space.free.shape[0]
     c, jac, hess = np.empty(m), np.zeros((m, n)), np.zeros((m, n, n))
     failures = 0
     for row in range(u.shape[0]):
         point = x[row]
         point[:] = space.base
         for k in range(d):
-            point[space.index[k]] = transformed(space, k, u[row, k])[0]
+            point[space.free[k]] = transformed(space, k, u[row, k])[0]
         if not determine(space, address, point, c, jac, hess):
             point[:] = math.nan
             failures += 1

@@ -17,9 +17,9 @@ EXAMINED = 200  # draws at which solutions of implicit constraints are counted
 def plan_of(problem: Problem, near: Array) -> tuple[Explicit, ...]:
     """One parameter for each constraint, in an order in which they can be computed.
 
-    Of an explicit constraint, ``name == expression``, it is the name. Of an implicit one it is the parameter on which the
-    constraint depends most, means before standard deviations and these before correlations. None has a prior, or is
-    fixed.
+    Of an explicit constraint, ``name == expression``, it is the name. Of an implicit one it is the parameter on which
+    the constraint depends most, means before standard deviations and these before correlations. None has a prior, or
+    is fixed.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def plan_of(problem: Problem, near: Array) -> tuple[Explicit, ...]:
     plan = first_order(options, needs)
     if plan is None:
         raise ModelError(
-            f"the constraints {listing(constraints.names)} cannot be solved one after the other for parameters without a "
-            "prior: each needs what another determines. Remove a prior, or rewrite them"
+            f"the constraints {listing(constraints.names)} cannot be solved one after the other for parameters without "
+            "a prior: each needs what another determines. Remove a prior, or rewrite them"
         )
     return plan
 
@@ -80,8 +80,9 @@ def branch_warnings(problem: Problem, space: Space, draws: Array) -> list[str]:
         constraint = problem.constraints.names[space.constraint[s]]
         name = problem.parameters.names[space.parameter[s]]
         found.append(
-            f"the constraint {constraint!r} has up to {counts[:, s].max()} solutions for {name} (in {100 * share:.0f} % of "
-            f"the draws more than one); the posterior is that of the solution nearest to {name} = {space.anchor[s]:.4g}, "
-            f"and leaves out the others. A prior for {name} makes the constraint determine another parameter"
+            f"the constraint {constraint!r} has up to {counts[:, s].max()} solutions for {name} (more than one in "
+            f"{100 * share:.0f} % of the draws); the posterior is that of the solution nearest to {name} = "
+            f"{space.anchor[s]:.4g}, and leaves out the others. A prior for {name} makes the constraint determine "
+            "another parameter"
         )
     return found

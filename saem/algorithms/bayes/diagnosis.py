@@ -43,9 +43,7 @@ def diagnose(draws: Array, fixed: Array) -> Diagnosis:
     return Diagnosis(*found)
 
 
-def verdict(
-    names: tuple[str, ...], found: Diagnosis, divergences: int, draws: int, several: int
-) -> tuple[Status, str]:
+def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: int, several: int) -> tuple[Status, str]:
     """Whether the draws can be used, and what to do where not.
 
     Parameters

@@ -57,7 +57,7 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
     ModelError
         When three or more random effects are correlated.
     """
-    parameters, constraints = problem.parameters, problem.constraints
+    parameters = problem.parameters
     for sds, correlations in problem.blocks:
         if len(sds) > 2 and np.any(correlations >= 0):
             raise ModelError(
@@ -77,7 +77,7 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
     kinds = np.array([KINDS[kind] for kind in parameters.kinds], dtype=np.int64)
     parameter = np.array([e.parameter for e in plan], dtype=np.int64)
     return Space(
-        index=index,
+        free=index,
         transform=transform,
         low=low,
         high=high,
@@ -125,15 +125,17 @@ def anchor_of(problem: Problem, i: int, value: float) -> float:
     kind = problem.parameters.kinds[i]
     if kind == "mean":
         return value
-    return max(value, INSIDE * float(problem.scale[i])) if kind == "sd" else float(np.clip(value, INSIDE - 1.0, 1.0 - INSIDE))
+    if kind == "sd":
+        return max(value, INSIDE * float(problem.scale[i]))
+    return min(max(value, INSIDE - 1.0), 1.0 - INSIDE)
 
 
 def coordinates(problem: Problem, space: Space, x: Array) -> Array:
     """The coordinates (d,) of parameters (n,); those at a bound, or beyond, are moved inside."""
-    values, typical = x[space.index], problem.scale[space.index]
+    values, typical = x[space.free], problem.scale[space.free]
     u = values.copy()
     above, between = space.transform == density.ABOVE, space.transform == density.BETWEEN
     u[above] = np.log(np.maximum(values - space.low, INSIDE * typical)[above])
     share = np.clip((values[between] - space.low[between]) / (space.high - space.low)[between], INSIDE, 1.0 - INSIDE)
     u[between] = np.log(share / (1.0 - share))
-    return u
+    return np.asarray(u)

@@ -45,7 +45,7 @@ def highest_points(problem: Problem, solver: Solver) -> list[Array]:
 
 def spread_root(density: Density, problem: Problem, space: Space, u: Array) -> Array:
     """A root (d, d) of a covariance matrix like that of the posterior around ``u``, from the curvature there."""
-    size = np.where(space.transform == IDENTITY, problem.scale[space.index], 1.0)
+    size = np.where(space.transform == IDENTITY, problem.scale[space.free], 1.0)
     bend = np.array([density(u + step)[1] - density(u - step)[1] for step in STEP * np.diag(size)]) / (2.0 * STEP)
     bend = 0.5 * (bend * size + (bend * size).T)
     if not np.isfinite(bend).all():
@@ -67,6 +67,6 @@ def scattered_start(density: Density, u: Array, root: Array, rng: np.random.Gene
         if np.isfinite(density(point)[0]):
             return np.asarray(point)
     raise FitError(
-        "the posterior density is zero, or not finite, around the maximum of the likelihood: look for a prior that excludes "
-        "what the data say, or for a constraint that cannot be solved there"
+        "the posterior density is zero, or not finite, around the maximum of the likelihood: look for a prior that "
+        "excludes what the data say, or for a constraint that cannot be solved there"
     )
