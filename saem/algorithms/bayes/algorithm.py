@@ -12,7 +12,7 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
 from saem.algorithms.bayes.nuts import check_installed, sample
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
-from saem.algorithms.bayes.starts import highest_points, scattered_start, spread_root
+from saem.algorithms.bayes.starts import highest_points, likely, scattered_start, spread_root
 from saem.algorithms.outcome import Outcome
 from saem.errors import FitError, ModelError
 from saem.identification import describe_direction, null_directions
@@ -67,7 +67,7 @@ class Bayes:
     chains: int = 4
     tune: int = 1000
     draws: int = 1000
-    target_accept: float = 0.9
+    target_accept: float = 0.95
     name: ClassVar[str] = "bayes"
 
     def __post_init__(self) -> None:
@@ -108,7 +108,8 @@ class Bayes:
         priors = priors_of(problem, plan)
         space = space_of(problem, plan, priors, tops[0])
         density = LogPosterior(problem, space)
-        starts = self.starts(density, tops, seed)
+        centres = likely(density, [coordinates(problem, space, top) for top in tops])
+        starts = self.starts(density, centres[: self.chains], seed)
         seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
         found, stats = sample(density, starts, seeds, self.tune, self.draws, self.target_accept)
         draws = density.parameters(found.reshape(-1, found.shape[2])).reshape(*found.shape[:2], -1)
@@ -117,7 +118,7 @@ class Bayes:
         fixed = problem.parameters.fixed
         diagnosis = diagnose(draws, fixed)
         names = problem.parameters.names
-        status, message = verdict(names, diagnosis, int(stats["diverging"].sum()), found[..., 0].size, len(tops))
+        status, message = verdict(names, diagnosis, int(stats["diverging"].sum()), found[..., 0].size, len(centres))
         posterior = Posterior(
             draws=draws,
             stats=stats,
@@ -142,10 +143,9 @@ class Bayes:
             warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
         )
 
-    def starts(self, density: LogPosterior, tops: list[Array], seed: int) -> list[Array]:
-        """Coordinates (d,) at which each chain starts, in turn around each of the maxima."""
+    def starts(self, density: LogPosterior, centres: list[Array], seed: int) -> list[Array]:
+        """Coordinates (d,) at which each chain starts, in turn around each of the centres."""
         problem, space = density.problem, density.space
-        centres = [coordinates(problem, space, top) for top in tops[: self.chains]]
         around = [(u, spread_root(density, problem, space, u)) for u in centres]
         return [
             scattered_start(density, *around[k % len(around)], stream(seed, self.name, "start", str(k)))

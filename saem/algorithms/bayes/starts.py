@@ -43,6 +43,12 @@ def highest_points(problem: Problem, solver: Solver) -> list[Array]:
     return [x]
 
 
+def likely(density: Density, centres: list[Array]) -> list[Array]:
+    """Those of the points (d,) whose density is nearly as high as the highest: priors may tell solutions apart."""
+    heights = np.array([density(u)[0] for u in centres])
+    return [u for u, height in zip(centres, heights, strict=True) if height >= heights.max() - NEARLY]
+
+
 def spread_root(density: Density, problem: Problem, space: Space, u: Array) -> Array:
     """A root (d, d) of a covariance matrix like that of the posterior around ``u``, from the curvature there."""
     size = np.where(space.transform == IDENTITY, problem.scale[space.free], 1.0)
