@@ -1,10 +1,10 @@
 """Are posteriors calibrated? `python -m experiments.sbc [--replicates 200] [--output FOLDER]`.
 
-Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari & Gelman 2018): draw parameters from proper priors, draw
-data from the model at them, and draw from the posterior. The rank of a parameter among its draws then has a uniform
-distribution. Draws are thinned to `RANKS - 1` nearly independent ones. The table has a chi-square test of uniformity for
-every parameter and for the log-likelihood, which notices what single parameters do not (Modrák et al. 2023); the figure
-has the histograms of the ranks.
+Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari & Gelman 2018): draw parameters from proper priors,
+draw data from the model at them, and draw from the posterior. The rank of a parameter among its draws then has a
+uniform distribution. Draws are thinned to `RANKS - 1` nearly independent ones. The table has a chi-square test of
+uniformity for every parameter and for the log-likelihood, which notices what single parameters do not (Modrák et al.
+2023); the figure has the histograms of the ranks.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def from_prior(seed: int, replicate: int) -> dict[str, float]:
 
 def posterior(model: saem.Model, data: pd.DataFrame, seed: int) -> saem.Fit:
     """Two chains, long enough to be thinned to nearly independent draws."""
-    return saem.fit(model, data, Bayes(chains=2, tune=500, draws=1000), seed)
+    return saem.fit(model, data, Bayes(chains=2, tune=300, draws=500), seed)
 
 
 def rank_of(fit: saem.Fit, truth: Mapping[str, float], logliks: Callable[[np.ndarray], np.ndarray]) -> list[int]:

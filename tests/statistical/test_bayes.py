@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import naive
@@ -167,9 +167,9 @@ def test_an_implicit_constraint_has_the_same_posterior() -> None:
 def test_large_samples_have_the_estimates_of_maximum_likelihood() -> None:
     """Bernstein & von Mises: means within 0.15 SE at 500 replicates an arm and within 0.1 at 2000, SDs within 8 %.
 
-    Posterior means of standard deviations are larger than maxima of the likelihood, by an amount of the order 1 / n: for
-    sigma about (3/4 + 1) / 1000 of its size, which is 0.08 SE at 500 replicates. Monte Carlo errors are some 0.015 SE of
-    a mean and 1 % of a standard deviation.
+    Posterior means of standard deviations are larger than maxima of the likelihood, by an amount of the order 1 / n:
+    for sigma about (3/4 + 1) / 1000 of its size, which is 0.08 SE at 500 replicates. Monte Carlo errors are some
+    0.015 SE of a mean and 1 % of a standard deviation.
     """
     for replicates, most in ((500, 0.15), (2000, 0.1)):
         table = example_table(replicates, 2)
@@ -244,6 +244,21 @@ def test_another_program_has_the_same_means() -> None:
     assert distance(fit) < 3.0 < distance(mutant)
     spread = np.array([theirs[name].std() for name in fit.parameters.names])
     np.testing.assert_allclose(fit.se / spread, 1.0, atol=0.1)
+
+
+@pytest.mark.slow
+def test_ranks_of_the_truth_are_uniform() -> None:
+    """40 data sets, 9 chi-square tests at 1e-4: a false alarm in 9e-4. Draws that are too narrow do not pass."""
+    from experiments import sbc
+
+    def too_narrow(model: Model, data: pd.DataFrame, seed: int) -> saem.Fit:
+        fit = sbc.posterior(model, data, seed)
+        assert fit.posterior is not None
+        draws = fit.values + 0.4 * (fit.posterior.draws - fit.values)
+        return replace(fit, posterior=replace(fit.posterior, draws=draws))
+
+    assert sbc.calibrate(40, seed=1).table["p"].min() > 1e-4
+    assert sbc.calibrate(40, seed=1, draw=too_narrow).table["p"].min() < 1e-4
 
 
 def test_it_is_a_method_by_name() -> None:
