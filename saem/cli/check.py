@@ -39,6 +39,7 @@ def check(
     say(f"{model}: a {specification.family} model for {specification.response}", "bold")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
+    _show_priors(specification)
     _show_rows((len(everything), len(selected), len(table)), arranged, str(data), where)
     _show_clusters(specification, arranged)
     _show_cells(specification, table, arranged)
@@ -92,6 +93,16 @@ def _show_constraints(model: Model) -> None:
         show(table(["constraint", "equation"], list(model.constraints.items()), "ll"))
     else:
         say("none")
+
+
+def _show_priors(model: Model) -> None:
+    """The priors that the model names; of no use to most methods, so nothing where there are none."""
+    from saem.cli.console import heading, show
+    from saem.display import table
+
+    if model.priors:
+        heading("Priors (method bayes; defaults for the others)")
+        show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
 
 
 def _show_rows(sizes: tuple[int, int, int], data: ModelData, source: str, where: str | None) -> None:

@@ -14,7 +14,7 @@ from saem.algorithms.bayes.nuts import check_installed, sample
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.starts import highest_points, likely, scattered_start, spread_root
 from saem.algorithms.outcome import Outcome
-from saem.errors import FitError, ModelError
+from saem.errors import ConstraintError, FitError, ModelError
 from saem.identification import describe_direction, null_directions
 from saem.information import Information
 from saem.models.contract import Observed, Problem
@@ -179,7 +179,10 @@ def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: A
 
 def prior_warnings(problem: Problem, near: Array) -> list[str]:
     """What the data leave to the priors alone."""
-    directions = null_directions(problem, near)
+    try:
+        directions = null_directions(problem, near)
+    except ConstraintError:  # no other feasible point is found: nothing is known
+        return []
     return [
         f"{describe_direction(problem.parameters.names, direction)} What the posterior says of that is the prior"
         for direction in directions
