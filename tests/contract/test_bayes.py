@@ -213,8 +213,9 @@ def test_what_was_missed_is_named() -> None:
     assert "2 chains of 150 draws after 200 of tuning" in text and "AIC" not in text
 
 
+@needs_sampler
 def test_the_verdict_names_what_is_wrong() -> None:
-    from saem.algorithms.bayes.diagnosis import Diagnosis, verdict
+    from saem.algorithms.bayes.diagnosis import Diagnosis, diagnose, verdict
 
     good = Diagnosis(*np.array([[1.001, np.nan], [900.0, np.nan], [700.0, np.nan], [0.01, np.nan]]))
     names = ("a", "b")
@@ -227,6 +228,12 @@ def test_the_verdict_names_what_is_wrong() -> None:
     ):
         status, message = verdict(names, good._replace(**{field: np.array([value, np.nan])}), 0, 4000, 1)
         assert status == "not_converged" and words in message
+    moving = np.random.default_rng(0).normal(size=(4, 1000))
+    draws = np.stack([moving, np.ones((4, 1000)) * np.arange(4)[:, None], np.ones((4, 1000))], axis=2)
+    found = diagnose(draws, np.array([False, False, True]))
+    assert found.rhat[0] < 1.01 < found.rhat[1] and found.ess_bulk[0] > 3000 and np.isnan(found.rhat[2])
+    still = diagnose(np.ones((4, 1000, 1)), np.array([False]))
+    assert still.rhat[0] == np.inf and verdict(("a",), still, 0, 4000, 1)[0] == "not_converged"
     apart = good._replace(rhat=np.array([1.9, np.nan]))
     assert "3 maxima" in verdict(names, apart, 0, 4000, 3)[1]
 

@@ -12,7 +12,7 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
 from saem.algorithms.bayes.nuts import check_installed, sample
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
-from saem.algorithms.bayes.starts import highest_points, likely, scattered_start, spread_root
+from saem.algorithms.bayes.starts import likely, maxima, scattered_start, spread_root
 from saem.algorithms.outcome import Outcome
 from saem.errors import ConstraintError, FitError, ModelError
 from saem.identification import describe_direction, null_directions
@@ -103,7 +103,7 @@ class Bayes:
         if not problem.has_observed or problem.restricted:
             raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
         solver = Solver(problem)
-        tops = highest_points(problem, solver)
+        tops = maxima(problem, solver)
         plan = plan_of(problem, tops[0])
         priors = priors_of(problem, plan)
         space = space_of(problem, plan, priors, tops[0])

@@ -34,12 +34,15 @@ def diagnose(draws: Array, fixed: Array) -> Diagnosis:
     free = np.flatnonzero(~fixed)
     varying = arviz.convert_to_dataset({"x": draws[:, :, free]})
     found = np.full((4, draws.shape[2]), np.nan)
-    found[:, free] = [
-        arviz.rhat(varying)["x"].values,
-        arviz.ess(varying, method="bulk")["x"].values,
-        arviz.ess(varying, method="tail")["x"].values,
-        arviz.mcse(varying, method="mean")["x"].values,
-    ]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found[:, free] = [
+            arviz.rhat(varying)["x"].values,
+            arviz.ess(varying, method="bulk")["x"].values,
+            arviz.ess(varying, method="tail")["x"].values,
+            arviz.mcse(varying, method="mean")["x"].values,
+        ]
+    stuck = ~fixed & np.isnan(found[0])  # chains that do not move
+    found[:3, stuck] = np.array([[np.inf], [0.0], [0.0]])
     return Diagnosis(*found)
 
 
@@ -51,7 +54,7 @@ def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: i
     draws : int
         Of all chains.
     several : int
-        Maxima of the likelihood at which chains were started.
+        Maxima of the likelihood at which chains were started, of nearly the same posterior density.
     """
     missed = []
     if divergences:
@@ -64,8 +67,8 @@ def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: i
     if wild:
         worst = ", ".join(f"{names[i]} {found.rhat[i]:.3g}" for i in wild[:5])
         modes = (
-            f" The likelihood has {several} maxima nearly as high as each other: the chains do not visit them in the "
-            "right proportions, and may never. Change the constraint, or give priors that tell the solutions apart."
+            f" They were started at {several} maxima of the likelihood, nearly as high as each other, and do not visit "
+            "them in the right proportions. Change the constraint, or give priors that tell the solutions apart."
             if several > 1
             else " If longer chains (tune, draws) do not cure it, the posterior has several modes: look at "
             "`plot_posterior`, and at `Fit.solutions` of a fit by 'ml'."

@@ -17,15 +17,15 @@ from saem.mstep.starts import infeasible
 Array = np.ndarray
 Density = Callable[[Array], tuple[float, Array]]
 
-NEARLY = 3.0  # a maximum lower by less may have a share of the posterior worth visiting
+NEARLY = 3.0  # where the log density is lower by less than that may be a part of the posterior worth visiting
 WIDER = 2.0  # times the standard deviation of the posterior's normal approximation
 WIDEST = 2.0  # typical sizes, or units of a logarithm, where the posterior is flat
 STEP = 1e-4  # of differences, in the same units
 TRIALS = 40
 
 
-def highest_points(problem: Problem, solver: Solver) -> list[Array]:
-    """The highest maxima of the likelihood under the constraints; where none is found, a point that satisfies them.
+def maxima(problem: Problem, solver: Solver) -> list[Array]:
+    """Maxima of the likelihood under the constraints, the highest first; else a point that satisfies them.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def highest_points(problem: Problem, solver: Solver) -> list[Array]:
     """
     peaks, _ = find_maxima(problem, solver)
     if peaks:
-        return [peak.x for peak in peaks if peaks[0].loglik - peak.loglik < NEARLY]
+        return [peak.x for peak in peaks]
     x, violation = towards_feasible(problem, problem.starts[0])
     if len(problem.constraints) and not violation < FEASIBLE:
         raise infeasible(problem, 1, violation)
