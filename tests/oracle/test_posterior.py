@@ -78,7 +78,7 @@ def unconstrained(name: str, which: int) -> Pair:
     names = density.problem.parameters.names
     ordered = {name: priors[name] for name in names if name in priors}
     twin = Twin(case.dense.with_names(names), ordered, case.kinds, lambda x: dict(model.fixed))
-    points = [0.8 * np.random.default_rng(k).standard_normal(len(ordered)) for k in range(3)]
+    points = [0.8 * np.random.default_rng(k).standard_normal(len(ordered)) for k in range(2)]
     return Pair(density, twin, points)
 
 
@@ -147,7 +147,7 @@ def constrained(name: str) -> Pair:
     twin = Twin(peptide_dense(table, peptide_columns(table), parameters.names), ordered, kinds, solve)
     centre = coordinates(density.problem, density.space, near(density.problem))
     rng = np.random.default_rng(2)
-    points = [centre + 0.3 * rng.standard_normal(len(centre)) for _ in range(4)]
+    points = [centre + 0.3 * rng.standard_normal(len(centre)) for _ in range(3)]
     return Pair(density, twin, points)
 
 
