@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from saem.cache import configure
 
 if TYPE_CHECKING:
+    from saem.algorithms.bayes.algorithm import Bayes
     from saem.comparison import compare
     from saem.errors import SaemError
     from saem.fitting import fit
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Bayes": "saem.algorithms.bayes.algorithm",
     "Fit": "saem.result",
     "Model": "saem.specification",
     "SaemError": "saem.errors",
@@ -62,6 +64,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Bayes",
     "Fit",
     "Model",
     "SaemError",

@@ -16,6 +16,7 @@ import numpy as np
 
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.ascent_mcem import AscentMCEM
+from saem.algorithms.bayes.algorithm import Bayes
 from saem.algorithms.booth_hobert import BoothHobert
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.exact_em import ExactEM
@@ -57,6 +58,9 @@ class Algorithm(Protocol):
         ...
 
 
+PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
+SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
+
 METHODS: dict[str, Callable[[], Algorithm]] = {
     "saem": SAEM,
     "ml": DirectML,
@@ -72,6 +76,7 @@ METHODS: dict[str, Callable[[], Algorithm]] = {
     "stochastic_newton": StochasticNewton,
     "fisher_gradient": FisherGradient,
     "chains": IndependentChains,
+    "bayes": Bayes,
 }
 
 
@@ -91,7 +96,8 @@ def fit(
     table : DataFrame
     method : str or method object
         A name of `METHODS`, such as "saem" (stochastic-approximation EM), "ml" (direct maximum likelihood), "reml"
-        (restricted, for models without constraints), "em" (exact EM) or "stochastic_newton", or an object such as
+        (restricted, for models without constraints), "em" (exact EM), "stochastic_newton" or "bayes" (the posterior by
+        the No-U-Turn sampler; the estimates are posterior means), or an object such as
         ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
@@ -182,11 +188,11 @@ def resolve(method: str | Algorithm) -> tuple[Algorithm, str]:
     return METHODS[method](), method
 
 
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
+@lru_cache(maxsize=2)
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Versions of what a fit depends on (looking them up takes milliseconds)."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in ("saem", "numpy", "scipy", "numba", "pandas", "sympy"):
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -198,22 +204,19 @@ def conclude(
     model: Model, data: ModelData, problem: Problem, outcome: Outcome, method: str, seed: int, started: float
 ) -> Fit:
     """Standard errors, Monte Carlo errors, random effects and status of an algorithm's outcome."""
-    solver = Solver(problem)
-    information = observed_information(problem, solver, outcome.x, outcome.pinned)
     names = problem.parameters.names
-    if outcome.maximum is not None:
-        # at a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil it
-        beside = observed_information(problem, solver, outcome.maximum, outcome.pinned)
-        information = replace(information, covariance=beside.covariance)
+    is_posterior = outcome.posterior is not None
+    information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
     directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
     # a point may be singular by accident; what counts is that the parameters are free almost everywhere
     n_null = 0
     if directions is not None and len(directions) and free_almost_everywhere(problem, outcome.x):
         n_null = len(directions)
-        status = Status.NOT_IDENTIFIED
-        message = " ".join(describe_direction(names, direction) for direction in directions)
-        information = without(information, directions)
+        if not is_posterior:  # a prior determines what the data do not
+            status = Status.NOT_IDENTIFIED
+            message = " ".join(describe_direction(names, direction) for direction in directions)
+            information = without(information, directions)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
@@ -235,7 +238,7 @@ def conclude(
         n_clusters=len(data.cluster_group),
         n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
         status=status,
-        message=f"{message} {in_words(status.advice, problem.restricted)}".strip(),
+        message=message if is_posterior else f"{message} {in_words(status.advice, problem.restricted)}".strip(),
         at_boundary=(*boundary, *outcome.towards_boundary),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
@@ -251,8 +254,8 @@ def conclude(
         term_names=data.term_names,
         seed=seed,
         seconds=time.perf_counter() - started,
-        warnings=warnings,
-        provenance={"model": model.digest, **versions()},
+        warnings=(*warnings, *outcome.warnings),
+        provenance={"model": model.digest, **versions(), **(versions(SAMPLER) if is_posterior else {})},
         gradient_norm=information.score_norm,
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
@@ -260,7 +263,24 @@ def conclude(
         looks=outcome.history,
         chains=outcome.chains,
         chain_paths=outcome.chain_paths,
+        posterior=outcome.posterior,
     )
+
+
+def information_at(problem: Problem, outcome: Outcome) -> Information:
+    """The observed information at an estimate, with the covariance at the exact maximum beside it where there is one.
+
+    At a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil the covariance.
+    Of a posterior it is what its draws say.
+    """
+    if outcome.posterior is not None and outcome.information is not None:
+        return outcome.information
+    solver = Solver(problem)
+    information = observed_information(problem, solver, outcome.x, outcome.pinned)
+    if outcome.maximum is None:
+        return information
+    beside = observed_information(problem, solver, outcome.maximum, outcome.pinned)
+    return replace(information, covariance=beside.covariance)
 
 
 def at_true_zero(problem: Problem, x: np.ndarray) -> np.ndarray:

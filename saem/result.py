@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from saem.continuation import Checkpoint, Continuation
     from saem.parameters import Parameters
+    from saem.posterior import Posterior
     from saem.progress import Callback
     from saem.specification import Model
     from saem.stopping import Target
@@ -32,6 +33,11 @@ WIDEST = 50.0  # half an interval of the logarithm of an SD; beyond, it is all p
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted model. It is not changed by what is done with it: arrays are read-only, inference returns new objects.
+
+    Of a fit by "bayes", `values` are posterior means, `covariance` is that of the posterior, `mcse` are Monte Carlo
+    errors of the means, intervals are quantiles of the draws, and `loglik` is that where the parameters that have a
+    prior are at their means, with what the constraints determine computed from them. (Means of draws do not satisfy a
+    curved constraint: `constraint_residuals` are by how much. Every draw does.)
 
     Attributes
     ----------
@@ -99,6 +105,8 @@ class Fit:
         The columns and rows that were used; None where they could not be saved.
     continuation : Continuation or None
         What `resume` goes on from; None for exact methods.
+    posterior : Posterior or None
+        The draws of a fit by "bayes", its priors and its diagnostics.
     """
 
     model: Model
@@ -139,6 +147,7 @@ class Fit:
     chain_paths: tuple[Floats, ...] = ()
     table: pd.DataFrame | None = None
     continuation: Continuation | None = None
+    posterior: Posterior | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -157,6 +166,8 @@ class Fit:
     def intervals(self, level: float = LEVEL) -> pd.DataFrame:
         """Wald intervals on a scale where the estimate is closer to normal: log for SDs, atanh for correlations.
 
+        Of a posterior, the intervals between quantiles of its draws that leave out as much on either side.
+
         Parameters
         ----------
         level : float
@@ -173,7 +184,7 @@ class Fit:
 
     def _bounds(self, level: float = LEVEL) -> Floats:
         """`intervals` as (n, 2) ndarray."""
-        return wald_intervals(self, self.se, level)
+        return wald_intervals(self, self.se, level) if self.posterior is None else self.posterior.bounds(level)
 
     def to_numpy(self) -> Floats:
         """(n, 5) ndarray of the columns of `estimates`: estimate, se, mcse, lower, upper."""
@@ -222,18 +233,21 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the estimate is a maximum of the likelihood (see `Status.converged`)."""
+        """Whether the estimate is a maximum of the likelihood (see `Status.converged`), or the draws suffice."""
         return self.status.converged
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, -2 loglik + 2 n_free."""
-        return 2.0 * self.n_free - 2.0 * self.loglik
+        """Akaike's information criterion, -2 loglik + 2 n_free; nan for a posterior, which has no maximum."""
+        return math.nan if self.posterior is not None else 2.0 * self.n_free - 2.0 * self.loglik
 
     @property
     def bic(self) -> float:
-        """Bayesian information criterion, -2 loglik + log(n_rows) n_free, with the number of rows as lme4 has it."""
-        return math.log(self.n_rows) * self.n_free - 2.0 * self.loglik
+        """Bayesian information criterion, -2 loglik + log(n_rows) n_free, with the number of rows as lme4 has it.
+
+        nan for a posterior: the criterion is one of the maximum of the likelihood.
+        """
+        return math.nan if self.posterior is not None else math.log(self.n_rows) * self.n_free - 2.0 * self.loglik
 
     def to_frame(self) -> pd.DataFrame:
         """One row per parameter: `method, parameter, estimate, se, mcse, lower, upper`, ready to be stacked."""
@@ -281,6 +295,24 @@ class Fit:
         from saem.resuming import resume
 
         return resume(self, target, callback=callback, method=method)
+
+    def to_arviz(self) -> Any:
+        """The draws of a fit by "bayes" as ArviZ has them.
+
+        Returns
+        -------
+        arviz.InferenceData
+            With the groups `posterior` (a variable for every parameter), `sample_stats` (`lp`, `diverging`, `energy`,
+            ..), and `observed_data` (the response) where the table is there.
+
+        Raises
+        ------
+        ModelError
+            When the fit has no draws, or ArviZ is not installed.
+        """
+        from saem.arviz import to_arviz
+
+        return to_arviz(self)
 
     def going_on(self, method: Any, checkpoint: Checkpoint) -> Fit:
         """The same fit with what it takes to go on."""

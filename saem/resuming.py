@@ -57,6 +57,11 @@ def continuation_of(fit: Fit) -> Continuation:
         raise ModelError(
             f"method {fit.method!r} is exact: there is no Monte Carlo error that more iterations would make smaller"
         )
+    if fit.posterior is not None:
+        raise ModelError(
+            "the draws of a posterior cannot be gone on with; fit again with more, such as "
+            f"saem.fit(model, table, Bayes(draws={2 * fit.posterior.draws.shape[1]}))"
+        )
     if fit.continuation is None:
         raise ModelError(
             "this fit does not know where it stopped (it was saved by an earlier saem, or its method gives no "

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.continuation import Continuation
+    from saem.posterior import Posterior
     from saem.result import Fit
 
 FORMAT = "saem-fit"
@@ -42,6 +43,8 @@ _NUMBERS = ("loglik", "seconds", "gradient_norm")
 _COUNTS = ("n_rows", "n_clusters", "n_free", "burn_in", "averaging_from", "seed")
 _LATER = ("looks", "chains")  # an earlier saem did not save them
 _CHECKPOINT = "checkpoint/"  # before the names of its arrays
+_DRAWS, _STATS = "posterior/", "sampler/"  # likewise
+_OF_DRAWS = ("draws", "rhat", "ess_bulk", "ess_tail")
 _NAMES = ("at_boundary", "constraint_names", "term_names", "warnings", "group_levels")
 
 
@@ -61,9 +64,12 @@ def save(fit: Fit, folder: str | Path) -> None:
         if "path" in kept and np.array_equal(kept["path"], fit.path[: len(kept["path"])], equal_nan=True):
             kept["path_rows"] = np.array(len(kept.pop("path")))  # the largest of them, and not written twice
         arrays |= {_CHECKPOINT + name: value for name, value in kept.items()}
+    if fit.posterior is not None:
+        arrays |= {_DRAWS + name: getattr(fit.posterior, name) for name in _OF_DRAWS}
+        arrays |= {_STATS + name: values for name, values in fit.posterior.stats.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "method": fit.method,
@@ -88,6 +94,13 @@ def save(fit: Fit, folder: str | Path) -> None:
             "method": continuation.settings,
             "numbers": {name: _number(value) for name, value in continuation.checkpoint.numbers.items()},
             "texts": continuation.checkpoint.texts,
+        }
+    if fit.posterior is not None:
+        content["posterior"] = {
+            "priors": dict(fit.posterior.priors),
+            "determined": dict(fit.posterior.determined),
+            "tune": fit.posterior.tune,
+            "target_accept": fit.posterior.target_accept,
         }
     make_folder(folder)
     if table is not None:
@@ -163,6 +176,7 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
         table=_read_table(folder, content.get("table_sha256") or continuation.get("table_sha256")),
         continuation=_continuation(continuation, arrays),
+        posterior=_posterior(content.get("posterior"), arrays),
         **rest,
     )
 
@@ -182,6 +196,22 @@ def _continuation(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> Con
         {str(name): str(text) for name, text in content["texts"].items()},
     )
     return Continuation(checkpoint, content["method"])
+
+
+def _posterior(content: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> Posterior | None:
+    """The draws of a fit; None where there are none."""
+    from saem.posterior import Posterior
+
+    if content is None:
+        return None
+    return Posterior(
+        **{name: arrays[_DRAWS + name] for name in _OF_DRAWS},
+        stats={name[len(_STATS) :]: values for name, values in arrays.items() if name.startswith(_STATS)},
+        priors={str(name): str(text) for name, text in content["priors"].items()},
+        determined={str(name): str(text) for name, text in content["determined"].items()},
+        tune=int(content["tune"]),
+        target_accept=float(content["target_accept"]),
+    )
 
 
 def _table_bytes(table: pd.DataFrame | None) -> bytes | None:

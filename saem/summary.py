@@ -12,6 +12,7 @@ from saem.display import UNKNOWN, count, decimals, number, plain, row_decimals, 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from saem.posterior import Posterior
     from saem.result import Fit
 
 METHOD_NAMES = {
@@ -29,6 +30,7 @@ METHOD_NAMES = {
     "stochastic_newton": "Stochastic Newton",
     "fisher_gradient": "Stochastic gradient with Fisher preconditioning",
     "chains": "Independent chains of SAEM",
+    "bayes": "Bayesian (NUTS)",
 }
 
 
@@ -43,8 +45,10 @@ def summary_parts(fit: Fit) -> list[str | Table]:
         f"{METHOD_NAMES.get(fit.method, fit.method)} fit of a {fit.model.family} model for {fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
-        estimates_table(fit),
+        estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),
     ]
+    if fit.posterior is not None:
+        return [*parts, *posterior_words(fit, fit.posterior)]
     if fit.constraint_names:
         parts += ["", constraints_table(fit)]
     if len(fit.solutions) > 1:
@@ -103,6 +107,35 @@ def note(fit: Fit, name: str) -> str:
     if fit.status == "not_identified" and math.isnan(fit.se[i]):
         return "not identified"
     return ""
+
+
+def posterior_table(fit: Fit, posterior: Posterior) -> Table:
+    """Posterior means, standard deviations and quantiles, with what the simulation leaves open, and the priors."""
+    rows = []
+    for i, (name, row) in enumerate(zip(fit.parameters.names, fit.to_numpy(), strict=True)):
+        places = row_decimals(fit.se[i], fit.se)
+        if fit.parameters.fixed[i]:
+            rows.append([name, number(row[0], places), *[UNKNOWN] * 7, "fixed"])
+            continue
+        origin = posterior.priors.get(name) or f"determined by {posterior.determined.get(name, UNKNOWN)}"
+        sizes = [f"{posterior.ess_bulk[i]:.0f}", f"{posterior.ess_tail[i]:.0f}"]
+        cells = [number(row[0], places), number(row[1], places), small(row[2])]
+        cells += [number(bound, places) for bound in row[3:]]
+        rows.append([name, *cells, f"{posterior.rhat[i]:.3f}", *sizes, origin])
+    header = ["parameter", "mean", "sd", "mcse", "2.5 %", "97.5 %", "R-hat", "ESS bulk", "ESS tail", "prior"]
+    return table(header, rows, "lrrrrrrrrl")
+
+
+def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
+    """Constraints, sampler, log-likelihood, status and warnings of a posterior."""
+    chains, draws, _ = posterior.draws.shape
+    lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
+    lines.append(
+        f"{chains} chains of {draws:,} draws after {posterior.tune:,} of tuning; "
+        f"{count(posterior.divergences, 'divergence')}"
+    )
+    lines.append(f"log-likelihood at the posterior means {fit.loglik:.4f}")
+    return [*lines, status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
 
 
 def constraints_table(fit: Fit) -> Table:

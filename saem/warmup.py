@@ -26,8 +26,8 @@ sd = "sigma"
 
 
 def ensure(methods: Iterable[str]) -> None:
-    """Compile the kernels if a method other than direct ML needs them and there are none; says so on a terminal."""
-    if set(methods) <= {"ml", "reml"} or _marker().exists():
+    """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal."""
+    if set(methods) <= {"ml", "reml", "bayes"} or _marker().exists():
         return
     if sys.stderr.isatty():
         print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)

@@ -8,6 +8,7 @@ import numpy as np
 
 from saem.continuation import Checkpoint
 from saem.information import Information
+from saem.posterior import Posterior
 from saem.stopping import Status
 
 
@@ -53,6 +54,10 @@ class Outcome:
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
         Their paths.
+    posterior : Posterior or None
+        Draws, where the estimates are posterior means; ``information`` then has their covariance.
+    warnings : tuple of str
+        What a user should know whatever the status is.
     """
 
     x: np.ndarray
@@ -74,3 +79,5 @@ class Outcome:
     checkpoint: Checkpoint | None = None
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[np.ndarray, ...] = ()
+    posterior: Posterior | None = None
+    warnings: tuple[str, ...] = ()

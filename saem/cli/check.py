@@ -42,6 +42,7 @@ def check(
     say(f"{model}: a {specification.family} model for {specification.response}", "bold")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
+    _show_priors(specification)
     _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
     if is_design:
         say(f"There is no column {specification.response}: this is a design, and what follows holds for any response.")
@@ -97,6 +98,16 @@ def _show_constraints(model: Model) -> None:
         show(table(["constraint", "equation"], list(model.constraints.items()), "ll"))
     else:
         say("none")
+
+
+def _show_priors(model: Model) -> None:
+    """The priors that the model names; of no use to most methods, so nothing where there are none."""
+    from saem.cli.console import heading, show
+    from saem.display import table
+
+    if model.priors:
+        heading("Priors (method bayes; defaults for the others)")
+        show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
 
 
 def _with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:

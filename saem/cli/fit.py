@@ -52,6 +52,7 @@ class Method(StrEnum):
     STOCHASTIC_NEWTON = "stochastic_newton"
     FISHER_GRADIENT = "fisher_gradient"
     CHAINS = "chains"
+    BAYES = "bayes"
     BOTH = "both"
 
     @property
@@ -66,7 +67,8 @@ def fit(
     method: Annotated[
         Method,
         typer.Option(
-            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), ..; both is saem and ml."
+            help="saem, ml (direct maximum likelihood), reml, em (exact), mcem (Monte Carlo), bayes (posterior), ..; "
+            "both is saem and ml."
         ),
     ] = Method.SAEM,
     mstep: MStep = None,
@@ -247,7 +249,7 @@ def _fit_levels(
 @contextmanager
 def _watched(name: str) -> Iterator[dict[str, Any]]:
     """What `saem.fit` is to take besides: a callback, for methods that work in blocks of iterations."""
-    if name in EXACT:
+    if name in (*EXACT, "bayes"):
         with _spinner(f"fitting by {name}"):
             yield {}
     else:

@@ -32,8 +32,11 @@ def tailored(
     settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}
     if name == "ml" and not asked:
         return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
-    if name in EXACT:
-        option = "--" + next(iter([*asked, "mstep"])).replace("_", "-")
+    if name == "bayes" and asked == {"chains": chains} and mstep is None:
+        return replace(METHODS[name](), chains=chains)  # type: ignore[type-var]
+    if name in (*EXACT, "bayes"):
+        others = [option for option in [*asked, "mstep"] if name != "bayes" or option != "chains"]
+        option = "--" + others[0].replace("_", "-")
         raise SaemError(f"{option} is for SAEM and its relatives; method {name!r} does not take it")
     from saem.algorithms.independent_chains import IndependentChains
     from saem.algorithms.saem import SAEM

@@ -34,6 +34,7 @@ SHORT = {
     "minibatch_saem": "mini-batch",
     "stochastic_newton": "stoch. Newton",
     "fisher_gradient": "Fisher grad.",
+    "bayes": "Bayes",
 }
 MOST_LEVELS = 40
 GAP = 3  # between two columns

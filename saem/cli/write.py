@@ -31,7 +31,7 @@ def write_fits(folder: Path, fits: Sequence[Fit]) -> None:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from saem.plotting import plot_random_effects, plot_trace
+    from saem.plotting import plot_posterior, plot_random_effects, plot_trace
 
     write_tables(folder, *assemble(pd.DataFrame(), [(0, record_of(fit, fit.method)) for fit in fits]))
     for fit in fits:
@@ -41,6 +41,10 @@ def write_fits(folder: Path, fits: Sequence[Fit]) -> None:
         figure = Figure(figsize=(10.8, 0.8 + 1.9 * -(-n // 3)), layout="constrained")
         plot_trace(fit, figure=figure)
         write_figure(figure, own / "trace.png")
+        if fit.posterior is not None:
+            figure = Figure(figsize=(10.8, 0.8 + 2.2 * -(-n // 3)), layout="constrained")
+            plot_posterior(fit, figure=figure)
+            write_figure(figure, own / "posterior.png")
         if fit.term_names:
             height = min(max(1.0 + 0.16 * fit.n_clusters, 2.5), 9.0)
             figure = Figure(figsize=(4.8 * len(fit.term_names), height), layout="constrained")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from saem.algorithms.bayes.algorithm import Bayes
 from saem.comparison.budget import Budget, is_limitable, judged
 from saem.comparison.result import Comparison, highest
 from saem.data import arrange
@@ -83,6 +84,7 @@ def compare(
     limit = Budget.of(budget, budget_seconds)
     is_limited = budget is not None or budget_seconds is not None
     originals = {name: resolve(method)[0] for name, method in labelled.items()}
+    posteriors = [name for name, method in originals.items() if isinstance(method, Bayes)]
     n_latent = 0
     if is_limited:
         check_arguments(model, table)
@@ -91,6 +93,10 @@ def compare(
     failures: dict[str, str] = {}
     refused: list[str] = []
     for name, method in labelled.items():
+        if name in posteriors:
+            failures[name] = "a posterior has no distance to the maximum of the likelihood; fit by 'bayes' alone"
+            refused.append(name)
+            continue
         fits: list[Fit] = []
         for own in range(seed, seed + repeats):
             try:

@@ -27,7 +27,8 @@ def derive(
     """Estimates, standard errors and Wald intervals of functions of the parameters.
 
     With the exact gradient ``d`` of a quantity and the covariance ``V`` of the estimates through the constraints, the
-    variance is ``d'V d``.
+    variance is ``d'V d``. Of a fit by "bayes", the mean, the standard deviation and the quantiles of the quantity's own
+    draws.
 
     Parameters
     ----------
@@ -60,7 +61,11 @@ def derive(
     z = NormalDist().inv_cdf(0.5 + level / 2)
     rows = []
     for name, text in quantities.items():
-        value, jacobian, _ = compile_quantity(name, text, fit.parameters.names).evaluate(fit.values)
+        compiled = compile_quantity(name, text, fit.parameters.names)
+        if fit.posterior is not None:
+            rows.append(summary_of_draws(compiled, fit.posterior.pooled, name, text, level))
+            continue
+        value, jacobian, _ = compiled.evaluate(fit.values)
         gradient = jacobian[0]
         if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
             raise ModelError(f"the quantity {name!r} = {text!r} has no value, or no derivative, at the estimate")
@@ -103,6 +108,15 @@ def variances(fit: Fit, level: float = 0.95, information: FisherInformation | No
     free = zip(fit.parameters.names, fit.parameters.kinds, fit.parameters.fixed, strict=True)
     names = [name for name, kind, fixed in free if kind == "sd" and not fixed]
     return derive(fit, {f"{name}**2": f"{name}**2" for name in names}, level, information)
+
+
+def summary_of_draws(compiled: Constraints, draws: np.ndarray, name: str, text: str, level: float) -> list[float]:
+    """Mean, standard deviation and quantiles of a quantity over draws (k, n) of the parameters."""
+    values = np.array([compiled.evaluate(x)[0][0] for x in draws])
+    if not np.isfinite(values).all():
+        raise ModelError(f"the quantity {name!r} = {text!r} has no value in {int((~np.isfinite(values)).sum())} draws")
+    tail = (1.0 - level) / 2.0
+    return [float(values.mean()), float(values.std(ddof=1)), *map(float, np.quantile(values, [tail, 1.0 - tail]))]
 
 
 def standard_error(gradient: np.ndarray, covariance: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.data.leaving_out import without_cluster
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
-from saem.inference.rows import cluster_index, rows_of
+from saem.inference.rows import cluster_index, refuse_posterior, rows_of
 from saem.inference.surface import Point, Surface, maximum
 from saem.information import observed_information
 from saem.models import pose
@@ -113,6 +113,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
             f"the data do not determine {listing(unknown)}, so that there is no estimate to be moved; "
             "see saem.identifiability"
         )
+    refuse_posterior(fit, "the maximum of the likelihood")
     _, data = rows_of(fit)
     found = all_deletions(fit.model, data, problem.restricted, top.x, workers)
 

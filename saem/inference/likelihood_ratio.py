@@ -11,7 +11,7 @@ import numpy as np
 from saem.constraint import parameters_of
 from saem.errors import ModelError, listing
 from saem.identification import FEASIBLE, towards_feasible
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
 
 def check_nested(smaller: Fit, larger: Fit) -> None:
     """Refuse what cannot be compared, or is not nested as far as designs, names and equations tell."""
+    for fit in (smaller, larger):
+        refuse_posterior(fit, "the maximum of the likelihood")
     if "reml" in (smaller.method, larger.method):
         raise ModelError("restricted likelihoods of different models are not comparable; fit both by 'ml'")
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
@@ -227,6 +229,8 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
 
     if not fits:
         raise ModelError("there is no fit to compare")
+    for fit in fits.values():
+        refuse_posterior(fit, "the maximum of the likelihood")
     responses = [rows_of(fit)[1].response for fit in fits.values()]
     if not all(np.array_equal(response, responses[0]) for response in responses):
         raise ModelError("the fits must be of the same rows of the same response")

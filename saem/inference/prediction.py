@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.data.others import OtherRows, arrange_others
 from saem.errors import DataError, ModelError, SaemError
-from saem.inference.rows import inside, rows_of
+from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.stopping import Status
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def predict(
         raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
     if new_clusters not in NEW_CLUSTERS:
         raise ModelError(f"new_clusters must be 'marginal' or 'refuse'; got {new_clusters!r}")
+    refuse_posterior(fit, "one estimate with its standard errors")
     before, data = rows_of(fit)
     rows = own_rows(data) if table is None else arrange_others(fit.model, before, data, table)
     known = rows.cluster >= 0

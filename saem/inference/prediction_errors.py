@@ -13,7 +13,7 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.inference.residuals import normalised, residual_sds
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -86,6 +86,7 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < LEAST:
         raise ModelError(f"draws must be a whole number, {LEAST} or larger; got {draws!r}")
     check_seed(seed)
+    refuse_posterior(fit, "one estimate that draws data")
     table, data = rows_of(fit)
     mean = data.mean_design @ fit.values[data.mean_index]
     below = ranks(fit, data, mean, int(draws), seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from saem.batch import fit_by
 from saem.errors import ModelError
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -40,6 +40,7 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
     if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < LEAST:
         raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
     check_seed(seed)
+    refuse_posterior(fit, "the maximum of the likelihood, which draws the data")
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     data = rows_of(fit)[1]

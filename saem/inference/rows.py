@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 
+def refuse_posterior(fit: Fit, what: str) -> None:
+    """Refuse a fit by "bayes" where something is inferred from the maximum of the likelihood.
+
+    Raises
+    ------
+    ModelError
+        When the fit is a posterior.
+    """
+    if fit.posterior is not None:
+        raise ModelError(
+            f"this needs {what}, and a fit by 'bayes' is a posterior; fit the same model by 'ml' beside it"
+        )
+
+
 def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
     """The table of a fit, and the same arranged as arrays.
 

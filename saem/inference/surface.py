@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -62,10 +62,11 @@ class Surface:
         Raises
         ------
         ModelError
-            When the fit has no table, or the family has no likelihood in closed form.
+            When the fit has no table, is a posterior, or the family has no likelihood in closed form.
         FitError
             When no maximum is found beside the estimate.
         """
+        refuse_posterior(fit, "the likelihood around its maximum")
         problem = pose(fit.model, rows_of(fit)[1], restricted=fit.method == "reml")
         if not problem.has_observed:
             raise ModelError("the family of the model has no likelihood in closed form, which this needs")

@@ -87,6 +87,10 @@ class Problem:
         the clusters, where they have a closed form; ``-inf`` outside its domain.
     samplers : mapping of str to callable
         Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
+    priors : mapping of str to str
+        Prior distributions that the model names, by parameter (`saem.specification.priors`), for Bayesian inference.
+    default_priors : callable or None
+        The priors (n,) of all parameters where the model names none, as text; families that have none ask for all.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -115,6 +119,8 @@ class Problem:
     joint: Callable[[], Any] | None = None
     observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
     samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    priors: Mapping[str, str] = field(default_factory=dict)
+    default_priors: Callable[[], tuple[str, ...]] | None = None
     expand: Callable[[], Expansion] | None = None
 
 

@@ -161,16 +161,13 @@ def plan_for(constraints: Constraints, held: tuple[bool, ...]) -> tuple[Explicit
     options: list[list[Explicit]] = []
     needs: list[set[int]] = []
     for k, (name, text) in enumerate(zip(constraints.names, constraints.texts, strict=True)):
-        sides = split(name, text)
-        needs.append({constraints.parameters.index(used) for side in sides for used in names_in(side)})
-        bare = [i for i in (0, 1) if isinstance(sides[i], ast.Name) and names_in(sides[i])]
-        solved = [i for i in bare if sides[i].id not in names_in(sides[1 - i])]  # type: ignore[attr-defined]
-        if not solved:
+        needs.append(parameters_in(constraints, k))
+        found = explicit_forms(constraints, k)
+        if not found:
             raise ModelError(
                 f"elimination needs constraints of the form 'name == expression'; neither side of {name!r} is a "
                 f"parameter that does not occur on the other side: {text!r}. Rewrite it, or use another maximiser"
             )
-        found = [Explicit(k, constraints.parameters.index(sides[i].id), 1.0 - 2.0 * i) for i in solved]  # type: ignore[attr-defined]
         options.append([e for e in found if not held[e.parameter]])
         if not options[-1]:
             names = listing(constraints.parameters[e.parameter] for e in found)
@@ -178,14 +175,36 @@ def plan_for(constraints: Constraints, held: tuple[bool, ...]) -> tuple[Explicit
                 f"elimination would replace {names} in the constraint {name!r}, but its value is fixed; free it, "
                 "rewrite the constraint, or use another maximiser"
             )
+    plan = first_order(options, needs)
+    if plan is None:
+        raise ModelError(
+            f"elimination cannot solve {listing(constraints.names)} one after the other: they give the same parameter, "
+            "or each needs the other's. Rewrite them, or use another maximiser"
+        )
+    return plan
+
+
+def parameters_in(constraints: Constraints, k: int) -> set[int]:
+    """Positions of the parameters that a constraint involves."""
+    sides = split(constraints.names[k], constraints.texts[k])
+    return {constraints.parameters.index(used) for side in sides for used in names_in(side)}
+
+
+def explicit_forms(constraints: Constraints, k: int) -> list[Explicit]:
+    """The parameters that stand alone on one side of a constraint, and not on the other."""
+    sides = split(constraints.names[k], constraints.texts[k])
+    bare = [i for i in (0, 1) if isinstance(sides[i], ast.Name) and names_in(sides[i])]
+    solved = [i for i in bare if sides[i].id not in names_in(sides[1 - i])]  # type: ignore[attr-defined]
+    return [Explicit(k, constraints.parameters.index(sides[i].id), 1.0 - 2.0 * i) for i in solved]  # type: ignore[attr-defined]
+
+
+def first_order(options: list[list[Explicit]], needs: list[set[int]]) -> tuple[Explicit, ...] | None:
+    """The first choice of one option for each constraint that can be computed one after the other, in that order."""
     for choice in islice(product(*options), CHOICES):
         ordered = tuple(in_order(choice, needs))
         if len(ordered) == len(choice) and len({e.parameter for e in choice}) == len(choice):
             return ordered
-    raise ModelError(
-        f"elimination cannot solve {listing(constraints.names)} one after the other: they give the same parameter, or "
-        "each needs the other's. Rewrite them, or use another maximiser"
-    )
+    return None
 
 
 def in_order(choice: tuple[Explicit, ...], needs: list[set[int]]) -> Iterator[Explicit]:

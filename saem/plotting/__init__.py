@@ -6,6 +6,7 @@ from saem.plotting.cost import plot_acceptance, plot_deficit, plot_error
 from saem.plotting.effects import plot_random_effects
 from saem.plotting.estimates import plot_estimates
 from saem.plotting.influence import plot_influence
+from saem.plotting.posterior import marginal_densities, plot_posterior
 from saem.plotting.prediction_errors import plot_npde
 from saem.plotting.profiles import plot_profile
 from saem.plotting.quantiles import plot_effect_quantiles, plot_quantiles
@@ -16,6 +17,7 @@ from saem.plotting.trace import plot_trace
 
 __all__ = [
     "SHADE",
+    "marginal_densities",
     "plot_acceptance",
     "plot_bootstrap",
     "plot_comparison",
@@ -27,6 +29,7 @@ __all__ = [
     "plot_influence",
     "plot_npde",
     "plot_observed",
+    "plot_posterior",
     "plot_profile",
     "plot_quantiles",
     "plot_random_effects",

@@ -26,7 +26,8 @@ def plot_trace(
     The burn-in is shaded, a dotted line marks where averaging starts, and the averaged path is the running mean of the
     path from there on. A horizontal line has the estimate, in a band of 1.96 Monte Carlo standard errors on both sides
     where these are known. Independent chains have a colour each; the estimate is that of all together. The first
-    ten iterations may leave the panel, so that what comes after them can be seen.
+    ten iterations may leave the panel, so that what comes after them can be seen. Of a fit by "bayes" the paths are the
+    draws of its chains.
 
     Parameters
     ----------
@@ -71,8 +72,9 @@ def _draw(axes: Axes, fit: Fit, i: int) -> None:
         axes.axvspan(0, fit.burn_in, color=SHADE, lw=0, label="burn-in")
     if fit.averaging_from:
         axes.axvline(fit.averaging_from, color="0.4", lw=0.8, ls=":", label="averaging starts")
-    several = len(fit.chain_paths) > 0
-    paths = fit.chain_paths if several else (fit.path,)
+    chains = fit.chain_paths if fit.posterior is None else tuple(fit.posterior.draws)
+    several = len(chains) > 0
+    paths = chains if several else (fit.path,)
     for k, path in enumerate(paths):
         marker = "o" if len(path) <= 60 else ""
         colour = COLOURS[k % len(COLOURS)] if several else LINE

@@ -14,9 +14,11 @@ from saem.constraint import MAX_CONSTRAINTS, parameters_of
 from saem.errors import ConstraintError, ModelError, listing, nearest
 from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
+from saem.parameters import Parameters
 from saem.specification.effects import Part, RandomEffects, Residual, row_table
 from saem.specification.formula import check_formula, columns_of, response_of
 from saem.specification.modelfile import read_toml, text_of
+from saem.specification.priors import parse_prior, problems_of
 from saem.specification.slots import Slots
 
 MAX_MEANS = 200
@@ -42,6 +44,9 @@ class Model(Part):
         Name -> ``"left == right"`` between any parameters.
     fixed : dict of str to float
         Parameters that are held at a value.
+    priors : dict of str to str
+        Parameter -> ``"distribution(numbers)"``, for method "bayes" (`saem.specification.priors`); those that are not
+        named have defaults. Other methods do not use them.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Model(Part):
     residual: Residual = Field(default_factory=Residual)
     constraints: dict[str, str] = Field(default_factory=dict)
     fixed: dict[str, _Finite] = Field(default_factory=dict)
+    priors: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -103,6 +109,19 @@ class Model(Part):
             raise ConstraintError("; ".join(problems), problems)
         return constraints
 
+    @field_validator("priors")
+    @classmethod
+    def _check_priors(cls, priors: dict[str, str]) -> dict[str, str]:
+        problems = []
+        for name, text in priors.items():
+            try:
+                parse_prior(text)
+            except ModelError as error:
+                problems.append(f"{name[:MAX_NAME]}: {error}")
+        if problems:
+            raise ModelError("; ".join(problems), problems)
+        return priors
+
     @model_validator(mode="after")
     def _check_together(self) -> Model:
         problems: list[str] = []
@@ -117,8 +136,10 @@ class Model(Part):
                 if self.response in row_expression(text).columns:
                     problems.append(f"mean.{name} must not use the response {self.response!r} itself; got {text!r}")
         names: tuple[str, ...] | None = None
+        parameters: Parameters | None = None
         try:
-            names = self.parameter_names
+            parameters = self._known_parameters()
+            names = None if parameters is None else parameters.names
         except ModelError as error:
             problems.append(str(error))
         for constraint, text in self.constraints.items():
@@ -134,6 +155,9 @@ class Model(Part):
                     f"constraint {constraint!r} involves only fixed parameters ({listing(used)}); "
                     "remove it, or free one of them in [fixed]"
                 )
+        if parameters is not None:
+            found = problems_of(self.priors, parameters, self.constraints)
+            problems += [f"priors.{name}: {problem}" for name, problem in found]
         if problems:
             raise ModelError("; ".join(problems), problems)
         return self
@@ -141,10 +165,15 @@ class Model(Part):
     @property
     def parameter_names(self) -> tuple[str, ...] | None:
         """All parameters in order; None where they depend on the levels in the data."""
+        parameters = self._known_parameters()
+        return None if parameters is None else parameters.names
+
+    def _known_parameters(self) -> Parameters | None:
+        """The parameters; None where they depend on the levels in the data."""
         groups, residuals = self.random.known_levels(), self.residual.known_levels()
         if isinstance(self.mean, str) or groups is None or residuals is None:
             return None
-        return Slots(self, tuple(self.mean), groups, residuals).parameters.names
+        return Slots(self, tuple(self.mean), groups, residuals).parameters
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Model:

@@ -60,6 +60,13 @@ def test_check_tells_what_is_understood(files, identified):
         assert line in lines, line
 
 
+def test_check_shows_the_priors_of_the_model(files, identified):
+    assert "Priors" not in invoke("check", "model.toml", "data.csv").stdout
+    (files / "model.toml").write_text(MODEL + '\n[priors]\nmu = "normal(0, 2)"\n')
+    text = invoke("check", "model.toml", "data.csv").stdout
+    assert "Priors (method bayes; defaults for the others)" in text and "normal(0, 2)" in text
+
+
 def test_check_of_means_that_the_rows_do_not_determine(files, monkeypatch):
     text = MODEL.replace("[mean]", "[mean]\nother = \"arm == 'b'\"")
     (files / "model.toml").write_text(text.replace("[constraints]", "[fixed]\nsigma = 1\n[constraints]"))

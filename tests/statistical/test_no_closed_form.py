@@ -34,7 +34,7 @@ from saem.schedules import AveragedSchedule
 from saem.specification import Model
 from saem.stopping import Target
 
-REFUSED = ("px_saem", "minibatch_saem", "fisher_gradient", "em", "ml", "reml")
+REFUSED = ("px_saem", "minibatch_saem", "fisher_gradient", "em", "ml", "reml", "bayes")
 PEPTIDE_MODEL = Model.from_text(recipes.text("peptide"))
 BENCHMARK = np.array([6.132163, np.sqrt(1.766461)])
 

@@ -13,6 +13,7 @@ from saem.models.contract import Problem
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.clusters import ClusterArrays, build_clusters
+from saem.models.linear.default_priors import default_priors
 from saem.models.linear.effects import conditional_effects
 from saem.models.linear.expansion import expand
 from saem.models.linear.expected import fisher_information, unit_information
@@ -101,6 +102,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         joint=partial(build_clusters, data, arrays),
         observed_clusters=partial(observed_clusters, data),
         samplers={"metropolis": partial(build_metropolis, data, arrays)},
+        default_priors=partial(default_priors, data),
     )
     return replace(problem, expand=partial(expand, problem))
 

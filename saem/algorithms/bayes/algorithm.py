@@ -1,0 +1,190 @@
+"""The posterior distribution of all parameters under the constraints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
+from saem.algorithms.bayes.determined import branch_warnings, plan_of
+from saem.algorithms.bayes.diagnosis import diagnose, verdict
+from saem.algorithms.bayes.nuts import check_installed, sample
+from saem.algorithms.bayes.space import coordinates, priors_of, space_of
+from saem.algorithms.bayes.starts import likely, maxima, scattered_start, spread_root
+from saem.algorithms.outcome import Outcome
+from saem.errors import ConstraintError, FitError, ModelError
+from saem.identification import describe_direction, null_directions
+from saem.information import Information
+from saem.models.contract import Observed, Problem
+from saem.mstep.solver import Solver
+from saem.posterior import Posterior
+from saem.streams import derived_seed, stream
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LogPosterior:
+    """The log posterior density of a problem in the coordinates of its space."""
+
+    problem: Problem
+    space: Space
+
+    def __call__(self, u: Array) -> tuple[float, Array]:
+        """Value and gradient (d,) at coordinates (d,)."""
+        gradient = np.empty(len(u))
+        address = self.problem.constraints.address
+        value = log_posterior(Observed(self.problem.arrays), self.space, address, np.asarray(u, dtype=float), gradient)
+        return value, gradient
+
+    def parameters(self, u: Array) -> Array:
+        """All parameters (k, n) at coordinates (k, d); rows of nan where the constraints cannot be solved."""
+        x = np.empty((len(u), len(self.space.base)))
+        parameters_at(self.space, self.problem.constraints.address, np.ascontiguousarray(u), x)
+        return x
+
+
+@dataclass(frozen=True)
+class Bayes:
+    """Markov chain Monte Carlo by the No-U-Turn sampler; the random effects are integrated out.
+
+    Priors are those of the model file's ``[priors]``, and defaults from the scale of the data for parameters that it
+    does not name. What a constraint determines has no prior of its own. Chains start around the maxima of the
+    likelihood.
+
+    Attributes
+    ----------
+    chains : int
+        Two or more, so that they can be compared.
+    tune, draws : int
+        Draws of each chain by which the sampler is tuned, and those that are kept.
+    target_accept : float
+        Mean acceptance rate that the step size is tuned to; larger ones make smaller steps, which cures divergences.
+    """
+
+    chains: int = 4
+    tune: int = 1000
+    draws: int = 1000
+    target_accept: float = 0.95
+    name: ClassVar[str] = "bayes"
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 2), ("tune", 100), ("draws", 100)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ModelError(f"{name} must be a whole number, {least} or larger; got {value!r}")
+        if not 0.0 < self.target_accept < 1.0:
+            raise ModelError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}")
+
+    def run(self, problem: Problem, seed: int = 0) -> Outcome:
+        """Draw from the posterior.
+
+        Parameters
+        ----------
+        problem : Problem
+        seed : int
+            The same seed gives the same draws, bit for bit.
+
+        Returns
+        -------
+        Outcome
+            Its estimates are posterior means.
+
+        Raises
+        ------
+        ModelError
+            When nutpie is not installed, or the problem does not admit the method.
+        FitError
+            When the likelihood is unbounded, or the sampler fails.
+        """
+        check_installed()
+        if not problem.has_observed or problem.restricted:
+            raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
+        solver = Solver(problem)
+        tops = maxima(problem, solver)
+        plan = plan_of(problem, tops[0])
+        priors = priors_of(problem, plan)
+        space = space_of(problem, plan, priors, tops[0])
+        density = LogPosterior(problem, space)
+        centres = likely(density, [coordinates(problem, space, top) for top in tops])
+        starts = self.starts(density, centres[: self.chains], seed)
+        seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
+        found, stats = sample(density, starts, seeds, self.tune, self.draws, self.target_accept)
+        draws = density.parameters(found.reshape(-1, found.shape[2])).reshape(*found.shape[:2], -1)
+        if not np.isfinite(draws).all():
+            raise FitError("the sampler has returned draws that do not satisfy the constraints")
+        fixed = problem.parameters.fixed
+        diagnosis = diagnose(draws, fixed)
+        names = problem.parameters.names
+        status, message = verdict(names, diagnosis, int(stats["diverging"].sum()), found[..., 0].size, len(centres))
+        posterior = Posterior(
+            draws=draws,
+            stats=stats,
+            priors=priors,
+            determined={names[e.parameter]: problem.constraints.names[e.constraint] for e in plan},
+            rhat=diagnosis.rhat,
+            ess_bulk=diagnosis.ess_bulk,
+            ess_tail=diagnosis.ess_tail,
+            tune=self.tune,
+            target_accept=self.target_accept,
+        )
+        x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
+        return Outcome(
+            x=x,
+            pinned=np.zeros(len(x), dtype=bool),
+            status=status,
+            message=message,
+            path=np.vstack([tops[0], x]),
+            mcse=np.where(fixed, 0.0, diagnosis.mcse),
+            information=summarised(density, solver, posterior, x),
+            posterior=posterior,
+            warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
+        )
+
+    def starts(self, density: LogPosterior, centres: list[Array], seed: int) -> list[Array]:
+        """Coordinates (d,) at which each chain starts, in turn around each of the centres."""
+        problem, space = density.problem, density.space
+        around = [(u, spread_root(density, problem, space, u)) for u in centres]
+        return [
+            scattered_start(density, *around[k % len(around)], stream(seed, self.name, "start", str(k)))
+            for k in range(self.chains)
+        ]
+
+
+def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:
+    """The covariance of the draws, and the log-likelihood where the parameters that have a prior are at their means.
+
+    What the constraints determine is computed there: means of draws do not satisfy a curved constraint. Where that
+    cannot be done, the log-likelihood is that of the draw with the highest posterior density.
+    """
+    problem, space = density.problem, density.space
+    point = density.parameters(coordinates(problem, space, x)[None])[0]
+    loglik = solver.derivatives(solver.observed(), point).value if np.isfinite(point).all() else -np.inf
+    if not np.isfinite(loglik):
+        best = posterior.pooled[int(np.argmax(posterior.stats["lp"]))]
+        loglik = solver.derivatives(solver.observed(), best).value
+    free = ~problem.parameters.fixed
+    return Information(
+        loglik=loglik,
+        covariance=np.where(np.outer(free, free), np.cov(posterior.pooled, rowvar=False), 0.0),
+        score_norm=np.nan,
+        deficit=np.nan,
+        residuals=problem.constraints.evaluate(x)[0],
+        multipliers=np.full(len(problem.constraints), np.nan),
+        root=np.empty((len(x), 0)),
+        curvatures=np.empty(0),
+    )
+
+
+def prior_warnings(problem: Problem, near: Array) -> list[str]:
+    """What the data leave to the priors alone."""
+    try:
+        directions = null_directions(problem, near)
+    except ConstraintError:  # no other feasible point is found: nothing is known
+        return []
+    return [
+        f"{describe_direction(problem.parameters.names, direction)} What the posterior says of that is the prior"
+        for direction in directions
+    ]

@@ -1,0 +1,442 @@
+"""Bayesian fits as users meet them: priors in the model file, results, files, figures, the command line, refusals."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from designs import random_case
+from linear_family import example_table
+from matplotlib.figure import Figure
+from scipy import stats
+
+import saem
+from saem import Bayes, Model, recipes
+from saem.data import arrange
+from saem.errors import ModelError
+from saem.models import pose
+from saem.plotting import marginal_densities, plot_posterior, plot_trace
+from saem.specification.priors import DISTRIBUTIONS, Prior, parse_prior
+
+MODEL = Model.from_text(recipes.text("peptide"))
+needs_sampler = pytest.mark.skipif(
+    importlib.util.find_spec("nutpie") is None, reason="the extra 'bayes' is not installed"
+)
+QUICK = Bayes(chains=2, tune=200, draws=150)
+
+
+@lru_cache
+def quick_fit() -> saem.Fit:
+    """Too short to be of use, with a fixed parameter, a determined one and a prior of its own."""
+    model = MODEL.replace(fixed={"alpha2": -1.0}, priors={"sigma2": "half_normal(1)", "b22": "normal(1, 1/2)"})
+    return saem.fit(model, example_table(12, 1), QUICK, seed=2)
+
+
+# Priors in the model file
+
+
+def test_priors_are_read_from_the_model_file() -> None:
+    text = recipes.text("peptide") + '\n[priors]\nsigma1 = "half_normal(1)"\nb21 = " normal( 0, sqrt(4) ) "\n'
+    model = Model.from_text(text)
+    assert model.priors == {"sigma1": "half_normal(1)", "b21": " normal( 0, sqrt(4) ) "}
+    assert Model.from_text(model.to_toml()) == model
+    assert model.digest != MODEL.digest
+    assert MODEL.replace(priors={}).digest == MODEL.digest
+    assert "priors" not in MODEL.to_toml()
+    problem = pose(model, arrange(model, example_table(4, 1)))
+    assert problem.priors == model.priors
+
+
+def test_numbers_may_be_computed() -> None:
+    assert parse_prior("lognormal(log(0.4), 1/2)").numbers == (float(np.log(0.4)), 0.5)
+    assert str(parse_prior("student_t(3, -1, 2.5)")) == "student_t(3, -1, 2.5)"
+
+
+WRONG = {
+    "norml(0, 1)": "did you mean 'normal'",
+    "normal(0)": "has 2 numbers; got 1",
+    "normal(0, 1, 2)": "has 2 numbers; got 3",
+    "normal(0, -1)": "sd of normal must be positive",
+    "gamma(0, 1)": "shape of gamma must be positive",
+    "uniform(2, 1)": "lower < upper",
+    "normal(mu, 1)": "must be numbers",
+    "normal(0, 1 < 2)": "must be numbers",
+    "normal(0, 1/0)": "not a finite real number",
+    "normal(0, 1); import os": "must be written",
+    "__import__('os').system('true')": "there is no distribution",
+    "normal(__import__('os'), 1)": "there is no function",
+    "normal(0, 9**9**9)": "exponent",
+    "0.5": "must be written",
+    "normal": "must be written",
+    "normal(0, 1" + "0" * 3000 + ")": "at most 2000 characters",
+}
+
+
+@pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:30])
+def test_what_is_no_prior_is_refused(text: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        MODEL.replace(priors={"mu": text})
+    assert caught.value.problems[0].startswith("priors: mu: ")
+    assert WRONG[text] in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    wrong = {
+        "sigma1": ("normal(0, 1)", "half_normal"),
+        "sigma2": ("uniform(-1, 1)", "lies in (0, inf)"),
+        "mu": ("lkj(1)", "lkj is for correlations"),
+        "sigm": ("half_normal(1)", "did you mean 'sigma'"),
+        "c2": ("normal(0, 1)", "the constraint 'g' determines it"),
+        "b21": ("normal(0, 1)", "it is fixed at 0"),
+    }
+    with pytest.raises(ModelError) as caught:
+        MODEL.replace(fixed={"b21": 0.0}, priors={name: text for name, (text, _) in wrong.items()})
+    assert len(caught.value.problems) == len(wrong)
+    for name, (_, words) in wrong.items():
+        assert any(p.startswith(f"priors.{name}: ") and words in p for p in caught.value.problems)
+    slopes = Model(response="y", cluster="s", mean={"mu": "1"}, random={"terms": {"a": "1", "b": "x"}})
+    with pytest.raises(ModelError, match="correlation must be lkj"):
+        slopes.replace(priors={"corr_a_b": "normal(0, 1)"})
+    assert slopes.replace(priors={"corr_a_b": "uniform(-0.5, 1)"}).priors
+
+
+def test_names_that_come_from_the_data_are_checked_with_them() -> None:
+    model = Model(cluster="subject", mean="y ~ t", priors={"tt": "normal(0, 1)"})
+    table = random_case(1).table
+    with pytest.raises(ModelError, match=r"priors.tt: there is no parameter 'tt'"):
+        saem.fit(model, table, "ml")
+    fit = saem.fit(model.replace(priors={"t": "normal(0, 1)"}), table, "ml")  # not used by other methods
+    assert fit.values.tobytes() == saem.fit(model.replace(priors={}), table, "ml").values.tobytes()
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_densities_and_quantiles_belong_together(name: str) -> None:
+    numbers = {"uniform": (-1.0, 2.0), "lkj": (2.0,)}.get(name, (1.5, 0.7, 1.2)[: len(DISTRIBUTIONS[name])])
+    prior = Prior(name, numbers)
+    q = np.linspace(0.05, 0.95, 2001)
+    x = prior.quantile(q)
+    np.testing.assert_allclose(prior.density((x[1:] + x[:-1]) / 2), np.diff(q) / np.diff(x), rtol=1e-4)
+    low, high = prior.support
+    assert low <= x.min() and x.max() <= high
+    assert parse_prior(str(prior)) == prior
+
+
+def test_default_priors_follow_the_scale_of_the_data() -> None:
+    """In other units of the response and of a column, the priors are those of the other units."""
+    model = Model(
+        response="y",
+        cluster="s",
+        mean={"mu": "1", "slope": "x"},
+        random={"terms": {"i": "1", "d": "x"}},
+        residual={"sd": "sigma"},
+    )
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"s": np.repeat(range(10), 4), "x": rng.uniform(20, 30, 40), "y": rng.normal(5, 2, 40)})
+
+    def scales(data: pd.DataFrame) -> dict[str, Prior]:
+        problem = pose(model, arrange(model, data))
+        assert problem.default_priors is not None
+        texts = problem.default_priors()
+        return {k: parse_prior(text) for k, text in zip(problem.parameters.names, texts, strict=True)}
+
+    first, other = scales(table), scales(table.assign(y=100 * table["y"], x=table["x"] / 1000))
+    sd, sx = table["y"].std(), table["x"].std(ddof=0)
+    assert first["slope"].numbers == pytest.approx((0.0, 2.5 * sd / sx), rel=1e-3)
+    assert first["sigma"] == parse_prior(f"half_student_t(3, {2.5 * sd:.4g})")
+    assert first["sd_d"].numbers[1] == pytest.approx(2.5 * sd / np.sqrt(np.mean(table["x"] ** 2)), rel=1e-3)
+    wider = np.sqrt(1.0 + (table["x"].mean() / sx) ** 2)  # the intercept is far from the data
+    assert first["mu"].numbers == pytest.approx((3.0, table["y"].median(), 2.5 * sd * wider), rel=1e-3)
+    assert first["corr_i_d"] == parse_prior("lkj(1)")
+    factor = {"mu": 100.0, "slope": 1e5, "sd_i": 100.0, "sd_d": 1e5, "sigma": 100.0}
+    for name, by in factor.items():
+        np.testing.assert_allclose(other[name].numbers[-1], by * first[name].numbers[-1], rtol=2e-3)
+    cells = model.replace(mean={"a": "x > 25", "b": "x <= 25"}, random={"sd": "tau"})
+    found = arrange(cells, table)
+    texts = pose(cells, found).default_priors()  # type: ignore[misc]
+    level = np.sqrt(np.mean(table["y"] ** 2))  # without a constant column the cell means carry the level
+    share = float(np.mean(table["x"] > 25))
+    assert parse_prior(texts[0]).numbers[1] == pytest.approx(2.5 * level / np.sqrt(share * (1 - share)), rel=1e-3)
+
+
+# What a fit has
+
+
+@needs_sampler
+def test_the_fit_knows_its_priors_and_diagnostics() -> None:
+    fit = quick_fit()
+    posterior = fit.posterior
+    assert posterior is not None and fit.method == "bayes"
+    assert posterior.draws.shape == (2, 150, 8) and not posterior.draws.flags.writeable
+    assert set(posterior.priors) == set(fit.parameters.names) - {"c2", "alpha2"}
+    assert posterior.priors["sigma2"] == "half_normal(1)" and posterior.priors["b22"] == "normal(1, 1/2)"
+    assert posterior.priors["mu"].startswith("student_t(3, ")
+    assert dict(posterior.determined) == {"c2": "g"}
+    assert set(posterior.stats) >= {"lp", "diverging", "energy", "tree_depth", "n_steps"}
+    assert all(values.shape == (2, 150) for values in posterior.stats.values())
+    alpha2 = fit.parameters.index("alpha2")
+    assert np.isnan(posterior.rhat[alpha2]) and fit.values[alpha2] == -1.0 and fit.se[alpha2] == 0.0
+    assert np.isfinite(np.delete(posterior.rhat, alpha2)).all() and np.isfinite(fit.mcse).all()
+    assert fit.n_free == 6 and np.isnan(fit.aic) and np.isnan(fit.bic)
+    assert fit.provenance["nutpie"] and fit.provenance["arviz"]
+    constraints = [pose(fit.model, arrange(fit.model, fit.table)).constraints.evaluate(x)[0] for x in posterior.pooled]
+    assert np.abs(constraints).max() < 1e-12
+
+
+@needs_sampler
+def test_what_was_missed_is_named() -> None:
+    fit = quick_fit()
+    assert fit.status == "not_converged" and not fit.converged
+    assert "effective sample size is below 400" in fit.message and "take more draws" in fit.message
+    text = fit.summary()
+    for words in (
+        "R-hat",
+        "ESS bulk",
+        "2.5 %",
+        "97.5 %",
+        "determined by g",
+        "half_normal(1)",
+        "fixed",
+        "in every draw",
+    ):
+        assert words in text
+    assert "2 chains of 150 draws after 200 of tuning" in text and "AIC" not in text
+
+
+@needs_sampler
+def test_the_verdict_names_what_is_wrong() -> None:
+    from saem.algorithms.bayes.diagnosis import Diagnosis, diagnose, verdict
+
+    good = Diagnosis(*np.array([[1.001, np.nan], [900.0, np.nan], [700.0, np.nan], [0.01, np.nan]]))
+    names = ("a", "b")
+    assert verdict(names, good, 0, 4000, 1)[0] == "converged"
+    assert "3 draws of 4,000 diverged" in verdict(names, good, 3, 4000, 1)[1]
+    for field, value, words in (
+        ("rhat", 1.02, "R-hat is above 1.01 (a 1.02)"),
+        ("ess_bulk", 390.0, "bulk effective sample size is below 400 (a 390)"),
+        ("ess_tail", 20.0, "tail effective sample size is below 400 (a 20)"),
+    ):
+        status, message = verdict(names, good._replace(**{field: np.array([value, np.nan])}), 0, 4000, 1)
+        assert status == "not_converged" and words in message
+    moving = np.random.default_rng(0).normal(size=(4, 1000))
+    draws = np.stack([moving, np.ones((4, 1000)) * np.arange(4)[:, None], np.ones((4, 1000))], axis=2)
+    found = diagnose(draws, np.array([False, False, True]))
+    assert found.rhat[0] < 1.01 < found.rhat[1] and found.ess_bulk[0] > 3000 and np.isnan(found.rhat[2])
+    still = diagnose(np.ones((4, 1000, 1)), np.array([False]))
+    assert still.rhat[0] == np.inf and verdict(("a",), still, 0, 4000, 1)[0] == "not_converged"
+    apart = good._replace(rhat=np.array([1.9, np.nan]))
+    assert "3 maxima" in verdict(names, apart, 0, 4000, 3)[1]
+
+
+@needs_sampler
+def test_a_saved_fit_is_the_same(tmp_path: Path) -> None:
+    fit = quick_fit()
+    fit.save(tmp_path)
+    again = saem.load(tmp_path)
+    assert again.posterior is not None and fit.posterior is not None
+    assert again.posterior.draws.tobytes() == fit.posterior.draws.tobytes()
+    for name, values in fit.posterior.stats.items():
+        assert again.posterior.stats[name].dtype == values.dtype
+        np.testing.assert_array_equal(again.posterior.stats[name], values)
+    assert (again.posterior.priors, again.posterior.determined) == (fit.posterior.priors, fit.posterior.determined)
+    assert again.summary() == fit.summary()
+    pd.testing.assert_frame_equal(again.intervals(0.5), fit.intervals(0.5))
+    assert json.loads((tmp_path / "fit.json").read_text())["posterior"]["priors"]["sigma2"] == "half_normal(1)"
+    import pickle
+
+    assert pickle.loads(pickle.dumps(fit)).posterior.draws.tobytes() == fit.posterior.draws.tobytes()
+
+
+@needs_sampler
+def test_to_arviz() -> None:
+    fit = quick_fit()
+    data = fit.to_arviz()
+    for i, name in enumerate(fit.parameters.names):
+        np.testing.assert_array_equal(data.posterior[name].values, fit.posterior.draws[:, :, i])
+    assert {"lp", "diverging", "energy"} <= set(data.sample_stats)
+    np.testing.assert_array_equal(data.observed_data["log2_intensity"], fit.table["log2_intensity"])
+    import arviz
+
+    own = arviz.summary(data, var_names=["mu", "c2"], round_to="none")
+    np.testing.assert_allclose(own["mean"], fit.values[:2], rtol=1e-12)
+    np.testing.assert_allclose(own["r_hat"], fit.posterior.rhat[:2], rtol=1e-12)
+    with pytest.raises(ModelError, match="only a fit by 'bayes'"):
+        saem.fit(MODEL, example_table(4, 1), "ml").to_arviz()
+
+
+# What is done with a fit
+
+
+@needs_sampler
+def test_inference_from_the_maximum_is_refused() -> None:
+    fit = quick_fit()
+    ml = saem.fit(fit.model, fit.table, "ml")
+    for refused in (
+        lambda: saem.profile(fit),
+        lambda: saem.bootstrap(fit, 20),
+        lambda: saem.likelihood_ratio(fit, ml),
+        lambda: saem.likelihood_ratio(ml, fit),
+        lambda: saem.compare_models({"one": ml, "other": fit}),
+        lambda: saem.bootstrap_test(fit, ml, 20),
+        lambda: saem.fisher_information(fit),
+        lambda: saem.predict(fit),
+        lambda: saem.npde(fit),
+        lambda: saem.influence(fit),
+    ):
+        with pytest.raises(ModelError, match="a fit by 'bayes' is a posterior; fit the same model by 'ml'"):
+            refused()
+    with pytest.raises(ModelError, match="cannot be gone on with"):
+        fit.resume()
+    found = saem.compare(fit.model, fit.table, ["ml", QUICK])
+    assert "no distance to the maximum" in found.failures["bayes"] and list(found.fits) == ["ml"]
+
+
+@needs_sampler
+def test_derived_quantities_have_their_own_draws() -> None:
+    fit = quick_fit()
+    row = saem.derive(fit, {"ratio": "sigma2 / sigma1"}, level=0.8).loc["ratio"]
+    draws = fit.posterior.pooled
+    ratio = draws[:, fit.parameters.index("sigma2")] / draws[:, fit.parameters.index("sigma1")]
+    np.testing.assert_allclose(row, [ratio.mean(), ratio.std(ddof=1), *np.quantile(ratio, [0.1, 0.9])], rtol=1e-12)
+    with pytest.raises(ModelError, match="no value in"):
+        saem.derive(fit, {"none": "log(b21 - mu)"})
+
+
+@needs_sampler
+def test_residuals_are_those_at_the_posterior_means() -> None:
+    fit = quick_fit()
+    found = saem.residuals(fit)
+    np.testing.assert_allclose(found["marginal"] + found["fitted_marginal"], fit.table["log2_intensity"])
+
+
+@needs_sampler
+def test_figures() -> None:
+    fit = quick_fit()
+    ml = saem.fit(fit.model, fit.table, "ml")
+    axes = plot_posterior(fit, maximum=ml, figure=Figure(layout="constrained"))
+    assert [each.get_title() for each in axes] == [n for n in fit.parameters.names if n != "alpha2"]
+    numbers = marginal_densities(fit, ["sigma2", "c2"])
+    assert set(numbers["chain"]) == {0, 1}
+    for (name, chain), curve in numbers.groupby(["parameter", "chain"]):
+        assert np.trapezoid(curve["density"], curve["value"]) == pytest.approx(1.0, abs=0.02), (name, chain)
+        assert np.isnan(curve["prior"]).all() == (name == "c2")
+    sigma2 = numbers[numbers["parameter"] == "sigma2"]
+    np.testing.assert_allclose(sigma2["prior"], stats.halfnorm.pdf(sigma2["value"]), rtol=1e-12)
+    drawn = next(each for each in axes if each.get_title() == "sigma2").get_lines()[0]
+    np.testing.assert_array_equal(drawn.get_ydata(), sigma2.loc[sigma2["chain"] == 0, "density"])
+    assert len(plot_trace(fit, ["mu"], Figure())[0].get_lines()) >= 2  # one a chain
+    with pytest.raises(ModelError, match="only a fit by 'bayes'"):
+        plot_posterior(ml)
+
+
+# What is refused, and the command line
+
+
+def test_without_nutpie_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import saem.algorithms.bayes.nuts as nuts
+
+    monkeypatch.setattr(nuts, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'saem\[bayes\]'"):
+        saem.fit(MODEL, example_table(4, 1), "bayes")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"chains": 1}, {"draws": 10}, {"tune": 0}, {"target_accept": 1.0}, {"draws": 1e3}, {"chains": True}]
+)
+def test_settings_are_checked(settings: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=next(iter(settings))):
+        Bayes(**settings)
+
+
+@needs_sampler
+def test_what_the_data_leave_to_the_priors_is_said() -> None:
+    model = MODEL.replace(constraints={})
+    fit = saem.fit(model, example_table(12, 1), QUICK, seed=1)
+    assert any("without a change of the fit" in text and "is the prior" in text for text in fit.warnings)
+    assert np.isfinite(fit.se).all() and fit.n_free == 7
+
+
+@needs_sampler
+def test_problems_that_the_method_does_not_know() -> None:
+    case = random_case(3, terms=3, covariance="full")
+    with pytest.raises(ModelError, match="3 correlated terms"):
+        saem.fit(Model(**case.model), case.table, "bayes")
+    with pytest.raises(ModelError, match="takes no callback"):
+        saem.fit(MODEL, example_table(4, 1), "bayes", callback=lambda progress: False)
+
+
+@needs_sampler
+def test_levels_are_fitted_by_bayes_too() -> None:
+    from saem.batch import fit_by
+
+    table = pd.concat([example_table(6, k).assign(site=f"s{k}") for k in (1, 2)], ignore_index=True)
+    batch = fit_by(MODEL, table, "site", [QUICK], workers=1)
+    assert len(batch.estimates) == 16 and set(batch.fits["status"]) <= {"converged", "not_converged"}
+    assert np.isfinite(batch.estimates[["estimate", "se", "mcse", "lower", "upper"]].to_numpy()).all()
+
+
+@needs_sampler
+@pytest.mark.slow
+def test_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(recipes.text("peptide"))
+    example_table(60, 1).to_csv(tmp_path / "data.csv", index=False)
+    command = [
+        sys.executable,
+        "-c",
+        "import saem.cli; saem.cli.main()",
+        "fit",
+        "model.toml",
+        "data.csv",
+        "--method",
+        "bayes",
+        "--chains",
+        "3",
+    ]
+    done = subprocess.run([*command, "-o", "out"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    for words in (
+        "Bayesian (NUTS)",
+        "3 chains of 1,000 draws",
+        "R-hat",
+        "determined by g",
+        "student_t(3",
+        "status: conv",
+    ):
+        assert words in done.stdout
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert {"estimates.csv", "bayes/fit.json", "bayes/arrays.npz", "bayes/posterior.png", "bayes/trace.png"} <= names
+    assert saem.load(tmp_path / "out" / "bayes").posterior.draws.shape == (3, 1000, 8)
+    refused = subprocess.run([*command, "--mcse", "0.1"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0 and "--mcse is for SAEM and its relatives" in refused.stderr
+
+
+@needs_sampler
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="needs signals")
+def test_ctrl_c_ends_it(tmp_path: Path) -> None:
+    example_table(60, 1).to_csv(tmp_path / "data.csv", index=False)
+    code = (
+        "import pandas as pd, saem, sys\n"
+        "from saem import recipes\n"
+        "model = saem.Model.from_text(recipes.text('peptide'))\n"
+        "table = pd.read_csv('data.csv')\n"
+        "saem.fit(model, table, saem.Bayes(chains=2, tune=100, draws=100))\n"
+        "print('go', flush=True)\n"
+        "try:\n    saem.fit(model, table, saem.Bayes(draws=500_000))\n"
+        "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "go\n"
+    time.sleep(2.0)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=20)
+    assert out == "interrupted\n" and child.returncode == 0
