@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ALGORITHMS = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
+INFERENCE = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
 HEADINGS = (
     "Recipe: a new step-size schedule",
     "Recipe: a new algorithm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import re
 import textwrap
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calibration import check_within_error
-from documented import ALGORITHMS, HEADINGS, ROOT, fenced, imported
+from documented import ALGORITHMS, HEADINGS, INFERENCE, ROOT, fenced, imported
 from linear_family import PEPTIDE, peptide_design
 
 import saem
@@ -82,6 +83,25 @@ def test_the_page_on_algorithms_runs() -> None:
             exec(code, names)
         if output:
             assert printed.getvalue() == output
+
+
+@pytest.mark.filterwarnings("ignore:.*non-interactive")
+def test_the_page_on_inference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, the last block where its sampler is installed; and it names every public function."""
+    import matplotlib.pyplot as plt
+
+    names: dict[str, Any] = {}
+    blocks = [code for code, _ in fenced(INFERENCE)]
+    if importlib.util.find_spec("nutpie") is None:
+        blocks = blocks[:-1]
+    for code in blocks:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(code, names)
+    plt.close("all")
+    drawn = [name for name in dir(names["plotting"]) if name.startswith("plot_")]
+    assert len(blocks) >= 7 and sum(f"plotting.{name}(" in INFERENCE for name in drawn) >= 10
+    inferring = {name for name, module in saem._MODULES.items() if module.startswith("saem.inference")}
+    assert not [name for name in inferring if f"saem.{name}(" not in INFERENCE]
 
 
 def test_the_page_on_algorithms_has_every_method_and_m_step() -> None:
