@@ -33,7 +33,8 @@ picture: $(MARKER)  ## draw docs/demo.png, the picture of the README, anew
 test: $(MARKER)  ## run the fast tests
 	@$(BIN)/python -m pytest
 
-test-slow: $(MARKER)  ## run the slow tests only
+test-slow: $(MARKER)  ## run the slow tests only (installs NumPyro, by which one of them checks)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,referee]'
 	@$(BIN)/python -m pytest -m slow
 
 lint: $(MARKER)  ## ruff, mypy --strict and the import contracts

@@ -73,6 +73,7 @@ def fit_by(
     restart: bool = False,
     progress: Callable[[int, int], None] | None = None,
     fit: FitFunction | None = None,
+    origin: str | None = None,
 ) -> Batch:
     """Fit a model to every level of one or several columns.
 
@@ -104,6 +105,9 @@ def fit_by(
         Called with the number of levels done and of all levels, at the start and after each level.
     fit : callable, optional
         Used instead of `saem.fit`, with the same arguments.
+    origin : str, optional
+        What determines the table level by level, in place of its content: then a run goes on also where there are more
+        levels than before, after the earlier ones.
 
     Returns
     -------
@@ -137,16 +141,17 @@ def fit_by(
         meaning = levels.meaning(level)
         return Case(level, levels.table(level), tuple(derived_seed(seed, "by", meaning, name) for name in names))
 
-    identity = _identity(model, table, where, by, methods, seed, drop_missing)
+    content = table_digest(table) if origin is None else origin
+    identity = _identity(model, content, where, by, methods, seed, drop_missing)
     with Store(folder, identity, restart) as store:
         try:
             n_done = _work_off(task, store, levels, case, workers, progress)
         except KeyboardInterrupt:
-            n_done = len(store.done())
+            n_done = len([level for level in store.done() if level < len(levels)])
             if folder is not None:
-                write_tables(folder, *assemble(levels.keys, store.records()))
+                write_tables(folder, *assemble(levels.keys, store.records(len(levels))))
             raise Interrupted(n_done, len(levels), folder) from None
-        batch = Batch(*assemble(levels.keys, store.records()))
+        batch = Batch(*assemble(levels.keys, store.records(len(levels))))
     if folder is not None:
         write_tables(folder, *batch)
     return batch
@@ -168,7 +173,7 @@ def _work_off(
     progress: Callable[[int, int], None] | None,
 ) -> int:
     """Fit the levels that the store does not have yet; return the number that it has in the end."""
-    done = store.done()
+    done = {level for level in store.done() if level < len(levels)}
     n_done = len(done)
     if progress:
         progress(n_done, len(levels))
@@ -194,7 +199,7 @@ def number_of_workers(workers: int | None, n_levels: int) -> int:
 
 def _identity(
     model: Model,
-    table: pd.DataFrame,
+    content: str,
     where: str | None,
     by: Sequence[str],
     methods: Sequence[Any],
@@ -206,7 +211,7 @@ def _identity(
 
     return {
         "the model": model.digest,
-        "the table": table_digest(table),
+        "the table": content,
         "--where": where or "",
         "--by": ", ".join(by),
         "--method": ", ".join(method if isinstance(method, str) else repr(method) for method in methods),

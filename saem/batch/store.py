@@ -92,9 +92,10 @@ class Store:
                 f"{self.folder}/{FILE} cannot be written: {error}; what it holds so far is kept"
             ) from error
 
-    def records(self) -> list[tuple[int, Record]]:
-        """All records, by level and then by method."""
-        rows = self._db.execute("SELECT level, payload FROM records ORDER BY level, method")
+    def records(self, n_levels: int) -> list[tuple[int, Record]]:
+        """All records of the first levels, by level and then by method."""
+        query = "SELECT level, payload FROM records WHERE level < ? ORDER BY level, method"
+        rows = self._db.execute(query, (n_levels,))
         return [(level, json.loads(payload)) for level, payload in rows]
 
     def _transaction(self) -> _Transaction:

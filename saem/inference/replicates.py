@@ -6,6 +6,7 @@ of those before, and neither do the number of workers or an interruption.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.batch import fit_by
+from saem.batch.driver import table_digest
 from saem.errors import ModelError
 from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
@@ -68,7 +70,16 @@ def fit_replicates(
     repeated[fit.model.response] = responses.ravel()
     repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
     return fit_by(
-        fit.model, repeated, REPLICATE, [method], seed=seed, workers=workers, output=output, progress=progress
+        fit.model,
+        repeated,
+        REPLICATE,
+        [method],
+        seed=seed,
+        workers=workers,
+        output=output,
+        progress=progress,
+        # the first responses tell all others, whose streams are keyed: a run goes on with more of them
+        origin=f"{table_digest(table)} {hashlib.sha256(responses[:LEAST].tobytes()).hexdigest()[:16]}",
     )
 
 

@@ -78,6 +78,13 @@ def test_more_replicates_and_workers_change_nothing(fit: saem.Fit, found, tmp_pa
     again = saem.bootstrap(fit, 40, seed=1, workers=2, output=tmp_path, progress=lambda done, total: begun.append(done))
     assert begun[0] >= 12
     pd.testing.assert_frame_equal(again.estimates, found.estimates.iloc[:40])
+    more = saem.bootstrap(fit, 50, seed=1, workers=1, output=tmp_path, progress=lambda done, _: begun.append(done))
+    assert 40 in begun and begun[-11:] == list(range(40, 51))  # none of the first again
+    pd.testing.assert_frame_equal(more.estimates, found.estimates.iloc[:50])
+    less = saem.bootstrap(fit, 30, seed=1, workers=1, output=tmp_path)
+    pd.testing.assert_frame_equal(less.estimates, fewer.estimates)
+    with pytest.raises(saem.SaemError, match="another run"):
+        saem.bootstrap(fit, 30, seed=2, workers=1, output=tmp_path)
     other = saem.bootstrap(fit, 30, seed=2, workers=1)
     assert not np.allclose(other.estimates, fewer.estimates)
 
