@@ -10,6 +10,7 @@ from saem.plotting.posterior import marginal_densities, plot_posterior
 from saem.plotting.prediction_errors import plot_npde
 from saem.plotting.profiles import plot_profile
 from saem.plotting.quantiles import plot_effect_quantiles, plot_quantiles
+from saem.plotting.ratio import plot_ratio
 from saem.plotting.residuals import plot_observed, plot_residuals
 from saem.plotting.solutions import plot_solutions
 from saem.plotting.style import SHADE
@@ -33,6 +34,7 @@ __all__ = [
     "plot_profile",
     "plot_quantiles",
     "plot_random_effects",
+    "plot_ratio",
     "plot_residuals",
     "plot_solutions",
     "plot_trace",

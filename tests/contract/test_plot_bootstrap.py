@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from handmade import handmade_fit
+from scipy.stats import chi2
 
 from saem.errors import ModelError
 from saem.inference.bootstrap import Bootstrap
-from saem.plotting import plot_bootstrap
+from saem.inference.bootstrap_ratio import BootstrapTest
+from saem.plotting import plot_bootstrap, plot_ratio
 
 
 @pytest.fixture
@@ -53,3 +55,15 @@ def test_estimate_interval_and_zeros(handmade: Bootstrap) -> None:
     assert "80 %" in axes.figure.get_supxlabel()
     with pytest.raises(ModelError):
         plot_bootstrap(handmade, ["nothing"])
+
+
+def test_the_law_of_a_ratio() -> None:
+    """The share beyond each value of the replicates, those that failed left out."""
+    statistic = [0.5, 2.0, np.nan, 4.0, 1.0]
+    test = BootstrapTest(1.5, 1, pd.DataFrame({"statistic": statistic, "message": ""}))
+    axes = plot_ratio(test)
+    drawn, law, observed = axes.lines
+    np.testing.assert_allclose(drawn.get_xdata(), [0.5, 1.0, 2.0, 4.0])
+    np.testing.assert_allclose(drawn.get_ydata(), [1.0, 0.75, 0.5, 0.25])
+    np.testing.assert_allclose(law.get_ydata(), chi2.sf(law.get_xdata(), 1))
+    assert set(observed.get_xdata()) == {1.5} and f"p = {test.p:.3g}" in observed.get_label()
