@@ -1,9 +1,9 @@
 """How often do 95 % intervals cover the truth? `python -m experiments.coverage [--replicates 1000] [--sizes 6,20,60]`.
 
 Data sets from the peptide model with the posted link, fitted by maximum likelihood; for every parameter the coverage of
-its Wald interval, its profile-likelihood interval, and the percentile and basic intervals of a parametric bootstrap,
-with Monte Carlo standard errors. An interval that does not exist (a Wald interval of an estimate at the boundary, a
-profile that cannot be followed) does not cover; how often that happens is a column of its own.
+its Wald interval, its profile-likelihood interval, and the percentile, bias-corrected and basic intervals of a
+parametric bootstrap, with Monte Carlo standard errors. An interval that does not exist (a Wald interval of an estimate
+at the boundary, a profile that cannot be followed) does not cover; how often that happens is a column of its own.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from saem.simulation import draw_response
 from saem.streams import stream
 
 LEVEL = 0.95
-KINDS = ("Wald", "profile", "percentile", "basic")
+KINDS = ("Wald", "profile", "percentile", "corrected", "basic")
 CHUNK = 20
+LOWEST = 0.6  # of the figure
 
 
 def bootstrap_of(fit: Fit, data_seed: int, draws: int) -> Bootstrap:
@@ -104,9 +105,10 @@ def draw(summary: pd.DataFrame) -> Figure:
             axes.axhline(LEVEL, color="0.6", lw=0.8)
             for k, kind in enumerate(dict.fromkeys(summary.index.get_level_values("kind"))):
                 own = summary.xs((kind, name), level=("kind", "parameter"))
-                at = np.arange(len(sizes)) + 0.08 * (k - 1.5)
+                at = np.arange(len(sizes)) + 0.07 * (k - 2)
                 axes.errorbar(at, own["coverage"], 2 * own["mcse"], label=kind, ms=4, lw=1, **look_of(k))
             axes.set_title(SYMBOLS[name])
+            axes.set_ylim(LOWEST, 1.0)
             axes.set_xticks(np.arange(len(sizes)), [str(size) for size in sizes])
         figure.supxlabel("replicates an arm", fontsize=9)
         figure.supylabel("coverage of 95 % intervals", fontsize=9)

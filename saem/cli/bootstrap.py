@@ -18,6 +18,7 @@ class Interval(StrEnum):
     """What --interval takes."""
 
     PERCENTILE = "percentile"
+    CORRECTED = "corrected"
     BASIC = "basic"
 
 
@@ -29,7 +30,8 @@ def bootstrap(
     interval: Annotated[
         Interval,
         typer.Option(
-            help="percentile: quantiles of the replicates; basic: reflected at the estimate, SDs on the log scale."
+            help="percentile: quantiles of the replicates; corrected: for their bias; basic: reflected at the "
+            "estimate, SDs on the log scale."
         ),
     ] = Interval.PERCENTILE,
     level: Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")] = 0.95,

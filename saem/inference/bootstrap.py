@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from saem.result import Fit
 
+KINDS = ("percentile", "corrected", "basic")
 SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # of basic intervals, and back
     "mean": (np.array, np.array),
     "sd": (np.log, np.exp),
@@ -82,8 +84,10 @@ class Bootstrap:
         ----------
         level : float
         kind : str
-            "percentile": the quantiles themselves; "basic": the estimate minus the quantiles of the error (Davison &
-            Hinkley 1997, section 5.2), on the log scale for standard deviations and Fisher's for correlations.
+            "percentile": the quantiles themselves; "corrected": quantiles further up or down, by the share of
+            replicates below the estimate (Efron 1981: bias-corrected percentiles); "basic": the estimate minus the
+            quantiles of the error (Davison & Hinkley 1997, section 5.2), on the log scale for standard deviations and
+            Fisher's for correlations.
 
         Returns
         -------
@@ -94,15 +98,19 @@ class Bootstrap:
 
         if not 0.0 < level < 1.0:
             raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
-        if kind not in ("percentile", "basic"):
-            raise SaemError(f"the kind of a bootstrap interval must be 'percentile' or 'basic'; got {kind!r}")
+        if kind not in KINDS:
+            known = ", ".join(map(repr, KINDS))
+            raise SaemError(f"the kind of a bootstrap interval must be one of {known}; got {kind!r}")
         tail, names = (1.0 - level) / 2.0, list(self.estimates.columns)
         ends = np.full((len(names), 2), np.nan)
         for i, (name, scale) in enumerate(zip(names, self.fit.parameters.kinds, strict=True)):
             values = self.values_of(name)
             if len(values) < 2:
                 continue
-            ends[i] = np.quantile(values, [tail, 1.0 - tail])
+            shares = [tail, 1.0 - tail]
+            if kind == "corrected":
+                shares = corrected(shares, values, float(self.fit.values[i]))
+            ends[i] = np.quantile(values, shares)
             if kind == "basic":
                 there, back = SCALES[scale]
                 limits = np.append(values, self.fit.values[i])
@@ -112,6 +120,18 @@ class Bootstrap:
                 ends[i] = np.nan if edge else reflected
         index = pd.Index(names, name="parameter", dtype="str")
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
+
+
+def corrected(shares: list[float], values: np.ndarray, estimate: float) -> list[float]:
+    """The shares whose quantiles are median-unbiased where a transformation makes the error normal, ties halved.
+
+    Where all replicates are on one side of the estimate, the quantile is their extreme on it.
+    """
+    normal = NormalDist()
+    below = float(np.mean(values < estimate) + 0.5 * np.mean(values == estimate))
+    if not 0.0 < below < 1.0:
+        return [below, below]
+    return [normal.cdf(2.0 * normal.inv_cdf(below) + normal.inv_cdf(share)) for share in shares]
 
 
 def jackknife_of_sd(values: np.ndarray) -> np.ndarray:
