@@ -33,7 +33,7 @@ from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
-from saem.identification import describe_direction, null_directions, null_directions_at
+from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
@@ -215,8 +215,8 @@ def conclude(
         n_null = len(directions)
         if not is_posterior:  # a prior determines what the data do not
             status = Status.NOT_IDENTIFIED
-            message = " ".join(describe_direction(names, direction) for direction in directions)
-            information = without(information, directions)
+            message = " ".join(describe_direction(names, direction, problem.scale) for direction in directions)
+            information = without(information, directions, problem.scale)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
@@ -301,9 +301,9 @@ def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
         return True
 
 
-def without(information: Information, directions: np.ndarray) -> Information:
+def without(information: Information, directions: np.ndarray, scale: np.ndarray) -> Information:
     """The information with nan in the covariance of all parameters that the directions move."""
-    moved = np.max(np.abs(directions), axis=0) > 1e-6
+    moved = np.any([moved_by(direction, scale) for direction in directions], axis=0)
     covariance = np.where(moved[:, None] | moved[None, :], np.nan, information.covariance)
     return replace(information, covariance=covariance)
 

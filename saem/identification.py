@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 RANK_TOLERANCE = 1e-12
 POINTS = 5
+MOVED = 1e-6  # of the largest move, in typical sizes
 FEASIBLE = 1e-8  # of a typical size: a constraint that so small a step would satisfy is satisfied
 
 
-def describe_direction(names: tuple[str, ...], direction: np.ndarray) -> str:
-    """A sentence on a direction in which the parameters can move together."""
-    involved = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > 1e-6]
+def moved_by(direction: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Which parameters (n,) a direction moves, by their typical sizes: their units must not tell."""
+    sizes = np.abs(direction) / scale
+    return np.asarray(sizes > MOVED * np.max(sizes, initial=0.0))
+
+
+def describe_direction(names: tuple[str, ...], direction: np.ndarray, scale: np.ndarray) -> str:
+    """A sentence on a direction (n,) in which the parameters, of typical sizes (n,), can move together."""
+    moved = moved_by(direction, scale)
+    involved = [i for i in np.argsort(-np.abs(direction) / scale) if moved[i]]
     if len(involved) == 1:
         return f"{names[involved[0]]} can take any value: nothing in the data depends on it."
     moves = ", ".join(f"{names[i]} by {direction[i]:+.3g}" for i in involved[:8])

@@ -16,6 +16,7 @@ from saem.mstep.solver import Derivatives, Solver
 
 #: Directions in which the information, on the scale of a correlation matrix, is below this are not identified.
 SINGULAR = 1e-9
+ROUNDING = 1e-12  # what curvatures on that scale are uncertain by
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def information_of(
     regular = ~singular & (values > 0)
     root = np.zeros((n, int(regular.sum())))
     root[index] = scale[:, None] * (tangent @ vectors[:, regular] / np.sqrt(values[regular]))
-    null = scale[:, None] * (tangent @ vectors[:, singular | (values <= 0)])
+    null = tangent @ vectors[:, singular | (values <= 0)]  # on the common scale: units must not tell what moves
     null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
     covariance = np.full((n, n), np.nan)
     covariance[np.ix_(index, index)] = (root @ root.T)[np.ix_(index, index)]
@@ -106,11 +107,13 @@ def information_of(
     covariance[fixed, :] = 0.0
     covariance[:, fixed] = 0.0
     along = vectors[:, regular].T @ slope
+    # a flat direction has no slope; one that has is badly conditioned, and leads somewhere
+    flat = (vectors[:, singular].T @ slope) ** 2 / np.maximum(np.abs(values[singular]), ROUNDING)
     return Information(
         loglik=at.value,
         covariance=covariance,
         score_norm=float(np.max(np.abs(slope), initial=0.0)),
-        deficit=float(0.5 * np.sum(along**2 / values[regular])) if np.all(regular | singular) else np.inf,
+        deficit=0.5 * float(np.sum(along**2 / values[regular]) + flat.sum()) if np.all(regular | singular) else np.inf,
         residuals=at.c,
         multipliers=multipliers,
         root=root,

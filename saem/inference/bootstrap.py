@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import FitError, SaemError
+from saem.inference.arguments import check_level
 from saem.inference.replicates import ENDED, REPLICATE, draw_responses, fit_replicates, fits_of
 from saem.inference.rows import rows_of
 from saem.models import pose
@@ -96,8 +97,7 @@ class Bootstrap:
         """
         import pandas as pd
 
-        if not 0.0 < level < 1.0:
-            raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+        check_level(level)
         if kind not in KINDS:
             known = ", ".join(map(repr, KINDS))
             raise SaemError(f"the kind of a bootstrap interval must be one of {known}; got {kind!r}")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import Constraints, compile_constraints
-from saem.errors import ConstraintError, ExpressionError, ModelError, SaemError
+from saem.constraint import Constraints, compile_constraints, parameters_of
+from saem.errors import ConstraintError, ExpressionError, ModelError
 from saem.expressions.grammar import parse
+from saem.inference.arguments import check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,11 @@ def derive(
     """
     import pandas as pd
 
-    if not 0.0 < level < 1.0:
-        raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    check_level(level)
+    if not isinstance(quantities, Mapping):
+        raise ModelError(
+            f"quantities must be a dict of expressions by name, such as {{'icc': '..'}}; got {quantities!r:.60}"
+        )
     if information is not None and information.fit is not fit:
         raise ModelError("the information belongs to another fit; make it from this one")
     covariance = fit.covariance if information is None else information.covariance
@@ -70,6 +74,8 @@ def derive(
         if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
             raise ModelError(f"the quantity {name!r} = {text!r} has no value, or no derivative, at the estimate")
         se = standard_error(gradient, covariance)
+        if any(is_at_edge(fit, covariance, used) for used in parameters_of(name, f"({text}) == 0")):
+            se = float("nan")  # at a zero the gradient of a square vanishes, which says nothing of its error
         rows.append([value[0], se, value[0] - z * se, value[0] + z * se])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
     return pd.DataFrame(rows, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
@@ -117,6 +123,12 @@ def summary_of_draws(compiled: Constraints, draws: np.ndarray, name: str, text: 
         raise ModelError(f"the quantity {name!r} = {text!r} has no value in {int((~np.isfinite(values)).sum())} draws")
     tail = (1.0 - level) / 2.0
     return [float(values.mean()), float(values.std(ddof=1)), *map(float, np.quantile(values, [tail, 1.0 - tail]))]
+
+
+def is_at_edge(fit: Fit, covariance: np.ndarray, name: str) -> bool:
+    """Whether a parameter is at the boundary, or a correlation with an effect that is: it has no standard error."""
+    i = fit.parameters.index(name)
+    return name in fit.at_boundary or bool(np.isnan(covariance[i, i]) and fit.status != "not_identified")
 
 
 def standard_error(gradient: np.ndarray, covariance: np.ndarray) -> float:

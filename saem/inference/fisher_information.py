@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError, nearest
+from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
 from saem.inference.surface import Surface
 from saem.information import information_of
@@ -108,8 +109,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     """
     if kind not in KINDS:
         raise ModelError(f"there is no information {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}")
-    if not isinstance(draws, int) or draws < 0 or 0 < draws < LEAST:
-        raise ModelError(f"draws must be 0 or a whole number, {LEAST} or larger; got {draws!r}")
+    draws = 0 if draws == 0 else whole(draws, "draws", LEAST)
     if draws and kind in ("observed", "expected"):
         raise ModelError(f"the {kind} information draws nothing; leave out draws={draws}")
     if fit.method == "reml" and kind != "observed":

@@ -11,7 +11,8 @@ import numpy as np
 from saem.display import count
 from saem.errors import ConstraintError, ModelError, SaemError
 from saem.identification import describe_direction, null_directions
-from saem.inference.maxima import information_beside, is_maximum, link_along, profile_ends
+from saem.inference.arguments import whole
+from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
@@ -136,7 +137,7 @@ class Identifiability:
     def _practical_words(self) -> str:
         text = f"condition number {self.condition_number:.3g}"
         if self.condition_number > ILL:
-            text += ", as good as not determined"
+            text += ", as good as not determined (or a column is far from zero: centre it)"
         moves = ", ".join(f"{name} {move:+.3g}" for name, move in (self.weakest or {}).items())
         text += f"; least determined is the direction {moves} (one standard error)"
         for name in self.flat:
@@ -184,9 +185,7 @@ def identifiability(
     from saem.models import pose
     from saem.mstep.boundary import climb
 
-    for name, value in (("starts", starts), ("points", points)):
-        if not isinstance(value, int) or value < 0:
-            raise ModelError(f"{name} must be a whole number, 0 or larger; got {value!r}")
+    starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
     has_response = model.response in table.columns
     if not has_response:
         table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
@@ -202,7 +201,7 @@ def identifiability(
     gram = data.mean_design.T @ data.mean_design
     found = Identifiability(
         locally_identified=len(directions) == 0,
-        null_directions=tuple(describe_direction(names, direction) for direction in directions),
+        null_directions=tuple(describe_direction(names, direction, problem.scale) for direction in directions),
         directions=directions,
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),
@@ -232,6 +231,11 @@ def point_of(problem: Problem, values: Mapping[str, float]) -> Array:
     ]
     if missing:
         raise ModelError(f"'around' needs a value for {missing[0]}; it is to name all free parameters")
+    for name, value in values.items():
+        if not np.isfinite(value) or (value < 0.0 and parameters.kinds[parameters.index(name)] == "sd"):
+            raise ModelError(
+                f"'around' needs finite values, and none below zero for a standard deviation; got {name}={value!r}"
+            )
     given = np.array([values.get(name, 0.0) for name in parameters.names], dtype=float)
     return np.where(parameters.fixed, parameters.fixed_values, given)
 
@@ -260,12 +264,10 @@ def with_data(
         return replace(found, notes=(f"The likelihood could not be examined: {error}",))
     if best.status == "not_identified":  # a maximum at infinity, say: the search ends anywhere on the plain
         return replace(found, notes=(f"Where the likelihood is highest it is flat: {best.message}",))
-    tops = np.array([is_maximum(problem, x) for x in best.solutions])
-    tops |= ~tops.any()
-    logliks = best.solution_logliks[tops]
+    logliks = best.solution_logliks
     below = np.max(logliks) - logliks
     columns = {"loglik": logliks, "below": below}
-    columns |= dict(zip(problem.parameters.names, best.solutions[tops].T, strict=True))
+    columns |= dict(zip(problem.parameters.names, best.solutions.T, strict=True))
     ends, notes = profile_ends(problem, best)
     information = information_beside(problem, best.values)
     weakest: dict[str, float] = {}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.data import ModelData
     from saem.result import Fit
 
+AT_ONE = 1e-6  # of a correlation
 LOWER = 1e-6  # a larger model whose log-likelihood is lower by more than this has not been maximised
 
 
@@ -154,9 +155,24 @@ def check_designs(small: ModelData, large: ModelData) -> None:
         raise ModelError(
             f"{moved[0]} acts on other rows, or by other numbers, in the larger model: they are not nested"
         )
-    for coarse, fine in ((small.cluster_group, large.cluster_group), (small.residual_group, large.residual_group)):
+    for coarse, fine in acting(small, large):
         if len({*zip(coarse.tolist(), fine.tolist(), strict=True)}) > len(set(fine.tolist())):
-            raise ModelError("the variance groups of the larger model do not divide those of the smaller one")
+            raise ModelError(
+                "standard deviations or correlations are shared in another way in the larger model: those of the "
+                "smaller one must be shared by at least the same clusters or rows"
+            )
+
+
+def acting(small: ModelData, large: ModelData) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The parameters of both models that act on each cluster, or row: one pair of arrays for each place."""
+    yield small.residual_index[small.residual_group], large.residual_index[large.residual_group]
+    places = [(j, large.term_names.index(name)) for j, name in enumerate(small.term_names)]
+    for j, k in places:
+        yield small.sd_index[small.cluster_group, j], large.sd_index[large.cluster_group, k]
+        for i, m in places[:j]:
+            own, other = small.corr_index[small.cluster_group, j, i], large.corr_index[large.cluster_group, k, m]
+            if (other >= 0).all():
+                yield own, other
 
 
 def columns(data: ModelData) -> Iterator[tuple[int, np.ndarray]]:
@@ -176,8 +192,17 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
     names, fixed, values = _parts(smaller)
     kinds = dict(zip(larger.parameters.names, larger.parameters.kinds, strict=True))
     for name, text in smaller.model.constraints.items():
-        zeros = [part for part in parameters_of(name, text) if kinds[part] == "sd" and part in smaller.at_boundary]
-        if zeros and text not in larger.model.constraints.values() and not can_be_positive(smaller, zeros[0]):
+        if text in larger.model.constraints.values():
+            continue
+        used = parameters_of(name, text)
+        ones = [part for part in used if kinds[part] == "corr" and abs(value_of(smaller, part)) > 1.0 - AT_ONE]
+        if ones:
+            raise ModelError(
+                f"{ones[0]} is 1 or -1 under the constraint {text!r}, at the end of its range: the law of the "
+                "statistic is no chi-square there; use a bootstrap test"
+            )
+        zeros = [part for part in used if kinds[part] == "sd" and part in smaller.at_boundary]
+        if zeros and not can_be_positive(smaller, zeros[0]):
             raise ModelError(
                 f"{zeros[0]} is zero under the constraint {text!r}; fix it at 0 instead, in the smaller model"
             )
@@ -185,6 +210,11 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
     zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
     absent = [term for term in larger.term_names if term not in smaller.term_names]
     return sum(kinds[name] == "sd" for name in zero) + len(absent) * max(1, len(larger.group_levels))
+
+
+def value_of(fit: Fit, name: str) -> float:
+    """The estimate of a parameter."""
+    return float(fit.values[fit.parameters.index(name)])
 
 
 def can_be_positive(fit: Fit, name: str) -> bool:
@@ -227,8 +257,8 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not fits:
-        raise ModelError("there is no fit to compare")
+    if not isinstance(fits, Mapping) or not fits:
+        raise ModelError("fits must be a dict of one or more fits by label, such as {'posted g': fit}")
     for fit in fits.values():
         refuse_posterior(fit, "the maximum of the likelihood")
     responses = [rows_of(fit)[1].response for fit in fits.values()]

@@ -10,8 +10,9 @@ import numpy as np
 
 from saem.display import count
 from saem.errors import FitError, ModelError, SaemError, SaemWarning
+from saem.inference.arguments import whole
 from saem.inference.integration import integrate
-from saem.inference.rows import rows_of
+from saem.inference.rows import refuse_posterior, rows_of
 from saem.models import pose
 from saem.streams import stream
 
@@ -111,6 +112,7 @@ def log_likelihood(
     """
     import pandas as pd
 
+    refuse_posterior(fit, "one estimate")
     if fit.method == "reml":
         raise ModelError("the restricted likelihood is not that of the data at the estimates; fit by 'ml'")
     problem = pose(fit.model, rows_of(fit)[1])
@@ -215,10 +217,3 @@ def rule(nodes: int) -> tuple[Array, Array]:
     """Nodes (k,) and logarithms of weights (k,) for ``int g(w) dw``, exact for polynomials times ``exp(-w^2 / 2)``."""
     points, weights = np.polynomial.hermite.hermgauss(nodes)
     return np.sqrt(2.0) * points, np.log(weights) + points**2 + 0.5 * np.log(2.0)
-
-
-def whole(value: int, what: str, least: int, most: int) -> int:
-    """A whole number within limits."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= int(value) <= most:
-        raise SaemError(f"{what} must be a whole number from {least} to {most}; got {value!r}")
-    return int(value)

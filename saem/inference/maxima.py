@@ -64,11 +64,6 @@ def singular_blocks(problem: Problem, values: Array) -> list[Array]:
     return found
 
 
-def is_maximum(problem: Problem, values: Array) -> bool:
-    """Whether a stationary point is one, and no saddle between two maxima that scattered starts have led to."""
-    return bool(np.isfinite(information_beside(problem, values).deficit))
-
-
 def profile_ends(problem: Problem, best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found."""
     from saem.inference.profile_likelihood import profile

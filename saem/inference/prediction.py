@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.data.others import OtherRows, arrange_others
-from saem.errors import DataError, ModelError, SaemError
+from saem.errors import DataError, ModelError
+from saem.inference.arguments import check_level
 from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.stopping import Status
 
@@ -81,8 +82,7 @@ def predict(
 
     from saem.models.linear.effects import conditional_moments, conditional_slopes, effect_covariance
 
-    if not 0.0 < level < 1.0:
-        raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    check_level(level)
     if new_clusters not in NEW_CLUSTERS:
         raise ModelError(f"new_clusters must be 'marginal' or 'refuse'; got {new_clusters!r}")
     refuse_posterior(fit, "one estimate with its standard errors")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import ModelError
+from saem.inference.arguments import whole
 from saem.inference.residuals import normalised, residual_sds
 from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
@@ -83,14 +83,15 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     import pandas as pd
     from scipy.special import ndtri
 
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < LEAST:
-        raise ModelError(f"draws must be a whole number, {LEAST} or larger; got {draws!r}")
+    draws = whole(draws, "draws", LEAST)
     check_seed(seed)
     refuse_posterior(fit, "one estimate that draws data")
     table, data = rows_of(fit)
     mean = data.mean_design @ fit.values[data.mean_index]
     below = ranks(fit, data, mean, int(draws), seed)
-    share = np.clip(below / draws, 0.5 / draws, 1.0 - 0.5 / draws)
+    # a rank among K draws has K + 1 values; spread evenly over its own part it is uniform, whatever K
+    within = stream(seed, "prediction errors", "ties").random(len(below))
+    share = (below + within) / (draws + 1)
     errors = ndtri(share)
     columns = {"fitted_marginal": mean, "pde": share, "npde": errors}
     return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import FitError, ModelError, SaemError
+from saem.errors import FitError, ModelError
 from saem.fitting import at_true_zero
 from saem.identification import FEASIBLE, towards_feasible
+from saem.inference.arguments import check_level
 from saem.inference.surface import Point, Surface, held, maximum
 from saem.information import observed_information
 from saem.mstep.solver import Solver
@@ -206,8 +207,7 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     """
     import pandas as pd
 
-    if not 0.0 < level < 1.0:
-        raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
+    check_level(level)
     surface = Surface.of(fit)
     names = surface.problem.parameters.names
     if isinstance(parameters, str):
@@ -225,11 +225,21 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     for i in indices:
         curve = Curve(surface, i)
         lower, upper, note = interval(curve, float(sizes[i]), z)
+        note = "; ".join(part for part in (note, other_solutions(fit, i)) if part)
         rows.append([at_true_zero(surface.problem, surface.top.x)[i], lower, upper, *wald[i], note])
         curves.append(points_of(curve, names))
     index = pd.Index(chosen, name="parameter", dtype="str")
     columns = ["estimate", "lower", "upper", "wald_lower", "wald_upper", "note"]
     return Profile(level, pd.DataFrame(rows, index=index, columns=columns), pd.concat(curves, ignore_index=True))
+
+
+def other_solutions(fit: Fit, i: int) -> str:
+    """A note on maxima of the same likelihood, whose own intervals belong to the confidence set too."""
+    if fit.status != "several_solutions":
+        return ""
+    tied = fit.solutions[fit.solution_logliks > fit.solution_logliks[0] - HIGHER]
+    others = [f"{x[i]:.4g}" for x in tied if abs(x[i] - fit.values[i]) > 1e-6 * (1.0 + abs(fit.values[i]))]
+    return f"around this solution alone; others with the same likelihood: {', '.join(others)}" if others else ""
 
 
 def step_sizes(surface: Surface) -> Array:

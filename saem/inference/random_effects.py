@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import ModelError
+from saem.inference.arguments import whole
 from saem.inference.rows import inside, rows_of
 from saem.streams import check_seed, stream
 
@@ -91,8 +91,7 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     """
     from saem.models.linear.effects import conditional_moments, effect_covariance
 
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 0:
-        raise ModelError(f"draws must be a whole number, 0 or larger; got {draws!r}")
+    draws = whole(draws, "draws", 0)
     check_seed(seed)
     _, data = rows_of(fit)
     x = inside(fit, data)

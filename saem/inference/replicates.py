@@ -16,6 +16,7 @@ import numpy as np
 from saem.batch import fit_by
 from saem.batch.driver import table_digest
 from saem.errors import ModelError
+from saem.inference.arguments import whole
 from saem.inference.rows import refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
@@ -39,10 +40,14 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
     ModelError
         When the fit has no table or is a restricted one, or the number of replicates is too small.
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < LEAST:
-        raise ModelError(f"replicates must be a whole number, {LEAST} or larger; got {replicates!r}")
+    replicates = whole(replicates, "replicates", LEAST)
     check_seed(seed)
     refuse_posterior(fit, "the maximum of the likelihood, which draws the data")
+    if fit.status == "several_solutions":
+        raise ModelError(
+            "several sets of parameters have the highest likelihood, and each replicate would be of one or another: "
+            "their spread would mean nothing. Tell them apart by another constraint, or fix a parameter"
+        )
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     data = rows_of(fit)[1]

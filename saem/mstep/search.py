@@ -16,6 +16,7 @@ from saem.mstep.starts import SCATTERED, scattered, single_moves, solutions_alon
 Array = np.ndarray
 
 TIE = 1e-10  # log-likelihoods nearer than this (relative to their size) are equal
+RISING = 1e-9  # curvature, on a scale on which that of a parameter alone is one: more of it is no rounding
 SAME = 1e-4  # estimates nearer than this, relative to the parameters' size, are one
 RIVAL = 1.92  # a maximum lower by less lies inside the 95 % likelihood region (half the chi-square quantile)
 
@@ -64,6 +65,8 @@ def find_maxima(
             failures.append(outcome)
         elif not any(is_same(problem, x, peak.x) for peak in peaks):
             peaks.append(Peak(outcome.value, x, pinned, start))
+    if len(peaks) > 1:
+        peaks = [peak for peak in peaks if not is_saddle(problem, solver, peak)] or peaks
     peaks.sort(key=lambda peak: -peak.loglik)
     near = peaks[0].x if peaks else problem.starts[0]
     if problem.can_fit_exactly and rises_without_end(problem, solver, near):
@@ -71,6 +74,21 @@ def find_maxima(
     tied = count_tied(peaks)
     peaks[:tied] = sorted(peaks[:tied], key=lambda peak: float(np.sum(peak.x**2)))
     return peaks, failures
+
+
+def is_saddle(problem: Problem, solver: Solver, peak: Peak) -> bool:
+    """Whether the likelihood rises along the constraints in some direction: a stationary point between two maxima."""
+    free = ~problem.parameters.fixed & ~peak.pinned
+    index = np.flatnonzero(free)
+    at = solver.derivatives(solver.observed(), peak.x, free)
+    curvature = at.hessian + np.tensordot(solver.multipliers, at.c_hessian, axes=1)
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(at.hessian)), 1e-12 / problem.scale**2))[index]
+    _, singular, vt = np.linalg.svd(at.jacobian[:, index] * scale)
+    tangent = vt[int(np.sum(singular > 1e-10 * max(1e-300, singular.max(initial=0.0)))) :].T
+    reduced = tangent.T @ (curvature[np.ix_(index, index)] * np.outer(scale, scale)) @ tangent
+    if not len(reduced) or not np.isfinite(reduced).all():
+        return False
+    return bool(np.linalg.eigvalsh(reduced)[-1] > RISING)
 
 
 def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:

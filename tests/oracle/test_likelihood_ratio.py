@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from linear_family import PEPTIDE, example_table, peptide_design
 from scipy.stats import chi2
@@ -73,6 +74,34 @@ def test_the_mixture_has_its_level() -> None:
         found.append(saem.likelihood_ratio(saem.fit(small, table, "ml"), saem.fit(large, table, "ml")))
     assert abs(np.mean([each.p < 0.1 for each in found]) - 0.1) < 0.07
     assert np.mean([chi2.sf(each.statistic, 1) < 0.1 for each in found]) < 0.075
+
+
+def test_variances_that_are_shared_in_another_way_are_not_nested() -> None:
+    """Two of three arms share one in both models, but not the same two."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"arm": np.repeat(list("ABC"), 20), "id": np.repeat(np.arange(30), 2)})
+    table["y"] = np.repeat(rng.normal(size=30), 2) + 0.5 * rng.normal(size=60)
+
+    def shared(**sd: str) -> Model:
+        random = {"by": "arm", "sd": sd}
+        return Model(
+            response="y", cluster="id", mean={"a": "1", "b": "arm == 'B'"}, random=random, residual={"sd": "e"}
+        )
+
+    larger = saem.fit(shared(A="s1", B="s2", C="s2"), table, "ml")
+    other = saem.fit(shared(A="s1", B="s1", C="s2").replace(fixed={"b": 0.0}), table, "ml")
+    with pytest.raises(saem.SaemError, match="shared in another way"):
+        saem.likelihood_ratio(other, larger)
+    nested = saem.fit(shared(A="s1", B="s1", C="s1"), table, "ml")
+    assert saem.likelihood_ratio(nested, larger).df == 1
+
+
+def test_a_correlation_of_one_by_a_constraint_is_refused() -> None:
+    model = Model.from_text(recipes.text("random_slopes"))
+    table = table_of("sleepstudy")
+    one = saem.fit(model.replace(constraints={"line": "corr_intercept_days == 1"}), table, "ml")
+    with pytest.raises(saem.SaemError, match="corr_intercept_days is 1 or -1 under the constraint"):
+        saem.likelihood_ratio(one, saem.fit(model, table, "ml"))
 
 
 def test_a_zero_that_the_constraint_forces() -> None:
@@ -145,7 +174,10 @@ def test_a_derived_quantity_by_the_delta_method() -> None:
 def test_what_has_no_standard_error_has_none() -> None:
     table = saem.simulate(MODEL, PEPTIDE | {"sigma1": 0.0}, peptide_design(8), 5003)
     fit = saem.fit(MODEL, table, "ml")
-    found = saem.derive(fit, {"sum": "sigma1 + sigma", "other": "2 * sigma"})
+    quantities = {"sum": "sigma1 + sigma", "other": "2 * sigma", "icc": "sigma1**2 / (sigma1**2 + sigma**2)"}
+    found = saem.derive(fit, quantities)
+    assert found.loc["icc", "estimate"] == 0.0 and found.loc["icc", ["se", "lower", "upper"]].isna().all()
+    assert saem.variances(fit).loc["sigma1**2", ["se", "lower", "upper"]].isna().all()
     assert np.isnan(found.loc["sum", "se"]) and found.loc["other", "se"] == pytest.approx(2 * fit.se[-1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import referee
 from designs import exact_peptide_table, peptide_table
@@ -152,3 +153,34 @@ def test_what_cannot_be_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     found = saem.identifiability(PEPTIDE_MODEL, table)
     assert found.locally_identified and found.n_maximisers == 0 and not found.unique
     assert "could not be examined: no search" in found.notes[0]
+
+
+def two_roots() -> tuple[Model, saem.Fit]:
+    """The product of two means of one cell is one: each may be the larger."""
+    means = {"a1": "x == 0", "a2": "x == 0", "b": "x == 1"}
+    model = Model(response="y", cluster="id", mean=means, random={"sd": "s"}, constraints={"g": "a1 * a2 == 1"})
+    rng, rows = np.random.default_rng(1), np.tile([0, 1], 30)
+    noise = np.repeat(rng.normal(size=30), 2) + 0.5 * rng.normal(size=60)
+    table = pd.DataFrame({"id": np.repeat(np.arange(30), 2), "x": rows, "y": np.where(rows == 0, 3.0, 4.0) + noise})
+    return model, saem.fit(model, table, "ml")
+
+
+def test_inference_from_one_of_several_solutions() -> None:
+    """A bootstrap would mix them; a profile is that of one, and says so."""
+    _, fit = two_roots()
+    assert fit.status == "several_solutions"
+    with pytest.raises(saem.SaemError, match="several sets of parameters"):
+        saem.bootstrap(fit, 20, workers=1)
+    notes = saem.profile(fit).intervals["note"]
+    other = fit.solutions[1][fit.parameters.index("a1")]
+    assert f"others with the same likelihood: {other:.4g}" in notes["a1"] and notes["sigma"] == ""
+
+
+def test_saddles_are_no_solutions() -> None:
+    """Two products of one: four maxima, and stationary points between them."""
+    means = {"a1": "x == 0", "a2": "x == 0", "b1": "x == 1", "b2": "x == 1"}
+    _, fit = two_roots()
+    links = {"g": "a1 * a2 == 1", "h": "b1 * b2 == 1"}
+    model = Model(response="y", cluster="id", mean=means, random={"sd": "s"}, constraints=links)
+    found = saem.fit(model, fit.table, "ml")
+    assert len(found.solutions) == 4 and np.ptp(found.solution_logliks) < 1e-7

@@ -116,7 +116,11 @@ class Bayes:
         if not np.isfinite(draws).all():
             raise FitError("the sampler has returned draws that do not satisfy the constraints")
         fixed = problem.parameters.fixed
-        diagnosis = diagnose(draws, fixed)
+        still = (
+            np.ptp(draws.reshape(-1, draws.shape[2]), axis=0) == 0.0
+        )  # what a constraint determines may be a constant
+        still &= np.isin(np.arange(len(fixed)), [e.parameter for e in plan])
+        diagnosis = diagnose(draws, fixed | still)
         names = problem.parameters.names
         status, message = verdict(names, diagnosis, int(stats["diverging"].sum()), found[..., 0].size, len(centres))
         posterior = Posterior(
@@ -185,6 +189,7 @@ def prior_warnings(problem: Problem, near: Array) -> list[str]:
     except ConstraintError:  # no other feasible point is found: nothing is known
         return []
     return [
-        f"{describe_direction(problem.parameters.names, direction)} What the posterior says of that is the prior"
+        f"{describe_direction(problem.parameters.names, direction, problem.scale)} What the posterior says of that is "
+        "the prior"
         for direction in directions
     ]

@@ -1,0 +1,43 @@
+"""Mean columns that are nearly, but not exactly, combinations of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.errors import DataError
+
+EXACT = 1e-12  # singular values of unit columns, over the largest: below, columns are combinations of each other ..
+NEAR = 5e-4  # .. and below this they nearly are: their squares are lost in the rounding of second derivatives
+ENOUGH = 20_000  # rows that are looked at
+PART = 1e-3  # of the largest: a column that belongs to the combination
+
+
+def check_conditioning(design: NDArray[np.float64], names: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse mean columns (n, p) from whose differences a fit could not tell the parameters.
+
+    Columns that are exactly dependent are left to the constraints.
+
+    Raises
+    ------
+    DataError
+        Naming the columns, and what to do.
+    """
+    rows = np.linspace(0, len(design) - 1, min(len(design), ENOUGH)).astype(int)
+    columns = design[rows]
+    lengths = np.linalg.norm(columns, axis=0)
+    if columns.shape[1] < 2 or not np.all(lengths > 0.0):
+        return
+    _, singular, vt = np.linalg.svd(columns / lengths, full_matrices=False)
+    near = np.flatnonzero((singular > EXACT * singular[0]) & (singular < NEAR * singular[0]))
+    if not len(near):
+        return
+    parts = np.abs(vt[near[-1]])
+    shown = [f"{names[j]} ({labels[j]!r})" for j in np.argsort(-parts) if parts[j] > PART * parts.max()]
+    raise DataError(
+        f"the columns of the means {' and '.join(shown[:6])} are nearly combinations of each other (to "
+        f"{singular[near[-1]]:.1g} of their size), so their parameters would be lost in rounding: subtract a typical "
+        "value from a column that is far from zero, such as 'year - 2000' in place of 'year'"
+    )
