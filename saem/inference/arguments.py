@@ -13,10 +13,10 @@ def whole(value: object, what: str, least: int, most: int | None = None) -> int:
     SaemError
         When it is none.
     """
-    limits = f"{least} or larger" if most is None else f"from {least} to {most}"
+    limits = f", {least} or larger" if most is None else f" from {least} to {most}"
     index = None if isinstance(value, bool) or not hasattr(value, "__index__") else int(value.__index__())
     if index is None or index < least or (most is not None and index > most):
-        raise SaemError(f"{what} must be a whole number, {limits}; got {value!r}")
+        raise SaemError(f"{what} must be a whole number{limits}; got {value!r}")
     return index
 
 
