@@ -27,7 +27,8 @@ def to_arviz(fit: Fit) -> Any:
         arviz = quiet_import("arviz")
     except ImportError:
         raise ModelError(
-            "to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]'"
+            "to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]', or '.[bayes]' in a "
+            "clone"
         ) from None
     draws = fit.posterior.draws
     observed = None if fit.table is None else {fit.model.response: fit.table[fit.model.response].to_numpy(dtype=float)}

@@ -340,7 +340,7 @@ def wald_intervals(fit: Fit, se: Floats, level: float = LEVEL) -> Floats:
     """Bounds (n, 2) of Wald intervals with standard errors (n,), as `Fit.intervals` has them."""
     from saem.errors import SaemError
 
-    if not 0.0 < level < 1.0:
+    if not 0.0 < level < 1.0 or 0.5 + level / 2 == 1.0:
         raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
     z = NormalDist().inv_cdf(0.5 + level / 2)
     names, kinds = fit.parameters.names, fit.parameters.kinds

@@ -298,7 +298,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise StorageError(f"the folder {folder} cannot be made: {error.strerror}; choose another name") from error
 
 
 @contextmanager

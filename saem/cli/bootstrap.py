@@ -46,6 +46,7 @@ def bootstrap(
             metavar="FOLDER",
         ),
     ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
 ) -> None:
     """Parametric bootstrap of a saved fit: bias, standard errors and intervals by direct maximum likelihood."""
     from saem import bootstrap as bootstrapped
@@ -60,7 +61,7 @@ def bootstrap(
     check_folder(output)
     own = None if output is None else output / FITS
     with counting("bootstrap") as progress:
-        found = bootstrapped(fit, replicates, seed, workers=workers, output=own, progress=progress)
+        found = bootstrapped(fit, replicates, seed, workers=workers, output=own, restart=restart, progress=progress)
     ends = found.intervals(level, interval.value)
     whole = found.table.join(ends)
     rows = []

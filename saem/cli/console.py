@@ -102,8 +102,8 @@ def what_was_kept(interrupt: KeyboardInterrupt) -> str:
     if driver is None or not isinstance(interrupt, driver.Interrupted):
         return "nothing was written."
     if interrupt.folder is None:
-        return f"{interrupt.done} of {interrupt.total} levels were fitted; without --output FOLDER none is kept."
+        return f"{interrupt.done} of {interrupt.total} were fitted; without --output FOLDER none is kept."
     return (
-        f"{interrupt.done} of {interrupt.total} levels are done and kept in {interrupt.folder}; "
+        f"{interrupt.done} of {interrupt.total} are done and kept in {interrupt.folder}; "
         "the same command again goes on from there."
     )

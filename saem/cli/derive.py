@@ -34,7 +34,7 @@ def derive(
         list[str] | None,
         typer.Argument(
             metavar="[QUANTITY]...",
-            help='Such as "icc = sigma1**2 / (sigma1**2 + sigma**2)"; all parameters and variances if there is none.',
+            help='Such as `"icc = sigma1**2 / (sigma1**2 + sigma**2)"`; all parameters and variances if there is none.',
             show_default=False,
         ),
     ] = None,
@@ -59,23 +59,30 @@ def derive(
     import pandas as pd
 
     import saem
-    from saem.cli.console import note
+    from saem.cli.console import note, say
     from saem.storage import make_folder
 
     texts = read_quantities(quantities or [])
     fit = fit_to_examine(folder)
+    if output is not None:
+        make_folder(output)
     known = None  # the fit's own, for which it needs no table
     if information is not Kind.OBSERVED or draws:
         known = saem.fisher_information(fit, information.value, draws, seed)
     if texts:
         found = saem.derive(fit, texts, level, known)
     else:
-        own = fit.estimates[["estimate", "se"]].join(fit.intervals(level)) if known is None else known.table(level)
-        found = pd.concat([own.drop(columns="se_mcse", errors="ignore"), saem.variances(fit, level, known)])
+        own = fit.estimates[["estimate", "se"]].join(fit.intervals(level)).assign(se_mcse=0.0)
+        own = own if known is None else known.table(level)
+        own = own.drop(columns="se_mcse") if known is None or not known.draws else own
+        found = pd.concat([own, saem.variances(fit, level, known)])
         found.index.name = "quantity"
+    say(
+        f"standard errors by the {information.value} information"
+        + (f", {known.draws:,} draws" if known and known.draws else "")
+    )
     show_derived(found)
     if output is not None:
-        make_folder(output)
         found.to_csv(output / "derived.csv")
         note(f"written to {output}")
 
@@ -132,10 +139,11 @@ def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
 def show_derived(found: pd.DataFrame) -> None:
     """Print estimates, standard errors and intervals."""
     from saem.cli.console import show
-    from saem.display import decimals, number, table
+    from saem.display import decimals, number, small, table
 
     rows = []
     for quantity, row in found.iterrows():
         places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
-        rows.append([str(quantity), *(number(row[key], places) for key in found.columns)])
+        cells = [small(row[key]) if key == "se_mcse" else number(row[key], places) for key in found.columns]
+        rows.append([str(quantity), *cells])
     show(table(["quantity", *found.columns], rows))

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 SHOWN = 5  # clusters and rows
+WRITTEN = (
+    "residuals.csv",
+    "residuals.png",
+    "npde.csv",
+    "npde_tests.csv",
+    "npde.png",
+    "influence.csv",
+    "influence.png",
+    "random_effects.csv",
+    "random_effects.png",
+)
 Found = TypeVar("Found")
 
 
@@ -60,6 +71,8 @@ def diagnose(
     rows_of(fit)  # without a table there is nothing to diagnose
     if output is not None:
         make_folder(output)
+        for name in WRITTEN:  # what is not written this time is not to stand beside what is
+            (output / name).unlink(missing_ok=True)
     residuals = attempt("residuals", lambda: saem.residuals(fit))
     errors = attempt("prediction errors", lambda: saem.npde(fit, draws, seed))
     influence = attempt("influence", lambda: saem.influence(fit, workers))

@@ -41,25 +41,29 @@ def profile(
     One-sided where the estimate is at a boundary. A simulated fit has the intervals of the maximum beside it.
     """
     from saem import profile as profiled
-    from saem.cli.console import note, show
+    from saem.cli.console import note, say, show
     from saem.cli.write import write_figure
     from saem.display import decimals, number, table
     from saem.storage import make_folder
 
-    found = profiled(fit_to_examine(folder), parameter, level)
+    fit = fit_to_examine(folder)
+    if output is not None:
+        make_folder(output)
+    found = profiled(fit, parameter, level)
     rows = []
     for name, row in found.intervals.iterrows():
         ends = [row[key] for key in ("estimate", "lower", "upper", "wald_lower", "wald_upper")]
         places = decimals([abs(row["upper"] - row["lower"]) / 4])
         rows.append([str(name), *(number(end, places) for end in ends), row["note"]])
     show(table(["parameter", "estimate", "lower", "upper", "Wald lower", "Wald upper", "note"], rows, "lrrrrrl"))
+    if fit.method not in ("ml", "reml", "em"):
+        say("estimate, lower and upper are of the maximum beside the simulated estimate; Wald intervals of that itself")
     if output is None:
         return
     from matplotlib.figure import Figure
 
     from saem.plotting import plot_profile
 
-    make_folder(output)
     found.intervals.to_csv(output / "intervals.csv")
     found.points.to_csv(output / "points.csv", index=False)
     figure = Figure(figsize=(3.6 * min(3, len(rows)), 0.8 + 2.2 * -(-len(rows) // 3)), layout="constrained")
@@ -102,6 +106,9 @@ def test(
             metavar="FOLDER",
         ),
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="With --bootstrap: discard what an earlier run left in the folder.")
+    ] = False,
 ) -> None:
     """Likelihood-ratio test of a model within a larger one, from two saved fits.
 
@@ -112,19 +119,24 @@ def test(
     from saem.cli.console import say, show
     from saem.display import number, table
     from saem.errors import SaemError
+    from saem.inference.likelihood_ratio import loglik_of
 
-    for name, value in (("seed", seed), ("workers", workers), ("output", output)):
+    for name, value in (("seed", seed), ("workers", workers), ("output", output), ("restart", restart or None)):
         if value is not None and bootstrap is None:
             raise SaemError(f"--{name} belongs to --bootstrap N; leave it out")
     fits = {"smaller": fit_to_examine(smaller), "larger": fit_to_examine(larger)}
     found = likelihood_ratio(fits["smaller"], fits["larger"]) if bootstrap is None else None
-    rows = [
-        [label, str(each.n_free), number(each.loglik, 3), number(each.aic, 3), number(each.bic, 3)]
-        for label, each in fits.items()
-    ]
+    rows, moved = [], []
+    for label, each in fits.items():
+        loglik = loglik_of(each)  # of a simulated fit at the maximum beside it
+        moved += [label] if loglik > each.loglik + 1e-3 else []
+        own = -2.0 * (loglik - each.loglik)
+        rows.append([label, str(each.n_free), *(number(v, 3) for v in (loglik, each.aic + own, each.bic + own))])
     if bootstrap is not None:
-        line = bootstrap_line(fits["smaller"], fits["larger"], bootstrap, seed or 0, workers, output)
+        line = bootstrap_line(fits["smaller"], fits["larger"], bootstrap, seed or 0, workers, output, restart)
     show(table(["model", "parameters", "log-likelihood", "AIC", "BIC"], rows))
+    if moved:
+        say(f"of the {' and the '.join(moved)} model at the maximum beside its simulated estimate")
     say()
     if found is None:
         say(line)
@@ -138,7 +150,7 @@ def test(
 
 
 def bootstrap_line(
-    smaller: Fit, larger: Fit, replicates: int, seed: int, workers: int | None, output: Path | None
+    smaller: Fit, larger: Fit, replicates: int, seed: int, workers: int | None, output: Path | None, restart: bool
 ) -> str:
     """The result of a bootstrap test in words, its replicates written to a folder."""
     from saem import bootstrap_test
@@ -149,7 +161,9 @@ def bootstrap_line(
     if output is not None:
         make_folder(output)
     with counting("bootstrap") as progress:
-        found = bootstrap_test(smaller, larger, replicates, seed, workers=workers, output=output, progress=progress)
+        found = bootstrap_test(
+            smaller, larger, replicates, seed, workers=workers, output=output, restart=restart, progress=progress
+        )
     if output is not None:
         found.replicates.to_csv(output / "replicates.csv")
         note(f"written to {output}")
@@ -177,6 +191,8 @@ def models(
     from saem.display import number, table
     from saem.storage import make_folder
 
+    if output is not None:
+        make_folder(output)
     found = compare_models({str(folder): fit_to_examine(folder) for folder in folders})
     rows = [
         [str(model), row["status"], number(row["loglik"], 3), str(row["n_free"])]
@@ -186,6 +202,5 @@ def models(
     header = ["model", "status", "log-likelihood", "parameters", "AIC", "difference", "BIC", "difference"]
     show(table(header, rows, "llrrrrrr"))
     if output is not None:
-        make_folder(output)
         found.to_csv(output / "models.csv")
         note(f"written to {output}")

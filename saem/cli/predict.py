@@ -43,7 +43,7 @@ def predict(
     from saem.cli.console import note, show
     from saem.cli.simulate import write_table
     from saem.cli.write import beside
-    from saem.data import read_table
+    from saem.data import needed_columns, read_table
     from saem.data import where as rows_where
     from saem.display import count, decimals, number, table
 
@@ -58,7 +58,7 @@ def predict(
         return
     places = decimals(found["se"])
     columns = ["predicted", "se", "lower", "upper"]
-    labels = [name for name in fit.cluster_labels.columns if name in rows]
+    labels = [name for name in needed_columns(fit.model) if name in rows and name != fit.model.response]
     shown = [
         [str(index), *(str(rows[name].iloc[k]) for name in labels), "yes" if row["known"] else "no"]
         + [number(row[name], places) for name in columns]

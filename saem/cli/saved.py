@@ -16,7 +16,7 @@ SavedFit = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="What `saem fit --output FOLDER` wrote, or the folder of one method in it (FOLDER/ml).",
+        help="What `saem fit --output FOLDER` wrote (of several fits that by ml), or the folder of one, FOLDER/saem.",
     ),
 ]
 
@@ -45,11 +45,13 @@ def fit_to_examine(folder: Path) -> Fit:
     StorageError
         When there is none, or there are several and none by ML.
     """
+    from saem.cli.console import note
+
     found = fits_in(folder)
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if "ml" in found:
-        return found["ml"]
+    chosen = next(iter(found.values())) if len(found) == 1 else found.get("ml")
+    if chosen is not None:
+        note(f"{folder}: the fit by {chosen.method}, {str(chosen.status).replace('_', ' ')}")
+        return chosen
     if not found:
         raise StorageError(f"there is no saved fit in {folder}; `saem fit --output FOLDER` without --by saves one")
     raise StorageError(f"{folder} holds several fits; give one of {listing([str(folder / name) for name in found])}")

@@ -28,6 +28,6 @@ def check_level(level: float) -> float:
     SaemError
         When it does not lie between 0 and 1.
     """
-    if not 0.0 < level < 1.0:
+    if not 0.0 < level < 1.0 or 0.5 + level / 2 == 1.0:
         raise SaemError(f"the level of an interval must lie between 0 and 1; got {level!r}")
     return float(level)

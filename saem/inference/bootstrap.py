@@ -151,6 +151,7 @@ def bootstrap(
     method: Any = "ml",
     workers: int | None = None,
     output: str | Path | None = None,
+    restart: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bootstrap:
     """Draw data from a fitted model on its own rows, and fit the model to them.
@@ -171,6 +172,8 @@ def bootstrap(
         Processes; as many as there are cores if omitted.
     output : str or Path, optional
         Folder for the progress: the same call goes on from there after an interruption.
+    restart : bool
+        Discard what is in the folder.
     progress : callable, optional
         Called with the number of replicates done and of all.
 
@@ -187,7 +190,8 @@ def bootstrap(
         When fewer than two replicates were fitted.
     """
     responses = draw_responses(fit, replicates, seed, "bootstrap")
-    batch = fit_replicates(fit, responses, method, seed, workers, None if output is None else Path(output), progress)
+    folder = None if output is None else Path(output)
+    batch = fit_replicates(fit, responses, method, seed, workers, folder, progress, restart)
     fits = fits_of(batch)
     failed = ~fits["status"].isin(ENDED)
     if len(fits) - failed.sum() < 2:

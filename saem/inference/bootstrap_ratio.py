@@ -85,6 +85,7 @@ def bootstrap_test(
     *,
     workers: int | None = None,
     output: str | Path | None = None,
+    restart: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> BootstrapTest:
     """Test a model within a larger one by data that the smaller fit draws, to which both models are fitted by ML.
@@ -106,6 +107,8 @@ def bootstrap_test(
         Processes; as many as there are cores if omitted.
     output : str or Path, optional
         Folder for the progress: the same call goes on from there after an interruption.
+    restart : bool
+        Discard what is in the folder.
     progress : callable, optional
         Called with the number of fits done and of all.
 
@@ -130,7 +133,7 @@ def bootstrap_test(
     for k, (name, fit) in enumerate((("smaller", smaller), ("larger", larger))):
         step = None if progress is None else shifted(progress, k * replicates, 2 * replicates)
         own = None if folder is None else folder / name
-        found[name] = fits_of(fit_replicates(fit, responses, "ml", seed, workers, own, step))
+        found[name] = fits_of(fit_replicates(fit, responses, "ml", seed, workers, own, step, restart))
     table = statistics(found["smaller"], found["larger"])
     if table["statistic"].isna().all():
         raise FitError(f"all {replicates} replicates failed; the first: {table['message'].iloc[0]}")

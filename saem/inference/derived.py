@@ -12,6 +12,7 @@ from saem.constraint import Constraints, compile_constraints, parameters_of
 from saem.errors import ConstraintError, ExpressionError, ModelError
 from saem.expressions.grammar import parse
 from saem.inference.arguments import check_level
+from saem.result import wald_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,13 +94,15 @@ def compile_quantity(name: str, text: str, parameters: Sequence[str]) -> Constra
         parse(text)  # by itself: it is put into brackets below
         return compile_constraints({name: f"({text}) == 0"}, parameters)
     except (ConstraintError, ExpressionError) as error:
-        raise ModelError(f"the quantity {name!r} cannot be derived: {error}") from None
+        words = str(error).replace("constraint", "quantity").replace(f"'({text}) == 0'", repr(text))
+        raise ModelError(f"the quantity {name!r} cannot be derived: {words}") from None
 
 
 def variances(fit: Fit, level: float = 0.95, information: FisherInformation | None = None) -> pd.DataFrame:
-    """The squares of all free standard deviations: variance components, as `derive` gives them.
+    """The squares of all free standard deviations: variance components.
 
-    Wald intervals of a variance are symmetric, and may begin below zero: profile intervals do not.
+    Standard errors are by the delta method; intervals are the squares of those of the standard deviations, which are
+    Wald's on the log scale.
 
     Parameters
     ----------
@@ -113,7 +116,11 @@ def variances(fit: Fit, level: float = 0.95, information: FisherInformation | No
     """
     free = zip(fit.parameters.names, fit.parameters.kinds, fit.parameters.fixed, strict=True)
     names = [name for name, kind, fixed in free if kind == "sd" and not fixed]
-    return derive(fit, {f"{name}**2": f"{name}**2" for name in names}, level, information)
+    found = derive(fit, {f"{name}**2": f"{name}**2" for name in names}, level, information)
+    if fit.posterior is None:
+        ends = wald_intervals(fit, fit.se if information is None else information.se, level)
+        found[["lower", "upper"]] = ends[[fit.parameters.index(name) for name in names]] ** 2
+    return found
 
 
 def summary_of_draws(compiled: Constraints, draws: np.ndarray, name: str, text: str, level: float) -> list[float]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+MOST_DRAWS = 10**9  # of all clusters: a minute, in which nothing else can happen
 METHODS = ("exact", "quadrature", "importance")
 MOST_NODES = 100  # up to which NumPy's nodes are accurate
 LEAST_NODES = 5  # from which half of them is a rule to compare with
@@ -147,7 +148,7 @@ def log_likelihood_at(
     x = np.array(x, dtype=float)  # one that may be written to: another kind of array would be compiled for anew
     if method == "importance":
         parts = np.empty((problem.n_clusters, 5))
-        n_draws = whole(draws, "draws", 2, 2**31)
+        n_draws = whole(draws, "draws", 2, max(2, MOST_DRAWS // max(1, problem.n_clusters)))
         integrate(arrays, x, np.empty(0), np.empty(0), 0, n_draws, stream(seed, "log-likelihood"), parts)
         values, variances, ess, shares = found(parts)
         return assembled(method, values + 0.5 * variances, np.sqrt(variances), ess, shares, few_draws(ess))

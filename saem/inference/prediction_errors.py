@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+MOST = 100_000  # draws
 LEAST = 100  # draws: with fewer, quantiles beyond 2.6 cannot be told apart
 AT_ONCE = 4_000_000  # numbers of a block of draws
 SHAPIRO = 5000  # rows; the law of its statistic is not known beyond
@@ -83,7 +84,7 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     import pandas as pd
     from scipy.special import ndtri
 
-    draws = whole(draws, "draws", LEAST)
+    draws = whole(draws, "draws", LEAST, MOST)
     check_seed(seed)
     refuse_posterior(fit, "one estimate that draws data")
     table, data = rows_of(fit)

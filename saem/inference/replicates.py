@@ -67,6 +67,7 @@ def fit_replicates(
     workers: int | None,
     output: Path | None,
     progress: Callable[[int, int], None] | None,
+    restart: bool = False,
 ) -> Batch:
     """The model of a fit on its own rows with each of the responses (N, n_rows); goes on from what is in ``output``."""
     table = rows_of(fit)[0]
@@ -83,6 +84,7 @@ def fit_replicates(
         workers=workers,
         output=output,
         progress=progress,
+        restart=restart,
         # the first responses tell all others, whose streams are keyed: a run goes on with more of them
         origin=f"{table_digest(table)} {hashlib.sha256(responses[:LEAST].tobytes()).hexdigest()[:16]}",
     )

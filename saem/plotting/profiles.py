@@ -50,4 +50,6 @@ def plot_profile(profile: Profile, figure: Figure | SubFigure | None = None) -> 
         axes.locator_params(axis="x", nbins=5)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel("|zeta|")
+    words = f"signed root of the deviance; band: {100 * profile.level:g} % profile interval, dashed: Wald"
+    figure.supxlabel(words, fontsize=9)
     return grid

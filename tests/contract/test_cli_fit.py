@@ -123,7 +123,7 @@ def test_fit_by_goes_on_after_ctrl_c(files, monkeypatch):
     replace(monkeypatch, "fitting", fit=stops)
     command = ("fit", "model.toml", "sites.csv", "--by", "site", "-o", "out", "--workers", 1)
     result = invoke(*command, code=130)
-    assert "2 of 5 levels are done and kept in out; the same command again goes on" in " ".join(result.stderr.split())
+    assert "2 of 5 are done and kept in out; the same command again goes on" in " ".join(result.stderr.split())
     invoke(*command)
     assert calls == ["s0", "s1", "s2", "s2", "s3", "s4"]
     assert "another run" in invoke(*command, "--seed", 1, code=2).stderr

@@ -38,7 +38,8 @@ def check_installed() -> None:
     missing = [name for name in ("nutpie", "arviz") if find_spec(name) is None]
     if missing:
         raise ModelError(
-            f"method 'bayes' needs {' and '.join(missing)}, which is not installed: pip install 'saem[bayes]'"
+            f"method 'bayes' needs {' and '.join(missing)}, which is not installed: "
+            "pip install 'saem[bayes]', or '.[bayes]' in a clone"
         )
 
 
