@@ -120,7 +120,10 @@ def performance(
     -----
     Errors of means are sd / sqrt(n), and those of shares sqrt(p (1 - p) / n); of medians see `jackknife.median`; all
     others are by the jackknife, since the closed forms of the empirical SE and what comes from it hold for normal
-    estimates only. That of the bias-eliminated coverage takes the mean of the estimates as known.
+    estimates only. The squares of these are unbiased, but of skewed estimates their mean is too small where replicates
+    are few: by 7 % for log-normal estimates with sigma 0.5 and 200 replicates, by 24 % with sigma 1 (where the closed
+    form is too small by 49 % and 80 %). The error of the bias-eliminated coverage takes the mean of the estimates as
+    known, as rsimsum does; it is right for symmetric estimates, and 16 % too large for exponential ones.
 
     References
     ----------
