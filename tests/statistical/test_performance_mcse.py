@@ -28,8 +28,8 @@ def check_calibrated(ratios: pd.Series, low: float, high: float) -> None:
     assert ratios.between(low, high).all(), ratios[~ratios.between(low, high)]
 
 
-# Over 8000 studies the ratios are, by law: normal from 0.99 to 1.04; log-normal from 0.93 (the bias-eliminated coverage,
-# whose error takes the mean as known) to 1.12 (the mean squared error, whose own error is skewed). Over 500 studies a
+# Over 8000 studies the ratios are, by law: normal from 0.99 to 1.04; log-normal from 0.93 (the bias-eliminated
+# coverage, whose error takes the mean as known) to 1.12 (the mean squared error, whose own error is skewed). Over 500 studies a
 # ratio has an error of 0.03 to 0.05. The bounds are 3.4 of these away from the measure that is nearest to them, and 4
 # from nearly all: false alarms of 1e-3.
 BOUNDS = {"normal": (0.85, 1.18), "log-normal": (0.8, 1.3)}
@@ -85,8 +85,8 @@ def test_measures_are_near_what_they_estimate() -> None:
 def test_stopping_by_the_adjusted_error_spares_coverage() -> None:
     """Studies of true coverage 0.95 that end when the error is below 0.02, looked at from 10 replicates on.
 
-    By the plain error, zero when all cover, 59 % end at once with a coverage of 1: the mean is 0.98. By the adjusted one
-    none end so, and the mean is 0.954; the errors of both are below 0.001.
+    By the plain error, zero when all cover, 59 % end at once with a coverage of 1: the mean is 0.98. By the adjusted
+    one none end so, and the mean is 0.954; the errors of both are below 0.001.
     """
     covers = stream(0, "coverage").random((1000, 400)) < 0.95
     n = np.arange(1, 401)
