@@ -94,7 +94,7 @@ def jackknife(groups: Groups, columns: list[np.ndarray], statistic: Statistic, l
         without = statistic(fewer, *left)
         del left
         spread = groups.mean(groups.around(without) ** 2)
-        mcse = np.where(n > max(least, 1), np.sqrt((n - 1) * spread), np.nan)
+        mcse = np.where(n > least, np.sqrt((n - 1) * spread), np.nan)
     known = np.isfinite(value)
     return Measured(
         np.where(known | np.isinf(value), value, np.nan), np.where(known & np.isfinite(mcse), mcse, np.nan), n

@@ -200,7 +200,7 @@ def of_estimands(
         other = (row >= 0) & (records.keys["method"][chosen] != known)
         use = other & np.isfinite(in_se)
         found["distance"] = mean(groups.where(use), np.abs(in_se[use]))
-        use = other & np.isfinite(in_mcse) & (numbers["mcse"][chosen] > 0.0)
+        use = other & np.isfinite(in_mcse)  # not without an error, such as of an exact method
         found["mcse_calibration_spread"] = spread(groups.where(use), in_mcse[use])
         found["mcse_calibration_mean"] = mean(groups.where(use), in_mcse[use])
     return long(records, level.first, True, found)

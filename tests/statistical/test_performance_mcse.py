@@ -29,9 +29,9 @@ def check_calibrated(ratios: pd.Series, low: float, high: float) -> None:
 
 
 # Over 8000 studies the ratios are, by law: normal from 0.99 to 1.04; log-normal from 0.93 (the bias-eliminated
-# coverage, whose error takes the mean as known) to 1.12 (the mean squared error, whose own error is skewed). Over 500 studies a
-# ratio has an error of 0.03 to 0.05. The bounds are 3.4 of these away from the measure that is nearest to them, and 4
-# from nearly all: false alarms of 1e-3.
+# coverage, whose error takes the mean as known) to 1.12 (the mean squared error, whose own error is skewed). Over 500
+# studies a ratio has an error of 0.03 to 0.05. The bounds are 3.4 of these away from the measure that is nearest to
+# them, and 4 from nearly all: false alarms of 1e-3.
 BOUNDS = {"normal": (0.85, 1.18), "log-normal": (0.8, 1.3)}
 
 
