@@ -292,10 +292,10 @@ def test_few_replicates_have_a_value_but_no_error() -> None:
 def test_estimates_far_from_zero_lose_no_digits() -> None:
     """The standard deviation of numbers near 1e8, and its error, are those of the same numbers near zero."""
     x = stream(0, "far").standard_normal(50)
-    near, far = (performance(study_rows(50, estimate=x + at)).set_index("measure") for at in (0.0, 1e8))
-    np.testing.assert_allclose(
-        *(t.loc["empirical_se", ["value", "mcse"]].astype(float) for t in (near, far)), rtol=1e-6
-    )
+    near, far = (performance(study_rows(50, estimate=x + at, se=1.0)).set_index("measure") for at in (0.0, 1e8))
+    for name in ("empirical_se", "relative_error_se"):
+        one, other = (table.loc[name, ["value", "mcse"]].astype(float) for table in (near, far))
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_the_jackknife_of_any_statistic_beside_a_loop() -> None:
@@ -365,7 +365,7 @@ def test_bad_rows_and_arguments() -> None:
         copy.loc[row, name] = value
         return copy
 
-    full = rows["lower"].notna().idxmax()
+    full, timed = rows["lower"].notna().idxmax(), rows["seconds"].notna()[::-1].idxmax()  # the second row of its fit
     for table, words in (
         (rows.rename(columns={"upper": "uper"}), r"lack the columns 'upper' \(did you mean 'uper'\?\)"),
         (rows.iloc[:0], "at least one row"),
@@ -375,6 +375,7 @@ def test_bad_rows_and_arguments() -> None:
         (changed("estimate", "one"), "'estimate' must have numbers"),
         (changed("truth", 7.0), "'truth' must be the same in all rows of one estimand in a cell"),
         (changed("seconds", 1e9), "'seconds' must be the same in all rows of one fit"),
+        (changed("seconds", np.nan, timed), "'seconds' must be the same in all rows of one fit"),
         (changed("lower", 1e9, full), "'lower' must not be above 'upper'"),
         (changed("se", -1.0), "'se' must not be negative"),
         (changed("method", None, 5), "'method' must be known in every row; row 5 has none"),
