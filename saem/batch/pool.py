@@ -87,7 +87,7 @@ def _one_at_a_time(task: Task, suspects: Sequence[int], case: Callable[[int], Ca
                 try:
                     yield level, submit(fit_case, task, one).result()
                 except BrokenProcessPool as error:
-                    reason = f"the process that fitted this level was killed ({_first_line(error)})"
+                    reason = f"the process that fitted this level was killed ({first_line(error)})"
                     names = [method_name(method) for method in task.methods]
                     yield level, [failure(name, CRASHED, reason, len(one.table), float("nan")) for name in names]
                     break
@@ -138,7 +138,7 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The part of the message that names the signal or the exit code, where there is one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     codes = [line for line in lines if "SIG" in line or "EXIT" in line]

@@ -1,0 +1,157 @@
+"""One SQLite file for a study (or a shard of it): written by one driver, readable by others while it runs.
+
+A row is one method on one data set. Rows are kept as they come, a transaction for each batch of tasks; nothing that was
+committed is lost when the driver is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from experiments.study.cells import Cell
+from experiments.study.tasks import CRASHED, Record, Task
+from saem.errors import StorageError, listing
+
+FILE, LOCK = "study.sqlite", "lock.sqlite"
+TABLES = """
+CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, levels TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS records (
+    cell TEXT NOT NULL, replicate INTEGER NOT NULL, method TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
+    PRIMARY KEY (cell, replicate, method)
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The records of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there.
+    identity : mapping of str to str, optional
+        What the records depend on, part by part: a part that differs from what is there is refused, a new part is
+        added. Without it the store is opened for reading, also while a run writes to it.
+
+    Raises
+    ------
+    StorageError
+        When there is no store to read, it belongs to another study, another run writes to it, or the disk refuses.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.lock: sqlite3.Connection | None = None
+        if identity is None:
+            if not (folder / FILE).is_file():
+                raise StorageError(f"there is no study in {folder}; 'python -m experiments run' makes one")
+            self.db = sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = taken(folder)
+            self.db = sqlite3.connect(folder / FILE, timeout=10.0, isolation_level=None)
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = NORMAL")
+            self.db.executescript(TABLES)
+        except (OSError, sqlite3.DatabaseError) as error:
+            self.close()
+            raise StorageError(f"{folder} cannot be written: {error}; choose another folder") from error
+        self.check(identity)
+
+    def check(self, identity: Mapping[str, str]) -> None:
+        """Refuse another study, and note what is new."""
+        found = dict(self.db.execute("SELECT part, value FROM identity"))
+        changed = [part for part, value in identity.items() if found.get(part, value) != value]
+        if changed:
+            self.close()
+            raise StorageError(
+                f"{self.folder} holds the results of another study: {listing(changed)} changed since then. Use another "
+                "folder, or undo the change; more cells, methods and replicates may be added"
+            )
+        self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
+
+    def done(self) -> set[tuple[str, int, str]]:
+        """Cell, replicate and method of what need not be run again. What was killed is tried again."""
+        query = "SELECT cell, replicate, method FROM records WHERE status != ?"
+        return set(self.db.execute(query, (CRASHED,)))
+
+    def add(self, results: Iterable[tuple[Task, Sequence[Record]]]) -> None:
+        """Keep the records of some tasks, all or none."""
+        rows, cells = [], {}
+        for task, records in results:
+            cells[task.cell.key] = json.dumps(dict(task.cell.levels))
+            for record in records:
+                rows.append((task.cell.key, task.replicate, record["method"], record["status"], json.dumps(record)))
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", cells.items())
+            self.db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows)
+            self.db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise StorageError(
+                f"{self.folder / FILE} cannot be written: {error}. What it holds so far is kept; make room, and run "
+                "the same command again"
+            ) from error
+
+    def cells(self) -> dict[str, Cell]:
+        """By key."""
+        return {key: Cell(json.loads(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
+
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """Cell, method, status, and how many records."""
+        query = "SELECT cell, method, status, COUNT(*) FROM records GROUP BY cell, method, status"
+        return list(self.db.execute(query))
+
+    def records(self) -> Iterator[tuple[str, int, Record]]:
+        """Cell, replicate and record, in the order of the keys; read as they are needed."""
+        query = "SELECT cell, replicate, payload FROM records ORDER BY cell, replicate, method"
+        for cell, replicate, payload in self.db.execute(query):
+            yield cell, replicate, json.loads(payload)
+
+    def identity(self) -> dict[str, str]:
+        """What the records depend on."""
+        return dict(self.db.execute("SELECT part, value FROM identity"))
+
+    def close(self) -> None:
+        """Close the file; what is in it stays."""
+        for connection in (getattr(self, "db", None), self.lock):
+            if connection is not None:
+                connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def taken(folder: Path) -> sqlite3.Connection:
+    """A lock on the folder, which ends with the process however it ends; others may go on reading.
+
+    Raises
+    ------
+    StorageError
+        When another run has it.
+    """
+    lock = sqlite3.connect(folder / LOCK, timeout=0.2, isolation_level=None)
+    try:
+        lock.execute("PRAGMA locking_mode = EXCLUSIVE")
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if "locked" in str(error):
+            raise StorageError(
+                f"another run is writing to {folder}; wait until it ends, or use another folder"
+            ) from None
+        raise
+    return lock

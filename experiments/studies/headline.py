@@ -1,0 +1,43 @@
+"""The functions of the study `headline`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+import saem
+from experiments.peptide import TRUTH, g, peptide_design, peptide_model
+from experiments.study.cells import Cell
+from experiments.study.functions import Outcome
+from saem.algorithms.saem import SAEM
+from saem.fitting import Algorithm
+from saem.schedules import RobbinsMonroSchedule
+
+TEXTBOOK = SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
+
+
+@lru_cache(maxsize=1)
+def model() -> saem.Model:
+    """The peptide model with the posted link."""
+    return peptide_model()
+
+
+def truth(cell: Cell) -> Mapping[str, float]:
+    """The parameters of a cell: c2 follows from the others."""
+    known = TRUTH | {"sigma2": float(cell["ratio"]) * TRUTH["sigma1"]}
+    return known | {"c2": g(known["b21"], known["b22"], known["sigma1"], known["sigma2"])}
+
+
+def generate(cell: Cell, seed: int) -> pd.DataFrame:
+    """A table of the cell."""
+    return saem.simulate(model(), truth(cell), peptide_design(int(cell["replicates"])), seed)
+
+
+def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
+    """Fit by a method of saem, or by the textbook's schedule."""
+    name = options["method"]
+    method: str | Algorithm = TEXTBOOK if name == "textbook" else name
+    return Outcome.of(saem.fit(model(), data, method, seed))

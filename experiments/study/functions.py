@@ -1,0 +1,100 @@
+"""The functions of a study, from the Python file beside its TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.study.cells import Cell
+from saem.errors import ModelError
+
+if TYPE_CHECKING:
+    from saem.result import Fit
+
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method makes of one data set.
+
+    Attributes
+    ----------
+    numbers : mapping of str to (estimate, se, lower, upper, mcse)
+        By estimand; nan where the method gives none.
+    status : str
+        "ok", "boundary", "not_converged", "several_solutions" or "not_identified".
+    loglik, draws : float
+        nan where there is none.
+    message : str
+    """
+
+    numbers: Mapping[str, tuple[float, float, float, float, float]]
+    status: str = OK
+    loglik: float = float("nan")
+    draws: float = float("nan")
+    message: str = ""
+
+    @classmethod
+    def of(cls, fit: Fit) -> Outcome:
+        """From a fit, with its parameters as the estimands."""
+        numbers = dict(zip(fit.parameters.names, map(tuple, fit.to_numpy().tolist()), strict=True))
+        order = (0, 1, 3, 4, 2)
+        return cls(
+            numbers={name: tuple(row[k] for k in order) for name, row in numbers.items()},  # type: ignore[misc]
+            status=OK if fit.status == "converged" else str(fit.status),
+            loglik=fit.loglik,
+            draws=float(fit.drawn),
+            message="" if fit.status == "converged" else fit.message,
+        )
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What a study's Python file defines.
+
+    Attributes
+    ----------
+    generate : callable
+        ``generate(cell, seed)``: a data set.
+    estimate : callable
+        ``estimate(data, cell, options, seed)``: an `Outcome`, with the options of a method.
+    truth : callable
+        ``truth(cell)``: the true value of every estimand; nan where the model has none (a wrong model).
+    """
+
+    generate: Callable[[Cell, int], Any]
+    estimate: Callable[[Any, Cell, Mapping[str, Any], int], Outcome]
+    truth: Callable[[Cell], Mapping[str, float]]
+
+
+@lru_cache(maxsize=8)
+def functions_in(path: Path) -> Functions:
+    """Load a study's functions; once in a process.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing, cannot be imported, or lacks a function.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no file {str(path)!r} with the functions generate, estimate and truth of the study")
+    name = f"saem_study_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
+    if missing:
+        raise ModelError(f"{path} must define the function {missing[0]}")
+    return Functions(module.generate, module.estimate, module.truth)

@@ -1,0 +1,129 @@
+"""The TOML file of a study, validated: every mistake is reported at once, with its path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from experiments.study.cells import Cell, Level, cells_of
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
+Whole = Annotated[int, Strict()]
+
+
+class Part(BaseModel):
+    """Frozen, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Design(Part):
+    """The cells: a factorial design, a list, or both.
+
+    Parameters
+    ----------
+    factors : dict of str to list
+        Levels by factor; all combinations are cells.
+    cells : list of dict
+        More cells, each with a level for every factor.
+    """
+
+    factors: dict[Name, Annotated[list[Level], Field(min_length=1)]] = Field(default_factory=dict)
+    cells: list[dict[Name, Level]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check(self) -> Design:
+        names = set(self.factors) or (set(self.cells[0]) if self.cells else set())
+        for k, cell in enumerate(self.cells):
+            if set(cell) != names:
+                raise ValueError(f"cell {k + 1} must have the factors {sorted(names)}; it has {sorted(cell)}")
+        return self
+
+    def all(self) -> list[Cell]:
+        """The cells in order."""
+        return list(cells_of(self.factors, self.cells))
+
+
+class Estimand(Part):
+    """What is estimated; its true value in a cell is what the study's function `truth` says.
+
+    Parameters
+    ----------
+    what : str
+        In words.
+    null : float, optional
+        The hypothesis whose rejection rate is of interest.
+    """
+
+    what: str = ""
+    null: float | None = None
+
+
+class Method(BaseModel):
+    """A method: what the study's function `estimate` is given, beside the data.
+
+    Parameters
+    ----------
+    what : str
+        In words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    what: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All keys but `what`."""
+        return dict(self.model_extra or {})
+
+
+class Run(Part):
+    """How much is run.
+
+    Parameters
+    ----------
+    replicates : int
+        Data sets of each cell.
+    seed : int
+        Root of all random streams.
+    timeout : float
+        Seconds after which a replicate is given up.
+    """
+
+    replicates: Annotated[Whole, Field(ge=1)]
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    timeout: Annotated[float, Field(gt=0.0)] = 300.0
+
+
+class Study(Part):
+    """A simulation study in the frame ADEMP (Morris, White & Crowther 2019).
+
+    Parameters
+    ----------
+    title, aims, data : str
+        In words, for the report: the aims and the data-generating mechanisms.
+    design : Design
+    estimands : dict of str to Estimand
+    methods : dict of str to Method
+    run : Run
+    reference : str, optional
+        The method whose estimates are the exact maximum.
+    """
+
+    title: Annotated[str, Field(min_length=1)]
+    aims: Annotated[str, Field(min_length=1)]
+    data: Annotated[str, Field(min_length=1)]
+    design: Design
+    estimands: Annotated[dict[Name, Estimand], Field(min_length=1)]
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    run: Run
+    reference: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Study:
+        if not self.design.all():
+            raise ValueError("design: there is no cell; name factors, or list cells")
+        if self.reference is not None and self.reference not in self.methods:
+            raise ValueError(f"reference must be one of the methods {list(self.methods)}; got {self.reference!r}")
+        return self

@@ -1,0 +1,266 @@
+"""Simulation studies: what is refused, what is kept, and that results depend on nothing but their meaning."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from experiments.commands import app
+from experiments.engine.local import run_local
+from experiments.performance import performance
+from experiments.rows import rows_of
+from experiments.running import Shard, job_of, run_study
+from experiments.store import Store
+from experiments.study import Cell, Study, load_study
+from experiments.study.functions import functions_in
+from experiments.study.tasks import Record, Task, data_seed, run_task
+from saem.errors import ModelError, StorageError
+
+PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
+UNTIMED = ("method", "status", "message", "warnings", "loglik", "numbers")
+
+
+def study(replicates: int = 12) -> Study:
+    return load_study(PATH, changes={"run": {"replicates": replicates}})
+
+
+def content(folder: Path) -> dict[tuple[str, int, str], tuple[object, ...]]:
+    """All records without their seconds."""
+    with Store(folder) as store:
+        return {
+            (cell, replicate, record["method"]): tuple(str(record[name]) for name in UNTIMED)
+            for cell, replicate, record in store.records()
+        }
+
+
+# What a study is
+
+
+def test_a_cell_is_its_levels() -> None:
+    cell = Cell({"n": 6, "ratio": 2.0})
+    assert cell.key == Cell({"ratio": 2.0, "n": 6}).key != Cell({"n": 6, "ratio": 4.0}).key
+    assert cell.name == "n=6, ratio=2.0" and cell["n"] == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"run": {"replicates": 0}}, "run.replicates: Input should be greater than or equal to 1; got 0"),
+        ({"desing": {}}, "desing: unknown key (did you mean 'design'?)"),
+        ({"design": {"factors": {"shift": []}}}, "design.factors.shift"),
+        ({"reference": "mode"}, "reference must be one of the methods"),
+        ({"estimands": {"spread": {}}}, "estimands.spread: truth(shift=0.0) gives it no value"),
+        ({"design": {"cells": [{"size": 1}]}}, "cell 1 must have the factors ['shift']; it has ['size']"),
+    ],
+)
+def test_bad_studies_are_refused(changes: dict, words: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_study(PATH, changes=changes)
+    assert words in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ModelError) as caught:
+        load_study(PATH, changes={"run": {"replicates": 0, "sed": 1}, "title": ""})
+    assert len(caught.value.problems) == 3
+
+
+def test_the_quick_form_changes_what_it_names() -> None:
+    assert load_study(PATH).run.replicates == 60 and load_study(PATH, quick=True).run.replicates == 4
+    assert load_study(PATH, quick=True).run.timeout == 2.0
+
+
+def test_files_that_are_no_studies(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no study"):
+        load_study(tmp_path / "nothing.toml")
+    lonely = tmp_path / "lonely.toml"
+    lonely.write_text(PATH.read_text())
+    with pytest.raises(ModelError, match="functions generate, estimate and truth"):
+        load_study(lonely)
+    lonely.with_suffix(".py").write_text("def generate(cell, seed): ...\n")
+    functions_in.cache_clear()
+    with pytest.raises(ModelError, match="must define the function estimate"):
+        load_study(lonely)
+
+
+# What is kept
+
+
+def test_engines_and_interruptions_change_nothing(tmp_path: Path) -> None:
+    """In this process, by two workers, in two shards, interrupted, and with replicates that were added."""
+    quiet = tmp_path / "serial"
+    run_study(study(), PATH, quiet)
+    expected = content(quiet)
+    assert len(expected) == 2 * 2 * 12
+    run_study(study(), PATH, tmp_path / "local", workers=2)
+    assert content(tmp_path / "local") == expected
+
+    def stop(state: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study(), PATH, tmp_path / "broken", workers=2, progress=stop)
+    assert len(content(tmp_path / "broken")) < len(expected)
+    state = run_study(study(), PATH, tmp_path / "broken", workers=1)
+    assert content(tmp_path / "broken") == expected and state.begun > 0
+    run_study(study(5), PATH, tmp_path / "more")
+    run_study(study(), PATH, tmp_path / "more")
+    assert content(tmp_path / "more") == expected
+    for text in ("1/2", "2/2"):
+        run_study(study(), PATH, tmp_path / text[0], shard=Shard.of(text))
+    halves = [content(tmp_path / name) for name in ("1", "2")]
+    assert not set(halves[0]) & set(halves[1]) and halves[0] | halves[1] == expected
+
+
+def test_methods_and_cells_may_be_added_but_not_changed(tmp_path: Path) -> None:
+    run_study(study(3), PATH, tmp_path)
+    before = content(tmp_path)
+    more = {"methods": {"least": {"function": "min"}}, "design": {"factors": {"shift": [2.0, 0.0, 1.0]}}}
+    larger = load_study(PATH, changes={"run": {"replicates": 3}, **more})
+    run_study(larger, PATH, tmp_path)
+    after = content(tmp_path)
+    assert len(after) == 3 * 3 * 3 and {key: after[key] for key in before} == before
+    changes = [({"methods": {"mean": {"function": "max"}}}, "the method mean"), ({"run": {"seed": 4}}, "the seed")]
+    for change, word in changes:
+        with pytest.raises(StorageError, match=word):
+            run_study(load_study(PATH, changes=change), PATH, tmp_path)
+
+
+def test_two_runs_on_one_store(tmp_path: Path) -> None:
+    """The second is refused; a reader is not."""
+    with Store(tmp_path, {"the seed": "1"}):
+        with pytest.raises(StorageError, match="another run is writing"):
+            Store(tmp_path, {"the seed": "1"})
+        with Store(tmp_path) as reader:
+            assert reader.counts() == [] and reader.identity() == {"the seed": "1"}
+    with Store(tmp_path, {"the seed": "1"}):
+        pass
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no study in"):
+        Store(tmp_path / "nothing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        Store(tmp_path / "file", {})
+    with pytest.raises(ModelError, match="such as 2/8"):
+        Shard.of("3/2")
+
+
+def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
+    task, record = Task(Cell({"n": 1}), 0, ("a",)), {"method": "a", "status": "ok"}
+    with Store(tmp_path, {}) as store:
+        store.add([(task, [record])])
+        store.db.execute(f"PRAGMA max_page_count = {store.db.execute('PRAGMA page_count').fetchone()[0]}")
+        large = record | {"message": "x" * 100_000}
+        with pytest.raises(StorageError, match="make room"):
+            store.add([(Task(Cell({"n": 1}), 1, ("a",)), [large])])
+        assert store.done() == {(task.cell.key, 0, "a")}
+    assert sqlite3.connect(tmp_path / "study.sqlite").execute("SELECT COUNT(*) FROM records").fetchone() == (1,)
+
+
+# What fails
+
+
+def by_engine(own: Study, tasks: list[Task]) -> dict[tuple[str, int], list[Record]]:
+    found = {}
+    for batch in run_local(job_of(own, PATH), tasks, 2, own.run.timeout):
+        for task, records in batch:
+            found[task.cell.key, task.replicate] = records
+    return found
+
+
+def test_a_fault_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, raising, warning and hanging replicates: each is told, and all others are as in a quiet run."""
+    own, functions = study(), functions_in(PATH.with_suffix(".py").resolve())
+    module, job = functions.estimate.__globals__, job_of(own, PATH)
+    wanted = Counter({module["KILLS"]: 2, module["RAISES"]: 2, module["WARNS"]: 2, module["HANGS"]: 1})
+    tasks, kinds = [], []
+    for replicate in range(1000):
+        task = Task(Cell({"shift": 0.0}), replicate, ("mean", "median"))
+        kind = module["kind_of"](functions.generate(task.cell, data_seed(job, task.cell, replicate)))
+        wanted[kind] -= 1
+        if wanted[kind] >= (0 if kind < 4 else -2):
+            tasks.append(task)
+            kinds.append(kind)
+    assert len(tasks) == 7 + 2 * (module["KINDS"] - 4)
+    quiet = [run_task(job, task) for task in tasks]
+    monkeypatch.setenv(module["FAULTS"], "1")
+    found = by_engine(own, tasks)
+    assert len(found) == len(tasks)
+    for task, kind, expected in zip(tasks, kinds, quiet, strict=True):
+        records = found[task.cell.key, task.replicate]
+        statuses = [record["status"] for record in records]
+        if kind == module["KILLS"]:
+            assert statuses == ["crashed", "crashed"] and "killed" in records[0]["message"]
+        elif kind == module["HANGS"]:
+            assert statuses == ["timeout", "timeout"] and "within 2 s" in records[0]["message"]
+        elif kind == module["RAISES"]:
+            assert statuses == ["ok", "error"] and records[1]["message"] == "RuntimeError: the median is lost"
+        else:
+            assert [record["numbers"] for record in records] == [record["numbers"] for record in expected]
+            heard = ["UserWarning: look at this"] if kind == module["WARNS"] else []
+            assert statuses == ["ok", "ok"] and records[0]["warnings"] == heard
+
+
+def test_failures_are_rows_and_are_measured(tmp_path: Path) -> None:
+    """Bias and rates of a small study by hand; an error is a row without numbers."""
+    own = study(10)
+    run_study(own, PATH, tmp_path)
+    with Store(tmp_path) as store:
+        rows = rows_of(store, own, functions_in(PATH.with_suffix(".py").resolve()))
+    assert len(rows) == 2 * 2 * 10 and set(rows["estimand"]) == {"location"}
+    found = performance(rows.drop(columns="message"), reference="mean", null={"location": 0.0})
+    bias = found[(found["measure"] == "bias") & (found["method"] == "median")].set_index("cell")["value"]
+    for cell, part in rows[rows["method"] == "median"].groupby("cell"):
+        assert bias[cell] == pytest.approx(np.mean(part["estimate"] - part["truth"]))
+    assert (rows.loc[rows["method"] == "mean", "deficit"] == 0.0).all()
+
+
+# The command line
+
+
+def command(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    """From check to summarise; the same run again has nothing to do."""
+    assert "2 cells, such as shift=0.0; 4 replicates each" in command("check", PATH, "--quick")
+    out = ("--quick", "-o", tmp_path)
+    assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 1)
+    assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 0)
+    assert "shift=1.0 median 4 4" in command("status", PATH, *out)
+    assert "nothing failed" in command("failures", PATH, *out)
+    text = command("summarise", PATH, *out)
+    assert "shift=0.0 mean location" in text and "convergence_rate" in text
+    measures = pd.read_csv(tmp_path / "performance.csv")
+    assert {"bias", "coverage", "deficit"} <= set(measures["measure"])
+    again = command("replay", PATH, "shift=1.0", 2, "median", "--quick")
+    rows = pd.read_parquet(tmp_path / "rows.parquet")
+    own = rows[(rows["cell"] == "shift=1.0") & (rows["replicate"] == 2) & (rows["method"] == "median")]
+    assert f"location: {own['estimate'].iloc[0]:.6g}" in again
+    assert "headline" in command("list")
+
+
+def test_the_commands_tell_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = functions_in(PATH.with_suffix(".py").resolve()).estimate.__globals__
+    monkeypatch.setitem(module, "kind_of", lambda data: module["RAISES"])
+    monkeypatch.setenv(module["FAULTS"], "1")
+    command("run", PATH, "--quick", "-o", tmp_path, "--workers", 0)
+    assert "median error 4 0 RuntimeError: the median is lost" in command("failures", PATH, "--quick", "-o", tmp_path)
+    for arguments, words in (
+        (("check", tmp_path / "no.toml"), "there is no study"),
+        (("replay", PATH, "shift=9", 0, "mean"), "there is no cell 'shift=9'"),
+        (("replay", PATH, "shift=0.0", 0, "mode"), "there is no method 'mode'"),
+        (("status", PATH, "-o", tmp_path / "nowhere"), "there is no study in"),
+    ):
+        assert words in command(*arguments, code=2)
