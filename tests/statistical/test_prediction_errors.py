@@ -171,7 +171,7 @@ def test_the_tests_are_those_of_the_package() -> None:
 
 
 def test_bad_input(fit: saem.Fit) -> None:
-    with pytest.raises(saem.SaemError, match="100 or larger; got 10"):
+    with pytest.raises(saem.SaemError, match="from 100 to 100000; got 10"):
         saem.npde(fit, 10)
     with pytest.raises(saem.SaemError, match="residual standard deviation is zero"):
         saem.npde(at_truth(fit, sigma=0.0))
