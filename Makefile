@@ -30,8 +30,8 @@ demo: $(MARKER)  ## simulate the peptide data, fit by SAEM and by ML, compare wi
 picture: $(MARKER)  ## draw docs/demo.png, the picture of the README, anew
 	@$(BIN)/python -m experiments.demo --picture docs/demo.png
 
-test: $(MARKER)  ## run the fast tests
-	@$(BIN)/python -m pytest
+test: $(MARKER)  ## run the fast tests, by two processes
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(MARKER)  ## run the slow tests only (installs NumPyro, by which one of them checks)
 	@$(BIN)/python -m pip install --quiet --editable '.[dev,referee]'

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-LEAST, DEFAULT, MOST = 100, 20_000, 1_280_000  # draws
+LEAST, DEFAULT = 100, 20_000  # draws
+MOST = 4 * 10**8  # random effects that are drawn by default: some seconds
 ENOUGH = 0.01  # of a standard error, for its Monte Carlo error
 KINDS = ("observed", "expected", "louis", "score", "sandwich")
 
@@ -93,7 +94,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     draws : int
         Of the random effects, for "louis", "score" and "sandwich", rounded up to a multiple of 20. With 0 the last two
         are exact, by conditional expectations in closed form, and the first takes 20,000 and
-        more, until each Monte Carlo error is at most 1 % of its standard error (1,280,000 at most).
+        more, until each Monte Carlo error is at most 1 % of its standard error (4e8 random effects at most).
     seed : int
 
     Returns
@@ -120,7 +121,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     surface = Surface.of(fit)
     at = surface.problem, surface.top.x, surface.top.pinned, kind
     found = information_at(*at, draws, seed)
-    while kind == "louis" and not draws and found[3] < MOST and vague(found):
+    while kind == "louis" and not draws and 4 * found[3] * at[0].n_latent <= MOST and vague(found):
         found = information_at(*at, 4 * found[3], seed)
     return FisherInformation(fit, kind, *found)
 

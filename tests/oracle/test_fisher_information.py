@@ -215,7 +215,7 @@ def test_kinds_agree_for_many_clusters() -> None:
     """All five estimate one limit: within 6 % at 4,000 replicates an arm."""
     model = Model.from_text(recipes.text("peptide"))
     fit = saem.fit(model, saem.simulate(model, PEPTIDE, peptide_design(4000), 1), "ml")
-    ses = [saem.fisher_information(fit, kind).se for kind in KINDS]
+    ses = [saem.fisher_information(fit, kind, 4000 if kind == "louis" else 0).se for kind in KINDS]
     for se in ses[1:]:
         np.testing.assert_allclose(se, ses[0], rtol=0.06)
 

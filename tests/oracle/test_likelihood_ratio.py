@@ -61,6 +61,7 @@ def test_a_random_slope_is_a_mixture_of_one_and_two() -> None:
     assert found.statistic == pytest.approx(42.139, abs=2e-3)  # anova() of lme4: Chisq 42.139, Df 2
 
 
+@pytest.mark.slow
 def test_the_mixture_has_its_level() -> None:
     """In 300 tables with a variance of zero the test at 10 % rejects 10 %, within 4 binomial standard errors: 0.07.
 
