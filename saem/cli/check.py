@@ -45,7 +45,7 @@ def check(
     _show_priors(specification)
     _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
     if is_design:
-        say(f"There is no column {specification.response}: this is a design, and what follows holds for any response.")
+        say(f"There is no column {specification.response}: this is a design, looked at around parameters of zero.")
     _show_clusters(specification, arranged)
     _show_cells(specification, table, arranged)
     _show_identifiability(specification, table, arranged)
