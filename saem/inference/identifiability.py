@@ -159,7 +159,7 @@ def identifiability(
     ----------
     model : Model
     table : DataFrame
-        Without the column of the response it is a design: what is found then holds for any response.
+        Without the column of the response it is a design: what is found then does not depend on one.
     drop_missing : bool
         As in `saem.fit`.
     starts : int

@@ -63,7 +63,8 @@ def plot_influence(found: Influence, ax: Axes | None = None, measure: str = "coo
             textcoords="offset points",
             ha="left" if side > 0 else "right",
             fontsize=7,
-            color="0.3",
+            color=COLOURS[group[c] % len(COLOURS)],
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
     columns = ", ".join(map(str, found.fit.cluster_labels.columns))
     axes.tick_params(labelsize=8)
