@@ -13,7 +13,7 @@ from pathlib import Path
 from experiments.engine.local import run_local
 from experiments.engine.serial import run_serial
 from experiments.store import Store
-from experiments.study import Cell, Study
+from experiments.study import Study
 from experiments.study.tasks import Job, Task
 from saem.errors import ModelError
 
@@ -70,12 +70,6 @@ class Progress:
     begun: int
     seconds: float = 0.0
 
-    @property
-    def seconds_left(self) -> float:
-        """Expected; nan before anything is done."""
-        made = self.done - self.begun
-        return self.seconds / made * (self.total - self.done) if made else float("nan")
-
 
 def job_of(study: Study, path: Path) -> Job:
     """What all replicates of a study have in common."""
@@ -100,15 +94,13 @@ def identity_of(job: Job) -> dict[str, str]:
     return parts | {f"the method {name}": json.dumps(options, sort_keys=True) for name, options in job.methods}
 
 
-def missing(
-    study: Study, done: set[tuple[str, int, str]], shard: Shard, cells: list[Cell] | None = None
-) -> Iterator[Task]:
+def missing(study: Study, done: set[tuple[str, int, str]], shard: Shard) -> Iterator[Task]:
     """Tasks that are not done, replicate by replicate: all cells get as far."""
-    chosen = study.design.all() if cells is None else cells
+    cells = study.design.all()
     for replicate in range(study.run.replicates):
         if not shard.has(replicate):
             continue
-        for cell in chosen:
+        for cell in cells:
             methods = tuple(name for name in study.methods if (cell.key, replicate, name) not in done)
             if methods:
                 yield Task(cell, replicate, methods)

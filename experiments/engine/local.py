@@ -51,8 +51,9 @@ class Pace:
 
     def limit(self, timeout: float) -> float:
         """Seconds after which a batch that was handed out hangs: it may have waited for another."""
-        expected = self.size * self.seconds / self.weight if self.weight else STARTING
-        return PER_WORKER * (timeout + PATIENCE * expected)
+        if not self.weight:
+            return STARTING + PER_WORKER * timeout
+        return PER_WORKER * (timeout + PATIENCE * self.size * self.seconds / self.weight)
 
 
 def run_local(job: Job, tasks: Iterable[Task], workers: int, timeout: float) -> Iterator[Done]:

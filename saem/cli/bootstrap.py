@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import Replicates, Seed, Workers
+from saem.cli.options import Level, Replicates, Seed, Workers
 from saem.cli.saved import SavedFit, fit_to_examine
 
 FITS = "fits"  # the folder of the progress, within that of the tables
@@ -34,7 +34,7 @@ def bootstrap(
             "estimate, SDs on the log scale."
         ),
     ] = Interval.PERCENTILE,
-    level: Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")] = 0.95,
+    level: Level = 0.95,
     output: Annotated[
         Path | None,
         typer.Option(

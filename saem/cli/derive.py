@@ -60,9 +60,12 @@ def derive(
 
     import saem
     from saem.cli.console import note, say
+    from saem.errors import SaemError
     from saem.storage import make_folder
 
     texts = read_quantities(quantities or [])
+    if seed and not (draws or information is Kind.LOUIS):
+        raise SaemError("--seed belongs to --draws N or --information louis; leave it out")
     fit = fit_to_examine(folder)
     if output is not None:
         make_folder(output)
@@ -72,15 +75,15 @@ def derive(
     if texts:
         found = saem.derive(fit, texts, level, known)
     else:
-        own = fit.estimates[["estimate", "se"]].join(fit.intervals(level)).assign(se_mcse=0.0)
-        own = own if known is None else known.table(level)
-        own = own.drop(columns="se_mcse") if known is None or not known.draws else own
-        found = pd.concat([own, saem.variances(fit, level, known)])
+        rows = fit.estimates[["estimate", "se"]].join(fit.intervals(level)).assign(se_mcse=0.0)
+        rows = rows if known is None else known.table(level)
+        rows = rows.drop(columns="se_mcse") if known is None or not known.draws else rows
+        found = pd.concat([rows, saem.variances(fit, level, known)])
         found.index.name = "quantity"
-    say(
-        f"standard errors by the {information.value} information"
-        + (f", {known.draws:,} draws" if known and known.draws else "")
-    )
+    drawn = f", {known.draws:,} draws" if known is not None and known.draws else ""
+    own = f"by the {information.value} information{drawn}"
+    source = own if fit.posterior is None else "and quantiles of the posterior"
+    say(f"standard errors {source}")
     show_derived(found)
     if output is not None:
         found.to_csv(output / "derived.csv")

@@ -142,6 +142,7 @@ def test_loglik(folder: Path, tmp_path: Path) -> None:
         (("profile", "both", "--parameter", "sgma"), "did you mean 'sigma'"),
         (("profile", "both", "--level", "2"), "between 0 and 1"),
         (("derive", "both", "sigma"), "name = expression"),
+        (("derive", "both", "--seed", "3"), "--seed belongs to --draws N or --information louis"),
         (("derive", "both", "q = log(b21 - 10)"), "no value"),
         (("test", "both", "small"), "fixes b21 at 0"),
         (("test", "small", "both", "--seed", "1"), "--seed belongs to --bootstrap N"),
