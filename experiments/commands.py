@@ -184,7 +184,7 @@ def replay(
     from experiments.running import job_of
     from experiments.study import load_study
     from experiments.study.functions import functions_in
-    from experiments.study.tasks import data_seed, method_seed
+    from experiments.study.tasks import generated, method_seed
     from saem.cli.console import friendly, say
     from saem.errors import ModelError, listing
 
@@ -196,7 +196,7 @@ def replay(
             raise ModelError(f"there is no method {method!r}; there are {listing(found.methods)}")
     job, functions = job_of(found, path), functions_in(path.with_suffix(".py").resolve())
     try:
-        data = functions.generate(chosen, data_seed(job, chosen, replicate))
+        data = generated(job, chosen, replicate)
         seed = method_seed(job, chosen, replicate, method)
         outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
     except Exception:
@@ -231,22 +231,19 @@ def cell_named(study: Study, name: str) -> Cell:
 @app.command()
 def summarise(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
     """Performance of all methods with Monte Carlo standard errors; written to performance.csv and rows.parquet."""
-    from experiments.performance import WHOLE_FIT, performance, wide
-    from experiments.rows import nulls_of, rows_of
-    from experiments.store import Store
+    from experiments.performance import WHOLE_FIT, wide
+    from experiments.results import Results
     from experiments.study import load_study
-    from experiments.study.functions import functions_in
     from saem.cli.console import friendly, note, say, show
     from saem.display import table
 
     with friendly():
         path = path_of(study)
         found, folder = load_study(path, quick), folder_of(study, quick, output)
-        with Store(folder) as store:
-            rows = rows_of(store, found, functions_in(path.with_suffix(".py").resolve()))
-        measures = performance(rows.drop(columns="message"), reference=found.reference, null=nulls_of(found))
+        results = Results.read(found, path, folder)
+        measures = results.complete
         measures.to_csv(folder / "performance.csv", index=False)
-        rows.to_parquet(folder / "rows.parquet")
+        results.rows.to_parquet(folder / "rows.parquet")
         for whole, names in ((False, SHOWN), (True, OF_FITS)):
             part = measures[(measures["estimand"] == WHOLE_FIT) == whole]
             present = [name for name in names if name in set(part["measure"])]

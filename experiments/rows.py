@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from experiments.study.functions import Functions
 
 NUMBERS = ("estimate", "se", "lower", "upper", "mcse")
+OF_FITS = ("loglik", "seconds", "draws", "iterations")
+TEXTS = ("message", "warnings", "stream")  # beside what is measured: why, and whose random numbers
 
 
 def rows_of(store: Store, study: Study, functions: Functions) -> pd.DataFrame:
     """One row for each cell, replicate, method and estimand; failed fits have rows without numbers.
 
-    `deficit` is the log-likelihood below that of the study's reference method on the same data.
+    `deficit` is the log-likelihood below that of the study's reference method on the same data; `stream` is what the
+    method's random numbers are keyed by, below the study's seed.
     """
     import pandas as pd
 
@@ -30,27 +33,30 @@ def rows_of(store: Store, study: Study, functions: Functions) -> pd.DataFrame:
     cells = {cell.key: cell for cell in study.design.all()}
     truths = {key: functions.truth(cell) for key, cell in cells.items()}
     nothing = [[np.nan] * len(NUMBERS)] * len(estimands)
-    found: dict[str, list[object]] = {name: [] for name in ("cell", "replicate", "method", "status")}
-    found |= {name: [] for name in ("loglik", "seconds", "draws", "message")}
+    found: dict[str, list[object]] = {name: [] for name in ("cell", "replicate", "method", "status", *OF_FITS, *TEXTS)}
     numbers, truth = [], []
     for key, replicate, record in store.records():
         if key not in cells or record["method"] not in study.methods:
             continue  # of a larger design that was run before
         found["cell"].append(cells[key].name)
         found["replicate"].append(replicate)
-        for name in ("method", "status", "loglik", "seconds", "draws", "message"):
+        for name in ("method", "status", "message", *OF_FITS):
             found[name].append(record[name])
+        found["warnings"].append("; ".join(record["warnings"]))
+        found["stream"].append(f"{key}/{replicate}/{record['method']}")
         numbers.append(record["numbers"] or nothing)
         truth.append([truths[key][name] for name in estimands])
     fits = pd.DataFrame(found)
+    for name in ("cell", "method", "status", "message", "warnings"):
+        fits[name] = fits[name].astype("category")  # a few texts, many times
     fits["deficit"] = deficits(fits, study.reference)
     rows = fits.loc[fits.index.repeat(len(estimands))].reset_index(drop=True)
-    rows["estimand"] = np.tile(estimands, len(fits))
+    rows["estimand"] = pd.Categorical(np.tile(estimands, len(fits)), categories=estimands)
     values = np.array(numbers, dtype=float).reshape(-1, len(NUMBERS))
     for name, column in zip(NUMBERS, values.T, strict=True):
         rows[name] = column
     rows["truth"] = np.array(truth, dtype=float).ravel()
-    return rows[[*COLUMNS, "message"]]
+    return rows[[*COLUMNS, *TEXTS]]
 
 
 def deficits(fits: pd.DataFrame, reference: str | None) -> np.ndarray:

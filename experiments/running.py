@@ -78,6 +78,7 @@ def job_of(study: Study, path: Path) -> Job:
         methods=tuple((name, method.options) for name, method in study.methods.items()),
         estimands=tuple(study.estimands),
         seed=study.run.seed,
+        analysis=tuple(study.design.analysis),
     )
 
 
@@ -88,6 +89,7 @@ def identity_of(job: Job) -> dict[str, str]:
     parts = {
         "the functions": hashlib.sha256(job.functions.read_bytes()).hexdigest()[:16],
         "the estimands": json.dumps(job.estimands),
+        "the factors of the analysis": json.dumps(sorted(job.analysis)),
         "the seed": str(job.seed),
         "the version of saem": saem.__version__,
     }

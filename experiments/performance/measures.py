@@ -43,7 +43,7 @@ def performance(
             (one for each cell and estimand).
         status
             one of `STATUSES`, the same for all rows of a fit. Fits that failed are rows, too.
-        loglik, deficit, seconds, draws
+        loglik, deficit, seconds, draws, iterations
             of the fit, the same in all of its rows.
 
         All but the first four and the status may be nan.
@@ -108,7 +108,7 @@ def performance(
             mean and median of the column.
         reference_deficit, median_reference_deficit
             mean and median of the reference's log-likelihood less the method's, on the same data.
-        mean_seconds, median_seconds, mean_draws, median_draws
+        mean_seconds, median_seconds, mean_draws, median_draws, mean_iterations, median_iterations
             of the fits.
 
     Raises
@@ -287,7 +287,7 @@ def of_fits(records: Records, on: str, counted: Collection[str], known: int | No
         loglik = records.numbers["loglik"]
         matched = (row >= 0) & (records.keys["method"] != known)
         columns["reference_deficit"] = np.where(matched, loglik[row] - loglik, np.nan)
-    columns |= {name: records.numbers[name] for name in ("seconds", "draws")}
+    columns |= {name: records.numbers[name] for name in ("seconds", "draws", "iterations")}
     for name, x in columns.items():
         use = chosen & np.isfinite(x)
         groups = Groups(level.codes[use], len(level.first))

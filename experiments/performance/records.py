@@ -12,7 +12,7 @@ from saem.errors import DataError, listing, nearest
 
 KEYS = ("cell", "replicate", "method", "estimand")
 OF_ESTIMANDS = ("estimate", "se", "lower", "upper", "mcse", "truth")
-OF_FITS = ("loglik", "deficit", "seconds", "draws")
+OF_FITS = ("loglik", "deficit", "seconds", "draws", "iterations")
 COLUMNS = (*KEYS, *OF_ESTIMANDS, "status", *OF_FITS)
 WHOLE_FIT = ""  # the estimand of what is measured on fits, such as seconds
 

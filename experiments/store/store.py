@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from experiments.study.cells import Cell
 from experiments.study.tasks import CRASHED, Record, Task
@@ -19,6 +20,7 @@ from saem.errors import StorageError, listing
 FILE, LOCK = "study.sqlite", "lock.sqlite"
 TABLES = """
 CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, provenance TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, levels TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS records (
     cell TEXT NOT NULL, replicate INTEGER NOT NULL, method TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
@@ -115,6 +117,20 @@ class Store:
         query = "SELECT cell, replicate, payload FROM records ORDER BY cell, replicate, method"
         for cell, replicate, payload in self.db.execute(query):
             yield cell, replicate, json.loads(payload)
+
+    def begin(self, provenance: Mapping[str, Any]) -> int:
+        """Note a run that begins, and return its number; `end` completes it."""
+        return int(
+            self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(provenance),)).lastrowid or 0
+        )
+
+    def end(self, number: int, provenance: Mapping[str, Any]) -> None:
+        """Note how a run ended."""
+        self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (json.dumps(provenance), number))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The provenance of the runs, in order."""
+        return [json.loads(text) for (text,) in self.db.execute("SELECT provenance FROM runs ORDER BY number")]
 
     def identity(self) -> dict[str, str]:
         """What the records depend on."""

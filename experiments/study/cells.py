@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
@@ -37,6 +37,10 @@ class Cell:
         """16 hexadecimal digits that depend on the levels alone: not on their order, nor on the other cells."""
         content = json.dumps(dict(sorted(self.levels.items())), separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def without(self, factors: Collection[str]) -> Cell:
+        """The cell without some of its factors."""
+        return Cell({factor: level for factor, level in self.levels.items() if factor not in factors})
 
     def __getitem__(self, factor: str) -> Level:
         return self.levels[factor]

@@ -15,6 +15,8 @@ from experiments.study.cells import Cell
 from saem.errors import ModelError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from saem.result import Fit
 
 OK = "ok"
@@ -30,16 +32,20 @@ class Outcome:
         By estimand; nan where the method gives none.
     status : str
         "ok", "boundary", "not_converged", "several_solutions" or "not_identified".
-    loglik, draws : float
+    loglik, draws, iterations : float
         nan where there is none.
     message : str
+    trace : DataFrame, optional
+        The path of the method, a row for each iteration, a column for each estimand; for figures, not kept.
     """
 
     numbers: Mapping[str, tuple[float, float, float, float, float]]
     status: str = OK
     loglik: float = float("nan")
     draws: float = float("nan")
+    iterations: float = float("nan")
     message: str = ""
+    trace: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, fit: Fit) -> Outcome:
@@ -51,7 +57,9 @@ class Outcome:
             status=OK if fit.status == "converged" else str(fit.status),
             loglik=fit.loglik,
             draws=float(fit.drawn),
+            iterations=float(fit.iterations),
             message="" if fit.status == "converged" else fit.message,
+            trace=fit.trace,
         )
 
 
@@ -62,16 +70,19 @@ class Functions:
     Attributes
     ----------
     generate : callable
-        ``generate(cell, seed)``: a data set.
+        ``generate(cell, seed)``: a data set, of a cell without the factors of the analysis.
     estimate : callable
         ``estimate(data, cell, options, seed)``: an `Outcome`, with the options of a method.
     truth : callable
         ``truth(cell)``: the true value of every estimand; nan where the model has none (a wrong model).
+    performance : callable, optional
+        ``performance(rows)``: more measures than those of `experiments.performance`, as a table of the same columns.
     """
 
     generate: Callable[[Cell, int], Any]
     estimate: Callable[[Any, Cell, Mapping[str, Any], int], Outcome]
     truth: Callable[[Cell], Mapping[str, float]]
+    performance: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
 
 @lru_cache(maxsize=8)
@@ -97,4 +108,4 @@ def functions_in(path: Path) -> Functions:
     missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
     if missing:
         raise ModelError(f"{path} must define the function {missing[0]}")
-    return Functions(module.generate, module.estimate, module.truth)
+    return Functions(module.generate, module.estimate, module.truth, getattr(module, "performance", None))

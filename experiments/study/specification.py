@@ -27,10 +27,13 @@ class Design(Part):
         Levels by factor; all combinations are cells.
     cells : list of dict
         More cells, each with a level for every factor.
+    analysis : list of str
+        Factors that belong to the analysis, such as a budget: cells that differ in these alone have the same data.
     """
 
     factors: dict[Name, Annotated[list[Level], Field(min_length=1)]] = Field(default_factory=dict)
     cells: list[dict[Name, Level]] = Field(default_factory=list)
+    analysis: list[Name] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> Design:
@@ -38,6 +41,9 @@ class Design(Part):
         for k, cell in enumerate(self.cells):
             if set(cell) != names:
                 raise ValueError(f"cell {k + 1} must have the factors {sorted(names)}; it has {sorted(cell)}")
+        unknown = [name for name in self.analysis if name not in names]
+        if unknown:
+            raise ValueError(f"analysis must name some of the factors {sorted(names)}; got {unknown[0]!r}")
         return self
 
     def all(self) -> list[Cell]:

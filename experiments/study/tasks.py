@@ -35,12 +35,15 @@ class Job:
     methods : tuple of (name, options)
     estimands : tuple of str
     seed : int
+    analysis : tuple of str
+        Factors that the data do not depend on.
     """
 
     functions: Path
     methods: tuple[tuple[str, dict[str, Any]], ...]
     estimands: tuple[str, ...]
     seed: int
+    analysis: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,17 @@ class Task:
 
 def data_seed(job: Job, cell: Cell, replicate: int) -> int:
     """The seed of a data set."""
-    return derived_seed(job.seed, "study", cell.key, str(replicate), "data")
+    return derived_seed(job.seed, "study", cell.without(job.analysis).key, str(replicate), "data")
 
 
 def method_seed(job: Job, cell: Cell, replicate: int, method: str) -> int:
     """The seed of a method on a data set."""
     return derived_seed(job.seed, "study", cell.key, str(replicate), "method", method)
+
+
+def generated(job: Job, cell: Cell, replicate: int) -> Any:
+    """A data set."""
+    return functions_in(job.functions).generate(cell.without(job.analysis), data_seed(job, cell, replicate))
 
 
 def run_tasks(job: Job, tasks: Sequence[Task]) -> list[list[Record]]:
@@ -82,7 +90,7 @@ def run_task(job: Job, task: Task) -> list[Record]:
     start = time.perf_counter()
     try:
         with warnings.catch_warnings(record=True):
-            data = functions.generate(task.cell, data_seed(job, task.cell, task.replicate))
+            data = generated(job, task.cell, task.replicate)
     except Exception as error:
         seconds = time.perf_counter() - start
         return [failure(name, ERROR, f"generate: {in_words(error)}", seconds) for name in task.methods]
@@ -125,6 +133,7 @@ def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequ
         "warnings": list(dict.fromkeys(heard)),
         "loglik": float(outcome.loglik),
         "draws": float(outcome.draws),
+        "iterations": float(outcome.iterations),
         "seconds": seconds,
         "numbers": [[float(value) for value in outcome.numbers[estimand]] for estimand in estimands],
     }
@@ -140,6 +149,7 @@ def failure(name: str, status: str, message: str, seconds: float) -> Record:
         "warnings": [],
         "loglik": nan,
         "draws": nan,
+        "iterations": nan,
         "seconds": seconds,
         "numbers": [],
     }

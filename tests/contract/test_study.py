@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from experiments.commands import app
 from experiments.engine.local import run_local
-from experiments.performance import performance
-from experiments.rows import rows_of
+from experiments.results import Results
 from experiments.running import Shard, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
@@ -213,10 +212,10 @@ def test_failures_are_rows_and_are_measured(tmp_path: Path) -> None:
     """Bias and rates of a small study by hand; an error is a row without numbers."""
     own = study(10)
     run_study(own, PATH, tmp_path)
-    with Store(tmp_path) as store:
-        rows = rows_of(store, own, functions_in(PATH.with_suffix(".py").resolve()))
+    results = Results.read(own, PATH, tmp_path)
+    rows = results.rows
     assert len(rows) == 2 * 2 * 10 and set(rows["estimand"]) == {"location"}
-    found = performance(rows.drop(columns="message"), reference="mean", null={"location": 0.0})
+    found = results.complete
     bias = found[(found["measure"] == "bias") & (found["method"] == "median")].set_index("cell")["value"]
     for cell, part in rows[rows["method"] == "median"].groupby("cell"):
         assert bias[cell] == pytest.approx(np.mean(part["estimate"] - part["truth"]))

@@ -51,6 +51,9 @@ def test_the_published_example() -> None:
         assert found.loc[key, "n"] == 100
 
 
+FITTED = ("loglik", "deficit", "seconds", "iterations")  # and draws, which are nan
+
+
 def messy_rows(seed: int = 1) -> pd.DataFrame:
     """Two cells, three methods, two estimands, 14 replicates, with failures, gaps and unequal truths."""
     rng = stream(seed, "messy rows")
@@ -59,7 +62,7 @@ def messy_rows(seed: int = 1) -> pd.DataFrame:
         if (cell, method) == ("b", "em") and replicate > 9:
             continue  # never run
         status = rng.choice(STATUSES, p=[0.6, 0.1, 0.05, 0.08, 0.05, 0.06, 0.03, 0.03])
-        fit = {name: rng.exponential() if rng.random() < 0.95 else np.nan for name in ("loglik", "deficit", "seconds")}
+        fit = {name: rng.exponential() if rng.random() < 0.95 else np.nan for name in FITTED}
         for estimand, truth in (("beta", 1.0 if cell == "a" else 2.0), ("zero", 0.0)):
             row = {"cell": cell, "replicate": replicate, "method": method, "estimand": estimand, "truth": truth}
             if status not in FAILED:
@@ -168,7 +171,8 @@ def naive_fits(fits: pd.DataFrame, chosen: pd.DataFrame, ml: pd.DataFrame | None
         below = [exact[row.replicate] - row.loglik for row in chosen.itertuples() if row.replicate in exact.index]
     below = np.array([x for x in below if np.isfinite(x)])
     found["reference_deficit"], found["median_reference_deficit"] = average(below), median_of(below)
-    for name, label in (("deficit", "deficit"), ("seconds", "mean_seconds"), ("draws", "mean_draws")):
+    labels = {name: f"mean_{name}" for name in ("seconds", "draws", "iterations")}
+    for name, label in {"deficit": "deficit", **labels}.items():
         found[label], found[f"median_{name}"] = average(column(chosen, name)), median_of(column(chosen, name))
     return found
 

@@ -11,6 +11,7 @@ import pytest
 from simulated_study import study_rows, two_methods
 
 from experiments.performance import adjusted, paired, performance
+from experiments.performance.records import OF_FITS
 from saem.streams import stream
 
 STUDIES, REPLICATES = 500, 200
@@ -105,7 +106,7 @@ def test_a_million_rows() -> None:
     cells, replicates, methods, estimands = sizes = (20, 5000, 2, 5)
     at, rng, count = np.indices(sizes).reshape(4, -1), stream(0, "large"), 10**6
     names = [np.array([f"{what} {k}" for k in range(size)]) for what, size in zip("crme", sizes, strict=True)]
-    fits = rng.exponential(size=(4, count // estimands))
+    fits = rng.exponential(size=(len(OF_FITS), count // estimands))
     status = rng.choice(["ok", "boundary", "error"], count // estimands, p=[0.9, 0.08, 0.02])
     estimate = rng.standard_normal(count)
     estimate[np.repeat(status == "error", estimands)] = np.nan
@@ -122,7 +123,7 @@ def test_a_million_rows() -> None:
         mcse=0.1,
         truth=0.0,
         status=np.repeat(status, estimands),
-        **dict(zip(("loglik", "deficit", "seconds", "draws"), np.repeat(fits, estimands, axis=1), strict=True)),
+        **dict(zip(OF_FITS, np.repeat(fits, estimands, axis=1), strict=True)),
     )
     start = time.perf_counter()
     found = performance(rows, on="pairs", reference="m 0", null={"e 0": 0.0})

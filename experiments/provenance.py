@@ -1,0 +1,89 @@
+"""Where results come from: code, versions, machine, settings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.study import Study
+
+PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "joblib", "distributed")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def provenance(study: Study, path: Path, engine: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader needs to run a study again, as far as it is known before it runs.
+
+    Parameters
+    ----------
+    study : Study
+    path : Path
+        Of its TOML file.
+    engine : mapping
+        Which engine, how many workers, which shard.
+    """
+    return {
+        "began": now(),
+        "study": path.stem,
+        "configuration": configuration_hash(study, path),
+        "seed": study.run.seed,
+        **engine,
+        **git(path.parent),
+        "python": platform.python_version(),
+        **{name: found for name in PACKAGES if (found := version_of(name))},
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": {name: os.environ.get(name, "") for name in THREADS if name in os.environ},
+        "command": " ".join(["python -m experiments", *sys.argv[1:]]),
+    }
+
+
+def now() -> str:
+    """The time, in seconds, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def configuration_hash(study: Study, path: Path) -> str:
+    """16 hexadecimal digits of all that a study is: its settings and its functions."""
+    content = study.model_dump_json().encode() + path.with_suffix(".py").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """The commit, and whether files differ from it; nothing outside of a repository."""
+
+    def asked(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+    try:
+        return {"commit": asked("rev-parse", "HEAD"), "dirty": bool(asked("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def version_of(package: str) -> str:
+    """Of an installed package; empty if it is not there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def processor() -> str:
+    """The model of the CPU, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,89 @@
+"""A study with what its store holds: what tables, figures and the report are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.performance import performance
+from experiments.rows import TEXTS, nulls_of, rows_of
+from experiments.store import Store
+from experiments.study.functions import functions_in
+from saem.errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A study with its results.
+
+    Attributes
+    ----------
+    study : Study
+    path : Path
+        Of the study's TOML file.
+    folder : Path
+        Of its store.
+    rows : DataFrame
+        A row for each cell, replicate, method and estimand: the columns `experiments.performance.COLUMNS` and `TEXTS`.
+    runs : sequence of mapping
+        The provenance of every run that wrote to the store, the first run first.
+    """
+
+    study: Study
+    path: Path
+    folder: Path
+    rows: pd.DataFrame
+    runs: Sequence[dict[str, Any]]
+
+    @classmethod
+    def read(cls, study: Study, path: Path, folder: Path) -> Results:
+        """From a store, also while a run writes to it.
+
+        Raises
+        ------
+        StorageError
+            When there is no store, or it holds no result of this study.
+        """
+        with Store(folder) as store:
+            rows = rows_of(store, study, functions_in(path.with_suffix(".py").resolve()))
+            runs = store.runs()
+        if not len(rows):
+            raise StorageError(f"{folder} holds no result of this study yet; 'python -m experiments run' makes them")
+        return cls(study, path, folder, rows, runs)
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """The factors' levels, a row a cell in the order of the design, indexed by the cell's name."""
+        import pandas as pd
+
+        cells = self.study.design.all()
+        index = pd.Index([cell.name for cell in cells], name="cell")
+        return pd.DataFrame([dict(cell.levels) for cell in cells], index=index)
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """Performance of every method on the replicates where it gave an estimate, and the study's own measures."""
+        import pandas as pd
+
+        tables = [self._measured("complete")]
+        own = functions_in(self.path.with_suffix(".py").resolve()).performance
+        if own is not None:
+            tables.append(own(self.rows))
+        return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Performance on the replicates where all methods gave an estimate."""
+        return self._measured("pairs")
+
+    def _measured(self, on: str) -> pd.DataFrame:
+        rows = self.rows.drop(columns=list(TEXTS))
+        return performance(rows, on=on, reference=self.study.reference, null=nulls_of(self.study))
