@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments.agenda import Shard
 from experiments.commands import app
 from experiments.engine.local import run_local
 from experiments.results import Results
-from experiments.running import Shard, job_of, run_study
+from experiments.running import Executor, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
 from experiments.study.functions import functions_in
-from experiments.study.tasks import Record, Task, data_seed, run_task
+from experiments.study.tasks import Record, Result, Task, data_seed, run_task
 from saem.errors import ModelError, StorageError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
@@ -83,7 +84,6 @@ def test_files_that_are_no_studies(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="functions generate, estimate and truth"):
         load_study(lonely)
     lonely.with_suffix(".py").write_text("def generate(cell, seed): ...\n")
-    functions_in.cache_clear()
     with pytest.raises(ModelError, match="must define the function estimate"):
         load_study(lonely)
 
@@ -97,16 +97,16 @@ def test_engines_and_interruptions_change_nothing(tmp_path: Path) -> None:
     run_study(study(), PATH, quiet)
     expected = content(quiet)
     assert len(expected) == 2 * 2 * 12
-    run_study(study(), PATH, tmp_path / "local", workers=2)
+    run_study(study(), PATH, tmp_path / "local", executor=Executor(workers=2))
     assert content(tmp_path / "local") == expected
 
     def stop(state: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(study(), PATH, tmp_path / "broken", workers=2, progress=stop)
+        run_study(study(), PATH, tmp_path / "broken", executor=Executor(workers=2), progress=stop)
     assert len(content(tmp_path / "broken")) < len(expected)
-    state = run_study(study(), PATH, tmp_path / "broken", workers=1)
+    state = run_study(study(), PATH, tmp_path / "broken", executor=Executor(workers=1))
     assert content(tmp_path / "broken") == expected and state.begun > 0
     run_study(study(5), PATH, tmp_path / "more")
     run_study(study(), PATH, tmp_path / "more")
@@ -155,12 +155,12 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
     task, record = Task(Cell({"n": 1}), 0, ("a",)), {"method": "a", "status": "ok"}
     with Store(tmp_path, {}) as store:
-        store.add([(task, [record])])
+        store.add([Result(task, [record], 0.0)])
         store.db.execute(f"PRAGMA max_page_count = {store.db.execute('PRAGMA page_count').fetchone()[0]}")
         large = record | {"message": "x" * 100_000}
         with pytest.raises(StorageError, match="make room"):
-            store.add([(Task(Cell({"n": 1}), 1, ("a",)), [large])])
-        assert store.done() == {(task.cell.key, 0, "a")}
+            store.add([Result(Task(Cell({"n": 1}), 1, ("a",)), [large], 0.0)])
+        assert store.done(["a"], 2)[task.cell.key].tolist() == [[True, False]]
     assert sqlite3.connect(tmp_path / "study.sqlite").execute("SELECT COUNT(*) FROM records").fetchone() == (1,)
 
 
@@ -169,9 +169,10 @@ def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
 
 def by_engine(own: Study, tasks: list[Task]) -> dict[tuple[str, int], list[Record]]:
     found = {}
-    for batch in run_local(job_of(own, PATH), tasks, 2, own.run.timeout):
-        for task, records in batch:
-            found[task.cell.key, task.replicate] = records
+    left = iter(tasks)
+    for batch in run_local(job_of(own, PATH), lambda: next(left, None), 2, own.run.timeout):
+        for result in batch:
+            found[result.task.cell.key, result.task.replicate] = result.records
     return found
 
 
@@ -189,7 +190,7 @@ def test_a_fault_drill(monkeypatch: pytest.MonkeyPatch) -> None:
             tasks.append(task)
             kinds.append(kind)
     assert len(tasks) == 7 + 2 * (module["KINDS"] - 4)
-    quiet = [run_task(job, task) for task in tasks]
+    quiet = [run_task(job, task).records for task in tasks]
     monkeypatch.setenv(module["FAULTS"], "1")
     found = by_engine(own, tasks)
     assert len(found) == len(tasks)
@@ -233,7 +234,7 @@ def command(*arguments: object, code: int = 0) -> str:
 
 def test_the_commands(tmp_path: Path) -> None:
     """From check to summarise; the same run again has nothing to do."""
-    assert "2 cells, such as shift=0.0; 4 replicates each" in command("check", PATH, "--quick")
+    assert "2 cells of 4 replicates each: shift=0.0 shift=1.0" in command("check", PATH, "--quick")
     out = ("--quick", "-o", tmp_path)
     assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 1)
     assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 0)
