@@ -120,7 +120,9 @@ def problem_of(cell: Cell) -> LinearProblem:
         return subjects(int(cell["subjects"]))
     name = str(cell["problem"])
     if name not in problems():
-        raise ModelError(f"there is no problem {name!r}{nearest(name, problems())}; there are {listing(problems(), 20)}")
+        raise ModelError(
+            f"there is no problem {name!r}{nearest(name, problems())}; there are {listing(problems(), 20)}"
+        )
     return problems()[name]
 
 

@@ -97,9 +97,7 @@ def problems() -> dict[str, Tied]:
     return {
         "posted": Tied(model, (*means, "b21", "b22", *SDS), posted),
         "over": Tied(model.replace(fixed={"b21": 0.0}), (*means, "b22", *SDS), interactions("b21")),
-        "additive": Tied(
-            model.replace(fixed={"b21": 0.0, "b22": 0.0}), (*means, *SDS), interactions("b21", "b22")
-        ),
+        "additive": Tied(model.replace(fixed={"b21": 0.0, "b22": 0.0}), (*means, *SDS), interactions("b21", "b22")),
         "conservation": Tied(peptide_model("peptide_conservation"), (*means, "b22", *SDS), conserved),
         "two": Tied(
             model.replace(
