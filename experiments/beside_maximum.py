@@ -55,8 +55,9 @@ def beside(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def grouped(fits: pd.DataFrame) -> tuple[Groups, pd.DataFrame]:
     """Which cell and method every fit belongs to, and these."""
-    codes, names = pd.MultiIndex.from_frame(fits[["cell", "method"]]).factorize()
-    return Groups(codes, len(names)), names.to_frame(index=False, name=["cell", "method"])
+    names = fits[["cell", "method"]].drop_duplicates(ignore_index=True)
+    codes = fits.groupby(["cell", "method"], sort=False).ngroup().to_numpy()
+    return Groups(codes, len(names)), names
 
 
 def long(names: pd.DataFrame, found: Mapping[str, Measured]) -> pd.DataFrame:

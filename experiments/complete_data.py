@@ -143,11 +143,11 @@ def maximum(moments: Moments, free: Sequence[str], solved: Callable[[Values], Va
     def slope(z: Array) -> Array:
         with np.errstate(all="ignore"):
             found = objective(moments, values(z[:, None] + 1j * STEP * np.eye(len(z)))).imag / STEP
-        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.asarray(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0))
 
     def curvature(z: Array) -> Array:
         columns = [(slope(z + APART * e) - slope(z - APART * e)) / (2.0 * APART) for e in np.eye(len(z))]
-        return (np.array(columns) + np.array(columns).T) / 2.0
+        return np.asarray((np.array(columns) + np.array(columns).T) / 2.0)
 
     start = np.array([near[name] for name in free], dtype=float)
     start[logs] = np.log(start[logs])

@@ -311,3 +311,12 @@ def test_the_referee_in_closed_form() -> None:
         best |= {"b21": means[2] - means[0], "b22": means[3] - means[1]}
         above = complete_data.objective(moments, best) - top.value
         assert above == pytest.approx(0.0, abs=1e-10) if is_saturated else above > 1e-3
+
+
+def test_measures_of_a_study_that_has_only_begun() -> None:
+    """Without any maximum there is nothing to measure, and no error."""
+    begun = rows_of([fit_of(0, "saem", 2.0, -10.0), fit_of(0, "ml", np.nan, np.nan, "timeout")])
+    assert not len(own_rule.performance(begun)) and not len(equal_cost.performance(begun))
+    assert not len(msteps().performance(begun.replace({"estimand": {"f": "residual"}})))
+    claims_nothing = rows_of([fit_of(0, "saem", 2.0, -10.0, "not_converged"), fit_of(0, "ml", 2.0, -10.0)])
+    assert own_rule.performance(claims_nothing)["value"].isna().all()
