@@ -14,6 +14,7 @@ from experiments.study.functions import Outcome
 
 KEYS = ["cell", "replicate", "estimand"]
 FIT = ["cell", "method", "replicate"]
+OF_MAXIMA = ["estimate", "se", "loglik"]
 
 
 def outcome_of(fit: saem.Fit) -> Outcome:
@@ -40,23 +41,24 @@ def beside(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
         the estimands that have a standard error there, `distance`, the largest ``abs(t - t_ref) / se_ref``, and
         `share`, the largest ``mcse / se_ref`` (nan where the method gives no Monte Carlo error).
     """
-    rows = rows.astype({name: object for name in ("cell", "method", "estimand", "status")})
     is_reference = rows["method"] == reference
-    exact = rows.loc[is_reference & rows["status"].isin(CONVERGED), [*KEYS, "estimate", "se", "loglik"]]
-    others = rows[~is_reference & rows["status"].isin(COUNTED)]
-    pairs = others.merge(exact, on=KEYS, suffixes=("", "_ref"))
+    exact = rows.loc[is_reference & rows["status"].isin(CONVERGED), [*KEYS, *OF_MAXIMA]]
+    kept = [*KEYS, "method", "status", "estimate", "mcse", "loglik"]
+    others = rows.loc[~is_reference & rows["status"].isin(COUNTED), kept]
+    exact = exact.rename(columns={name: f"{name}_ref" for name in OF_MAXIMA})
+    pairs = others.merge(exact, on=KEYS)
     se = pairs["se_ref"].where(pairs["se_ref"] > 0.0)
     pairs["distance"] = (pairs["estimate"] - pairs["estimate_ref"]).abs() / se
     pairs["share"] = pairs["mcse"] / se
     pairs["deficit"] = pairs["loglik_ref"] - pairs["loglik"]
-    found = pairs.groupby(FIT, sort=False)[["status", "deficit", "distance", "share"]]
+    found = pairs.groupby(FIT, sort=False, observed=True)[["status", "deficit", "distance", "share"]]
     return found.agg({"status": "first", "deficit": "first", "distance": "max", "share": "max"}).reset_index()
 
 
 def grouped(fits: pd.DataFrame) -> tuple[Groups, pd.DataFrame]:
     """Which cell and method every fit belongs to, and these."""
     names = fits[["cell", "method"]].drop_duplicates(ignore_index=True)
-    codes = fits.groupby(["cell", "method"], sort=False).ngroup().to_numpy()
+    codes = fits.groupby(["cell", "method"], sort=False, observed=True).ngroup().to_numpy()
     return Groups(codes, len(names)), names
 
 

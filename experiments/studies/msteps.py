@@ -222,7 +222,7 @@ def performance(rows: pd.DataFrame) -> pd.DataFrame:
     """
     fits = beside(rows, "referee")
     own = rows.loc[rows["estimand"] == "residual", ["cell", "method", "replicate", "estimate"]]
-    fits = fits.merge(own.astype({"cell": object, "method": object}), on=["cell", "method", "replicate"])
+    fits = fits.merge(own, on=["cell", "method", "replicate"])
     groups, names = grouped(fits)
     distance = fits["distance"].to_numpy(float)
     reached = (np.abs(fits["deficit"].to_numpy()) <= DEFICIT) & (distance <= DISTANCE)
