@@ -200,7 +200,7 @@ def estimate(data: Data, cell: Cell, options: Mapping[str, Any], seed: int) -> O
     numbers = {name: (float(value), se.get(name, nan), nan, nan, nan) for name, value in zip(names, x, strict=True)}
     numbers |= dict.fromkeys(problems()[str(cell["problem"])].model.fixed, (nan,) * 5)
     numbers["residual"] = (float(np.max(np.abs(residuals))), nan, nan, nan, nan)
-    return Outcome(numbers, status, value, 0.0, iterations, message)
+    return Outcome(numbers, status, value, iterations=iterations, message=message)
 
 
 def performance(rows: pd.DataFrame) -> pd.DataFrame:

@@ -129,11 +129,11 @@ def test_a_replicate_gives_finite_numbers(name: str) -> None:
     for record in records:
         assert record["status"] in ("ok", "not_converged"), record["message"]
         assert record["warnings"] == []
-        assert np.isfinite([record["loglik"], record["draws"]]).all()
+        assert np.isfinite(record["loglik"]) and (np.isfinite(record["draws"]) or name == "msteps")
         estimates = dict(zip(job.estimands, np.array(record["numbers"])[:, 0], strict=True))
         fixed = problem_of(cell).model.fixed if name != "msteps" else {"b21": 0.0}
         assert {e for e, value in estimates.items() if not np.isfinite(value)} == set(fixed)
-        if "budget" in levels and record["draws"]:
+        if "budget" in levels and record["draws"] > 0:
             assert 0.5 * levels["budget"] <= record["draws"] <= 1.1 * levels["budget"]
 
 
