@@ -12,7 +12,6 @@ import pytest
 
 import saem
 from experiments import complete_data, equal_cost, own_rule
-from experiments.commands import STUDIES
 from experiments.performance import COLUMNS
 from experiments.problems import problem_of, problems, subjects, truth_of
 from experiments.running import job_of
@@ -25,6 +24,7 @@ from saem.errors import ModelError
 from saem.fitting import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
+STUDIES = Path(complete_data.__file__).parent / "studies"
 ON_PROBLEMS = ("algorithms", "algorithms_slopes", "calibration", "calibration_slopes")
 FAR = 4.5  # standard errors: false alarms of the 30 comparisons below 3e-4
 
