@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.performance import performance
+from experiments.performance import paired, performance
 from experiments.rows import TEXTS, nulls_of, rows_of
 from experiments.store import Store
 from experiments.study.functions import functions_in
@@ -73,16 +73,37 @@ class Results:
         """Performance of every method on the replicates where it gave an estimate, and the study's own measures."""
         import pandas as pd
 
-        tables = [self._measured("complete")]
+        return pd.concat([self._measured("complete"), self._own], ignore_index=True)
+
+    @property
+    def own_measures(self) -> list[str]:
+        """The measures that the study's own `performance` gives."""
+        return list(dict.fromkeys(self._own["measure"]))
+
+    @cached_property
+    def _own(self) -> pd.DataFrame:
+        import pandas as pd
+
         own = functions_in(self.path.with_suffix(".py").resolve()).performance
-        if own is not None:
-            tables.append(own(self.rows))
-        return pd.concat(tables, ignore_index=True)
+        columns = ["cell", "method", "estimand", "measure", "value", "mcse", "n"]
+        return pd.DataFrame(columns=columns) if own is None else own(self.rows)[columns]
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """Performance on the replicates where all methods gave an estimate."""
         return self._measured("pairs")
+
+    @cached_property
+    def paired(self) -> pd.DataFrame:
+        """Every method beside the reference (or the first method) on the same data sets."""
+        import pandas as pd
+
+        ran = [name for name in self.study.methods if name in set(self.rows["method"])]
+        other = self.study.reference if self.study.reference in ran else ran[0]
+        rows = self.rows.drop(columns=list(TEXTS))
+        found = [paired(rows, name, other) for name in ran if name != other]
+        columns = ["cell", "method", "reference", "estimand", "measure", "value", "mcse", "n"]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
     def _measured(self, on: str) -> pd.DataFrame:
         rows = self.rows.drop(columns=list(TEXTS))

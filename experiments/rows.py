@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.performance import COLUMNS
+from experiments.performance import COLUMNS, performance
+from experiments.study.specification import Design
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.store import Store
-    from experiments.study import Study
+    from experiments.study import Cell, Study
     from experiments.study.functions import Functions
+    from experiments.study.tasks import Record
 
 NUMBERS = ("estimate", "se", "lower", "upper", "mcse")
 OF_FITS = ("loglik", "seconds", "draws", "iterations")
 TEXTS = ("message", "warnings", "stream")  # beside what is measured: why, and whose random numbers
 
 
-def rows_of(store: Store, study: Study, functions: Functions) -> pd.DataFrame:
+def rows_of(store: Store, study: Study, functions: Functions, replicates: int | None = None) -> pd.DataFrame:
+    """What a store has of a study, or of the first replicates of its cells; see `table_of_records`."""
+    keys = [cell.key for cell in study.design.all()]
+    return table_of_records(store.records(keys, replicates), study, functions)
+
+
+def table_of_records(records: Iterable[tuple[str, int, Record]], study: Study, functions: Functions) -> pd.DataFrame:
     """One row for each cell, replicate, method and estimand; failed fits have rows without numbers.
 
     `deficit` is the log-likelihood below that of the study's reference method on the same data; `stream` is what the
     method's random numbers are keyed by, below the study's seed.
+
+    Parameters
+    ----------
+    records : iterable of (cell key, replicate, record)
+        Records of other methods than the study has are left out.
+    study : Study
+    functions : Functions
     """
     import pandas as pd
 
@@ -35,9 +50,9 @@ def rows_of(store: Store, study: Study, functions: Functions) -> pd.DataFrame:
     nothing = [[np.nan] * len(NUMBERS)] * len(estimands)
     found: dict[str, list[object]] = {name: [] for name in ("cell", "replicate", "method", "status", *OF_FITS, *TEXTS)}
     numbers, truth = [], []
-    for key, replicate, record in store.records():
-        if key not in cells or record["method"] not in study.methods:
-            continue  # of a larger design that was run before
+    for key, replicate, record in records:
+        if record["method"] not in study.methods:
+            continue
         found["cell"].append(cells[key].name)
         found["replicate"].append(replicate)
         for name in ("method", "status", "message", *OF_FITS):
@@ -57,6 +72,13 @@ def rows_of(store: Store, study: Study, functions: Functions) -> pd.DataFrame:
         rows[name] = column
     rows["truth"] = np.array(truth, dtype=float).ravel()
     return rows[[*COLUMNS, *TEXTS]]
+
+
+def measured(store: Store, study: Study, functions: Functions, cell: Cell, replicates: int) -> pd.DataFrame:
+    """Performance in one cell by its first replicates."""
+    own = study.model_copy(update={"design": Design(cells=[dict(cell.levels)])})
+    rows = rows_of(store, own, functions, replicates).drop(columns=list(TEXTS))
+    return performance(rows, reference=study.reference, null=nulls_of(study))
 
 
 def deficits(fits: pd.DataFrame, reference: str | None) -> np.ndarray:

@@ -2,79 +2,90 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from experiments.agenda import Agenda, Shard
+from experiments.engine.cluster import client_of, run_cluster
 from experiments.engine.local import run_local
 from experiments.engine.serial import run_serial
+from experiments.precision import Shortfall, worst
+from experiments.provenance import now, provenance
+from experiments.rows import measured
 from experiments.store import Store
-from experiments.study import Study
-from experiments.study.tasks import Job, Task
-from saem.errors import ModelError
+from experiments.study import Cell, Study
+from experiments.study.functions import digest_of, functions_in
+from experiments.study.tasks import Job, Result, Task
 
 KEEP = 0.5  # seconds between two transactions
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Every N-th replicate, for a machine of its own.
+class Executor:
+    """Who runs the replicates.
 
     Attributes
     ----------
-    number, count : int
-        From 1 to ``count``.
+    kind : str
+        "local" or "dask".
+    workers : int
+        Processes on this machine; 0 runs in this one.
+    scheduler : str, optional
+        Address of a Dask scheduler; its cluster has the workers then.
     """
 
-    number: int = 1
-    count: int = 1
+    kind: str = "local"
+    workers: int = 0
+    scheduler: str | None = None
 
-    @classmethod
-    def of(cls, text: str) -> Shard:
-        """From ``"2/8"``.
-
-        Raises
-        ------
-        ModelError
-            When it is none.
-        """
-        number, slash, count = text.partition("/")
-        if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-            raise ModelError(f"a shard must be written i/N with i from 1 to N, such as 2/8; got {text!r}")
-        return cls(int(number), int(count))
-
-    def has(self, replicate: int) -> bool:
-        """Whether a replicate belongs to it."""
-        return replicate % self.count == self.number - 1
+    @contextmanager
+    def results(self, job: Job, take: Callable[[], Task | None], limit: float) -> Iterator[Iterator[list[Result]]]:
+        """Results as they are done."""
+        if self.kind == "dask":
+            with (
+                client_of(self.scheduler, self.workers or 1) as client,
+                closing(run_cluster(job, take, client, limit)) as found,
+            ):
+                yield found
+            return
+        engine = run_local(job, take, self.workers, limit) if self.workers else run_serial(job, take)
+        with closing(engine) as found:
+            yield found
 
 
 @dataclass
 class Progress:
-    """What is done of a run.
+    """How far a run is.
 
     Attributes
     ----------
     done, total : int
-        Replicates of cells.
+        Replicates of cells; the total may grow where precision is not yet reached.
     begun : int
         Those that were done before.
     seconds : float
+    shortfalls : mapping of str to Shortfall
+        At the end: cells whose precision is below its target.
     """
 
     done: int
     total: int
     begun: int
     seconds: float = 0.0
+    shortfalls: Mapping[str, Shortfall] = field(default_factory=dict)
 
 
 def job_of(study: Study, path: Path) -> Job:
     """What all replicates of a study have in common."""
+    functions = path.with_suffix(".py").resolve()
     return Job(
-        functions=path.with_suffix(".py").resolve(),
+        functions=functions,
+        digest=digest_of(functions),
         methods=tuple((name, method.options) for name, method in study.methods.items()),
         estimands=tuple(study.estimands),
         seed=study.run.seed,
@@ -87,7 +98,7 @@ def identity_of(job: Job) -> dict[str, str]:
     import saem
 
     parts = {
-        "the functions": hashlib.sha256(job.functions.read_bytes()).hexdigest()[:16],
+        "the functions": job.digest,
         "the estimands": json.dumps(job.estimands),
         "the factors of the analysis": json.dumps(sorted(job.analysis)),
         "the seed": str(job.seed),
@@ -96,16 +107,30 @@ def identity_of(job: Job) -> dict[str, str]:
     return parts | {f"the method {name}": json.dumps(options, sort_keys=True) for name, options in job.methods}
 
 
-def missing(study: Study, done: set[tuple[str, int, str]], shard: Shard) -> Iterator[Task]:
-    """Tasks that are not done, replicate by replicate: all cells get as far."""
-    cells = study.design.all()
-    for replicate in range(study.run.replicates):
-        if not shard.has(replicate):
-            continue
-        for cell in cells:
-            methods = tuple(name for name in study.methods if (cell.key, replicate, name) not in done)
-            if methods:
-                yield Task(cell, replicate, methods)
+class Keeper:
+    """What comes back from an engine, kept in transactions of some size.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.held: list[Result] = []
+        self.kept = time.perf_counter()
+
+    def take(self, results: list[Result]) -> None:
+        """Hold results, and keep what is held from time to time."""
+        self.held += results
+        if time.perf_counter() - self.kept > KEEP:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what is held."""
+        held, self.held = self.held, []
+        self.store.add(held)
+        self.kept = time.perf_counter()
 
 
 def run_study(
@@ -113,8 +138,9 @@ def run_study(
     path: Path,
     folder: Path,
     *,
-    workers: int = 0,
+    executor: Executor | None = None,
     shard: Shard | None = None,
+    fixed: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Run what is missing of a study.
@@ -126,9 +152,11 @@ def run_study(
         Of its TOML file.
     folder : Path
         Of its store.
-    workers : int
-        Processes; 0 runs in this one.
+    executor : Executor, optional
+        This process alone if omitted.
     shard : Shard, optional
+    fixed : bool
+        Whether to run all replicates, whatever the precision.
     progress : callable, optional
         Called after every batch.
 
@@ -136,27 +164,56 @@ def run_study(
     -------
     Progress
         At the end. After Ctrl-C what is done is in the store, and the same call goes on.
+
+    Raises
+    ------
+    SaemError
+        When the store belongs to another study or cannot be written, or the engine cannot run.
     """
-    job, shard = job_of(study, path), shard or Shard()
+    job, shard, executor = job_of(study, path), shard or Shard(), executor or Executor()
     start = time.perf_counter()
     with Store(folder, identity_of(job)) as store:
-        done = store.done()
-        tasks = list(missing(study, done, shard))
-        total = sum(shard.has(k) for k in range(study.run.replicates)) * len(study.design.all())
-        state = Progress(total - len(tasks), total, total - len(tasks))
-        results = run_serial(job, tasks) if workers == 0 else run_local(job, tasks, workers, study.run.timeout)
-        kept, held = time.perf_counter(), []
-        try:
-            with closing(results):
-                for batch in results:
-                    held += batch
-                    if time.perf_counter() - kept > KEEP:
-                        store.add(held)
-                        kept, held = time.perf_counter(), []
-                    state.done += len(batch)
-                    state.seconds = time.perf_counter() - start
-                    if progress is not None:
-                        progress(state)
-        finally:
-            store.add(held)
+        keeper = Keeper(store)
+
+        def look(cell: Cell, replicates: int) -> Shortfall | None:
+            keeper.keep()
+            table = measured(store, study, functions_in(job.functions), cell, replicates)
+            return worst(table, study.precision)
+
+        done = store.done(study.methods, study.run.replicates)
+        agenda = Agenda(study, done, shard, look if study.precision and not fixed else None)
+        state = Progress(agenda.finished, agenda.total, agenda.finished)
+        with recorded(store, study, path, executor, shard, state):
+            try:
+                with executor.results(job, agenda.take, study.run.timeout) as found:
+                    for results in found:
+                        keeper.take(results)
+                        agenda.learn(results)
+                        state.done, state.total = agenda.finished, agenda.total
+                        state.seconds = time.perf_counter() - start
+                        if progress is not None:
+                            progress(state)
+            finally:
+                keeper.keep()
+        state.shortfalls = agenda.shortfalls()
     return state
+
+
+@contextmanager
+def recorded(
+    store: Store, study: Study, path: Path, executor: Executor, shard: Shard, state: Progress
+) -> Iterator[None]:
+    """Note in the store who ran what, when, and how it ended."""
+    engine: dict[str, Any] = {"executor": executor.kind, "workers": executor.workers}
+    if shard.count > 1:
+        engine["shard"] = f"{shard.number}/{shard.count}"
+    known = provenance(study, path, engine) | {"replicates_before": state.begun}
+    number, ended = store.begin(known), "interrupted"
+    try:
+        yield
+        ended = "complete" if state.done == state.total else "out of time"
+    except Exception as error:
+        ended = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        store.end(number, known | {"ended": now(), "replicates": state.done, "seconds": state.seconds, "end": ended})

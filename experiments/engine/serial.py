@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from experiments.study.tasks import Job, Record, Task, run_task
+from experiments.study.tasks import Job, Result, Task, run_task
 
 
-def run_serial(job: Job, tasks: Iterable[Task]) -> Iterator[list[tuple[Task, list[Record]]]]:
+def run_serial(job: Job, take: Callable[[], Task | None]) -> Iterator[list[Result]]:
     """Run tasks; a replicate that kills or never ends takes this process with it."""
-    for task in tasks:
-        yield [(task, run_task(job, task))]
+    while (task := take()) is not None:
+        yield [run_task(job, task)]

@@ -6,7 +6,7 @@ method by itself, `paired` two methods on the same data sets; `adjusted` is for 
 """
 
 from experiments.performance.comparison import paired
-from experiments.performance.measures import performance
+from experiments.performance.measures import MEASURES, NEED_NULL, NEED_REFERENCE, SHARES, performance
 from experiments.performance.proportions import Adjusted, adjusted
 from experiments.performance.records import COLUMNS, CONVERGED, COUNTED, FAILED, STATUSES, WHOLE_FIT
 from experiments.performance.tables import wide
@@ -17,6 +17,10 @@ __all__ = [
     "wide",
     "adjusted",
     "Adjusted",
+    "MEASURES",
+    "SHARES",
+    "NEED_NULL",
+    "NEED_REFERENCE",
     "COLUMNS",
     "STATUSES",
     "COUNTED",

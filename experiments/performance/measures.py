@@ -20,6 +20,20 @@ from experiments.performance.jackknife import (
 from experiments.performance.records import CONVERGED, COUNTED, FAILED, STATUSES, WHOLE_FIT, Records, check_choice
 from saem.errors import DataError, listing, nearest
 
+RATES = ("convergence_rate", "failure_rate", *(f"{name}_rate" for name in STATUSES))
+SHARES = (
+    *("coverage", "coverage_existing", "coverage_bias_eliminated", "no_interval", "rejection", "rejection_existing"),
+    *RATES,
+)
+NEED_NULL = ("rejection", "rejection_existing")
+NEED_REFERENCE = (
+    *("distance", "mcse_calibration_spread", "mcse_calibration_mean"),
+    *("deficit", "median_deficit", "reference_deficit", "median_reference_deficit"),
+)
+OF_ERRORS = ("bias", "relative_bias", "empirical_se", "mse", "rmse", "model_se", "relative_error_se")
+COSTS = tuple(f"{kind}_{name}" for name in ("seconds", "draws", "iterations") for kind in ("mean", "median"))
+MEASURES = (*OF_ERRORS, "mean_width", "median_width", *SHARES, *NEED_REFERENCE, *COSTS)
+
 
 def performance(
     rows: pd.DataFrame,

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from experiments.study.cells import Cell
-from experiments.study.tasks import CRASHED, Record, Task
+from experiments.study.tasks import CRASHED, Record, Result
 from saem.errors import StorageError, listing
 
 FILE, LOCK = "study.sqlite", "lock.sqlite"
+PLACE = "cell = ? AND replicate = ? AND method = ?"
 TABLES = """
 CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, provenance TEXT NOT NULL);
@@ -78,30 +83,46 @@ class Store:
             )
         self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
 
-    def done(self) -> set[tuple[str, int, str]]:
-        """Cell, replicate and method of what need not be run again. What was killed is tried again."""
-        query = "SELECT cell, replicate, method FROM records WHERE status != ?"
-        return set(self.db.execute(query, (CRASHED,)))
+    def done(self, methods: Iterable[str], replicates: int) -> dict[str, np.ndarray]:
+        """What need not be run again: by cell, whether (n_methods, n_replicates) are there. The killed is not."""
+        place = {method: k for k, method in enumerate(methods)}
+        found: dict[str, np.ndarray] = {}
+        query = "SELECT cell, replicate, method FROM records WHERE status != ? AND replicate < ?"
+        for cell, replicate, method in self.db.execute(query, (CRASHED, replicates)):
+            if method in place:
+                own = found.setdefault(cell, np.zeros((len(place), replicates), dtype=bool))
+                own[place[method], replicate] = True
+        return found
 
-    def add(self, results: Iterable[tuple[Task, Sequence[Record]]]) -> None:
+    def add(self, results: Iterable[Result]) -> None:
         """Keep the records of some tasks, all or none."""
         rows, cells = [], {}
-        for task, records in results:
+        for result in results:
+            task = result.task
             cells[task.cell.key] = json.dumps(dict(task.cell.levels))
-            for record in records:
+            for record in result.records:
                 rows.append((task.cell.key, task.replicate, record["method"], record["status"], json.dumps(record)))
-        try:
-            self.db.execute("BEGIN IMMEDIATE")
+        if not rows:
+            return
+        with self._transaction():
             self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", cells.items())
             self.db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of a block is kept, or nothing of it."""
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield
             self.db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
             raise StorageError(
                 f"{self.folder / FILE} cannot be written: {error}. What it holds so far is kept; make room, and run "
                 "the same command again"
             ) from error
+        finally:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
 
     def cells(self) -> dict[str, Cell]:
         """By key."""
@@ -112,21 +133,70 @@ class Store:
         query = "SELECT cell, method, status, COUNT(*) FROM records GROUP BY cell, method, status"
         return list(self.db.execute(query))
 
-    def records(self) -> Iterator[tuple[str, int, Record]]:
-        """Cell, replicate and record, in the order of the keys; read as they are needed."""
-        query = "SELECT cell, replicate, payload FROM records ORDER BY cell, replicate, method"
-        for cell, replicate, payload in self.db.execute(query):
-            yield cell, replicate, json.loads(payload)
+    def records(
+        self,
+        cells: Iterable[str] | None = None,
+        replicates: int | None = None,
+        statuses: Collection[str] | None = None,
+    ) -> Iterator[tuple[str, int, Record]]:
+        """Cell, replicate and record, in the order of the keys; of some cells, first replicates, or statuses only.
+
+        They are read as they are needed.
+        """
+        query = "SELECT cell, replicate, status, payload FROM records WHERE cell = ? AND replicate < ?"
+        for key in sorted(self.cells() if cells is None else cells):
+            rows = self.db.execute(f"{query} ORDER BY replicate, method", (key, replicates or sys.maxsize))
+            for cell, replicate, status, payload in rows:
+                if statuses is None or status in statuses:
+                    yield cell, replicate, json.loads(payload)
+
+    def is_written_to(self) -> bool:
+        """Whether a run, of any process, has the store."""
+        try:
+            taken(self.folder).close()
+        except StorageError:
+            return True
+        except sqlite3.OperationalError:  # a folder that cannot be written
+            return False
+        return False
+
+    def merge(self, other: Path) -> int:
+        """Add what another store of the same study has, such as a shard's, and return the number of its records.
+
+        Of two records of one method on one data set that stays which was not killed.
+
+        Raises
+        ------
+        StorageError
+            When there is no store, or it is of another study.
+        """
+        with Store(other) as source:
+            self.check(source.identity())
+            rows = source.db.execute("SELECT cell, replicate, method, status, payload FROM records")
+            count = 0
+            have = self.runs()
+            cells = source.db.execute("SELECT key, levels FROM cells")
+            with self._transaction():
+                self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", cells)
+                for row in rows:
+                    count += 1
+                    self.db.execute(f"DELETE FROM records WHERE {PLACE} AND status = ?", (*row[:3], CRASHED))
+                    self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)", row)
+                for run in source.runs():
+                    if run not in have:
+                        self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(run),))
+        return count
 
     def begin(self, provenance: Mapping[str, Any]) -> int:
         """Note a run that begins, and return its number; `end` completes it."""
-        return int(
-            self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(provenance),)).lastrowid or 0
-        )
+        with self._transaction():
+            number = self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(provenance),)).lastrowid
+        return int(number or 0)
 
     def end(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Note how a run ended."""
-        self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (json.dumps(provenance), number))
+        with self._transaction():
+            self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (json.dumps(provenance), number))
 
     def runs(self) -> list[dict[str, Any]]:
         """The provenance of the runs, in order."""

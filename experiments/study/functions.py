@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 OK = "ok"
+HARNESS = ("experiments.study", "experiments.performance")  # what a study imports without depending on its details
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,40 @@ class Functions:
         ``truth(cell)``: the true value of every estimand; nan where the model has none (a wrong model).
     performance : callable, optional
         ``performance(rows)``: more measures than those of `experiments.performance`, as a table of the same columns.
+    warm_up : callable, optional
+        ``warm_up()``: called once in every process before anything is timed, such as to load compiled code.
     """
 
     generate: Callable[[Cell, int], Any]
     estimate: Callable[[Any, Cell, Mapping[str, Any], int], Outcome]
     truth: Callable[[Cell], Mapping[str, float]]
     performance: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    warm_up: Callable[[], object] | None = None
 
 
-@lru_cache(maxsize=8)
-def functions_in(path: Path) -> Functions:
+def functions_in(path: Path, digest: str = "") -> Functions:
     """Load a study's functions; once in a process.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        What `digest_of` must give: a process that starts late must not run what was changed meanwhile.
 
     Raises
     ------
     ModelError
-        When the file is missing, cannot be imported, or lacks a function.
+        When the file is missing, cannot be imported, lacks a function, or has changed.
     """
-    if not path.is_file():
-        raise ModelError(f"there is no file {str(path)!r} with the functions generate, estimate and truth of the study")
+    now = digest_of(path)
+    if digest and now != digest:
+        raise ModelError(f"{path}, or a file that it imports, is not what it was when the run began; run it again")
+    return loaded(path, now)
+
+
+@lru_cache(maxsize=8)
+def loaded(path: Path, digest: str) -> Functions:
+    """The functions of a file with this content."""
     name = f"saem_study_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None and specification.loader is not None
@@ -108,4 +125,50 @@ def functions_in(path: Path) -> Functions:
     missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
     if missing:
         raise ModelError(f"{path} must define the function {missing[0]}")
-    return Functions(module.generate, module.estimate, module.truth, getattr(module, "performance", None))
+    optional = {name: getattr(module, name, None) for name in ("performance", "warm_up")}
+    return Functions(module.generate, module.estimate, module.truth, **optional)
+
+
+def digest_of(path: Path) -> str:
+    """16 hexadecimal digits of a study's Python file and of the files of this package that it imports.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or is no Python.
+    """
+    content = hashlib.sha256()
+    for file in sources_of(path):
+        content.update(file.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def sources_of(path: Path) -> list[Path]:
+    """The file itself, and the modules beside the harness that it needs, such as those that generate data."""
+    root = Path(__file__).parents[2]
+    found, left = [path], [path]
+    while left:
+        for name in imported(left.pop()):
+            file = root.joinpath(*name.split(".")).with_suffix(".py")
+            ours = name.startswith("experiments.") and not name.startswith(HARNESS)
+            if ours and file.is_file() and file not in found:
+                found.append(file)
+                left.append(file)
+    return [path, *sorted(found[1:])]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The names of the modules that a file imports."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        what = "with the functions generate, estimate and truth of the study"
+        raise ModelError(f"there is no file {str(path)!r} {what}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from experiments.study.cells import Cell, Level, cells_of
+from saem.errors import nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Whole = Annotated[int, Strict()]
@@ -94,12 +95,18 @@ class Run(Part):
     seed : int
         Root of all random streams.
     timeout : float
-        Seconds after which a replicate is given up.
+        Seconds after which a method is given up on a data set.
+    minimum : int
+        Replicates of a cell before its precision is looked at, if `precision` has targets.
+    budget : float, optional
+        Seconds for the whole run, in which all cells get the same share as far as they need it.
     """
 
     replicates: Annotated[Whole, Field(ge=1)]
     seed: Annotated[Whole, Field(ge=0)] = 0
     timeout: Annotated[float, Field(gt=0.0)] = 300.0
+    minimum: Annotated[Whole, Field(ge=2)] = 500
+    budget: Annotated[float, Field(gt=0.0)] | None = None
 
 
 class Study(Part):
@@ -115,6 +122,9 @@ class Study(Part):
     run : Run
     reference : str, optional
         The method whose estimates are the exact maximum.
+    precision : dict of str to float
+        Monte Carlo standard errors by measure: a cell whose errors are below them, for all its methods and estimands,
+        gets no more replicates.
     """
 
     title: Annotated[str, Field(min_length=1)]
@@ -125,6 +135,7 @@ class Study(Part):
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     run: Run
     reference: str | None = None
+    precision: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Study:
@@ -132,4 +143,32 @@ class Study(Part):
             raise ValueError("design: there is no cell; name factors, or list cells")
         if self.reference is not None and self.reference not in self.methods:
             raise ValueError(f"reference must be one of the methods {list(self.methods)}; got {self.reference!r}")
+        if self.precision:
+            problems = [problem for name, target in self.precision.items() for problem in self.obstacles(name, target)]
+            if self.run.minimum > self.run.replicates:
+                problems.append(
+                    f"run.minimum must be at most run.replicates = {self.run.replicates}, or precision is never looked "
+                    f"at; got {self.run.minimum}"
+                )
+            if problems:
+                raise ValueError("; ".join(problems))
         return self
+
+    def obstacles(self, measure: str, target: float) -> list[str]:
+        """Why a target of precision can never be met; nothing if it can."""
+        from experiments.performance import MEASURES, NEED_NULL, NEED_REFERENCE, SHARES, adjusted
+
+        name = f"precision.{measure}"
+        if measure not in MEASURES:
+            return [f"{name}: there is no such measure{nearest(measure, MEASURES)}"]
+        if measure in NEED_REFERENCE and self.reference is None:
+            return [f"{name}: can never be met without a reference"]
+        if measure in NEED_NULL and all(estimand.null is None for estimand in self.estimands.values()):
+            return [f"{name}: can never be met, since no estimand has a null value"]
+        least = float(adjusted(0.0, self.run.replicates).mcse)
+        if measure in SHARES and target < least:
+            return [
+                f"{name}: can never be met with run.replicates = {self.run.replicates}, after which the error of a "
+                f"share is at least {least:.2g}; got {target:g}"
+            ]
+        return []

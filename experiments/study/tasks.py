@@ -6,15 +6,20 @@ its name. So all methods see the same data, and no cell, method or replicate tha
 
 from __future__ import annotations
 
+import copy
+import faulthandler
+import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from experiments.study.cells import Cell
-from experiments.study.functions import Outcome, functions_in
+from experiments.study.functions import Functions, Outcome, functions_in
 from saem.errors import SaemError
 from saem.streams import derived_seed
 
@@ -32,6 +37,8 @@ class Job:
     ----------
     functions : Path
         The study's Python file, which every process loads for itself.
+    digest : str
+        Of its content.
     methods : tuple of (name, options)
     estimands : tuple of str
     seed : int
@@ -40,6 +47,7 @@ class Job:
     """
 
     functions: Path
+    digest: str
     methods: tuple[tuple[str, dict[str, Any]], ...]
     estimands: tuple[str, ...]
     seed: int
@@ -63,6 +71,24 @@ class Task:
     methods: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of a task.
+
+    Attributes
+    ----------
+    task : Task
+    records : list of dict
+        One for each method of the task, in order.
+    seconds : float
+        That the whole took.
+    """
+
+    task: Task
+    records: list[Record]
+    seconds: float
+
+
 def data_seed(job: Job, cell: Cell, replicate: int) -> int:
     """The seed of a data set."""
     return derived_seed(job.seed, "study", cell.without(job.analysis).key, str(replicate), "data")
@@ -73,40 +99,67 @@ def method_seed(job: Job, cell: Cell, replicate: int, method: str) -> int:
     return derived_seed(job.seed, "study", cell.key, str(replicate), "method", method)
 
 
+@lru_cache(maxsize=8)
+def prepared(path: Path, digest: str) -> Functions:
+    """The functions of a study, in a process that is ready for them."""
+    functions = functions_in(path, digest)
+    if functions.warm_up is not None:
+        functions.warm_up()
+    return functions
+
+
 def generated(job: Job, cell: Cell, replicate: int) -> Any:
     """A data set."""
-    return functions_in(job.functions).generate(cell.without(job.analysis), data_seed(job, cell, replicate))
+    return prepared(job.functions, job.digest).generate(cell.without(job.analysis), data_seed(job, cell, replicate))
 
 
-def run_tasks(job: Job, tasks: Sequence[Task]) -> list[list[Record]]:
-    """The records of some tasks, in their order."""
-    return [run_task(job, task) for task in tasks]
+def run_task(job: Job, task: Task, limit: float | None = None) -> Result:
+    """Run the methods of a task on its data set, each on a copy of its own.
 
-
-def run_task(job: Job, task: Task) -> list[Record]:
-    """A record for each method of a task, in order."""
-    functions = functions_in(job.functions)
-    options = dict(job.methods)
-    start = time.perf_counter()
+    Parameters
+    ----------
+    job : Job
+    task : Task
+    limit : float, optional
+        Seconds after which this process ends itself, for the data and for each method.
+    """
+    functions, options = prepared(job.functions, job.digest), dict(job.methods)
+    begun = start = time.perf_counter()
     try:
-        with warnings.catch_warnings(record=True):
+        with limited(limit), warnings.catch_warnings(record=True):
             data = generated(job, task.cell, task.replicate)
     except Exception as error:
         seconds = time.perf_counter() - start
-        return [failure(name, ERROR, f"generate: {in_words(error)}", seconds) for name in task.methods]
+        message = f"generate: {in_words(error)}"
+        return Result(task, [failure(name, ERROR, message, seconds) for name in task.methods], seconds)
     records = []
     for name in task.methods:
-        start = time.perf_counter()
+        own = copy.deepcopy(data) if len(task.methods) > 1 else data
         seed = method_seed(job, task.cell, task.replicate, name)
+        start = time.perf_counter()
         try:
-            with warnings.catch_warnings(record=True) as raised:
+            with limited(limit), warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
-                outcome = functions.estimate(data, task.cell, options[name], seed)
+                outcome = functions.estimate(own, task.cell, options[name], seed)
             heard = [f"{type(w.message).__name__}: {w.message}" for w in raised]
             records.append(record_of(name, outcome, job.estimands, heard, time.perf_counter() - start))
         except Exception as error:
             records.append(failure(name, ERROR, in_words(error), time.perf_counter() - start))
-    return records
+    return Result(task, records, time.perf_counter() - begun)
+
+
+@contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """End this process if the block takes longer: nothing less ends compiled code that loops."""
+    if seconds is None:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def in_words(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments.agenda import Shard
 from experiments.commands import app
 from experiments.engine.local import run_local
 from experiments.results import Results
-from experiments.running import Shard, job_of, run_study
+from experiments.running import Executor, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
 from experiments.study.functions import functions_in
-from experiments.study.tasks import Record, Task, data_seed, run_task
+from experiments.study.tasks import Record, Result, Task, generated, run_task
 from saem.errors import ModelError, StorageError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
@@ -83,7 +84,6 @@ def test_files_that_are_no_studies(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="functions generate, estimate and truth"):
         load_study(lonely)
     lonely.with_suffix(".py").write_text("def generate(cell, seed): ...\n")
-    functions_in.cache_clear()
     with pytest.raises(ModelError, match="must define the function estimate"):
         load_study(lonely)
 
@@ -97,16 +97,16 @@ def test_engines_and_interruptions_change_nothing(tmp_path: Path) -> None:
     run_study(study(), PATH, quiet)
     expected = content(quiet)
     assert len(expected) == 2 * 2 * 12
-    run_study(study(), PATH, tmp_path / "local", workers=2)
+    run_study(study(), PATH, tmp_path / "local", executor=Executor(workers=2))
     assert content(tmp_path / "local") == expected
 
     def stop(state: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(study(), PATH, tmp_path / "broken", workers=2, progress=stop)
+        run_study(study(), PATH, tmp_path / "broken", executor=Executor(workers=2), progress=stop)
     assert len(content(tmp_path / "broken")) < len(expected)
-    state = run_study(study(), PATH, tmp_path / "broken", workers=1)
+    state = run_study(study(), PATH, tmp_path / "broken", executor=Executor(workers=1))
     assert content(tmp_path / "broken") == expected and state.begun > 0
     run_study(study(5), PATH, tmp_path / "more")
     run_study(study(), PATH, tmp_path / "more")
@@ -155,12 +155,12 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
     task, record = Task(Cell({"n": 1}), 0, ("a",)), {"method": "a", "status": "ok"}
     with Store(tmp_path, {}) as store:
-        store.add([(task, [record])])
+        store.add([Result(task, [record], 0.0)])
         store.db.execute(f"PRAGMA max_page_count = {store.db.execute('PRAGMA page_count').fetchone()[0]}")
         large = record | {"message": "x" * 100_000}
         with pytest.raises(StorageError, match="make room"):
-            store.add([(Task(Cell({"n": 1}), 1, ("a",)), [large])])
-        assert store.done() == {(task.cell.key, 0, "a")}
+            store.add([Result(Task(Cell({"n": 1}), 1, ("a",)), [large], 0.0)])
+        assert store.done(["a"], 2)[task.cell.key].tolist() == [[True, False]]
     assert sqlite3.connect(tmp_path / "study.sqlite").execute("SELECT COUNT(*) FROM records").fetchone() == (1,)
 
 
@@ -169,43 +169,44 @@ def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
 
 def by_engine(own: Study, tasks: list[Task]) -> dict[tuple[str, int], list[Record]]:
     found = {}
-    for batch in run_local(job_of(own, PATH), tasks, 2, own.run.timeout):
-        for task, records in batch:
-            found[task.cell.key, task.replicate] = records
+    left = iter(tasks)
+    for batch in run_local(job_of(own, PATH), lambda: next(left, None), 2, own.run.timeout):
+        for result in batch:
+            found[result.task.cell.key, result.task.replicate] = result.records
     return found
 
 
-def test_a_fault_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_faults(monkeypatch: pytest.MonkeyPatch, folder: Path, tasks: list[Task], kinds: list[str]) -> None:
+    """Make the data sets of the first tasks faulty."""
+    own = study()
+    module, job = functions_in(PATH.with_suffix(".py").resolve()).estimate.__globals__, job_of(own, PATH)
+    marks = [module["mark"](generated(job, task.cell, task.replicate)) for task in tasks]
+    (folder / "faults.json").write_text(json.dumps(dict(zip(marks, kinds, strict=False))))
+    monkeypatch.setenv(module["FAULTS"], str(folder / "faults.json"))
+
+
+def test_a_fault_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, raising, warning and hanging replicates: each is told, and all others are as in a quiet run."""
-    own, functions = study(), functions_in(PATH.with_suffix(".py").resolve())
-    module, job = functions.estimate.__globals__, job_of(own, PATH)
-    wanted = Counter({module["KILLS"]: 2, module["RAISES"]: 2, module["WARNS"]: 2, module["HANGS"]: 1})
-    tasks, kinds = [], []
-    for replicate in range(1000):
-        task = Task(Cell({"shift": 0.0}), replicate, ("mean", "median"))
-        kind = module["kind_of"](functions.generate(task.cell, data_seed(job, task.cell, replicate)))
-        wanted[kind] -= 1
-        if wanted[kind] >= (0 if kind < 4 else -2):
-            tasks.append(task)
-            kinds.append(kind)
-    assert len(tasks) == 7 + 2 * (module["KINDS"] - 4)
-    quiet = [run_task(job, task) for task in tasks]
-    monkeypatch.setenv(module["FAULTS"], "1")
+    own = study()
+    job = job_of(own, PATH)
+    tasks = [Task(Cell({"shift": 0.0}), replicate, ("mean", "median")) for replicate in range(30)]
+    kinds = ["kills", "raises", "warns", "hangs", "kills"]
+    quiet = [run_task(job, task).records for task in tasks]
+    with_faults(monkeypatch, tmp_path, tasks[3:], kinds)
     found = by_engine(own, tasks)
     assert len(found) == len(tasks)
-    for task, kind, expected in zip(tasks, kinds, quiet, strict=True):
-        records = found[task.cell.key, task.replicate]
-        statuses = [record["status"] for record in records]
-        if kind == module["KILLS"]:
-            assert statuses == ["crashed", "crashed"] and "killed" in records[0]["message"]
-        elif kind == module["HANGS"]:
-            assert statuses == ["timeout", "timeout"] and "within 2 s" in records[0]["message"]
-        elif kind == module["RAISES"]:
-            assert statuses == ["ok", "error"] and records[1]["message"] == "RuntimeError: the median is lost"
+    for task, kind, expected in zip(tasks, ["", "", "", *kinds, *[""] * 22], quiet, strict=True):
+        mean, median = found[task.cell.key, task.replicate]
+        assert mean["status"] == "ok" and mean["numbers"] == expected[0]["numbers"], "no innocent method is blamed"
+        if kind == "kills":
+            assert median["status"] == "crashed" and "SIGKILL" in median["message"]
+        elif kind == "hangs":
+            assert median["status"] == "timeout" and median["message"] == "it did not end within 2 s"
+        elif kind == "raises":
+            assert median["status"] == "error" and median["message"] == "RuntimeError: the median is lost"
         else:
-            assert [record["numbers"] for record in records] == [record["numbers"] for record in expected]
-            heard = ["UserWarning: look at this"] if kind == module["WARNS"] else []
-            assert statuses == ["ok", "ok"] and records[0]["warnings"] == heard
+            assert median["status"] == "ok" and median["numbers"] == expected[1]["numbers"]
+            assert median["warnings"] == (["UserWarning: look at this"] if kind == "warns" else [])
 
 
 def test_failures_are_rows_and_are_measured(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def command(*arguments: object, code: int = 0) -> str:
 
 def test_the_commands(tmp_path: Path) -> None:
     """From check to summarise; the same run again has nothing to do."""
-    assert "2 cells, such as shift=0.0; 4 replicates each" in command("check", PATH, "--quick")
+    assert "2 cells of 4 replicates each: shift=0.0 shift=1.0" in command("check", PATH, "--quick")
     out = ("--quick", "-o", tmp_path)
     assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 1)
     assert "8 of 8 replicates are in" in command("run", PATH, *out, "--workers", 0)
@@ -251,9 +252,8 @@ def test_the_commands(tmp_path: Path) -> None:
 
 
 def test_the_commands_tell_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = functions_in(PATH.with_suffix(".py").resolve()).estimate.__globals__
-    monkeypatch.setitem(module, "kind_of", lambda data: module["RAISES"])
-    monkeypatch.setenv(module["FAULTS"], "1")
+    cells = study().design.all()
+    with_faults(monkeypatch, tmp_path, [Task(cell, k, ()) for cell in cells for k in range(4)], ["raises"] * 8)
     command("run", PATH, "--quick", "-o", tmp_path, "--workers", 0)
     assert "median error 4 0 RuntimeError: the median is lost" in command("failures", PATH, "--quick", "-o", tmp_path)
     for arguments, words in (

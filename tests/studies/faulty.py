@@ -1,15 +1,17 @@
 """The functions of the study `faulty`: some replicates kill their process, raise, warn or never end.
 
-Which of them do is decided by their data, where the environment variable SAEM_TEST_FAULTS is set.
+Which of them do is told by the file that the environment variable SAEM_TEST_FAULTS names. The mean suffers from none.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,20 @@ import numpy as np
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
 
-FAULTS = "SAEM_TEST_FAULTS"
-KILLS, RAISES, WARNS, HANGS = range(4)
-KINDS = 24  # of which so many are faulty
+FAULTS = "SAEM_TEST_FAULTS"  # a JSON file: kinds of faults by `mark`
+DELAY = "SAEM_TEST_DELAY"  # seconds that every fit takes
+KILLS, RAISES, WARNS, HANGS = "kills", "raises", "warns", "hangs"
 
 
-def kind_of(data: np.ndarray) -> int:
-    """Which fault, by the digits of the data."""
-    return int(abs(data[0]) * 1e6) % KINDS
+def mark(data: np.ndarray) -> str:
+    """What tells a data set from others."""
+    return float(data[0]).hex()
+
+
+def fault_of(data: np.ndarray) -> str | None:
+    """Which fault a data set has."""
+    path = os.environ.get(FAULTS)
+    return json.loads(Path(path).read_text()).get(mark(data)) if path else None
 
 
 def truth(cell: Cell) -> Mapping[str, float]:
@@ -36,14 +44,15 @@ def generate(cell: Cell, seed: int) -> np.ndarray:
 
 
 def estimate(data: np.ndarray, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
-    fault = kind_of(data) if os.environ.get(FAULTS) else None
-    if fault == KILLS:
+    fault = fault_of(data)
+    time.sleep(float(os.environ.get(DELAY, "0")))
+    if fault == KILLS and options["function"] == "median":
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault == RAISES and options["function"] == "median":
         raise RuntimeError("the median is lost")
     elif fault == WARNS:
         warnings.warn("look at this", stacklevel=1)
-    elif fault == HANGS:
+    elif fault == HANGS and options["function"] == "median":
         time.sleep(1e6)
     value = float(getattr(np, options["function"])(data))
     se = float(data.std(ddof=1) / np.sqrt(len(data)))

@@ -1,0 +1,182 @@
+"""What is to be run next: all cells get as far, until their precision suffices or the time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.precision import Shortfall, next_look
+from experiments.study import Cell, Study
+from experiments.study.tasks import Result, Task
+from saem.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every N-th replicate, for a machine of its own.
+
+    Attributes
+    ----------
+    number, count : int
+        From 1 to ``count``.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """From ``"2/8"``.
+
+        Raises
+        ------
+        ModelError
+            When it is none.
+        """
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+            raise ModelError(f"a shard must be written i/N with i from 1 to N, such as 2/8; got {text!r}")
+        return cls(int(number), int(count))
+
+    def has(self, replicate: int) -> bool:
+        """Whether a replicate belongs to it."""
+        return replicate % self.count == self.number - 1
+
+
+@dataclass
+class Line:
+    """The replicates of one cell.
+
+    Attributes
+    ----------
+    cell : Cell
+    done : (n_methods, n_replicates) ndarray of bool
+        What need not be run.
+    goal : int
+        Replicates until the next look, or the end.
+    at : int
+        The next replicate that may be missing.
+    under_way, finished : int
+        Tasks that were handed out; tasks of this run that came back.
+    spent : float
+        Their seconds.
+    worst : Shortfall or None
+        As of the last look.
+    open : bool
+        Whether there is more to do.
+    """
+
+    cell: Cell
+    done: np.ndarray
+    goal: int
+    at: int = 0
+    under_way: int = 0
+    finished: int = 0
+    spent: float = 0.0
+    worst: Shortfall | None = None
+    open: bool = True
+
+    @property
+    def share(self) -> float:
+        """Seconds that the cell has had, with those that are under way."""
+        return self.spent * (1.0 + self.under_way / max(self.finished, 1))
+
+
+class Agenda:
+    """Tasks in the order in which they are to be run.
+
+    Parameters
+    ----------
+    study : Study
+    done : mapping of str to (n_methods, n_replicates) ndarray of bool
+        What is in the store, by the cell's key.
+    shard : Shard
+    look : callable, optional
+        ``look(cell, replicates)``: the worst error of a cell beside its target, from its first replicates. All
+        replicates are run without it.
+
+    Attributes
+    ----------
+    total, finished : int
+        Replicates of all cells that are wanted, as far as is known; those of them that are done.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        done: Mapping[str, np.ndarray],
+        shard: Shard,
+        look: Callable[[Cell, int], Shortfall | None] | None = None,
+    ) -> None:
+        if look is not None and shard.count > 1:
+            raise ModelError(
+                "a shard does not see the replicates of the others, so that it cannot tell when the precision "
+                "suffices; add --fixed to run all replicates"
+            )
+        self.methods, self.most, self.look = tuple(study.methods), study.run.replicates, look
+        self.deadline = None if study.run.budget is None else time.monotonic() + study.run.budget
+        others = ~np.array([shard.has(k) for k in range(self.most)])
+        goal = self.most if look is None else study.run.minimum
+        nothing = np.zeros((len(self.methods), self.most), dtype=bool)
+        self.lines = {cell.key: Line(cell, done.get(cell.key, nothing) | others, goal) for cell in study.design.all()}
+        self.total = self.finished = 0
+        for line in self.lines.values():
+            self._count(line, ~others, 0)
+            self._settle(line)
+
+    def _count(self, line: Line, own: np.ndarray, first: int) -> None:
+        """Count replicates up to a new goal."""
+        part = slice(first, line.goal)
+        self.total += int(own[part].sum())
+        self.finished += int((own & line.done.all(axis=0))[part].sum())
+
+    def take(self) -> Task | None:
+        """The next task; None if there is none before results of those under way are known, or at all."""
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        able = [] if late else [line for line in self.lines.values() if line.open and self._forward(line)]
+        if not able:
+            return None
+        line = min(able, key=lambda line: (0.0 if self.deadline is None else line.share, line.at))
+        methods = tuple(name for name, is_done in zip(self.methods, line.done[:, line.at], strict=True) if not is_done)
+        line.at += 1
+        line.under_way += 1
+        return Task(line.cell, line.at - 1, methods)
+
+    def learn(self, results: Iterable[Result]) -> None:
+        """Take note of what is done."""
+        for result in results:
+            line = self.lines[result.task.cell.key]
+            line.under_way -= 1
+            line.finished += 1
+            line.spent += sum(record["seconds"] for record in result.records if record["seconds"] == record["seconds"])
+            self.finished += 1
+            self._settle(line)
+
+    def _forward(self, line: Line) -> bool:
+        """Go on to the next replicate that is missing; whether there is one below the goal."""
+        while line.at < line.goal and line.done[:, line.at].all():
+            line.at += 1
+        return line.at < line.goal
+
+    def _settle(self, line: Line) -> None:
+        """Look at the precision of a cell whose replicates are done so far, and go on or stop."""
+        while line.open and not line.under_way and not self._forward(line):
+            if self.look is not None:
+                line.worst = self.look(line.cell, line.goal)
+            if line.worst is None or line.worst.ratio <= 1.0 or line.goal >= self.most:
+                line.open = False
+                return
+            before, line.goal = line.goal, next_look(line.goal, line.worst.ratio, self.most)
+            self._count(line, np.ones(self.most, dtype=bool), before)  # a shard has no looks
+
+    def shortfalls(self) -> dict[str, Shortfall]:
+        """Cells whose errors were above a target when they were looked at last, by name."""
+        worst = {line.cell.name: line.worst for line in self.lines.values()}
+        return {name: found for name, found in worst.items() if found is not None and found.ratio > 1.0}
+
+    def unfinished(self) -> int:
+        """Replicates that were wanted and not run, for lack of time."""
+        return self.total - self.finished

@@ -1,0 +1,84 @@
+"""Arguments that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from experiments.study import Cell, Study
+
+STUDIES = Path(__file__).parents[1] / "studies"
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (see list), or its TOML file.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The quick form.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Of the results; results/STUDY if omitted.", show_default=False
+    ),
+]
+
+
+def path_of(name: str) -> Path:
+    """The TOML file of a study by name or path.
+
+    Raises
+    ------
+    ModelError
+        When there is no study of this name.
+    """
+    from saem.errors import ModelError, listing, nearest
+
+    if name.endswith(".toml") or "/" in name:
+        return Path(name)
+    known = sorted(path.stem for path in STUDIES.glob("*.toml"))
+    if name not in known:
+        raise ModelError(
+            f"there is no study {name!r}{nearest(name, known)}; there are {listing(known)}, or give a TOML file"
+        )
+    return STUDIES / f"{name}.toml"
+
+
+def folder_of(name: str, quick: bool, output: Path | None) -> Path:
+    """Where a study's results are."""
+    return output or Path("results") / (path_of(name).stem + ("-quick" if quick else ""))
+
+
+def seconds_of(text: str) -> float:
+    """From `90`, `90s`, `30m`, `2h` or `1d`.
+
+    Raises
+    ------
+    ModelError
+        When it is no length of time.
+    """
+    from saem.errors import ModelError
+
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
+    try:
+        seconds = float(number) * UNITS[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 < seconds < float("inf"):
+        raise ModelError(f"a length of time must be written as 90s, 30m, 2h or 1d; got {text!r}")
+    return seconds
+
+
+def cell_named(study: Study, name: str) -> Cell:
+    """The cell of a name.
+
+    Raises
+    ------
+    ModelError
+        When there is none.
+    """
+    from saem.errors import ModelError, nearest
+
+    cells = {cell.name: cell for cell in study.design.all()}
+    if name not in cells:
+        raise ModelError(f"there is no cell {name!r}{nearest(name, cells)}; 'check' and 'status' list them")
+    return cells[name]

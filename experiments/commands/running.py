@@ -1,0 +1,181 @@
+"""Commands that compute: a run, one replicate again, and shards made one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from experiments.commands import app
+from experiments.commands.options import Folder, Quick, StudyName, cell_named, folder_of, path_of, seconds_of
+
+if TYPE_CHECKING:
+    from experiments.running import Progress
+
+
+class Kind(StrEnum):
+    """Who runs the replicates."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
+@app.command()
+def run(
+    study: StudyName,
+    quick: Quick = False,
+    output: Folder = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes; as many as there are cores if omitted, 0 for this one alone.", metavar="N", min=0
+        ),
+    ] = None,
+    executor: Annotated[Kind, typer.Option(help="Processes on this machine, or a Dask cluster.")] = Kind.LOCAL,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler; a cluster on this machine if omitted."),
+    ] = None,
+    replicates: Annotated[
+        int | None, typer.Option(help="In place of those of the study.", metavar="N", min=1, show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for this run, shared among the cells: 90s, 30m, 2h.", metavar="TIME")
+    ] = None,
+    fixed: Annotated[bool, typer.Option("--fixed", help="Run all replicates, whatever the precision.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only every N-th replicate, into a folder of its own (see merge).", metavar="i/N"),
+    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="Then summarise, plot and report.")] = False,
+) -> None:
+    """Run what is missing of a study; the same command goes on after an interruption."""
+    from experiments.agenda import Shard
+    from experiments.running import Executor, run_study
+    from experiments.study import load_study
+    from saem.cli.console import complain, friendly, note
+    from saem.cli.watching import counting
+    from saem.errors import ModelError
+
+    with friendly():
+        changes: dict[str, Any] = {}
+        if replicates is not None:
+            changes["replicates"] = replicates
+        if budget is not None:
+            changes["budget"] = seconds_of(budget)
+        if scheduler is not None and executor is not Kind.DASK:
+            raise ModelError("--scheduler is for '--executor dask'; add it, or leave the scheduler out")
+        path = path_of(study)
+        found = load_study(path, quick, {"run": changes})
+        folder = folder_of(study, quick, output)
+        own = None if shard is None else Shard.of(shard)
+        if own is not None and own.count > 1:
+            folder = folder / shard_folder(own)
+        cores = (os.cpu_count() or 1) if workers is None else workers
+        last: list[Progress] = []
+        try:
+            with counting(path.stem) as bar:
+
+                def progress(state: Progress) -> None:
+                    last[:] = [state]
+                    if bar is not None:
+                        bar(state.done, state.total)
+
+                by = Executor(executor.value, cores, scheduler)
+                state = run_study(found, path, folder, executor=by, shard=own, fixed=fixed, progress=progress)
+        except KeyboardInterrupt:
+            done = f"{last[0].done} of {last[0].total} replicates are" if last else "what was done before is"
+            complain("Interrupted", f"{done} kept in {folder}; the same command goes on.", "yellow")
+            raise typer.Exit(130) from None
+        new, rate = state.done - state.begun, (state.done - state.begun) / max(state.seconds, 1e-9)
+        note(
+            f"{state.done} of {state.total} replicates are in {folder}"
+            + (f" ({new} in {state.seconds:.1f} s, {rate:.3g} a second)" if new else "")
+        )
+        if state.done < state.total:
+            note("the time is up; the same command goes on")
+        for name, shortfall in state.shortfalls.items():
+            note(f"too few replicates for the precision in {name}: {shortfall}")
+    if report:
+        from experiments.commands.results import plot, summarise
+        from experiments.commands.results import report as write_report
+
+        for command in (summarise, plot, write_report):
+            command(study, quick, output)
+
+
+def shard_folder(shard: Any) -> str:
+    """The name of a shard's folder."""
+    return f"shard-{shard.number}-of-{shard.count}"
+
+
+@app.command()
+def merge(
+    study: StudyName,
+    shards: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Of the shards; all shard-* if omitted.")
+    ] = None,
+    quick: Quick = False,
+    output: Folder = None,
+) -> None:
+    """Put the results of shards into the folder of the study; also of some now, and of others later."""
+    from experiments.running import identity_of, job_of
+    from experiments.store import Store
+    from experiments.study import load_study
+    from saem.cli.console import friendly, note
+    from saem.errors import StorageError
+
+    with friendly():
+        path = path_of(study)
+        job, folder = job_of(load_study(path, quick), path), folder_of(study, quick, output)
+        sources = shards or sorted(folder.glob("shard-*-of-*"))
+        if not sources:
+            raise StorageError(f"there are no shards in {folder}; 'run --shard i/N' makes them, or name their folders")
+        with Store(folder, identity_of(job)) as store:
+            for source in sources:
+                note(f"{store.merge(source)} fits from {source}")
+
+
+@app.command()
+def replay(
+    study: StudyName,
+    cell: Annotated[str, typer.Argument(metavar="CELL", help='As others print it, "replicates=6, ratio=2".')],
+    replicate: Annotated[int, typer.Argument(metavar="REPLICATE", min=0)],
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    quick: Quick = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Start the debugger where it fails.")] = False,
+) -> None:
+    """Run one method on one data set again, in this process, and show what it gives."""
+    from experiments.running import job_of
+    from experiments.study import load_study
+    from experiments.study.functions import functions_in
+    from experiments.study.tasks import generated, method_seed
+    from saem.cli.console import friendly, say
+    from saem.errors import ModelError, listing
+
+    with friendly():
+        path = path_of(study)
+        found = load_study(path, quick)
+        chosen = cell_named(found, cell)
+        if method not in found.methods:
+            raise ModelError(f"there is no method {method!r}; there are {listing(found.methods)}")
+    job, functions = job_of(found, path), functions_in(path.with_suffix(".py").resolve())
+    try:
+        data = generated(job, chosen, replicate)
+        seed = method_seed(job, chosen, replicate, method)
+        outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
+    except Exception:
+        if not debug:
+            raise
+        import pdb
+
+        pdb.post_mortem(sys.exc_info()[2])
+        raise typer.Exit(1) from None
+    say(f"{outcome.status}, log-likelihood {outcome.loglik:.6g}. {outcome.message}")
+    for name in found.estimands:
+        estimate, se, lower, upper, mcse = outcome.numbers[name]
+        say(f"{name}: {estimate:.6g}, se {se:.3g}, {lower:.6g} to {upper:.6g}, mcse {mcse:.2g}")

@@ -1,0 +1,152 @@
+"""The workers of a Dask cluster. Each runs its tasks in a child process of its own, which alone a replicate can kill.
+
+Dask would blame whatever was on a worker that died, and cannot end a task that hangs. So no task runs in a worker: the
+worker watches the child that does, and judges a suspect by itself. Workers may come, go and be killed at any time; what
+a worker had is run again by another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from experiments.engine.child import Child, Died, Overdue
+from experiments.engine.judging import judged
+from experiments.engine.pace import Pace
+from experiments.study.tasks import Job, Result, Task
+from saem.errors import SaemError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+PER_THREAD = 2  # batches under way for each thread of a worker
+LOOK = 2.0  # seconds between two looks for new workers and for a lost scheduler
+PATIENCE = 60.0  # seconds to wait for a scheduler
+DEATHS = 10  # of workers that had a batch, after which something else is wrong
+
+own = threading.local()
+
+
+@contextmanager
+def client_of(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """A client of a scheduler, or of a cluster on this machine if there is none.
+
+    Raises
+    ------
+    SaemError
+        When Dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise SaemError("the executor 'dask' needs the package distributed: pip install 'saem[cluster]'") from None
+    if scheduler is None:
+        local = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        with local, distributed.Client(local) as client:
+            yield client
+        return
+    try:
+        found = distributed.Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise SaemError(
+            f"no scheduler answers at {scheduler!r} ({error}); start one with 'dask scheduler' and give its address, "
+            "such as tcp://host:8786"
+        ) from None
+    with found:
+        yield found
+
+
+def run_cluster(job: Job, take: Callable[[], Task | None], client: Client, limit: float) -> Iterator[list[Result]]:
+    """Run tasks on the workers of a cluster.
+
+    Parameters
+    ----------
+    job : Job
+        Its file must be at the same path on every machine.
+    take : callable
+        Gives the next task, or None if there is none before the results of those under way are known.
+    client : distributed.Client
+    limit : float
+        Seconds for each method of a task.
+
+    Raises
+    ------
+    SaemError
+        When the scheduler is lost; what was done is with the caller.
+    """
+    from distributed import wait
+
+    pace = Pace()
+    running: dict[Future, tuple[list[Task], int]] = {}
+
+    def submit(batch: list[Task], deaths: int = 0) -> None:
+        running[client.submit(contained, job, batch, limit, pure=False)] = batch, deaths
+
+    try:
+        while True:
+            threads = sum(client.nthreads().values()) if client.status == "running" else 0
+            while len(running) < PER_THREAD * max(threads, 1) and (batch := pace.batch(take)):
+                submit(batch)
+            if not running:
+                return
+            try:
+                done = wait(list(running), timeout=LOOK, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                done = set()
+            if client.status != "running":
+                raise SaemError("the scheduler is lost; what is done is kept, and the same command goes on")
+            for future in done:
+                batch, deaths = running.pop(future)
+                if (results := outcome(future, deaths)) is None:
+                    submit(batch, deaths + 1)
+                    continue
+                pace.learn(results)
+                yield results
+    finally:
+        if client.status == "running":
+            client.cancel(list(running))
+
+
+def outcome(future: Future, deaths: int) -> list[Result] | None:
+    """The results of a batch; None where its workers died, or its place was lost, and it must be run again.
+
+    Raises
+    ------
+    SaemError
+        When it cannot be run at all.
+    """
+    from distributed.scheduler import KilledWorker
+
+    if future.status == "finished":
+        results: list[Result] = future.result()
+        return results
+    error = future.exception() if future.status == "error" else None
+    if error is None or isinstance(error, KilledWorker):
+        if deaths + 1 < DEATHS:
+            return None
+        raise SaemError(f"workers of the cluster die again and again ({error}); look at their logs")
+    if isinstance(error, SaemError):
+        raise error
+    raise SaemError(f"a worker of the cluster cannot run the study: {type(error).__name__}: {error}") from error
+
+
+def contained(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:
+    """Results of tasks, run in a child of this worker's thread."""
+    child = child_of_this_thread()
+    found: list[Result] = []
+    while len(found) < len(tasks):
+        try:
+            for result in child.run(job, tasks[len(found) :], limit):
+                found.append(result)
+        except (Died, Overdue):
+            found.append(judged(job, tasks[len(found)], limit, child))
+    return found
+
+
+def child_of_this_thread() -> Any:
+    """Started when it is first needed; it ends with the worker."""
+    if not hasattr(own, "child"):
+        own.child = Child()
+    return own.child

@@ -1,0 +1,53 @@
+"""Tables written as files that are whole or not there: written beside, synchronised, renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from saem.errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table; see `replacing` for the errors."""
+    with replacing(path) as stream:
+        table.to_parquet(stream, index=False, compression="zstd")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table; see `replacing` for the errors."""
+    with replacing(path) as stream:
+        table.to_csv(stream, index=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content takes the place of a file at the end of the block, if that ends well.
+
+    Raises
+    ------
+    StorageError
+        When the disk refuses; the file is as it was then.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as stream:
+            temporary = Path(stream.name)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error}; make room, or choose another folder") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
