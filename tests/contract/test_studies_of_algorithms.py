@@ -125,7 +125,7 @@ def test_a_replicate_gives_finite_numbers(name: str) -> None:
     study, cell = load_study(path_of(name), quick=True), Cell(levels)
     assert cell in study.design.all()
     job = job_of(study, path_of(name))
-    records = run_task(job, Task(cell, 0, chosen or tuple(study.methods)))
+    records = run_task(job, Task(cell, 0, chosen or tuple(study.methods))).records
     for record in records:
         assert record["status"] in ("ok", "not_converged"), record["message"]
         assert record["warnings"] == []
