@@ -1,0 +1,164 @@
+"""The functions of the study `constraints`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import saem
+from experiments.links import (
+    NO_LINK,
+    design_of,
+    generating_model,
+    model_of,
+    scene_named,
+    solutions_of_posted,
+    true_parameters,
+)
+from experiments.performance import paired
+from experiments.study.cells import Cell
+from experiments.study.functions import OK, Outcome
+from saem.errors import SaemError
+from saem.inference.likelihood_ratio import LikelihoodRatio
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FREE = "free"  # the method that others are compared with
+LEVEL = 0.05  # of the test of the link
+SAME = 1e-6  # log-likelihoods nearer than this belong to solutions that the data cannot tell apart
+NOTHING = (math.nan,) * 5
+OWN = ("c2", "b21", "b22")  # parameters that a saturated model without a link does not have
+SDS = ("sigma1", "sigma2", "sigma")
+EFFECTS = {"effect1": "b21", "effect2": "b22"}  # c2 plus this
+COMPARED = ("precision_gain", "mse_ratio", "bias_difference", "coverage_difference", "width_ratio")
+
+Numbers = tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A table, and the fit without a link, which the tests of all links share.
+
+    Attributes
+    ----------
+    scene : str
+    table : DataFrame
+    """
+
+    scene: str
+    table: pd.DataFrame
+
+    @cached_property
+    def free(self) -> saem.Fit:
+        """Direct maximum likelihood without a link."""
+        return saem.fit(model_of(self.scene, NO_LINK), self.table, "ml")
+
+
+def truth(cell: Cell) -> Mapping[str, float]:
+    """The parameters that the data are made from, and what follows from them; no link has a true test statistic."""
+    x = parameters(cell)
+    is_posted = scene_named(str(cell["scene"])).saturated and cell["link"] == "posted"
+    several = solutions_of_posted(x) if is_posted and not cell["departure"] else 1
+    effects = {name: x["c2"] + x[b] for name, b in EFFECTS.items()}
+    return x | effects | {"b21_nearest": x["b21"], "solutions": float(several), "lr": math.nan}
+
+
+def parameters(cell: Cell) -> dict[str, float]:
+    """The parameters that the data are made from."""
+    return true_parameters(
+        str(cell["scene"]), str(cell["link"]), sigma2=float(cell["sigma2"]), departure=float(cell["departure"])
+    )
+
+
+def generate(cell: Cell, seed: int) -> Experiment:
+    """A table of the cell."""
+    scene = str(cell["scene"])
+    design = design_of(scene, int(cell["replicates"]))
+    return Experiment(scene, saem.simulate(generating_model(scene), parameters(cell), design, seed))
+
+
+def estimate(data: Experiment, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
+    """Fit under the link that the cell names, under another one, or under none, and test the link."""
+    scene, link = scene_named(data.scene), link_of(cell, options["link"])
+    fit = data.free if link == NO_LINK else saem.fit(model_of(data.scene, link), data.table, options["method"], seed)
+    numbers = dict(Outcome.of(fit).numbers)
+    fixed = {name for name, held in zip(fit.parameters.names, fit.parameters.fixed, strict=True) if held}
+    found = {name: NOTHING if name in fixed else numbers[name] for name in (*OWN, *SDS)}
+    if link == NO_LINK and scene.saturated:
+        found |= dict.fromkeys(OWN, NOTHING)
+    found |= {name: total_effect(fit, b) for name, b in EFFECTS.items()}
+    message, tests = fit.message, {"b21_nearest": NOTHING, "solutions": NOTHING, "lr": NOTHING}
+    if link != NO_LINK:
+        tied = fit.solutions[fit.solution_logliks[0] - fit.solution_logliks <= SAME]
+        tests["solutions"] = (float(len(tied)), *NOTHING[1:])
+        if "b21" not in fixed:
+            b21 = tied[:, fit.parameters.index("b21")]
+            nearest = b21[np.argmin(np.abs(b21 - parameters(cell)["b21"]))]
+            tests["b21_nearest"] = (float(nearest), *NOTHING[1:])
+        if not scene.saturated:
+            try:
+                tests["lr"] = as_interval(saem.likelihood_ratio(fit, data.free))
+            except SaemError as error:  # the fit counts all the same; where there is no test is told
+                message = f"no test of the link: {error} {message}".strip()
+    is_ok = fit.status == "converged"
+    return Outcome(
+        numbers=found | tests,
+        status=OK if is_ok else str(fit.status),
+        loglik=fit.loglik,
+        draws=float(fit.drawn),
+        iterations=float(fit.iterations),
+        message="" if is_ok and message == fit.message else message,
+    )
+
+
+def link_of(cell: Cell, which: str) -> str:
+    """The link that a method fits: the cell's own, another one of its scene, or none."""
+    if which == NO_LINK:
+        return NO_LINK
+    own = str(cell["link"])
+    if which == "own":
+        return own
+    if which == "other":
+        return next(link for link in scene_named(str(cell["scene"])).links if link != own)
+    raise SaemError(f"link must be 'own', 'other' or '{NO_LINK}'; got {which!r}")
+
+
+def total_effect(fit: saem.Fit, interaction: str) -> Numbers:
+    """``c2 + b``: the whole effect of the treatment on a form, with its standard error by the delta method."""
+    which = [fit.parameters.index(name) for name in ("c2", interaction)]
+    value = float(fit.values[which].sum())
+    se = math.sqrt(max(0.0, fit.covariance[np.ix_(which, which)].sum()))
+    away = 1.959963984540054 * se
+    return value, se, value - away, value + away, 0.0 if fit.method == "ml" else math.nan
+
+
+def as_interval(test: LikelihoodRatio) -> Numbers:
+    """A likelihood-ratio statistic as an estimate whose interval excludes 0 exactly when the test rejects at `LEVEL`.
+
+    The interval is ``[statistic - critical value, inf)``, so that the rejection rate of the null value 0 is the size or
+    the power of the test.
+    """
+    from scipy.stats import chi2
+
+    return test.statistic, math.nan, test.statistic - float(chi2.isf(LEVEL, test.df)), math.inf, 0.0
+
+
+def performance(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a link gains or costs: every method against the fit without a link to the same data (see `paired`)."""
+    import pandas as pd
+
+    columns = ["cell", "method", "estimand", "measure", "value", "mcse", "n"]
+    tables = []
+    methods = list(dict.fromkeys(rows["method"]))
+    for method in methods if FREE in methods else []:
+        if method != FREE:
+            found = paired(rows, method, FREE)
+            found = found[found["measure"].isin(COMPARED) & (found["n"] > 0)]
+            tables.append(found.assign(measure=found["measure"] + "_to_free")[columns])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
