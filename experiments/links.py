@@ -85,7 +85,7 @@ def total(x: Mapping[str, float], alphas: tuple[str, ...], effects: tuple[str, .
     """``sum_j 2^(alpha_j + b_2j)`` over the forms, the unmodified one (alpha_1 = 0) first."""
     heights = [0.0, *(x[name] for name in alphas)]
     moves = [x[name] for name in effects] or [0.0] * len(heights)
-    return sum(2.0 ** (alpha + b) for alpha, b in zip(heights, moves, strict=True))
+    return math.fsum(2.0 ** (alpha + b) for alpha, b in zip(heights, moves, strict=True))
 
 
 def conserved(x: Mapping[str, float], alphas: tuple[str, ...], effects: tuple[str, ...]) -> float:
