@@ -107,7 +107,17 @@ def c2_of(link: str, x: Mapping[str, float]) -> float:
 
 
 def true_parameters(scene: str, link: str, sigma2: float, departure: float = 0.0) -> dict[str, float]:
-    """All parameters, with c2 by `departure` above what the link demands."""
+    """All parameters, with c2 by `departure` above what the link demands.
+
+    Raises
+    ------
+    ModelError
+        For a departure in a saturated scene: other parameters would satisfy the link there, with the same means.
+    """
+    if departure and scene_named(scene).saturated:
+        raise ModelError(
+            f"departure must be 0 in the scene {scene!r}, where the link restricts nothing; got {departure}"
+        )
     x = {name: TRUTH[name] for name in ("mu", "alpha2", "sigma1", "sigma")} | {"sigma2": sigma2}
     x |= scene_named(scene).effects
     return x | {"c2": c2_of(link, x) + departure}

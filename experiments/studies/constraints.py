@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from experiments.links import (
 )
 from experiments.performance import paired
 from experiments.study.cells import Cell
-from experiments.study.functions import OK, Outcome
+from experiments.study.functions import Outcome
 from saem.errors import SaemError
 from saem.inference.likelihood_ratio import LikelihoodRatio
 
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 FREE = "free"  # the method that others are compared with
 LEVEL = 0.05  # of the test of the link
 SAME = 1e-6  # log-likelihoods nearer than this belong to solutions that the data cannot tell apart
-NOTHING = (math.nan,) * 5
 OWN = ("c2", "b21", "b22")  # parameters that a saturated model without a link does not have
 SDS = ("sigma1", "sigma2", "sigma")
 EFFECTS = {"effect1": "b21", "effect2": "b22"}  # c2 plus this
 COMPARED = ("precision_gain", "mse_ratio", "bias_difference", "coverage_difference", "width_ratio")
 
 Numbers = tuple[float, float, float, float, float]
+NOTHING: Numbers = (math.nan, math.nan, math.nan, math.nan, math.nan)
+NO_SOLUTIONS: Mapping[str, Numbers] = {"solutions": NOTHING, "b21_nearest": NOTHING}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def truth(cell: Cell) -> Mapping[str, float]:
     """The parameters that the data are made from, and what follows from them; no link has a true test statistic."""
     x = parameters(cell)
     is_posted = scene_named(str(cell["scene"])).saturated and cell["link"] == "posted"
-    several = solutions_of_posted(x) if is_posted and not cell["departure"] else 1
+    several = solutions_of_posted(x) if is_posted else 1
     effects = {name: x["c2"] + x[b] for name, b in EFFECTS.items()}
     return x | effects | {"b21_nearest": x["b21"], "solutions": float(several), "lr": math.nan}
 
@@ -85,36 +86,37 @@ def generate(cell: Cell, seed: int) -> Experiment:
 
 def estimate(data: Experiment, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
     """Fit under the link that the cell names, under another one, or under none, and test the link."""
-    scene, link = scene_named(data.scene), link_of(cell, options["link"])
+    scene, which = scene_named(data.scene), str(options["link"])
+    link = link_of(cell, which)
     fit = data.free if link == NO_LINK else saem.fit(model_of(data.scene, link), data.table, options["method"], seed)
-    numbers = dict(Outcome.of(fit).numbers)
-    fixed = {name for name, held in zip(fit.parameters.names, fit.parameters.fixed, strict=True) if held}
-    found = {name: NOTHING if name in fixed else numbers[name] for name in (*OWN, *SDS)}
-    if link == NO_LINK and scene.saturated:
-        found |= dict.fromkeys(OWN, NOTHING)
-    found |= {name: total_effect(fit, b) for name, b in EFFECTS.items()}
-    message, tests = fit.message, {"b21_nearest": NOTHING, "solutions": NOTHING, "lr": NOTHING}
-    if link != NO_LINK:
-        tied = fit.solutions[fit.solution_logliks[0] - fit.solution_logliks <= SAME]
-        tests["solutions"] = (float(len(tied)), *NOTHING[1:])
-        if "b21" not in fixed:
-            b21 = tied[:, fit.parameters.index("b21")]
-            nearest = b21[np.argmin(np.abs(b21 - parameters(cell)["b21"]))]
-            tests["b21_nearest"] = (float(nearest), *NOTHING[1:])
-        if not scene.saturated:
-            try:
-                tests["lr"] = as_interval(saem.likelihood_ratio(fit, data.free))
-            except SaemError as error:  # the fit counts all the same; where there is no test is told
-                message = f"no test of the link: {error} {message}".strip()
-    is_ok = fit.status == "converged"
-    return Outcome(
-        numbers=found | tests,
-        status=OK if is_ok else str(fit.status),
-        loglik=fit.loglik,
-        draws=float(fit.drawn),
-        iterations=float(fit.iterations),
-        message="" if is_ok and message == fit.message else message,
-    )
+    outcome = Outcome.of(fit)
+    unknown = {name for name, held in zip(fit.parameters.names, fit.parameters.fixed, strict=True) if held}
+    unknown |= set(OWN) if link == NO_LINK and scene.saturated else set()
+    numbers = {name: NOTHING if name in unknown else outcome.numbers[name] for name in (*OWN, *SDS)}
+    numbers |= {name: total_effect(fit, b) for name, b in EFFECTS.items()}
+    numbers |= NO_SOLUTIONS if which != "own" else solutions_of(fit, parameters(cell), "b21" not in unknown)
+    numbers["lr"], message = NOTHING, outcome.message
+    if link != NO_LINK and not scene.saturated and fit.method == "ml":  # SAEM's is that of the maximum beside it
+        try:
+            numbers["lr"] = as_interval(saem.likelihood_ratio(fit, data.free))
+        except SaemError as error:  # the estimates count all the same
+            message = f"no test of the link: {error} {message}".strip()
+    return replace(outcome, numbers=numbers, message=message)
+
+
+def solutions_of(fit: saem.Fit, x: Mapping[str, float], is_free: bool) -> dict[str, Numbers]:
+    """How many solutions have the same likelihood, and of these, where b21 is free, the one that is nearest to it."""
+    tied = fit.solutions[fit.solution_logliks[0] - fit.solution_logliks <= SAME]
+    found = {**NO_SOLUTIONS, "solutions": known(len(tied))}
+    if is_free:
+        b21 = tied[:, fit.parameters.index("b21")]
+        found["b21_nearest"] = known(b21[np.argmin(np.abs(b21 - x["b21"]))])
+    return found
+
+
+def known(value: float) -> Numbers:
+    """A number without an error."""
+    return float(value), math.nan, math.nan, math.nan, math.nan
 
 
 def link_of(cell: Cell, which: str) -> str:

@@ -132,6 +132,8 @@ def test_links_that_determine_nothing_are_refused() -> None:
         model_of("aditive", "posted")
     with pytest.raises(ModelError, match="link must be one of"):
         c2_of("log10", true_parameters("additive", "posted", 0.7))
+    with pytest.raises(ModelError, match="departure must be 0 in the scene 'null'"):
+        true_parameters("null", "posted", 0.4, departure=0.5)
     assert all(model_of(scene, NO_LINK).constraints == {} for scene in SCENES)
 
 
@@ -202,4 +204,5 @@ def test_a_replicate_has_what_its_scene_has() -> None:
                 own = {"c2", "b21", "b22"} if scene == "saturated" else {"b21"}
                 assert unknown == absent | own | {"b21_nearest", "solutions", "lr"}
             else:
-                assert unknown == absent
+                lacks = {"linked": set(), "saem": {"lr"}, "wrong": {"solutions", "b21_nearest"}}
+                assert unknown == absent | lacks[record["method"]]
