@@ -41,9 +41,11 @@ class Scene:
     fixed : tuple of str
         Interactions that a fit holds at zero.
     links : tuple of str
-        Links that determine all parameters here; the first but one is what is taken for each by mistake.
+        Links that determine all parameters here. What is taken for one by mistake is the first of the others.
     saturated : bool
         Whether these links restrict nothing: as many free means as cells of treatment and modification.
+    modifications : tuple of str
+        The forms, the unmodified one first.
     """
 
     effects: Mapping[str, float]

@@ -106,7 +106,7 @@ def estimate(data: Experiment, cell: Cell, options: Mapping[str, Any], seed: int
 
 def solutions_of(fit: saem.Fit, x: Mapping[str, float], is_free: bool) -> dict[str, Numbers]:
     """How many solutions have the same likelihood, and of these, where b21 is free, the one that is nearest to it."""
-    tied = fit.solutions[fit.solution_logliks[0] - fit.solution_logliks <= SAME]
+    tied = fit.solutions[np.abs(fit.solution_logliks - fit.solution_logliks[0]) <= SAME]  # SAEM may be below a rival
     found = {**NO_SOLUTIONS, "solutions": known(len(tied))}
     if is_free:
         b21 = tied[:, fit.parameters.index("b21")]
