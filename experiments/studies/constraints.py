@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from experiments.links import (
     solutions_of_posted,
     true_parameters,
 )
+from experiments.peptide import peptide_model, peptide_table
 from experiments.performance import paired
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
@@ -42,23 +42,11 @@ NOTHING: Numbers = (math.nan, math.nan, math.nan, math.nan, math.nan)
 NO_SOLUTIONS: Mapping[str, Numbers] = {"solutions": NOTHING, "b21_nearest": NOTHING}
 
 
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """A table, and the fit without a link, which the tests of all links share.
-
-    Attributes
-    ----------
-    scene : str
-    table : DataFrame
-    """
-
-    scene: str
-    table: pd.DataFrame
-
-    @cached_property
-    def free(self) -> saem.Fit:
-        """Direct maximum likelihood without a link."""
-        return saem.fit(model_of(self.scene, NO_LINK), self.table, "ml")
+def warm_up() -> None:
+    """Load the compiled code of both methods."""
+    table = peptide_table(3)
+    for method in ("ml", "saem"):
+        saem.fit(peptide_model(), table, method)
 
 
 def truth(cell: Cell) -> Mapping[str, float]:
@@ -77,18 +65,17 @@ def parameters(cell: Cell) -> dict[str, float]:
     )
 
 
-def generate(cell: Cell, seed: int) -> Experiment:
+def generate(cell: Cell, seed: int) -> pd.DataFrame:
     """A table of the cell."""
     scene = str(cell["scene"])
-    design = design_of(scene, int(cell["replicates"]))
-    return Experiment(scene, saem.simulate(generating_model(scene), parameters(cell), design, seed))
+    return saem.simulate(generating_model(scene), parameters(cell), design_of(scene, int(cell["replicates"])), seed)
 
 
-def estimate(data: Experiment, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
+def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
     """Fit under the link that the cell names, under another one, or under none, and test the link."""
-    scene, which = scene_named(data.scene), str(options["link"])
-    link = link_of(cell, which)
-    fit = data.free if link == NO_LINK else saem.fit(model_of(data.scene, link), data.table, options["method"], seed)
+    name, which = str(cell["scene"]), str(options["link"])
+    scene, link = scene_named(name), link_of(cell, which)
+    fit = saem.fit(model_of(name, link), data, options["method"], seed)
     outcome = Outcome.of(fit)
     unknown = {name for name, held in zip(fit.parameters.names, fit.parameters.fixed, strict=True) if held}
     unknown |= set(OWN) if link == NO_LINK and scene.saturated else set()
@@ -98,7 +85,7 @@ def estimate(data: Experiment, cell: Cell, options: Mapping[str, Any], seed: int
     numbers["lr"], message = NOTHING, outcome.message
     if link != NO_LINK and not scene.saturated and fit.method == "ml":  # SAEM's is that of the maximum beside it
         try:
-            numbers["lr"] = as_interval(saem.likelihood_ratio(fit, data.free))
+            numbers["lr"] = as_interval(saem.likelihood_ratio(fit, saem.fit(model_of(name, NO_LINK), data, "ml")))
         except SaemError as error:  # the estimates count all the same
             message = f"no test of the link: {error} {message}".strip()
     return replace(outcome, numbers=numbers, message=message)

@@ -42,18 +42,20 @@ METHODS: Mapping[str, str | Algorithm] = {
 
 @lru_cache(maxsize=1)
 def model() -> saem.Model:
-    """The peptide model with the posted link; with every method's compiled code loaded, once in a process.
+    """The peptide model with the posted link."""
+    return peptide_model()
 
-    Loading it takes seconds and some 100 MiB, which are not those of a fit. What is there then stays: the collector of
-    garbage need not look at it again, which took 30 ms before every fit.
+
+def warm_up() -> None:
+    """Load the compiled code of every method, which takes seconds and some 100 MiB that are not those of a fit.
+
+    What is there then stays: the collector of garbage need not look at it again, which took 30 ms before every fit.
     """
-    found = peptide_model()
     table = peptide_table(3)
     for method in METHODS.values():
-        saem.fit(found, table, method)
+        saem.fit(model(), table, method)
     gc.collect()
     gc.freeze()
-    return found
 
 
 class PeakMemory:

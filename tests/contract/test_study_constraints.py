@@ -197,7 +197,7 @@ def test_a_replicate_has_what_its_scene_has() -> None:
         ("three_forms", "conservation", {"b21", "b21_nearest"}),
     ):
         cell = next(c for c in QUICK.design.all() if (c["scene"], c["link"]) == (scene, link))
-        for record in run_task(job, Task(cell, 0, tuple(QUICK.methods))):
+        for record in run_task(job, Task(cell, 0, tuple(QUICK.methods))).records:
             assert record["status"] == "ok" and record["warnings"] == [] and math.isfinite(record["loglik"])
             unknown = {name for name, k in place.items() if math.isnan(record["numbers"][k][0])}
             if record["method"] == "free":

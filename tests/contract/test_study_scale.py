@@ -71,7 +71,7 @@ def test_mean_memory_by_hand() -> None:
 def test_a_replicate_of_the_smallest_cell() -> None:
     """Every method gives finite numbers, within 6 standard errors of direct ML."""
     cell = min(STUDY.design.all(), key=lambda cell: cell["clusters"])
-    records = run_task(job_of(STUDY, PATH), Task(cell, 1, tuple(STUDY.methods)))
+    records = run_task(job_of(STUDY, PATH), Task(cell, 1, tuple(STUDY.methods))).records
     names = list(STUDY.estimands)
     reference = np.array(records[0]["numbers"])
     for record in records:
