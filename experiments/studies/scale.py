@@ -67,8 +67,10 @@ class PeakMemory:
     """
 
     def __enter__(self) -> PeakMemory:
-        import psutil  # type: ignore[import-untyped]
-
+        try:
+            import psutil  # type: ignore[import-untyped]
+        except ImportError:
+            raise SaemError("to measure memory needs the package psutil: pip install 'saem[studies]'") from None
         self.process = psutil.Process()
         give_back()
         self.start: int = self.process.memory_info().rss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_memory_that_is_given_back_is_seen() -> None:
         end = memory.process.memory_info().rss
     assert 47.0 < memory.mib < 60.0
     assert (end - memory.start) / 2**20 < 24.0
+
+
+def test_what_is_needed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(SaemError, match=r"pip install 'saem\[studies\]'"), PeakMemory():
+        pass
 
 
 def test_mean_memory_by_hand() -> None:
