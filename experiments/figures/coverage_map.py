@@ -9,6 +9,7 @@ import numpy as np
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
 from experiments.figures.lolly import NOMINAL
 from experiments.figures.style import FULL, new_page, shortened, styled, symbol
+from experiments.figures.wording import title_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,10 +106,10 @@ def coverage_map(
         axes.imshow(value, cmap="Blues_r", vmin=LOWEST, vmax=1.06, aspect="auto", interpolation="none")
         for i, j in np.ndindex(value.shape):
             dark = value[i, j] < 0.5 * (LOWEST + 1.0) - 0.02
-            axes.text(
-                j, i, field(value[i, j], mcse[i, j], mark[i, j]), ha="center", va="center", fontsize=5.2, linespacing=0.95,
-                color="white" if dark else "black", fontweight="bold" if mark[i, j] else "normal",
-            )  # fmt: skip
+            text = axes.text(
+                j, i, field(value[i, j], mcse[i, j], mark[i, j]), ha="center", va="center", linespacing=0.95
+            )
+            text.set(fontsize=5.2, color="white" if dark else "black", fontweight="bold" if mark[i, j] else "normal")
         axes.set_xticks(np.arange(n_methods), labels, rotation=90 if max(map(len, labels)) > 6 else 0, fontsize=6)
         axes.set_yticks(np.arange(n_cells), [name.replace(", ", "\n") for name in names], fontsize=6)
         axes.tick_params(length=0, labelleft=k % columns == 0)
@@ -119,7 +120,8 @@ def coverage_map(
         axes.spines[:].set_visible(False)
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
     figure.supxlabel(
-        f"coverage in % (Monte Carlo standard error); ▼ below, ▲ above {100 * nominal:g} % by more than {OUTSIDE:g} of these",
+        f"{title_of(measure)} in % (Monte Carlo standard error)\n"
+        f"▼ below, ▲ above {100 * nominal:g} % by more than {OUTSIDE:g} Monte Carlo standard errors",
         fontsize=7,
     )
     return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
-from experiments.figures.style import BAND, FULL, legend_below, legend_rows, look, new_page, shortened, styled
+from experiments.figures.style import BAND, FULL, legend_above, legend_rows, look, new_page, shortened, styled
 from experiments.performance import WHOLE_FIT
 from saem.errors import ModelError, nearest
 
@@ -62,7 +62,7 @@ def deficit_cost(
     statistic: str = "mean",
     on: str = "complete",
 ) -> Figure:
-    """Log-likelihood below the reference's on the same data against the cost of a fit: a panel a cell, a point a method.
+    """Log-likelihood below the reference's on the same data against cost: a panel for each cell.
 
     Both axes are logarithmic, with 1.96 Monte Carlo standard errors on both sides; an error that reaches zero ends at
     the axis. What has no logarithm is drawn, too: deficits from -1e-10 to 1e-10 (rounding) in a grey strip at the
@@ -99,9 +99,7 @@ def deficit_cost(
     }
     known = np.isfinite(grids["x"][0]) & np.isfinite(grids["y"][0])
     if not known.any():
-        raise ModelError(
-            f"deficit against {cost} needs a reference, log-likelihoods and {cost}; no cell shown has them"
-        )
+        raise ModelError(f"deficit against {cost} needs a reference and log-likelihoods; no cell shown has them")
     n_cells = len(choice.cells)
     columns = columns_of(n_cells)
     labels = list(shortened(choice.methods, 24).values())
@@ -119,13 +117,14 @@ def deficit_cost(
         set_scales(axes, *scales, i % columns == 0, i + columns >= n_cells)
         if not known[i].any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
-        for k in range(len(choice.methods)):
-            if known[i, k]:
-                point = {key: [values[i, k] for values in grids[key]] for key in grids}
-                draw_point(axes, point, *scales, look(k))
+        in_strip = [k for k in np.flatnonzero(known[i]) if not grids["x"][0][i, k] > 0.0]
+        for k in np.flatnonzero(known[i]):
+            point = {key: [values[i, k] for values in grids[key]] for key in grids}
+            among = (in_strip.index(k) + 1) / (len(in_strip) + 1) if k in in_strip else 0.5
+            draw_point(axes, point, *scales, look(int(k)), among)
     figure.supxlabel(f"{COSTS[cost]}, {statistic} (logarithmic)", fontsize=7.5)
     figure.supylabel(f"{statistic} log-likelihood below the reference's (logarithmic)", fontsize=7.5)
-    legend_below(figure, handles_of(labels, known), width)
+    legend_above(figure, handles_of(labels, known), width)
     return figure
 
 
@@ -167,9 +166,9 @@ class Scale:
         top = float(max(value[above].max(), tops.max(initial=0.0)))
         return cls(float(value[above].min()), top, floor, not bool(above.all()))
 
-    def place(self, value: float) -> float:
-        """Of a value on the axis."""
-        return value if value > self.floor else float(self.strip or self.edge)
+    def place(self, value: float, among: float = 0.5) -> float:
+        """Of a value on the axis; in the strip at this part of its width, so that methods do not hide one another."""
+        return value if value > self.floor else float(self.ends[0] * (self.edge / self.ends[0]) ** among)
 
 
 def set_scales(axes: Axes, x: Scale, y: Scale, left: bool, bottom: bool) -> None:
@@ -182,12 +181,13 @@ def set_scales(axes: Axes, x: Scale, y: Scale, left: bool, bottom: bool) -> None
         (x, axes.xaxis, axes.axvspan, "0"),
         (y, axes.yaxis, axes.axhspan, "≤ $10^{-10}$"),
     ):
-        ticks = [
-            t for t in LogLocator(numticks=6).tick_values(scale.edge, scale.ends[1]) if scale.edge <= t <= scale.ends[1]
-        ]
+        low, high = scale.edge, scale.ends[1]
+        short = high < 100.0 * low  # too few powers of ten
+        locator = LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=6)
+        ticks = [t for t in locator.tick_values(low, high) if low <= t <= high]
         axis.set_minor_formatter(NullFormatter())
         axis.set_minor_locator(FixedLocator([]))
-        words = [f"$10^{{{round(np.log10(t))}}}$" for t in ticks]
+        words = [f"{t:g}" if short and 1e-3 <= t < 1e4 else power(t) for t in ticks]
         if scale.strip is not None:
             span(scale.ends[0], scale.edge, color=BAND, lw=0, zorder=0)
             ticks, words = [scale.strip, *ticks], [word, *words]
@@ -195,9 +195,18 @@ def set_scales(axes: Axes, x: Scale, y: Scale, left: bool, bottom: bool) -> None
     axes.tick_params(labelleft=left, labelbottom=bottom, labelsize=6.5)
 
 
-def draw_point(axes: Axes, point: dict[str, list[float]], x: Scale, y: Scale, style: dict[str, Any]) -> None:
+def power(value: float) -> str:
+    """`10^3`, or `2·10^3`, as a formula."""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    factor = round(value / 10.0**exponent)
+    return f"$10^{{{exponent}}}$" if factor == 1 else rf"${factor}\!\cdot\!10^{{{exponent}}}$"
+
+
+def draw_point(
+    axes: Axes, point: dict[str, list[float]], x: Scale, y: Scale, style: dict[str, Any], among: float
+) -> None:
     """A method in a cell, with its errors where they are known."""
-    at = x.place(point["x"][0]), y.place(point["y"][0])
+    at = x.place(point["x"][0], among), y.place(point["y"][0])
     colour = style["color"]
     for key, scale, line, other in (("x", x, axes.hlines, at[1]), ("y", y, axes.vlines, at[0])):
         value, low, high = point[key]

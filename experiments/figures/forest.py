@@ -61,11 +61,10 @@ def new_forest(choice: Choice) -> Forest:
         axes.set_zorder(n_estimands - k)  # a cell's name may run over the panels to the right
         axes.patch.set_visible(False)
         for start, name in zip(starts, cells, strict=True):
-            axes.axhspan(start - 0.45, start + 0.45, color=BAND, lw=0, zorder=0)
+            axes.axhspan(start - 0.45, start + 0.45, color=BAND, lw=0, zorder=3)
             if k % across == 0:
-                text = axes.text(
-                    0.0, start, " " + name, va="center", fontsize=6.5, transform=axes.get_yaxis_transform()
-                )
+                text = axes.text(0.0, start, " " + name, va="center", fontsize=6.5, zorder=4)
+                text.set_transform(axes.get_yaxis_transform())
                 text.set_in_layout(False)
         axes.set_yticks(at.ravel(), methods * n_cells, fontsize=6)
         axes.tick_params(axis="y", length=0, labelleft=k % across == 0)

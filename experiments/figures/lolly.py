@@ -103,9 +103,7 @@ def lolly(
             axes.hlines(at, np.where(np.isfinite(x), target, np.nan), x, color=style["color"], lw=0.9)
             for end, bracket in ((low, "$($"), (high, "$)$")):
                 axes.plot(end[:, k], at, marker=bracket, ls="none", color=TRUTH, ms=4.5, mew=0.2, zorder=3)
-            axes.plot(
-                x, at, marker=style["marker"], ls="none", color=style["color"], mfc=style["mfc"], ms=3.4, zorder=2
-            )
+            axes.plot(x, at, **(style | {"ls": "none", "ms": 3.4, "zorder": 2}))
         if not np.isfinite(value).any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
     forest.figure.supxlabel(f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors", fontsize=7.5)

@@ -20,7 +20,8 @@ TRUTH = "#111111"
 DASHES = (0, (4, 2.5))
 N_MARKERS = 8  # of `look_of`; from there on markers are open
 GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega"
 ).split()
 
 
@@ -80,15 +81,15 @@ def new_page(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], width: float) -> None:
-    """A legend below all panels, as wide as the figure allows."""
+def legend_above(figure: Figure, handles: Sequence[Any], width: float) -> None:
+    """A legend above all panels, as wide as the figure allows; below, it would cover the label of the axis."""
     if handles:
         letters = max(len(str(handle.get_label())) for handle in handles)
         columns = max(1, min(len(handles), int(width / (0.48 + 0.062 * letters))))
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
 
 
 def legend_rows(labels: Sequence[str], width: float) -> int:
-    """How many lines `legend_below` needs."""
+    """How many lines `legend_above` needs."""
     letters = max((len(label) for label in labels), default=0)
     return -(-len(labels) // max(1, min(len(labels), int(width / (0.48 + 0.062 * letters)))))

@@ -127,7 +127,7 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
                 space = 0.05 * (high - low) or 1.0
                 axes.set_xlim(low - space, high + space)
             if i == 0 or rows > 1:
-                axes.set_title(short[method])
+                axes.set_title(short[method], pad=11)
             if k % across == 0:
                 axes.set_ylabel(wrapped(titles[cell]), fontsize=6.5)
     figure.supylabel("fractional centile of |estimate − truth| / SE", fontsize=7.5)
@@ -170,7 +170,4 @@ def draw_panel(axes: Axes, part: pd.DataFrame, coverage: dict[str, float]) -> No
         axes.axhspan(start, 100.0, facecolor=BAND, edgecolor="0.6", hatch="////", lw=0, zorder=2)
     text = f"{value:.1f} % ({(high - value) / 1.96:.1f})" if high == high else f"{value:.1f} %"
     words = [text, *([f"{missing} without" if missing < len(part) else "no interval"] if missing else [])]
-    axes.text(
-        0.03, 0.03, "\n".join(words), transform=axes.transAxes, fontsize=5.5, va="bottom", zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8},
-    )  # fmt: skip
+    axes.text(1.0, 1.02, ", ".join(words), transform=axes.transAxes, fontsize=5.5, ha="right", va="bottom")
