@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, measured, named
-from experiments.figures.style import BAND, COLUMN, DARK, FULL, LIGHT, TRUTH, new_page, plain, shortened, styled, symbol
+from experiments.figures.style import (
+    BAND,
+    COLUMN,
+    DARK,
+    DASHES,
+    FULL,
+    LIGHT,
+    TRUTH,
+    new_page,
+    plain,
+    shortened,
+    styled,
+    symbol,
+)
 from experiments.performance import COUNTED
 from saem.errors import ModelError
 
@@ -74,11 +87,11 @@ def worst_covered(results: Results) -> str:
 def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = None, cells: Names = None) -> Figure:
     """Zip plot of an estimand: a panel for every cell and method, a line for every interval.
 
-    Intervals are ordered by abs(estimate - truth) / se from below; those that miss the true value are dark. Lines with
-    a band are the coverage with 1.96 Monte Carlo standard errors on both sides: if the intervals that miss were just
-    those with the largest distances, dark would begin there. Replicates without an interval count as missing the value,
-    and are a hatched band on top. Intervals may run out of their panel, whose ends are the 1st and the 99th centile of
-    the ends of all intervals in its cell; of more than 1000 intervals every k-th is drawn.
+    Intervals are ordered by abs(estimate - truth) / se from below; those that miss the true value are dark. The
+    horizontal line is the coverage, broken lines are 1.96 Monte Carlo standard errors above and below: if the intervals
+    that miss were just those with the largest distances, dark would begin there. Replicates without an interval count
+    as missing the value, and are a hatched band on top. Intervals may run out of their panel, whose ends are the 1st
+    and the 99th centile of the ends of all intervals in its cell; of more than 1000 intervals every k-th is drawn.
 
     Parameters
     ----------
@@ -151,8 +164,8 @@ def draw_panel(axes: Axes, part: pd.DataFrame, coverage: dict[str, float]) -> No
         axes.text(0.5, 0.5, "no result", ha="center", va="center", transform=axes.transAxes)
         return
     low, value, high = (100.0 * coverage[key] for key in ("lower", "value", "upper"))
-    axes.axhspan(low, high, color="0.8", lw=0, zorder=0)
-    axes.axhline(value, color="0.35", lw=0.6, zorder=0)
+    for height, line in ((low, DASHES), (value, "-"), (high, DASHES)):
+        axes.axhline(height, color="0.3", lw=0.6, ls=line, zorder=2.5)
     axes.axvline(float(part["truth"].iloc[0]), color=TRUTH, lw=0.7, zorder=4)
     there = part[part["exists"]]
     thin = max(0.25, min(1.4, 55.0 / max(len(part), 1)))
