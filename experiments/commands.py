@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -254,6 +253,8 @@ def summarise(study: StudyName, quick: Quick = False, output: Folder = None) -> 
 
 def table_of(values: pd.DataFrame, measures: list[str], whole: bool) -> tuple[list[str], list[list[str]], str]:
     """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets."""
+    from experiments.tables import with_error
+
     keys = [name for name in ("cell", "method", "estimand") if not (whole and name == "estimand")]
     rows = []
     for key, row in values.iterrows():
@@ -261,15 +262,3 @@ def table_of(values: pd.DataFrame, measures: list[str], whole: bool) -> tuple[li
         numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in measures]
         rows.append([*(str(named[name]) for name in keys), *numbers])
     return [*keys, *measures], rows, "l" * len(keys) + "r" * len(measures)
-
-
-def with_error(value: float, mcse: float) -> str:
-    """`0.125 (0.004)`: as many digits as the error has two of."""
-    if value != value:
-        return "-"
-    if not mcse > 0.0:
-        return f"{value:.3g}"
-    places = max(0, 1 - math.floor(math.log10(mcse)))
-    if places > 6:
-        return f"{value:.1e} ({mcse:.0e})"
-    return f"{value:.{places}f} ({mcse:.{places}f})"

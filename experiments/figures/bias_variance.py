@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from experiments.results import Results
 
 
+CUT = 3.0  # units where the panels end: what is longer is cut, and has its number
+LABEL: dict[str, Any] = {"fontsize": 5.5, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 0.6}}
+
+
 def bias_variance_numbers(
     results: Results,
     *,
@@ -72,7 +76,8 @@ def bias_variance(
     """Squared bias and variance, stacked to the mean squared error: a panel an estimand, a bar a cell and method.
 
     Lines at the ends of the bars are 1.96 Monte Carlo standard errors of the mean squared error on both sides. The unit
-    is taken as known: they are not those of a ratio, for which see `experiments.performance.paired`.
+    is taken as known: they are not those of a ratio, for which see `experiments.performance.paired`. Bars of more than
+    three units are cut, and have their number with its Monte Carlo standard error.
 
     Parameters
     ----------
@@ -114,6 +119,10 @@ def bias_variance(
         axes.set_xlim(left=0.0)
         if relative and known.any():
             axes.axvline(1.0, color=TRUTH, lw=0.6, zorder=0)
+            for k in np.flatnonzero(known & (mse > CUT)):
+                axes.text(CUT, at[k], f"{mse[k]:.3g} ({mcse[k]:.2g}) ▸", ha="right", va="center", **LABEL)
+            if (mse[known] > CUT).any():
+                axes.set_xlim(right=CUT)
         if not known.any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
     if relative:

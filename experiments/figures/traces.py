@@ -227,7 +227,8 @@ def draw_panel(
         if not len(part):
             continue
         x, y = part["iteration"].to_numpy(float), part["value"].to_numpy(float)
-        axes.plot(x[1:], y[1:], color=style["color"], ls=style["ls"], lw=0.8)
+        rough = float(np.abs(np.diff(y)).sum())  # smooth paths are drawn over rough ones
+        axes.plot(x[1:], y[1:], color=style["color"], ls=style["ls"], lw=0.7, alpha=0.8, zorder=1 + 1 / (1 + rough))
         estimate, mcse = ends.loc[name, ["estimate", "mcse"]]
         axes.plot(x[-1], estimate, **(style | {"ls": "none", "ms": 3.2, "zorder": 3}))
         if mcse > 0.0:
