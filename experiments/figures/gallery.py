@@ -260,7 +260,7 @@ def all_traces(results: Results) -> Iterator[Drawing]:
         paths = paths_of(results.study, results.path, cell, replicate)
     except (TooSlow, SaemError) as reason:
         raise LeftOut(str(reason)) from None
-    if not paths.traces:
+    if not len(paths.traces):
         raise LeftOut("no method gives its path")
     without = f" Without a path: {', '.join(paths.without)}." if paths.without else ""
     first = tuple(results.study.estimands)[:12]

@@ -1,0 +1,169 @@
+"""What stands in the report, as texts and tables."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.figures.wording import title_of
+from experiments.performance import STATUSES, WHOLE_FIT
+from experiments.report.failures import failures_of, messages_of
+from experiments.report.measures import comparisons, definitions, measure_tables
+from experiments.report.provenance import origin
+from experiments.report.table import Table
+from experiments.study.functions import functions_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.results import Results
+
+
+def content_of(results: Results) -> dict[str, Any]:
+    """What the template needs, but for the figures."""
+    study = results.study
+    fits = results.rows.drop_duplicates(["cell", "replicate", "method"])
+    fits = fits.astype({name: str for name in ("cell", "method", "status", "message", "warnings")})
+    on_complete, on_pairs = measure_tables(results, results.complete), measure_tables(results, results.pairs)
+    return {
+        "title": study.title,
+        "aims": study.aims,
+        "data": study.data,
+        "reference": study.reference,
+        "progress": progress(results, fits),
+        "cells": cells_table(results, fits),
+        "estimands": estimands_table(results),
+        "methods": methods_table(results),
+        "definitions": definitions(results),
+        "complete": on_complete,
+        "pairs": on_pairs,
+        "comparisons": comparisons(results),
+        "statuses": statuses_table(results, fits),
+        "failures": failures_of(results, fits),
+        "messages": messages_of(fits),
+        "origin": origin(results),
+        "commands": commands(results, fits),
+    }
+
+
+def progress(results: Results, fits: pd.DataFrame) -> dict[str, Any]:
+    """How far the study is."""
+    cells = results.study.design.all()
+    planned = len(cells) * results.study.run.replicates
+    counts = fits.groupby("cell")["replicate"].nunique()
+    in_cells = np.array([int(counts.get(cell.name, 0)) for cell in cells])
+    begun = int(np.minimum(in_cells, results.study.run.replicates).sum())
+    empty = [cell.name for cell, count in zip(cells, in_cells, strict=True) if not count]
+    low, high = int(in_cells.min()), int(in_cells.max())
+    return {
+        "planned": f"{planned:,}",
+        "begun": f"{begun:,}",
+        "share": f"{100 * begun / planned:.0f}",
+        "partial": begun < planned,
+        "empty": empty,
+        "per_cell": f"{high:,}" if low == high else f"{low:,} to {high:,}",
+        "fits": f"{len(fits):,}",
+    }
+
+
+def cells_table(results: Results, fits: pd.DataFrame) -> Table:
+    """The cells with their levels and how much of them there is."""
+    factors = list(results.levels.columns)
+    counts = fits.groupby(["cell", "method"]).size().unstack(fill_value=0)
+    planned = results.study.run.replicates
+    rows = []
+    for cell in results.study.design.all():
+        own = [
+            int(counts.loc[cell.name].get(name, 0)) if cell.name in counts.index else 0
+            for name in results.study.methods
+        ]
+        many = f"{max(own):,}" if min(own) == max(own) else f"{min(own):,} to {max(own):,}"
+        rows.append([*(str(cell[name]) for name in factors), many, f"{planned:,}"])
+    return Table([*factors, "replicates", "planned"], rows, "l" * len(factors) + "rr")
+
+
+def estimands_table(results: Results) -> Table:
+    """The estimands with their true values, a column for each cell where these differ."""
+    study = results.study
+    functions = functions_in(results.path.with_suffix(".py").resolve())
+    cells = study.design.all()
+    truths = [functions.truth(cell) for cell in cells]
+    values = {name: [float(truth.get(name, np.nan)) for truth in truths] for name in study.estimands}
+    rows = []
+    for name, estimand in study.estimands.items():
+        null = "" if estimand.null is None else f"{estimand.null:g}"
+        rows.append([name, estimand.what, truth_words(values[name], [cell.name for cell in cells]), null])
+    return Table(["estimand", "what", "true value", "hypothesis tested"], rows, "lllr")
+
+
+def truth_words(values: list[float], cells: list[str]) -> str:
+    """The true value of an estimand, or those of groups of cells."""
+    groups: dict[str, list[str]] = {}
+    for value, cell in zip(values, cells, strict=True):
+        groups.setdefault("unknown" if value != value else f"{value:.6g}", []).append(cell)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{value} ({' / '.join(own)})" for value, own in groups.items())
+
+
+def methods_table(results: Results) -> Table:
+    """The methods with their options."""
+    rows = []
+    for name, method in results.study.methods.items():
+        options = ", ".join(f"{key} = {value!r}" for key, value in method.options.items())
+        rows.append([name, method.what, options or "none", "reference" if name == results.study.reference else ""])
+    return Table(["method", "what", "options", ""], rows, "llll")
+
+
+def statuses_table(results: Results, fits: pd.DataFrame) -> Table:
+    """How the fits ended, and the rates of convergence, boundary and failure."""
+    present = set(fits["status"])
+    statuses = [name for name in STATUSES if name in present]
+    rates = ["convergence_rate", "boundary_rate", "failure_rate"]
+    table = results.complete
+    whole = table[(table["estimand"] == WHOLE_FIT) & table["measure"].isin(rates)].set_index(
+        ["cell", "method", "measure"]
+    )
+    counts = fits.groupby(["cell", "method", "status"]).size()
+    rows = []
+    for cell in results.study.design.all():
+        for method in results.study.methods:
+            own = [int(counts.get((cell.name, method, status), 0)) for status in statuses]
+            if sum(own):
+                shares = [percent(whole.loc[(cell.name, method, rate), ["value", "mcse"]]) for rate in rates]
+                rows.append([cell.name, method, f"{sum(own):,}", *(f"{n:,}" for n in own), *shares])
+            else:
+                rows.append([cell.name, method, "0", *("" for _ in statuses), *("–" for _ in rates)])
+    header = ["cell", "method", "fits", *(name.replace("_", " ") for name in statuses)]
+    header += [f"{title_of(name).removesuffix(' rate')}, %" for name in rates]
+    return Table(header, rows, "ll" + "r" * (1 + len(statuses) + len(rates)))
+
+
+def percent(measured: pd.Series) -> str:
+    """A share in per cent with its error."""
+    value, mcse = (100.0 * float(measured[name]) for name in ("value", "mcse"))
+    return "–" if value != value else f"{value:.1f}" + (f" ({mcse:.1f})" if mcse == mcse else "")
+
+
+def commands(results: Results, fits: pd.DataFrame) -> list[tuple[str, str]]:
+    """What to type to get all this again, with what it does."""
+    noted = list(dict.fromkeys(str(run["command"]) for run in results.runs if run.get("command")))
+    commits = list(dict.fromkeys(str(run["commit"]) for run in results.runs if run.get("commit")))
+    from experiments.commands import STUDIES
+
+    name = results.path.stem if results.path.resolve().parent == STUDIES.resolve() else str(results.path)
+    study = shlex.quote(name)
+    quick = " --quick" if any("--quick" in command.split() for command in noted) else ""
+    folder = f" --output {shlex.quote(str(results.folder))}"
+    found = [("the code", f"git checkout {commits[-1]}")] if commits else []
+    found += [("the results, as they were run", command) for command in noted] or [
+        ("the results", f"python -m experiments run {study}{folder} --replicates {results.study.run.replicates}")
+    ]
+    found.append(("the tables", f"python -m experiments summarise {study}{quick}{folder}"))
+    if len(fits):
+        first = fits.iloc[0]
+        arguments = f"{shlex.quote(first['cell'])} {int(first['replicate'])} {shlex.quote(first['method'])}"
+        found.append(("one fit", f"python -m experiments replay {study} {arguments}{quick}"))
+    return found
