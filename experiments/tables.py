@@ -9,9 +9,11 @@ def with_error(value: float, mcse: float) -> str:
     """`0.125 (0.004)`: as many digits as the error has two of."""
     if value != value:
         return "-"
-    if not mcse > 0.0:
+    if not mcse > 0.0 or math.isinf(value):
         return f"{value:.3g}"
-    places = max(0, 1 - math.floor(math.log10(mcse)))
+    places = 1 - math.floor(math.log10(mcse))
+    if places < 0:
+        value, mcse, places = round(value, places), round(mcse, places), 0
     if places > 6:
-        return f"{value:.1e} ({mcse:.0e})"
-    return f"{value:.{places}f} ({mcse:.{places}f})"
+        return f"{value:.6f} ({mcse:.0e})" if abs(value) >= 0.001 else f"{value:.1e} ({mcse:.0e})"
+    return f"{value:,.{places}f} ({mcse:,.{places}f})"

@@ -210,8 +210,8 @@ def bias_variances(results: Results) -> Iterator[Drawing]:
         caption = (
             f"Squared bias (dark) and variance (light) of {', '.join(estimands)}, which add up to the mean squared "
             f"error, by cell and method ({replicates_in(results)}). The unit of a cell is {unit} there, a vertical "
-            f"line; lines at the ends of bars are {ERRORS} of the mean squared error, not of its ratio to the "
-            f"unit.{choice.note()}{note}"
+            f"line; lines at the ends of bars are {ERRORS} of the mean squared error, not of its ratio to the unit. "
+            f"Bars of more than three units are cut, and have their number.{choice.note()}{note}"
         )
         yield Drawing(f"bias_variance{end}", caption, bias_variance(results, estimands=estimands))
 

@@ -13,7 +13,9 @@ from experiments.report.failures import failures_of, messages_of
 from experiments.report.measures import comparisons, definitions, measure_tables
 from experiments.report.provenance import origin
 from experiments.report.table import Table
+from experiments.study import load_study
 from experiments.study.functions import functions_in
+from saem.errors import SaemError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +62,7 @@ def progress(results: Results, fits: pd.DataFrame) -> dict[str, Any]:
     return {
         "planned": f"{planned:,}",
         "begun": f"{begun:,}",
-        "share": f"{100 * begun / planned:.0f}",
+        "share": f"{100 * begun // planned}",
         "partial": begun < planned,
         "empty": empty,
         "per_cell": f"{high:,}" if low == high else f"{low:,} to {high:,}",
@@ -81,11 +83,11 @@ def cells_table(results: Results, fits: pd.DataFrame) -> Table:
         ]
         many = f"{max(own):,}" if min(own) == max(own) else f"{min(own):,} to {max(own):,}"
         rows.append([*(str(cell[name]) for name in factors), many, f"{planned:,}"])
-    return Table([*factors, "replicates", "planned"], rows, "l" * len(factors) + "rr")
+    return Table([*factors, "data sets", "planned"], rows, "l" * len(factors) + "rr")
 
 
 def estimands_table(results: Results) -> Table:
-    """The estimands with their true values, a column for each cell where these differ."""
+    """The estimands with their true values."""
     study = results.study
     functions = functions_in(results.path.with_suffix(".py").resolve())
     cells = study.design.all()
@@ -94,18 +96,23 @@ def estimands_table(results: Results) -> Table:
     rows = []
     for name, estimand in study.estimands.items():
         null = "" if estimand.null is None else f"{estimand.null:g}"
-        rows.append([name, estimand.what, truth_words(values[name], [cell.name for cell in cells]), null])
+        rows.append([name, estimand.what, truth_words(values[name], results.levels), null])
     return Table(["estimand", "what", "true value", "hypothesis tested"], rows, "lllr")
 
 
-def truth_words(values: list[float], cells: list[str]) -> str:
-    """The true value of an estimand, or those of groups of cells."""
+def truth_words(values: list[float], levels: pd.DataFrame) -> str:
+    """The true value of an estimand: one, or by the levels of the factor that it depends on, or else by cells."""
+    texts = ["unknown" if value != value else f"{value:.6g}" for value in values]
+    if len(set(texts)) == 1:
+        return texts[0]
+    for factor in levels.columns:
+        by_level = list(dict.fromkeys(zip(levels[factor], texts, strict=True)))
+        if len(by_level) == levels[factor].nunique():
+            return "; ".join(f"{text} ({factor}={level})" for level, text in by_level)
     groups: dict[str, list[str]] = {}
-    for value, cell in zip(values, cells, strict=True):
-        groups.setdefault("unknown" if value != value else f"{value:.6g}", []).append(cell)
-    if len(groups) == 1:
-        return next(iter(groups))
-    return "; ".join(f"{value} ({' / '.join(own)})" for value, own in groups.items())
+    for text, cell in zip(texts, levels.index, strict=True):
+        groups.setdefault(text, []).append(str(cell))
+    return "; ".join(f"{text} ({' / '.join(own)})" for text, own in groups.items())
 
 
 def methods_table(results: Results) -> Table:
@@ -149,21 +156,36 @@ def percent(measured: pd.Series) -> str:
 
 def commands(results: Results, fits: pd.DataFrame) -> list[tuple[str, str]]:
     """What to type to get all this again, with what it does."""
-    noted = list(dict.fromkeys(str(run["command"]) for run in results.runs if run.get("command")))
-    commits = list(dict.fromkeys(str(run["commit"]) for run in results.runs if run.get("commit")))
     from experiments.commands import STUDIES
 
-    name = results.path.stem if results.path.resolve().parent == STUDIES.resolve() else str(results.path)
-    study = shlex.quote(name)
-    quick = " --quick" if any("--quick" in command.split() for command in noted) else ""
+    noted = list(dict.fromkeys(str(run["command"]) for run in results.runs if run.get("command")))
+    commits = list(dict.fromkeys(str(run["commit"]) for run in results.runs if run.get("commit")))
+    of_project = results.path.resolve().parent == STUDIES.resolve()
+    study = shlex.quote(results.path.stem if of_project else str(results.path))
+    quick = " --quick" if is_quick(results) else ""
     folder = f" --output {shlex.quote(str(results.folder))}"
     found = [("the code", f"git checkout {commits[-1]}")] if commits else []
     found += [("the results, as they were run", command) for command in noted] or [
-        ("the results", f"python -m experiments run {study}{folder} --replicates {results.study.run.replicates}")
+        ("the results", f"python -m experiments run {study}{quick}{folder} --replicates {results.study.run.replicates}")
     ]
     found.append(("the tables", f"python -m experiments summarise {study}{quick}{folder}"))
+    found.append(("this page", f"python -m experiments report {study}{quick}{folder}"))
     if len(fits):
         first = fits.iloc[0]
         arguments = f"{shlex.quote(first['cell'])} {int(first['replicate'])} {shlex.quote(first['method'])}"
         found.append(("one fit", f"python -m experiments replay {study} {arguments}{quick}"))
     return found
+
+
+def is_quick(results: Results) -> bool:
+    """Whether the study is in its quick form: more like that than like the full one, whatever its replicates."""
+    forms = []
+    for quick in (True, False):
+        try:
+            forms.append(load_study(results.path, quick))
+        except SaemError:  # the file changed since
+            return False
+    own, faster, full = (form.model_dump(exclude={"run": {"replicates"}}) for form in (results.study, *forms))
+    if own == faster == full:
+        return results.study.run.replicates == forms[0].run.replicates != forms[1].run.replicates
+    return bool(own == faster)
