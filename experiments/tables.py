@@ -15,5 +15,6 @@ def with_error(value: float, mcse: float) -> str:
     if places < 0:
         value, mcse, places = round(value, places), round(mcse, places), 0
     if places > 6:
-        return f"{value:.6f} ({mcse:.0e})" if abs(value) >= 0.001 else f"{value:.1e} ({mcse:.0e})"
+        form = ".6f" if abs(value) >= 0.001 else ".1e" if value else ".0f"
+        return f"{value:{form}} ({mcse:.0e})"
     return f"{value:,.{places}f} ({mcse:,.{places}f})"
