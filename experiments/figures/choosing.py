@@ -54,11 +54,13 @@ def choose(
     estimands: Names = None,
     methods: Names = None,
     cells: Names = None,
+    most_methods: int = MOST_METHODS,
 ) -> Choice:
     """What is named, or else as much as fits on a page.
 
-    The rule: the first 15 methods; all estimands, or as many as fit, in steps of `step` and at least so many; all
-    cells, or as many as then fit, spread evenly over the design in its order, the first and the last among them.
+    The rule: the first `most_methods` methods; all estimands, or as many as fit, in steps of `step` and at least so
+    many; all cells, or as many as then fit, spread evenly over the design in its order, the first and the last among
+    them.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ def choose(
         Estimands side by side; 0 shows all estimands.
     estimands, methods, cells : sequence of str, optional
         Names; those that are given are all shown, however high the figure becomes.
+    most_methods : int
 
     Raises
     ------
@@ -80,9 +83,9 @@ def choose(
     shown = {what: named(what, given, names) for what, given, names in known}
     shown["estimand"] = named("estimand", estimands, list(results.study.estimands))
     left_out = []
-    if methods is None and len(shown["method"]) > MOST_METHODS:
-        left_out.append(f"the first {MOST_METHODS} of {len(shown['method'])} methods")
-        shown["method"] = shown["method"][:MOST_METHODS]
+    if methods is None and len(shown["method"]) > most_methods:
+        left_out.append(f"the first {most_methods} of {len(shown['method'])} methods")
+        shown["method"] = shown["method"][:most_methods]
     n_cells, n_methods = len(shown["cell"]), len(shown["method"])
     n_estimands = len(shown["estimand"])
     if estimands is None and 0 < step < n_estimands and height(n_cells, n_methods, n_estimands) > PAGE:

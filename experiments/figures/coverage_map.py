@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
 from experiments.figures.lolly import NOMINAL
-from experiments.figures.style import FULL, new_page, shortened, styled, symbol
+from experiments.figures.style import FULL, cell_labels, new_page, shortened, styled, symbol
 from experiments.figures.wording import title_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def coverage_map(
     width = min(FULL, LABELS + columns * (WIDE * n_methods + 0.12) + 0.1)
     figure = new_page(max(width, 2.2), map_height(*choice.counts))
     grid = figure.subplots(-(-n_estimands // columns), columns, squeeze=False).ravel()
-    names, labels = list(shortened(choice.cells, 30).values()), list(shortened(choice.methods, 12).values())
+    names = list(cell_labels(results.levels, choice.cells, 22, lines=2).values())
+    labels = list(shortened(choice.methods, 12).values())
     for axes in grid[n_estimands:]:
         axes.remove()
     for k, (axes, estimand) in enumerate(zip(grid, choice.estimands, strict=False)):
@@ -111,7 +112,7 @@ def coverage_map(
             )
             text.set(fontsize=5.2, color="white" if dark else "black", fontweight="bold" if mark[i, j] else "normal")
         axes.set_xticks(np.arange(n_methods), labels, rotation=90 if max(map(len, labels)) > 6 else 0, fontsize=6)
-        axes.set_yticks(np.arange(n_cells), [name.replace(", ", "\n") for name in names], fontsize=6)
+        axes.set_yticks(np.arange(n_cells), names, fontsize=6)
         axes.tick_params(length=0, labelleft=k % columns == 0)
         axes.set_xticks(np.arange(n_methods + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(n_cells + 1) - 0.5, minor=True)
@@ -121,7 +122,7 @@ def coverage_map(
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
     figure.supxlabel(
         f"{title_of(measure)} in % (Monte Carlo standard error)\n"
-        f"▼ below, ▲ above {100 * nominal:g} % by more than {OUTSIDE:g} Monte Carlo standard errors",
+        f"▼ below, ▲ above {100 * nominal:g} % by more than {OUTSIDE:g} Monte Carlo standard errors at this level",
         fontsize=7,
     )
     return figure

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
-from experiments.figures.style import BAND, FULL, legend_above, legend_rows, look, new_page, shortened, styled
+from experiments.figures.style import (
+    BAND,
+    FULL,
+    cell_labels,
+    legend_above,
+    legend_rows,
+    look,
+    new_page,
+    shortened,
+    styled,
+)
 from experiments.performance import WHOLE_FIT
 from saem.errors import ModelError, nearest
 
@@ -111,9 +121,10 @@ def deficit_cost(
     for axes in grid[n_cells:]:
         axes.remove()
     scales = Scale.of(grids["x"], known, 0.0), Scale.of(grids["y"], known, FLOOR)
-    names = shortened(choice.cells, 100 // columns)
+    lines = 2 if columns > 3 else 1
+    names = cell_labels(results.levels, choice.cells, 100 // columns if lines == 1 else 24, lines)
     for i, (axes, cell) in enumerate(zip(grid, choice.cells, strict=False)):
-        axes.set_title(names[cell], fontsize=7)
+        axes.set_title(names[cell], fontsize=7 if lines == 1 else 6)
         set_scales(axes, *scales, i % columns == 0, i + columns >= n_cells)
         if not known[i].any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)

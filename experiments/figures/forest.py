@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.choosing import Choice
-from experiments.figures.style import BAND, COLUMN, FULL, new_page, shortened, symbol
+from experiments.figures.style import BAND, COLUMN, FULL, cell_labels, new_page, shortened, symbol
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -43,8 +44,8 @@ def forest_height(cells: int, methods: int, estimands: int) -> float:
     return rows * (AROUND + LINE * cells * (methods + HEADER)) + BELOW
 
 
-def new_forest(choice: Choice) -> Forest:
-    """Empty panels with the names of methods and cells."""
+def new_forest(choice: Choice, levels: pd.DataFrame) -> Forest:
+    """Empty panels with the names of methods and cells, whose levels are those of the results."""
     n_cells, n_methods, n_estimands = choice.counts
     across = min(ACROSS, n_estimands)
     width = COLUMN if across == 1 else FULL
@@ -55,7 +56,7 @@ def new_forest(choice: Choice) -> Forest:
     starts = np.arange(n_cells) * (n_methods + HEADER)
     at = starts[:, None] + HEADER + np.arange(n_methods)
     methods = list(shortened(choice.methods, 16).values())
-    cells = list(shortened(choice.cells, 100 if across > 1 else 44).values())
+    cells = list(cell_labels(levels, choice.cells, 100 if across > 1 else 44).values())
     for k, (axes, estimand) in enumerate(zip(grid, choice.estimands, strict=False)):
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
         axes.set_zorder(n_estimands - k)  # a cell's name may run over the panels to the right

@@ -176,7 +176,8 @@ def coverage_maps(results: Results) -> Iterator[Drawing]:
         caption = (
             f"Coverage of 95 % intervals of {', '.join(estimands)} in per cent, Monte Carlo standard errors in "
             f"brackets ({replicates_in(results)}); a missing interval does not cover. Darker is lower. Triangles mark "
-            f"coverages that differ from 95 % by more than two Monte Carlo standard errors.{choice.note()}{note}"
+            "coverages that differ from 95 % by more than two Monte Carlo standard errors of their size at 95 %."
+            f"{choice.note()}{note}"
         )
         yield Drawing(f"coverage{end}", caption, coverage_map(results, estimands=estimands))
 

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
     from experiments.results import Results
 
-PANEL, STAIR, AROUND = 1.35, 0.3, 0.9  # inches
+PANEL, HIGH, STAIR, AROUND = 1.35, 2.2, 0.3, 0.9  # inches: of a panel, of one with many lines, of a factor, of the rest
+CROWDED = 60  # cells times methods
+MOST = 7  # methods, more cannot be told apart here
 NARROW = 8  # cells that fit in a column
 
 
 def nested_height(cells: int, methods: int, estimands: int, factors: int = 2) -> float:
     """Inches."""
-    return estimands * PANEL + factors * STAIR + AROUND + 0.13 * -(-methods // 4)
+    panel = PANEL if cells * methods <= CROWDED else HIGH
+    return estimands * panel + factors * STAIR + AROUND + 0.13 * -(-methods // 4)
 
 
 def nested_numbers(
@@ -53,7 +56,13 @@ def nested_numbers(
     every = [cell.name for cell in results.study.design.all()]  # the width has room for all of them
     whole = of_whole_fits(results, measure)
     choice = choose(
-        results, lambda c, m, e: nested_height(c, m, e, factors), 0 if whole else 1, estimands, methods, cells or every
+        results,
+        lambda c, m, e: nested_height(c, m, e, factors),
+        0 if whole else 1,
+        estimands,
+        methods,
+        cells or every,
+        MOST,
     )
     estimands_shown = (WHOLE_FIT,) if whole else choice.estimands
     choice = Choice(nested(results, choice.cells), choice.methods, estimands_shown, choice.left_out)
@@ -96,7 +105,7 @@ def nested_loop(
     measure : str
         Of `experiments.performance.performance`, or of the study's own.
     estimands, methods, cells : sequence of str, optional
-        Which; if omitted all cells, and as many estimands as fit on a page, see `choosing.choose`.
+        Which; if omitted all cells, the first 7 methods, and as many estimands as fit on a page, see `choosing.choose`.
     on : str
         'complete' or 'pairs', as for `performance`.
 
@@ -121,7 +130,7 @@ def nested_loop(
     figure = new_page(width, nested_height(*choice.counts, len(factors)))
     grid = figure.subplots(
         n_estimands + len(factors), 1, sharex=True, squeeze=False,
-        height_ratios=[PANEL] * n_estimands + [STAIR] * len(factors),
+        height_ratios=[HIGH if n_cells * n_methods > CROWDED else PANEL] * n_estimands + [STAIR] * len(factors),
     ).ravel()  # fmt: skip
     x = np.arange(n_cells)
     for axes, estimand in zip(grid, choice.estimands, strict=False):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from saem.plotting.style import look_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("study.mplstyle")
@@ -72,6 +73,31 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
             short = f"{text[: most - 1 - len(str(k))]}…{k}"
         found[name] = short
     return {name: plain(short) for name, short in found.items()}
+
+
+def cell_labels(levels: pd.DataFrame, cells: Sequence[str], most: int, lines: int = 1) -> dict[str, str]:
+    """Names of cells on so many lines of at most so many letters: names of factors are cut before their levels are.
+
+    Different cells have different labels. `levels` is that of the results.
+    """
+    factors = list(levels.columns)
+    per_line = max(1, -(-len(factors) // lines))
+    room = max(4, (most + 2) // per_line - 2)
+    found: dict[str, str] = {}
+    for cell in cells:
+        parts = []
+        for factor, level in zip(factors, levels.loc[cell], strict=True):
+            text, left = f"{factor}={level}", room - len(str(level)) - 2
+            if len(text) > room:
+                text = f"{factor[:left]}…={level}" if left >= 2 else text[: room - 1] + "…"
+            parts.append(plain(text))
+        groups = [", ".join(parts[k : k + per_line]) for k in range(0, len(parts), per_line)]
+        label, k = "\n".join(groups) or plain(cell), 1
+        while label in found.values():
+            k += 1
+            label = "\n".join([*groups[:-1], f"{groups[-1]} ({k})"])
+        found[cell] = label
+    return found
 
 
 def new_page(width: float, height: float) -> Figure:

@@ -15,6 +15,7 @@ from experiments.figures.style import (
     FULL,
     LIGHT,
     TRUTH,
+    cell_labels,
     new_page,
     plain,
     shortened,
@@ -122,7 +123,8 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
     rows = -(-len(choice.methods) // across)
     figure = new_page(COLUMN if across == 1 else FULL, max(2.2, zip_height(*choice.counts)))
     grid = figure.subplots(len(choice.cells) * rows, across, sharey=True, squeeze=False)
-    short, titles = shortened(choice.methods, 20), shortened(choice.cells, 26)
+    short = shortened(choice.methods, 17 if across == ACROSS else 30)
+    titles = cell_labels(results.levels, choice.cells, 18, lines=2)
     for i, cell in enumerate(choice.cells):
         own = table[table["cell"] == cell]
         ends = own[["lower", "upper"]].to_numpy(float)
@@ -142,16 +144,11 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
             if i == 0 or rows > 1:
                 axes.set_title(short[method], pad=11)
             if k % across == 0:
-                axes.set_ylabel(wrapped(titles[cell]), fontsize=6.5)
+                axes.set_ylabel(titles[cell], fontsize=6.5)
     figure.supylabel("fractional centile of |estimate − truth| / SE", fontsize=7.5)
     what = symbol(name) if len(name) <= 40 else plain(name)
     figure.supxlabel(f"95 % intervals of {what}; dark: those that miss the true value (vertical line)", fontsize=7.5)
     return figure
-
-
-def wrapped(text: str) -> str:
-    """A cell's name with a line for each factor."""
-    return text.replace(", ", "\n")
 
 
 def draw_panel(axes: Axes, part: pd.DataFrame, coverage: dict[str, float]) -> None:

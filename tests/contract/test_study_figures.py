@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from simulated_results import results_in, study_in, with_rows
@@ -331,8 +331,7 @@ def apart(found: list[matplotlib.transforms.Bbox]) -> bool:
 
 
 def drawn(figure: Figure) -> Figure:
-    with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=100)
+    FigureCanvasAgg(figure).draw()
     return figure
 
 
