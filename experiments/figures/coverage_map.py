@@ -104,7 +104,7 @@ def coverage_map(
         axes.remove()
     for k, (axes, estimand) in enumerate(zip(grid, choice.estimands, strict=False)):
         value, mcse, mark = (grid_of(table, name, choice, estimand, measure) for name in ("value", "mcse", "mark"))
-        axes.imshow(value, cmap="Blues_r", vmin=LOWEST, vmax=1.06, aspect="auto", interpolation="none")
+        axes.imshow(value, cmap="Blues_r", vmin=LOWEST, vmax=1.02, aspect="auto", interpolation="none")
         for i, j in np.ndindex(value.shape):
             dark = value[i, j] < 0.5 * (LOWEST + 1.0) - 0.02
             text = axes.text(
