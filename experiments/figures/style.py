@@ -19,6 +19,7 @@ COLUMN, FULL, PAGE = 3.5, 7.2, 9.2  # inches: widths of a column and of both, he
 DARK, MIDDLE, LIGHT, BAND = "#7f1d06", "#5b7f9c", "#a9cbe3", "0.93"  # dark to light in grey, too
 TRUTH = "#111111"
 DASHES = (0, (4, 2.5))
+LINES = ("-", "--", "-.", ":")
 N_MARKERS = 8  # of `look_of`; from there on markers are open
 GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
@@ -42,7 +43,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def look(k: int) -> dict[str, Any]:
     """Colour, marker, filling and line style of the k-th method; markers alone tell 16 of them apart."""
     own = look_of(k)
-    return own | {"mfc": own["color"] if k // N_MARKERS % 2 == 0 else "white", "mec": own["color"]}
+    face = own["color"] if k // N_MARKERS % 2 == 0 else "white"
+    return own | {"ls": LINES[k % len(LINES)], "mfc": face, "mec": own["color"]}
 
 
 def symbol(name: str) -> str:

@@ -206,7 +206,11 @@ def draw_paths(paths: Paths, estimands: tuple[str, ...]) -> Figure:
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
         axes.tick_params(labelbottom=k + across >= len(estimands))
     short = shortened(paths.methods, 24)
-    handles = [Line2D([], [], label=short[name], ms=3, **styles[name]) for name in paths.methods if name in drawn]
+    handles = [
+        Line2D([], [], label=short[name], ms=3, **(styles[name] | {"ls": "-"}))
+        for name in paths.methods
+        if name in drawn
+    ]
     if paths.reference is not None:
         handles.append(Line2D([], [], color=TRUTH, lw=0.8, label=f"estimate of {short[paths.reference]}"))
     handles.append(Line2D([], [], color=TRUTH, lw=0.8, ls=DASHES, label="true value"))
@@ -228,7 +232,9 @@ def draw_panel(
             continue
         x, y = part["iteration"].to_numpy(float), part["value"].to_numpy(float)
         rough = float(np.abs(np.diff(y)).sum())  # smooth paths are drawn over rough ones
-        axes.plot(x[1:], y[1:], color=style["color"], ls=style["ls"], lw=0.7, alpha=0.8, zorder=1 + 1 / (1 + rough))
+        marks = np.unique(np.geomspace(1, max(len(x) - 1, 1), 7).astype(int)) - 1  # what tells paths apart in grey
+        solid = style | {"ls": "-", "ms": 2.2, "mew": 0.5, "markevery": list(marks), "zorder": 1 + 1 / (1 + rough)}
+        axes.plot(x[1:], y[1:], lw=0.7, alpha=0.8, **solid)
         estimate, mcse = ends.loc[name, ["estimate", "mcse"]]
         axes.plot(x[-1], estimate, **(style | {"ls": "none", "ms": 3.2, "zorder": 3}))
         if mcse > 0.0:

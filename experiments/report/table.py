@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_ROWS = 3000  # that a browser still scrolls well
+MOST_ROWS = 1500  # that a page can have without becoming heavy
 
 
 @dataclass(frozen=True)
