@@ -10,7 +10,8 @@ def with_error(value: float, mcse: float) -> str:
     if value != value:
         return "-"
     if not mcse > 0.0 or math.isinf(value):
-        return f"{value:.3g}"
+        text = f"{value:.3g}"
+        return f"{float(text):,.0f}" if 1e3 <= abs(value) < 1e12 else text
     places = 1 - math.floor(math.log10(mcse))
     if places < 0:
         value, mcse, places = round(value, places), round(mcse, places), 0

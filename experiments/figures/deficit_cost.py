@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COSTS = {"seconds": "seconds a fit", "draws": "random effects drawn a fit"}
 STATISTICS = ("mean", "median")
 FLOOR = 1e-10  # of the log-likelihood: what is nearer to zero is rounding
+SPAN = 10.0  # the least of an axis, largest over smallest
 ROW, AROUND = 1.45, 0.75  # inches
 
 
@@ -133,8 +134,8 @@ def deficit_cost(
             point = {key: [values[i, k] for values in grids[key]] for key in grids}
             among = (in_strip.index(k) + 1) / (len(in_strip) + 1) if k in in_strip else 0.5
             draw_point(axes, point, *scales, look(int(k)), among)
-    figure.supxlabel(f"{COSTS[cost]}, {statistic} (logarithmic)", fontsize=7.5)
-    figure.supylabel(f"{statistic} log-likelihood below the reference's (logarithmic)", fontsize=7.5)
+    figure.supxlabel(f"{COSTS[cost]}, {statistic} (logarithmic)")
+    figure.supylabel(f"{statistic} log-likelihood below the reference's (logarithmic)")
     legend_above(figure, handles_of(labels, known), width)
     return figure
 
@@ -160,8 +161,11 @@ class Scale:
     """
 
     def __init__(self, low: float, high: float, floor: float, zeros: bool) -> None:
-        room = max((high / low) ** 0.08, 1.5)
-        step = max((high / low) ** 0.16, 2.5)  # the strip is as wide on paper for all spans
+        if high < SPAN * low:  # so that a strip is no large part of the axis
+            middle = np.sqrt(low * high)
+            low, high = middle / np.sqrt(SPAN), middle * np.sqrt(SPAN)
+        room = (high / low) ** 0.06
+        step = (high / low) ** 0.16  # the strip is as wide on paper for all spans
         self.floor, self.edge = floor, low / room
         self.strip = self.edge / step**0.5 if zeros else None
         self.ends = (self.edge / step if zeros else self.edge, high * room)

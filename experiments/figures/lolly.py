@@ -106,5 +106,5 @@ def lolly(
             axes.plot(x, at, **(style | {"ls": "none", "ms": 3.4, "zorder": 2}))
         if not np.isfinite(value).any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
-    forest.figure.supxlabel(f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors", fontsize=7.5)
+    forest.figure.supxlabel(f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors")
     return forest.figure

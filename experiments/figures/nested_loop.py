@@ -149,8 +149,8 @@ def nested_loop(
     steps = steps_of(results, choice.cells)
     for axes, factor, own in zip(grid[n_estimands:], factors, steps, strict=True):
         draw_stairs(axes, own, factor, [str(level) for level in dict.fromkeys(results.levels[factor])], width)
-    figure.supylabel(f"{title_of(measure)} (bars: ±1.96 Monte Carlo standard errors)", fontsize=7.5)
-    figure.supxlabel("cells in nested order", fontsize=7.5)
+    figure.supylabel(f"{title_of(measure)} (bars: ±1.96 Monte Carlo standard errors)")
+    figure.supxlabel("cells in nested order")
     legend_above(figure, handles_of(choice), width)
     return figure
 

@@ -216,7 +216,7 @@ def draw_paths(paths: Paths, estimands: tuple[str, ...]) -> Figure:
     handles.append(Line2D([], [], color=TRUTH, lw=0.8, ls=DASHES, label="true value"))
     without = f"\nwithout a path: {', '.join(paths.without)}" if paths.without else ""
     without = without if len(without) < 110 else without[:108] + "…"
-    figure.supxlabel("iteration (logarithmic)" + without.replace("$", r"\$"), fontsize=7.5)
+    figure.supxlabel("iteration (logarithmic)" + without.replace("$", r"\$"))
     legend_above(figure, handles, width)
     return figure
 

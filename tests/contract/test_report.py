@@ -336,6 +336,7 @@ def test_large_tables_say_what_they_leave_out() -> None:
         (np.nan, 0.1, "-"),
         (0.25, np.nan, "0.25"),
         (1.0, 0.0, "1"),
+        (1359000.0, 0.0, "1,360,000"),
         (np.inf, 1.0, "inf"),
     ],
 )
