@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
 from experiments.figures.forest import ACROSS, forest_height, new_forest
-from experiments.figures.style import COLUMN, DARK, FULL, LIGHT, TRUTH, legend_above, styled
+from experiments.figures.style import COLUMN, DARK, FULL, LIGHT, TRUTH, label_below, legend_above, styled
 from saem.plotting.style import NORMAL_95
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def bias_variance(
         label = f"mean squared error, in units of {whose} in the cell (lines: ±1.96 Monte Carlo SE)"
     else:
         label = "mean squared error (lines: ±1.96 Monte Carlo SE)"
-    forest.figure.supxlabel(label, fontsize=7.5 if len(choice.estimands) > 1 else 6)
+    label_below(forest.figure, label)
     handles = [Patch(fc=DARK, ec=TRUTH, label="squared bias"), Patch(fc=LIGHT, ec=TRUTH, label="variance")]
     legend_above(forest.figure, handles, FULL if len(choice.estimands) > 1 else COLUMN)
     return forest.figure

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
 from experiments.figures.lolly import NOMINAL
-from experiments.figures.style import FULL, cell_labels, new_page, shortened, styled, symbol
+from experiments.figures.style import FULL, cell_labels, label_below, new_page, shortened, styled, symbol
 from experiments.figures.wording import title_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def coverage_map(
     n_cells, n_methods, n_estimands = choice.counts
     columns = min(across(n_methods), n_estimands)
     width = min(FULL, LABELS + columns * (WIDE * n_methods + 0.12) + 0.1)
-    figure = new_page(max(width, 2.2), map_height(*choice.counts))
+    figure = new_page(max(width, 3.0), map_height(*choice.counts))
     grid = figure.subplots(-(-n_estimands // columns), columns, squeeze=False).ravel()
     names = list(cell_labels(results.levels, choice.cells, 22, lines=2).values())
     labels = list(shortened(choice.methods, 12).values())
@@ -120,10 +120,10 @@ def coverage_map(
         axes.tick_params(which="minor", length=0)
         axes.spines[:].set_visible(False)
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
-    figure.supxlabel(
+    label_below(
+        figure,
         f"{title_of(measure)} in % (Monte Carlo standard error)\n"
         f"▼ below, ▲ above {100 * nominal:g} % by more than {OUTSIDE:g} Monte Carlo standard errors at this level",
-        fontsize=7,
     )
     return figure
 

@@ -11,6 +11,8 @@ from experiments.figures.style import (
     BAND,
     FULL,
     cell_labels,
+    label_below,
+    label_left,
     legend_above,
     legend_rows,
     look,
@@ -134,8 +136,8 @@ def deficit_cost(
             point = {key: [values[i, k] for values in grids[key]] for key in grids}
             among = (in_strip.index(k) + 1) / (len(in_strip) + 1) if k in in_strip else 0.5
             draw_point(axes, point, *scales, look(int(k)), among)
-    figure.supxlabel(f"{COSTS[cost]}, {statistic} (logarithmic)")
-    figure.supylabel(f"{statistic} log-likelihood below the reference's (logarithmic)")
+    label_below(figure, f"{COSTS[cost]}, {statistic} (logarithmic)")
+    label_left(figure, f"{statistic} log-likelihood below the reference's (logarithmic)")
     legend_above(figure, handles_of(labels, known), width)
     return figure
 
@@ -197,7 +199,9 @@ def set_scales(axes: Axes, x: Scale, y: Scale, left: bool, bottom: bool) -> None
         (y, axes.yaxis, axes.axhspan, "≤ $10^{-10}$"),
     ):
         low, high = scale.edge, scale.ends[1]
-        short = high < 100.0 * low  # too few powers of ten
+        if scale.strip is not None:
+            low *= (scale.edge / scale.strip) ** 0.5  # not beside the strip's own label
+        short = high < 100.0 * scale.edge  # too few powers of ten
         locator = LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=6)
         ticks = [t for t in locator.tick_values(low, high) if low <= t <= high]
         axis.set_minor_formatter(NullFormatter())

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
 from experiments.figures.forest import ACROSS, forest_height, new_forest
-from experiments.figures.style import TRUTH, look, styled
+from experiments.figures.style import TRUTH, label_below, look, styled
 from experiments.figures.wording import title_of
 from experiments.performance import WHOLE_FIT
 
@@ -106,5 +106,5 @@ def lolly(
             axes.plot(x, at, **(style | {"ls": "none", "ms": 3.4, "zorder": 2}))
         if not np.isfinite(value).any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
-    forest.figure.supxlabel(f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors")
+    label_below(forest.figure, f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors")
     return forest.figure

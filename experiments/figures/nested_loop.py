@@ -12,6 +12,8 @@ from experiments.figures.style import (
     COLUMN,
     FULL,
     TRUTH,
+    label_below,
+    label_left,
     legend_above,
     look,
     new_page,
@@ -149,8 +151,8 @@ def nested_loop(
     steps = steps_of(results, choice.cells)
     for axes, factor, own in zip(grid[n_estimands:], factors, steps, strict=True):
         draw_stairs(axes, own, factor, [str(level) for level in dict.fromkeys(results.levels[factor])], width)
-    figure.supylabel(f"{title_of(measure)} (bars: ±1.96 Monte Carlo standard errors)")
-    figure.supxlabel("cells in nested order")
+    label_left(figure, f"{title_of(measure)} (bars: ±1.96 Monte Carlo standard errors)")
+    label_below(figure, "cells in nested order")
     legend_above(figure, handles_of(choice), width)
     return figure
 

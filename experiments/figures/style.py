@@ -109,6 +109,23 @@ def new_page(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def label_below(figure: Figure, text: str) -> None:
+    """The label of all horizontal axes, in as many lines as the width asks for."""
+    figure.supxlabel(folded(text, figure.get_figwidth()))
+
+
+def label_left(figure: Figure, text: str) -> None:
+    """The label of all vertical axes, in as many lines as the height asks for."""
+    figure.supylabel(folded(text, figure.get_figheight()))
+
+
+def folded(text: str, inches: float) -> str:
+    """Text in lines that are no longer than this."""
+    from textwrap import fill
+
+    return "\n".join(fill(line, int(15.0 * inches)) for line in text.split("\n"))
+
+
 def legend_above(figure: Figure, handles: Sequence[Any], width: float) -> None:
     """A legend above all panels, as wide as the figure allows; below, it would cover the label of the axis."""
     if handles:

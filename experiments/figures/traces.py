@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.choosing import Names, named
-from experiments.figures.style import DASHES, FULL, TRUTH, legend_above, look, new_page, shortened, styled, symbol
+from experiments.figures.style import (
+    DASHES,
+    FULL,
+    TRUTH,
+    label_below,
+    legend_above,
+    look,
+    new_page,
+    shortened,
+    styled,
+    symbol,
+)
 from experiments.study.functions import Outcome, functions_in
 from experiments.study.tasks import FAILED, generated, in_words, method_seed
 from saem.errors import ModelError
@@ -216,7 +227,7 @@ def draw_paths(paths: Paths, estimands: tuple[str, ...]) -> Figure:
     handles.append(Line2D([], [], color=TRUTH, lw=0.8, ls=DASHES, label="true value"))
     without = f"\nwithout a path: {', '.join(paths.without)}" if paths.without else ""
     without = without if len(without) < 110 else without[:108] + "…"
-    figure.supxlabel("iteration (logarithmic)" + without.replace("$", r"\$"))
+    label_below(figure, "iteration (logarithmic)" + without.replace("$", r"\$"))
     legend_above(figure, handles, width)
     return figure
 

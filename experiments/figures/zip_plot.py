@@ -16,6 +16,8 @@ from experiments.figures.style import (
     LIGHT,
     TRUTH,
     cell_labels,
+    label_below,
+    label_left,
     new_page,
     plain,
     shortened,
@@ -145,9 +147,9 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
                 axes.set_title(short[method], pad=11)
             if k % across == 0:
                 axes.set_ylabel(titles[cell], fontsize=6.5)
-    figure.supylabel("fractional centile of |estimate − truth| / SE")
+    label_left(figure, "fractional centile of |estimate − truth| / SE")
     what = symbol(name) if len(name) <= 40 else plain(name)
-    figure.supxlabel(f"95 % intervals of {what}; dark: those that miss the true value (vertical line)")
+    label_below(figure, f"95 % intervals of {what}; dark: those that miss the true value (vertical line)")
     return figure
 
 

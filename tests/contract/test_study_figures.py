@@ -335,6 +335,27 @@ def drawn(figure: Figure) -> Figure:
     return figure
 
 
+def test_no_text_of_a_narrow_figure_is_cut_off(results: Results) -> None:
+    one = {"cells": ["n=10, kind=a"], "methods": ["ml"]}
+    for figure in (
+        figures.lolly(results, estimands=["theta"], **one),
+        figures.zip_plot(results, "theta", **one),
+        figures.coverage_map(results, estimands=["theta"], **one),
+        figures.bias_variance(results, estimands=["theta"], **one),
+        figures.nested_loop(results, estimands=["theta"], **one),
+        figures.deficit_cost(results, **one),
+        figures.traces(results.study, results.path, estimands=["theta"], methods=["ml"]),
+    ):
+        own = [
+            *figure.texts,
+            *(axes.title for axes in figure.axes),
+            *(t for key in figure.legends for t in key.get_texts()),
+        ]
+        page = figure.bbox
+        for box in boxes(drawn(figure), own):
+            assert box.x0 > -1 and box.x1 < page.x1 + 1 and box.y0 > -1 and box.y1 < page.y1 + 1
+
+
 @pytest.mark.slow
 def test_large_studies_can_be_read(tmp_path: Path) -> None:
     """30 cells, 15 methods with long names and 10 estimands: a page at most, no label over another or cut off."""
