@@ -104,7 +104,7 @@ def bias_variance(
     choice, table = bias_variance_numbers(
         results, estimands=estimands, methods=methods, cells=cells, relative=relative, on=on
     )
-    forest = new_forest(choice, results.levels)
+    forest = new_forest(choice, results.study)
     style: dict[str, Any] = {"height": 0.72, "lw": 0.5, "edgecolor": TRUTH}
     long = table.assign(measure="mse")
     for estimand, axes in forest.panels.items():

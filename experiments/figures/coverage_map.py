@@ -98,7 +98,7 @@ def coverage_map(
     width = min(FULL, LABELS + columns * (WIDE * n_methods + 0.12) + 0.1)
     figure = new_page(max(width, 3.0), map_height(*choice.counts))
     grid = figure.subplots(-(-n_estimands // columns), columns, squeeze=False).ravel()
-    names = list(cell_labels(results.levels, choice.cells, 22, lines=2).values())
+    names = list(cell_labels(results.study, choice.cells, 22, lines=2).values())
     labels = list(shortened(choice.methods, 12).values())
     for axes in grid[n_estimands:]:
         axes.remove()

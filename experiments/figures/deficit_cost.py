@@ -125,7 +125,7 @@ def deficit_cost(
         axes.remove()
     scales = Scale.of(grids["x"], known, 0.0), Scale.of(grids["y"], known, FLOOR)
     lines = 2 if columns > 3 else 1
-    names = cell_labels(results.levels, choice.cells, 100 // columns if lines == 1 else 24, lines)
+    names = cell_labels(results.study, choice.cells, 100 // columns if lines == 1 else 24, lines)
     for i, (axes, cell) in enumerate(zip(grid, choice.cells, strict=False)):
         axes.set_title(names[cell], fontsize=7 if lines == 1 else 6)
         set_scales(axes, *scales, i % columns == 0, i + columns >= n_cells)

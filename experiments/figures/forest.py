@@ -11,9 +11,10 @@ from experiments.figures.choosing import Choice
 from experiments.figures.style import BAND, COLUMN, FULL, cell_labels, new_page, shortened, symbol
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from experiments.study import Study
 
 LINE, AROUND, BELOW = 0.125, 0.5, 0.55  # inches: of a line, of a panel's title and ticks, of label and legend
 HEADER = 1.25  # lines: of a cell's name
@@ -44,8 +45,8 @@ def forest_height(cells: int, methods: int, estimands: int) -> float:
     return rows * (AROUND + LINE * cells * (methods + HEADER)) + BELOW
 
 
-def new_forest(choice: Choice, levels: pd.DataFrame) -> Forest:
-    """Empty panels with the names of methods and cells, whose levels are those of the results."""
+def new_forest(choice: Choice, study: Study) -> Forest:
+    """Empty panels with the names of methods and cells."""
     n_cells, n_methods, n_estimands = choice.counts
     across = min(ACROSS, n_estimands)
     width = COLUMN if across == 1 else FULL
@@ -56,7 +57,7 @@ def new_forest(choice: Choice, levels: pd.DataFrame) -> Forest:
     starts = np.arange(n_cells) * (n_methods + HEADER)
     at = starts[:, None] + HEADER + np.arange(n_methods)
     methods = list(shortened(choice.methods, 16).values())
-    cells = list(cell_labels(levels, choice.cells, 100 if across > 1 else 44).values())
+    cells = list(cell_labels(study, choice.cells, 100 if across > 1 else 44).values())
     for k, (axes, estimand) in enumerate(zip(grid, choice.estimands, strict=False)):
         axes.set_title(symbol(estimand) if len(estimand) <= 26 else shortened([estimand], 26)[estimand])
         axes.set_zorder(n_estimands - k)  # a cell's name may run over the panels to the right

@@ -93,7 +93,7 @@ def lolly(
     """
     choice, table = lolly_numbers(results, measure, estimands=estimands, methods=methods, cells=cells, on=on)
     target = TARGETS.get(measure, 0.0)
-    forest = new_forest(choice, results.levels)
+    forest = new_forest(choice, results.study)
     for estimand, axes in forest.panels.items():
         value, low, high = (grid_of(table, name, choice, estimand, measure) for name in ("value", "lower", "upper"))
         axes.axvline(target, color=TRUTH, lw=0.7, zorder=1)

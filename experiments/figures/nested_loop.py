@@ -150,7 +150,8 @@ def nested_loop(
         axes.grid(axis="x")
     steps = steps_of(results, choice.cells)
     for axes, factor, own in zip(grid[n_estimands:], factors, steps, strict=True):
-        draw_stairs(axes, own, factor, [str(level) for level in dict.fromkeys(results.levels[factor])], width)
+        levels = dict.fromkeys(str(cell[factor]) for cell in results.study.design.all())
+        draw_stairs(axes, own, factor, list(levels), width)
     label_left(figure, f"{title_of(measure)} (bars: ±1.96 Monte Carlo standard errors)")
     label_below(figure, "cells in nested order")
     legend_above(figure, handles_of(choice), width)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from saem.plotting.style import look_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
+
+    from experiments.study import Study
 
 STYLE = Path(__file__).with_name("study.mplstyle")
 COLUMN, FULL, PAGE = 3.5, 7.2, 9.2  # inches: widths of a column and of both, height of a page
@@ -77,18 +78,19 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     return {name: plain(short) for name, short in found.items()}
 
 
-def cell_labels(levels: pd.DataFrame, cells: Sequence[str], most: int, lines: int = 1) -> dict[str, str]:
+def cell_labels(study: Study, cells: Sequence[str], most: int, lines: int = 1) -> dict[str, str]:
     """Names of cells on so many lines of at most so many letters: names of factors are cut before their levels are.
 
-    Different cells have different labels. `levels` is that of the results.
+    Different cells have different labels.
     """
-    factors = list(levels.columns)
+    levels = {cell.name: cell.levels for cell in study.design.all()}
+    factors = list(next(iter(levels.values())))
     per_line = max(1, -(-len(factors) // lines))
     room = max(4, (most + 2) // per_line - 2)
     found: dict[str, str] = {}
     for cell in cells:
         parts = []
-        for factor, level in zip(factors, levels.loc[cell], strict=True):
+        for factor, level in levels[cell].items():
             text, left = f"{factor}={level}", room - len(str(level)) - 2
             if len(text) > room:
                 text = f"{factor[:left]}…={level}" if left >= 2 else text[: room - 1] + "…"

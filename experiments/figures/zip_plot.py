@@ -126,7 +126,7 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
     figure = new_page(COLUMN if across == 1 else FULL, max(2.2, zip_height(*choice.counts)))
     grid = figure.subplots(len(choice.cells) * rows, across, sharey=True, squeeze=False)
     short = shortened(choice.methods, 17 if across == ACROSS else 30)
-    titles = cell_labels(results.levels, choice.cells, 18, lines=2)
+    titles = cell_labels(results.study, choice.cells, 18, lines=2)
     for i, cell in enumerate(choice.cells):
         own = table[table["cell"] == cell]
         ends = own[["lower", "upper"]].to_numpy(float)

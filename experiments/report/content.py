@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.results import Results
+    from experiments.study import Cell
 
 
 def content_of(results: Results) -> dict[str, Any]:
@@ -96,22 +97,22 @@ def estimands_table(results: Results) -> Table:
     rows = []
     for name, estimand in study.estimands.items():
         null = "" if estimand.null is None else f"{estimand.null:g}"
-        rows.append([name, estimand.what, truth_words(values[name], results.levels), null])
+        rows.append([name, estimand.what, truth_words(values[name], cells), null])
     return Table(["estimand", "what", "true value", "hypothesis tested"], rows, "lllr")
 
 
-def truth_words(values: list[float], levels: pd.DataFrame) -> str:
+def truth_words(values: list[float], cells: list[Cell]) -> str:
     """The true value of an estimand: one, or by the levels of the factor that it depends on, or else by cells."""
     texts = ["unknown" if value != value else f"{value:.6g}" for value in values]
     if len(set(texts)) == 1:
         return texts[0]
-    for factor in levels.columns:
-        by_level = list(dict.fromkeys(zip(levels[factor], texts, strict=True)))
-        if len(by_level) == levels[factor].nunique():
-            return "; ".join(f"{text} ({factor}={level})" for level, text in by_level)
+    for factor in cells[0].levels:
+        pairs = list(dict.fromkeys((str(cell[factor]), text) for cell, text in zip(cells, texts, strict=True)))
+        if len(pairs) == len({level for level, _ in pairs}):
+            return "; ".join(f"{text} ({factor}={level})" for level, text in pairs)
     groups: dict[str, list[str]] = {}
-    for text, cell in zip(texts, levels.index, strict=True):
-        groups.setdefault(text, []).append(str(cell))
+    for text, cell in zip(texts, cells, strict=True):
+        groups.setdefault(text, []).append(cell.name)
     return "; ".join(f"{text} ({' / '.join(own)})" for text, own in groups.items())
 
 

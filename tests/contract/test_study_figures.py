@@ -16,7 +16,7 @@ from simulated_results import results_in, study_in, with_rows
 from experiments import figures
 from experiments.figures.choosing import MOST_METHODS
 from experiments.figures.saving import written
-from experiments.figures.style import PAGE, look, plain, shortened, symbol
+from experiments.figures.style import PAGE, cell_labels, look, plain, shortened, symbol
 from experiments.figures.traces import TooSlow, quiet_replicate
 from experiments.figures.zip_plot import worst_covered
 from experiments.performance import COUNTED, WHOLE_FIT
@@ -305,12 +305,18 @@ def test_files_are_the_same_at_every_run(results: Results, tmp_path: Path) -> No
         figures.save(small(results), tmp_path, "bias", ("gif",))
 
 
-def test_symbols_and_names() -> None:
+def test_symbols_and_names(tmp_path: Path) -> None:
     assert symbol("sigma1") == r"$\sigma_{1}$" and symbol("b21") == "$b_{21}$" and symbol("mu") == r"$\mu$"
     assert symbol("sd_intercept") == "sd_intercept" and symbol("alpha_2") == r"$\alpha_{2}$"
     assert plain("costs $5\nor $6") == r"costs \$5 or \$6"
     short = shortened([HUGE + "1", HUGE + "2", "x" * 40 + "a" + "y" * 20, "x" * 40 + "b" + "y" * 20], 12)
     assert len(set(short.values())) == 4 and max(map(len, short.values())) <= 12
+    mixed = [{"clusters_of_rats": n, "ratio": ratio} for n in (3, 6) for ratio in (1, 2.5)]
+    study, _ = study_in(tmp_path, cells={}, design={"cells": mixed})
+    names = [cell.name for cell in study.design.all()]
+    assert list(cell_labels(study, names, 60).values()) == names
+    assert cell_labels(study, names, 12, lines=2)[names[1]] == "clusters_…=3\nratio=2.5"
+    assert len(set(cell_labels(study, names, 4).values())) == 4
     looks = {(look(k)["marker"], look(k)["mfc"] == "white") for k in range(MOST_METHODS)}
     assert len(looks) == MOST_METHODS  # without colour, too
 
