@@ -33,7 +33,7 @@ def generate(cell, seed):
 def estimate(data, cell, options, seed):
     if options.get("fails"):
         raise RuntimeError("it cannot <b>be</b>")
-    path = np.cumsum(data, axis=0) / np.arange(1, 21)[:, None]
+    path = np.cumsum(data, axis=0) / np.arange(1, 21)[:, None] + 0.01 * np.random.default_rng(seed).normal()
     numbers = {{name: (path[-1, k], 0.2, path[-1, k] - 0.4, path[-1, k] + 0.4, 0.05) for k, name in enumerate(NAMES)}}
     trace = pd.DataFrame(path, columns=NAMES) if options.get("path", True) else None
     return Outcome(numbers, loglik=-1.0, trace=trace)

@@ -147,8 +147,8 @@ def test_zip_plot_marks_those_that_miss(results: Results) -> None:
     _, table, _ = figures.zip_numbers(results, "theta", cells=["n=10, kind=a"])
     for axes, method in zip(figure.axes, results.study.methods, strict=True):
         own = table[(table["method"] == method) & table["exists"]]
-        lines = {found.get_label(): len(found.get_segments()) for found in axes.collections if found.get_label() != ""}
-        assert lines["covers"] == own["covers"].sum() and lines["misses"] == (~own["covers"]).sum()
+        lines = [(one.get_label(), len(one.get_segments())) for one in axes.collections]
+        assert lines == [("covers", own["covers"].sum()), ("misses", (~own["covers"]).sum())]
     value = of_performance(results, "coverage").loc[("n=10, kind=a", "ml", "theta")]
     assert any(
         text.startswith(f"{100 * value['value']:.1f} % ({100 * value['mcse']:.1f})") for text in texts_of(figure)
