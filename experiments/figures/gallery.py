@@ -16,7 +16,7 @@ from experiments.figures.deficit_cost import FLOOR, cost_numbers, deficit_cost
 from experiments.figures.lolly import lolly, lolly_numbers
 from experiments.figures.nested_loop import nested_loop, nested_numbers
 from experiments.figures.saving import save
-from experiments.figures.traces import TooSlow, draw_paths, paths_of, quiet_replicate
+from experiments.figures.traces import Paths, TooSlow, draw_paths, paths_of, quiet_replicate
 from experiments.figures.wording import title_of
 from experiments.figures.zip_plot import zip_numbers, zip_plot
 from saem.errors import SaemError
@@ -270,6 +270,12 @@ def all_traces(results: Results) -> Iterator[Drawing]:
         if len(first) < len(results.study.estimands)
         else ""
     )
+    moved = elsewhere(results, paths)
+    if moved:
+        without += (
+            f" Run again, {', '.join(moved)} ended elsewhere than the store has it: the study's functions or the "
+            "versions of packages changed since then."
+        )
     level = f" Horizontal lines: the estimate of {results.study.reference}." if results.study.reference else ""
     caption = (
         f"Paths of the methods on the data of replicate {replicate} of the cell {cell}, by iteration, which costs "
@@ -277,3 +283,13 @@ def all_traces(results: Results) -> Iterator[Drawing]:
         f"where they have any.{without}{rest}"
     )
     yield Drawing("traces", caption, draw_paths(paths, first))
+
+
+def elsewhere(results: Results, paths: Paths) -> list[str]:
+    """Methods whose estimates are not those of the store."""
+    rows = results.rows
+    own = rows[(rows["cell"] == paths.cell) & (rows["replicate"] == paths.replicate)]
+    stored = own.astype({"method": str, "estimand": str}).set_index(["method", "estimand"])["estimate"]
+    again = paths.ends.set_index(["method", "estimand"])["estimate"]
+    same = np.isclose(again, stored.reindex(again.index), rtol=1e-6, atol=1e-9, equal_nan=True)
+    return list(dict.fromkeys(again.index.get_level_values("method")[~same]))

@@ -283,7 +283,8 @@ def test_a_real_study(tmp_path: Path) -> None:
     path = Path(__file__).parents[1] / "studies" / "faulty.toml"
     own = load_study(path, quick=True)
     run_study(own, path, tmp_path / "store")
-    found = report_of(Results.read(own, path, tmp_path / "store"), tmp_path)
+    results = Results.read(own, path, tmp_path / "store")
+    found = report_of(results, tmp_path)
     assert "A study whose replicates fail" in found.text and "No fit failed." in found.text
     assert found.tags.count("img") >= 5
 

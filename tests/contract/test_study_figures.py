@@ -15,6 +15,7 @@ from simulated_results import results_in, study_in, with_rows
 
 from experiments import figures
 from experiments.figures.choosing import MOST_METHODS
+from experiments.figures.gallery import all_traces
 from experiments.figures.saving import written
 from experiments.figures.style import PAGE, cell_labels, look, plain, shortened, symbol
 from experiments.figures.traces import TooSlow, quiet_replicate
@@ -249,6 +250,20 @@ def test_traces_are_those_of_the_study(tmp_path: Path) -> None:
     study, path = study_in(tmp_path, methods={"em": {"path": False}}, reference=None)
     with pytest.raises(ModelError, match="no method gives its path: em"):
         figures.traces(study, path)
+
+
+def test_paths_that_end_elsewhere_than_in_the_store_are_told(tmp_path: Path) -> None:
+    from experiments.running import run_study
+
+    study, path = study_in(tmp_path, cells={"n": [10]}, replicates=2, estimands=("theta",))
+    run_study(study, path, tmp_path / "store")
+    results = Results.read(study, path, tmp_path / "store")
+    (own,) = all_traces(results)
+    assert "elsewhere" not in own.caption and "replicate 0 of the cell n=10" in own.caption
+    rows = results.rows.copy()
+    rows.loc[rows["method"] == "saem", "estimate"] += 1e-3
+    (own,) = all_traces(with_rows(results, rows))
+    assert "Run again, saem ended elsewhere than the store has it" in own.caption
 
 
 def test_a_quiet_replicate_is_one_that_all_methods_ended(results: Results) -> None:
