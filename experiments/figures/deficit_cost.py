@@ -166,6 +166,8 @@ class Scale:
         if high < SPAN * low:  # so that a strip is no large part of the axis
             middle = np.sqrt(low * high)
             low, high = middle / np.sqrt(SPAN), middle * np.sqrt(SPAN)
+        if high > 100.0 * low:
+            low = 10.0 ** np.floor(np.log10(low))  # a tick above the strip tells where the logarithm begins
         room = (high / low) ** 0.06
         step = (high / low) ** 0.16  # the strip is as wide on paper for all spans
         self.floor, self.edge = floor, low / room
@@ -200,7 +202,7 @@ def set_scales(axes: Axes, x: Scale, y: Scale, left: bool, bottom: bool) -> None
     ):
         low, high = scale.edge, scale.ends[1]
         if scale.strip is not None:
-            low *= (scale.edge / scale.strip) ** 0.5  # not beside the strip's own label
+            low *= (scale.edge / scale.strip) ** 0.7  # not beside the strip's own label
         short = high < 100.0 * scale.edge  # too few powers of ten
         locator = LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=6)
         ticks = [t for t in locator.tick_values(low, high) if low <= t <= high]
