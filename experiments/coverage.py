@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 
 import saem
-from experiments.figure import STYLE, SYMBOLS
+from experiments.figures.style import new_page, styled, symbol
 from experiments.peptide import TRUTH, peptide_design, peptide_model
 from saem.algorithms.direct_ml import DirectML
 from saem.cli.console import note, say, show
@@ -93,26 +93,24 @@ def summarise(intervals: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+@styled
 def draw(summary: pd.DataFrame) -> Figure:
     """Coverage against the number of replicates, a panel a parameter."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 4.6), layout="constrained")
-        grid = figure.subplots(2, 4, sharex=True, sharey=True)
-        sizes = list(dict.fromkeys(summary.index.get_level_values("size")))
-        for axes, name in zip(grid.ravel(), TRUTH, strict=True):
-            axes.axhline(LEVEL, color="0.6", lw=0.8)
-            for k, kind in enumerate(dict.fromkeys(summary.index.get_level_values("kind"))):
-                own = summary.xs((kind, name), level=("kind", "parameter"))
-                at = np.arange(len(sizes)) + 0.07 * (k - 2)
-                axes.errorbar(at, own["coverage"], 2 * own["mcse"], label=kind, ms=4, lw=1, **look_of(k))
-            axes.set_title(SYMBOLS[name])
-            axes.set_ylim(LOWEST, 1.0)
-            axes.set_xticks(np.arange(len(sizes)), [str(size) for size in sizes])
-        figure.supxlabel("replicates an arm", fontsize=9)
-        figure.supylabel("coverage of 95 % intervals", fontsize=9)
-        grid[0, 0].legend(fontsize=7, frameon=False, loc="lower right")
+    figure = new_page(7.5, 3.8)
+    grid = figure.subplots(2, 4, sharex=True, sharey=True)
+    sizes = list(dict.fromkeys(summary.index.get_level_values("size")))
+    for axes, name in zip(grid.ravel(), TRUTH, strict=True):
+        axes.axhline(LEVEL, color="0.6", lw=0.8)
+        for k, kind in enumerate(dict.fromkeys(summary.index.get_level_values("kind"))):
+            own = summary.xs((kind, name), level=("kind", "parameter"))
+            at = np.arange(len(sizes)) + 0.07 * (k - 2)
+            axes.errorbar(at, own["coverage"], 2 * own["mcse"], label=kind, ms=4, lw=1, **look_of(k))
+        axes.set_title(symbol(name))
+        axes.set_ylim(LOWEST, 1.0)
+        axes.set_xticks(np.arange(len(sizes)), [str(size) for size in sizes])
+    figure.supxlabel("replicates an arm")
+    figure.supylabel("coverage of 95 % intervals")
+    grid[0, 0].legend(fontsize=6, loc="lower right")
     return figure
 
 
@@ -163,7 +161,7 @@ def main() -> None:
         chosen.output.mkdir(parents=True, exist_ok=True)
         intervals.to_parquet(chosen.output / "intervals.parquet")
         summary.to_csv(chosen.output / "coverage.csv")
-        draw(summary).savefig(chosen.output / "coverage.png", dpi=150)
+        draw(summary).savefig(chosen.output / "coverage.png", dpi=180)
         note(f"written to {chosen.output}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,44 +13,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 import saem
+from experiments.figures.style import new_page, styled, symbol
 from saem.plotting import SHADE, plot_trace
 
 SAEM = "#6fa5d6"
 ML = "#8a2408"  # in grey, much darker than SAEM's
 TRUTH = "#111111"
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.titlesize": 10,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-}
 SHOWN = ("c2", "b21", "b22", "sigma1", "sigma2", "sigma")
-SYMBOLS = {
-    "mu": r"$\mu$",
-    "c2": r"$c_2$",
-    "alpha2": r"$\alpha_2$",
-    "b21": r"$b_{21}$",
-    "b22": r"$b_{22}$",
-    "sigma1": r"$\sigma_1$",
-    "sigma2": r"$\sigma_2$",
-    "sigma": r"$\sigma$",
-}
 
 
+@styled
 def demo_figure(by_saem: saem.Fit, by_ml: saem.Fit, truth: Mapping[str, float]) -> Figure:
     """Traces on the left, estimates and intervals on the right."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11.0, 4.9), layout="constrained")
-        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.75, 1.0], wspace=0.04)[0]
-        draw_traces(left, by_saem, by_ml, truth, SHOWN)
-        draw_estimates(right, by_saem, by_ml, truth)
-        return figure
+    figure = new_page(9.2, 4.1)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.75, 1.0], wspace=0.04)[0]
+    draw_traces(left, by_saem, by_ml, truth, SHOWN)
+    draw_estimates(right, by_saem, by_ml, truth)
+    return figure
 
 
 def draw_traces(
@@ -68,7 +46,7 @@ def draw_traces(
                 drawn.remove()  # cannot be told from the estimate of ML here
         axes.axhline(by_ml.values[i], color=ML, lw=1.4, zorder=3)
         axes.axhline(truth[name], color=TRUTH, lw=1.0, ls=(0, (5, 3)), zorder=3)
-        axes.set_title(SYMBOLS.get(name, name))
+        axes.set_title(symbol(name))
         settled = by_saem.path[10:, i]
         low, high = np.min(settled), np.max(settled)
         low, high = min(low, truth[name], by_ml.values[i]), max(high, truth[name], by_ml.values[i])
@@ -83,8 +61,8 @@ def draw_traces(
         Patch(color=SHADE, label="burn-in"),
         Line2D([], [], color="0.4", lw=0.8, ls=":", label="averaging starts"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5, handlelength=2.2)
-    figure.suptitle("The path of SAEM to the constrained maximum", x=0.01, ha="left", fontsize=11)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7, handlelength=2.2)
+    figure.suptitle("The path of SAEM to the constrained maximum", x=0.01, ha="left", fontsize=9)
 
 
 def draw_estimates(figure: SubFigure, by_saem: saem.Fit, by_ml: saem.Fit, truth: Mapping[str, float]) -> None:
@@ -101,21 +79,21 @@ def draw_estimates(figure: SubFigure, by_saem: saem.Fit, by_ml: saem.Fit, truth:
         face = "white" if fit is by_ml else colour
         value = (fit.values - centre) / by_ml.se
         axes.plot(value, at + offset, marker, ms=5, color=colour, mfc=face, mew=1.3, label=label)
-    axes.axvline(0.0, color=TRUTH, lw=1.0, ls=(0, (5, 3)), zorder=0)
-    axes.set_yticks(at, [SYMBOLS.get(name, name) for name in names], fontsize=10)
+    axes.axvline(0.0, color=TRUTH, lw=1.0, ls=(0, (5, 3)), zorder=1)
+    axes.set_yticks(at, [symbol(name) for name in names], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel("distance from the truth, in standard errors")
     axes.grid(axis="x", color="0.9", lw=0.7)
     axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
-    figure.suptitle("Estimates with 95 % intervals", x=0.01, ha="left", fontsize=11)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7)
+    figure.suptitle("Estimates with 95 % intervals", x=0.01, ha="left", fontsize=9)
 
 
 def save_figure(path: Path, by_saem: saem.Fit, by_ml: saem.Fit, truth: Mapping[str, float]) -> None:
     """Write the figure for the screen and for print."""
-    demo_figure(by_saem, by_ml, truth).savefig(path, dpi=200)
+    demo_figure(by_saem, by_ml, truth).savefig(path, dpi=240)
 
 
 def save_picture(path: Path, by_saem: saem.Fit, by_ml: saem.Fit, truth: Mapping[str, float]) -> None:
@@ -123,7 +101,7 @@ def save_picture(path: Path, by_saem: saem.Fit, by_ml: saem.Fit, truth: Mapping[
     from PIL import Image
 
     buffer = io.BytesIO()
-    demo_figure(by_saem, by_ml, truth).savefig(buffer, format="png", dpi=130, facecolor="white")
+    demo_figure(by_saem, by_ml, truth).savefig(buffer, format="png", dpi=155, facecolor="white")
     path.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(buffer) as image:
         image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 
 import saem
-from experiments.figure import STYLE, SYMBOLS
+from experiments.figures.style import new_page, styled, symbol
 from experiments.peptide import TREATMENTS, TRUTH, peptide_model
 from saem.cli.console import say, show
 from saem.data import read_table
@@ -69,32 +69,30 @@ def examine(site: str, rows: pd.DataFrame, draws: int) -> tuple[dict[str, object
     return found, parameters
 
 
+@styled
 def draw(sites: pd.DataFrame, parameters: pd.DataFrame) -> Figure:
     """How far the ends of both intervals lie apart, by parameter; and the p-values of the link."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for k, name in enumerate(TRUTH):
-            own = np.sort(parameters.loc[parameters["parameter"] == name, "apart"].dropna())
-            look = look_of(k) | {"marker": "none"}
-            left.step(own, np.arange(1, len(own) + 1) / max(1, len(own)), label=SYMBOLS[name], where="post", **look)
-        left.axvline(APART, color="0.6", lw=0.8)
-        left.set_xscale("log")
-        left.set_xlabel("largest distance of the ends of Wald and profile intervals (SE)")
-        left.set_ylabel("share of sites with both")
-        left.legend(fontsize=7, frameon=False, ncols=2)
-        p = sites["p"].dropna().to_numpy()
-        bins = np.linspace(0, 1, 21)
-        right.hist(p, bins=bins, color="#6fa5d6", edgecolor="white", label="chi-square")
-        if "p_bootstrap" in sites:
-            own = sites["p_bootstrap"].dropna()
-            right.hist(own, bins=bins, histtype="step", color="black", lw=1.2, label="bootstrap")
-            right.legend(fontsize=7, frameon=False)
-        right.axhline(len(p) / 20, color="0.3", lw=0.8, ls="--")
-        right.set_xlabel("p-value of the link in the additive model")
-        right.set_ylabel(f"sites (of {len(p)})")
+    figure = new_page(7.2, 2.85)
+    left, right = figure.subplots(1, 2)
+    for k, name in enumerate(TRUTH):
+        own = np.sort(parameters.loc[parameters["parameter"] == name, "apart"].dropna())
+        look = look_of(k) | {"marker": "none"}
+        left.step(own, np.arange(1, len(own) + 1) / max(1, len(own)), label=symbol(name), where="post", **look)
+    left.axvline(APART, color="0.6", lw=0.8)
+    left.set_xscale("log")
+    left.set_xlabel("largest distance of the ends of Wald and profile intervals (SE)")
+    left.set_ylabel("share of sites with both")
+    left.legend(fontsize=6, ncols=2)
+    p = sites["p"].dropna().to_numpy()
+    bins = np.linspace(0, 1, 21)
+    right.hist(p, bins=bins, color="#6fa5d6", edgecolor="white", label="chi-square")
+    if "p_bootstrap" in sites:
+        own = sites["p_bootstrap"].dropna()
+        right.hist(own, bins=bins, histtype="step", color="black", lw=1.2, label="bootstrap")
+        right.legend(fontsize=6)
+    right.axhline(len(p) / 20, color="0.3", lw=0.8, ls="--")
+    right.set_xlabel("p-value of the link in the additive model")
+    right.set_ylabel(f"sites (of {len(p)})")
     return figure
 
 
@@ -140,7 +138,7 @@ def main() -> None:
         chosen.output.mkdir(parents=True, exist_ok=True)
         sites.to_csv(chosen.output / "sites.csv", index=False)
         parameters.to_csv(chosen.output / "parameters.csv", index=False)
-        draw(sites, parameters).savefig(chosen.output / "sites.png", dpi=150)
+        draw(sites, parameters).savefig(chosen.output / "sites.png", dpi=180)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,13 @@ def with_error(value: float, mcse: float) -> str:
     """`0.125 (0.004)`: as many digits as the error has two of."""
     if value != value:
         return "-"
-    if not mcse > 0.0:
-        return f"{value:.3g}"
-    places = max(0, 1 - math.floor(math.log10(mcse)))
+    if not mcse > 0.0 or math.isinf(value):
+        text = f"{value:.3g}"
+        return f"{float(text):,.0f}" if 1e3 <= abs(value) < 1e12 else text
+    places = 1 - math.floor(math.log10(mcse))
+    if places < 0:
+        value, mcse, places = round(value, places), round(mcse, places), 0
     if places > 6:
-        return f"{value:.1e} ({mcse:.0e})"
-    return f"{value:.{places}f} ({mcse:.{places}f})"
+        form = ".6f" if abs(value) >= 0.001 else ".1e" if value else ".0f"
+        return f"{value:{form}} ({mcse:.0e})"
+    return f"{value:,.{places}f} ({mcse:,.{places}f})"

@@ -1,0 +1,110 @@
+"""Lollipops: a measure by cell and method with its Monte Carlo error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
+from experiments.figures.forest import ACROSS, forest_height, new_forest
+from experiments.figures.style import TRUTH, label_below, look, styled
+from experiments.figures.wording import title_of
+from experiments.performance import WHOLE_FIT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from experiments.results import Results
+
+NOMINAL = 0.95
+#: What a measure would be for a perfect method; stems begin there, or at zero.
+TARGETS = {
+    "coverage": NOMINAL,
+    "coverage_existing": NOMINAL,
+    "coverage_bias_eliminated": NOMINAL,
+    "mcse_calibration_spread": 1.0,
+    "convergence_rate": 1.0,
+}
+
+
+def lolly_numbers(
+    results: Results,
+    measure: str = "bias",
+    *,
+    estimands: Names = None,
+    methods: Names = None,
+    cells: Names = None,
+    on: str = "complete",
+) -> tuple[Choice, pd.DataFrame]:
+    """What `lolly` shows, and its numbers as `measured` gives them."""
+    choice = choose(results, forest_height, ACROSS, estimands, methods, cells)
+    if of_whole_fits(results, measure):
+        choice = choose(results, lambda c, m, e: forest_height(c, m, 1), 0, None, methods, cells)
+        choice = Choice(choice.cells, choice.methods, (WHOLE_FIT,), choice.left_out)
+    return choice, measured(results, [measure], choice, on=on)
+
+
+def of_whole_fits(results: Results, measure: str) -> bool:
+    """Whether a measure is one of fits, not of estimands."""
+    own = results.complete.loc[results.complete["measure"] == measure, "estimand"]
+    return bool(len(own)) and bool((own == WHOLE_FIT).all())
+
+
+@styled
+def lolly(
+    results: Results,
+    measure: str = "bias",
+    *,
+    estimands: Names = None,
+    methods: Names = None,
+    cells: Names = None,
+    on: str = "complete",
+) -> Figure:
+    """Lollipop plot of a measure: a panel for each estimand, a line for each cell and method.
+
+    The stem begins at the value of a perfect method (0 for bias, 0.95 for coverage), the head is the measure, and
+    brackets are 1.96 Monte Carlo standard errors on both sides. Where there is no result, there is no lollipop.
+
+    Parameters
+    ----------
+    results : Results
+    measure : str
+        Of `experiments.performance.performance`, or of the study's own.
+    estimands, methods, cells : sequence of str, optional
+        Which; if omitted as many as fit on a page, see `choosing.choose`.
+    on : str
+        'complete' or 'pairs', as for `performance`.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ModelError
+        When a name is not known.
+
+    References
+    ----------
+    Gasparini (2018), rsimsum: Summarise results from Monte Carlo simulation studies, Journal of Open Source Software
+    3, 739.
+    """
+    choice, table = lolly_numbers(results, measure, estimands=estimands, methods=methods, cells=cells, on=on)
+    target = TARGETS.get(measure, 0.0)
+    forest = new_forest(choice, results.study)
+    for estimand, axes in forest.panels.items():
+        value, low, high = (grid_of(table, name, choice, estimand, measure) for name in ("value", "lower", "upper"))
+        axes.axvline(target, color=TRUTH, lw=0.7, zorder=1)
+        for k in range(len(choice.methods)):
+            at, x = forest.at[:, k], value[:, k]
+            style = look(k)
+            axes.hlines(at, np.where(np.isfinite(x), target, np.nan), x, color=style["color"], lw=0.9)
+            for end, bracket in ((low, "$($"), (high, "$)$")):
+                axes.plot(end[:, k], at, marker=bracket, ls="none", color=TRUTH, ms=4.5, mew=0.2, zorder=3)
+            axes.plot(x, at, **(style | {"ls": "none", "ms": 3.4, "zorder": 2}))
+        if not np.isfinite(value).any():
+            axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
+    label_below(forest.figure, f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors")
+    return forest.figure

@@ -1,0 +1,66 @@
+"""By which code and on which machine the results were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.provenance import configuration_hash
+from experiments.report.table import Table
+
+if TYPE_CHECKING:
+    from experiments.results import Results
+
+OWN = ("began", "ended", "command")  # differ by nature
+
+
+def origin(results: Results) -> dict[str, Any]:
+    """What all runs have in common, what differs, and what a reader should be warned of."""
+    runs = [flat(run) for run in results.runs]
+    keys = list(dict.fromkeys(key for run in runs for key in run))
+    same = [key for key in keys if len({run.get(key, "") for run in runs}) == 1 and not (key in OWN and len(runs) > 1)]
+    differs = [key for key in keys if key not in same]
+    rows = [[f"{k + 1}", *(run.get(key, "") for key in differs)] for k, run in enumerate(runs)]
+    return {
+        "count": len(runs),
+        "same": Table(
+            ["", "all runs" if len(runs) > 1 else "the run"], [[key, runs[0].get(key, "")] for key in same], "ll"
+        ),
+        "runs": Table.of(["run", *differs], rows, "r" + "l" * len(differs)) if differs and len(runs) > 1 else None,
+        "warnings": warnings_of(results, results.runs),
+    }
+
+
+def flat(run: Mapping[str, Any]) -> dict[str, str]:
+    """Texts by key; nested tables with their keys joined by a dot."""
+    found: dict[str, str] = {}
+    for key, value in run.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": text for name, text in flat(value).items()} if value else {str(key): "default"}
+        elif isinstance(value, bool):
+            found[str(key)] = "yes" if value else "no"
+        else:
+            found[str(key)] = "" if value is None else str(value)
+    return found
+
+
+def warnings_of(results: Results, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why the results may not be what the commit gives."""
+    found = []
+    if not runs:
+        found.append("The store has no note of the runs: commit, versions and machine are not known.")
+    if any(run.get("dirty") for run in runs):
+        found.append("Files differed from the commit when the study was run: the commit alone does not give its code.")
+    if any("commit" not in run for run in runs):
+        found.append("A run was not made from a git repository: its code is known by version only.")
+    for key, what in (("commit", "commits"), ("configuration", "configurations"), ("saem", "versions of saem")):
+        values = list(dict.fromkeys(str(run[key]) for run in runs if key in run))
+        if len(values) > 1:
+            found.append(f"The runs were made by different {what}: {', '.join(values)}.")
+    last = [str(run["configuration"]) for run in runs if "configuration" in run][-1:]
+    if last and last[0] != configuration_hash(results.study, results.path):
+        found.append(
+            "The study as it is now, or its functions, are not those of the last run (such as other replicates or more "
+            "cells): this page describes the study as it is now."
+        )
+    return found
