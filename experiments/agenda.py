@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from experiments.precision import Shortfall, next_look
+from experiments.precision import Shortfall, next_look, worst
+from experiments.rows import measured
+from experiments.store import Store
 from experiments.study import Cell, Study
+from experiments.study.functions import functions_in
 from experiments.study.tasks import Result, Task
 from saem.errors import ModelError
 
@@ -172,11 +176,43 @@ class Agenda:
             before, line.goal = line.goal, next_look(line.goal, line.worst.ratio, self.most)
             self._count(line, np.ones(self.most, dtype=bool), before)  # a shard has no looks
 
+    def goals(self) -> dict[str, int]:
+        """Replicates of each cell that are wanted, as far as is known, by name."""
+        return {line.cell.name: line.goal for line in self.lines.values()}
+
     def shortfalls(self) -> dict[str, Shortfall]:
         """Cells whose errors were above a target when they were looked at last, by name."""
         worst = {line.cell.name: line.worst for line in self.lines.values()}
         return {name: found for name, found in worst.items() if found is not None and found.ratio > 1.0}
 
-    def unfinished(self) -> int:
-        """Replicates that were wanted and not run, for lack of time."""
-        return self.total - self.finished
+
+def agenda_of(
+    store: Store,
+    study: Study,
+    path: Path,
+    shard: Shard | None = None,
+    fixed: bool = False,
+    before_look: Callable[[], None] = lambda: None,
+) -> Agenda:
+    """What is left to be run of a study.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    path : Path
+        Of its TOML file.
+    shard : Shard, optional
+    fixed : bool
+        Whether to run all replicates, whatever the precision.
+    before_look : callable
+        Called before the store is read for a look at the precision.
+    """
+    functions = functions_in(path.with_suffix(".py").resolve())
+
+    def look(cell: Cell, replicates: int) -> Shortfall | None:
+        before_look()
+        return worst(measured(store, study, functions, cell, replicates), study.precision)
+
+    done = store.done(study.methods, study.run.replicates)
+    return Agenda(study, done, shard or Shard(), look if study.precision and not fixed else None)

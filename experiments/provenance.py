@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.study.functions import digest_of
+
 if TYPE_CHECKING:
     from experiments.study import Study
 
@@ -54,9 +56,9 @@ def now() -> str:
 
 
 def configuration_hash(study: Study, path: Path) -> str:
-    """16 hexadecimal digits of all that a study is: its settings and its functions."""
-    content = study.model_dump_json().encode() + path.with_suffix(".py").read_bytes()
-    return hashlib.sha256(content).hexdigest()[:16]
+    """16 hexadecimal digits of all that a study is, settings and functions, but for how much of it is run."""
+    settings = study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget"}})
+    return hashlib.sha256((settings + digest_of(path.with_suffix(".py"))).encode()).hexdigest()[:16]
 
 
 def git(folder: Path) -> dict[str, Any]:

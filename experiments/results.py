@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.agenda import agenda_of
 from experiments.performance import paired, performance
 from experiments.rows import TEXTS, nulls_of, rows_of
 from experiments.store import Store
@@ -17,7 +18,7 @@ from saem.errors import StorageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.study import Study
+    from experiments.study import Cell, Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class Results:
         A row for each cell, replicate, method and estimand: the columns `experiments.performance.COLUMNS` and `TEXTS`.
     runs : sequence of mapping
         The provenance of every run that wrote to the store, the first run first.
+    goals : mapping of str to int
+        Replicates that the precision takes, as far as is known, by the cell's name; empty without targets.
     """
 
     study: Study
@@ -42,6 +45,7 @@ class Results:
     folder: Path
     rows: pd.DataFrame
     runs: Sequence[dict[str, Any]]
+    goals: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, study: Study, path: Path, folder: Path) -> Results:
@@ -55,9 +59,14 @@ class Results:
         with Store(folder) as store:
             rows = rows_of(store, study, functions_in(path.with_suffix(".py").resolve()))
             runs = store.runs()
+            goals = agenda_of(store, study, path).goals() if study.precision else {}
         if not len(rows):
             raise StorageError(f"{folder} holds no result of this study yet; 'python -m experiments run' makes them")
-        return cls(study, path, folder, rows, runs)
+        return cls(study, path, folder, rows, runs, goals)
+
+    def planned(self, cell: Cell) -> int:
+        """Replicates of a cell that are wanted."""
+        return self.goals.get(cell.name, self.study.run.replicates)
 
     @cached_property
     def levels(self) -> pd.DataFrame:
@@ -73,7 +82,8 @@ class Results:
         """Performance of every method on the replicates where it gave an estimate, and the study's own measures."""
         import pandas as pd
 
-        return pd.concat([self._measured("complete"), self._own], ignore_index=True)
+        tables = [self._measured("complete"), self._own]
+        return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
     @property
     def own_measures(self) -> list[str]:

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.agenda import Agenda, Shard
+from experiments.agenda import Shard, agenda_of
 from experiments.engine.cluster import client_of, run_cluster
 from experiments.engine.local import run_local
 from experiments.engine.serial import run_serial
-from experiments.precision import Shortfall, worst
+from experiments.precision import Shortfall
 from experiments.provenance import now, provenance
-from experiments.rows import measured
 from experiments.store import Store
-from experiments.study import Cell, Study
-from experiments.study.functions import digest_of, functions_in
+from experiments.study import Study
+from experiments.study.functions import digest_of
 from experiments.study.tasks import Job, Result, Task
 
 KEEP = 0.5  # seconds between two transactions
@@ -174,14 +173,7 @@ def run_study(
     start = time.perf_counter()
     with Store(folder, identity_of(job)) as store:
         keeper = Keeper(store)
-
-        def look(cell: Cell, replicates: int) -> Shortfall | None:
-            keeper.keep()
-            table = measured(store, study, functions_in(job.functions), cell, replicates)
-            return worst(table, study.precision)
-
-        done = store.done(study.methods, study.run.replicates)
-        agenda = Agenda(study, done, shard, look if study.precision and not fixed else None)
+        agenda = agenda_of(store, study, path, shard, fixed, keeper.keep)
         state = Progress(agenda.finished, agenda.total, agenda.finished)
         with recorded(store, study, path, executor, shard, state):
             try:

@@ -64,7 +64,6 @@ def study_in(
     path = folder / "made.toml"
     path.write_text(tomli_w.dumps({key: value for key, value in content.items() if value is not None}), "utf-8")
     path.with_suffix(".py").write_text(FUNCTIONS.format(names=list(estimands), known=known), encoding="utf-8")
-    functions_in.cache_clear()
     return load_study(path), path
 
 

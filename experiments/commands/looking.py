@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import STUDIES, Folder, Quick, StudyName, folder_of, path_of
+from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of
 
 
 @app.command(name="list")
 def list_studies() -> None:
     """The studies that come with the project."""
-    from experiments.study import load_study
+    from experiments.study import STUDIES, load_study
     from saem.cli.console import friendly, show
     from saem.display import table
 

@@ -10,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from experiments.study import Cell, Study
 
-STUDIES = Path(__file__).parents[1] / "studies"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (see list), or its TOML file.")]
@@ -31,6 +30,7 @@ def path_of(name: str) -> Path:
     ModelError
         When there is no study of this name.
     """
+    from experiments.study import STUDIES
     from saem.errors import ModelError, listing, nearest
 
     if name.endswith(".toml") or "/" in name:

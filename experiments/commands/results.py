@@ -9,10 +9,13 @@ from experiments.commands import app
 from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.results import Results
 
-SHOWN = ("bias", "empirical_se", "model_se", "coverage", "distance")
-OF_FITS = ("convergence_rate", "boundary_rate", "failure_rate", "deficit", "median_seconds", "median_draws")
+SHOWN = ("bias", "empirical_se", "model_se", "coverage", "rejection", "distance")
+RATES = ("convergence_rate", "boundary_rate", "several_solutions_rate", "not_converged_rate", "failure_rate")
+OF_FITS = (*RATES, "deficit", "median_seconds", "median_draws")
 
 
 def results_of(study: str, quick: bool, output: Path | None) -> Results:
@@ -41,13 +44,28 @@ def summarise(study: StudyName, quick: Quick = False, output: Folder = None) -> 
             write_csv(measures, results.folder / f"{name}.csv")
         for whole, names in ((False, SHOWN), (True, OF_FITS)):
             part = results.complete[(results.complete["estimand"] == WHOLE_FIT) == whole]
-            known = set(part.loc[part["value"].notna(), "measure"])
-            present = [name for name in (*names, *results.own_measures) if name in known]
+            part = part[part["value"].notna() & part["measure"].isin([*names, *results.own_measures])]
+            never = part.groupby("measure")["value"].transform("max") == 0.0
+            part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
+            present = [name for name in (*names, *results.own_measures) if name in set(part["measure"])]
             if present:
-                show(table(*table_of(wide(part, present), present, whole)))
+                show(table(*table_of(wide(in_order(part, results), present), present, whole)))
                 say()
         say("Monte Carlo standard errors in brackets")
         note(f"{', '.join(f'{name}.csv' for name in tables)} and rows.parquet are in {results.folder}")
+
+
+def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Measures in the order of the study: cells, methods, estimands."""
+    places = {
+        "cell": [cell.name for cell in results.study.design.all()],
+        "method": list(results.study.methods),
+        "estimand": list(results.study.estimands),
+    }
+    ranks = {name: {label: k for k, label in enumerate(labels)} for name, labels in places.items()}
+    return measures.sort_values(
+        list(places), key=lambda column: column.astype(str).map(ranks[str(column.name)]), kind="stable"
+    )
 
 
 @app.command()
@@ -58,8 +76,10 @@ def plot(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
 
     with friendly():
         results = results_of(study, quick, output)
-        draw_all(results, results.folder / "figures")
-        note(f"figures are in {results.folder / 'figures'}")
+        gallery = draw_all(results, results.folder / "figures")
+        for name, why in gallery.left_out.items():
+            note(f"no {name}: {why}")
+        note(f"{len(gallery)} figures are in {results.folder / 'figures'}, as PNG and PDF")
 
 
 @app.command()

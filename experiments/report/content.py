@@ -13,7 +13,7 @@ from experiments.report.failures import failures_of, messages_of
 from experiments.report.measures import comparisons, definitions, measure_tables
 from experiments.report.provenance import origin
 from experiments.report.table import Table
-from experiments.study import load_study
+from experiments.study import STUDIES, load_study
 from experiments.study.functions import functions_in
 from saem.errors import SaemError
 
@@ -54,10 +54,11 @@ def content_of(results: Results) -> dict[str, Any]:
 def progress(results: Results, fits: pd.DataFrame) -> dict[str, Any]:
     """How far the study is."""
     cells = results.study.design.all()
-    planned = len(cells) * results.study.run.replicates
+    goals = np.array([results.planned(cell) for cell in cells])
+    planned = int(goals.sum())
     counts = fits.groupby("cell")["replicate"].nunique()
     in_cells = np.array([int(counts.get(cell.name, 0)) for cell in cells])
-    begun = int(np.minimum(in_cells, results.study.run.replicates).sum())
+    begun = int(np.minimum(in_cells, goals).sum())
     empty = [cell.name for cell, count in zip(cells, in_cells, strict=True) if not count]
     low, high = int(in_cells.min()), int(in_cells.max())
     return {
@@ -75,7 +76,6 @@ def cells_table(results: Results, fits: pd.DataFrame) -> Table:
     """The cells with their levels and how much of them there is."""
     factors = list(results.levels.columns)
     counts = fits.groupby(["cell", "method"]).size().unstack(fill_value=0)
-    planned = results.study.run.replicates
     rows = []
     for cell in results.study.design.all():
         own = [
@@ -83,7 +83,7 @@ def cells_table(results: Results, fits: pd.DataFrame) -> Table:
             for name in results.study.methods
         ]
         many = f"{max(own):,}" if min(own) == max(own) else f"{min(own):,} to {max(own):,}"
-        rows.append([*(str(cell[name]) for name in factors), many, f"{planned:,}"])
+        rows.append([*(str(cell[name]) for name in factors), many, f"{results.planned(cell):,}"])
     return Table([*factors, "data sets", "planned"], rows, "l" * len(factors) + "rr")
 
 
@@ -157,8 +157,6 @@ def percent(measured: pd.Series) -> str:
 
 def commands(results: Results, fits: pd.DataFrame) -> list[tuple[str, str]]:
     """What to type to get all this again, with what it does."""
-    from experiments.commands import STUDIES
-
     noted = list(dict.fromkeys(str(run["command"]) for run in results.runs if run.get("command")))
     commits = list(dict.fromkeys(str(run["commit"]) for run in results.runs if run.get("commit")))
     of_project = results.path.resolve().parent == STUDIES.resolve()

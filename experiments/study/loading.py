@@ -14,6 +14,7 @@ from experiments.study.functions import functions_in
 from experiments.study.specification import Study
 from saem.errors import ModelError, nearest
 
+STUDIES = Path(__file__).parents[1] / "studies"  # those that come with the project
 QUICK = "quick"  # the table of what the quick form changes
 
 

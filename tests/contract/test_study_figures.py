@@ -236,7 +236,7 @@ def test_traces_are_those_of_the_study(tmp_path: Path) -> None:
     from experiments.running import job_of
 
     cell = next(cell for cell in study.design.all() if cell.name == "n=20, kind=a")
-    record = run_task(job_of(study, path), Task(cell, 3, ("ml",)))[0]
+    record = run_task(job_of(study, path), Task(cell, 3, ("ml",))).records[0]
     own = paths.traces[(paths.traces["method"] == "ml") & (paths.traces["estimand"] == "theta")]
     assert list(own["iteration"]) == list(range(20)) and own["value"].iloc[-1] == record["numbers"][0][0]
     assert paths.without == ("em", "bad (RuntimeError: it cannot <b>be</b>)")
