@@ -56,7 +56,7 @@ class Child:
         threading.Thread(target=forward, args=(self.process.stdout, self.answers), daemon=True).start()
         self.answer(STARTING)
 
-    def run(self, job: Job, tasks: Sequence[Task], limit: float) -> Iterator[Result]:
+    def run(self, job: Job, tasks: Sequence[Task], limit: float, watched: bool = False) -> Iterator[Result]:
         """Run tasks, one after the other.
 
         Parameters
@@ -65,6 +65,9 @@ class Child:
         tasks : sequence of Task
         limit : float
             Seconds for the data and for each method of a task.
+        watched : bool
+            Whether to give up only when all of them together take too long. Otherwise the process ends itself as soon
+            as one does, as the workers of the local engine do.
 
         Raises
         ------
@@ -77,7 +80,7 @@ class Child:
             self.start()
         assert self.process is not None and self.process.stdin is not None
         try:
-            pickle.dump((job, tasks), self.process.stdin)
+            pickle.dump((job, tasks, None if watched else limit), self.process.stdin)
             self.process.stdin.flush()
         except OSError:
             pass  # it died: the answer says so
@@ -174,7 +177,7 @@ def main() -> None:
         from experiments.study.tasks import prepared
 
         while True:
-            job, tasks = requests.get()
+            job, tasks, limit = requests.get()
             try:
                 prepared(job.functions, job.digest)
             except SaemError as error:
@@ -182,7 +185,7 @@ def main() -> None:
                 continue
             send("ready")
             for task in tasks:
-                send(run_task(job, task))
+                send(run_task(job, task, limit))
 
 
 if __name__ == "__main__":

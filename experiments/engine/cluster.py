@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PER_THREAD = 2  # batches under way for each thread of a worker
 LOOK = 2.0  # seconds between two looks for new workers and for a lost scheduler
-PATIENCE = 60.0  # seconds to wait for a scheduler
+PATIENCE = 15.0  # seconds to wait for a scheduler
 DEATHS = 10  # of workers that had a batch, after which something else is wrong
 
 own = threading.local()

@@ -30,7 +30,7 @@ def record_of(job: Job, task: Task, method: str, limit: float, child: Child) -> 
     how = ""
     for _ in range(TRIALS):
         try:
-            (result,) = child.run(job, [one], limit)
+            (result,) = child.run(job, [one], limit, watched=True)
         except Overdue:
             return failure(method, TIMEOUT, f"it did not end within {limit:g} s", float("nan"))
         except Died as death:

@@ -6,6 +6,7 @@ at a time: the one that kills its worker again is the culprit, and the others ar
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections import deque
@@ -15,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, ignore_interrupts
+from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, serve
 from saem.display import method_name
 
 MAX_BATCH = 16
@@ -98,7 +99,7 @@ def processes(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     """The `submit` of a pool of processes that Ctrl-C does not reach; they are killed if the block is left early."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(workers, initializer=ignore_interrupts, env=ONE_THREAD)
+    pool = ProcessPoolExecutor(workers, initializer=serve, initargs=(os.getpid(),), env=ONE_THREAD)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         with _interrupts_held():

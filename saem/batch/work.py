@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from saem.result import Fit
     from saem.specification import Model
 
+WATCH = 1.0  # seconds between two looks for the driver
 ERROR = "error"
 CRASHED = "crashed"
 
@@ -54,9 +57,23 @@ class Case:
     seeds: tuple[int, ...]
 
 
-def ignore_interrupts() -> None:
-    """In a worker: Ctrl-C is for the driver, which then ends the workers."""
+def serve(driver: int) -> None:
+    """In a worker: Ctrl-C is for the driver, which then ends the workers; if it is killed, so are they.
+
+    Parameters
+    ----------
+    driver : int
+        Its process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+
+
+def _end_with(driver: int) -> None:
+    """Leave no orphan: workers of a killed driver would wait for ever, as each keeps the others' pipes open."""
+    while os.getppid() == driver:
+        time.sleep(WATCH)
+    os._exit(1)
 
 
 def fit_cases(task: Task, cases: list[Case]) -> list[tuple[int, list[Record]]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from faults import with_faults
 from typer.testing import CliRunner
 
 from experiments.agenda import Shard
@@ -18,8 +18,7 @@ from experiments.results import Results
 from experiments.running import Executor, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Record, Result, Task, generated, run_task
+from experiments.study.tasks import Record, Result, Task, run_task
 from saem.errors import ModelError, StorageError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
@@ -176,15 +175,6 @@ def by_engine(own: Study, tasks: list[Task]) -> dict[tuple[str, int], list[Recor
     return found
 
 
-def with_faults(monkeypatch: pytest.MonkeyPatch, folder: Path, tasks: list[Task], kinds: list[str]) -> None:
-    """Make the data sets of the first tasks faulty."""
-    own = study()
-    module, job = functions_in(PATH.with_suffix(".py").resolve()).estimate.__globals__, job_of(own, PATH)
-    marks = [module["mark"](generated(job, task.cell, task.replicate)) for task in tasks]
-    (folder / "faults.json").write_text(json.dumps(dict(zip(marks, kinds, strict=False))))
-    monkeypatch.setenv(module["FAULTS"], str(folder / "faults.json"))
-
-
 def test_a_fault_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, raising, warning and hanging replicates: each is told, and all others are as in a quiet run."""
     own = study()
@@ -192,7 +182,7 @@ def test_a_fault_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = [Task(Cell({"shift": 0.0}), replicate, ("mean", "median")) for replicate in range(30)]
     kinds = ["kills", "raises", "warns", "hangs", "kills"]
     quiet = [run_task(job, task).records for task in tasks]
-    with_faults(monkeypatch, tmp_path, tasks[3:], kinds)
+    with_faults(monkeypatch, tmp_path, PATH, tasks[3:8], kinds)
     found = by_engine(own, tasks)
     assert len(found) == len(tasks)
     for task, kind, expected in zip(tasks, ["", "", "", *kinds, *[""] * 22], quiet, strict=True):
@@ -253,7 +243,7 @@ def test_the_commands(tmp_path: Path) -> None:
 
 def test_the_commands_tell_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = study().design.all()
-    with_faults(monkeypatch, tmp_path, [Task(cell, k, ()) for cell in cells for k in range(4)], ["raises"] * 8)
+    with_faults(monkeypatch, tmp_path, PATH, [Task(cell, k, ()) for cell in cells for k in range(4)], ["raises"] * 8)
     command("run", PATH, "--quick", "-o", tmp_path, "--workers", 0)
     assert "median error 4 0 RuntimeError: the median is lost" in command("failures", PATH, "--quick", "-o", tmp_path)
     for arguments, words in (
