@@ -7,7 +7,7 @@ MARKER := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo picture test test-slow lint bench clean
+.PHONY: help venv study demo picture test test-slow lint bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -23,6 +23,9 @@ $(MARKER): pyproject.toml
 	@echo "installing saem and its tools into $(VENV) (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
+
+study: $(MARKER)  ## the main job: SAEM and its relatives against direct ML, in quick form, with table, figures, report
+	@$(BIN)/python -m experiments run headline --quick --report
 
 demo: $(MARKER)  ## simulate the peptide data, fit by SAEM and by ML, compare with the truth
 	@$(BIN)/python -m experiments.demo
@@ -47,5 +50,5 @@ bench: $(MARKER)  ## measure speed and memory against their targets (some five m
 	@$(BIN)/python -m benchmarks
 
 clean:  ## remove caches and build products; .venv stays
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output results
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def table_of(values: pd.DataFrame, measures: list[str], whole: bool) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets."""
-    keys = [name for name in ("cell", "method", "estimand") if not (whole and name == "estimand")]
+def table_of(
+    values: pd.DataFrame, columns: Sequence[str], keys: Sequence[str]
+) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets.
+
+    Parameters
+    ----------
+    values : DataFrame
+        As `experiments.performance.wide` returns it: by column its value and its error.
+    columns : sequence of str
+        Which, in this order.
+    keys : sequence of str
+        Levels of the index to show.
+    """
     rows = []
     for key, row in values.iterrows():
         named = dict(zip(values.index.names, key, strict=True))
-        numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in measures]
+        numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in columns]
         rows.append([*(str(named[name]) for name in keys), *numbers])
-    return [*keys, *measures], rows, "l" * len(keys) + "r" * len(measures)
+    return [*keys, *columns], rows, "l" * len(keys) + "r" * len(columns)
 
 
 def with_error(value: float, mcse: float) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from experiments.commands import app
 from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of
@@ -13,9 +16,15 @@ if TYPE_CHECKING:
 
     from experiments.results import Results
 
-SHOWN = ("bias", "empirical_se", "model_se", "coverage", "rejection", "distance")
+SHOWN = ("bias", "coverage", "rejection", "distance")
 RATES = ("convergence_rate", "boundary_rate", "several_solutions_rate", "not_converged_rate", "failure_rate")
 OF_FITS = (*RATES, "deficit", "median_seconds", "median_draws")
+Measures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...", help="Of estimands, in place of bias, coverage, rejection and distance; all are in the CSV."
+    ),
+]
 
 
 def results_of(study: str, quick: bool, output: Path | None) -> Results:
@@ -28,11 +37,9 @@ def results_of(study: str, quick: bool, output: Path | None) -> Results:
 
 
 @app.command()
-def summarise(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
+def summarise(study: StudyName, quick: Quick = False, output: Folder = None, measures: Measures = None) -> None:
     """Performance of all methods with Monte Carlo standard errors, also written as CSV and Parquet."""
-    from experiments.performance import WHOLE_FIT, wide
     from experiments.store.export import write_csv, write_parquet
-    from experiments.tables import table_of
     from saem.cli.console import friendly, note, say, show
     from saem.display import table
 
@@ -40,19 +47,41 @@ def summarise(study: StudyName, quick: Quick = False, output: Folder = None) -> 
         results = results_of(study, quick, output)
         write_parquet(results.rows, results.folder / "rows.parquet")
         tables = {"performance": results.complete, "performance_on_pairs": results.pairs, "paired": results.paired}
-        for name, measures in tables.items():
-            write_csv(measures, results.folder / f"{name}.csv")
-        for whole, names in ((False, SHOWN), (True, OF_FITS)):
-            part = results.complete[(results.complete["estimand"] == WHOLE_FIT) == whole]
-            part = part[part["value"].notna() & part["measure"].isin([*names, *results.own_measures])]
-            never = part.groupby("measure")["value"].transform("max") == 0.0
-            part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
-            present = [name for name in (*names, *results.own_measures) if name in set(part["measure"])]
-            if present:
-                show(table(*table_of(wide(in_order(part, results), present), present, whole)))
-                say()
-        say("Monte Carlo standard errors in brackets")
+        for name, found in tables.items():
+            write_csv(found, results.folder / f"{name}.csv")
+        for title, header, rows, alignment in shown_tables(results, measures):
+            if title:
+                say(title, "bold")
+            show(table(header, rows, alignment))
+            say()
+        say("Monte Carlo standard errors in brackets; measures are explained in the report")
         note(f"{', '.join(f'{name}.csv' for name in tables)} and rows.parquet are in {results.folder}")
+
+
+def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, list[str], list[list[str]], str]]:
+    """Title, header, rows and alignment: one table for each measure of estimands, and one for the fits."""
+    from experiments.performance import MEASURES, WHOLE_FIT, wide
+    from experiments.tables import table_of
+    from saem.errors import ModelError, listing, nearest
+
+    wanted = (*SHOWN, *results.own_measures) if measures is None else tuple(measures.split(","))
+    known = [*MEASURES, *results.own_measures]
+    for name in wanted:
+        if name not in known:
+            raise ModelError(f"there is no measure {name!r}{nearest(name, known)}; there are {listing(known, 60)}")
+    found = in_order(results.complete[results.complete["value"].notna()], results)
+    of_estimands = found[found["estimand"] != WHOLE_FIT]
+    for name in wanted:
+        part = of_estimands[of_estimands["measure"] == name]
+        if len(part):
+            columns = list(dict.fromkeys(part["estimand"]))
+            yield name, *table_of(wide(part, across="estimand"), columns, ("cell", "method"))
+    part = found[(found["estimand"] == WHOLE_FIT) & found["measure"].isin([*OF_FITS, *results.own_measures, *wanted])]
+    never = part.groupby("measure")["value"].transform("max") == 0.0
+    part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
+    present = [name for name in (*OF_FITS, *results.own_measures) if name in set(part["measure"])]
+    if present:
+        yield "", *table_of(wide(part, present), present, ("cell", "method"))
 
 
 def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import saem
 from experiments.peptide import TRUTH, g, peptide_design, peptide_model
+from experiments.performance import WHOLE_FIT
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
 from saem.algorithms.saem import SAEM
@@ -17,6 +19,7 @@ from saem.fitting import Algorithm
 from saem.schedules import RobbinsMonroSchedule
 
 TEXTBOOK = SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
+LOST = 0.01  # of the SD at the maximum
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +32,30 @@ def truth(cell: Cell) -> Mapping[str, float]:
     """The parameters of a cell: c2 follows from the others."""
     known = TRUTH | {"sigma2": float(cell["ratio"]) * TRUTH["sigma1"]}
     return known | {"c2": g(known["b21"], known["b22"], known["sigma1"], known["sigma2"])}
+
+
+def warm_up() -> None:
+    """Load the compiled code of all methods, so that the first replicates are not timed with it."""
+    cell = Cell({"replicates": 3, "ratio": 1})
+    for method in ("ml", "em", "saem", "textbook", "mcem"):
+        estimate(generate(cell, 0), cell, {"method": method}, 0)
+
+
+def performance(rows: pd.DataFrame) -> pd.DataFrame:
+    """The share of fits that lose a variance which the data have.
+
+    `collapse_rate`: among data sets whose maximum is interior, fits with an SD of random effects below `LOST` of that
+    at the maximum.
+    """
+    own = rows[rows["estimand"].isin(["sigma1", "sigma2"]) & rows["estimate"].notna()]
+    best = own[(own["method"] == "ml") & (own["status"] == "ok")]
+    keys = ["cell", "replicate", "estimand"]
+    pairs = own.merge(best[[*keys, "estimate"]].rename(columns={"estimate": "top"}), on=keys)
+    pairs["lost"] = pairs["estimate"] < LOST * pairs["top"]
+    fits = pairs.groupby(["cell", "method", "replicate"], observed=True)["lost"].any()
+    found = fits.groupby(level=["cell", "method"], observed=True).agg(value="mean", n="size").reset_index()
+    found["mcse"] = np.sqrt(found["value"] * (1.0 - found["value"]) / found["n"])
+    return found.assign(estimand=WHOLE_FIT, measure="collapse_rate")
 
 
 def generate(cell: Cell, seed: int) -> pd.DataFrame:
