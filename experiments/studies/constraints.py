@@ -19,7 +19,6 @@ from experiments.links import (
     solutions_of_posted,
     true_parameters,
 )
-from experiments.peptide import peptide_model, peptide_table
 from experiments.performance import paired
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
@@ -40,13 +39,6 @@ COMPARED = ("precision_gain", "mse_ratio", "bias_difference", "coverage_differen
 Numbers = tuple[float, float, float, float, float]
 NOTHING: Numbers = (math.nan, math.nan, math.nan, math.nan, math.nan)
 NO_SOLUTIONS: Mapping[str, Numbers] = {"solutions": NOTHING, "b21_nearest": NOTHING}
-
-
-def warm_up() -> None:
-    """Load the compiled code of both methods."""
-    table = peptide_table(3)
-    for method in ("ml", "saem"):
-        saem.fit(peptide_model(), table, method)
 
 
 def truth(cell: Cell) -> Mapping[str, float]:

@@ -34,13 +34,6 @@ def truth(cell: Cell) -> Mapping[str, float]:
     return known | {"c2": g(known["b21"], known["b22"], known["sigma1"], known["sigma2"])}
 
 
-def warm_up() -> None:
-    """Load the compiled code of all methods, so that the first replicates are not timed with it."""
-    cell = Cell({"replicates": 3, "ratio": 1})
-    for method in ("ml", "em", "saem", "textbook", "mcem"):
-        estimate(generate(cell, 0), cell, {"method": method}, 0)
-
-
 def performance(rows: pd.DataFrame) -> pd.DataFrame:
     """The share of fits that lose a variance which the data have.
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,9 @@ def model() -> saem.Model:
     return peptide_model()
 
 
-def warm_up() -> None:
-    """Load the compiled code of every method, which takes seconds and some 100 MiB that are not those of a fit.
+@cache
+def settled() -> None:
+    """Load the compiled code of every method, once in a process: some 100 MiB that are not those of a fit.
 
     What is there then stays: the collector of garbage need not look at it again, which took 30 ms before every fit.
     """
@@ -116,6 +117,7 @@ def truth(cell: Cell) -> Mapping[str, float]:
 
 def generate(cell: Cell, seed: int) -> pd.DataFrame:
     """A table of so many clusters, half of them in each treatment."""
+    settled()
     clusters = int(cell["clusters"])
     if clusters < 4 or clusters % 2:
         raise SaemError(f"clusters must be an even number, 4 or more; got {clusters}")

@@ -79,15 +79,12 @@ class Functions:
         ``truth(cell)``: the true value of every estimand; nan where the model has none (a wrong model).
     performance : callable, optional
         ``performance(rows)``: more measures than those of `experiments.performance`, as a table of the same columns.
-    warm_up : callable, optional
-        ``warm_up()``: called once in every process before anything is timed, such as to load compiled code.
     """
 
     generate: Callable[[Cell, int], Any]
     estimate: Callable[[Any, Cell, Mapping[str, Any], int], Outcome]
     truth: Callable[[Cell], Mapping[str, float]]
     performance: Callable[[pd.DataFrame], pd.DataFrame] | None = None
-    warm_up: Callable[[], object] | None = None
 
 
 def functions_in(path: Path, digest: str = "") -> Functions:
@@ -125,8 +122,7 @@ def loaded(path: Path, digest: str) -> Functions:
     missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
     if missing:
         raise ModelError(f"{path} must define the function {missing[0]}")
-    optional = {name: getattr(module, name, None) for name in ("performance", "warm_up")}
-    return Functions(module.generate, module.estimate, module.truth, **optional)
+    return Functions(module.generate, module.estimate, module.truth, getattr(module, "performance", None))
 
 
 def digest_of(path: Path) -> str:

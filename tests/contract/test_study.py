@@ -231,7 +231,7 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "shift=1.0 median 4 4" in command("status", PATH, *out)
     assert "nothing failed" in command("failures", PATH, *out)
     text = command("summarise", PATH, *out)
-    assert "shift=0.0 mean location" in text and "convergence_rate" in text
+    assert "bias cell method location" in text and "convergence_rate" in text
     measures = pd.read_csv(tmp_path / "performance.csv")
     assert {"bias", "coverage", "deficit"} <= set(measures["measure"])
     again = command("replay", PATH, "shift=1.0", 2, "median", "--quick")
