@@ -15,7 +15,7 @@ import numpy as np
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Run
 from saem.algorithms.checkpoint import combined, separated
-from saem.algorithms.correction import moved
+from saem.algorithms.correction import COMOMENT, COUNT, MEAN
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
@@ -99,8 +99,8 @@ class IndependentChains:
         weights = draws / draws.sum()
         states = [run.chain.state for run in runs]
         statistics = weights @ np.array([state.average if averaged else state.statistics for state in states])
-        x = engine.maximiser_at(runs[0].chain, statistics)
-        x = moved(engine, runs[0].chain, x, weights @ np.array([run.correction for run in runs]))
+        chain = replace(runs[0].chain, memory=together([run.chain.memory for run in runs]))
+        x = engine.unbiased(chain, engine.maximiser_at(chain, statistics))
         run = replace(runs[0], x=x, path=np.vstack([runs[0].path[:-1], x]))
         precision = assess(engine, run)
         mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)
@@ -115,6 +115,21 @@ class IndependentChains:
             )
             precision = replace(precision, mcse=mcse, ratio=np.nan, reason=precision.reason or reason)
         return judge(engine, run, [], precision, self.target, "")
+
+
+def together(memories: list[dict[str, Array]]) -> dict[str, Array]:
+    """The mean and comoment of the iterates of all chains about their common mean; empty if a chain has none.
+
+    The bias of the maximiser at pooled statistics comes from the spread between the chains, too.
+    """
+    if any(COUNT not in memory for memory in memories):
+        return {}
+    counts = np.concatenate([memory[COUNT] for memory in memories])
+    means = np.array([memory[MEAN] for memory in memories])
+    mean = counts @ means / counts.sum()
+    between = (means - mean).T @ (counts[:, None] * (means - mean))
+    within = np.sum([memory[COMOMENT] for memory in memories], axis=0)
+    return {COUNT: counts.sum(keepdims=True), MEAN: mean, COMOMENT: within + between}
 
 
 def is_like(run: Run, other: Run) -> bool:
