@@ -8,10 +8,12 @@ import pytest
 from linear_family import example_table
 
 import saem
+from experiments.problems import subjects
 from saem import Model, recipes
-from saem.algorithms.correction import correction, remember
+from saem.algorithms.correction import COMOMENT, correction, remember
 from saem.algorithms.engine import Engine
 from saem.algorithms.expectation import conditional_expectations
+from saem.algorithms.independent_chains import together
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.information import observed_information
@@ -87,3 +89,28 @@ def test_no_step_is_made_near_a_boundary(monkeypatch: pytest.MonkeyPatch) -> Non
     """There the likelihood is not quadratic; the mutant, which knows no boundary, loses what matters."""
     assert losses(0.2, monkeypatch).min() > -0.01
     assert losses(np.inf, monkeypatch).min() < -0.02
+
+
+def apart(fits: list[saem.Fit]) -> float:
+    """How far pooled estimates are from the mean of their chains, in MCSE: the mean over fits, the worst parameter."""
+    away = np.array([fit.values - fit.chains.mean(axis=0) for fit in fits])
+    mcse = np.array([fit.mcse for fit in fits])
+    moves = mcse.mean(axis=0) > 1e-6
+    return float(np.abs((away[:, moves] / mcse[:, moves]).mean(axis=0)).max())
+
+
+def test_pooled_chains_are_corrected_for_the_spread_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are without bias, and nearly one (seeds are fixed). The mutant knows the spread within chains only."""
+    tables = [subjects(50).table(seed) for seed in range(5)]
+
+    def fits() -> list[saem.Fit]:
+        return [saem.fit(subjects(50).model, table, "chains", seed) for seed, table in enumerate(tables)]
+
+    assert apart(fits()) < 0.2
+
+    def within(memories: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        found = together(memories)
+        return found | {COMOMENT: np.sum([memory[COMOMENT] for memory in memories], axis=0)}
+
+    monkeypatch.setattr("saem.algorithms.independent_chains.together", within)
+    assert apart(fits()) > 0.35
