@@ -127,8 +127,8 @@ class Keeper:
 
     def keep(self) -> None:
         """Write what is held."""
-        held, self.held = self.held, []
-        self.store.add(held)
+        self.store.add(self.held)
+        self.held = []
         self.kept = time.perf_counter()
 
 

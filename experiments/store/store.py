@@ -57,7 +57,11 @@ class Store:
         if identity is None:
             if not (folder / FILE).is_file():
                 raise StorageError(f"there is no study in {folder}; 'python -m experiments run' makes one")
-            self.db = sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
+            try:
+                self.db = sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
+                self.db.execute("SELECT COUNT(*) FROM identity")
+            except sqlite3.DatabaseError as error:
+                raise StorageError(f"{folder / FILE} cannot be read: {error}") from error
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -139,7 +139,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         return run, ""
     if engine.solver.summit(again.x, engine.solver.free & ~again.pinned)[1] < own:
         return run, f"{reached}, and drifted away from the highest ({peaks[0].loglik:.3f})."
-    return again.after(run), f"{reached}; this is its estimate from the highest that direct ML finds."
+    return again.after(run), f"{reached}; this is its estimate when it starts at the highest that direct ML finds."
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

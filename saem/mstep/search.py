@@ -124,7 +124,9 @@ def describe_rivals(lower: list[Peak], loglik: float) -> str:
     if not below:
         return ""
     others = "Another local maximum is" if len(below) == 1 else f"{len(below)} other local maxima are"
-    return f"{others} nearly as high (log-likelihood lower by {max(0.0, min(below)):.2g}): see `Fit.solutions`."
+    nearest = min(below)
+    by = f"higher by {-nearest:.2g}" if nearest < -1e-9 else f"lower by {max(0.0, nearest):.2g}"
+    return f"{others} nearly as high (log-likelihood {by}): see `Fit.solutions`."
 
 
 def is_same(problem: Problem, x: Array, other: Array) -> bool:
