@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.study.cells import Cell
 from experiments.study.tasks import CRASHED, Record, Result
-from saem.errors import StorageError, listing
+from saem.errors import StorageError
 
 FILE, LOCK = "study.sqlite", "lock.sqlite"
 PLACE = "cell = ? AND replicate = ? AND method = ?"
@@ -82,7 +82,7 @@ class Store:
         if changed:
             self.close()
             raise StorageError(
-                f"{self.folder} holds the results of another study: {listing(changed)} changed since then. Use another "
+                f"{self.folder} holds the results of another study: {', '.join(changed)} changed since then. Use another "
                 "folder, or undo the change; more cells, methods and replicates may be added"
             )
         self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
