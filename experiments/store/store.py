@@ -82,8 +82,8 @@ class Store:
         if changed:
             self.close()
             raise StorageError(
-                f"{self.folder} holds the results of another study: {', '.join(changed)} changed since then. Use another "
-                "folder, or undo the change; more cells, methods and replicates may be added"
+                f"{self.folder} holds the results of another study: {', '.join(changed)} changed since then. Use "
+                "another folder, or undo the change; more cells, methods and replicates may be added"
             )
         self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
 

@@ -105,7 +105,7 @@ def test_functions_are_known_by_what_they_import(tmp_path: Path) -> None:
         digest_of(path)
 
 
-def test_functions_that_change_during_a_run_end_it(tmp_path: Path) -> None:
+def test_functions_that_changed_are_refused(tmp_path: Path) -> None:
     shutil.copy(PATH, tmp_path / "own.toml")
     functions = tmp_path / "own.py"
     shutil.copy(PATH.with_suffix(".py"), functions)
