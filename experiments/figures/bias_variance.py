@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
+from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.forest import ACROSS, forest_height, new_forest
 from experiments.figures.style import COLUMN, DARK, FULL, LIGHT, TRUTH, label_below, legend_above, styled
 from saem.plotting.style import NORMAL_95
@@ -42,7 +42,7 @@ def bias_variance_numbers(
         the reference in the cell, or the smallest one there if there is no reference or it has none; 1 if not
         `relative`.
     """
-    choice = choose(results, forest_height, ACROSS, estimands, methods, cells)
+    choice = choose(results, forest_height, ACROSS, estimands, methods, cells, among=with_values(results, "mse"))
     table = measured(results, ["mse", "bias"], choice, on=on)
     keys = ["cell", "method", "estimand"]
     found = (

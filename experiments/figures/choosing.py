@@ -55,6 +55,7 @@ def choose(
     methods: Names = None,
     cells: Names = None,
     most_methods: int = MOST_METHODS,
+    among: Sequence[str] | None = None,
 ) -> Choice:
     """What is named, or else as much as fits on a page.
 
@@ -72,6 +73,8 @@ def choose(
     estimands, methods, cells : sequence of str, optional
         Names; those that are given are all shown, however high the figure becomes.
     most_methods : int
+    among : sequence of str, optional
+        Estimands to choose from if none are given; all if omitted.
 
     Raises
     ------
@@ -81,7 +84,8 @@ def choose(
     all_cells = [cell.name for cell in results.study.design.all()]
     known = (("cell", cells, all_cells), ("method", methods, list(results.study.methods)))
     shown = {what: named(what, given, names) for what, given, names in known}
-    shown["estimand"] = named("estimand", estimands, list(results.study.estimands))
+    every = list(results.study.estimands)
+    shown["estimand"] = named("estimand", estimands, every) if among is None or estimands is not None else list(among)
     left_out = []
     if methods is None and len(shown["method"]) > most_methods:
         left_out.append(f"the first {most_methods} of {len(shown['method'])} methods")
@@ -101,6 +105,13 @@ def choose(
             places = np.unique(np.linspace(0, n_cells - 1, count).round().astype(int))
             shown["cell"] = [shown["cell"][k] for k in places]
     return Choice(tuple(shown["cell"]), tuple(shown["method"]), tuple(shown["estimand"]), tuple(left_out))
+
+
+def with_values(results: Results, measure: str) -> list[str]:
+    """Estimands for which a measure has a value in some cell; all if there are none."""
+    found = results.complete
+    own = set(found.loc[(found["measure"] == measure) & found["value"].notna(), "estimand"].astype(str))
+    return [name for name in results.study.estimands if name in own] or list(results.study.estimands)
 
 
 def named(what: str, given: Names, known: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
+from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.lolly import NOMINAL
 from experiments.figures.style import FULL, cell_labels, label_below, new_page, shortened, styled, symbol
 from experiments.figures.wording import title_of
@@ -48,7 +48,8 @@ def coverage_numbers(
     Carlo standard errors, 0 elsewhere. Their size is that at the nominal level, sqrt(nominal (1 - nominal) / n): the
     one at the observed coverage is zero where all intervals cover.
     """
-    choice = choose(results, map_height, across(min(15, len(results.study.methods))), estimands, methods, cells)
+    step = across(min(15, len(results.study.methods)))
+    choice = choose(results, map_height, step, estimands, methods, cells, among=with_values(results, measure))
     table = measured(results, [measure], choice)
     error = np.sqrt(nominal * (1.0 - nominal) / table["n"].clip(lower=1))
     away = (table["value"] - nominal) / error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.bias_variance import bias_variance, bias_variance_numbers
-from experiments.figures.choosing import Choice
+from experiments.figures.choosing import Choice, with_values
 from experiments.figures.coverage_map import coverage_map, coverage_numbers
 from experiments.figures.deficit_cost import FLOOR, cost_numbers, deficit_cost
 from experiments.figures.lolly import lolly, lolly_numbers
@@ -135,9 +135,9 @@ def replicates_in(results: Results) -> str:
     return f"{many} replicate{'' if high == 1 else 's'} in a cell"
 
 
-def pages(results: Results, choice: Choice) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def pages(results: Results, choice: Choice, measure: str) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """The end of a figure's name, the estimands, and a note on those that are shown nowhere; for each page."""
-    names, size = tuple(results.study.estimands), max(1, len(choice.estimands))
+    names, size = tuple(with_values(results, measure)), max(1, len(choice.estimands))
     parts = [names[k : k + size] for k in range(0, len(names), size)]
     rest = [name for part in parts[MOST_PAGES:] for name in part]
     note = f" Not drawn: {', '.join(rest)}." if rest else ""
@@ -151,7 +151,7 @@ def lollies(results: Results) -> Iterator[Drawing]:
     if not known(results.complete, measure):
         raise LeftOut("no estimand has an estimate")
     start = "0" if measure == "empirical_se" else "0, no bias"
-    for end, estimands, note in pages(results, lolly_numbers(results, measure)[0]):
+    for end, estimands, note in pages(results, lolly_numbers(results, measure)[0], measure):
         choice, _ = lolly_numbers(results, measure, estimands=estimands)
         caption = (
             f"{title_of(measure).capitalize()} of {', '.join(estimands)} by cell and method "
@@ -171,7 +171,7 @@ def coverage_maps(results: Results) -> Iterator[Drawing]:
     """Heat maps of coverage."""
     if not any_interval(results):
         raise LeftOut("there are no intervals of estimands whose true value is known")
-    for end, estimands, note in pages(results, coverage_numbers(results)[0]):
+    for end, estimands, note in pages(results, coverage_numbers(results)[0], "coverage"):
         choice, _ = coverage_numbers(results, estimands=estimands)
         caption = (
             f"Coverage of 95 % intervals of {', '.join(estimands)} in per cent, Monte Carlo standard errors in "
@@ -206,7 +206,7 @@ def bias_variances(results: Results) -> Iterator[Drawing]:
         raise LeftOut("no true value is known")
     reference = results.study.reference
     unit = f"the mean squared error of {reference}" if reference else "the smallest mean squared error"
-    for end, estimands, note in pages(results, bias_variance_numbers(results)[0]):
+    for end, estimands, note in pages(results, bias_variance_numbers(results)[0], "mse"):
         choice, _ = bias_variance_numbers(results, estimands=estimands)
         caption = (
             f"Squared bias (dark) and variance (light) of {', '.join(estimands)}, which add up to the mean squared "
@@ -224,7 +224,7 @@ def nested_loops(results: Results) -> Iterator[Drawing]:
     measure = "rmse" if known(results.complete, "rmse") else "empirical_se"
     if not known(results.complete, measure):
         raise LeftOut("no estimand has a spread")
-    for end, estimands, note in pages(results, nested_numbers(results, measure)[0]):
+    for end, estimands, note in pages(results, nested_numbers(results, measure)[0], measure):
         choice, _ = nested_numbers(results, measure, estimands=estimands)
         caption = (
             f"{title_of(measure).capitalize()} of {', '.join(estimands)} over all cells ({replicates_in(results)}). "

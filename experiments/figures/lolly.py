@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
+from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.forest import ACROSS, forest_height, new_forest
 from experiments.figures.style import TRUTH, label_below, look, styled
 from experiments.figures.wording import title_of
@@ -39,7 +39,7 @@ def lolly_numbers(
     on: str = "complete",
 ) -> tuple[Choice, pd.DataFrame]:
     """What `lolly` shows, and its numbers as `measured` gives them."""
-    choice = choose(results, forest_height, ACROSS, estimands, methods, cells)
+    choice = choose(results, forest_height, ACROSS, estimands, methods, cells, among=with_values(results, measure))
     if of_whole_fits(results, measure):
         choice = choose(results, lambda c, m, e: forest_height(c, m, 1), 0, None, methods, cells)
         choice = Choice(choice.cells, choice.methods, (WHOLE_FIT,), choice.left_out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.choosing import Choice, Names, choose, grid_of, measured
+from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.lolly import TARGETS, of_whole_fits
 from experiments.figures.style import (
     COLUMN,
@@ -65,6 +65,7 @@ def nested_numbers(
         methods,
         cells or every,
         MOST,
+        with_values(results, measure),
     )
     estimands_shown = (WHOLE_FIT,) if whole else choice.estimands
     choice = Choice(nested(results, choice.cells), choice.methods, estimands_shown, choice.left_out)

@@ -20,11 +20,12 @@ from experiments.performance.jackknife import (
 from experiments.performance.records import CONVERGED, COUNTED, FAILED, STATUSES, WHOLE_FIT, Records, check_choice
 from saem.errors import DataError, listing, nearest
 
-RATES = ("convergence_rate", "failure_rate", *(f"{name}_rate" for name in STATUSES))
-SHARES = (
-    *("coverage", "coverage_existing", "coverage_bias_eliminated", "no_interval", "rejection", "rejection_existing"),
-    *RATES,
+OF_INTERVALS = (
+    *("coverage", "coverage_existing", "coverage_bias_eliminated", "no_interval"),
+    *("rejection", "rejection_existing"),
 )
+RATES = ("convergence_rate", "failure_rate", *(f"{name}_rate" for name in STATUSES))
+SHARES = (*OF_INTERVALS, *RATES)
 NEED_NULL = ("rejection", "rejection_existing")
 NEED_REFERENCE = (
     *("distance", "mcse_calibration_spread", "mcse_calibration_mean"),
@@ -94,7 +95,8 @@ def performance(
         relative_error_se
             100 (model_se / empirical_se - 1), in per cent, on replicates with a standard error.
         coverage
-            share of replicates with lower <= theta <= upper; a missing interval does not cover.
+            share of replicates with lower <= theta <= upper; a missing interval does not cover. This and what follows
+            is nan for an estimand for which no fit of the whole table has an interval: it is not meant to have one.
         coverage_existing
             the same among intervals that exist; it looks better than a method is whose interval is missing when needed.
         coverage_bias_eliminated
@@ -206,6 +208,10 @@ def of_estimands(
         numbers["upper"][chosen],
         values[records.keys["estimand"][chosen]] if null else None,
     )
+    given = np.zeros(len(records.labels["estimand"]), dtype=bool)  # estimands for which some fit has an interval
+    given[records.keys["estimand"][~(np.isnan(numbers["lower"]) | np.isnan(numbers["upper"]))]] = True
+    without = ~given[records.keys["estimand"][level.first]]
+    found |= {name: unknown(found[name], without) for name in OF_INTERVALS if name in found}
     if known is not None:
         row = reference_rows(records, known, all_rows, "cell", "estimand")[chosen]
         away = estimate - numbers["estimate"][row]
@@ -218,6 +224,11 @@ def of_estimands(
         found["mcse_calibration_spread"] = spread(groups.where(use), in_mcse[use])
         found["mcse_calibration_mean"] = mean(groups.where(use), in_mcse[use])
     return long(records, level.first, True, found)
+
+
+def unknown(measured: Measured, where: np.ndarray) -> Measured:
+    """A measure with nan in some groups."""
+    return Measured(np.where(where, np.nan, measured.value), np.where(where, np.nan, measured.mcse), measured.n)
 
 
 def of_errors(groups: Groups, estimate: np.ndarray, truth: np.ndarray) -> dict[str, Measured]:
