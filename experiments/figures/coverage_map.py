@@ -8,7 +8,16 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.lolly import NOMINAL
-from experiments.figures.style import FULL, cell_labels, label_below, new_page, shortened, styled, symbol
+from experiments.figures.style import (
+    FULL,
+    cell_labels,
+    label_below,
+    named_by_levels,
+    new_page,
+    shortened,
+    styled,
+    symbol,
+)
 from experiments.figures.wording import title_of
 
 if TYPE_CHECKING:
@@ -100,6 +109,7 @@ def coverage_map(
     figure = new_page(max(width, 3.0), map_height(*choice.counts))
     grid = figure.subplots(-(-n_estimands // columns), columns, squeeze=False).ravel()
     names = list(cell_labels(results.study, choice.cells, 22, lines=2).values())
+    order = named_by_levels(results.study, choice.cells, 22, lines=2)
     labels = list(shortened(choice.methods, 12).values())
     for axes in grid[n_estimands:]:
         axes.remove()
@@ -113,8 +123,10 @@ def coverage_map(
             )
             text.set(fontsize=5.2, color="white" if dark else "black", fontweight="bold" if mark[i, j] else "normal")
         axes.set_xticks(np.arange(n_methods), labels, rotation=90 if max(map(len, labels)) > 6 else 0, fontsize=6)
-        axes.set_yticks(np.arange(n_cells), names, fontsize=6)
+        axes.set_yticks(np.arange(n_cells), names, fontsize=5.2 if order else 6)
         axes.tick_params(length=0, labelleft=k % columns == 0)
+        if order and k % columns == 0:
+            axes.set_ylabel(order, fontsize=6)
         axes.set_xticks(np.arange(n_methods + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(n_cells + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", lw=1.0)

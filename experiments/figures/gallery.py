@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,9 +111,11 @@ def draw(results: Results, *, replay: bool = True) -> tuple[list[Drawing], dict[
         makers["traces"] = all_traces
     drawings: list[Drawing] = []
     left_out = {}
+    factors = " / ".join(results.levels.columns)
+    order = f" Levels without names are those of {factors}." if results.levels.shape[1] > 2 else ""
     for name, maker in makers.items():
         try:
-            drawings += maker(results)
+            drawings += [replace(one, caption=f"{one.caption}{order}") for one in maker(results)]
         except LeftOut as reason:
             left_out[name] = str(reason)
     if not replay:

@@ -62,6 +62,10 @@ def plain(text: str) -> str:
     return " ".join(str(text).split()).replace("$", r"\$")
 
 
+BETWEEN = " / "  # levels in the label of a cell
+NAME = 4  # letters of a factor's name below which it tells nothing
+
+
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     """Names of at most so many letters, with the middle left out of longer ones; different names stay different."""
     found: dict[str, str] = {}
@@ -81,27 +85,53 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
 def cell_labels(study: Study, cells: Sequence[str], most: int, lines: int = 1) -> dict[str, str]:
     """Names of cells on so many lines of at most so many letters: names of factors are cut before their levels are.
 
-    Different cells have different labels.
+    Where little would be left of the names, all cells have the levels alone (see `named_by_levels`). Different cells
+    have different labels.
     """
     levels = {cell.name: cell.levels for cell in study.design.all()}
     factors = list(next(iter(levels.values())))
     per_line = max(1, -(-len(factors) // lines))
     room = max(4, (most + 2) // per_line - 2)
+    bare, bare_per_line = named_by_levels(study, cells, most, lines), max(1, -(-len(factors) // (lines + 1)))
     found: dict[str, str] = {}
     for cell in cells:
         parts = []
         for factor, level in levels[cell].items():
             text, left = f"{factor}={level}", room - len(str(level)) - 2
-            if len(text) > room:
+            if bare:
+                text = str(level)
+            elif len(text) > room:
                 text = f"{factor[:left]}…={level}" if left >= 2 else text[: room - 1] + "…"
             parts.append(plain(text))
-        groups = [", ".join(parts[k : k + per_line]) for k in range(0, len(parts), per_line)]
+        comma, together = (BETWEEN, bare_per_line) if bare else (", ", per_line)
+        groups = [comma.join(parts[k : k + together]) for k in range(0, len(parts), together)]
         label, k = "\n".join(groups) or plain(cell), 1
         while label in found.values():
             k += 1
             label = "\n".join([*groups[:-1], f"{groups[-1]} ({k})"])
         found[cell] = label
     return found
+
+
+def named_by_levels(study: Study, cells: Sequence[str], most: int, lines: int = 1) -> str:
+    """The factors in the order in which `cell_labels` has their levels; empty where it has their names, too."""
+    levels = {cell.name: cell.levels for cell in study.design.all()}
+    factors = list(next(iter(levels.values())))
+    per_line = max(1, -(-len(factors) // lines))
+    room = max(4, (most + 2) // per_line - 2)
+    texts = [[str(level) for level in levels[cell].values()] for cell in cells]
+    together = max(1, -(-len(factors) // (lines + 1)))  # one line more than with names
+    rows = [BETWEEN.join(row[k : k + together]) for row in texts for k in range(0, len(row), together)]
+    left = min(
+        (
+            room - len(level) - 2
+            for row in texts
+            for factor, level in zip(factors, row, strict=True)
+            if len(f"{factor}={level}") > room
+        ),
+        default=room,
+    )
+    return BETWEEN.join(factors) if left < NAME and max(map(len, rows), default=0) <= most + 8 else ""
 
 
 def new_page(width: float, height: float) -> Figure:
