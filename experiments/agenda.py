@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from experiments.rows import measured
 from experiments.store import Store
 from experiments.study import Cell, Study
 from experiments.study.functions import functions_in
-from experiments.study.tasks import Result, Task
+from experiments.study.tasks import Record, Result, Task
 from saem.errors import ModelError
 
 
@@ -59,10 +60,12 @@ class Line:
     cell : Cell
     done : (n_methods, n_replicates) ndarray of bool
         What need not be run.
+    missing : (k,) ndarray of int
+        Replicates of which something is not done.
     goal : int
         Replicates until the next look, or the end.
     at : int
-        The next replicate that may be missing.
+        How many of the missing were handed out.
     under_way, finished : int
         Tasks that were handed out; tasks of this run that came back.
     spent : float
@@ -75,6 +78,7 @@ class Line:
 
     cell: Cell
     done: np.ndarray
+    missing: np.ndarray
     goal: int
     at: int = 0
     under_way: int = 0
@@ -82,6 +86,11 @@ class Line:
     spent: float = 0.0
     worst: Shortfall | None = None
     open: bool = True
+
+    @property
+    def is_able(self) -> bool:
+        """Whether a replicate below the goal is missing."""
+        return self.at < len(self.missing) and bool(self.missing[self.at] < self.goal)
 
     @property
     def share(self) -> float:
@@ -125,10 +134,16 @@ class Agenda:
         others = ~np.array([shard.has(k) for k in range(self.most)])
         goal = self.most if look is None else study.run.minimum
         nothing = np.zeros((len(self.methods), self.most), dtype=bool)
-        self.lines = {cell.key: Line(cell, done.get(cell.key, nothing) | others, goal) for cell in study.design.all()}
+        self.lines = {}
+        for cell in study.design.all():
+            known = done.get(cell.key, nothing) | others
+            self.lines[cell.key] = Line(cell, known, np.flatnonzero(~known.all(axis=0)), goal)
+        self.queue: list[tuple[int, int, str]] = []  # next replicate, number of the cell, its key: all get as far
+        self.number = {key: k for k, key in enumerate(self.lines)}
         self.total = self.finished = 0
         for line in self.lines.values():
             self._count(line, ~others, 0)
+            self._enqueue(line)
             self._settle(line)
 
     def _count(self, line: Line, own: np.ndarray, first: int) -> None:
@@ -139,15 +154,32 @@ class Agenda:
 
     def take(self) -> Task | None:
         """The next task; None if there is none before results of those under way are known, or at all."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        able = [] if late else [line for line in self.lines.values() if line.open and self._forward(line)]
-        if not able:
+        line = self._next()
+        if line is None:
             return None
-        line = min(able, key=lambda line: (0.0 if self.deadline is None else line.share, line.at))
-        methods = tuple(name for name, is_done in zip(self.methods, line.done[:, line.at], strict=True) if not is_done)
+        replicate = int(line.missing[line.at])
+        methods = tuple(
+            name for name, is_done in zip(self.methods, line.done[:, replicate], strict=True) if not is_done
+        )
         line.at += 1
         line.under_way += 1
-        return Task(line.cell, line.at - 1, methods)
+        self._enqueue(line)
+        return Task(line.cell, replicate, methods)
+
+    def _next(self) -> Line | None:
+        """The cell whose turn it is: the one that is behind, or, with a budget, the one that has had the least time."""
+        if self.deadline is None:
+            return self.lines[heapq.heappop(self.queue)[2]] if self.queue else None
+        able = [line for line in self.lines.values() if line.open and line.is_able]
+        if not able or time.monotonic() > self.deadline:
+            return None
+        return min(able, key=lambda line: (line.share, line.at))
+
+    def _enqueue(self, line: Line) -> None:
+        """Have a cell wait for its turn, if there is something to do in it."""
+        if self.deadline is None and line.is_able:
+            key = line.cell.key
+            heapq.heappush(self.queue, (int(line.missing[line.at]), self.number[key], key))
 
     def learn(self, results: Iterable[Result]) -> None:
         """Take note of what is done."""
@@ -155,19 +187,13 @@ class Agenda:
             line = self.lines[result.task.cell.key]
             line.under_way -= 1
             line.finished += 1
-            line.spent += sum(record["seconds"] for record in result.records if record["seconds"] == record["seconds"])
+            line.spent += sum(map(seconds_of, result.records))
             self.finished += 1
             self._settle(line)
 
-    def _forward(self, line: Line) -> bool:
-        """Go on to the next replicate that is missing; whether there is one below the goal."""
-        while line.at < line.goal and line.done[:, line.at].all():
-            line.at += 1
-        return line.at < line.goal
-
     def _settle(self, line: Line) -> None:
         """Look at the precision of a cell whose replicates are done so far, and go on or stop."""
-        while line.open and not line.under_way and not self._forward(line):
+        while line.open and not line.under_way and not line.is_able:
             if self.look is not None:
                 line.worst = self.look(line.cell, line.goal)
             if line.worst is None or line.worst.ratio <= 1.0 or line.goal >= self.most:
@@ -175,6 +201,7 @@ class Agenda:
                 return
             before, line.goal = line.goal, next_look(line.goal, line.worst.ratio, self.most)
             self._count(line, np.ones(self.most, dtype=bool), before)  # a shard has no looks
+            self._enqueue(line)
 
     def goals(self) -> dict[str, int]:
         """Replicates of each cell that are wanted, as far as is known, by name."""
@@ -186,12 +213,18 @@ class Agenda:
         return {name: found for name, found in worst.items() if found is not None and found.ratio > 1.0}
 
 
+def seconds_of(record: Record) -> float:
+    """The time that a fit has cost, whatever came of it."""
+    seconds = float(record["seconds"])
+    return seconds if seconds == seconds else float(record.get("limit", 0.0))
+
+
 def agenda_of(
     store: Store,
     study: Study,
     path: Path,
     shard: Shard | None = None,
-    fixed: bool = False,
+    again: bool = True,
     before_look: Callable[[], None] = lambda: None,
 ) -> Agenda:
     """What is left to be run of a study.
@@ -203,8 +236,8 @@ def agenda_of(
     path : Path
         Of its TOML file.
     shard : Shard, optional
-    fixed : bool
-        Whether to run all replicates, whatever the precision.
+    again : bool
+        Whether to try again what was killed, or did not end within less time than now.
     before_look : callable
         Called before the store is read for a look at the precision.
     """
@@ -214,5 +247,5 @@ def agenda_of(
         before_look()
         return worst(measured(store, study, functions, cell, replicates), study.precision)
 
-    done = store.done(study.methods, study.run.replicates)
-    return Agenda(study, done, shard or Shard(), look if study.precision and not fixed else None)
+    done = store.done(study.methods, study.run.replicates, study.run.timeout, again)
+    return Agenda(study, done, shard or Shard(), look if study.precision else None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 import saem
-from experiments.performance import CONVERGED, COUNTED, WHOLE_FIT
+from experiments.performance import CONVERGED, COUNTED, FAILED, WHOLE_FIT
 from experiments.performance.jackknife import Groups, Measured
 from experiments.study.functions import Outcome
 
@@ -25,7 +25,9 @@ def outcome_of(fit: saem.Fit) -> Outcome:
 
 
 def beside(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """A row for each fit of the other methods whose reference converged on the same data, and whose status counts.
+    """A row for each fit of the other methods whose reference converged on the same data, and which is identified.
+
+    Fits that failed are among them, with nan for all that they do not have.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def beside(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     is_reference = rows["method"] == reference
     exact = rows.loc[is_reference & rows["status"].isin(CONVERGED), [*KEYS, *OF_MAXIMA]]
     kept = [*KEYS, "method", "status", "estimate", "mcse", "loglik"]
-    others = rows.loc[~is_reference & rows["status"].isin(COUNTED), kept]
+    others = rows.loc[~is_reference & rows["status"].isin([*COUNTED, *FAILED]), kept]
     exact = exact.rename(columns={name: f"{name}_ref" for name in OF_MAXIMA})
     pairs = others.merge(exact, on=KEYS)
     se = pairs["se_ref"].where(pairs["se_ref"] > 0.0)

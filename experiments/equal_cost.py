@@ -81,16 +81,18 @@ def performance(rows: pd.DataFrame) -> pd.DataFrame:
         rms_largest_distance
             root of the mean of its square.
         deficit_met
-            share of the fits whose log-likelihood is at most 0.01 below the maximum.
+            share of the fits whose log-likelihood is at most 0.01 below the maximum; one that failed is not.
     """
     fits = beside(rows, "ml")
     groups, names = grouped(fits)
     distance = fits["distance"].to_numpy(float)
+    known = np.isfinite(distance)
+    away = distance[known]
     return long(
         names,
         {
-            "largest_distance": mean(groups, distance),
-            "rms_largest_distance": jackknife(groups, [distance**2], lambda n, q: np.sqrt(q)),
+            "largest_distance": mean(groups.where(known), away),
+            "rms_largest_distance": jackknife(groups.where(known), [away**2], lambda n, q: np.sqrt(q)),
             "deficit_met": share(groups, fits["deficit"].to_numpy() <= DEFICIT),
         },
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from experiments.performance import performance
 from experiments.precision import Shortfall, worst
-from experiments.rows import TEXTS, nulls_of, table_of_records
+from experiments.rows import TEXTS, nulls_of, reference_in, table_of_records
 from experiments.running import job_of
 from experiments.study.functions import functions_in
 from experiments.study.tasks import Task, run_task
@@ -66,7 +66,7 @@ def planned(study: Study, path: Path, pilot: int, progress: Callable[[int, int],
         if study.precision:
             records = ((cell.key, r.task.replicate, record) for r in results for record in r.records)
             rows = table_of_records(records, study, functions).drop(columns=list(TEXTS))
-            found = worst(performance(rows, reference=study.reference, null=nulls_of(study)), study.precision)
+            found = worst(performance(rows, reference=reference_in(rows, study), null=nulls_of(study)), study.precision)
             replicates, why = needed(study, found, pilot)
         plans.append(Plan(cell, seconds, replicates, why))
         if progress is not None:

@@ -39,7 +39,7 @@ def provenance(study: Study, path: Path, engine: Mapping[str, Any]) -> dict[str,
         "configuration": configuration_hash(study, path),
         "seed": study.run.seed,
         **engine,
-        **git(path.parent),
+        **code_of(path),
         "python": platform.python_version(),
         **{name: found for name in PACKAGES if (found := version_of(name))},
         "system": platform.platform(),
@@ -59,6 +59,13 @@ def configuration_hash(study: Study, path: Path) -> str:
     """16 hexadecimal digits of all that a study is, settings and functions, but for how much of it is run."""
     settings = study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget"}})
     return hashlib.sha256((settings + digest_of(path.with_suffix(".py"))).encode()).hexdigest()[:16]
+
+
+def code_of(path: Path) -> dict[str, Any]:
+    """The commit of the project, and that of the study where it is in another repository."""
+    ours, theirs = git(Path(__file__).parent), git(path.resolve().parent)
+    apart = theirs.get("commit") not in (None, ours.get("commit"))
+    return ours | ({f"study_{key}": value for key, value in theirs.items()} if apart else {})
 
 
 def git(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.agenda import agenda_of
 from experiments.performance import paired, performance
-from experiments.rows import TEXTS, nulls_of, rows_of
+from experiments.rows import TEXTS, nulls_of, reference_in, rows_of
+from experiments.running import identity_of, job_of
 from experiments.store import Store
 from experiments.study.functions import functions_in
 from saem.errors import StorageError
@@ -38,6 +39,8 @@ class Results:
         The provenance of every run that wrote to the store, the first run first.
     goals : mapping of str to int
         Replicates that the precision takes, as far as is known, by the cell's name; empty without targets.
+    changed : tuple of str
+        What is not as it was when the results were made, such as "the functions": true values are those of now.
     """
 
     study: Study
@@ -46,6 +49,7 @@ class Results:
     rows: pd.DataFrame
     runs: Sequence[dict[str, Any]]
     goals: Mapping[str, int] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, study: Study, path: Path, folder: Path) -> Results:
@@ -59,10 +63,12 @@ class Results:
         with Store(folder) as store:
             rows = rows_of(store, study, functions_in(path.with_suffix(".py").resolve()))
             runs = store.runs()
-            goals = agenda_of(store, study, path).goals() if study.precision else {}
+            goals = agenda_of(store, study, path, again=False).goals() if study.precision else {}
+            found, now = store.identity(), identity_of(job_of(study, path))
         if not len(rows):
             raise StorageError(f"{folder} holds no result of this study yet; 'python -m experiments run' makes them")
-        return cls(study, path, folder, rows, runs, goals)
+        changed = tuple(part for part, value in now.items() if found.get(part, value) != value)
+        return cls(study, path, folder, rows, runs, goals, changed)
 
     def planned(self, cell: Cell) -> int:
         """Replicates of a cell that are wanted."""
@@ -117,4 +123,4 @@ class Results:
 
     def _measured(self, on: str) -> pd.DataFrame:
         rows = self.rows.drop(columns=list(TEXTS))
-        return performance(rows, on=on, reference=self.study.reference, null=nulls_of(self.study))
+        return performance(rows, on=on, reference=reference_in(rows, self.study), null=nulls_of(self.study))

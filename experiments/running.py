@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from experiments.agenda import Shard, agenda_of
@@ -19,7 +22,7 @@ from experiments.provenance import now, provenance
 from experiments.store import Store
 from experiments.study import Study
 from experiments.study.functions import digest_of
-from experiments.study.tasks import Job, Result, Task
+from experiments.study.tasks import FOREVER, Job, Result, Task
 
 KEEP = 0.5  # seconds between two transactions
 
@@ -92,6 +95,16 @@ def job_of(study: Study, path: Path) -> Job:
     )
 
 
+@cache
+def digest_of_package(package: ModuleType) -> str:
+    """16 hexadecimal digits of the sources of a package, its recipes among them."""
+    (folder,) = (Path(str(place)) for place in package.__path__)
+    content = hashlib.sha256()
+    for file in sorted([*folder.rglob("*.py"), *folder.rglob("*.toml")]):
+        content.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return content.hexdigest()[:16]
+
+
 def identity_of(job: Job) -> dict[str, str]:
     """What the records depend on, in words that a message can use."""
     import saem
@@ -101,7 +114,7 @@ def identity_of(job: Job) -> dict[str, str]:
         "the estimands": json.dumps(job.estimands),
         "the factors of the analysis": json.dumps(sorted(job.analysis)),
         "the seed": str(job.seed),
-        "the version of saem": saem.__version__,
+        "the code of saem": f"{saem.__version__} {digest_of_package(saem)}",
     }
     return parts | {f"the method {name}": json.dumps(options, sort_keys=True) for name, options in job.methods}
 
@@ -139,7 +152,6 @@ def run_study(
     *,
     executor: Executor | None = None,
     shard: Shard | None = None,
-    fixed: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Run what is missing of a study.
@@ -154,8 +166,6 @@ def run_study(
     executor : Executor, optional
         This process alone if omitted.
     shard : Shard, optional
-    fixed : bool
-        Whether to run all replicates, whatever the precision.
     progress : callable, optional
         Called after every batch.
 
@@ -173,13 +183,13 @@ def run_study(
     start = time.perf_counter()
     with Store(folder, identity_of(job)) as store:
         keeper = Keeper(store)
-        agenda = agenda_of(store, study, path, shard, fixed, keeper.keep)
+        agenda = agenda_of(store, study, path, shard, before_look=keeper.keep)
         state = Progress(agenda.finished, agenda.total, agenda.finished)
         with recorded(store, study, path, executor, shard, state):
             try:
-                with executor.results(job, agenda.take, study.run.timeout) as found:
+                with executor.results(job, agenda.take, min(study.run.timeout, FOREVER)) as found:
                     for results in found:
-                        keeper.take(results)
+                        keeper.take(results)  # also where nothing is new: what is held may be old
                         agenda.learn(results)
                         state.done, state.total = agenda.finished, agenda.total
                         state.seconds = time.perf_counter() - start

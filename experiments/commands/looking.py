@@ -33,6 +33,7 @@ def check(study: StudyName, quick: Quick = False) -> None:
     from saem.cli.console import friendly, say
 
     with friendly():
+        load_study(path_of(study), not quick)  # a mistake in the other form is one, too
         found = load_study(path_of(study), quick)
         say(found.title, "bold")
         say(f"aims: {found.aims}")
@@ -95,6 +96,7 @@ def in_time(seconds: float) -> str:
 @app.command()
 def status(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
     """How far a study is, also while it runs elsewhere."""
+    from experiments.agenda import agenda_of
     from experiments.store import Store
     from experiments.study import load_study
     from saem.cli.console import friendly, say, show
@@ -105,6 +107,7 @@ def status(study: StudyName, quick: Quick = False, output: Folder = None) -> Non
         folder = folder_of(study, quick, output)
         with Store(folder) as store:
             counts, runs, running = store.counts(), store.runs(), store.is_written_to()
+            goals = agenda_of(store, found, path_of(study), again=False).goals()
         statuses = list(dict.fromkeys(status for _, _, status, _ in sorted(counts, key=lambda row: -row[3])))
         rows = []
         for cell in found.design.all():
@@ -112,9 +115,9 @@ def status(study: StudyName, quick: Quick = False, output: Folder = None) -> Non
                 own = {status: n for key, name, status, n in counts if (key, name) == (cell.key, method)}
                 rows.append([cell.name, method, str(sum(own.values())), *(str(own.get(s, 0)) for s in statuses)])
         show(table(["cell", "method", "done", *statuses], rows, "ll" + "r" * (1 + len(statuses))))
-        wanted = len(found.design.all()) * len(found.methods) * found.run.replicates
+        wanted = len(found.methods) * sum(goals.values())
         done = sum(int(row[2]) for row in rows)
-        say(f"{done:,} of at most {wanted:,} fits; {'a run is writing' if running else 'no run is under way'}")
+        say(f"{done:,} fits of {wanted:,} that are wanted; {'a run is writing' if running else 'no run is under way'}")
         for run in runs[-1:]:
             say(f"last run: began {run['began']}, {'ended ' + run['ended'] if 'ended' in run else 'has not ended'}")
 

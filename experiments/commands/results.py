@@ -31,13 +31,26 @@ def results_of(study: str, quick: bool, output: Path | None) -> Results:
     """What the store of a study holds."""
     from experiments.results import Results
     from experiments.study import load_study
+    from saem.cli.console import note
 
     path = path_of(study)
-    return Results.read(load_study(path, quick), path, folder_of(study, quick, output))
+    found = Results.read(load_study(path, quick), path, folder_of(study, quick, output))
+    if found.changed:
+        note(
+            f"careful: the study changed since the results were made ({', '.join(found.changed)}); true values and "
+            "settings are those of now"
+        )
+    return found
 
 
 @app.command()
-def summarise(study: StudyName, quick: Quick = False, output: Folder = None, measures: Measures = None) -> None:
+def summarise(
+    study: StudyName,
+    quick: Quick = False,
+    output: Folder = None,
+    measures: Measures = None,
+    short: Annotated[bool, typer.Option("--short", help="Show the table of whole fits only.")] = False,
+) -> None:
     """Performance of all methods with Monte Carlo standard errors, also written as CSV and Parquet."""
     from experiments.store.export import write_csv, write_parquet
     from saem.cli.console import friendly, note, say, show
@@ -50,6 +63,8 @@ def summarise(study: StudyName, quick: Quick = False, output: Folder = None, mea
         for name, found in tables.items():
             write_csv(found, results.folder / f"{name}.csv")
         for title, header, rows, alignment in shown_tables(results, measures):
+            if title and short:
+                continue
             if title:
                 say(title, "bold")
             show(table(header, rows, alignment))
@@ -64,7 +79,9 @@ def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, 
     from experiments.tables import table_of
     from saem.errors import ModelError, listing, nearest
 
-    wanted = (*SHOWN, *results.own_measures) if measures is None else tuple(measures.split(","))
+    wanted = (
+        (*SHOWN, *results.own_measures) if measures is None else tuple(name.strip() for name in measures.split(","))
+    )
     known = [*MEASURES, *results.own_measures]
     for name in wanted:
         if name not in known:

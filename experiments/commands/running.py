@@ -69,8 +69,12 @@ def run(
             changes["budget"] = seconds_of(budget)
         if scheduler is not None and executor is not Kind.DASK:
             raise ModelError("--scheduler is for '--executor dask'; add it, or leave the scheduler out")
+        if scheduler is not None and workers is not None:
+            raise ModelError("--workers is for this machine; the scheduler's cluster has workers of its own")
+        if executor is Kind.DASK and workers == 0:
+            raise ModelError("'--executor dask' needs one worker or more; got --workers 0")
         path = path_of(study)
-        found = load_study(path, quick, {"run": changes})
+        found = load_study(path, quick, {"run": changes} | ({"precision": None} if fixed else {}))
         folder = folder_of(study, quick, output)
         own = None if shard is None else Shard.of(shard)
         if own is not None and own.count > 1:
@@ -86,7 +90,7 @@ def run(
                         bar(state.done, state.total)
 
                 by = Executor(executor.value, cores, scheduler)
-                state = run_study(found, path, folder, executor=by, shard=own, fixed=fixed, progress=progress)
+                state = run_study(found, path, folder, executor=by, shard=own, progress=progress)
         except KeyboardInterrupt:
             done = f"{last[0].done} of {last[0].total} replicates are" if last else "what was done before is"
             complain("Interrupted", f"{done} kept in {folder}; the same command goes on.", "yellow")
@@ -104,8 +108,11 @@ def run(
         from experiments.commands.results import plot, summarise
         from experiments.commands.results import report as write_report
 
-        for command in (summarise, plot, write_report):
-            command(study, quick, output)
+        summarise(study, quick, output, short=True)
+        note("drawing figures ..")
+        plot(study, quick, output)
+        note("writing the report ..")
+        write_report(study, quick, output)
 
 
 def shard_folder(shard: Any) -> str:
@@ -135,6 +142,8 @@ def merge(
         sources = shards or sorted(folder.glob("shard-*-of-*"))
         if not sources:
             raise StorageError(f"there are no shards in {folder}; 'run --shard i/N' makes them, or name their folders")
+        for source in sources:
+            Store(source).close()  # before anything is made
         with Store(folder, identity_of(job)) as store:
             for source in sources:
                 note(f"{store.merge(source)} fits from {source}")
@@ -153,7 +162,7 @@ def replay(
     from experiments.running import job_of
     from experiments.study import load_study
     from experiments.study.functions import functions_in
-    from experiments.study.tasks import generated, method_seed
+    from experiments.study.tasks import generated, method_seed, record_of
     from saem.cli.console import friendly, say
     from saem.errors import ModelError, listing
 
@@ -168,6 +177,8 @@ def replay(
         data = generated(job, chosen, replicate)
         seed = method_seed(job, chosen, replicate, method)
         outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
+        with friendly():
+            numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
     except Exception:
         if not debug:
             raise
@@ -176,6 +187,5 @@ def replay(
         pdb.post_mortem(sys.exc_info()[2])
         raise typer.Exit(1) from None
     say(f"{outcome.status}, log-likelihood {outcome.loglik:.6g}. {outcome.message}")
-    for name in found.estimands:
-        estimate, se, lower, upper, mcse = outcome.numbers[name]
+    for name, (estimate, se, lower, upper, mcse) in zip(found.estimands, numbers, strict=True):
         say(f"{name}: {estimate:.6g}, se {se:.3g}, {lower:.6g} to {upper:.6g}, mcse {mcse:.2g}")

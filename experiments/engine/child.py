@@ -19,10 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from experiments.study import tasks as tasks_module
 from experiments.study.tasks import Job, Result, Task, run_task
 from saem.batch.pool import ONE_THREAD
 from saem.errors import SaemError
 
+ENDING = 5.0  # seconds that a process may take from its last word to its end
+OVERDUE = "Timeout ("  # how `faulthandler` begins
 STARTING = 300.0  # seconds that a new process may take to import and compile what it needs
 
 
@@ -39,6 +42,8 @@ class Child:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
+        self.run_of = ""
+        self.abandoned = False
 
     def start(self) -> None:
         """Start the process."""
@@ -46,7 +51,7 @@ class Child:
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.engine.child"],
+            [sys.executable, "-P", "-m", "experiments.engine.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -56,7 +61,7 @@ class Child:
         threading.Thread(target=forward, args=(self.process.stdout, self.answers), daemon=True).start()
         self.answer(STARTING)
 
-    def run(self, job: Job, tasks: Sequence[Task], limit: float, watched: bool = False) -> Iterator[Result]:
+    def run(self, job: Job, tasks: Sequence[Task], limit: float) -> Iterator[Result]:
         """Run tasks, one after the other.
 
         Parameters
@@ -65,9 +70,6 @@ class Child:
         tasks : sequence of Task
         limit : float
             Seconds for the data and for each method of a task.
-        watched : bool
-            Whether to give up only when all of them together take too long. Otherwise the process ends itself as soon
-            as one does, as the workers of the local engine do.
 
         Raises
         ------
@@ -76,17 +78,23 @@ class Child:
         SaemError
             When the study's functions cannot be loaded.
         """
+        if self.process is not None and self.run_of != job.run:
+            self.close()  # it may have code in memory that has changed since
+        if self.abandoned:
+            raise RuntimeError("nobody waits for this process any more")
         if self.process is None:
             self.start()
+        self.run_of = job.run
         assert self.process is not None and self.process.stdin is not None
         try:
-            pickle.dump((job, tasks, None if watched else limit), self.process.stdin)
+            pickle.dump((job, tasks, limit), self.process.stdin)
             self.process.stdin.flush()
         except OSError:
             pass  # it died: the answer says so
         self.answer(STARTING)  # it has loaded the functions
         for task in tasks:
-            yield self.answer(limit * (1 + len(task.methods)))
+            # the process ends itself at a limit; this is for one that cannot
+            yield self.answer(STARTING + limit * (1 + 2 * len(task.methods)))
 
     def answer(self, seconds: float) -> Any:
         """The next answer."""
@@ -100,10 +108,15 @@ class Child:
             self.close()
             raise
         if answer is EOFError:
-            code = self.process.wait()
+            try:
+                code = self.process.wait(ENDING)
+            except subprocess.TimeoutExpired:  # it lives, but what it said cannot be understood
+                code = 0
             self.said.seek(0)
             lines = self.said.read().decode(errors="replace").strip().splitlines()
             self.close()
+            if code == 1 and any(line.startswith(OVERDUE) for line in lines):
+                raise Overdue
             raise Died(in_words(code) + (f": {lines[-1].strip():.200}" if lines else ""))
         if isinstance(answer, SaemError):
             raise answer
@@ -121,6 +134,13 @@ class Child:
                 except OSError:
                     pass  # what was not yet sent to it
             self.process = None
+
+    def abandon(self) -> None:
+        """Kill the process for good, from another thread than the one that uses it."""
+        self.abandoned = True
+        process = self.process
+        if process is not None:
+            process.kill()
 
     def __enter__(self) -> Child:
         return self
@@ -174,12 +194,11 @@ def main() -> None:
         requests: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=receive, args=(requests,), daemon=True).start()
         send("started")
-        from experiments.study.tasks import prepared
-
+        tasks_module.overdue_to = 2
         while True:
             job, tasks, limit = requests.get()
             try:
-                prepared(job.functions, job.digest)
+                tasks_module.prepared(job.functions, job.digest)
             except SaemError as error:
                 send(error)
                 continue

@@ -7,13 +7,11 @@ a worker had is run again by another.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from experiments.engine.child import Child, Died, Overdue
-from experiments.engine.judging import judged
+from experiments.engine.judging import contained
 from experiments.engine.pace import Pace
 from experiments.study.tasks import Job, Result, Task
 from saem.errors import SaemError
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 PER_THREAD = 2  # batches under way for each thread of a worker
-LOOK = 2.0  # seconds between two looks for new workers and for a lost scheduler
+LOOK = 1.0  # seconds between two looks for new workers and for a lost scheduler
 PATIENCE = 15.0  # seconds to wait for a scheduler
 DEATHS = 10  # of workers that had a batch, after which something else is wrong
-
-own = threading.local()
 
 
 @contextmanager
@@ -43,7 +39,7 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Client]:
     except ImportError:
         raise SaemError("the executor 'dask' needs the package distributed: pip install 'saem[cluster]'") from None
     if scheduler is None:
-        local = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        local = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
         with local, distributed.Client(local) as client:
             yield client
         return
@@ -95,6 +91,7 @@ def run_cluster(job: Job, take: Callable[[], Task | None], client: Client, limit
                 done = wait(list(running), timeout=LOOK, return_when="FIRST_COMPLETED").done
             except TimeoutError:
                 done = set()
+                yield []
             if client.status != "running":
                 raise SaemError("the scheduler is lost; what is done is kept, and the same command goes on")
             for future in done:
@@ -130,23 +127,3 @@ def outcome(future: Future, deaths: int) -> list[Result] | None:
     if isinstance(error, SaemError):
         raise error
     raise SaemError(f"a worker of the cluster cannot run the study: {type(error).__name__}: {error}") from error
-
-
-def contained(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:
-    """Results of tasks, run in a child of this worker's thread."""
-    child = child_of_this_thread()
-    found: list[Result] = []
-    while len(found) < len(tasks):
-        try:
-            for result in child.run(job, tasks[len(found) :], limit):
-                found.append(result)
-        except (Died, Overdue):
-            found.append(judged(job, tasks[len(found)], limit, child))
-    return found
-
-
-def child_of_this_thread() -> Any:
-    """Started when it is first needed; it ends with the worker."""
-    if not hasattr(own, "child"):
-        own.child = Child()
-    return own.child

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from experiments.engine.child import Child
-from experiments.engine.judging import judged
+from experiments.engine.judging import child_of_this_thread, contained
 from experiments.engine.pace import Pace
 from experiments.study.tasks import Job, Result, Task, run_task
 from saem.batch.pool import processes
 
+LOOK = 1.0  # seconds after which the driver is woken though nothing is done, to keep what it holds
 PER_WORKER = 2  # batches under way for each worker: one that it works on, and the next
 
 
@@ -38,19 +39,34 @@ def run_local(job: Job, take: Callable[[], Task | None], workers: int, limit: fl
     def next_one() -> Task | None:
         return back.popleft() if back else take()
 
-    with Child() as child:
-        while True:
-            suspects = yield from until_death(job, next_one, back, workers, limit, pace)
-            if suspects is None:
-                return
-            for task in suspects:
-                yield [judged(job, task, limit, child)]
+    while True:
+        suspects = yield from until_death(job, next_one, back, workers, limit, pace)
+        if suspects is None:
+            return
+        yield from apart(job, suspects, workers, limit)
+
+
+def apart(job: Job, suspects: Sequence[Sequence[Task]], workers: int, limit: float) -> Iterator[list[Result]]:
+    """Run batches, one of which killed its process, in children that say which task they are at."""
+    children: list[Child] = []
+    with ThreadPoolExecutor(workers, initializer=lambda: children.append(child_of_this_thread())) as pool:
+        running = [pool.submit(contained, job, batch, limit) for batch in suspects]
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+            for child in children:
+                child.abandon()
+    for child in children:
+        child.close()
 
 
 def until_death(
     job: Job, take: Callable[[], Task | None], back: deque[Task], workers: int, limit: float, pace: Pace
-) -> Generator[list[Result], None, list[Task] | None]:
-    """Work tasks off; return those under way when a process died, or None when nothing is left."""
+) -> Generator[list[Result], None, list[list[Task]] | None]:
+    """Work tasks off; return the batches under way when a process died, or None when nothing is left."""
     running: dict[Future[list[Result]], list[Task]] = {}
     try:
         with processes(workers) as submit:
@@ -63,13 +79,16 @@ def until_death(
                     running[future] = batch
                 if not running:
                     return None
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                done = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED).done
+                if not done:
+                    yield []
+                for future in done:
                     results = future.result()  # may raise: then the batch is still under way
                     del running[future]
                     pace.learn(results)
                     yield results
     except BrokenProcessPool:
-        return [task for batch in running.values() for task in batch]
+        return list(running.values())
 
 
 def run_batch(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:

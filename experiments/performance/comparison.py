@@ -123,13 +123,18 @@ def of_estimands(
     for row in (left, right):
         lower, upper = numbers["lower"][row], numbers["upper"][row]
         covers.append(((lower <= truth) & (truth <= upper)).astype(float))
-        width.append(upper - lower)
+        with np.errstate(invalid="ignore"):
+            width.append(upper - lower)
     exist = np.isfinite(width[0]) & np.isfinite(width[1])
+    given = np.bincount(codes[np.isfinite(width[0]) | np.isfinite(width[1])], minlength=len(first)) > 0
+    covered = mean(true, (covers[0] - covers[1])[known])
     found = {
         "bias_difference": mean(groups, t - t0),
         "mse_ratio": ratio(true, e**2, e0**2),
         "precision_gain": jackknife(groups, [d, d**2, d0, d0**2], gain, least=2),
-        "coverage_difference": mean(true, (covers[0] - covers[1])[known]),
+        "coverage_difference": Measured(  # of an estimand that has no intervals there is none
+            np.where(given, covered.value, np.nan), np.where(given, covered.mcse, np.nan), covered.n
+        ),
         "width_ratio": ratio(groups.where(exist), width[0][exist], width[1][exist]),
     }
     return long(records, first, True, found)

@@ -64,8 +64,8 @@ def performance(
         All but the first four and the status may be nan.
     on : str
         'complete': replicates whose fit counts and whose estimate is finite, for every method by itself. 'pairs': of
-        these, replicates where it is so for all methods of the cell that have the estimand (or, for measures of the
-        fit, for all methods of the cell). Rates are always shares of all fits.
+        these, replicates where it is so for all methods of the cell that ever give the estimand (or, for measures of
+        the fit, for all methods of the cell). Rates are always shares of all fits.
     counted : collection of str
         Statuses that count as ended; by default `COUNTED`, those that converged (also at the boundary, or to one of
         several solutions), and 'not_converged'.
@@ -170,10 +170,16 @@ def check_null(null: Mapping[str, float] | None, records: Records) -> dict[str, 
 
 
 def all_methods(records: Records, chosen: np.ndarray, *names: str) -> np.ndarray:
-    """Of the chosen rows those whose replicate is chosen for all methods; `names` are the keys beside replicate."""
+    """Of the chosen rows those whose replicate is chosen for all methods; `names` are the keys beside replicate.
+
+    A method that ended, and never gave an estimate of an estimand, is not meant to, and is not one of all.
+    """
     case, place = records.level(*names, "replicate"), records.level(*names)
     arms = records.level(*names, "method")
-    methods = np.bincount(place.codes[arms.first], minlength=len(place.first))[place.codes]
+    some = np.bincount(arms.codes[chosen], minlength=len(arms.first)) > 0
+    ended = np.bincount(arms.codes[~records.has_status(FAILED)], minlength=len(arms.first)) > 0
+    counted = arms.first[some | ~ended]
+    methods = np.bincount(place.codes[counted], minlength=len(place.first))[place.codes]
     kept: np.ndarray = chosen & (np.bincount(case.codes[chosen], minlength=len(case.first))[case.codes] == methods)
     return kept
 

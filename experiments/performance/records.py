@@ -83,6 +83,8 @@ class Records:
 
     @staticmethod
     def _number(column: pd.Series) -> np.ndarray:
+        if column.dtype == np.float64:
+            return column.to_numpy()  # without a copy
         try:
             return column.to_numpy(float, na_value=np.nan)
         except (TypeError, ValueError):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study.cells import Cell
-from experiments.study.tasks import CRASHED, Record, Result
+from experiments.study.tasks import CRASHED, FOREVER, TIMEOUT, Record, Result
 from saem.errors import StorageError
 
 FILE, LOCK = "study.sqlite", "lock.sqlite"
@@ -58,7 +58,8 @@ class Store:
             if not (folder / FILE).is_file():
                 raise StorageError(f"there is no study in {folder}; 'python -m experiments run' makes one")
             try:
-                self.db = sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
+                where = f"{(folder / FILE).resolve().as_uri()}?mode=ro"
+                self.db = sqlite3.connect(where, uri=True, timeout=10.0, isolation_level=None)
                 self.db.execute("SELECT COUNT(*) FROM identity")
             except sqlite3.DatabaseError as error:
                 raise StorageError(f"{folder / FILE} cannot be read: {error}") from error
@@ -79,7 +80,9 @@ class Store:
         """Refuse another study, and note what is new."""
         found = dict(self.db.execute("SELECT part, value FROM identity"))
         changed = [part for part, value in identity.items() if found.get(part, value) != value]
-        if changed:
+        if changed and not self.db.execute("SELECT COUNT(*) FROM records").fetchone()[0]:
+            self.db.execute("DELETE FROM identity")  # nothing depends on it yet
+        elif changed:
             self.close()
             raise StorageError(
                 f"{self.folder} holds the results of another study: {', '.join(changed)} changed since then. Use "
@@ -87,16 +90,28 @@ class Store:
             )
         self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
 
-    def done(self, methods: Iterable[str], replicates: int) -> dict[str, np.ndarray]:
-        """What need not be run again: by cell, whether (n_methods, n_replicates) are there. The killed is not."""
+    def done(self, methods: Iterable[str], replicates: int, limit: float, again: bool = True) -> dict[str, np.ndarray]:
+        """What need not be run again: by cell, whether (n_methods, n_replicates) are there.
+
+        What was killed is tried again, and what did not end within less time than the limit now; or not, if `again` is
+        false.
+        """
         place = {method: k for k, method in enumerate(methods)}
         found: dict[str, np.ndarray] = {}
-        query = "SELECT cell, replicate, method FROM records WHERE status != ? AND replicate < ?"
-        for cell, replicate, method in self.db.execute(query, (CRASHED, replicates)):
-            if method in place:
+        query = "SELECT cell, replicate, method, status FROM records WHERE replicate < ?"
+        for cell, replicate, method, status in self.db.execute(query, (replicates,)):
+            retried = status == CRASHED or (
+                status == TIMEOUT and self.limit_of(cell, replicate, method) < min(limit, FOREVER)
+            )
+            if method in place and not (again and retried):
                 own = found.setdefault(cell, np.zeros((len(place), replicates), dtype=bool))
                 own[place[method], replicate] = True
         return found
+
+    def limit_of(self, *place: object) -> float:
+        """The seconds within which a fit did not end."""
+        ((payload,),) = self.db.execute(f"SELECT payload FROM records WHERE {PLACE}", place)
+        return float(json.loads(payload)["limit"])
 
     def add(self, results: Iterable[Result]) -> None:
         """Keep the records of some tasks, all or none."""
@@ -119,7 +134,7 @@ class Store:
             self.db.execute("BEGIN IMMEDIATE")
             yield
             self.db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise StorageError(
                 f"{self.folder / FILE} cannot be written: {error}. What it holds so far is kept; make room, and run "
                 "the same command again"
@@ -223,6 +238,8 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise StorageError(f"{self.folder / FILE} cannot be read: {error}") from error
 
 
 def taken(folder: Path) -> sqlite3.Connection:
@@ -233,7 +250,7 @@ def taken(folder: Path) -> sqlite3.Connection:
     StorageError
         When another run has it.
     """
-    lock = sqlite3.connect(folder / LOCK, timeout=0.2, isolation_level=None)
+    lock = sqlite3.connect(folder / LOCK, timeout=2.0, isolation_level=None)
     try:
         lock.execute("PRAGMA locking_mode = EXCLUSIVE")
         lock.execute("BEGIN EXCLUSIVE")

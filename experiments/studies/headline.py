@@ -37,8 +37,8 @@ def truth(cell: Cell) -> Mapping[str, float]:
 def performance(rows: pd.DataFrame) -> pd.DataFrame:
     """The share of fits that lose a variance which the data have.
 
-    `collapse_rate`: among data sets whose maximum is interior, fits with an SD of random effects below `LOST` of that
-    at the maximum.
+    `collapse_rate`: of the fits that gave an estimate, to data sets whose maximum is interior, those with an SD of
+    random effects below `LOST` of that at the maximum.
     """
     own = rows[rows["estimand"].isin(["sigma1", "sigma2"]) & rows["estimate"].notna()]
     best = own[(own["method"] == "ml") & (own["status"] == "ok")]

@@ -212,8 +212,8 @@ def performance(rows: pd.DataFrame) -> pd.DataFrame:
         Measures of every cell and method:
 
         maximum_rate
-            share of the searches that end at the maximum: with Q at most 1e-6 from the referee's, and every parameter
-            at most 1e-3 of its standard error.
+            share of all searches, those that failed among them, that end at the maximum: with Q at most 1e-6 from the
+            referee's, and every parameter at most 1e-3 of its standard error.
         wrong_claims
             share of those that claim to have converged and did not end there: a lower maximum, or none.
         median_residual, largest_distance

@@ -115,9 +115,11 @@ def loaded(path: Path, digest: str) -> Functions:
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for modules beside the study
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
     if missing:
@@ -126,7 +128,7 @@ def loaded(path: Path, digest: str) -> Functions:
 
 
 def digest_of(path: Path) -> str:
-    """16 hexadecimal digits of a study's Python file and of the files of this package that it imports.
+    """16 hexadecimal digits of a study's Python file and of the files that it imports, see `sources_of`.
 
     Raises
     ------
@@ -140,16 +142,19 @@ def digest_of(path: Path) -> str:
 
 
 def sources_of(path: Path) -> list[Path]:
-    """The file itself, and the modules beside the harness that it needs, such as those that generate data."""
+    """The file itself, and the modules of this project and beside the file that it imports; not the harness."""
     root = Path(__file__).parents[2]
     found, left = [path], [path]
     while left:
         for name in imported(left.pop()):
-            file = root.joinpath(*name.split(".")).with_suffix(".py")
-            ours = name.startswith("experiments.") and not name.startswith(HARNESS)
-            if ours and file.is_file() and file not in found:
-                found.append(file)
-                left.append(file)
+            if name.startswith(HARNESS):
+                continue
+            folder = root if name.startswith("experiments.") else path.parent
+            whole = folder.joinpath(*name.split("."))
+            for file in (whole.with_suffix(".py"), whole / "__init__.py"):
+                if file.is_file() and file not in found:
+                    found.append(file)
+                    left.append(file)
     return [path, *sorted(found[1:])]
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from experiments.study.functions import functions_in
 from experiments.study.specification import Study
-from saem.errors import ModelError, nearest
+from saem.errors import ModelError, listing, nearest
 
 STUDIES = Path(__file__).parents[1] / "studies"  # those that come with the project
 QUICK = "quick"  # the table of what the quick form changes
@@ -42,12 +42,14 @@ def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | Non
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"the study {str(path)!r} cannot be read: {error}") from None
     faster = content.pop(QUICK, {})
+    if not isinstance(faster, Mapping):
+        raise ModelError(f"{path} is not a valid study: quick must be a table of what the quick form changes")
     content = laid_over(content, faster if quick else {})
     content = laid_over(content, changes or {})
     try:
         study = Study(**content)
     except ValidationError as error:
-        problems = [sentence(item) for item in error.errors(include_url=False)]
+        problems = list(dict.fromkeys(line for item in error.errors(include_url=False) for line in sentences(item)))
         raise ModelError(listed(path, problems), problems) from None
     problems = problems_of_truth(path, study)
     if problems:
@@ -56,26 +58,39 @@ def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | Non
 
 
 def laid_over(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables with the changes in place of what they name."""
+    """Nested tables with the changes in place of what they name; None takes it out."""
     merged = dict(content)
     for key, value in changes.items():
         below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = laid_over(below, value) if both else value  # type: ignore[arg-type]
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = laid_over(below, value)
+        else:
+            merged[key] = value
     return merged
 
 
-def sentence(item: Any) -> str:
-    """One mistake in words, with its path."""
-    where = ".".join(str(part) for part in item["loc"]) or "study"
+def sentences(item: Any) -> list[str]:
+    """Mistakes in words, with their paths."""
+    place = list(item["loc"])
+    if item["type"] == "value_error":  # of a table as a whole
+        text = item["msg"].removeprefix("Value error, ")
+        where = ".".join(map(str, place))
+        return [f"{where}: {line}" if where else line for line in text.split("\n")]
+    is_level = place[:1] == ["design"] and place[-1] in ("str", "int", "float", "bool")
+    where = ".".join(map(str, place[:-1] if is_level else place)) or "study"
+    got = f"; got {item['input']!r:.60}"
     if item["type"] == "extra_forbidden":
-        known = [*Study.model_fields] if len(item["loc"]) == 1 else []
-        return f"{where}: unknown key{nearest(str(item['loc'][-1]), known)}"
+        known = [*Study.model_fields] if len(place) == 1 else []
+        return [f"{where}: unknown key{nearest(str(place[-1]), known)}"]
     if item["type"] == "missing":
-        return f"{where}: is missing"
-    got = repr(item["input"])
-    text = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}" + ("" if item["type"] == "value_error" else f"; got {got:.60}")
+        return [f"{where}: is missing"]
+    if is_level:
+        return [f"{where}: a level must be a text, a number, true or false{got}"]
+    if item["type"] == "string_pattern_mismatch":
+        return [f"{where}: a name must have letters, digits and _ only, and not begin with a digit{got}"]
+    return [f"{where}: {item['msg']}{got}"]
 
 
 def listed(path: Path, problems: list[str]) -> str:
@@ -86,15 +101,19 @@ def listed(path: Path, problems: list[str]) -> str:
 def problems_of_truth(path: Path, study: Study) -> list[str]:
     """Estimands that have no true value in some cell."""
     functions = functions_in(path.with_suffix(".py"))
-    problems = []
+    problems: dict[str, list[str]] = {}  # and the cells that have it
     for cell in study.design.all():
         try:
             known = functions.truth(cell)
-        except Exception as error:
-            problems.append(f"truth({cell.name}): {type(error).__name__}: {error}")
+            if not isinstance(known, Mapping):
+                raise TypeError(f"it must return a mapping of numbers by estimand; got {known!r:.60}")
+        except (Exception, SystemExit) as error:
+            problems.setdefault(f"truth: {type(error).__name__}: {error}", []).append(cell.name)
             continue
         for name in study.estimands:
             value = known.get(name)
-            if not isinstance(value, int | float | np.number):
-                problems.append(f"estimands.{name}: truth({cell.name}) gives it no value")
-    return problems
+            is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not is_number or np.isinf(value):
+                what = "gives it no value" if value is None else f"gives {value!r:.40}, and must give a number, or nan"
+                problems.setdefault(f"estimands.{name}: truth {what}", []).append(cell.name)
+    return [f"{what} (in {listing(cells, 3)})" for what, cells in problems.items()]

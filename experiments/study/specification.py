@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
@@ -42,6 +43,10 @@ class Design(Part):
         for k, cell in enumerate(self.cells):
             if set(cell) != names:
                 raise ValueError(f"cell {k + 1} must have the factors {sorted(names)}; it has {sorted(cell)}")
+        shown = [cell.name for cell in self.all()]
+        twice = next((name for name in shown if shown.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two cells are both called {twice!r}; give levels that differ when they are printed")
         unknown = [name for name in self.analysis if name not in names]
         if unknown:
             raise ValueError(f"analysis must name some of the factors {sorted(names)}; got {unknown[0]!r}")
@@ -64,7 +69,7 @@ class Estimand(Part):
     """
 
     what: str = ""
-    null: float | None = None
+    null: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class Method(BaseModel):
@@ -78,6 +83,17 @@ class Method(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     what: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Method:
+        for key, value in self.options.items():
+            try:
+                json.dumps(value)
+            except TypeError:
+                raise ValueError(
+                    f"{key} must be of texts, numbers, true, false, lists and tables; got {value}"
+                ) from None
+        return self
 
     @property
     def options(self) -> dict[str, Any]:
@@ -139,19 +155,18 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _check(self) -> Study:
+        problems = [problem for name, target in self.precision.items() for problem in self.obstacles(name, target)]
         if not self.design.all():
-            raise ValueError("design: there is no cell; name factors, or list cells")
+            problems.append("design: there is no cell; name factors, or list cells")
         if self.reference is not None and self.reference not in self.methods:
-            raise ValueError(f"reference must be one of the methods {list(self.methods)}; got {self.reference!r}")
-        if self.precision:
-            problems = [problem for name, target in self.precision.items() for problem in self.obstacles(name, target)]
-            if self.run.minimum > self.run.replicates:
-                problems.append(
-                    f"run.minimum must be at most run.replicates = {self.run.replicates}, or precision is never looked "
-                    f"at; got {self.run.minimum}"
-                )
-            if problems:
-                raise ValueError("; ".join(problems))
+            problems.append(f"reference: must be one of the methods {list(self.methods)}; got {self.reference!r}")
+        if self.precision and self.run.minimum > self.run.replicates:
+            problems.append(
+                f"run.minimum: must be at most run.replicates = {self.run.replicates}, or precision is never looked "
+                f"at; got {self.run.minimum}"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))  # one a line, each with its path
         return self
 
     def obstacles(self, measure: str, target: float) -> list[str]:

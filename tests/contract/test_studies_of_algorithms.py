@@ -210,7 +210,7 @@ def check_equal_cost(performance: Callable[[pd.DataFrame], pd.DataFrame]) -> Non
     away = np.array([0.10, 0.10, 0.16, 0.30, 0.02])
     assert own["largest_distance"] == pytest.approx((away.mean(), away.std(ddof=1) / np.sqrt(5), 5))
     assert own["rms_largest_distance"][0] == pytest.approx(np.sqrt(np.mean(away**2)))
-    assert own["deficit_met"] == pytest.approx((3 / 5, np.sqrt(0.24 / 5), 5))
+    assert own["deficit_met"] == pytest.approx((3 / 6, np.sqrt(0.25 / 6), 6)), "one that failed is not near"
 
 
 def test_distances_at_equal_cost(monkeypatch: pytest.MonkeyPatch) -> None:

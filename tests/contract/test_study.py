@@ -53,8 +53,8 @@ def test_a_cell_is_its_levels() -> None:
         ({"run": {"replicates": 0}}, "run.replicates: Input should be greater than or equal to 1; got 0"),
         ({"desing": {}}, "desing: unknown key (did you mean 'design'?)"),
         ({"design": {"factors": {"shift": []}}}, "design.factors.shift"),
-        ({"reference": "mode"}, "reference must be one of the methods"),
-        ({"estimands": {"spread": {}}}, "estimands.spread: truth(shift=0.0) gives it no value"),
+        ({"reference": "mode"}, "reference: must be one of the methods"),
+        ({"estimands": {"spread": {}}}, "estimands.spread: truth gives it no value (in 'shift=0.0', 'shift=1.0')"),
         ({"design": {"cells": [{"size": 1}]}}, "cell 1 must have the factors ['shift']; it has ['size']"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_what_there_is(tmp_path: Path) -> None:
         large = record | {"message": "x" * 100_000}
         with pytest.raises(StorageError, match="make room"):
             store.add([Result(Task(Cell({"n": 1}), 1, ("a",)), [large], 0.0)])
-        assert store.done(["a"], 2)[task.cell.key].tolist() == [[True, False]]
+        assert store.done(["a"], 2, 1.0)[task.cell.key].tolist() == [[True, False]]
     assert sqlite3.connect(tmp_path / "study.sqlite").execute("SELECT COUNT(*) FROM records").fetchone() == (1,)
 
 

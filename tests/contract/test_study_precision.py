@@ -115,7 +115,7 @@ def test_what_stays_imprecise_is_told(tmp_path: Path) -> None:
     assert replicates_in(tmp_path) == {"shift=0.0": 60, "shift=1.0": 60}
     assert set(state.shortfalls) == {"shift=0.0", "shift=1.0"}
     assert "MCSE of empirical_se" in str(state.shortfalls["shift=0.0"])
-    run_study(study(70, 40, empirical_se=10.0), PATH, tmp_path / "fixed", fixed=True)
+    run_study(study(70, 40), PATH, tmp_path / "fixed")
     assert replicates_in(tmp_path / "fixed") == {"shift=0.0": 70, "shift=1.0": 70}
 
 
@@ -128,7 +128,7 @@ def test_targets_that_can_never_be_met_are_refused() -> None:
         with pytest.raises(ModelError) as caught:
             study(**precision)
         assert words in str(caught.value)
-    with pytest.raises(ModelError, match=r"run.minimum must be at most run.replicates = 400"):
+    with pytest.raises(ModelError, match=r"run.minimum: must be at most run.replicates = 400"):
         study(minimum=500, bias=0.1)
     changes = {"estimands": {"location": {"null": None}}, "precision": {"rejection": 0.1}}
     with pytest.raises(ModelError, match="no estimand has a null value"):
