@@ -202,16 +202,16 @@ def of_estimands(
     chosen = all_rows & records.has_status(counted)
     if on == "pairs":
         chosen = all_methods(records, chosen, "cell", "estimand")
-    groups = Groups(level.codes[chosen], len(level.first))
-    estimate, truth = numbers["estimate"][chosen], numbers["truth"][chosen]
-    found = of_errors(groups, estimate, truth) | of_standard_errors(groups, estimate, numbers["se"][chosen])
+    groups = Groups(only(level.codes, chosen), len(level.first))
+    estimate, truth = only(numbers["estimate"], chosen), only(numbers["truth"], chosen)
+    found = of_errors(groups, estimate, truth) | of_standard_errors(groups, estimate, only(numbers["se"], chosen))
     values = np.array([null.get(str(name), np.nan) for name in records.labels["estimand"]])
     found |= of_intervals(
         groups,
         estimate,
         truth,
-        numbers["lower"][chosen],
-        numbers["upper"][chosen],
+        only(numbers["lower"], chosen),
+        only(numbers["upper"], chosen),
         values[records.keys["estimand"][chosen]] if null else None,
     )
     given = np.zeros(len(records.labels["estimand"]), dtype=bool)  # estimands for which some fit has an interval
@@ -230,6 +230,11 @@ def of_estimands(
         found["mcse_calibration_spread"] = spread(groups.where(use), in_mcse[use])
         found["mcse_calibration_mean"] = mean(groups.where(use), in_mcse[use])
     return long(records, level.first, True, found)
+
+
+def only(x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The chosen values; all of them without a copy, which in large studies would be what takes the memory."""
+    return x if chosen.all() else x[chosen]
 
 
 def unknown(measured: Measured, where: np.ndarray) -> Measured:
