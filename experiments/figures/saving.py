@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.style import STYLE
-from saem.errors import ModelError, StorageError
+from experiments.store.export import replacing
+from saem.errors import ModelError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,10 +61,7 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = FOR
     for form in formats:
         content = written(figure, form)
         path = folder / f"{name}.{form}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error}; choose another folder") from error
+        with replacing(path) as stream:
+            stream.write(content)
         paths.append(path)
     return tuple(paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from experiments.figures import draw
 from experiments.figures.saving import written
 from experiments.provenance import now
 from experiments.report.content import content_of
-from saem.errors import ModelError, StorageError
+from experiments.store.export import replacing
+from saem.errors import ModelError
 
 if TYPE_CHECKING:
     from experiments.results import Results
@@ -74,11 +74,6 @@ def write_report(results: Results, path: Path, *, replay: bool = True) -> Path:
     page = environment.get_template(TEMPLATE).render(
         content_of(results) | {"figures": figures, "left_out": left_out, "written": now()}
     )
-    draft = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error}; choose another place") from error
+    with replacing(path) as stream:
+        stream.write(page.encode())
     return path

@@ -60,7 +60,12 @@ def warnings_of(results: Results, runs: Sequence[Mapping[str, Any]]) -> list[str
     last = [str(run["configuration"]) for run in runs if "configuration" in run][-1:]
     if last and last[0] != configuration_hash(results.study, results.path):
         found.append(
-            "The study as it is now, or its functions, are not those of the last run (such as other replicates or more "
-            "cells): this page describes the study as it is now."
+            "The study as it is now is not that of the last run (such as more cells): this page describes the "
+            "study as it is now."
+        )
+    if results.changed:
+        found.append(
+            f"Changed since the results were made: {', '.join(results.changed)}. The results are old; true values and "
+            "settings on this page are those of now."
         )
     return found

@@ -314,7 +314,7 @@ def test_odd_studies_have_a_report(tmp_path: Path, changes: dict, monkeypatch: p
 def test_what_cannot_be_written(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "draw", lambda results, replay: ([], {}))
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="choose another place"):
+    with pytest.raises(StorageError, match="choose another folder"):
         page.write_report(results, tmp_path / "file" / "report.html")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ModelError, match=r"pip install 'saem\[studies\]'"):
