@@ -50,5 +50,5 @@ bench: $(MARKER)  ## measure speed and memory against their targets (some five m
 	@$(BIN)/python -m benchmarks
 
 clean:  ## remove caches and build products; .venv stays
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output results
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

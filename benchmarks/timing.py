@@ -22,7 +22,7 @@ class Row:
     value : float
         Median of the repeats, in `unit`.
     unit : str
-        "s", "ms", "us", "ns", "MB" or "" (a ratio).
+        "s", "ms", "us", "ns", "MB", "MiB" or "" (a ratio).
     target : float or None
         Upper limit, in the same unit.
     spread : (float, float) or None
