@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("estimate", "se", "lower", "upper", "mcse")
 OF_FITS = ("loglik", "seconds", "draws", "iterations")
-TEXTS = ("message", "warnings", "stream")  # beside what is measured: why, and whose random numbers
+TEXTS = ("message", "warnings")  # beside what is measured: why
 
 
 def rows_of(store: Store, study: Study, functions: Functions, replicates: int | None = None) -> pd.DataFrame:
@@ -52,8 +52,7 @@ def table_of_records(
 ) -> pd.DataFrame:
     """One row for each cell, replicate, method and estimand; failed fits have rows without numbers.
 
-    `deficit` is the log-likelihood below that of the study's reference method on the same data, where that converged;
-    `stream` is what the method's random numbers are keyed by, below the study's seed.
+    `deficit` is the log-likelihood below that of the study's reference method on the same data, where that converged.
 
     Parameters
     ----------
@@ -91,8 +90,6 @@ def table_of_records(
     for name in OF_FITS:
         fits[name] = np.array(numbers.pop(name))
     fits["deficit"] = deficits(fits, study.reference)
-    texts = zip(fits["key"], fits["replicate"], fits["method"], strict=True)
-    fits["stream"] = pd.Categorical([f"{key}/{replicate}/{method}" for key, replicate, method in texts])
     # column by column, since a table that is repeated as a whole is there three times for a moment
     many = len(estimands)
     rows: dict[str, Any] = {name: repeated(fits[name], many) for name in fits if name != "key"}
@@ -104,6 +101,13 @@ def table_of_records(
     known = np.array([[truths[key][name] for name in estimands] for key in fits["key"].cat.categories], dtype=float)
     rows["truth"] = known[fits["key"].cat.codes.to_numpy()].ravel()
     return pd.DataFrame({name: rows.pop(name) for name in (*COLUMNS, *TEXTS)}, copy=False)
+
+
+def with_streams(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The rows with a column `stream`: what a method's random numbers are keyed by, below the study's seed."""
+    keys = {cell.name: cell.key for cell in study.design.all()}
+    fits = zip(rows["cell"].map(keys), rows["replicate"], rows["method"], strict=True)
+    return rows.assign(stream=[f"{key}/{replicate}/{method}" for key, replicate, method in fits])
 
 
 def repeated(column: pd.Series, times: int) -> Any:

@@ -218,4 +218,6 @@ def recorded(
         ended = f"{type(error).__name__}: {error}"
         raise
     finally:
-        store.end(number, known | {"ended": now(), "replicates": state.done, "seconds": round(state.seconds, 1), "end": ended})
+        store.end(
+            number, known | {"ended": now(), "replicates": state.done, "seconds": round(state.seconds, 1), "end": ended}
+        )

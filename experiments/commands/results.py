@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,16 +53,18 @@ def summarise(
     short: Annotated[bool, typer.Option("--short", help="Show the table of whole fits only.")] = False,
 ) -> None:
     """Performance of all methods with Monte Carlo standard errors, also written as CSV and Parquet."""
+    from experiments.rows import with_streams
     from experiments.store.export import write_csv, write_parquet
     from saem.cli.console import friendly, note, say, show
     from saem.display import table
 
     with friendly():
         results = results_of(study, quick, output)
-        write_parquet(results.rows, results.folder / "rows.parquet")
         tables = {"performance": results.complete, "performance_on_pairs": results.pairs, "paired": results.paired}
         for name, found in tables.items():
             write_csv(found, results.folder / f"{name}.csv")
+        streams = partial(with_streams, study=results.study)
+        write_parquet(results.rows, results.folder / "rows.parquet", streams)
         for title, header, rows, alignment in shown_tables(results, measures):
             if title and short:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -14,11 +14,25 @@ from saem.errors import StorageError
 if TYPE_CHECKING:
     import pandas as pd
 
+PART = 100_000  # rows of a large table that are converted at a time
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; see `replacing` for the errors."""
+
+def write_parquet(
+    table: pd.DataFrame, path: Path, completed: Callable[[pd.DataFrame], pd.DataFrame] = lambda part: part
+) -> None:
+    """Write a table, in parts to which columns may be added; see `replacing` for the errors."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    writer = None
     with replacing(path) as stream:
-        table.to_parquet(stream, index=False, compression="zstd")
+        for first in range(0, max(len(table), 1), PART):
+            part = pa.Table.from_pandas(completed(table.iloc[first : first + PART]), preserve_index=False)
+            if writer is None:
+                writer = ParquetWriter(stream, part.schema, compression="zstd")
+            writer.write_table(part)
+        assert writer is not None
+        writer.close()
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
