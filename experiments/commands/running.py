@@ -108,11 +108,11 @@ def run(
         from experiments.commands.results import plot, summarise
         from experiments.commands.results import report as write_report
 
-        summarise(study, quick, output, short=True)
+        summarise(study, quick, folder, short=True)
         note("drawing figures ..")
-        plot(study, quick, output)
+        plot(study, quick, folder)
         note("writing the report ..")
-        write_report(study, quick, output)
+        write_report(study, quick, folder)
 
 
 def shard_folder(shard: Any) -> str:

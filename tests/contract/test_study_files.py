@@ -50,6 +50,11 @@ def test_shards_are_made_one(tmp_path: Path) -> None:
     assert "there are no shards" in command("merge", PATH, "--quick", "-o", tmp_path / "nothing", code=2)
 
 
+def test_a_shard_may_have_a_report_of_its_own(tmp_path: Path) -> None:
+    command("run", PATH, "--quick", "-o", tmp_path, "--workers", 0, "--shard", "1/2", "--report")
+    assert (tmp_path / "shard-1-of-2" / "report.html").is_file() and not (tmp_path / "report.html").exists()
+
+
 def test_what_was_killed_gives_way(tmp_path: Path) -> None:
     """Of two records that stays which was not killed, whichever comes first."""
     task = Task(Cell({"shift": 0.0}), 0, ("mean",))
