@@ -7,7 +7,9 @@ a worker had is run again by another.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 PER_THREAD = 2  # batches under way for each thread of a worker
-LOOK = 1.0  # seconds between two looks for new workers and for a lost scheduler
+LOOK = 1.0  # seconds between two looks for new workers
 PATIENCE = 15.0  # seconds to wait for a scheduler
 DEATHS = 10  # of workers that had a batch, after which something else is wrong
 
@@ -38,6 +40,8 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Client]:
         import distributed
     except ImportError:
         raise SaemError("the executor 'dask' needs the package distributed: pip install 'saem[cluster]'") from None
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised; tracebacks tell a user nothing
     if scheduler is None:
         local = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
         with local, distributed.Client(local) as client:
@@ -82,7 +86,7 @@ def run_cluster(job: Job, take: Callable[[], Task | None], client: Client, limit
 
     try:
         while True:
-            threads = sum(client.nthreads().values()) if client.status == "running" else 0
+            threads = sum(client.nthreads().values())
             while len(running) < PER_THREAD * max(threads, 1) and (batch := pace.batch(take)):
                 submit(batch)
             if not running:
@@ -92,8 +96,6 @@ def run_cluster(job: Job, take: Callable[[], Task | None], client: Client, limit
             except TimeoutError:
                 done = set()
                 yield []
-            if client.status != "running":
-                raise SaemError("the scheduler is lost; what is done is kept, and the same command goes on")
             for future in done:
                 batch, deaths = running.pop(future)
                 if (results := outcome(future, deaths)) is None:
@@ -101,6 +103,8 @@ def run_cluster(job: Job, take: Callable[[], Task | None], client: Client, limit
                     continue
                 pace.learn(results)
                 yield results
+    except (CancelledError, OSError) as error:  # nobody else cancels
+        raise SaemError("the scheduler is lost; what is done is kept, and the same command goes on") from error
     finally:
         if client.status == "running":
             client.cancel(list(running))

@@ -146,8 +146,8 @@ def test_two_shards(tmp_path: Path, quiet: Content) -> None:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """A scheduler and two workers, as a user starts them: the address, and the workers' processes."""
+def cluster(folder: Path) -> Iterator[tuple[str, list[int], int]]:
+    """A scheduler and two workers, as a user starts them: the address, the workers' processes, the scheduler's."""
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     quietly = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
@@ -162,7 +162,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
             assert found[0].poll() is None, "the scheduler must start"
         options = ["--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard"]
         found += [subprocess.Popen([*dask, "worker", *options], **quietly) for _ in range(2)]
-        yield json.loads(file.read_text())["address"], [process.pid for process in found[1:]]
+        yield json.loads(file.read_text())["address"], [process.pid for process in found[1:]], found[0].pid
     finally:
         for process in reversed(found):
             for child in psutil.Process(process.pid).children(recursive=True):
@@ -174,7 +174,22 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
 def test_a_cluster(tmp_path: Path, quiet: Content) -> None:
     """Workers that are killed are restarted by their nannies; what runs a replicate is below them."""
     pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")
-    with cluster(tmp_path) as (address, workers):
+    with cluster(tmp_path) as (address, workers, _):
         start = lambda: driver(tmp_path / "store", "--executor", "dask", "--scheduler", address)  # noqa: E731
         assert drill(start, lambda process: workers, 6) >= 3
     assert content(tmp_path / "store") == quiet
+
+
+def test_a_lost_scheduler(tmp_path: Path, faulty: object) -> None:
+    """It is told without a traceback, and what was done is kept."""
+    pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")
+    with cluster(tmp_path) as (address, _, scheduler):
+        process = driver(tmp_path / "store", "--executor", "dask", "--scheduler", address)
+        deadline = time.monotonic() + 60.0
+        while time.monotonic() < deadline and not (tmp_path / "store" / "study.sqlite").exists():
+            time.sleep(0.2)
+        time.sleep(5.0)
+        os.kill(scheduler, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and "the scheduler is lost" in " ".join(errors.decode().split())
+    assert "Traceback" not in errors.decode() and len(content(tmp_path / "store")) > 0
