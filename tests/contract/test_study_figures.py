@@ -17,7 +17,7 @@ from experiments import figures
 from experiments.figures.choosing import MOST_METHODS
 from experiments.figures.gallery import all_traces
 from experiments.figures.saving import written
-from experiments.figures.style import PAGE, cell_labels, look, plain, shortened, symbol
+from experiments.figures.style import PAGE, cell_labels, look, named_by_levels, plain, shortened, symbol
 from experiments.figures.traces import TooSlow, quiet_replicate
 from experiments.figures.zip_plot import worst_covered
 from experiments.performance import COUNTED, WHOLE_FIT
@@ -354,6 +354,16 @@ def apart(found: list[matplotlib.transforms.Bbox]) -> bool:
 def drawn(figure: Figure) -> Figure:
     FigureCanvasAgg(figure).draw()
     return figure
+
+
+def test_cells_of_many_factors_are_named_by_their_levels(tmp_path: Path) -> None:
+    """Where nothing would be left of the factors' names; the order of the levels is told then, and only then."""
+    factors = {f"factor_{k}": ["low", "high"] for k in "abcd"}
+    study, _ = study_in(tmp_path, design={"factors": factors})
+    names = [cell.name for cell in study.design.all()]
+    assert cell_labels(study, names, 20, lines=2)[names[1]] == "low / low\nlow / high"
+    assert named_by_levels(study, names, 20, lines=2) == "factor_a / factor_b / factor_c / factor_d"
+    assert list(cell_labels(study, names, 100).values()) == names and named_by_levels(study, names, 100) == ""
 
 
 def test_no_text_of_a_narrow_figure_is_cut_off(results: Results) -> None:
