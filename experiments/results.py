@@ -70,6 +70,11 @@ class Results:
         changed = tuple(part for part, value in now.items() if found.get(part, value) != value)
         return cls(study, path, folder, rows, runs, goals, changed)
 
+    @property
+    def study_name(self) -> str:
+        """The name of the study."""
+        return self.path.stem
+
     def planned(self, cell: Cell) -> int:
         """Replicates of a cell that are wanted."""
         return self.goals.get(cell.name, self.study.run.replicates)

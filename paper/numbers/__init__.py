@@ -1,0 +1,1 @@
+"""The numbers of the text, one module for each section: `numbers(digests)` yields `paper.writing.Number`."""
