@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -216,5 +216,3 @@ class Digests(Mapping[str, Digest]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
-
-

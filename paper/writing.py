@@ -97,6 +97,11 @@ def significant(value: float, digits: int = 2) -> str:
     return latex(f"{value:.{digits - 1}e}")
 
 
+def exact(value: float) -> str:
+    """A setting as it is, thousands apart."""
+    return latex(f"{value:,}" if isinstance(value, int) else f"{value:.6g}")
+
+
 def latex(text: str) -> str:
     r"""Thousands as `10\,000`, powers of ten, minus signs, in text and mathematics alike."""
     mantissa, e, exponent = text.partition("e")
