@@ -53,6 +53,13 @@ def conservation(x: Array) -> Any:
 LINKS = {"posted": posted, "log2": log2, "conservation": conservation}
 
 
+def rough_hessian(function: Callable[[Array], Any], x: Array) -> Array:
+    """Good to some eight digits, which Newton's method does not need."""
+    h = 1e-5
+    out = np.array([gradient(function, x + e) - gradient(function, x - e) for e in h * np.eye(len(x))]) / (2.0 * h)
+    return 0.5 * (out + out.T)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A table with a link and with interactions that are held at zero; both are equations ``c(x) = 0``."""
@@ -117,7 +124,7 @@ class Case:
         for _ in range(steps):
             jacobian = self.jacobian(x)
             residual = np.concatenate([gradient(function, x) + jacobian.T @ multipliers, self.constraint(x)])
-            curved = hessian(function, x) + self.curvature(x, multipliers)
+            curved = rough_hessian(lambda p, held=multipliers: function(p) + held @ self.constraint(p), x)
             matrix = np.block([[curved, jacobian.T], [jacobian, np.zeros((r, r))]])
             step = np.linalg.solve(matrix, -residual)
             x, multipliers = x + step[:8], multipliers + step[8:]
@@ -141,7 +148,7 @@ class Case:
     @cached_property
     def maximum(self) -> Array:
         """The maximum of the likelihood on the constraint: the best of several starts."""
-        starts = [TRUTH, np.array([10.0, 0.5, -1.0, 0.0, 0.0, 0.5, 0.5, 0.5]), TRUTH + 0.2]
+        starts = [TRUTH, np.array([10.0, 0.5, -1.0, 0.0, 0.0, 0.5, 0.5, 0.5])]
         found = [self.maximise(self.loglik, start) for start in starts]
         return max(found, key=self.loglik)
 
@@ -181,6 +188,10 @@ SATURATED = ("posted", "log2")
 OVERIDENTIFIED = tuple(name for name in CASES if name not in SATURATED)
 
 
+def dense_of(table: pd.DataFrame) -> Dense:
+    return peptide_dense(table, peptide_columns(table), NAMES)
+
+
 @lru_cache(maxsize=64)
 def case(name: str, seed: int = 4) -> Case:
     """A small unbalanced table under one of the links; seeds 1 to 10 have clearly interior maxima under all."""
@@ -188,10 +199,9 @@ def case(name: str, seed: int = 4) -> Case:
     rng = np.random.default_rng([6, seed])
     sizes = dict(zip(NAMES, map(float, TRUTH), strict=True)) | {"c2": 0.8, "b21": 0.0, "b22": 0.4}
     table = peptide_table(rng, replicates=(14, 12), missing=0.15, **sizes)
-    return Case(link, held, table, peptide_dense(table, peptide_columns(table), NAMES))
+    return Case(link, held, table, dense_of(table))
 
 
 def random_point(rng: np.random.Generator) -> Array:
     """Parameters away from every maximum and constraint."""
     return np.concatenate([TRUTH[:5] + rng.normal(0.0, 1.0, 5), rng.uniform(0.3, 1.5, 3)])
-
