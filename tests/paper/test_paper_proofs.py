@@ -86,8 +86,8 @@ def test_fixed_points_are_kkt_points(name: str) -> None:
         close(found.maximise(lambda p: found.complete(s, p), start), x, 1e-7)
     close(found.mean_field(s), np.zeros(8), 1e-8)
     # mutants: the same at a point beside the maximum, and with the statistics of the means
+    beside = found.m_step(s + 0.01 * np.sqrt(np.diag(found.covariance(x))))
     with pytest.raises(AssertionError):
-        beside = found.polish(lambda p: found.complete(1.02 * s, p), x.copy())
         check_kkt(found, beside, gradient(found.loglik, beside))
     with pytest.raises(AssertionError):
         check_kkt(found, x, score_of_complete(found, plugged_in(found, x), x))
@@ -115,7 +115,7 @@ def test_the_update_that_drops_information() -> None:
     assert all(moves(name) > 1e-3 for name in OVERIDENTIFIED)
 
 
-@pytest.mark.parametrize("name", ["posted, additive", "conservation, b21 = 0"])
+@pytest.mark.parametrize("name", ["posted, additive", pytest.param("conservation, b21 = 0", marks=pytest.mark.slow)])
 def test_saem_goes_to_that_point(name: str) -> None:
     """Direct ML of the package ends at the KKT point found here."""
     found = case(name)
@@ -172,11 +172,11 @@ def slope_of(function: object, s: Array, scale: Array) -> Array:
 
 
 def test_conditional_covariance_of_the_statistics() -> None:
-    """Its closed form against 1000 draws: entries within 6 standard errors (false alarms below 1e-6 for 64)."""
+    """Its closed form against 600 draws: entries within 6 standard errors (false alarms below 1e-6 for 64)."""
     found, rng = case("posted"), np.random.default_rng(2)
     x = found.maximum
     centre, exact = found.expected(x), found.covariance(x)
-    draws = np.array([statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5)) for _ in range(1000)])
+    draws = np.array([statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5)) for _ in range(600)])
     products = (draws - centre)[:, :, None] * (draws - centre)[:, None, :]
     error = products.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(products.mean(axis=0) - exact) <= 6.0 * error + 1e-9)

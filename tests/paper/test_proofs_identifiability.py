@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import referee
 from designs import exact_peptide_table, peptide_table
-from naive import gradient
+from naive import gradient, hessian
 from peptide_family import CASES, LINKS, LN2, OVERIDENTIFIED, SATURATED, Case, case, dense_of, random_point
 from scipy import stats
 
@@ -25,12 +25,12 @@ def h(b: Array, c: Array, d: Array) -> Array:
     return b + c * np.exp2(np.logaddexp2(0.0, b + d) - np.logaddexp2(0.0, b))
 
 
-GRID = np.sinh(np.linspace(-np.arcsinh(2000.0), np.arcsinh(2000.0), 501))  # dense where the link bends
+GRID = np.sinh(np.linspace(-np.arcsinh(2000.0), np.arcsinh(2000.0), 401))  # dense where the link bends
 SHARE = np.exp2(GRID - np.logaddexp2(0.0, GRID))  # t / (1 + t)
 
 
 def on_grid(c: Array, d: Array) -> Array:
-    """h (N, 501): ``(1 + 2^d t) / (1 + t)`` is one less ``1 - 2^d`` times the share."""
+    """h (N, 401): ``(1 + 2^d t) / (1 + t)`` is one less ``1 - 2^d`` times the share."""
     return GRID + c[:, None] * (1.0 - SHARE * -np.expm1(d * LN2)[:, None])
 
 
@@ -99,8 +99,8 @@ def test_the_scan_evaluates_the_link() -> None:
 
 
 def test_number_of_solutions() -> None:
-    """120 000 random (C, d, m), and five mutants."""
-    c, d, m = cases(120_000, 1)
+    """1e5 random (C, d, m), and five mutants."""
+    c, d, m = cases(100_000, 1)
     found = count(c, d, m)
     check_count(found, stated(c, d, m))
     assert (found == 3).sum() > 10_000 and (found == 1).sum() > 10_000
@@ -248,6 +248,22 @@ def test_every_solution_has_the_unconstrained_likelihood() -> None:
         assert np.abs(gradient(found.loglik, x)).max() < 1e-7
     assert np.ptp([found.loglik(x) for x in solutions]) < 1e-10
     assert abs(found.constraint(shifted(solutions[0], 0.2))[0]) > 1e-4
+
+
+def test_unique_with_singular_information() -> None:
+    """On the border, kappa = 1, the one solution at b = 0 is isolated, and the information on M is singular there."""
+    for share, singular in ((1.0, True), (0.9, False)):
+        c, d = share * BOUND / (1.0 - 2.0**-5), -5.0
+        centre = 0.5 * c * (1.0 + 2.0**d)
+        sigma2 = np.sqrt(1.0 + 2.0 * np.log(c) / LN2**2)
+        table = exact_peptide_table([[10.0, 9.0], [10.0 + centre, 9.0 + centre + d]], 1.0, sigma2, 0.5)
+        found = Case("posted", (), table, dense_of(table))
+        x = np.array([10.0, centre, -1.0, 0.0, d, 1.0, sigma2, 0.5])
+        assert np.abs(found.constraint(x)).max() < 1e-9 and np.abs(gradient(found.loglik, x)).max() < 1e-7
+        t = found.tangent(x)
+        values = np.linalg.eigvalsh(-t.T @ hessian(found.loglik, x) @ t)
+        assert (abs(values[0]) < 1e-8 * values[-1]) == singular
+        assert np.all(np.diff(h(np.linspace(-0.3, 0.3, 601), c, d)) > 0.0)
 
 
 def test_random_balanced_tables() -> None:
