@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 NORMAL_95 = 1.959963984540054
 ABOVE_ZERO = 0.02  # of a value: where its error bar ends on a logarithmic axis if it reaches zero
-SHADES = ("white", "0.65", "0.0")  # few levels told apart by filling
+FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
 
 
 def method_look(name: str) -> dict[str, Any]:
     """Colour, marker and line of a method, the same in all figures."""
-    known = list(METHODS)
+    known = list(dict.fromkeys([*FIRST, *METHODS]))
     return look(known.index(name) if name in known else len(known))
 
 
@@ -70,15 +70,26 @@ def whole_numbers(axes: Axes, levels: Sequence[float]) -> None:
     """Ticks of a logarithmic axis at the levels themselves."""
     from matplotlib.ticker import FixedLocator, NullFormatter
 
-    axes.set_xticks(list(levels), [short(level) for level in levels])
+    powers = all(level < 1_000 or float(np.log10(level)).is_integer() for level in levels) and max(levels) > 10_000
+    axes.set_xticks(list(levels), [short(level, 1_000 if powers else 10_000) for level in levels])
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def short(level: float) -> str:
-    """`300`, `1,000`, or `$10^6$` where it is long."""
+def plain_decades(axis: Any) -> None:
+    """Ticks of a logarithmic axis of few decades at 1, 2 and 5, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def short(level: float, long: float = 10_000) -> str:
+    """`300`, `3,000`, or `$10^6$` for a power of ten that is long."""
     exponent = round(np.log10(level)) if level > 0 else 0
-    if level >= 10_000 and level == 10**exponent:
+    if level >= long and level == 10**exponent:
         return f"$10^{{{exponent}}}$"
     return f"{level:,.0f}"
 

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.figures.style import BAND, look, new_page, styled
 from paper.curves import NORMAL_95, letter, method_name
 from paper.digest import Digest
-from paper.problems import PROBLEMS, SUBJECTS, ordered
+from paper.problems import ordered, problem_name
 from paper.style import METHODS, WIDE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     problems = [(name, level) for name in STUDIES for level in digests[name].levels(digests[name].factors[0])]
     found = {measure: summaries(digests, measure) for measure in MEASURES}
     methods = ordered({method for method, *_ in found[MEASURES[0]]}, METHODS)
-    height = 0.072 * len(methods) * (len(problems) + 1.5)
+    height = 0.058 * len(methods) * (len(problems) + 1.5)
     figure = new_page(WIDE, 1.0 + height)
     panels = figure.subplots(1, 2, sharey=True)
     step = 1.0 / (len(problems) + 1.5)
@@ -54,7 +54,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
     panels[0].tick_params(axis="y", length=0)
     panels[1].tick_params(axis="y", length=0)
-    figure.legend(handles=[entry(k, *problem) for k, problem in enumerate(problems)], **place())
+    figure.legend(handles=[entry(k, level) for k, (_, level) in enumerate(problems)], **place())
     return figure
 
 
@@ -91,12 +91,11 @@ def point(axes: Axes, y: float, part: Mapping[str, float], style: Mapping[str, A
     axes.plot([part["average"]], [y], ls="none", ms=3.2, mew=0.6, zorder=4, **own)
 
 
-def entry(k: int, study: str, level: Any) -> Any:
+def entry(k: int, level: Any) -> Any:
     """A problem in the legend."""
     from matplotlib.lines import Line2D
 
-    name = PROBLEMS.get(level, str(level)) if study == "calibration" else SUBJECTS.format(level)
-    return Line2D([], [], label=name, **(look(k) | {"ls": "none", "ms": 3.6}))
+    return Line2D([], [], label=problem_name(level), **(look(k) | {"ls": "none", "ms": 3.6}))
 
 
 def place() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import look, new_page, styled, symbol
-from paper.curves import bars, curve, dodged, letter, whole_numbers
+from paper.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
 from paper.digest import Digest
 from paper.style import WIDE
 
@@ -51,6 +51,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
         axes.set(xscale="log", yscale="log")
         axes.grid(True)
         whole_numbers(axes, levels)
+        plain_decades(axes.yaxis)
         letter(axes, k, symbol(parameter))
         guide(axes, levels, 0.5, r"$k^{-1/2}$")
     slowest = 1.0 - float(rates.rates[-1])

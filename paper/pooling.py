@@ -1,0 +1,102 @@
+"""Measures of several cells in one number, and the full design of a study whose digest may be of its quick form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paper.digest import Absent, Entry
+from paper.writing import percentage, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "--"  # in a table, where there is nothing
+
+
+@cache
+def full_levels(study: str, factor: str) -> tuple[Any, ...]:
+    """The levels of a factor in the full form of a study, whatever the digest has: keys of numbers are to be the same."""
+    from experiments.commands.options import path_of
+    from experiments.study import load_study
+
+    cells = load_study(path_of(study), False).design.all()
+    return tuple(dict.fromkeys(cell.levels[factor] for cell in cells))
+
+
+def pooled(table: pd.DataFrame) -> Entry:
+    """The mean over cells of different data sets, with equal weights; `n` is the sum.
+
+    Raises
+    ------
+    Absent
+        When there is no cell.
+    """
+    if not len(table):
+        raise Absent("no cell has it")
+    value, error = table["value"].to_numpy(float), np.nan_to_num(table["mcse"].to_numpy(float))
+    return Entry(float(value.mean()), float(np.sqrt(np.sum(error**2)) / len(table)), int(table["n"].sum()))
+
+
+def counted(table: pd.DataFrame) -> tuple[int, int]:
+    """How many successes, of how many, a measure that is a share has in all cells."""
+    n = table["n"].to_numpy(float)
+    return round(float(np.sum(table["value"].to_numpy(float) * n))), int(n.sum())
+
+
+def extreme(table: pd.DataFrame, largest: bool) -> Entry:
+    """The cell with the largest or the smallest value.
+
+    Raises
+    ------
+    Absent
+        When there is no cell.
+    """
+    if not len(table):
+        raise Absent("no cell has it")
+    row = table.loc[table["value"].idxmax() if largest else table["value"].idxmin()]
+    return Entry(float(row["value"]), float(row["mcse"]), int(row["n"]))
+
+
+def ratio_of(top: Sequence[Entry], bottom: Sequence[Entry]) -> Entry:
+    """Geometric mean of ratios of measures, errors taken as independent: on the same data sets they are rather smaller.
+
+    Raises
+    ------
+    Absent
+        When there is none, or one is not positive.
+    """
+    if not top or any(not entry.value > 0.0 for entry in (*top, *bottom)):
+        raise Absent("no positive values to compare")
+    logs = [np.log(a.value / b.value) for a, b in zip(top, bottom, strict=True)]
+    squares = [(entry.mcse / entry.value) ** 2 for entry in (*top, *bottom) if np.isfinite(entry.mcse)]
+    value = float(np.exp(np.mean(logs)))
+    return Entry(value, value * float(np.sqrt(np.sum(squares))) / len(logs), min(entry.n for entry in top))
+
+
+def share(table: pd.DataFrame) -> str:
+    """A pooled share in per cent without its sign, for a column of a table."""
+    if not len(table):
+        return MISSING
+    found = pooled(table)
+    return percentage(found.value, found.mcse).removesuffix(r"\,\%")
+
+
+def number(table: pd.DataFrame, scale: float = 1.0, digits: int = 2) -> str:
+    """A pooled value without its error, for a column of a table."""
+    return significant(scale * pooled(table).value, digits) if len(table) else MISSING
+
+
+def tabular(columns: str, header: Sequence[Sequence[str]], body: Sequence[Sequence[str]]) -> str:
+    """A LaTeX tabular; a row of one entry is a heading that goes through."""
+    width = len(header[-1])
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *(" & ".join(row) + r" \\" for row in header), r"\midrule"]
+    for k, row in enumerate(body):
+        if len(row) == 1:
+            lines += [r"\addlinespace"] * (k > 0) + [rf"\multicolumn{{{width}}}{{@{{}}l}}{{{row[0]}}} \\"]
+        else:
+            lines.append(" & ".join(row) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
