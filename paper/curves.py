@@ -58,9 +58,7 @@ def dodged(x: np.ndarray, k: int, count: int, factor: float = 1.025) -> np.ndarr
     return np.asarray(x * factor ** (2.0 * k - (count - 1)))
 
 
-def curve(
-    axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, style: dict[str, Any], **changes: Any
-) -> None:
+def curve(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, style: dict[str, Any], **changes: Any) -> None:
     """Points joined by a line, with error bars."""
     own = style | {"lw": 0.9, "ms": 3.4, "mew": 0.7, "elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7} | changes
     axes.errorbar(x, y, yerr=errors, **own)

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from paper.digest import Absent, Entry
-from paper.writing import percentage, significant
+from paper.problems import ordered
+from paper.style import METHODS
+from paper.writing import Number, computed, latex, percentage, significant
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.study import Study
+    from paper.digest import Digest
+
 MISSING = "--"  # in a table, where there is nothing
 
 
-@cache
 def full_levels(study: str, factor: str) -> tuple[Any, ...]:
-    """The levels of a factor in the full form of a study, whatever the digest has: keys of numbers are to be the same."""
+    """The levels of a factor in the full form of a study: the keys of numbers are the same for all forms."""
+    return tuple(dict.fromkeys(cell.levels[factor] for cell in full_form(study).design.all()))
+
+
+def full_methods(study: str, *left_out: str) -> tuple[str, ...]:
+    """The methods of a study but some, in the order in which they are printed."""
+    return tuple(name for name in ordered(full_form(study).methods, METHODS) if name not in left_out)
+
+
+@cache
+def full_form(study: str) -> Study:
+    """A study that ships, in its full form."""
     from experiments.commands.options import path_of
     from experiments.study import load_study
 
-    cells = load_study(path_of(study), False).design.all()
-    return tuple(dict.fromkeys(cell.levels[factor] for cell in cells))
+    return load_study(path_of(study), False)
 
 
 def pooled(table: pd.DataFrame) -> Entry:
@@ -61,6 +75,11 @@ def extreme(table: pd.DataFrame, largest: bool) -> Entry:
     return Entry(float(row["value"]), float(row["mcse"]), int(row["n"]))
 
 
+def difference(top: Entry, bottom: Entry) -> Entry:
+    """A difference, errors taken as independent: on the same data sets its own is rather smaller."""
+    return Entry(top.value - bottom.value, float(np.hypot(top.mcse, bottom.mcse)), min(top.n, bottom.n))
+
+
 def ratio_of(top: Sequence[Entry], bottom: Sequence[Entry]) -> Entry:
     """Geometric mean of ratios of measures, errors taken as independent: on the same data sets they are rather smaller.
 
@@ -77,11 +96,30 @@ def ratio_of(top: Sequence[Entry], bottom: Sequence[Entry]) -> Entry:
     return Entry(value, value * float(np.sqrt(np.sum(squares))) / len(logs), min(entry.n for entry in top))
 
 
+def size_of(study: str, digest: Digest) -> Iterator[Number]:
+    """Numbers that every study has: of replicates, cells and fits, and how many fits failed."""
+    for name in ("replicates", "cells", "fits", "failed"):
+        text = latex(f"{int(digest.provenance[name]):,}")
+        yield Number(f"{keyed(study)}.{name}", text, f"{study}: {name}", (study,))
+
+
+def keyed(*parts: Any) -> str:
+    """The key of a number: parts with dots between, hyphens in names."""
+    return ".".join(str(part).replace("_", "-") for part in parts)
+
+
+def whole(key: str, compute: Callable[[], int], source: str, *studies: str) -> Number:
+    """A count."""
+    return computed(key, lambda: latex(f"{compute():,}"), source, *studies)
+
+
 def share(table: pd.DataFrame) -> str:
     """A pooled share in per cent without its sign, for a column of a table."""
     if not len(table):
         return MISSING
     found = pooled(table)
+    if found.value in (0.0, 1.0):
+        return f"{100.0 * found.value:.0f}"
     return percentage(found.value, found.mcse).removesuffix(r"\,\%")
 
 
@@ -93,7 +131,12 @@ def number(table: pd.DataFrame, scale: float = 1.0, digits: int = 2) -> str:
 def tabular(columns: str, header: Sequence[Sequence[str]], body: Sequence[Sequence[str]]) -> str:
     """A LaTeX tabular; a row of one entry is a heading that goes through."""
     width = len(header[-1])
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *(" & ".join(row) + r" \\" for row in header), r"\midrule"]
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *(" & ".join(row) + r" \\" for row in header),
+        r"\midrule",
+    ]
     for k, row in enumerate(body):
         if len(row) == 1:
             lines += [r"\addlinespace"] * (k > 0) + [rf"\multicolumn{{{width}}}{{@{{}}l}}{{{row[0]}}} \\"]

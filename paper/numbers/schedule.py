@@ -1,0 +1,138 @@
+"""Numbers of why the textbook schedule fails: absorption at a variance of zero, and slow directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from paper.digest import Digest, Entry
+from paper.pooling import counted, extreme, full_levels, keyed, size_of, whole
+from paper.writing import Number, both, computed, latex, measured, percent, significant
+
+STUDIES = ("headline", "schedules")
+SIMULATED = ("textbook", "saem", "mcem")
+FEW = 6  # replicates of a real experiment at most
+SCHEDULES = ("one_over_k", "two_thirds", "averaged_067", "averaged_055")
+SHOWN = ("b21", "b22", "mu", "sigma1", "sigma2", "sigma")
+
+
+def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
+    """All of them."""
+    yield from absorption(digests["headline"])
+    yield from distances(digests["schedules"])
+
+
+def absorption(digest: Digest) -> Iterator[Number]:
+    """Variances that are lost, and what it costs."""
+    name = digest.name
+    yield from size_of(name, digest)
+    for method in SIMULATED:
+        for replicates in full_levels(name, "replicates"):
+            for ratio in full_levels(name, "ratio"):
+                where = {"replicates": replicates, "ratio": ratio}
+                parts = (method, replicates, ratio)
+                yield measured(keyed("absorption", *parts), percent, digest, "collapse_rate", method, **where)
+                yield measured(keyed("deficit", *parts), both, digest, "reference_deficit", method, **where)
+        lost, below = digest.select("collapse_rate", method), digest.select("reference_deficit", method)
+        few = lost[lost["replicates"] <= FEW]
+        said = f"{name}: collapse_rate of {method}"
+        yield computed(
+            keyed("absorption", method, "most"), lambda t=lost: percent(extreme(t, True)), f"{said}, largest", name
+        )
+        yield computed(
+            keyed("absorption", method, "few.least"),
+            lambda t=few: percent(extreme(t, False)),
+            f"{said}, smallest with at most {FEW} replicates",
+            name,
+        )
+        yield computed(
+            keyed("absorption", method, "few.most"),
+            lambda t=few: percent(extreme(t, True)),
+            f"{said}, largest with at most {FEW} replicates",
+            name,
+        )
+        yield whole(
+            keyed("absorption", method, "lost"), lambda t=lost: counted(t)[0], f"{said}, fits in all cells", name
+        )
+        yield whole(
+            keyed("absorption", method, "fits"), lambda t=lost: counted(t)[1], f"{said}, fits in all cells", name
+        )
+        for word, largest in (("least", False), ("most", True)):
+            yield computed(
+                keyed("deficit", method, word),
+                lambda t=below, w=largest: both(extreme(t, w)),
+                f"{name}: reference_deficit of {method}, {word} over cells",
+                name,
+            )
+        claims = digest.select("convergence_rate", method)
+        for word, largest in (("least", False), ("most", True)):
+            yield computed(
+                keyed("headline.claims", method, word),
+                lambda t=claims, w=largest: percent(extreme(t, w)),
+                f"{name}: convergence_rate of {method}, {word} over cells",
+                name,
+            )
+    for method in ("ml", "em", *SIMULATED):
+        table = digest.select("median_seconds", method)
+        for word, largest in (("least", False), ("most", True)):
+            yield computed(
+                keyed("headline.seconds", method, word),
+                lambda t=table, w=largest: significant(extreme(t, w).value),
+                f"{name}: median_seconds of {method}, {word} over cells",
+                name,
+            )
+
+
+def distances(digest: Digest) -> Iterator[Number]:
+    """EM's rates, the exponents that they imply, and the distances that were measured."""
+    from experiments.problems import problems
+    from experiments.studies.schedules import BURN_IN, schedule_of
+    from paper.linear_theory import rates_of, rms_distance
+
+    name = digest.name
+    yield from size_of(name, digest)
+    levels = full_levels(name, "iterations")
+    rates = rates_of(problems()[str(full_levels(name, "problem")[0])])
+    source = "EM's rate matrix through the constraint at the truth, expected information, problem posted"
+    for word, rate in zip(("slowest", "second", "third"), rates.rates[::-1], strict=False):
+        yield Number(keyed("rate", word), significant(float(rate), 3), source)
+        yield Number(keyed("exponent", word), significant(1.0 - float(rate), 2), f"one less it: {source}")
+    yield Number("rate.slow", str(int((rates.rates > 0.5).sum())), f"rates above 1/2: {source}")
+    yield Number("rate.directions", str(len(rates.rates)), f"directions: {source}")
+    for parameter in ("b21", "b22"):
+        part = 100.0 * float(rates.of(parameter)[-1])
+        yield Number(
+            keyed("rate.share", parameter), rf"{part:.0f}\,\%", f"variance of {parameter} along the slowest; {source}"
+        )
+    for schedule in SCHEDULES:
+        steps = schedule_of(schedule, int(max(levels))).steps(1)
+        for parameter in SHOWN:
+            theory = rms_distance(rates, parameter, steps)[BURN_IN:]
+            for iterations in levels:
+                key = (schedule, parameter, iterations)
+                yield measured(
+                    keyed("distance", *key), both, digest, "rms_distance", schedule, parameter, iterations=iterations
+                )
+                yield Number(
+                    keyed("theory", *key), significant(float(theory[iterations - 1]), 2), f"linear theory; {source}"
+                )
+            said = (
+                f"{name}: rms_distance of {schedule}, {parameter}: exponent from {levels[0]} to {levels[-1]} iterations"
+            )
+            yield computed(
+                keyed("slope", schedule, parameter),
+                lambda s=schedule, p=parameter: both(slope(digest, s, p)),
+                said,
+                name,
+            )
+            fall = math.log(theory[levels[0] - 1] / theory[levels[-1] - 1]) / math.log(levels[-1] / levels[0])
+            yield Number(keyed("slope.theory", schedule, parameter), latex(f"{fall:.2f}"), f"linear theory; {source}")
+
+
+def slope(digest: Digest, schedule: str, parameter: str) -> Entry:
+    """a of k^-a between the fewest and the most iterations of the full form, errors taken as independent."""
+    levels = full_levels(digest.name, "iterations")
+    first, last = (digest.at("rms_distance", schedule, parameter, iterations=k) for k in (levels[0], levels[-1]))
+    span = math.log(levels[-1] / levels[0])
+    error = math.hypot(first.mcse / first.value, last.mcse / last.value) / span
+    return Entry(math.log(first.value / last.value) / span, error, min(first.n, last.n))
