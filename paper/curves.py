@@ -1,4 +1,4 @@
-"""What the figures of algorithms share: points with their Monte Carlo errors, the look of a method, letters of panels."""
+"""What figures of algorithms share: points with their Monte Carlo errors, the look of a method, letters of panels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def letter(axes: Axes, k: int, text: str = "") -> None:
 
 
 def bars(table: pd.DataFrame, logarithmic: bool) -> np.ndarray:
-    """Lengths (2, n) of error bars to both sides, 1.96 Monte Carlo standard errors; on a logarithmic axis above zero."""
+    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they end above zero."""
     value = table["value"].to_numpy(float)
     length = NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float))
     below = np.minimum(length, (1.0 - ABOVE_ZERO) * value) if logarithmic else length

@@ -74,7 +74,7 @@ def rates_of(problem: LinearProblem) -> Rates:
 
 
 def typical_table(problem: LinearProblem) -> pd.DataFrame:
-    """The design's table with normal responses whose means and covariances in each arm are exactly those of the truth."""
+    """The design's table with responses whose means and covariances in each arm are exactly those of the truth."""
     from experiments.complete_data import cell_means
     from experiments.peptide import MODIFICATIONS, TREATMENTS
 
@@ -96,10 +96,11 @@ def typical_table(problem: LinearProblem) -> pd.DataFrame:
     return table.assign(**{problem.model.response: response})
 
 
-def rms_distance(rates: Rates, parameter: str, steps: Steps) -> Array:
-    """Root mean square distance (K,) to the maximum after every iteration, in standard errors of the parameter.
+def rms_distances(rates: Rates, steps: Steps) -> Array:
+    """Root mean square distances (K, n) to the maximum after every iteration, in standard errors of each parameter.
 
-    From where averaging begins it is that of the average. The first iterate is at the maximum, which a burn-in forgets.
+    From where averaging begins they are those of the average. The first iterate is at the maximum, which a burn-in
+    forgets.
     """
     r = rates.rates
     variance = covariance = total = np.zeros(len(r))  # of the iterate, of it and the sum, of the sum
@@ -114,4 +115,4 @@ def rms_distance(rates: Rates, parameter: str, steps: Steps) -> Array:
         total = total + 2.0 * covariance + variance
         covariance = covariance + variance
         found[k] = total / (k - steps.averaging_from + 1) ** 2
-    return np.sqrt(found * (1.0 - r) @ rates.of(parameter))
+    return np.asarray(np.sqrt(found * (1.0 - r) @ rates.shares.T))

@@ -71,7 +71,8 @@ def extreme(table: pd.DataFrame, largest: bool) -> Entry:
     """
     if not len(table):
         raise Absent("no cell has it")
-    row = table.loc[table["value"].idxmax() if largest else table["value"].idxmin()]
+    value = table["value"].to_numpy(float)
+    row = table.iloc[int(value.argmax() if largest else value.argmin())]
     return Entry(float(row["value"]), float(row["mcse"]), int(row["n"]))
 
 

@@ -19,85 +19,82 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDIES = ("calibration", "calibration_slopes")
-MEASURES = ("mcse_calibration_spread", "mcse_calibration_mean")
-IDEAL = {MEASURES[0]: 1.0, MEASURES[1]: 0.0}
-SAID = {
-    MEASURES[0]: "SD of (estimate − maximum) / MCSE",
-    MEASURES[1]: "mean of (estimate − maximum) / MCSE",
+PANELS = {
+    "mcse_calibration_spread": (1.0, "SD of (estimate − maximum) / MCSE"),
+    "mcse_calibration_mean": (0.0, "mean of (estimate − maximum) / MCSE"),
 }
+ROW = 0.42  # inches
 
 
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
-    """A line over the parameters for each method and problem, and a marker at their average."""
+    """A mark for each parameter, a line of them for each problem, and a method's average below."""
     problems = [(name, level) for name in STUDIES for level in digests[name].levels(digests[name].factors[0])]
-    found = {measure: summaries(digests, measure) for measure in MEASURES}
-    methods = ordered({method for method, *_ in found[MEASURES[0]]}, METHODS)
-    height = 0.058 * len(methods) * (len(problems) + 1.5)
-    figure = new_page(WIDE, 1.0 + height)
+    tables = {measure: [known(digests[name], measure) for name in STUDIES] for measure in PANELS}
+    shown = {str(method) for part in tables["mcse_calibration_spread"] for method in part["method"]}
+    methods = ordered(shown, METHODS)
+    figure = new_page(WIDE, 1.0 + ROW * len(methods))
     panels = figure.subplots(1, 2, sharey=True)
-    step = 1.0 / (len(problems) + 1.5)
-    for panel, (axes, measure) in enumerate(zip(panels, MEASURES, strict=True)):
-        half = NORMAL_95 * float(np.median([part["single"] for part in found[measure].values()]))
-        axes.axvspan(IDEAL[measure] - half, IDEAL[measure] + half, color=BAND, lw=0, zorder=0)
-        axes.axvline(IDEAL[measure], color="0.4", lw=0.6, zorder=1)
+    step = 1.0 / (len(problems) + 2.0)
+    for panel, (axes, (measure, (ideal, label))) in enumerate(zip(panels, PANELS.items(), strict=True)):
+        error = np.concatenate([part["mcse"].to_numpy() for part in tables[measure]])
+        half = NORMAL_95 * float(np.median(error))
+        axes.axvspan(ideal - half, ideal + half, color=BAND, lw=0, zorder=0)
+        axes.axvline(ideal, color="0.4", lw=0.6, zorder=1)
         for row, method in enumerate(methods):
+            own = {}
             for k, (study, level) in enumerate(problems):
-                part = found[measure].get((method, study, level))
-                if part is not None:
-                    point(axes, row + (k - (len(problems) - 1) / 2.0) * step, part, look(k))
+                part = tables[measure][STUDIES.index(study)]
+                part = part[(part["method"] == method) & (part[digests[study].factors[0]] == level)]
+                if len(part):
+                    own[k] = part
+                    y = np.full(len(part), row - 0.5 + (k + 1.0) * step)
+                    axes.plot(part["value"], y, **mark(k), zorder=3)
+            average(axes, row + 0.5 - step, list(own.values()))
             if row:
-                axes.axhline(row - 0.5, color="0.85", lw=0.5)
-        axes.set_xlabel(SAID[measure])
+                axes.axhline(row - 0.5, color="0.8", lw=0.5)
+        axes.set_xlabel(label)
+        axes.locator_params(axis="x", nbins=6)
+        axes.tick_params(axis="y", length=0)
         letter(axes, panel)
     panels[0].set_yticks(range(len(methods)), [method_name(name) for name in methods])
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
-    panels[0].tick_params(axis="y", length=0)
-    panels[1].tick_params(axis="y", length=0)
-    figure.legend(handles=[entry(k, level) for k, (_, level) in enumerate(problems)], **place())
+    handles, columns = entries([level for _, level in problems]), 5
+    columns = -(-len(handles) // -(-len(handles) // columns))  # rows of about the same length
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.4, handletextpad=0.5)
     return figure
 
 
-def summaries(digests: Mapping[str, Digest], measure: str) -> dict[tuple[str, str, Any], dict[str, float]]:
-    """By method, study and problem: average and range over the parameters, and the errors.
-
-    `average_error` is the mean of the parameters' errors, which is the average's if they go all together, and too
-    large otherwise.
-    """
-    found = {}
-    for study in STUDIES:
-        digest = digests[study]
-        factor = digest.factors[0]
-        table: pd.DataFrame = digest.select(measure, estimand=None)
-        table = table[table["mcse"].notna()]
-        for (method, level), part in table.groupby(["method", factor], sort=False):
-            value, error = part["value"].to_numpy(), part["mcse"].to_numpy()
-            found[str(method), study, level] = {
-                "average": float(value.mean()),
-                "low": float(value.min()),
-                "high": float(value.max()),
-                "average_error": float(error.mean()),
-                "single": float(np.median(error)),
-            }
+def known(digest: Digest, measure: str) -> pd.DataFrame:
+    """The values that have an error."""
+    table: pd.DataFrame = digest.select(measure, estimand=None)
+    found: pd.DataFrame = table[table["mcse"] > 0.0]
     return found
 
 
-def point(axes: Axes, y: float, part: Mapping[str, float], style: Mapping[str, Any]) -> None:
-    """One method on one problem."""
-    colour, half = style["color"], NORMAL_95 * part["average_error"]
-    axes.plot([part["low"], part["high"]], [y, y], color=colour, lw=0.5, zorder=2)
-    axes.plot([part["average"] - half, part["average"] + half], [y, y], color=colour, lw=1.6, zorder=3)
-    own = {name: style[name] for name in ("color", "marker", "mfc", "mec")}
-    axes.plot([part["average"]], [y], ls="none", ms=3.2, mew=0.6, zorder=4, **own)
+def mark(k: int) -> dict[str, Any]:
+    """Of the k-th problem."""
+    style = look(k)
+    return {name: style[name] for name in ("color", "marker", "mfc", "mec")} | {"ls": "none", "ms": 2.8, "mew": 0.5}
 
 
-def entry(k: int, level: Any) -> Any:
-    """A problem in the legend."""
+def average(axes: Axes, y: float, parts: list[pd.DataFrame]) -> None:
+    """The average over problems and parameters with its error.
+
+    Parameters on the same data depend on one another: the error of their average is taken to be the average of their
+    errors, which it is at most.
+    """
+    if parts:
+        value = float(np.mean([part["value"].mean() for part in parts]))
+        error = float(np.sqrt(np.sum([part["mcse"].mean() ** 2 for part in parts]))) / len(parts)
+        half = NORMAL_95 * error
+        own = {"fmt": "|", "color": "black", "ms": 4.5, "mew": 1.2, "elinewidth": 1.0, "capsize": 0.0, "zorder": 4}
+        axes.errorbar([value], [y], xerr=[half], **own)
+
+
+def entries(levels: list[Any]) -> list[Any]:
+    """The legend."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=problem_name(level), **(look(k) | {"ls": "none", "ms": 3.6}))
-
-
-def place() -> dict[str, Any]:
-    """Where the legend is."""
-    return {"loc": "outside upper center", "ncols": 4}
+    marks = [Line2D([], [], label=problem_name(level), **(mark(k) | {"ms": 4.0})) for k, level in enumerate(levels)]
+    return [*marks, Line2D([], [], color="black", lw=1.0, marker="|", ms=5.0, mew=1.2, label="average")]

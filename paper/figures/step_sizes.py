@@ -65,11 +65,11 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
 def predicted(method: str, iterations: int, rates: Any, parameter: str) -> tuple[np.ndarray, np.ndarray]:
     """Iterations after the burn-in, and the distance by linear theory after each."""
     from experiments.studies.schedules import BURN_IN, schedule_of
-    from paper.linear_theory import rms_distance
+    from paper.linear_theory import rms_distances
 
     n_latent = 60  # matters to no schedule of the study: all have one draw
-    distance = rms_distance(rates, parameter, schedule_of(method, iterations).steps(n_latent))
-    return np.arange(1, iterations + 1, dtype=float), distance[BURN_IN:]
+    distances = rms_distances(rates, schedule_of(method, iterations).steps(n_latent))
+    return np.arange(1, iterations + 1, dtype=float), distances[BURN_IN:, rates.parameters.index(parameter)]
 
 
 def guide(axes: Axes, levels: list[Any], slope: float, text: str, above: bool = False) -> None:

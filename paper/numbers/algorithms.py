@@ -111,6 +111,6 @@ def at_the_end(digest: Digest, where: Mapping[str, object], largest: bool) -> st
     table = table[~table["method"].isin(EXACT)]
     if not len(table):
         raise Absent(f"{digest.name} has no cell {dict(where)}")
-    chosen = table["value"].idxmax() if largest else table["value"].idxmin()
-    name = str(table.loc[chosen, "method"])
+    value = table["value"].to_numpy(float)
+    name = str(table["method"].iloc[int(value.argmax() if largest else value.argmin())])
     return METHODS.get(name, name)

@@ -88,7 +88,7 @@ def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
         )
         yield computed(
             f"{key}.beyond",
-            lambda z=z: percentage(known((z.abs() > 1.96).mean()), 0.0),
+            lambda z=z: rf"{significant(100.0 * known((z.abs() > 1.96).mean()), 2)}\,\%",
             f"{said}: share of them beyond 1.96",
             *names,
         )

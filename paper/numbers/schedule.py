@@ -87,7 +87,7 @@ def distances(digest: Digest) -> Iterator[Number]:
     """EM's rates, the exponents that they imply, and the distances that were measured."""
     from experiments.problems import problems
     from experiments.studies.schedules import BURN_IN, schedule_of
-    from paper.linear_theory import rates_of, rms_distance
+    from paper.linear_theory import rates_of, rms_distances
 
     name = digest.name
     yield from size_of(name, digest)
@@ -105,9 +105,9 @@ def distances(digest: Digest) -> Iterator[Number]:
             keyed("rate.share", parameter), rf"{part:.0f}\,\%", f"variance of {parameter} along the slowest; {source}"
         )
     for schedule in SCHEDULES:
-        steps = schedule_of(schedule, int(max(levels))).steps(1)
+        predicted = rms_distances(rates, schedule_of(schedule, int(max(levels))).steps(1))[BURN_IN:]
         for parameter in SHOWN:
-            theory = rms_distance(rates, parameter, steps)[BURN_IN:]
+            theory = predicted[:, rates.parameters.index(parameter)]
             for iterations in levels:
                 key = (schedule, parameter, iterations)
                 yield measured(
@@ -116,9 +116,7 @@ def distances(digest: Digest) -> Iterator[Number]:
                 yield Number(
                     keyed("theory", *key), significant(float(theory[iterations - 1]), 2), f"linear theory; {source}"
                 )
-            said = (
-                f"{name}: rms_distance of {schedule}, {parameter}: exponent from {levels[0]} to {levels[-1]} iterations"
-            )
+            said = f"{name}: rms_distance of {schedule}, {parameter}: exponent, {levels[0]} to {levels[-1]} iterations"
             yield computed(
                 keyed("slope", schedule, parameter),
                 lambda s=schedule, p=parameter: both(slope(digest, s, p)),
