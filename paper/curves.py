@@ -50,7 +50,7 @@ def share_bars(table: pd.DataFrame) -> np.ndarray:
     z2 = NORMAL_95**2
     middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n)
     half = NORMAL_95 * np.sqrt(p * (1.0 - p) / n + z2 / (4.0 * n**2)) / (1.0 + z2 / n)
-    return np.maximum(np.array([p - (middle - half), middle + half - p]), 0.0)
+    return np.asarray(np.maximum([p - (middle - half), middle + half - p], 0.0))
 
 
 def dodged(x: np.ndarray, k: int, count: int, factor: float = 1.025) -> np.ndarray:

@@ -21,7 +21,7 @@ MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
 EXACT = ("ml", "em")  # have no budget
 TARGET = 0.01  # of the deficit
 #: From the smallest budget to the largest: told apart by shape and by how dark they are.
-MARKERS = (
+MARKERS: tuple[dict[str, Any], ...] = (
     {"marker": "o", "color": "#56B4E9", "mfc": "white"},
     {"marker": "s", "color": "#0072B2", "mfc": "#9ecae8"},
     {"marker": "D", "color": "#111111", "mfc": "#111111"},
@@ -61,7 +61,7 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
         axes.plot(mean["value"], [y], marker="|", ms=5.0, mew=0.9, ls="none", color=style["color"], zorder=3)
     if len(median):
         x = median["value"].to_numpy(float)
-        own = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
+        own: dict[str, Any] = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
         axes.errorbar(x, np.array([y]), xerr=bars(median, logarithmic=True), **(own | style))
 
 

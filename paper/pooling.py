@@ -61,14 +61,21 @@ def counted(table: pd.DataFrame) -> tuple[int, int]:
     return round(float(np.sum(table["value"].to_numpy(float) * n))), int(n.sum())
 
 
-def extreme(table: pd.DataFrame, largest: bool) -> Entry:
-    """The cell with the largest or the smallest value.
+def least(table: pd.DataFrame) -> Entry:
+    """The smallest value over cells; `Absent` when there is none."""
+    return extreme(table, largest=False)
 
-    Raises
-    ------
-    Absent
-        When there is no cell.
-    """
+
+def most(table: pd.DataFrame) -> Entry:
+    """The largest value over cells; `Absent` when there is none."""
+    return extreme(table, largest=True)
+
+
+EXTREMES = {"least": least, "most": most}
+
+
+def extreme(table: pd.DataFrame, largest: bool) -> Entry:
+    """The cell with the largest or the smallest value."""
     if not len(table):
         raise Absent("no cell has it")
     value = table["value"].to_numpy(float)
@@ -107,6 +114,36 @@ def size_of(study: str, digest: Digest) -> Iterator[Number]:
 def keyed(*parts: Any) -> str:
     """The key of a number: parts with dots between, hyphens in names."""
     return ".".join(str(part).replace("_", "-") for part in parts)
+
+
+def stated(
+    key: str,
+    form: Callable[[Entry], str],
+    find: Callable[[pd.DataFrame], Entry],
+    table: pd.DataFrame,
+    source: str,
+    *studies: str,
+) -> Number:
+    """A number that is found in several cells, written by a function."""
+    return computed(key, lambda: form(find(table)), source, *studies)
+
+
+def extremes(
+    key: str, form: Callable[[Entry], str], table: pd.DataFrame, source: str, *studies: str
+) -> Iterator[Number]:
+    """Two numbers: the least and the most over cells."""
+    for word, find in EXTREMES.items():
+        yield stated(f"{key}.{word}", form, find, table, f"{source}, {word} over cells", *studies)
+
+
+def two_digits(entry: Entry) -> str:
+    """The value alone."""
+    return significant(entry.value, 2)
+
+
+def one_digit(entry: Entry) -> str:
+    """The size of the value."""
+    return significant(entry.value, 1)
 
 
 def whole(key: str, compute: Callable[[], int], source: str, *studies: str) -> Number:

@@ -88,7 +88,15 @@ def average(axes: Axes, y: float, parts: list[pd.DataFrame]) -> None:
         value = float(np.mean([part["value"].mean() for part in parts]))
         error = float(np.sqrt(np.sum([part["mcse"].mean() ** 2 for part in parts]))) / len(parts)
         half = NORMAL_95 * error
-        own = {"fmt": "|", "color": "black", "ms": 4.5, "mew": 1.2, "elinewidth": 1.0, "capsize": 0.0, "zorder": 4}
+        own: dict[str, Any] = {
+            "fmt": "|",
+            "color": "black",
+            "ms": 4.5,
+            "mew": 1.2,
+            "elinewidth": 1.0,
+            "capsize": 0.0,
+            "zorder": 4,
+        }
         axes.errorbar([value], [y], xerr=[half], **own)
 
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
-from paper.digest import Absent, Digest, Entry
-from paper.pooling import difference, extreme, full_levels, full_methods, keyed, ratio_of, size_of
+from paper.digest import Absent, Digest
+from paper.pooling import (
+    difference,
+    full_levels,
+    full_methods,
+    keyed,
+    most,
+    one_digit,
+    ratio_of,
+    size_of,
+    stated,
+    two_digits,
+)
 from paper.style import METHODS
-from paper.writing import Number, both, computed, measured, percent, significant
+from paper.writing import Number, both, computed, measured, percent
 
 STUDIES = ("algorithms", "algorithms_slopes")
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
@@ -41,7 +54,7 @@ def deficits(digest: Digest) -> Iterator[Number]:
             for word, largest in (("best", False), ("worst", True)):
                 said = f"{name}: method with the {'largest' if largest else 'smallest'} {MEDIAN} at {level}, {budget}"
                 yield computed(
-                    keyed(name, word, level, budget), lambda w=where, b=largest: at_the_end(digest, w, b), said, name
+                    keyed(name, word, level, budget), partial(at_the_end, digest, where, largest), said, name
                 )
 
 
@@ -58,18 +71,18 @@ def relative(digest: Digest) -> Iterator[Number]:
             )
             yield computed(
                 keyed(name, "relative", method, budget),
-                lambda m=method, b=budget: both(ratio_over(digest, m, b)),
+                partial(ratio_over, digest, method, budget),
                 said,
                 name,
             )
 
 
-def ratio_over(digest: Digest, method: str, budget: int) -> Entry:
+def ratio_over(digest: Digest, method: str, budget: int) -> str:
     """Over the problems that the digest has."""
     factor = digest.factors[0]
     wheres = [{factor: level, "budget": budget} for level in digest.levels(factor, budget=budget)]
     top = [digest.at(MEDIAN, method, **where) for where in wheres]
-    return ratio_of(top, [digest.at(MEDIAN, AGAINST, **where) for where in wheres])
+    return both(ratio_of(top, [digest.at(MEDIAN, AGAINST, **where) for where in wheres]))
 
 
 def exact(digest: Digest) -> Iterator[Number]:
@@ -80,14 +93,9 @@ def exact(digest: Digest) -> Iterator[Number]:
             for budget in full_levels(name, "budget"):
                 where = {factor: level, "budget": budget}
                 key = keyed(name, "seconds", method, level, budget)
-                yield measured(key, lambda entry: significant(entry.value), digest, "median_seconds", method, **where)
+                yield measured(key, two_digits, digest, "median_seconds", method, **where)
     table = digest.select(MEAN, "em")
-    yield computed(
-        keyed(name, "em.most"),
-        lambda: significant(extreme(table, True).value, 1),
-        f"{name}: largest {MEAN} of em",
-        name,
-    )
+    yield stated(keyed(name, "em.most"), one_digit, most, table, f"{name}: {MEAN} of em, most over cells", name)
 
 
 def expansion(digest: Digest) -> Iterator[Number]:
@@ -99,13 +107,18 @@ def expansion(digest: Digest) -> Iterator[Number]:
             said = f"{name}: {MEAN} of saem less that of px_saem at {level}, {budget}; errors taken as independent"
             yield computed(
                 keyed(name, "px", level, budget),
-                lambda w=where: both(difference(digest.at(MEAN, "saem", **w), digest.at(MEAN, "px_saem", **w))),
+                partial(gain, digest, where),
                 said,
                 name,
             )
 
 
-def at_the_end(digest: Digest, where: Mapping[str, object], largest: bool) -> str:
+def gain(digest: Digest, where: Mapping[str, Any]) -> str:
+    """The mean deficit of SAEM less that with parameter expansion."""
+    return both(difference(digest.at(MEAN, "saem", **where), digest.at(MEAN, "px_saem", **where)))
+
+
+def at_the_end(digest: Digest, where: Mapping[str, Any], largest: bool) -> str:
     """The printed name of the method with the smallest or the largest median deficit in a cell."""
     table = digest.select(MEDIAN, **where)
     table = table[~table["method"].isin(EXACT)]

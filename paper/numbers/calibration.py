@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from paper.curves import NORMAL_95
 from paper.digest import Absent, Digest, Entry
-from paper.pooling import counted, extreme, full_levels, full_methods, keyed, size_of, whole
-from paper.writing import Number, both, computed, measured, percent, percentage, significant
+from paper.pooling import (
+    counted,
+    extremes,
+    full_levels,
+    full_methods,
+    keyed,
+    least,
+    size_of,
+    stated,
+    two_digits,
+    whole,
+)
+from paper.writing import Number, both, computed, measured, percent, significant
 
 STUDIES = ("calibration", "calibration_slopes")
 IDEAL = {"spread": 1.0, "mean": 0.0}
@@ -38,15 +51,13 @@ def of_claims(prefix: str, digests: list[Digest]) -> Iterator[Number]:
     names = tuple(digest.name for digest in digests)
     said = ", ".join(names)
     rate = pd.concat([simulating(digest, "convergence_rate") for digest in digests])
-    met = pd.concat([digest.select("targets_met") for digest in digests])
+    met = pd.concat([simulating(digest, "targets_met") for digest in digests])
     yield whole(f"{prefix}.simulated", lambda: counted(rate)[1], f"{said}: fits of simulating methods", *names)
     yield whole(f"{prefix}.claims", lambda: counted(rate)[0], f"{said}: those that claim to have converged", *names)
     yield whole(f"{prefix}.judged", lambda: counted(met)[1], f"{said}: claims with a maximum to compare with", *names)
-    yield whole(
-        f"{prefix}.broken", lambda: counted(met)[1] - counted(met)[0], f"{said}: claims that miss targets_met", *names
-    )
-    yield computed(f"{prefix}.met", lambda: counted_share(met), f"{said}: targets_met, all claims", *names)
-    yield computed(f"{prefix}.met.least", lambda: percent(extreme(met, False)), f"{said}: least targets_met", *names)
+    yield whole(f"{prefix}.broken", lambda: broken(met), f"{said}: claims that miss targets_met", *names)
+    yield stated(f"{prefix}.met", percent, of_all, met, f"{said}: targets_met, all claims", *names)
+    yield stated(f"{prefix}.met.least", percent, least, met, f"{said}: targets_met, least over cells", *names)
 
 
 def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
@@ -57,70 +68,42 @@ def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
         table = pd.concat([digest.select(measure, estimand=None) for digest in digests])
         table = table[table["mcse"] > 0.0]
         z = (table["value"] - ideal) / table["mcse"]
-        said = f"{', '.join(names)}: {measure}"
-        key = f"{prefix}.{word}"
-        yield whole(f"{key}.count", lambda t=table: len(t), f"{said}: combinations", *names)
-        for which, largest in (("least", False), ("most", True)):
-            yield computed(f"{key}.{which}", lambda t=table, w=largest: both(extreme(t, w)), f"{said}, {which}", *names)
-        yield computed(
-            f"{key}.average", lambda t=table: significant(known(t["value"].mean()), 3), f"{said}, mean", *names
-        )
-        yield computed(
-            f"{key}.mcse", lambda t=table: significant(known(t["mcse"].median()), 2), f"{said}, median MCSE", *names
-        )
-        yield computed(
-            f"{key}.z.mean",
-            lambda z=z: significant(known(z.mean()), 2),
-            f"{said}: mean of ({word} - {ideal:g}) / MCSE",
-            *names,
-        )
-        yield computed(
-            f"{key}.z.sd",
-            lambda z=z: significant(known(z.std()), 3),
-            f"{said}: SD of ({word} - {ideal:g}) / MCSE",
-            *names,
-        )
-        yield computed(
-            f"{key}.z.most",
-            lambda z=z: significant(known(z.abs().max()), 2),
-            f"{said}: largest absolute ({word} - {ideal:g}) / MCSE",
-            *names,
-        )
-        yield computed(
-            f"{key}.beyond",
-            lambda z=z: rf"{significant(100.0 * known((z.abs() > 1.96).mean()), 2)}\,\%",
-            f"{said}: share of them beyond 1.96",
-            *names,
-        )
+        said, key = f"{', '.join(names)}: {measure}", f"{prefix}.{word}"
+        standard = f"{said}: ({word} - {ideal:g}) / MCSE"
+        yield whole(f"{key}.count", partial(len, table), f"{said}: combinations", *names)
+        yield from extremes(key, both, table, said, *names)
+        for name, value, digits, source in (
+            ("average", table["value"].mean(), 3, f"{said}, mean"),
+            ("mcse", table["mcse"].median(), 2, f"{said}, median MCSE"),
+            ("z.mean", z.mean(), 2, f"{standard}, mean"),
+            ("z.sd", z.std(), 3, f"{standard}, SD"),
+            ("z.most", z.abs().max(), 2, f"{standard}, largest absolute value"),
+        ):
+            yield computed(f"{key}.{name}", partial(known, value, digits), source, *names)
+        beyond = 100.0 * (z.abs() > NORMAL_95).mean()
+        yield computed(f"{key}.beyond", partial(known, beyond, 2, r"\,\%"), f"{standard}: share beyond 1.96", *names)
 
 
 def by_method(digest: Digest) -> Iterator[Number]:
     """The cost of the rule, and who claims what, by method and problem."""
     factor, name = digest.factors[0], digest.name
     for method in full_methods(name):
-        spread = digest.select("mcse_calibration_spread", method, None)
-        if method != EXACT:
-            said = f"{name}: mcse_calibration_spread of {method}, mean over cells and parameters; error: mean of theirs"
-            yield computed(keyed(name, "spread", method), lambda t=spread: both(cautious(t)), said, name)
         for level in full_levels(name, factor):
-            where = {factor: level}
-            parts = (method, level)
-            yield measured(keyed(name, "seconds", *parts), significant_2, digest, "median_seconds", method, **where)
+            where, parts = {factor: level}, (method, level)
+            yield measured(keyed(name, "seconds", *parts), two_digits, digest, "median_seconds", method, **where)
             if method == EXACT:
                 continue
             yield measured(keyed(name, "claims", *parts), percent, digest, "convergence_rate", method, **where)
             yield measured(keyed(name, "met", *parts), percent, digest, "targets_met", method, **where)
             yield measured(keyed(name, "distance", *parts), both, digest, "largest_distance", method, **where)
-            yield measured(keyed(name, "draws", *parts), significant_2, digest, "median_draws", method, **where)
-        distance = digest.select("largest_distance", method)
-        if method != EXACT:
-            for which, largest in (("least", False), ("most", True)):
-                yield computed(
-                    keyed(name, "distance", method, which),
-                    lambda t=distance, w=largest: both(extreme(t, w)),
-                    f"{name}: largest_distance of {method}, {which} over problems",
-                    name,
-                )
+            yield measured(keyed(name, "draws", *parts), two_digits, digest, "median_draws", method, **where)
+        if method == EXACT:
+            continue
+        spread = digest.select("mcse_calibration_spread", method, None)
+        said = f"{name}: mcse_calibration_spread of {method}, mean over cells and parameters; error: mean of theirs"
+        yield stated(keyed(name, "spread", method), both, cautious, spread, said, name)
+        distance, said = digest.select("largest_distance", method), f"{name}: largest_distance of {method}"
+        yield from extremes(keyed(name, "distance", method), both, distance, said, name)
 
 
 def simulating(digest: Digest, measure: str) -> pd.DataFrame:
@@ -128,6 +111,12 @@ def simulating(digest: Digest, measure: str) -> pd.DataFrame:
     table = digest.select(measure)
     found: pd.DataFrame = table[table["method"] != EXACT]
     return found
+
+
+def broken(table: pd.DataFrame) -> int:
+    """Failures of a share, in all cells."""
+    good, of = counted(table)
+    return of - good
 
 
 def cautious(table: pd.DataFrame) -> Entry:
@@ -138,21 +127,16 @@ def cautious(table: pd.DataFrame) -> Entry:
     return Entry(float(table["value"].mean()), float(table["mcse"].mean()), int(table["n"].min()))
 
 
-def counted_share(table: pd.DataFrame) -> str:
-    """Of all that were counted."""
+def of_all(table: pd.DataFrame) -> Entry:
+    """The share of all that were counted."""
     good, of = counted(table)
     if not of:
         raise Absent("nothing was counted")
-    return percentage(good / of, float(np.sqrt(good / of * (1.0 - good / of) / of)))
+    return Entry(good / of, float(np.sqrt(good / of * (1.0 - good / of) / of)), of)
 
 
-def known(value: float) -> float:
-    """A number that is one."""
+def known(value: float, digits: int, unit: str = "") -> str:
+    """A number that is one, with its unit."""
     if not np.isfinite(value):
         raise Absent("no cell has it")
-    return float(value)
-
-
-def significant_2(entry: Entry) -> str:
-    """Two digits of the value."""
-    return significant(entry.value, 2)
+    return significant(float(value), digits) + unit

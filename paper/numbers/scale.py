@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from paper.digest import Digest, Entry
-from paper.pooling import extreme, full_levels, full_methods, keyed, ratio_of, size_of
+from paper.pooling import extremes, full_levels, full_methods, keyed, ratio_of, size_of, two_digits
 from paper.writing import Number, both, computed, measured, percent, significant
 
 STUDIES = ("scale",)
@@ -26,7 +27,7 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
             yield measured(keyed(NAME, "memory", *parts), two_digits, digest, "mean_memory_mib", method, **where)
             yield measured(
                 keyed(NAME, "bytes", *parts),
-                lambda e, c=clusters: per_cluster(e, c),
+                partial(per_cluster, clusters=clusters),
                 digest,
                 "mean_memory_mib",
                 method,
@@ -42,30 +43,20 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
                 said = f"{NAME}: median_seconds of {method} over that of {AGAINST} with {clusters} clusters"
                 yield computed(
                     keyed(NAME, "slower", method, clusters),
-                    lambda m=method, c=clusters: significant(slower(digest, m, c).value),
+                    partial(slower, digest, method, clusters),
                     said,
                     NAME,
                 )
         if method not in EXACT:
             table = digest.select("reference_deficit", method)
-            for word, largest in (("least", False), ("most", True)):
-                said = f"{NAME}: reference_deficit of {method}, {word} over the numbers of clusters"
-                yield computed(
-                    keyed(NAME, "deficit", method, word), lambda t=table, w=largest: both(extreme(t, w)), said, NAME
-                )
+            said = f"{NAME}: reference_deficit of {method}"
+            yield from extremes(keyed(NAME, "deficit", method), both, table, said, NAME)
 
 
-def slower(digest: Digest, method: str, clusters: int) -> Entry:
+def slower(digest: Digest, method: str, clusters: int) -> str:
     """How many times the seconds of direct maximum likelihood a fit takes."""
-    return ratio_of(
-        [digest.at("median_seconds", method, clusters=clusters)],
-        [digest.at("median_seconds", AGAINST, clusters=clusters)],
-    )
-
-
-def two_digits(entry: Entry) -> str:
-    """The value alone."""
-    return significant(entry.value, 2)
+    own, other = (digest.at("median_seconds", name, clusters=clusters) for name in (method, AGAINST))
+    return two_digits(ratio_of([own], [other]))
 
 
 def per_cluster(entry: Entry, clusters: int) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 
-from paper.digest import Digest, Entry
-from paper.pooling import counted, extreme, full_levels, keyed, size_of, whole
+import pandas as pd
+
+from paper.digest import Absent, Digest, Entry
+from paper.pooling import counted, extremes, full_levels, full_methods, keyed, most, size_of, stated, two_digits, whole
 from paper.writing import Number, both, computed, latex, measured, percent, significant
 
 STUDIES = ("headline", "schedules")
@@ -33,54 +36,28 @@ def absorption(digest: Digest) -> Iterator[Number]:
                 parts = (method, replicates, ratio)
                 yield measured(keyed("absorption", *parts), percent, digest, "collapse_rate", method, **where)
                 yield measured(keyed("deficit", *parts), both, digest, "reference_deficit", method, **where)
-        lost, below = digest.select("collapse_rate", method), digest.select("reference_deficit", method)
-        few = lost[lost["replicates"] <= FEW]
+        lost, claims = digest.select("collapse_rate", method), digest.select("convergence_rate", method)
         said = f"{name}: collapse_rate of {method}"
-        yield computed(
-            keyed("absorption", method, "most"), lambda t=lost: percent(extreme(t, True)), f"{said}, largest", name
-        )
-        yield computed(
-            keyed("absorption", method, "few.least"),
-            lambda t=few: percent(extreme(t, False)),
-            f"{said}, smallest with at most {FEW} replicates",
-            name,
-        )
-        yield computed(
-            keyed("absorption", method, "few.most"),
-            lambda t=few: percent(extreme(t, True)),
-            f"{said}, largest with at most {FEW} replicates",
-            name,
-        )
-        yield whole(
-            keyed("absorption", method, "lost"), lambda t=lost: counted(t)[0], f"{said}, fits in all cells", name
-        )
-        yield whole(
-            keyed("absorption", method, "fits"), lambda t=lost: counted(t)[1], f"{said}, fits in all cells", name
-        )
-        for word, largest in (("least", False), ("most", True)):
-            yield computed(
-                keyed("deficit", method, word),
-                lambda t=below, w=largest: both(extreme(t, w)),
-                f"{name}: reference_deficit of {method}, {word} over cells",
-                name,
-            )
-        claims = digest.select("convergence_rate", method)
-        for word, largest in (("least", False), ("most", True)):
-            yield computed(
-                keyed("headline.claims", method, word),
-                lambda t=claims, w=largest: percent(extreme(t, w)),
-                f"{name}: convergence_rate of {method}, {word} over cells",
-                name,
-            )
-    for method in ("ml", "em", *SIMULATED):
-        table = digest.select("median_seconds", method)
-        for word, largest in (("least", False), ("most", True)):
-            yield computed(
-                keyed("headline.seconds", method, word),
-                lambda t=table, w=largest: significant(extreme(t, w).value),
-                f"{name}: median_seconds of {method}, {word} over cells",
-                name,
-            )
+        yield stated(keyed("absorption", method, "most"), percent, most, lost, f"{said}, most over cells", name)
+        few, where_few = lost[lost["replicates"] <= FEW], f"{said} with at most {FEW} replicates"
+        yield from extremes(keyed("absorption", method, "few"), percent, few, where_few, name)
+        for k, word in enumerate(("lost", "fits")):
+            key = keyed("absorption", method, word)
+            yield whole(key, partial(count, lost, k), f"{said}: {word} in all cells", name)
+        below = digest.select("reference_deficit", method)
+        yield from extremes(keyed("deficit", method), both, below, f"{name}: reference_deficit of {method}", name)
+        key = keyed("headline.claims", method)
+        yield from extremes(key, percent, claims, f"{name}: convergence_rate of {method}", name)
+    for method in full_methods(name):
+        seconds, key = digest.select("median_seconds", method), keyed("headline.seconds", method)
+        yield from extremes(key, two_digits, seconds, f"{name}: median_seconds of {method}", name)
+
+
+def count(table: pd.DataFrame, k: int) -> int:
+    """Successes (0) or all (1) of a share, in all cells."""
+    if not len(table):
+        raise Absent("no cell has it")
+    return counted(table)[k]
 
 
 def distances(digest: Digest) -> Iterator[Number]:
@@ -117,20 +94,15 @@ def distances(digest: Digest) -> Iterator[Number]:
                     keyed("theory", *key), significant(float(theory[iterations - 1]), 2), f"linear theory; {source}"
                 )
             said = f"{name}: rms_distance of {schedule}, {parameter}: exponent, {levels[0]} to {levels[-1]} iterations"
-            yield computed(
-                keyed("slope", schedule, parameter),
-                lambda s=schedule, p=parameter: both(slope(digest, s, p)),
-                said,
-                name,
-            )
+            yield computed(keyed("slope", schedule, parameter), partial(slope, digest, schedule, parameter), said, name)
             fall = math.log(theory[levels[0] - 1] / theory[levels[-1] - 1]) / math.log(levels[-1] / levels[0])
             yield Number(keyed("slope.theory", schedule, parameter), latex(f"{fall:.2f}"), f"linear theory; {source}")
 
 
-def slope(digest: Digest, schedule: str, parameter: str) -> Entry:
+def slope(digest: Digest, schedule: str, parameter: str) -> str:
     """a of k^-a between the fewest and the most iterations of the full form, errors taken as independent."""
     levels = full_levels(digest.name, "iterations")
     first, last = (digest.at("rms_distance", schedule, parameter, iterations=k) for k in (levels[0], levels[-1]))
     span = math.log(levels[-1] / levels[0])
     error = math.hypot(first.mcse / first.value, last.mcse / last.value) / span
-    return Entry(math.log(first.value / last.value) / span, error, min(first.n, last.n))
+    return both(Entry(math.log(first.value / last.value) / span, error, min(first.n, last.n)))
