@@ -53,24 +53,22 @@ def rates_of(problem: LinearProblem) -> Rates:
     The maximum of a table whose means and covariances are those of the model is the truth, and its information is the
     expected one.
     """
+    from saem.algorithms.error import directions
     from saem.algorithms.expectation import conditional_expectation
     from saem.data import arrange
-    from saem.information import information_of, missing_information
+    from saem.information import missing_information, observed_information
     from saem.models import pose
     from saem.mstep.solver import Solver
 
     posed = pose(problem.model, arrange(problem.model, typical_table(problem)))
     solver, names = Solver(posed), posed.parameters.names
     x = np.array([problem.truth[name] for name in names], dtype=float)
-    statistics = conditional_expectation(posed, x)
-    at = solver.derivatives(solver.complete(statistics), x)
-    complete = information_of(posed, at, solver.multipliers, -at.hessian, solver.free)
-    missing = complete.root.T @ missing_information(posed, solver, x, statistics) @ complete.root
-    rates, vectors = np.linalg.eigh(missing)
-    rates = np.clip(rates, 0.0, 1.0)
-    parts = (complete.root @ vectors) ** 2 / (1.0 - rates)
-    total = parts.sum(axis=1, keepdims=True)
-    return Rates(tuple(names), rates, np.divide(parts, total, out=np.zeros_like(parts), where=total > 0.0))
+    missing = missing_information(posed, solver, x, conditional_expectation(posed, x))
+    observed = observed_information(posed, solver, x, np.zeros(len(x), dtype=bool))
+    along = directions(observed.root, missing, missing)
+    variance = np.diag(observed.covariance)[:, None]
+    shares = np.divide(along.vectors**2, variance, out=np.zeros_like(along.vectors), where=variance > 0.0)
+    return Rates(tuple(names), 1.0 - along.iota, shares)
 
 
 def typical_table(problem: LinearProblem) -> pd.DataFrame:
@@ -100,7 +98,7 @@ def rms_distances(rates: Rates, steps: Steps) -> Array:
     """Root mean square distances (K, n) to the maximum after every iteration, in standard errors of each parameter.
 
     From where averaging begins they are those of the average. The first iterate is at the maximum, which a burn-in
-    forgets.
+    forgets. `saem.algorithms.error` has the same law for one end; this is the whole path.
     """
     r = rates.rates
     variance = covariance = total = np.zeros(len(r))  # of the iterate, of it and the sum, of the sum

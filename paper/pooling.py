@@ -105,8 +105,8 @@ def ratio_of(top: Sequence[Entry], bottom: Sequence[Entry]) -> Entry:
 
 
 def size_of(study: str, digest: Digest) -> Iterator[Number]:
-    """Numbers that every study has: of replicates, cells and fits, and how many fits failed."""
-    for name in ("replicates", "cells", "fits", "failed"):
+    """Numbers that every study has: of cells and fits, and how many fits failed."""
+    for name in ("cells", "fits", "failed"):
         text = latex(f"{int(digest.provenance[name]):,}")
         yield Number(f"{keyed(study)}.{name}", text, f"{study}: {name}", (study,))
 

@@ -17,6 +17,7 @@ from paper.pooling import (
     full_methods,
     keyed,
     least,
+    most,
     size_of,
     stated,
     two_digits,
@@ -43,7 +44,7 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     for method in ("chains", "px_saem"):
         for subjects in full_levels(slopes.name, "subjects"):
             key = keyed(slopes.name, "bias", method, subjects)
-            yield measured(key, both, slopes, "mcse_calibration_mean", method, "sigma", subjects=subjects)
+            yield measured(key, both, slopes, "mcse_calibration_mean_claimed", method, "sigma", subjects=subjects)
 
 
 def of_claims(prefix: str, digests: list[Digest]) -> Iterator[Number]:
@@ -61,10 +62,10 @@ def of_claims(prefix: str, digests: list[Digest]) -> Iterator[Number]:
 
 
 def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
-    """Spread and mean of (estimate - maximum) / MCSE over all methods, problems and parameters."""
+    """Spread and mean of (estimate - maximum) / MCSE of fits that claim, over all methods, problems and parameters."""
     names = tuple(digest.name for digest in digests)
     for word, ideal in IDEAL.items():
-        measure = f"mcse_calibration_{word}"
+        measure = f"mcse_calibration_{word}_claimed"
         table = pd.concat([digest.select(measure, estimand=None) for digest in digests])
         table = table[table["mcse"] > 0.0]
         z = (table["value"] - ideal) / table["mcse"]
@@ -99,9 +100,13 @@ def by_method(digest: Digest) -> Iterator[Number]:
             yield measured(keyed(name, "draws", *parts), two_digits, digest, "median_draws", method, **where)
         if method == EXACT:
             continue
-        spread = digest.select("mcse_calibration_spread", method, None)
-        said = f"{name}: mcse_calibration_spread of {method}, mean over cells and parameters; error: mean of theirs"
+        spread = digest.select("mcse_calibration_spread_claimed", method, None)
+        said = f"{name}: mcse_calibration_spread_claimed of {method}, mean over what it has; error: mean of theirs"
         yield stated(keyed(name, "spread", method), both, cautious, spread, said, name)
+        for level in full_levels(name, factor):
+            key, own = keyed(name, "spread", method, level), spread[spread[factor] == level]
+            yield stated(key, both, cautious, own, f"{said}, at {level}", name)
+            yield stated(f"{key}.most", both, most, own, f"{name}: the largest over parameters at {level}", name)
         distance, said = digest.select("largest_distance", method), f"{name}: largest_distance of {method}"
         yield from extremes(keyed(name, "distance", method), both, distance, said, name)
 

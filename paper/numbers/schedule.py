@@ -70,10 +70,14 @@ def distances(digest: Digest) -> Iterator[Number]:
     yield from size_of(name, digest)
     levels = full_levels(name, "iterations")
     rates = rates_of(problems()[str(full_levels(name, "problem")[0])])
-    source = "EM's rate matrix through the constraint at the truth, expected information, problem posted"
+    source = "EM's rate matrix through the constraint at the truth, expected information, parameters of the study"
     for word, rate in zip(("slowest", "second", "third"), rates.rates[::-1], strict=False):
         yield Number(keyed("rate", word), significant(float(rate), 3), source)
         yield Number(keyed("exponent", word), significant(1.0 - float(rate), 2), f"one less it: {source}")
+    smallest = 1.0 - float(rates.rates[-1])
+    yield Number("rate.smallest", significant(smallest, 2), f"smallest share that is observed: {source}")
+    text = significant(10.0 ** (1.0 / smallest), 1)
+    yield Number("rate.factor", text, f"10^(1/a) with a the smallest share: {source}")
     yield Number("rate.slow", str(int((rates.rates > 0.5).sum())), f"rates above 1/2: {source}")
     yield Number("rate.directions", str(len(rates.rates)), f"directions: {source}")
     for parameter in ("b21", "b22"):

@@ -20,6 +20,7 @@ from paper.digest import Absent, Digest, Entry
 from paper.linear_theory import Rates, rates_of, rms_distances, typical_table
 from paper.pooling import counted, full_levels, full_methods, pooled, ratio_of
 from paper.writing import NOT_THERE
+from saem.algorithms.error import weights_of
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
 
 FIGURES = ("absorption", "step_sizes", "calibration", "equal_cost", "equal_cost_slopes", "scale")
@@ -195,6 +196,15 @@ def simulated(rate: float, steps: Steps, seeds: int, wrong: bool) -> np.ndarray:
         total += e * (k >= steps.averaging_from)
     averaged = steps.averaging_from < len(steps.step_sizes) and not wrong
     return np.asarray((total / (len(steps.step_sizes) - steps.averaging_from) if averaged else e) * np.sqrt(1.0 - rate))
+
+
+def test_the_path_has_the_law_that_the_software_has_for_its_end() -> None:
+    for schedule in (AveragedSchedule(50, 300, 0.55, 20, draws=2), RobbinsMonroSchedule(50, 300, 1.0, draws=2)):
+        steps, r = schedule.steps(10), rates().rates
+        weights = weights_of(steps.step_sizes, 1.0 - r, min(steps.averaging_from, len(steps.step_sizes) - 1))
+        variance = np.sum(weights[1:] ** 2 / steps.draws[:, None], axis=0) * r / (1.0 - r)
+        expected = np.sqrt(rates().shares @ variance)
+        np.testing.assert_allclose(rms_distances(rates(), steps)[-1], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
