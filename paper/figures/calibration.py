@@ -66,8 +66,8 @@ def band(axes: Axes, ideal: float, tables: list[pd.DataFrame]) -> float:
     half = max(LEAST, min(float(np.abs(value - ideal).max()), WIDEST * typical))
     axes.axvspan(ideal - NORMAL_95 * typical, ideal + NORMAL_95 * typical, color=BAND, lw=0, zorder=0)
     axes.axvline(ideal, color="0.4", lw=0.6, zorder=1)
-    if np.any(np.abs(value - ideal) > half):
-        for sign in (-1.0, 1.0):
+    for sign in (-1.0, 1.0):
+        if np.any(sign * (value - ideal) > half):
             axes.axvline(ideal + 1.05 * sign * half, color="0.4", lw=0.6, ls=(0, (2, 2)), zorder=1)
     return half
 
@@ -82,7 +82,7 @@ def points(axes: Axes, values: np.ndarray, y: float, style: dict[str, Any], idea
             furthest = values[beyond][np.argmax(np.abs(away[beyond]))]
             at = ideal + 1.1 * sign * half
             axes.plot([at], [y], **style, zorder=3)
-            where = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": 5.0}
+            where: dict[str, Any] = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": 5.0}
             axes.annotate(f"{furthest:.1f}", (at, y), (2.5 * sign, 0), textcoords="offset points", **where)
 
 
