@@ -166,15 +166,13 @@ def number(table: pd.DataFrame, scale: float = 1.0, digits: int = 2) -> str:
     return significant(scale * pooled(table).value, digits) if len(table) else MISSING
 
 
-def tabular(columns: str, header: Sequence[Sequence[str]], body: Sequence[Sequence[str]]) -> str:
-    """A LaTeX tabular; a row of one entry is a heading that goes through."""
+def tabular(columns: str, header: Sequence[Sequence[str]], rules: str, body: Sequence[Sequence[str]]) -> str:
+    """A LaTeX tabular with rules below its header's first line; a row of one entry is a heading."""
     width = len(header[-1])
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        *(" & ".join(row) + r" \\" for row in header),
-        r"\midrule",
-    ]
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    for k, row in enumerate(header):
+        lines += [" & ".join(row) + r" \\", *([rules] if k == 0 else [])]
+    lines.append(r"\midrule")
     for k, row in enumerate(body):
         if len(row) == 1:
             lines += [r"\addlinespace"] * (k > 0) + [rf"\multicolumn{{{width}}}{{@{{}}l}}{{{row[0]}}} \\"]

@@ -44,4 +44,4 @@ def stopping_table(digest: Digest) -> str:
                     both(digest.at("largest_distance", method, **where)) if len(distance) else MISSING,
                 ]
             )
-    return tabular("@{}lrrrrr@{}", HEADER, body)
+    return tabular("@{}lrrrrr@{}", HEADER, r"\cmidrule(lr){2-3}", body)

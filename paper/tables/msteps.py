@@ -11,6 +11,7 @@ from paper.writing import latex, significant
 
 STUDIES = ("msteps",)
 REFEREE = "referee"
+TITLES = (r"maximum reached (\%)", "iterations", "milliseconds")
 
 
 def table(digests: Mapping[str, Digest]) -> str:
@@ -34,7 +35,6 @@ def table(digests: Mapping[str, Digest]) -> str:
         residual = digest.select("median_residual", method)
         row.append(significant(float(residual["value"].max()), 1) if len(residual) else MISSING)
         body.append(row)
-    return tabular("@{}l" + "r" * (3 * each + 2) + "@{}", header, body)
-
-
-TITLES = (r"maximum reached (\%)", "iterations", "milliseconds")
+    ends = [(2 + k * each, 1 + (k + 1) * each) for k in range(len(TITLES))]
+    rules = " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in ends)
+    return tabular("@{}l" + "r" * (len(TITLES) * each + 2) + "@{}", header, rules, body)
