@@ -7,16 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 from simulated_digest import simulated_digest
+from simulated_results import results_in
 
 from experiments.figures.saving import written
 from experiments.problems import problems
-from paper.digest import Absent, Digest, Entry
+from paper.digest import Absent, Digest, Entry, claimed
 from paper.linear_theory import Rates, rates_of, rms_distances, typical_table
 from paper.pooling import counted, full_levels, full_methods, pooled, ratio_of
 from paper.writing import NOT_THERE
@@ -137,6 +139,21 @@ def test_the_full_form_gives_the_keys() -> None:
     assert full_levels("headline", "replicates") == (3, 6, 12, 30, 100)
     assert "ml" not in full_methods("scale", "ml")
     assert len(full_methods("scale")) == 6
+
+
+def test_measures_of_claims_are_of_the_fits_that_claim(tmp_path: Path) -> None:
+    results = results_in(tmp_path)
+    found = claimed(results).set_index(["cell", "method", "estimand", "measure"])
+    rows = results.rows
+    is_ml = (rows["method"] == "ml") & rows["status"].isin(["ok", "boundary"])
+    claims = (rows["method"] == "saem") & rows["status"].isin(["ok", "boundary"]) & (rows["estimand"] == "theta")
+    cell = str(rows["cell"].iloc[0])
+    pairs = rows[claims].merge(rows[is_ml], on=["cell", "replicate", "estimand"], suffixes=("", "_ml"))
+    z = ((pairs["estimate"] - pairs["estimate_ml"]) / pairs["mcse"])[pairs["cell"] == cell]
+    for measure, value in (("spread", z.std()), ("mean", z.mean())):
+        entry = found.loc[cell, "saem", "theta", f"mcse_calibration_{measure}_claimed"]
+        assert entry["value"] == pytest.approx(value)
+        assert entry["n"] == len(z)
 
 
 # Linear theory
