@@ -76,8 +76,9 @@ def distances(digest: Digest) -> Iterator[Number]:
         yield Number(keyed("exponent", word), significant(1.0 - float(rate), 2), f"one less it: {source}")
     smallest = 1.0 - float(rates.rates[-1])
     yield Number("rate.smallest", significant(smallest, 2), f"smallest share that is observed: {source}")
-    text = significant(10.0 ** (1.0 / smallest), 1)
-    yield Number("rate.factor", text, f"10^(1/a) with a the smallest share: {source}")
+    for word, nearer in (("halving", 2.0), ("factor", 10.0)):
+        text = significant(nearer ** (1.0 / smallest), 1)
+        yield Number(f"rate.{word}", text, f"{nearer:g}^(1/a) with a the smallest share: {source}")
     yield Number("rate.slow", str(int((rates.rates > 0.5).sum())), f"rates above 1/2: {source}")
     yield Number("rate.directions", str(len(rates.rates)), f"directions: {source}")
     for parameter in ("b21", "b22"):
