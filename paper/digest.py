@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from experiments.results import Results
 
 KEYS = ("cell", "method", "estimand", "measure")
+OF_CLAIMS = ("mcse_calibration_spread", "mcse_calibration_mean")
 DIGITS = 6  # significant ones that are kept: far below any Monte Carlo error
 
 
@@ -45,6 +46,8 @@ class Digest:
         Columns `cell`, a column for each factor, `method`, `estimand` (`WHOLE_FIT` for measures of fits), `measure`,
         `value`, `mcse`, `n`. Measures of `experiments.performance.performance`, of the study itself, and those of
         `experiments.performance.paired`, which have the name of the other method behind: `precision_gain_to_free`.
+        Those of `OF_CLAIMS` are there a second time, `mcse_calibration_spread_claimed`, of the fits alone that claim
+        to have converged.
     provenance : mapping
         study, configuration, seed, versions, replicates, cpu_minutes, ...
     """
@@ -158,7 +161,7 @@ def measures_of(results: Results) -> pd.DataFrame:
     other = results.paired
     other = other.assign(measure=other["measure"] + "_to_" + other["reference"].astype(str))
     columns = [*KEYS, "value", "mcse", "n"]
-    known = [table[columns] for table in (results.complete, other) if len(table)]
+    known = [table[columns] for table in (results.complete, other, claimed(results)) if len(table)]
     long = pd.concat(known, ignore_index=True).astype({name: str for name in KEYS}).drop_duplicates(list(KEYS))
     long = long[long["value"].notna()]
     for name in ("value", "mcse"):
@@ -168,6 +171,26 @@ def measures_of(results: Results) -> pd.DataFrame:
     long = long.sort_values("cell", key=lambda column: column.map(order), kind="stable")
     found = long.merge(levels, left_on="cell", right_index=True, how="left", sort=False)
     return found[["cell", *levels.columns, *columns[1:]]].reset_index(drop=True)
+
+
+def claimed(results: Results) -> pd.DataFrame:
+    """Measures of how right Monte Carlo errors are, of the fits that claim to have converged."""
+    from experiments.performance import CONVERGED, performance
+
+    rows = results.rows
+    wanted = rows[["cell", "replicate", "method", "estimand", "estimate", "se", "mcse", "status"]]
+    other = ["lower", "upper", "truth", "loglik", "deficit", "seconds", "draws", "iterations"]
+    table = performance(
+        wanted.assign(**dict.fromkeys(other, float("nan"))), counted=CONVERGED, reference=reference_of(results)
+    )
+    found: pd.DataFrame = table[table["measure"].isin(OF_CLAIMS) & table["value"].notna()]
+    return found.assign(measure=found["measure"] + "_claimed")
+
+
+def reference_of(results: Results) -> str | None:
+    """The study's reference, if it has run."""
+    name = results.study.reference
+    return name if name in set(results.rows["method"]) else None
 
 
 def rounded(values: Any) -> Any:

@@ -1,0 +1,51 @@
+"""The headline study: fits that lose a variance, and how far below the maximum they end, by replicates an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.figures.style import new_page, styled
+from paper.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
+from paper.digest import Digest
+from paper.style import WIDE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDIES = ("headline",)
+LEFT_OUT = ("ml", "em")  # what others are compared with, and what is the same within rounding
+
+
+@styled
+def draw(digests: Mapping[str, Digest]) -> Figure:
+    """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
+    digest = digests["headline"]
+    methods = [name for name in digest.methods("collapse_rate") if name not in LEFT_OUT]
+    methods.sort(key="textbook".__eq__)  # drawn last, above
+    ratios, replicates = digest.levels("ratio"), digest.levels("replicates")
+    figure = new_page(WIDE, 3.6)
+    grid = figure.subplots(2, len(ratios), sharex=True, sharey="row", squeeze=False)
+    for column, ratio in enumerate(ratios):
+        for k, method in enumerate(methods):
+            for axes, measure in zip(grid[:, column], ("collapse_rate", "reference_deficit"), strict=True):
+                table = digest.select(measure, method, ratio=ratio)
+                x = dodged(table["replicates"].to_numpy(float), k, len(methods), 1.03)
+                share = measure == "collapse_rate"
+                errors = share_bars(table) if share else bars(table, logarithmic=True)
+                scale = 100.0 if share else 1.0
+                curve(axes, x, scale * table["value"].to_numpy(), scale * errors, method_look(method))
+        upper, lower = grid[:, column]
+        letter(upper, column, rf"$\sigma_2/\sigma_1 = {ratio:g}$")
+        letter(lower, len(ratios) + column)
+        lower.set(xscale="log", yscale="log")
+        whole_numbers(lower, replicates)
+        for axes in (upper, lower):
+            axes.grid(True, axis="y")
+    grid[0, 0].set(ylabel="variance lost (% of fits)", ylim=(-4.0, 100.0), yticks=np.arange(0, 101, 25))
+    grid[1, 0].set_ylabel("mean log-likelihood\nbelow the maximum")
+    figure.supxlabel("replicates an arm (logarithmic)")
+    methods_above(figure, methods, 4)
+    return figure

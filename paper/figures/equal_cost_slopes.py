@@ -1,0 +1,21 @@
+"""Algorithms at equal cost without a constraint, which admits parameter expansion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from experiments.figures.style import styled
+from paper.digest import Digest
+from paper.dots import equal_cost_page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDIES = ("algorithms_slopes",)
+
+
+@styled
+def draw(digests: Mapping[str, Digest]) -> Figure:
+    """Random intercepts and slopes."""
+    return equal_cost_page(digests["algorithms_slopes"])

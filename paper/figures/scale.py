@@ -1,0 +1,46 @@
+"""From tens of clusters to a million: seconds, memory, and how far below the maximum methods end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from experiments.figures.style import new_page, styled
+from paper.curves import bars, curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.digest import Digest
+from paper.problems import ordered
+from paper.style import METHODS, WIDE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDIES = ("scale",)
+EXACT = ("ml", "em")  # below the maximum by rounding only
+PANELS = {
+    "median_seconds": "median seconds a fit",
+    "mean_memory_mib": "mean peak memory of a fit (MiB)",
+    "reference_deficit": "mean log-likelihood\nbelow the maximum",
+}
+
+
+@styled
+def draw(digests: Mapping[str, Digest]) -> Figure:
+    """A panel for each measure against the number of clusters."""
+    digest = digests["scale"]
+    methods = ordered(digest.methods("median_seconds"), METHODS)
+    figure = new_page(WIDE, 2.7)
+    panels = figure.subplots(1, len(PANELS), sharex=True)
+    for k, (axes, (measure, label)) in enumerate(zip(panels, PANELS.items(), strict=True)):
+        for i, method in enumerate(methods):
+            table = digest.select(measure, method)
+            if len(table) and not (measure == "reference_deficit" and method in EXACT):
+                x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.04)
+                curve(axes, x, table["value"].to_numpy(float), bars(table, logarithmic=True), method_look(method))
+        axes.set(xscale="log", yscale="log")
+        axes.grid(True)
+        axes.set_ylabel(label)
+        whole_numbers(axes, digest.levels("clusters"))
+        letter(axes, k)
+    figure.supxlabel("clusters (logarithmic)")
+    methods_above(figure, methods, len(methods))
+    return figure

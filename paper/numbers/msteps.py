@@ -1,0 +1,78 @@
+"""Numbers of constrained maximisers compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from paper.digest import Digest, Entry
+from paper.pooling import (
+    counted,
+    full_levels,
+    keyed,
+    least,
+    most,
+    one_digit,
+    pooled,
+    size_of,
+    stated,
+    two_digits,
+    whole,
+)
+from paper.problems import MAXIMISERS
+from paper.writing import Number, computed, percent, significant
+
+STUDIES = ("msteps",)
+NAME = "msteps"
+FASTEST = "sqp"
+
+
+def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
+    """All of them."""
+    digest = digests[NAME]
+    yield from size_of(NAME, digest)
+    wrong, searches = digest.select("wrong_claims"), digest.select("maximum_rate")
+    own = digest.select("maximum_rate", FASTEST)
+    yield whole("msteps.claims", lambda: counted(wrong)[1], "msteps: claims to have converged, all maximisers", NAME)
+    yield whole("msteps.wrong", lambda: counted(wrong)[0], "msteps: those that are wrong", NAME)
+    yield whole("msteps.searches", lambda: counted(searches)[1], "msteps: searches of all maximisers", NAME)
+    yield whole("msteps.each", lambda: counted(own)[1], "msteps: searches of one maximiser", NAME)
+    for start in full_levels(NAME, "start"):
+        for method in MAXIMISERS:
+            yield from of_maximiser(digest, method, start)
+    near, apart = digest.select("largest_distance"), digest.select("median_residual")
+    said = "msteps: largest_distance, in standard errors, most over cells"
+    yield stated("msteps.distance.most", one_digit, most, near, said, NAME)
+    yield stated("msteps.residual.most", one_digit, most, apart, "msteps: median_residual, most over cells", NAME)
+
+
+def of_maximiser(digest: Digest, method: str, start: str) -> Iterator[Number]:
+    """How often it is there, and its cost, from one of the starts."""
+    key, where = (method, start), f"of {method} from {start}"
+    mean = f"{where}, mean over cells with equal weights"
+    reached = digest.select("maximum_rate", method, start=start)
+    seconds = digest.select("median_seconds", method, start=start)
+    iterations = digest.select("median_iterations", method, start=start)
+    yield stated(keyed(NAME, "reached", *key), percent, pooled, reached, f"msteps: maximum_rate {mean}", NAME)
+    said = f"msteps: maximum_rate {where}, least over cells"
+    yield stated(keyed(NAME, "reached", *key, "least"), percent, least, reached, said, NAME)
+    said = f"msteps: median_seconds {mean}, in ms"
+    yield stated(keyed(NAME, "ms", *key), two_digits, milliseconds, seconds, said, NAME)
+    said = f"msteps: median_iterations {mean}"
+    yield stated(keyed(NAME, "iterations", *key), two_digits, pooled, iterations, said, NAME)
+    if method != FASTEST:
+        fastest = digest.select("median_seconds", FASTEST, start=start)
+        said = f"msteps: median_seconds {mean}, over that of {FASTEST}"
+        yield computed(
+            keyed(NAME, "slower", *key),
+            lambda: significant(pooled(seconds).value / pooled(fastest).value, 2),
+            said,
+            NAME,
+        )
+
+
+def milliseconds(table: pd.DataFrame) -> Entry:
+    """Of seconds in several cells."""
+    found = pooled(table)
+    return Entry(1e3 * found.value, 1e3 * found.mcse, found.n)
