@@ -237,5 +237,8 @@ class Digests(Mapping[str, Digest]):
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.parent.name for path in self.folder.glob("*/provenance.json")))
 
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
     def __len__(self) -> int:
         return len(list(iter(self)))
