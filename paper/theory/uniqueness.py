@@ -10,6 +10,7 @@ which is odd about (0, C (1 + 2^d) / 2). So where it turns, and how far it falls
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def roots(m: float, c: float, d: float) -> list[float]:
     inner = [b for b in (-beta, beta) if low < b < high]  # none for nan
     found = [b for b in inner if height(b, c, d) == m]
     marks = [low, *inner, high]
-    for left, right in zip(marks[:-1], marks[1:], strict=True):
+    for left, right in pairwise(marks):
         if (height(left, c, d) - m) * (height(right, c, d) - m) < 0.0:
             found.append(float(brentq(lambda b: float(height(b, c, d)) - m, left, right, xtol=1e-14, rtol=1e-14)))
     return sorted(found)
