@@ -43,7 +43,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     digest = digests["constraints"]
     kinds = kinds_of(digest)
     sizes = sorted({n for kind in kinds for n in digest.levels("replicates", departure=0.0, **kind)})
-    figure = new_page(WIDE, 0.95 + 0.36 * len(kinds))
+    figure = new_page(WIDE, 1.2 + 0.34 * len(kinds))
     panels = figure.subplots(1, len(ESTIMANDS), sharex=True, sharey=True)
     for axes, letter, (estimand, (label, weights)) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
         for row, kind in enumerate(kinds):

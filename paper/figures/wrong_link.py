@@ -23,7 +23,7 @@ STUDIES = ("constraints",)
 LINKED, LEVEL, NOMINAL = "linked", 0.05, 0.95
 SCENE = {"scene": "additive", "link": "posted"}  # with so many departures that there are curves
 C2 = {"c2": 1.0}
-POINTS = 41  # of a curve
+POINTS = 33  # of a curve
 
 
 @styled

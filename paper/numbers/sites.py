@@ -137,7 +137,7 @@ def tests(digest: Digest) -> Iterator[Number]:
 
 
 def intervals(digest: Digest) -> Iterator[Number]:
-    """`sites.intervals.PARAMETER.WORD`: how many sites have each, and where the two kinds disagree; by ML, posted link."""
+    """`sites.intervals.PARAMETER.WORD`: how many sites have each, and where both kinds disagree; by ML."""
     for name in SYMBOLS:
         (se, wald, profile), apart = counted(digest, name)
         counts = {"se": se, "wald": wald, "profile": profile, "apart": int((apart > APART).sum()), "both": len(apart)}

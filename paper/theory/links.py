@@ -19,10 +19,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from experiments.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
+from paper.theory.clusters import SDS, cluster_covariance, differences, information, slopes_of
 from saem.constraint import Constraints, compile_constraints
 
 Array = np.ndarray
-SDS = ("sigma1", "sigma2", "sigma")
 Z = 1.959963984540054
 CRITICAL = Z**2  # of the test of one equation at 5 %
 
@@ -44,6 +44,8 @@ class Setting:
         None where the scene is saturated, whose links restrict nothing.
     held : mapping of str to float
         What a fit holds, which links speak about too.
+    single : Setting or None
+        The same with one replicate an arm, which has the same limit.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Setting:
     replicates: int
     link: Constraints | None
     held: dict[str, float]
+    single: Setting | None = None
 
     @cached_property
     def covariance(self) -> Array:
@@ -87,7 +90,9 @@ class Setting:
     @cached_property
     def limit(self) -> Array:
         """(n,): where the estimates under the link go as the sample grows: nearest by Kullback and Leibler."""
-        return self.truth if self.link is None else nearest_under(self)
+        if self.link is None:
+            return self.truth
+        return nearest_under(self) if self.single is None else self.single.limit
 
     @cached_property
     def noncentrality(self) -> float:
@@ -129,14 +134,67 @@ class Setting:
         return float(100.0 * ((w @ self.covariance @ w) / (w @ self.linked_covariance @ w) - 1.0))
 
     def coverage(self, weights: dict[str, float]) -> float:
-        """Of 95 % Wald intervals under the link, of a sum of parameters, with the bias in the limit.
+        """Of 95 % Wald intervals under the link, of a sum of parameters: normal around the limit.
 
-        The spread and the standard errors are those of the limit, as if the model held there.
+        The standard errors are by the observed information there, as fits have them; the spread is the sandwich's.
         """
         w = self.along(weights)
-        there = Setting(self.names, self.limit, self.x, self.replicates, self.link, self.held)
-        shift = float(w @ (self.limit - self.truth)) / math.sqrt(w @ there.linked_covariance @ w)
-        return normal(Z - shift) - normal(-Z - shift)
+        by_information, in_truth = self.covariances_at_limit
+        se, spread = math.sqrt(w @ by_information @ w), math.sqrt(w @ in_truth @ w)
+        shift = float(w @ (self.limit - self.truth))
+        return normal((Z * se - shift) / spread) - normal((-Z * se - shift) / spread)
+
+    @cached_property
+    def covariances_at_limit(self) -> tuple[Array, Array]:
+        """(n, n) both: by the information at the limit, seen through the link, and the sandwich (White 1982)."""
+        if self.link is None:
+            return self.covariance, self.covariance
+        theta, scale = self.limit, np.sqrt(np.diag(self.covariance))
+        gradient = self.equation(theta)[1]
+        multiplier = -(self.divergence_slope(theta) @ gradient) / (gradient @ gradient)
+        tangent = np.linalg.svd(gradient[None, :] * scale)[2][1:].T * scale[:, None]  # (n, n - 1)
+
+        def stationary(t: Array) -> Array:
+            return self.divergence_slope(t) + multiplier * self.equation(t)[1]
+
+        hessian = differences(stationary, theta, 1e-4 * scale)
+        inverse = tangent @ np.linalg.inv(tangent.T @ (hessian + hessian.T) @ tangent / 2.0) @ tangent.T
+        return inverse, inverse @ self.score_covariance(theta) @ inverse
+
+    def divergence_slope(self, theta: Array) -> Array:
+        """(n,): the gradient of `divergence`, which is less the expected score."""
+        found = np.zeros(len(theta))
+        for arm in (0, 1):
+            forms = self.x.shape[1]
+            s0 = cluster_covariance(self.truth, self.names, arm, forms)
+            inverse = np.linalg.inv(cluster_covariance(theta, self.names, arm, forms))
+            off = self.x[arm] @ (self.truth - theta)
+            second = s0 + np.outer(off, off)
+            found -= self.x[arm].T @ inverse @ off
+            for name, slope in slopes_of(theta, self.names, arm, forms).items():
+                middle = inverse @ slope
+                found[self.names.index(name)] += 0.5 * (np.trace(middle) - np.trace(middle @ inverse @ second))
+        return self.replicates * found
+
+    def score_covariance(self, theta: Array) -> Array:
+        """(n, n): of the score at any parameters, with data from the truth: linear and quadratic forms of normals."""
+        found = np.zeros((len(theta), len(theta)))
+        for arm in (0, 1):
+            forms = self.x.shape[1]
+            s0 = cluster_covariance(self.truth, self.names, arm, forms)
+            inverse = np.linalg.inv(cluster_covariance(theta, self.names, arm, forms))
+            off = self.x[arm] @ (self.truth - theta)
+            linear = inverse @ self.x[arm]  # (J, n): the score of the means is linear' e, with e ~ N(off, s0)
+            found += linear.T @ s0 @ linear
+            forms_of = slopes_of(theta, self.names, arm, forms)
+            quadratic = {self.names.index(a): 0.5 * inverse @ slope @ inverse for a, slope in forms_of.items()}
+            for a, m in quadratic.items():  # the score of an SD is e' m e, less its constant
+                cross = 2.0 * linear.T @ s0 @ m @ off
+                found[a] += cross
+                found[:, a] += cross
+                for b, other in quadratic.items():
+                    found[a, b] += 2.0 * np.trace(m @ s0 @ other @ s0) + 4.0 * off @ m @ s0 @ other @ off
+        return self.replicates * found
 
 
 def normal(x: float) -> float:
@@ -144,7 +202,7 @@ def normal(x: float) -> float:
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def setting(
     scene: str, link: str, sigma2: float, replicates: int, departure: float = 0.0, fitted: str | None = None
 ) -> Setting:
@@ -168,7 +226,8 @@ def setting(
         texts = model_of(scene, which).constraints
         tied = compile_constraints(texts, tuple(parameters))
     truth = np.array([parameters[name] for name in names])
-    return Setting(names, truth, x, replicates, tied, dict.fromkeys(held, 0.0))
+    single = None if replicates == 1 else setting(scene, link, sigma2, 1, departure, which)
+    return Setting(names, truth, x, replicates, tied, dict.fromkeys(held, 0.0), single)
 
 
 def acting(design: object, where: str) -> Array:
@@ -177,27 +236,6 @@ def acting(design: object, where: str) -> Array:
 
     assert isinstance(design, pd.DataFrame)
     return np.ones(len(design)) if where == "1" else design.eval(where).to_numpy()
-
-
-def cluster_covariance(theta: Array, names: tuple[str, ...], arm: int, forms: int) -> Array:
-    """(J, J): of the rows of a cluster of an arm."""
-    own, sigma = theta[names.index(SDS[arm])], theta[names.index("sigma")]
-    return sigma**2 * np.eye(forms) + own**2
-
-
-def information(theta: Array, x: Array, names: tuple[str, ...], replicates: int) -> Array:
-    """(n, n): the expected information of all parameters, ``X' S^-1 X`` and ``tr(S^-1 S_a S^-1 S_b) / 2``."""
-    forms, found = x.shape[1], np.zeros((len(names), len(names)))
-    sigma = theta[names.index("sigma")]
-    for arm in (0, 1):
-        inverse = np.linalg.inv(cluster_covariance(theta, names, arm, forms))
-        found += x[arm].T @ inverse @ x[arm]
-        own = theta[names.index(SDS[arm])]
-        slopes = {SDS[arm]: 2.0 * own * np.ones((forms, forms)), "sigma": 2.0 * sigma * np.eye(forms)}
-        for a, left in slopes.items():
-            for b, right in slopes.items():
-                found[names.index(a), names.index(b)] += 0.5 * np.trace(inverse @ left @ inverse @ right)
-    return replicates * found
 
 
 def nearest_under(own: Setting) -> Array:
@@ -219,6 +257,7 @@ def nearest_under(own: Setting) -> Array:
     found = minimize(
         lambda t: own.divergence(t * scale) / own.replicates,
         start,
+        jac=lambda t: own.divergence_slope(t * scale) * scale / own.replicates,
         method="SLSQP",
         bounds=bounds,
         constraints={
