@@ -67,6 +67,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
         )
         axes.set_xticks(products, [f"{x:.3g}" for x in products])
         axes.minorticks_off()
+        axes.set_xlim(min(*products, BORDER) / 1.15, max(*products, BORDER) * 1.15)
     error.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     error.yaxis.set_minor_formatter(NullFormatter())

@@ -191,7 +191,7 @@ def test_a_saturated_link_gains_nothing() -> None:
 
 @pytest.mark.parametrize("departure", [0.01, 0.5, 2.0])
 def test_limits_are_nearest_under_the_link(departure: float) -> None:
-    """They satisfy it, and are stationary along it; to first order they are the formula's, but for its sign (mutant)."""
+    """They satisfy it and are stationary along it; to first order they are the formula's. Not for -sign (mutant)."""
     own = setting("additive", "posted", 0.7, 1, departure)
 
     def along(theta: np.ndarray) -> float:
@@ -275,14 +275,14 @@ def made(keep: slice) -> Digest:
     return Digest("constraints", pd.DataFrame(rows), {"study": "constraints", "replicates": 9})
 
 
-@pytest.mark.parametrize("keep", [slice(None), slice(5, 9), slice(0, None, 2)], ids=["quick", "additive", "some"])
+@pytest.mark.parametrize("keep", [slice(None), slice(1, None, 3)], ids=["quick", "some"])
 def test_modules_of_constraints_take_what_there_is(keep: slice) -> None:
     """Figures, the table and the numbers, with cells missing; what lacks results is said not to be there."""
     digests = {"constraints": made(keep)}
     for name in FIGURES:
         module = importlib.import_module(f"paper.figures.{name}")
         assert set(module.STUDIES) <= set(digests)
-        assert written(module.draw(digests), "pdf")[:4] == b"%PDF"
+        assert written(module.draw(digests), "png")[1:4] == b"PNG"
     table = importlib.import_module("paper.tables.wrong_link").table(digests)
     assert table.startswith(r"\begin{tabular}") and "nan" not in table
     found = [
@@ -293,7 +293,7 @@ def test_modules_of_constraints_take_what_there_is(keep: slice) -> None:
     keys = [number.key for number in found]
     assert len(set(keys)) == len(keys)
     there = {number.key: number.text != NOT_THERE for number in found}
-    assert there["departure.additive.posted.0.7.12.0.5.bias"] == (keep != slice(0, None, 2))
+    assert there["departure.additive.posted.0.7.12.0.25.bias"] == (keep == slice(None))
     assert not there["gain.additive.posted.0.7.effect1.200"] and there["gain.additive.posted.0.7.effect1.theory"]
     assert all(number.why for number in found if number.text == NOT_THERE)
     assert not any("nan" in number.text for number in found)
