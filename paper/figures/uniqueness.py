@@ -82,8 +82,8 @@ def draw_equation(axes: Axes) -> None:
 
 def draw_region(axes: Axes) -> None:
     """The border, and the width of the interval of m with three solutions beyond it."""
-    v = np.linspace(5.0, MOST, 451)
-    d = np.linspace(LEAST_D, 0.5, 401)
+    v = np.linspace(5.0, MOST, 226)
+    d = np.linspace(LEAST_D, 0.5, 201)
     across = np.array([[width(steepness(gain_of(x), y)) for x in v] for y in d])
     edge = border_of_d(v)
     axes.fill_between(v, LEAST_D, edge, where=np.isfinite(edge), color="#0072B2", alpha=0.16, lw=0)

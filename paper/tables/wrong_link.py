@@ -14,23 +14,23 @@ from paper.writing import both, percent, significant
 
 STUDIES = ("constraints",)
 MODELS = {"interaction": "$b_{21}=0$", "additive": "$b_{21}=b_{22}=0$", "three_forms": "three forms, $b_{21}=0$"}
-COLUMNS = (
-    *("bias of $c_2$", "limit", "coverage of $c_2$", "theory"),
-    *(r"bias of $\sigma_2$", "limit", "link rejected", "theory"),
-)
+GROUPS = ("bias of $c_2$", "coverage of $c_2$", r"bias of $\sigma_2$", "link rejected")
 
 
 def table(digests: Mapping[str, Digest]) -> str:
     """Two rows for each model and link, with the fewest and with the most replicates that there are."""
     digest = digests["constraints"]
-    header = ["$n$", *COLUMNS]
-    lines = [rf"\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", " & ".join(header) + r" \\"]
+    width = 1 + 2 * len(GROUPS)
+    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{group}}}" for group in GROUPS)
+    rules = " ".join(rf"\cmidrule(lr){{{2 * k + 2}-{2 * k + 3}}}" for k in range(len(GROUPS)))
+    header = " & ".join(["$n$", *(["found", "theory"] * len(GROUPS))])
+    lines = [rf"\begin{{tabular}}{{{'r' * width}}}", r"\toprule", rf"& {top} \\", rules, rf"{header} \\"]
     cells = digest.cells
     over = cells["scene"].map(lambda scene: not scene_named(scene).saturated) & (cells["departure"] == 0.0)
     for (scene, link, sigma2), own in cells[over].groupby(["scene", "link", "sigma2"], sort=False):
         kind = {"scene": scene, "link": link, "sigma2": sigma2, "departure": 0.0}
         words = rf"{MODELS.get(scene, scene)}, $\sigma_2={sigma2:g}$, {link} in truth, {fitted(kind)} fitted"
-        lines += [r"\midrule", rf"\multicolumn{{{len(header)}}}{{l}}{{{words}}} \\"]
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{words}}} \\"]
         for n in sorted({int(own["replicates"].min()), int(own["replicates"].max())}):
             lines.append(" & ".join(row_of(digest, kind | {"replicates": n})) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
