@@ -37,8 +37,8 @@ def report(sites: pd.DataFrame, parameters: pd.DataFrame) -> None:
             p = sites.loc[sites["link"] == link, column].dropna() if column in sites else pd.Series(dtype=float)
             if len(p):
                 say(
-                    f"link {link}, by {law}: tested on {len(p)} sites, rejected at 5 % on {int((p < 0.05).sum())}, "
-                    f"at 1 % on {int((p < 0.01).sum())}"
+                    f"link {link}, by {law}: tested on {len(p)} sites, rejected at 5 % on {int((p <= 0.05).sum())}, "
+                    f"at 1 % on {int((p <= 0.01).sum())}"
                 )
 
 

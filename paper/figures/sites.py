@@ -46,32 +46,24 @@ def wide(digest: Digest, estimand: str, link: str, names: tuple[str, ...]) -> pd
 
 
 def draw_effects(axes: Axes, digest: Digest) -> None:
-    """Sorted estimates of c2 with an interior maximum; ends that do not exist are arrows."""
+    """Sorted estimates of c2 with an interior maximum; ends that are far off or not there are arrows."""
     status = wide(digest, WHOLE_FIT, LINK, ("is_converged",))["is_converged"]
     found = wide(digest, "c2", LINK, ("estimate", "lower", "upper"))
     found = found[status.reindex(found.index) == 1.0].sort_values("estimate")
     y = np.arange(1, len(found) + 1)
     estimate = found["estimate"].to_numpy()
-    low, high = (
-        0.9 * np.nanmin([*estimate, *finite(found["lower"])]),
-        1.1 * np.nanmax([*estimate, *finite(found["upper"])]),
-    )
+    low, high = estimate.min(initial=1.0) / 2.0, estimate.max(initial=1.0) * 2.0
     for column, end, marker in (("lower", low, "<"), ("upper", high, ">")):
-        x = found[column].where(np.isfinite(found[column])).to_numpy()
-        missing = np.isnan(x)
-        axes.hlines(y, estimate, np.where(missing, end, x), color="0.55", lw=0.7, zorder=1)
-        axes.plot(np.full(missing.sum(), end), y[missing], ls="none", marker=marker, ms=2.5, color="0.55", zorder=1)
+        x = found[column].to_numpy()
+        inside = (x >= low) & (x <= high)  # not so for what is not there
+        axes.hlines(y, estimate, np.where(inside, x, end), color="0.55", lw=0.7, zorder=1)
+        axes.plot(np.full((~inside).sum(), end), y[~inside], ls="none", marker=marker, ms=2.8, color="0.55", zorder=1)
     axes.plot(estimate, y, ls="none", marker="o", ms=2.2, color="#0072B2", zorder=2)
     axes.axvline(1.0, color="0.3", lw=0.7, ls="--", zorder=0)
-    axes.set_xscale("log")
+    axes.set(xscale="log", xlim=(low / 1.15, high * 1.15))
     axes.set_xlabel("$c_2$ under the posted link")
     axes.set_ylabel(f"{len(found)} sites with an interior maximum")
     axes.set_yticks([])
-
-
-def finite(values: pd.Series) -> list[float]:
-    """Those that are neither nan nor infinite nor zero, for a logarithmic axis."""
-    return [float(x) for x in values if np.isfinite(x) and x > 0.0]
 
 
 def draw_laws(axes: Axes, digest: Digest) -> None:

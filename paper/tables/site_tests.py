@@ -27,6 +27,6 @@ def table(digests: Mapping[str, Digest]) -> str:
 
 
 def rejected(digest: Digest, measure: str, link: str, level: float) -> int | str:
-    """How many p-values are below a level; a dash where there are none."""
+    """How many p-values are at most a level; a dash where there are none."""
     p = digest.select(measure, ML, link=link)["value"]
-    return int((p < level).sum()) if len(p) else "--"
+    return int((p <= level).sum()) if len(p) else "--"

@@ -14,8 +14,8 @@ WORDS = {
     "converged": "interior",
     "boundary": "boundary",
     "several_solutions": "several",
-    "not_identified": "not identified",
-    "not_converged": "not converged",
+    "not_identified": "not ident.",
+    "not_converged": "not conv.",
     "error": "no fit",
 }
 
