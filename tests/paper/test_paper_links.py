@@ -19,6 +19,7 @@ from experiments.peptide import peptide_table
 from experiments.performance import WHOLE_FIT
 from experiments.sites.examine import ERROR, examine
 from experiments.study import load_study
+from paper import bars
 from paper.digest import Digest
 from paper.real_data import digest_of
 from paper.theory.clusters import cluster_covariance, differences, information
@@ -248,6 +249,18 @@ def test_links_that_are_fitted_by_mistake_are_known() -> None:
 
 
 # Modules of the paper
+
+
+def test_error_bars_have_a_length_where_all_replicates_agree() -> None:
+    """Those of shares stay within 0 and 1; plain ones would be empty (mutant); those of ratios are factors."""
+    p, n = np.array([0.0, 0.3, 1.0]), np.array([20, 20, 20])
+    low, high = p - bars.of_share(p, n)[0], p + bars.of_share(p, n)[1]
+    assert high[0] > 0.1 and low[2] < 0.9 and (low >= 0.0).all() and (high <= 1.0).all()
+    assert (bars.of_mean(p, np.sqrt(p * (1.0 - p) / n))[:, [0, 2]] == 0.0).all()
+    below, above = bars.of_ratio([2.0], [0.5])
+    assert (2.0 + above) / 2.0 == pytest.approx(2.0 / (2.0 - below))
+    assert (bars.of_mean([1.0], [np.nan]) == 0.0).all()
+
 
 FIGURES = ("uniqueness", "border", "gain", "wrong_link")
 OF_FITS = ("several_solutions_rate", "not_converged_rate", "deficit", "median_seconds")
