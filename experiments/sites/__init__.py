@@ -1,0 +1,1 @@
+"""What can be trusted on real sites? `python -m experiments.sites DATA [--output FOLDER]`."""

@@ -1,0 +1,100 @@
+"""What estimates do across the border of uniqueness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiments.figures.style import look, new_page, styled
+from experiments.links import BORDER, scene_named, true_parameters
+from experiments.performance import WHOLE_FIT
+from paper import bars
+from paper.style import WIDE
+from paper.theory.uniqueness import gain_of, steepness
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from paper.digest import Digest
+
+STUDIES = ("constraints",)
+SCENE, NOMINAL = "border", 0.95
+
+
+def product(sigma2: float) -> float:
+    """``C (1 - 2^d)`` at the truth of a cell."""
+    x = true_parameters(SCENE, "posted", sigma2)
+    return steepness(gain_of(sigma2**2 - x["sigma1"] ** 2), x["b22"] - x["b21"])
+
+
+@styled
+def draw(digests: Mapping[str, Digest]) -> Figure:
+    """Coverage and error of b21, and how often ML and SAEM say that something is amiss, against C (1 - 2^d)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    digest = digests["constraints"]
+    figure = new_page(WIDE, 4.3)
+    (coverage, error), (several, unfinished) = figure.subplots(2, 2, sharex=True)
+    sizes = digest.levels("replicates", scene=SCENE)
+    for k, n in enumerate(sizes):
+        label, shift = f"{n} replicates an arm", 1.0 + 0.025 * (k - (len(sizes) - 1) / 2.0)
+        curve(coverage, digest, "coverage", "linked", "b21", n, shift, look(k), label)
+        curve(error, digest, "rmse", "linked", "b21", n, shift, look(k), "reported")
+        nearest = look(k) | {"mfc": "white", "ls": ":"}
+        curve(error, digest, "rmse", "linked", "b21_nearest", n, shift, nearest, "nearest to the truth")
+        curve(several, digest, "several_solutions_rate", "linked", WHOLE_FIT, n, shift, look(k), label)
+        curve(unfinished, digest, "not_converged_rate", "saem", WHOLE_FIT, n, shift, look(k), label)
+    coverage.axhline(NOMINAL, color="0.6", lw=0.8, ls="--", zorder=0)
+    error.set_yscale("log")
+    effects = scene_named(SCENE).effects
+    for axes, letter, text in (
+        (coverage, "(a)", "coverage of 95 % intervals\nof $b_{21}$"),
+        (error, "(b)", "root mean square error\nof $b_{21}$"),
+        (several, "(c)", "share of ML fits that report\nseveral solutions"),
+        (unfinished, "(d)", "share of SAEM fits that miss\ntheir target of precision"),
+    ):
+        axes.axvline(BORDER, color="0.4", lw=0.8, zorder=0)
+        axes.set_ylabel(text)
+        axes.text(-0.13, 1.03, letter, transform=axes.transAxes, fontsize=8, ha="right")
+        if axes is not error:
+            axes.set_ylim(-0.03, 1.03)
+    products = [product(float(sigma2)) for sigma2 in sorted(digest.levels("sigma2", scene=SCENE))]
+    for axes in (several, unfinished):
+        axes.set_xscale("log")
+        axes.set_xlabel(
+            f"$C(1-2^d)$ in truth ($b_{{21}}={effects['b21']:g}$, $b_{{22}}={effects['b22']:g}$)".replace("-5", "−5")
+        )
+        axes.set_xticks(products, [f"{x:.3g}" for x in products])
+        axes.minorticks_off()
+        axes.set_xlim(min(*products, BORDER) / 1.15, max(*products, BORDER) * 1.15)
+    error.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    error.yaxis.set_minor_formatter(NullFormatter())
+    error.set_ylim(top=4.0 * error.get_ylim()[1])  # room for the legend
+    handles, _ = coverage.get_legend_handles_labels()
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    error.legend(handles=error.get_legend_handles_labels()[0][:2], loc="upper left", title="solution")
+    coverage.text(BORDER * 1.03, 1.01, r"$4/\ln 2$", fontsize=7, va="top")
+    return figure
+
+
+def curve(
+    axes: Axes,
+    digest: Digest,
+    measure: str,
+    method: str,
+    estimand: str,
+    n: int,
+    shift: float,
+    style: dict[str, Any],
+    label: str,
+) -> None:
+    """A measure of a method against the product, moved aside by a factor, with its Monte Carlo error."""
+    rows = digest.select(measure, method, estimand, scene=SCENE, replicates=n).sort_values("sigma2")
+    if not len(rows):
+        return
+    is_share = measure != "rmse"
+    lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_ratio(rows["value"], rows["mcse"])
+    x = [shift * product(float(sigma2)) for sigma2 in rows["sigma2"]]
+    axes.errorbar(x, rows["value"], yerr=lengths, label=label, capsize=1.5, elinewidth=0.7, **style)

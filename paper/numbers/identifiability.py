@@ -1,0 +1,55 @@
+"""Numbers of the section on identifiability: the example with three solutions, and estimates across the border."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from experiments.links import BORDER
+from experiments.performance import WHOLE_FIT
+from paper.designs import cells_of
+from paper.digest import Digest
+from paper.figures.border import SCENE, product
+from paper.theory.uniqueness import EXAMPLE, band, steepness, turning_point, width
+from paper.writing import Number, both, measured, percent, plain, significant
+
+STUDY = "constraints"
+MEASURES = {  # word of the key: form, measure, method, estimand
+    "coverage": (percent, "coverage", "linked", "b21"),
+    "coverage-saem": (percent, "coverage", "saem", "b21"),
+    "coverage-effect": (percent, "coverage", "linked", "effect1"),
+    "rmse": (both, "rmse", "linked", "b21"),
+    "nearest": (both, "rmse", "linked", "b21_nearest"),
+    "several": (percent, "several_solutions_rate", "linked", WHOLE_FIT),
+    "unfinished": (percent, "not_converged_rate", "saem", WHOLE_FIT),
+    "deficit": (both, "deficit", "saem", WHOLE_FIT),
+    "seconds": (plain, "median_seconds", "saem", WHOLE_FIT),
+}
+
+
+def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
+    """The example; then `border.SIGMA2.REPLICATES.WORD` for every cell of the scene, with `border.SIGMA2.product`."""
+    yield from example()
+    digest = digests[STUDY]
+    cells = [cell for cell in cells_of(STUDY) if cell["scene"] == SCENE]
+    for sigma2 in dict.fromkeys(cell["sigma2"] for cell in cells):
+        yield Number(f"border.{sigma2:g}.product", significant(product(sigma2), 3), "theory: C (1 - 2^d)")
+    for cell in cells:
+        key = f"border.{cell['sigma2']:g}.{cell['replicates']}"
+        for word, (form, measure, method, estimand) in MEASURES.items():
+            yield measured(f"{key}.{word}", form, digest, measure, method, estimand, **cell)
+
+
+def example() -> Iterator[Number]:
+    """What the closed forms say about the example of the text."""
+    c, d = EXAMPLE
+    a = steepness(c, d)
+    low, high = band(c, d)
+    found = {
+        "turn": (turning_point(a), 3, "beta, where h turns"),
+        "width": (width(a), 2, "h(-beta) - h(beta)"),
+        "from": (low, 6, "h(beta)"),
+        "to": (high, 6, "h(-beta)"),
+        "border": (BORDER / (1.0 - 2.0**d), 4, "C at the border, (4 / ln 2) / (1 - 2^d)"),
+    }
+    for word, (value, digits, source) in found.items():
+        yield Number(f"example.{word}", significant(value, digits), f"theory: {source} at C = {c:g}, d = {d:g}")

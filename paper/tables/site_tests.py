@@ -1,0 +1,32 @@
+"""On how many of the real sites the data contradict a link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from paper.digest import Digest
+
+STUDIES = ("sites",)
+ML = "ml"
+LEVELS = (0.05, 0.01)
+LAWS = {"p": r"$\chi^2$", "p_bootstrap": "bootstrap"}
+WITHOUT = {"posted": "$b_{21}=b_{22}=0$", "log2": "$b_{21}=b_{22}=0$", "conservation": "$b_{21}=0$"}
+
+
+def table(digests: Mapping[str, Digest]) -> str:
+    """A row for each link: sites tested and rejections, by both laws of the statistic."""
+    digest = digests["sites"]
+    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{rejected at {100 * level:g}\,\%}}" for level in LEVELS)
+    lines = [r"\begin{tabular}{llrrrrr}", r"\toprule", rf"& & & {top} \\", r"\cmidrule(lr){4-5} \cmidrule(lr){6-7}"]
+    header = ["link", "tested where", "sites", *([*LAWS.values()] * len(LEVELS))]
+    lines += [" & ".join(header) + r" \\", r"\midrule"]
+    for link in digest.levels("link"):
+        counts = [str(rejected(digest, measure, link, level)) for level in LEVELS for measure in LAWS]
+        lines.append(" & ".join([link, WITHOUT[link], str(len(digest.select("p", ML, link=link))), *counts]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def rejected(digest: Digest, measure: str, link: str, level: float) -> int | str:
+    """How many p-values are at most a level; a dash where there are none."""
+    p = digest.select(measure, ML, link=link)["value"]
+    return int((p <= level).sum()) if len(p) else "--"

@@ -1,0 +1,1 @@
+"""What follows from formulas alone: nothing here is simulated."""

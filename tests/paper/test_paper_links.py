@@ -1,0 +1,385 @@
+"""Sections 3, 7 and 8 of the paper: closed forms against numerical ones, and modules on digests with cells missing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import experiments
+import saem
+from experiments.figures.saving import written
+from experiments.links import BORDER, NO_LINK, SCENES, design_of, model_of, scene_named, solutions_of_posted
+from experiments.peptide import peptide_table
+from experiments.performance import WHOLE_FIT
+from experiments.sites.examine import ERROR, examine
+from experiments.study import load_study
+from paper import bars
+from paper.digest import Digest
+from paper.real_data import digest_of
+from paper.theory.clusters import cluster_covariance, differences, information
+from paper.theory.links import Setting, setting
+from paper.theory.uniqueness import band, border_of_d, gain_of, height, roots, steepness, turning_point, width
+from paper.writing import NOT_THERE
+from saem.errors import StorageError
+from saem.streams import stream
+
+RNG = stream(1, "paper links")
+PATH = Path(experiments.__file__).parent / "studies" / "constraints.toml"
+QUICK = load_study(PATH, quick=True)
+
+
+# Uniqueness
+
+CASES = [(float(c), float(d)) for c, d in zip(10 ** RNG.uniform(-1, 3, 60), RNG.uniform(-8, 2, 60), strict=True)]
+STEEP = [(c, d) for c, d in CASES if steepness(c, d) > 1.01 * BORDER]
+
+
+def slope(b: float, c: float, d: float, h: float = 1e-6) -> float:
+    """The derivative of the link's equation as it is defined, by central differences."""
+
+    def posted(at: float) -> float:
+        return at + c * (1 + 2 ** (at + d)) / (1 + 2**at)
+
+    return (posted(b + h) - posted(b - h)) / (2 * h)
+
+
+def test_height_is_the_equation_of_the_link() -> None:
+    """In its odd form, too; and odd it is. With the wrong centre it is not (mutant)."""
+    for (c, d), b in product(CASES, (-3.0, 0.4, 5.0)):
+        assert height(b, c, d) == pytest.approx(b + c * (1 + 2 ** (b + d)) / (1 + 2**b), rel=1e-11, abs=1e-11)
+        assert height(b, c, d) + height(-b, c, d) == pytest.approx(c * (1 + 2**d), rel=1e-11)
+    assert any(abs(height(0.0, c, d) - c / 2) > 1e-3 for c, d in CASES)
+
+
+def test_turning_points_are_where_the_slope_vanishes() -> None:
+    """And it is negative between them. Those for half the steepness are elsewhere (mutant)."""
+    assert len(STEEP) > 15
+
+    def holds(beta: float, c: float, d: float) -> bool:
+        return all(abs(slope(b, c, d)) < 1e-4 for b in (-beta, beta)) and slope(0.9 * beta, c, d) < 0.0
+
+    for c, d in STEEP:
+        assert holds(turning_point(steepness(c, d)), c, d)
+    mutants = [(c, d) for c, d in STEEP if steepness(c, d) > 2.1 * BORDER]
+    assert mutants and not any(holds(turning_point(steepness(c, d) / 2), c, d) for c, d in mutants)
+
+
+def test_width_is_how_far_h_falls() -> None:
+    """On a fine grid; a bound without the turning points is wider (mutant)."""
+    for c, d in STEEP:
+        b = np.linspace(0.0, 1.5 * turning_point(steepness(c, d)), 20_001)
+        fall = 2.0 * float(np.max(height(0.0, c, d) - height(b, c, d)))
+        low, high = band(c, d)
+        assert width(steepness(c, d)) == pytest.approx(fall, rel=1e-5, abs=1e-9)
+        assert high - low == pytest.approx(fall, rel=1e-5, abs=1e-9)
+        assert steepness(c, d) - fall > 1e-3
+
+
+def test_roots_are_all_there() -> None:
+    """Three within the band, one outside and up to the border; as many as sign changes on a fine grid."""
+    for c, d in CASES:
+        low, high = band(c, d)
+        for share in (-0.2, 0.01, 0.3, 0.5, 0.99, 1.2):
+            m = low + share * (high - low) if low == low else float(height(RNG.uniform(-4, 4), c, d))
+            found = roots(m, c, d)
+            assert len(found) == (3 if low == low and 0 < share < 1 else 1)
+            np.testing.assert_allclose(height(np.array(found), c, d), m, rtol=1e-9, atol=1e-9)
+    assert roots(3.09375, 6.0, -5.0) == pytest.approx([-0.4252391, 0.0, 0.4252391], abs=1e-7)
+
+
+def test_no_counterexample_to_the_border() -> None:
+    """A search for two solutions at a steepness up to the border finds none, and does beyond it (mutant)."""
+
+    def falls(c: float, d: float) -> bool:
+        b = np.linspace(-6.0, 6.0, 4001)
+        return bool(np.any(np.diff(b + c * (1 + 2 ** (b + d)) / (1 + 2**b)) < 0.0))
+
+    below = [
+        (a / (1 - 2.0**d), d) for a, d in zip(RNG.uniform(0, BORDER, 300), RNG.uniform(-9, -0.01, 300), strict=True)
+    ]
+    assert not any(falls(c, d) for c, d in below)
+    assert all(falls(1.02 * BORDER / (1 - 2.0**d), d) for _, d in below)
+
+
+def test_the_border_in_the_plane_and_the_study_agree() -> None:
+    """`experiments.links` counts solutions by a formula of its own."""
+    for v in (7.5, 9.0, 14.0):
+        d = float(border_of_d(np.array(v)))
+        assert steepness(gain_of(v), d) == pytest.approx(BORDER, rel=1e-12)
+        x = {"b21": 0.0, "sigma1": 0.4, "sigma2": (v + 0.16) ** 0.5}
+        for off, expected in ((-0.05, 3), (0.05, 1)):
+            own = x | {"b22": d + off}
+            own["c2"] = float(height(0.0, gain_of(v), d + off))
+            assert solutions_of_posted(own) == expected == len(roots(own["c2"], gain_of(v), d + off))
+    assert np.isnan(border_of_d(np.array(7.0)))
+
+
+# Links
+
+OVER = [
+    ("interaction", "posted"),
+    ("interaction", "conservation"),
+    ("additive", "log2"),
+    ("three_forms", "conservation"),
+]
+
+
+def shaken(own: Setting, seed: int) -> Setting:
+    """The same setting at other parameters."""
+    rng = stream(seed, "shaken")
+    truth = own.truth + 0.1 * rng.standard_normal(len(own.truth))
+    return Setting(own.names, truth, own.x, own.replicates, own.link, own.held)
+
+
+@pytest.mark.parametrize(("scene", "link"), OVER)
+def test_information_is_the_curvature_of_the_divergence(scene: str, link: str) -> None:
+    """At random parameters; so are its slope and, in the truth, the covariance of the score. Half is not (mutant)."""
+    own = shaken(setting(scene, link, 0.7, 3), len(scene))
+    steps = np.full(len(own.truth), 1e-5)
+    curvature = differences(own.divergence_slope, own.truth, steps)
+    matrix = information(own.truth, own.x, own.names, 3)
+    np.testing.assert_allclose(matrix, curvature, atol=1e-5 * np.abs(matrix).max())
+    np.testing.assert_allclose(own.score_covariance(own.truth), matrix, rtol=1e-9, atol=1e-9)
+    away = own.truth + 0.05
+    numeric = differences(lambda t: np.array([own.divergence(t)]), away, steps)[0]
+    np.testing.assert_allclose(own.divergence_slope(away), numeric, rtol=1e-5, atol=1e-5)
+    assert own.divergence(own.truth) == pytest.approx(0.0, abs=1e-10)
+    assert not np.allclose(matrix / 2, curvature, rtol=0.1)
+
+
+def test_information_is_that_of_the_fits() -> None:
+    """`saem.fisher_information` is other code; that of other numbers of replicates differs (mutant)."""
+    table = saem.simulate(
+        model_of("additive", NO_LINK).replace(fixed={}),
+        {"mu": 10.0, "c2": 1.0, "alpha2": -1.0, "b21": 0.0, "b22": 0.0, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3},
+        design_of("additive", 15),
+        seed=4,
+    )
+    fit = saem.fit(model_of("additive", NO_LINK), table, "ml")
+    own = setting("additive", "posted", 0.7, 15)
+    places = [fit.parameters.index(name) for name in own.names]
+    expected = saem.fisher_information(fit, "expected").covariance[np.ix_(places, places)]
+    found = np.linalg.inv(information(fit.values[places], own.x, own.names, 15))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert not np.allclose(found * 15 / 16, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("scene", "link"), OVER)
+def test_the_covariance_under_a_link_is_that_along_it(scene: str, link: str) -> None:
+    """By a basis of the tangent space in place of the formula; without the link it is larger (mutant)."""
+    own = setting(scene, link, 0.7, 5)
+    tangent = np.linalg.svd(own.gradient[None, :])[2][1:].T
+    inner = tangent.T @ np.linalg.inv(own.covariance) @ tangent
+    along = tangent @ np.linalg.inv(inner) @ tangent.T
+    np.testing.assert_allclose(own.linked_covariance, along, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(own.covariances_at_limit[0], along, rtol=1e-3, atol=1e-6)  # the limit is the truth
+    np.testing.assert_allclose(own.covariances_at_limit[1], along, rtol=1e-3, atol=1e-6)
+    assert not np.allclose(own.covariance, along, rtol=0.1)
+
+
+def test_a_saturated_link_gains_nothing() -> None:
+    """And its coverage is nominal; in the additive model there is a gain (mutant)."""
+    own = setting("saturated", "posted", 0.7, 12)
+    assert own.gain({"c2": 1.0}) == 0.0 and own.coverage({"c2": 1.0}) == pytest.approx(0.95)
+    assert setting("additive", "posted", 0.7, 12).gain({"c2": 1.0}) > 1000.0
+
+
+@pytest.mark.parametrize("departure", [0.01, 0.5, 2.0])
+def test_limits_are_nearest_under_the_link(departure: float) -> None:
+    """They satisfy it and are stationary along it; to first order they are the formula's. Not for -sign (mutant)."""
+    own = setting("additive", "posted", 0.7, 1, departure)
+
+    def along(theta: np.ndarray) -> float:
+        g, s = own.equation(theta)[1], own.divergence_slope(theta)
+        return float(np.linalg.norm(s - (s @ g) / (g @ g) * g))
+
+    assert own.equation(own.limit)[0] == pytest.approx(0.0, abs=1e-8)
+    assert along(own.limit) < 1e-4
+    rng = stream(2, "limits")
+    for _ in range(200):  # other parameters under the link, near and far
+        other = own.limit + rng.choice([0.05, 0.5]) * rng.standard_normal(len(own.limit))
+        other[own.names.index("c2")] -= own.equation(other)[0]
+        assert own.divergence(other) >= own.divergence(own.limit) - 1e-9
+    assert own.equation(own.truth)[0] == pytest.approx(departure)
+    if departure < 0.1:
+        np.testing.assert_allclose(own.limit - own.truth, own.first_order_bias, atol=0.02 * departure)
+        reach = own.gradient @ own.covariance @ own.gradient
+        assert own.noncentrality == pytest.approx(departure**2 / reach, rel=0.02)
+        assert not np.allclose(own.limit - own.truth, -own.first_order_bias, atol=0.02 * departure)
+
+
+def test_the_covariance_of_the_score_away_from_the_truth() -> None:
+    """By quadrature, exact for polynomials of fourth degree; that in the truth is another (mutant)."""
+    own = setting("additive", "posted", 0.7, 1, 0.5)
+    theta = own.limit
+    nodes, weights = np.polynomial.hermite_e.hermegauss(5)
+    found = np.zeros((len(theta), len(theta)))
+    for arm in (0, 1):
+        s0 = cluster_covariance(own.truth, own.names, arm, 2)
+        root, off = np.linalg.cholesky(s0), own.x[arm] @ own.truth
+        scores, w = [], []
+        for (a, wa), (b, wb) in product(zip(nodes, weights, strict=True), repeat=2):
+            y = off + root @ np.array([a, b])
+
+            def loglik(t: np.ndarray, y: np.ndarray = y, arm: int = arm) -> np.ndarray:
+                s, e = cluster_covariance(t, own.names, arm, 2), y - own.x[arm] @ t
+                return np.array([-0.5 * np.linalg.slogdet(s)[1] - 0.5 * e @ np.linalg.solve(s, e)])
+
+            scores.append(differences(loglik, theta, np.full(len(theta), 1e-5))[0])
+            w.append(wa * wb / (2 * np.pi))
+        centred = np.array(scores) - np.array(w) @ np.array(scores)
+        found += (centred.T * np.array(w)) @ centred
+    np.testing.assert_allclose(own.score_covariance(theta), found, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(own.score_covariance(own.truth), found, rtol=0.1)
+
+
+def test_links_that_are_fitted_by_mistake_are_known() -> None:
+    """Every scene that a link restricts has a departure from its other link."""
+    for scene, own in SCENES.items():
+        if not own.saturated:
+            link, other = own.links[0], own.links[1]
+            assert abs(setting(scene, link, 0.7, 1, fitted=other).departure) > 0.05
+            assert setting(scene, link, 0.7, 1).departure == pytest.approx(0.0, abs=1e-12)
+
+
+# Modules of the paper
+
+
+def test_error_bars_have_a_length_where_all_replicates_agree() -> None:
+    """Those of shares stay within 0 and 1; plain ones would be empty (mutant); those of ratios are factors."""
+    p, n = np.array([0.0, 0.3, 1.0]), np.array([20, 20, 20])
+    low, high = p - bars.of_share(p, n)[0], p + bars.of_share(p, n)[1]
+    assert high[0] > 0.1 and low[2] < 0.9 and (low >= 0.0).all() and (high <= 1.0).all()
+    assert (bars.of_mean(p, np.sqrt(p * (1.0 - p) / n))[:, [0, 2]] == 0.0).all()
+    below, above = bars.of_ratio([2.0], [0.5])
+    assert (2.0 + above) / 2.0 == pytest.approx(2.0 / (2.0 - below))
+    assert (bars.of_mean([1.0], [np.nan]) == 0.0).all()
+
+
+FIGURES = ("uniqueness", "border", "gain", "wrong_link")
+OF_FITS = ("several_solutions_rate", "not_converged_rate", "deficit", "median_seconds")
+OF_ESTIMANDS = ("bias", "coverage", "rmse", "rejection", "precision_gain_to_free")
+ESTIMANDS = ("effect1", "effect2", "c2", "b21", "b21_nearest", "sigma2", "lr")
+
+
+def made(keep: slice) -> Digest:
+    """A digest of some cells of the quick form, with shares and values that nothing was simulated for."""
+    rng, rows = stream(5, "made"), []
+    for cell in list(QUICK.design.all())[keep]:
+        for method in ("free", "linked", "wrong", "saem"):
+            keys = [(WHOLE_FIT, name) for name in OF_FITS] + list(product(ESTIMANDS, OF_ESTIMANDS))
+            for estimand, measure in keys:
+                value = rng.uniform() if "to_free" not in measure else rng.uniform(-20.0, 400.0)
+                numbers = {
+                    "method": method,
+                    "estimand": estimand,
+                    "measure": measure,
+                    "value": value,
+                    "mcse": 0.04,
+                    "n": 9,
+                }
+                rows.append({"cell": cell.name, **cell.levels, **numbers})
+    return Digest("constraints", pd.DataFrame(rows), {"study": "constraints", "replicates": 9})
+
+
+@pytest.mark.parametrize("keep", [slice(None), slice(1, None, 3)], ids=["quick", "some"])
+def test_modules_of_constraints_take_what_there_is(keep: slice) -> None:
+    """Figures, the table and the numbers, with cells missing; what lacks results is said not to be there."""
+    digests = {"constraints": made(keep)}
+    for name in FIGURES:
+        module = importlib.import_module(f"paper.figures.{name}")
+        assert set(module.STUDIES) <= set(digests)
+        assert written(module.draw(digests), "png")[1:4] == b"PNG"
+    table = importlib.import_module("paper.tables.wrong_link").table(digests)
+    assert table.startswith(r"\begin{tabular}") and "nan" not in table
+    found = [
+        number
+        for name in ("identifiability", "links")
+        for number in importlib.import_module(f"paper.numbers.{name}").numbers(digests)
+    ]
+    keys = [number.key for number in found]
+    assert len(set(keys)) == len(keys)
+    there = {number.key: number.text != NOT_THERE for number in found}
+    assert there["departure.additive.posted.0.7.12.0.25.bias"] == (keep == slice(None))
+    assert not there["gain.additive.posted.0.7.effect1.200"] and there["gain.additive.posted.0.7.effect1.theory"]
+    assert all(number.why for number in found if number.text == NOT_THERE)
+    assert not any("nan" in number.text for number in found)
+
+
+def test_figures_are_the_same_bytes() -> None:
+    """Drawn twice."""
+    digests = {"constraints": made(slice(None))}
+    module = importlib.import_module("paper.figures.wrong_link")
+    assert written(module.draw(digests), "pdf") == written(module.draw(digests), "pdf")
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the examination of two sites writes, one of which cannot be fitted."""
+    folder = tmp_path_factory.mktemp("examined")
+    table = peptide_table(5, seed=3)
+    found = [examine("good", table, 20, 1), examine("bad", table[table["modification"] == "modified"], 20, 1)]
+    pd.DataFrame([row for one in found for row in one.fits]).to_csv(folder / "sites.csv", index=False)
+    pd.DataFrame([row for one in found for row in one.parameters]).to_csv(folder / "parameters.csv", index=False)
+    (folder / "run.json").write_text(json.dumps({"data": "0", "draws": 20, "seed": 1}), encoding="utf-8")
+    return folder
+
+
+def test_a_site_that_cannot_be_fitted_is_a_row(examined: Path) -> None:
+    """With its message; the other one is fitted by both methods under all links."""
+    fits = pd.read_csv(examined / "sites.csv")
+    bad = fits[fits["site"] == "bad"]
+    assert len(bad) == 6 and (bad["status"] == ERROR).all() and bad["message"].notna().all()
+    good = fits[fits["site"] == "good"].set_index(["link", "method"])
+    assert (good["status"] != ERROR).all()
+    assert (good["largest_distance"].xs("saem", level="method") < 0.2).all()
+    posted = good.loc[("posted", "ml")]
+    assert posted["p_bootstrap_mcse"] == pytest.approx(
+        (posted["p_bootstrap"] * (1 - posted["p_bootstrap"]) / 20) ** 0.5
+    )
+
+
+def test_the_posted_link_is_tested_as_in_the_study(examined: Path) -> None:
+    """The same statistic as by the models of `experiments.links`; that of another link is another (mutant)."""
+    fits, table = pd.read_csv(examined / "sites.csv").set_index(["site", "link", "method"]), peptide_table(5, seed=3)
+    free = saem.fit(model_of("additive", NO_LINK), table, "ml")
+    for link, other in (("posted", "log2"), ("log2", "posted")):
+        tied = saem.fit(model_of("additive", link), table, "ml")
+        statistic = saem.likelihood_ratio(tied, free).statistic
+        assert fits.loc[("good", link, "ml"), "statistic"] == pytest.approx(statistic, rel=1e-4, abs=1e-6)
+        assert fits.loc[("good", other, "ml"), "statistic"] != pytest.approx(statistic, rel=1e-2)
+    assert scene_named("additive").fixed == ("b21", "b22")
+
+
+def test_sites_become_a_digest(examined: Path, tmp_path: Path) -> None:
+    """It has what the files have, is read back as it was, and is drawn and tabulated; nothing of the data is in it."""
+    digest = digest_of(examined)
+    digest.save(tmp_path / "sites")
+    digest = Digest.read(tmp_path / "sites")
+    estimates = pd.read_csv(examined / "parameters.csv").set_index(["site", "link", "method", "parameter"])
+    entry = digest.at("estimate", "saem", "c2", site="good", link="log2")
+    assert entry.value == pytest.approx(estimates.loc[("good", "log2", "saem", "c2"), "estimate"], rel=1e-5)
+    assert entry.mcse == pytest.approx(estimates.loc[("good", "log2", "saem", "c2"), "mcse"], rel=1e-5)
+    assert digest.at("is_error", "ml", site="bad", link="posted").value == 1.0
+    assert "log2_intensity" not in digest.measures.to_string()
+    digests = {"sites": digest}
+    assert written(importlib.import_module("paper.figures.sites").draw(digests), "pdf")[:4] == b"%PDF"
+    for name in ("sites", "site_intervals", "site_tests"):
+        table = importlib.import_module(f"paper.tables.{name}").table(digests)
+        assert table.startswith(r"\begin{tabular}") and "nan" not in table
+    found = list(importlib.import_module("paper.numbers.sites").numbers(digests))
+    keys = {number.key: number.text for number in found}
+    assert len(keys) == len(found) and keys["sites.n"] == "2"
+    assert keys["sites.posted.ml.error"] == "1" and keys["sites.posted.ml.fitted"] == "1"
+
+
+def test_a_digest_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """That names the files and the command."""
+    with pytest.raises(StorageError, match=r"must hold sites\.csv.*experiments\.sites"):
+        digest_of(tmp_path)
