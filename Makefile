@@ -7,11 +7,11 @@ MARKER := $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv study demo picture test test-slow lint bench clean
+.PHONY: help venv study demo picture test test-slow lint bench paper paper-quick paper-full paper-verify clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
-	    printf '  make %-10s %s\n' "$$name" "$$what"; done
+	    printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 venv: $(MARKER)  ## create or update .venv (when missing, or older than pyproject.toml)
 	@echo "$(VENV) is up to date"
@@ -49,6 +49,20 @@ lint: $(MARKER)  ## ruff, mypy --strict and the import contracts
 bench: $(MARKER)  ## measure speed and memory against their targets (some five minutes)
 	@$(BIN)/python -m benchmarks
 
+paper: $(MARKER)  ## build the paper from the committed results into paper/build (the PDF needs LaTeX)
+	@$(BIN)/python -m paper build
+
+paper-quick: $(MARKER)  ## run all studies of the paper in quick form (15 minutes on 2 cores) and build from them
+	@$(BIN)/python -m paper run --quick $(RUN)
+	@$(BIN)/python -m paper build --partial --results results/paper-quick/digests --output results/paper-quick/build
+
+paper-full: $(MARKER)  ## run all studies of the paper in full (hours; goes on where it was; RUN='--executor dask')
+	@$(BIN)/python -m paper run $(RUN)
+	@$(BIN)/python -m paper build --results results/paper/digests --output results/paper/build
+
+paper-verify: $(MARKER)  ## hold the results of paper-full, or else of paper-quick, against the committed ones
+	@$(BIN)/python -m paper verify
+
 clean:  ## remove caches and build products; .venv stays
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	@rm -rf build dist paper/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,99 @@
+"""From digests to the paper: figures, tables and numbers, the checks of the text, the PDF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paper.checks import check
+from paper.digest import Digests
+from paper.latex import Pdf, compile_pdf
+from paper.manifest import TEXT, problems_of_manifest, read_manifest
+from paper.parts import Made, make, numbers_tex, write
+from paper.source import Source
+from paper.writing import NOT_THERE, Number
+
+
+@dataclass
+class Built:
+    """What came of a build.
+
+    Attributes
+    ----------
+    made : Made
+    errors : list of str
+        Any of them makes the build fail; the rest is built all the same.
+    unused : list of str
+        Keys of numbers that the text does not cite.
+    pdf : Pdf
+    """
+
+    made: Made
+    errors: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    pdf: Pdf = field(default_factory=lambda: Pdf(None, []))
+
+
+def build(results: Path, output: Path, *, partial: bool = False, text: Path = TEXT, with_pdf: bool = True) -> Built:
+    """Build the paper.
+
+    Parameters
+    ----------
+    results : Path
+        Of digests.
+    output : Path
+    partial : bool
+        Whether results may lack what a quick form leaves out: it is shown as not there then. Else it is an error.
+    text : Path
+        Of `main.tex`.
+    with_pdf : bool
+
+    Raises
+    ------
+    SaemError
+        When results cannot be read, the output cannot be written, or modules and manifest are not valid.
+    """
+    digests = Digests(results)
+    made = make(digests, output)
+    built = Built(made)
+    if not partial:
+        built.errors += [f"not in {results}: {what}" for what in made.missing]
+        built.errors += problems_of_manifest()
+        built.errors += problems_of_results(digests)
+    source = Source(text)
+    if partial:
+        _fill(source, made, output)
+    generated = "\n".join((output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables)
+    verdict = check(source, made.numbers, read_manifest(), generated)
+    built.errors += verdict.errors
+    built.unused = verdict.unused
+    if with_pdf:
+        built.pdf = compile_pdf(text, output)
+        built.errors += built.pdf.errors
+    return built
+
+
+def _fill(source: Source, made: Made, output: Path) -> None:
+    """Numbers that the text cites and that partial results cannot even name, as not there."""
+    strange = dict.fromkeys(one.value for one in source.given(["val"]) if one.value not in made.numbers)
+    for key in strange:
+        made.numbers[key] = Number(key, NOT_THERE, "unknown in these results", why="not in these results")
+        made.missing.append(f"number {key}: not in these results")
+    if strange:
+        write(output / "numbers.tex", numbers_tex(made.numbers.values()))
+
+
+def problems_of_results(digests: Digests) -> list[str]:
+    """Where the results are not those that the manifest says: studies, replicates."""
+    manifest, problems = read_manifest(), []
+    for name in manifest.sources:
+        if name not in digests:
+            problems.append(f"{digests.folder} has no results of {name!r}, which manifest.toml names")
+    for name in digests:
+        if name not in manifest.sources:
+            problems.append(f"{digests.folder / name} is not in manifest.toml")
+    for name, study in manifest.studies.items():
+        if name in digests and digests[name].provenance["replicates"] != study.replicates:
+            found = digests[name].provenance["replicates"]
+            problems.append(f"manifest.toml: {name} has {found} replicates in {digests.folder}, not {study.replicates}")
+    return problems

@@ -1,0 +1,156 @@
+r"""What the text must keep to, told without LaTeX.
+
+Every ``\val{key}`` is a number; every reference has its label, every citation its entry; no result is typed by hand;
+every figure and table is shown once, with caption and label; and what the abstract claims can be traced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from paper.manifest import Manifest
+from paper.source import Source
+from paper.writing import Number
+from saem.errors import nearest
+
+REFERENCES = ("ref", "eqref", "pageref", "autoref", "cref", "Cref", "nameref")
+CITATIONS = ("cite", "citep", "citet", "citealp", "citealt", "citeauthor", "citeyear", "citeyearpar", "Citet", "nocite")
+ALLOW = "lint: allow"
+# what may hold digits that are no results: names of things, lengths, options
+SKIPPED = re.compile(
+    r"\\(?:val|label|ref|eqref|pageref|autoref|[cC]ref|nameref|cite\w*|Citet|nocite|includegraphics|input|url|href|path"
+    r"|usepackage|documentclass|bibliography\w*|vspace|hspace|addvspace|setlength|addtolength|geometry|hypersetup"
+    r"|SI|definecolor|linespread|renewcommand|newcommand)\*?\s*(?:\[[^\]]*\]\s*)*(?:\{[^{}]*\}\s*)+"
+)
+LENGTH = re.compile(
+    r"\d*\.?\d+\s*(?:pt|em|ex|mm|cm|in|bp|mu|sp|\\(?:text|line|column|paper)(?:width|height)|\\baselineskip)(?![a-z])"
+)
+TYPED = re.compile(r"\d+\.\d+|(?<!\d)\.\d+|\d\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%")
+
+
+@dataclass
+class Verdict:
+    """What was found.
+
+    Attributes
+    ----------
+    errors : list of str
+        Each with file and line.
+    unused : list of str
+        Keys of numbers that the text does not cite.
+    cited : list of str
+        Keys that it does, each once, in order.
+    """
+
+    errors: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    cited: list[str] = field(default_factory=list)
+
+
+def check(source: Source, numbers: Mapping[str, Number], manifest: Manifest, generated: str = "") -> Verdict:
+    """Hold the text against numbers and manifest.
+
+    Parameters
+    ----------
+    source : Source
+    numbers : mapping of str to Number
+    manifest : Manifest
+    generated : str
+        LaTeX that the build writes, whose labels, references and numbers count, too.
+    """
+    cited = list(dict.fromkeys(found.value for found in source.given(["val"])))
+    cited += [key for key in re.findall(r"\\val\{([^{}]*)\}", generated) if key not in cited]
+    errors = [*_numbers(source, numbers), *_references(source, generated), *_typed(source)]
+    errors += [*_floats(source, manifest), *_abstract(source, numbers)]
+    return Verdict(errors, [key for key in numbers if key not in cited], cited)
+
+
+def _numbers(source: Source, numbers: Mapping[str, Number]) -> Iterator[str]:
+    for found in source.given(["val"]):
+        if found.value not in numbers:
+            yield rf"{found.place}: \val{{{found.value}}}: there is no such number{nearest(found.value, numbers)}"
+
+
+def _references(source: Source, generated: str) -> Iterator[str]:
+    labels: dict[str, str] = {name: "a generated table" for name in re.findall(r"\\label\{([^{}]*)\}", generated)}
+    for found in source.given(["label"]):
+        if found.value in labels:
+            yield rf"{found.place}: \label{{{found.value}}} is there already, in {labels[found.value]}"
+        labels[found.value] = str(found.place)
+    for found in source.given(REFERENCES, lists=True):
+        if found.value not in labels:
+            yield f"{found.place}: a reference to {found.value!r}, which has no label{nearest(found.value, labels)}"
+    for found in source.given(CITATIONS, lists=True):
+        if found.value not in source.entries and found.value != "*":
+            near = nearest(found.value, source.entries)
+            yield f"{found.place}: a citation of {found.value!r}, which has no entry in the bibliography{near}"
+
+
+def typed_in(text: str) -> str | None:
+    """A decimal number or a percentage that is typed in a line without comments, where there is one."""
+    found = TYPED.search(LENGTH.sub(" ", SKIPPED.sub(" ", text)))
+    return found[0] if found else None
+
+
+def _typed(source: Source) -> Iterator[str]:
+    for line in source.lines:
+        if not line.place.file.startswith("sections/") or ALLOW in line.raw[len(line.text) :]:
+            continue
+        value = typed_in(line.text)
+        if value is not None:
+            yield (
+                rf"{line.place}: {value!r} is typed by hand; results are cited as \val{{key}}, and what is no result "
+                f"is marked by '% {ALLOW}' at the end of the line"
+            )
+
+
+def _floats(source: Source, manifest: Manifest) -> Iterator[str]:
+    for place, name, content in source.environments(["figure", "table"]):
+        yield from (
+            f"{place}: this {name} has no \\{need}" for need in ("caption", "label") if f"\\{need}" not in content
+        )
+    drawn, put = list(source.given(["includegraphics"])), list(source.given(["input"]))
+    tables = [(found.place, found.value.removeprefix("tables/").removesuffix(".tex")) for found in put]
+    tables = [one for one, found in zip(tables, put, strict=True) if found.value.startswith("tables/")]
+    shown = {"figure": [(one.place, one.value.removesuffix(".pdf")) for one in drawn], "table": tables}
+    for kind, known in (("figure", manifest.figures), ("table", manifest.tables)):
+        places: dict[str, str] = {}
+        for place, name in shown[kind]:
+            if name not in known:
+                yield f"{place}: there is no {kind} {name!r} in manifest.toml{nearest(name, known)}"
+            if name in places:
+                yield f"{place}: the {kind} {name!r} is there already, at {places[name]}"
+            places[name] = str(place)
+        yield from (
+            f"manifest.toml: the text does not show the {kind} {name!r}" for name in known if name not in places
+        )
+
+
+def in_abstract(source: Source) -> list[tuple[str, str]]:
+    r"""Keys that the abstract cites, each once, and where."""
+    found: dict[str, str] = {}
+    for place, _, content in source.environments(["abstract"]):
+        for line, text in enumerate(content.split("\n")):
+            for key in re.findall(r"\\val\s*\{([^{}]*)\}", text):
+                found.setdefault(" ".join(key.split()), f"{place.file}:{place.line + line}")
+            for name in re.findall(r"\\input\s*\{([^{}]*)\}", text):
+                own = [
+                    one
+                    for one in source.given(["val"])
+                    if one.place.file.removesuffix(".tex") == name.removesuffix(".tex")
+                ]
+                for one in own:
+                    found.setdefault(one.value, str(one.place))
+    return list(found.items())
+
+
+def _abstract(source: Source, numbers: Mapping[str, Number]) -> Iterator[str]:
+    for key, place in in_abstract(source):
+        number = numbers.get(key)
+        if number is not None and not number.studies and "theory" not in number.source.lower():
+            yield (
+                rf"{place}: \val{{{key}}} of the abstract comes from no study; give its studies, or say in its source "
+                "that it is theory"
+            )

@@ -1,0 +1,216 @@
+"""The commands of `python -m paper`."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The paper: built from the committed results; its studies run anew; a rerun held against what is committed.",
+)
+
+Quick = Annotated[bool, typer.Option("--quick", help="The quick forms of the studies.")]
+Studies = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Only these, separated by commas; all if omitted.", show_default=False)
+]
+SHOWN = 40  # problems that are listed
+
+
+class Kind(StrEnum):
+    """Who runs the replicates."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
+def names_in(studies: str | None) -> list[str] | None:
+    """Names between commas."""
+    return None if studies is None else [name.strip() for name in studies.split(",") if name.strip()]
+
+
+@app.command()
+def build(
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Of digests; the committed ones if omitted.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="paper/build if omitted.", show_default=False),
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Draw this figure or table and no more.")] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Results may lack something, as quick forms do: it is shown as not there.")
+    ] = False,
+    pdf: Annotated[bool, typer.Option(help="Whether to make the PDF.")] = True,
+) -> None:
+    """Figures, tables and numbers from digests, the checks of the text, and the PDF where LaTeX is installed."""
+    from paper.building import build as build_all
+    from paper.digest import Digests
+    from paper.manifest import BUILD, RESULTS
+    from paper.parts import make
+    from saem.cli.console import complain, friendly, note, say
+
+    with friendly():
+        results, output = results or RESULTS, output or BUILD
+        if only is not None:
+            made = make(Digests(results), output, only)
+            for why in made.missing:
+                complain("Not there", why, "yellow")
+            places = [f"figures/{name}.pdf" for name in made.figures] + [f"tables/{name}.tex" for name in made.tables]
+            say("\n".join(str(output / place) for place in places))
+            raise typer.Exit(1 if made.missing else 0)
+        built = build_all(results, output, partial=partial, with_pdf=pdf)
+    made = built.made
+    say(
+        f"{len(made.figures)} figures, {len(made.tables)} tables and {len(made.numbers)} numbers from {results} "
+        f"are in {output}"
+    )
+    if built.unused:
+        note(f"{len(built.unused)} numbers are not cited: {', '.join(built.unused)}")
+    if partial and made.missing:
+        note(f"{len(made.missing)} not in these results:")
+        for why in made.missing[:SHOWN]:
+            note(f"  {why}")
+    for error in built.errors:
+        complain("Error", error, "red")
+    if built.pdf.lacking:
+        complain("PDF not built", built.pdf.lacking + "; all else is built", "yellow")
+    elif built.pdf.path is not None:
+        say(f"the paper is {os.path.relpath(built.pdf.path)}")
+    if built.errors:
+        complain("Failed", f"{len(built.errors)} errors, listed above", "red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    quick: Quick = False,
+    studies: Studies = None,
+    executor: Annotated[Kind, typer.Option(help="Processes on this machine, or a Dask cluster.")] = Kind.LOCAL,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler; a cluster on this machine if omitted.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=0)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="The ubiquitin data; looked for beside the project if omitted.")
+    ] = None,
+) -> None:
+    """Run what is missing of the studies, into results/paper or results/paper-quick; the same command goes on."""
+    from experiments.running import Executor
+    from paper.manifest import read_manifest
+    from paper.rerunning import borrow, chosen, data_of, folder_of, rerun, rerun_sites
+    from saem.cli.console import complain, friendly, note
+    from saem.cli.watching import counting
+    from saem.errors import ModelError, StorageError
+
+    with friendly():
+        if scheduler is not None and executor is not Kind.DASK:
+            raise ModelError("--scheduler is for '--executor dask'; add it, or leave the scheduler out")
+        if scheduler is not None and workers is not None:
+            raise ModelError("--workers is for this machine; the scheduler's cluster has workers of its own")
+        if executor is Kind.DASK and workers == 0:
+            raise ModelError("'--executor dask' needs one worker or more; got --workers 0")
+        names = chosen(names_in(studies))
+        cores = (os.cpu_count() or 1) if workers is None else workers
+        by, table = Executor(executor.value, cores, scheduler), data_of(data)
+        for k, name in enumerate(names):
+            note(f"{name}: {k + 1} of {len(names)}" + (f"; then {', '.join(names[k + 1 :])}" if names[k + 1 :] else ""))
+            try:
+                if name in read_manifest().studies:
+                    with counting(name) as bar:
+                        state = rerun(name, quick, by, None if bar is None else lambda now: bar(now.done, now.total))
+                    new = state.done - state.begun
+                    note(
+                        f"  {state.done} of {state.total} replicates are in {folder_of(quick) / name}"
+                        + (f" ({new} in {state.seconds:.1f} s)" if new else "; nothing was missing")
+                    )
+                elif table is not None:
+                    rerun_sites(table, quick, cores)
+                    note(f"  {table} examined; tables are in {folder_of(quick) / name}")
+                elif borrow(name, quick):
+                    note(
+                        f"  no data table is there (--data CSV gives one): the committed results of {name!r} are taken"
+                    )
+                else:
+                    raise StorageError(
+                        f"{name!r} needs its data (--data CSV), and there are no committed results of it"
+                    )
+            except KeyboardInterrupt:
+                complain(
+                    "Interrupted",
+                    f"in {name}; what was done is kept in {folder_of(quick)}; the same command goes on.",
+                    "yellow",
+                )
+                raise typer.Exit(130) from None
+        note(f"digests are in {folder_of(quick) / 'digests'}")
+
+
+@app.command()
+def adopt(studies: Studies = None) -> None:
+    """Copy the digests of a full rerun to paper/results, which are committed."""
+    from paper.manifest import RESULTS
+    from paper.rerunning import adopt as adopt_all
+    from saem.cli.console import friendly, say
+
+    with friendly():
+        say(f"{', '.join(adopt_all(names_in(studies)))} copied to {RESULTS}")
+
+
+@app.command()
+def verify(
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Digests of a rerun; those of results/paper, else of results/paper-quick."),
+    ] = None,
+    committed: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="paper/results if omitted.", show_default=False)
+    ] = None,
+) -> None:
+    """Hold a rerun against the committed results: which figure or table disagrees beyond Monte Carlo error?"""
+    from paper.agreement import RATE
+    from paper.digest import Digests
+    from paper.manifest import RESULTS
+    from paper.rerunning import folder_of
+    from paper.verifying import identical, sentence, worst
+    from paper.verifying import verify as verify_all
+    from saem.cli.console import complain, friendly, note, say
+    from saem.errors import StorageError
+
+    with friendly():
+        places = [results] if results else [folder_of(quick) / "digests" for quick in (False, True)]
+        found = next((Digests(place) for place in places if len(Digests(place))), None)
+        if found is None:
+            where = " or ".join(map(str, places))
+            raise StorageError(f"there are no digests in {where}; 'python -m paper run --quick' makes them")
+        note(f"{found.folder} against {committed or RESULTS}")
+        shown, agreements = verify_all(Digests(committed or RESULTS), found)
+    for agreement in agreements:
+        n = agreement.entries[["n_a", "n_b"]].max()
+        note(
+            f"{agreement.study}: {len(agreement.entries)} entries in both (up to {n['n_a']:.0f} and "
+            f"{n['n_b']:.0f} replicates), "
+            f"{identical(agreement)} of them identical"
+        )
+        for line in agreement.notes:
+            note(f"  {line}")
+    for finding in shown:
+        say(sentence(finding))
+        for line in [] if finding.agrees else worst(finding):
+            say(f"    {line}")
+    wrong = [finding.name for finding in shown if not finding.agrees]
+    say(
+        f"{len(shown) - len(wrong)} of {len(shown)} agree. Were nothing changed, each would disagree with a "
+        f"probability of at most some {RATE:g}, any of them {RATE * len(shown):.2g}."
+    )
+    if wrong:
+        complain("Disagree", ", ".join(wrong), "red")
+        raise typer.Exit(1)

@@ -1,0 +1,179 @@
+"""What the paper is made of: its studies with their replicates, its figures and tables, and the modules that draw them.
+
+`manifest.toml` says what is shown, and how much of each study the committed results have; which studies a figure or a
+table shows is said by its module alone, in `STUDIES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from saem.errors import ModelError, listing
+
+PAPER = Path(__file__).parent
+RESULTS = PAPER / "results"  # committed
+BUILD = PAPER / "build"
+TEXT = PAPER / "text"
+KINDS = ("figures", "tables", "numbers")
+Kind = Literal["figures", "tables", "numbers"]
+Phrase = Annotated[str, Field(min_length=10)]
+
+
+class Part(BaseModel):
+    """Frozen, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OfStudy(Part):
+    """A study of the paper.
+
+    Parameters
+    ----------
+    replicates : int
+        Data sets of each cell in the committed results, the least over the cells.
+    """
+
+    replicates: Annotated[int, Field(ge=1)]
+
+
+class Program(Part):
+    """Results that a program makes from real data.
+
+    Parameters
+    ----------
+    what : str
+        In a phrase.
+    data : str
+        Where the data are looked for, from the root of the project.
+    draws : int
+        Bootstrap samples of each test.
+    """
+
+    what: Phrase
+    data: str
+    draws: Annotated[int, Field(ge=1)]
+
+
+class Shown(Part):
+    """A figure or a table.
+
+    Parameters
+    ----------
+    what : str
+        What it shows, in a phrase.
+    appendix : bool
+        Whether it is about the paper itself, and so is not listed among what the results give.
+    """
+
+    what: Phrase
+    appendix: bool = False
+
+
+class Manifest(Part):
+    """The paper.
+
+    Parameters
+    ----------
+    studies : dict of str to OfStudy
+        In the order of the text.
+    programs : dict of str to Program
+    figures, tables : dict of str to Shown
+        By the name of the module, in the order of the text.
+    """
+
+    studies: dict[str, OfStudy]
+    programs: dict[str, Program] = Field(default_factory=dict)
+    figures: dict[str, Shown] = Field(default_factory=dict)
+    tables: dict[str, Shown] = Field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all results: of studies, then of programs."""
+        return (*self.studies, *self.programs)
+
+    def shown(self, appendix: bool = False) -> dict[str, tuple[Kind, Shown]]:
+        """Figures, then tables, by name; without those of the appendix unless they are wanted."""
+        both: list[tuple[Kind, Mapping[str, Shown]]] = [("figures", self.figures), ("tables", self.tables)]
+        return {name: (kind, own) for kind, some in both for name, own in some.items() if appendix or not own.appendix}
+
+
+@cache
+def read_manifest(path: Path = PAPER / "manifest.toml") -> Manifest:
+    """From its file.
+
+    Raises
+    ------
+    ModelError
+        Listing all mistakes with their paths.
+    """
+    try:
+        found = Manifest(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise ModelError(f"{path} is not valid:\n" + "\n".join(f"  - {line}" for line in problems), problems) from None
+    twice = sorted(set(found.figures) & set(found.tables))
+    if twice:
+        raise ModelError(f"{path}: {listing(twice)} name a figure and a table; names must differ")
+    return found
+
+
+def modules(kind: Kind) -> dict[str, ModuleType]:
+    """The modules of `paper.figures`, `paper.tables` or `paper.numbers` by name; figures and tables as in the manifest.
+
+    Raises
+    ------
+    ModelError
+        When a module lacks its function or `STUDIES`.
+    """
+    names = sorted(path.stem for path in (PAPER / kind).glob("*.py") if not path.stem.startswith("_"))
+    order = list(getattr(read_manifest(), kind, {}))
+    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    function = {"figures": "draw", "tables": "table", "numbers": "numbers"}[kind]
+    needed = (function,) if kind == "numbers" else (function, "STUDIES")
+    found = {name: importlib.import_module(f"paper.{kind}.{name}") for name in names}
+    for name, module in found.items():
+        missing = [part for part in needed if not hasattr(module, part)]
+        if missing:
+            raise ModelError(f"paper/{kind}/{name}.py must define {' and '.join(needed)}; it lacks {listing(missing)}")
+    return found
+
+
+def problems_of_manifest(manifest: Manifest | None = None) -> list[str]:
+    """Where manifest, modules and studies do not go together: one sentence each."""
+    from experiments.study import STUDIES as FOLDER
+
+    manifest, problems = manifest or read_manifest(), []
+    known = {path.stem for path in FOLDER.glob("*.toml")}
+    problems += [f"manifest.toml: there is no study {name!r}" for name in manifest.studies if name not in known]
+    used: set[str] = set()
+    for kind, listed in (("figures", manifest.figures), ("tables", manifest.tables)):
+        found = modules(kind)  # type: ignore[arg-type]
+        problems += [f"manifest.toml: [{kind}.{name}] has no module" for name in listed if name not in found]
+        problems += [f"paper/{kind}/{name}.py is not in manifest.toml" for name in found if name not in listed]
+        for name, module in found.items():
+            strange = [study for study in module.STUDIES if study not in manifest.sources]
+            problems += [f"paper/{kind}/{name}.py: {study!r} is not in manifest.toml" for study in strange]
+            if name in listed and not listed[name].appendix:
+                used |= set(module.STUDIES)
+    for module in modules("numbers").values():
+        used |= set(getattr(module, "STUDIES", ()))
+    problems += [f"manifest.toml: nothing shows {name!r}" for name in manifest.sources if name not in used]
+    return problems
+
+
+def command_of(source: str, manifest: Manifest | None = None) -> str:
+    """The command that makes the results of a study or a program anew."""
+    manifest = manifest or read_manifest()
+    data = f" --data {manifest.programs[source].data}" if source in manifest.programs else ""
+    return f"python -m paper run --studies {source}{data}"

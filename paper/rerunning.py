@@ -1,0 +1,161 @@
+"""The studies of the paper run anew, each into a store that goes on where it was, and the digests of what there is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paper.digest import Digest, Digests
+from paper.manifest import RESULTS, read_manifest
+from saem.errors import ModelError, StorageError, listing, nearest
+
+if TYPE_CHECKING:
+    from experiments.running import Executor, Progress
+
+ROOT = Path("results")
+SITES = "sites"
+
+
+def folder_of(quick: bool) -> Path:
+    """Where reruns are: stores by study, and `digests`."""
+    return ROOT / ("paper-quick" if quick else "paper")
+
+
+def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The studies and programs that are meant; all where none are named.
+
+    Raises
+    ------
+    ModelError
+        When there is none of a name.
+    """
+    known = read_manifest().sources
+    for name in names or ():
+        if name not in known:
+            raise ModelError(f"the paper has no study {name!r}{nearest(name, known)}; it has {listing(known, 20)}")
+    return tuple(name for name in known if not names or name in names)
+
+
+def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progress], None] | None = None) -> Progress:
+    """Run what is missing of a study, with the replicates of the manifest, or in its quick form; then digest it.
+
+    Raises
+    ------
+    SaemError
+        As `experiments.running.run_study`.
+    """
+    from experiments.running import run_study
+    from experiments.study import STUDIES, load_study
+
+    path, folder = STUDIES / f"{name}.toml", folder_of(quick) / name
+    changes = {} if quick else {"run": {"replicates": read_manifest().studies[name].replicates}}
+    state = run_study(load_study(path, quick, changes), path, folder, executor=executor, progress=progress)
+    digest(name, quick)
+    return state
+
+
+def digest(name: str, quick: bool) -> Digest:
+    """The digest of what a study's store holds, written beside the stores."""
+    from experiments.results import Results
+    from experiments.study import STUDIES, load_study
+
+    path, folder = STUDIES / f"{name}.toml", folder_of(quick)
+    made = Digest.of(Results.read(load_study(path, quick), path, folder / name))
+    made.save(folder / "digests" / name)
+    return made
+
+
+def data_of(given: Path | None, name: str = SITES) -> Path | None:
+    """The table of the real data, where it is there.
+
+    Raises
+    ------
+    ModelError
+        When a table is given that is not there.
+    """
+    if given is not None and not given.is_file():
+        raise ModelError(f"there is no table {str(given)!r}; give the ubiquitin data as CSV, or leave --data out")
+    usual = Path(read_manifest().programs[name].data)
+    return given or (usual if usual.is_file() else None)
+
+
+def rerun_sites(data: Path, quick: bool, workers: int) -> None:
+    """Examine the real data anew, unless that is done; then digest what was found.
+
+    Raises
+    ------
+    StorageError
+        When the program fails.
+    """
+    from paper.real_data import digest_of_sites  # type: ignore[import-not-found]
+
+    folder = folder_of(quick) / SITES
+    mark = folder / "complete.txt"
+    told = f"{data.resolve()} {data.stat().st_size} {read_manifest().programs[SITES].draws}\n"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != told:
+        mark.unlink(missing_ok=True)
+        draws = str(read_manifest().programs[SITES].draws)
+        command = [sys.executable, "-m", "experiments.sites", str(data), "--draws", draws]
+        command += ["--workers", str(max(1, workers)), "--output", str(folder)]
+        ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if ended:
+            raise StorageError(f"'{' '.join(command[1:])}' ended with code {ended}; what it says is above")
+        mark.write_text(told, encoding="utf-8")
+    digest_of_sites(folder, data).save(folder_of(quick) / "digests" / SITES)
+
+
+def borrow(name: str, quick: bool) -> bool:
+    """Take the committed digest where there is none of the rerun; whether there is one."""
+    source = RESULTS / name
+    if not (source / "provenance.json").is_file():
+        return False
+    Digest.read(source).save(folder_of(quick) / "digests" / name)
+    return True
+
+
+def adopt(names: Sequence[str] | None, target: Path = RESULTS) -> list[str]:
+    """Copy digests of full reruns to the committed results.
+
+    Returns
+    -------
+    list of str
+        The names of those that were.
+
+    Raises
+    ------
+    StorageError
+        When one has another number of replicates than the manifest says, or another configuration than the study has
+        now; none is copied then.
+    """
+    from experiments.provenance import configuration_hash
+    from experiments.study import STUDIES, load_study
+
+    found = Digests(folder_of(quick=False) / "digests")
+    wanted = [name for name in chosen(names) if name in found or names]
+    if not wanted:
+        raise StorageError(f"{found.folder} holds no digest; 'python -m paper run' makes them")
+    for name in wanted:
+        known = found[name].provenance
+        if name not in read_manifest().studies:
+            continue
+        meant, has = read_manifest().studies[name].replicates, known["replicates"]
+        if meant != has:
+            raise StorageError(
+                f"{found.folder / name} has {has} replicates of {meant}: run it to its end, or write {has} "
+                "for it in paper/manifest.toml"
+            )
+        path = STUDIES / f"{name}.toml"
+        now = configuration_hash(load_study(path), path)
+        if known["configuration"] != now:
+            raise StorageError(
+                f"{found.folder / name} is of the configuration {known['configuration']}, and the study is {now} now: "
+                "run it again"
+            )
+    for name in wanted:
+        shutil.rmtree(target / name, ignore_errors=True)
+        found[name].save(target / name)
+    return wanted

@@ -1,0 +1,33 @@
+"""Where each number of the abstract comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from paper.claims import claims
+from paper.digest import Digest
+from paper.manifest import TEXT, read_manifest
+from paper.parts import all_numbers
+from paper.source import Source
+from paper.tex import code, escaped, longtable
+
+STUDIES = read_manifest().sources
+CAPTION = (
+    r"The numbers of the abstract, each with the entry of the results that it is computed from, where it is shown, its "
+    r"study, the hash of the study's configuration, and the seed of its random streams."
+)
+
+
+def table(digests: Mapping[str, Digest]) -> str:
+    """A longtable with caption and label."""
+    rows = []
+    for claim in claims(Source(TEXT), all_numbers(digests), digests):
+        kind = "Figure" if claim.label.startswith("fig:") else "Table"
+        where = rf"{kind}~\ref{{{claim.label}}}" if claim.label else ""
+        studies = ", ".join(map(code, claim.studies)) or "theory"
+        rows.append(
+            [claim.text, code(claim.key), escaped(claim.source), where, studies]
+            + [f"{code(claim.configuration)} seed {escaped(claim.seed)}" if claim.studies else ""]
+        )
+    header = ["number", "key", "entry", "shown in", "study", "configuration"]
+    return longtable((0.1, 0.17, 0.27, 0.11, 0.13, 0.22), header, rows, CAPTION, "tab:claims")
