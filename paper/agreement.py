@@ -62,8 +62,11 @@ class Agreement:
 
 def compare(committed: Digest, rerun: Digest) -> Agreement:
     """Compare a rerun (b) with committed results (a)."""
-    tables = [digest.measures.set_index(list(KEYS))[["value", "mcse", "n"]] for digest in (committed, rerun)]
-    both = tables[0].join(tables[1], how="inner", lsuffix="_a", rsuffix="_b")
+    tables = [
+        digest.measures.set_index(list(KEYS))[["value", "mcse", "n"]].add_suffix(side)
+        for digest, side in ((committed, "_a"), (rerun, "_b"))
+    ]
+    both = tables[0].join(tables[1], how="inner")
     names = (
         both.index.get_level_values("measure").astype(str) + " " + both.index.get_level_values("estimand").astype(str)
     )

@@ -68,7 +68,7 @@ def longtable(
         for width in widths
     )
     head = (" & ".join(header) + r" \\" + "\n" + r"\midrule") if header else ""
-    lines = [r"{\footnotesize", rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}"]
+    lines = [r"{\footnotesize\setlength{\LTcapwidth}{\linewidth}", rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}"]
     lines += [rf"\caption{{{caption}}}\label{{{label}}}\\", r"\toprule", head, r"\endfirsthead"]
     lines += [r"\toprule", head, r"\endhead", r"\bottomrule", r"\endlastfoot"]
     lines += [row if isinstance(row, str) else " & ".join(row) + r" \\" for row in rows]

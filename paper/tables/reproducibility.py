@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from paper.digest import Digest
 from paper.manifest import modules, read_manifest
 from paper.tex import code, escaped, longtable
 
 STUDIES = read_manifest().sources
-CAPTION = (
-    r"How every result is made. Above: what each figure and table shows and the studies it uses. Below: for each "
-    r"study, the data sets of each cell, the processor time of its fits in minutes, its seed and the hash of its "
-    rf"configuration. {code('python -m paper run --studies STUDY')} runs a study, "
-    rf"{code('python -m paper build --only NAME')} draws one figure or table, {code('make paper-full')} does it all."
+SHOWS = (
+    r"What each figure and table shows, and the studies it uses (Table~\ref{tab:studies}). "
+    rf"{code('python -m paper build --only NAME')} draws one anew from the committed results."
+)
+RUNS = (
+    r"What each study takes: data sets of each cell (the least), processor time of all fits in minutes, the seed "
+    r"of its random streams, and the hash of its configuration, which is that of its settings and functions. "
+    rf"{code('python -m paper run --studies STUDY')} runs a study anew, {code('make paper-full')} all of them."
 )
 
 
 def table(digests: Mapping[str, Digest]) -> str:
-    """A longtable with caption and label."""
-    rows: list[list[str] | str] = []
+    """Two longtables with captions and labels: of figures and tables, and of studies."""
+    rows = []
     for name, (kind, shown) in read_manifest().shown().items():
         module = modules(kind).get(name)
         studies = ", ".join(code(study) for study in module.STUDIES) if module else ""
-        which = rf"{'Figure' if kind == 'figures' else 'Table'}~\ref{{{'fig' if kind == 'figures' else 'tab'}:{name}}}"
+        which = rf"Figure~\ref{{fig:{name}}}" if kind == "figures" else rf"Table~\ref{{tab:{name}}}"
         rows.append([which, code(name), escaped(shown.what), studies or "theory alone"])
-    rows += [r"\midrule", [r"\textbf{study}", r"\textbf{data sets}", r"\textbf{configuration}", ""], r"\midrule"]
-    for study in STUDIES:
-        if study in digests:
-            known = digests[study].provenance
-            told = f"{known['cpu_minutes']:,.0f} min" if "cpu_minutes" in known else ""
-            rows.append(
-                [code(study), str(known.get("replicates", "")), code(str(known.get("configuration", "")))]
-                + [
-                    ", ".join(
-                        part
-                        for part in (told.replace(",", r"\,"), f"seed {known['seed']}" if "seed" in known else "")
-                        if part
-                    )
-                ]
-            )
-    header = ["", r"\textbf{name}", r"\textbf{shows}", r"\textbf{studies}"]
-    return longtable((0.16, 0.2, 0.42, 0.22), header, rows, CAPTION, "tab:reproducibility")
+    header = ["", "name", "shows", "studies"]
+    first = longtable((0.13, 0.2, 0.42, 0.25), header, rows, SHOWS, "tab:reproducibility")
+    rows = [_of(study, digests[study].provenance) for study in STUDIES if study in digests]
+    header = ["study", "data sets", "fits", "minutes", "seed", "configuration"]
+    return first + "\n" + longtable((0.26, 0.14, 0.14, 0.14, 0.08, 0.24), header, rows, RUNS, "tab:studies")
+
+
+def _of(study: str, known: Mapping[str, Any]) -> list[str]:
+    """The cells of a study."""
+    told = [str(known.get("replicates", "--"))]
+    told += [f"{known[key]:,.0f}".replace(",", r"\,") if key in known else "--" for key in ("fits", "cpu_minutes")]
+    return [code(study), *told, str(known.get("seed", "--")), code(str(known.get("configuration", "--")))]

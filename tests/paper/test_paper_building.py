@@ -1,0 +1,125 @@
+"""Figures, tables, numbers and the PDF are made of digests, and are the same bytes for the same digests."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+
+import pytest
+from tiny_paper import MAIN, SECTION, install, numbers, results_in, text_in
+from typer.testing import CliRunner
+
+import paper.latex
+from paper.building import build
+from paper.commands import app
+from paper.latex import compile_pdf, errors_in
+from paper.parts import all_numbers
+from saem.errors import ModelError
+
+HAS_LATEX = shutil.which("latexmk") is not None and shutil.which("pdflatex") is not None
+
+
+def content(folder):
+    kinds = (".tex", ".csv", ".pdf", ".png")
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in kinds}
+
+
+def test_a_build_is_whole_and_the_same_bytes_again(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results, text = results_in(tmp_path / "results"), text_in(tmp_path / "text")
+    built = build(results, tmp_path / "a", text=text, with_pdf=False)
+    assert built.errors == [] and built.unused == ["bias.20"]
+    build(results, tmp_path / "elsewhere" / "b", text=text, with_pdf=False)
+    first, second = content(tmp_path / "a"), content(tmp_path / "elsewhere" / "b")
+    assert first == second
+    names = "figures/picture.pdf figures/picture.png manifest.csv numbers.csv numbers.tex tables/listing.tex"
+    assert [str(path) for path in first] == names.split()
+
+
+def test_lists_say_where_everything_comes_from(tmp_path, monkeypatch):
+    install(monkeypatch)
+    build(results_in(tmp_path / "results"), tmp_path / "a", text=text_in(tmp_path / "text"), with_pdf=False)
+    lines = (tmp_path / "a" / "numbers.tex").read_text().splitlines()
+    assert lines[1] == r"\saemnumber{bias.10}{0.100 (0.010)}% headline: bias of ml, mu at size=10"
+    (row, *_) = csv.DictReader(io.StringIO((tmp_path / "a" / "numbers.csv").read_text()))
+    assert (row["study"], row["configuration"], row["seed"]) == ("headline", "0123456789abcdef", "1")
+    (row, *_) = csv.DictReader(io.StringIO((tmp_path / "a" / "manifest.csv").read_text()))
+    assert row["command"] == "python -m paper run --studies headline" and row["cpu_minutes"] == "2.5"
+    assert row["drawn_by"] == "python -m paper build --only picture" and row["replicates"] == "50"
+
+
+def test_what_is_not_there_is_an_error_unless_results_are_partial(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results, text = results_in(tmp_path / "results", cells=(10,)), text_in(tmp_path / "text")
+    built = build(results, tmp_path / "a", text=text, with_pdf=False)
+    assert any("number bias.20: headline: 0 cells" in error for error in built.errors)
+    assert any("table listing" in error for error in built.errors)
+    built = build(results, tmp_path / "b", text=text, with_pdf=False, partial=True)
+    assert built.errors == [] and len(built.made.missing) == 2
+    assert r"\saemnumber{bias.20}{\notthere}" in (tmp_path / "b" / "numbers.tex").read_text()
+
+
+def test_results_of_another_size_than_the_manifest_says_are_an_error(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results = results_in(tmp_path / "results", replicates=49)
+    built = build(results, tmp_path / "a", text=text_in(tmp_path / "text"), with_pdf=False)
+    assert [error for error in built.errors if "headline has 49 replicates" in error and "not 50" in error]
+
+
+def test_keys_are_given_once(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from paper.digest import Digests
+
+    twice = SimpleNamespace(numbers=numbers)
+    install(monkeypatch, numbers={"one": twice, "two": twice})
+    with pytest.raises(ModelError, match=r"'bias\.10' is a number of one\.py, too"):
+        all_numbers(Digests(results_in(tmp_path / "results")))
+
+
+def test_the_command_says_plainly_when_latex_is_missing(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results = results_in(tmp_path / "results")
+    monkeypatch.setattr(paper.latex.shutil, "which", lambda program: None)
+    monkeypatch.setattr(paper.building, "check", lambda *_: paper.checks.Verdict())
+    monkeypatch.setattr(paper.building, "compile_pdf", lambda text, output: compile_pdf(own, output))
+    own = text_in(tmp_path / "text")
+    told = CliRunner().invoke(app, ["build", "--results", str(results), "--output", str(tmp_path / "a")])
+    assert told.exit_code == 0
+    assert "PDF not built" in told.output and "apt-get install latexmk" in told.output
+    assert (tmp_path / "a" / "figures" / "picture.pdf").exists()
+
+
+@pytest.mark.skipif(not HAS_LATEX, reason="LaTeX is not installed")
+def test_the_pdf_is_the_same_bytes_again(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results, text = results_in(tmp_path / "results"), text_in(tmp_path / "text")
+    pdfs = [build(results, tmp_path / where, text=text).pdf for where in ("a", "elsewhere/b")]
+    assert [pdf.errors for pdf in pdfs] == [[], []]
+    first, second = (pdf.path.read_bytes() for pdf in pdfs)
+    assert first == second and len(first) > 10_000
+
+
+@pytest.mark.skipif(not HAS_LATEX, reason="LaTeX is not installed")
+def test_what_latex_complains_about_is_an_error_with_its_place(tmp_path, monkeypatch):
+    install(monkeypatch)
+    bad = SECTION + "\\ref{nowhere}\n\\hbox to 10cm{\\hskip 20cm}x\n\\undefinedcommand\n\\cite{nobody}\n"
+    bad += "\\noindent\\rule{50cm}{1pt}\n\n"
+    text = text_in(tmp_path / "text", MAIN, bad)
+    errors = build(results_in(tmp_path / "results"), tmp_path / "a", text=text).pdf.errors
+    for expected in ("one.tex:7: Reference `nowhere'", "one.tex:9: Undefined control sequence", "Citation `nobody'"):
+        assert any(expected in error for error in errors), (expected, errors)
+    assert any("pt too wide" in error and "sections/one.tex" in error for error in errors)
+
+
+def test_the_log_is_read_with_the_file_that_is_open():
+    log = (
+        "(./main.tex (/usr/share/a.sty)\n(./sections/one.tex\n"
+        "Overfull \\hbox (0.5pt too wide) in paragraph at lines 1--2\n"
+        "Overfull \\hbox (12.3pt too wide) in paragraph at lines 5--8\n[]\\T1/cmr/m/n/10 (an open bracket\n)\n)\n"
+        "LaTeX Warning: Reference `a' on page 1 undefined on input line 9.\n"
+    )
+    first, second = errors_in(log)
+    assert first == "sections/one.tex:5: a box is 12.3 pt too wide"
+    assert second == "main.tex:9: Reference `a' on page 1 undefined"
