@@ -58,7 +58,8 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     built = Built(made)
     if not partial:
         built.errors += [f"not in {results}: {what}" for what in made.missing]
-        built.errors += problems_of_manifest()
+        cited = {study for number in made.numbers.values() for study in number.studies}
+        built.errors += problems_of_manifest(cited)
         built.errors += problems_of_results(digests)
     source = Source(text)
     if partial:

@@ -27,6 +27,10 @@ SKIPPED = re.compile(
 LENGTH = re.compile(
     r"\d*\.?\d+\s*(?:pt|em|ex|mm|cm|in|bp|mu|sp|\\(?:text|line|column|paper)(?:width|height)|\\baselineskip)(?![a-z])"
 )
+# what is the same in every paper: the normal quantile of error bars, and the level of intervals
+CONSTANT = re.compile(
+    r"(?<![\d.])1\.96(?!\d)|(?<![\d.])95\s*(?:\\,|~)?\s*\\%(?=[\s~-]+(?:\w+[\s~-]+){0,2}intervals?\b)"
+)
 TYPED = re.compile(r"\d+\.\d+|(?<!\d)\.\d+|\d\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%")
 
 
@@ -90,13 +94,17 @@ def _references(source: Source, generated: str) -> Iterator[str]:
 
 def typed_in(text: str) -> str | None:
     """A decimal number or a percentage that is typed in a line without comments, where there is one."""
-    found = TYPED.search(LENGTH.sub(" ", SKIPPED.sub(" ", text)))
+    found = TYPED.search(CONSTANT.sub(" ", LENGTH.sub(" ", SKIPPED.sub(" ", text))))
     return found[0] if found else None
 
 
 def _typed(source: Source) -> Iterator[str]:
+    begun: set[str] = set()
     for line in source.lines:
-        if not line.place.file.startswith("sections/") or ALLOW in line.raw[len(line.text) :]:
+        file = line.place.file
+        if file.startswith("sections/") or r"\begin{document}" in line.text:  # not in the preamble
+            begun.add(file)
+        if file not in begun or ALLOW in line.raw[len(line.text) :]:
             continue
         value = typed_in(line.text)
         if value is not None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from paper.checks import in_abstract
 from paper.digest import Digest
-from paper.manifest import Manifest, modules, read_manifest
+from paper.manifest import Manifest, label_of, modules, read_manifest
 from paper.parts import origin
 from paper.source import Source
 from paper.writing import Number
@@ -46,8 +46,8 @@ def shown_in(number: Number, manifest: Manifest, labels: set[str]) -> str:
     One that shows all of them goes before one that shows some.
     """
     candidates: list[tuple[int, str]] = []
-    for name, (kind, _) in manifest.shown().items():
-        label = f"{'fig' if kind == 'figures' else 'tab'}:{name}"
+    for kind, name, _ in manifest.shown():
+        label = label_of(kind, name)
         module = modules(kind).get(name)
         shared = len(set(number.studies) & set(module.STUDIES)) if module else 0
         if shared and label in labels:

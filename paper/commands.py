@@ -44,7 +44,7 @@ def build(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="paper/build if omitted.", show_default=False),
     ] = None,
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="Draw this figure or table and no more.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Make this figure or table and no more.")] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Results may lack something, as quick forms do: it is shown as not there.")
     ] = False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -100,10 +100,10 @@ class Manifest(Part):
         """Names of all results: of studies, then of programs."""
         return (*self.studies, *self.programs)
 
-    def shown(self, appendix: bool = False) -> dict[str, tuple[Kind, Shown]]:
-        """Figures, then tables, by name; without those of the appendix unless they are wanted."""
+    def shown(self, appendix: bool = False) -> list[tuple[Kind, str, Shown]]:
+        """Figures, then tables, as kind, name and what it is; without those of the appendix unless they are wanted."""
         both: list[tuple[Kind, Mapping[str, Shown]]] = [("figures", self.figures), ("tables", self.tables)]
-        return {name: (kind, own) for kind, some in both for name, own in some.items() if appendix or not own.appendix}
+        return [(kind, name, own) for kind, some in both for name, own in some.items() if appendix or not own.appendix]
 
 
 @cache
@@ -122,10 +122,12 @@ def read_manifest(path: Path = PAPER / "manifest.toml") -> Manifest:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
         raise ModelError(f"{path} is not valid:\n" + "\n".join(f"  - {line}" for line in problems), problems) from None
-    twice = sorted(set(found.figures) & set(found.tables))
-    if twice:
-        raise ModelError(f"{path}: {listing(twice)} name a figure and a table; names must differ")
     return found
+
+
+def label_of(kind: Kind, name: str) -> str:
+    """`fig:NAME` or `tab:NAME`: the label of a figure or a table in the text."""
+    return f"{'fig' if kind == 'figures' else 'tab'}:{name}"
 
 
 def modules(kind: Kind) -> dict[str, ModuleType]:
@@ -149,14 +151,20 @@ def modules(kind: Kind) -> dict[str, ModuleType]:
     return found
 
 
-def problems_of_manifest(manifest: Manifest | None = None) -> list[str]:
-    """Where manifest, modules and studies do not go together: one sentence each."""
+def problems_of_manifest(cited: Collection[str] = ()) -> list[str]:
+    """Where manifest, modules and studies do not go together: one sentence each.
+
+    Parameters
+    ----------
+    cited : collection of str
+        Studies that numbers come from.
+    """
     from experiments.study import STUDIES as FOLDER
 
-    manifest, problems = manifest or read_manifest(), []
+    manifest, problems = read_manifest(), []
     known = {path.stem for path in FOLDER.glob("*.toml")}
     problems += [f"manifest.toml: there is no study {name!r}" for name in manifest.studies if name not in known]
-    used: set[str] = set()
+    used = set(cited)
     for kind, listed in (("figures", manifest.figures), ("tables", manifest.tables)):
         found = modules(kind)  # type: ignore[arg-type]
         problems += [f"manifest.toml: [{kind}.{name}] has no module" for name in listed if name not in found]
@@ -166,8 +174,6 @@ def problems_of_manifest(manifest: Manifest | None = None) -> list[str]:
             problems += [f"paper/{kind}/{name}.py: {study!r} is not in manifest.toml" for study in strange]
             if name in listed and not listed[name].appendix:
                 used |= set(module.STUDIES)
-    for module in modules("numbers").values():
-        used |= set(getattr(module, "STUDIES", ()))
     problems += [f"manifest.toml: nothing shows {name!r}" for name in manifest.sources if name not in used]
     return problems
 

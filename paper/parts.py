@@ -80,7 +80,7 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
     output : Path
         Figures go to `figures/NAME.pdf` and `.png`, tables to `tables/NAME.tex` in it.
     only : str, optional
-        The one figure or table to make.
+        The figure or table to make; both where they have one name.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def manifest_csv(digests: Mapping[str, Digest]) -> str:
     """Every figure and table: what it shows, and where it comes from."""
     header = ["name", "kind", "what", "studies", "configuration", "seed", "replicates", "cpu_minutes", "command"]
     rows = [[*header, "drawn_by"]]
-    for name, (kind, shown) in read_manifest().shown(appendix=True).items():
+    for kind, name, shown in read_manifest().shown(appendix=True):
         module = modules(kind).get(name)
         studies = () if module is None else tuple(module.STUDIES)
         told = origin(studies, digests)

@@ -74,7 +74,7 @@ def uses(committed: Mapping[str, Digest], manifest: Manifest) -> dict[str, set[K
     """The entries that each figure, table and module of numbers uses."""
     found: dict[str, set[Key]] = {}
     wanted: dict[str, Callable[[Any], Any]] = {}
-    for name, (kind, _) in manifest.shown().items():
+    for kind, name, _ in manifest.shown():
         module = modules(kind).get(name)
         if module is not None:
             wanted[f"{kind.removesuffix('s')} {name}"] = module.draw if kind == "figures" else module.table

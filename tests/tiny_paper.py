@@ -95,7 +95,7 @@ def install(monkeypatch: Any, **changes: Any) -> Manifest:
         if hasattr(module, "modules"):
             monkeypatch.setattr(module, "modules", kinds.__getitem__)
         monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
-    monkeypatch.setattr(paper.building, "problems_of_manifest", lambda: [])
+    monkeypatch.setattr(paper.building, "problems_of_manifest", lambda cited: [])
     return manifest
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paper.digest import Digest
-from paper.manifest import modules, read_manifest
+from paper.manifest import label_of, modules, read_manifest
 from paper.tex import code, escaped, longtable
 
 STUDIES = read_manifest().sources
@@ -24,10 +24,10 @@ RUNS = (
 def table(digests: Mapping[str, Digest]) -> str:
     """Two longtables with captions and labels: of figures and tables, and of studies."""
     rows = []
-    for name, (kind, shown) in read_manifest().shown().items():
+    for kind, name, shown in read_manifest().shown():
         module = modules(kind).get(name)
         studies = ", ".join(code(study) for study in module.STUDIES) if module else ""
-        which = rf"Figure~\ref{{fig:{name}}}" if kind == "figures" else rf"Table~\ref{{tab:{name}}}"
+        which = rf"{kind.removesuffix('s').title()}~\ref{{{label_of(kind, name)}}}"
         rows.append([which, code(name), escaped(shown.what), studies or "theory alone"])
     header = ["", "name", "shows", "studies"]
     first = longtable((0.13, 0.2, 0.42, 0.25), header, rows, SHOWS, "tab:reproducibility")

@@ -76,6 +76,9 @@ def test_the_abstract_is_traced(tmp_path, monkeypatch):
         (r"\val{a.1.2}, Section 2. In 10 cells", None),
         (r"\citep[p.~3]{a2.5} and \(n = 10\), p.\ 3", None),
         ("1.5 percent of 2", "1.5"),
+        (r"1.96 errors, 95\,\% confidence intervals and 95~\% intervals", None),
+        (r"11.96 and 1.965", "11.96"),
+        (r"covered in 95\,\% of fits", r"5\,\%"),
     ],
 )
 def test_numbers_typed_by_hand_are_told_from_names_and_lengths(text, typed):

@@ -1,0 +1,82 @@
+"""The paper of this project: manifest, modules, text and committed results go together, and mutants of it do not."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from paper.building import build
+from paper.checks import check
+from paper.manifest import KINDS, PAPER, RESULTS, TEXT, modules, read_manifest
+from paper.source import Source
+from paper.watching import used_by
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """All but the PDF, from the committed results."""
+    folder = tmp_path_factory.mktemp("paper")
+    return build(RESULTS, folder, with_pdf=False), folder
+
+
+def test_all_that_the_text_shows_and_cites_is_in_the_results_and_all_that_is_listed_is_shown(built):
+    assert built[0].errors == []
+
+
+def test_no_number_is_missing_in_the_committed_results(built):
+    assert built[0].made.missing == []
+
+
+@pytest.mark.parametrize(
+    ("mutant", "error"),
+    [
+        (r"\val{there.is.no.such.number}", "there is no such number"),
+        (r"\ref{there.is.no.such.label}", "has no label"),
+        (r"\cite{nobody1900}", "has no entry in the bibliography"),
+        ("It was 12.5 times as fast.", "'12.5' is typed by hand"),
+        (r"\includegraphics{nothing}", "there is no figure 'nothing'"),
+    ],
+)
+def test_a_mutant_of_the_text_fails(built, tmp_path, mutant, error):
+    text = tmp_path / "text"
+    shutil.copytree(TEXT, text)
+    section = next(iter(sorted((text / "sections").glob("*.tex"))))
+    section.write_text(section.read_text(encoding="utf-8") + f"\n{mutant}\n", encoding="utf-8")
+    generated = "\n".join(path.read_text(encoding="utf-8") for path in (built[1] / "tables").glob("*.tex"))
+    errors = check(Source(text), built[0].made.numbers, read_manifest(), generated).errors
+    assert len(errors) == 1 and error in errors[0] and section.name in errors[0]
+
+
+def test_the_committed_results_are_small():
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 4 * 2**20
+
+
+def test_no_module_holds_a_name_of_a_study_that_the_manifest_lacks():
+    for kind in KINDS[:2]:
+        for name, module in modules(kind).items():
+            assert set(module.STUDIES) <= set(read_manifest().sources), (kind, name)
+
+
+@pytest.mark.slow
+def test_figures_use_results_of_the_studies_that_they_name():
+    from paper.digest import Digests
+
+    digests = Digests(RESULTS)
+    for kind, name, _ in read_manifest().shown():
+        module = modules(kind)[name]
+        used = {key.study for key in used_by(module.draw if kind == "figures" else module.table, digests)}
+        assert used <= set(module.STUDIES), name
+
+
+@pytest.mark.slow
+def test_the_paper_is_the_same_bytes_again(built, tmp_path):
+    build(RESULTS, tmp_path, with_pdf=False)
+    for path in sorted(tmp_path.rglob("*.*")):
+        assert path.read_bytes() == (built[1] / path.relative_to(tmp_path)).read_bytes(), path
+
+
+def test_the_folder_says_how_it_is_used():
+    told = (PAPER / "README.md").read_text(encoding="utf-8")
+    for command in ("make paper", "make paper-quick", "make paper-full", "make paper-verify", "python -m paper adopt"):
+        assert command in told
