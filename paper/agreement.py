@@ -20,6 +20,8 @@ other random numbers and leaves distributions alone, and costs little power, a f
 distance: 1.1 at n/N = 0.1. A full rerun with the same code gives the same numbers up to the rounding of the machine,
 and the count of entries that are identical is told.
 
+What was computed once, from real data, has no Monte Carlo error: it must be the same, but for `SAME` of its value.
+
 A difference below `FLOOR`, or below `ROUNDING` of the value, is none: results are rounding there.
 """
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 RATE = 0.001  # of false alarms, for each figure or table
 FLOOR = 1e-6  # in the units of the measure: all are of parameters, log-likelihoods, shares, of the order of one
 ROUNDING = 2e-5  # of the value, which digests keep with six digits
+SAME = 1e-3  # of the value: what numbers of the same real data may differ by on another machine
 MACHINE = ("seconds", "memory", "timeout_rate")  # in names of measures or estimands that depend on the machine
 
 
@@ -77,6 +80,8 @@ def compare(committed: Digest, rerun: Digest) -> Agreement:
     p[shares] = _of_shares(both[shares])
     p[~shares] = _of_z(z[~shares], both[~shares])
     z[shares] = np.nan
+    once = ((both["n_a"] == 1) & (both["n_b"] == 1)).to_numpy()
+    p[once] = _of_data(both[once])
     return Agreement(committed.name, both.assign(z=z, p=p), _notes(committed, rerun))
 
 
@@ -140,6 +145,13 @@ def _notes(committed: Digest, rerun: Digest) -> list[str]:
         if a != b and a is not None and b is not None:
             notes.append(f"{committed.name}: {words} is another: {_short(a)} committed, {_short(b)} now")
     return notes
+
+
+def _of_data(both: pd.DataFrame) -> np.ndarray:
+    """0 where results of the same data differ by more than `SAME` of their value, else 1."""
+    a, b = both["value_a"].to_numpy(float), both["value_b"].to_numpy(float)
+    with np.errstate(invalid="ignore"):
+        return ((a == b) | (np.abs(a - b) <= FLOOR + SAME * np.maximum(np.abs(a), np.abs(b)))).astype(float)
 
 
 def _short(value: object) -> str:

@@ -67,7 +67,7 @@ def check(source: Source, numbers: Mapping[str, Number], manifest: Manifest, gen
     cited = list(dict.fromkeys(found.value for found in source.given(["val"])))
     cited += [key for key in re.findall(r"\\val\{([^{}]*)\}", generated) if key not in cited]
     errors = [*_numbers(source, numbers), *_references(source, generated), *_typed(source)]
-    errors += [*_floats(source, manifest), *_abstract(source, numbers)]
+    errors += [*_files(source), *_floats(source, manifest), *_abstract(source, numbers)]
     return Verdict(errors, [key for key in numbers if key not in cited], cited)
 
 
@@ -102,7 +102,7 @@ def _typed(source: Source) -> Iterator[str]:
     begun: set[str] = set()
     for line in source.lines:
         file = line.place.file
-        if file.startswith("sections/") or r"\begin{document}" in line.text:  # not in the preamble
+        if "/" in file or r"\begin{document}" in line.text:  # sections and floats, and not the preamble
             begun.add(file)
         if file not in begun or ALLOW in line.raw[len(line.text) :]:
             continue
@@ -112,6 +112,13 @@ def _typed(source: Source) -> Iterator[str]:
                 rf"{line.place}: {value!r} is typed by hand; results are cited as \val{{key}}, and what is no result "
                 f"is marked by '% {ALLOW}' at the end of the line"
             )
+
+
+def _files(source: Source) -> Iterator[str]:
+    for found in source.given(["input", "include"]):
+        name = found.value.removesuffix(".tex") + ".tex"
+        if name not in source.files and name != "numbers.tex" and not name.startswith("tables/"):
+            yield f"{found.place}: there is no file {name!r} in the text{nearest(name, source.files)}"
 
 
 def _floats(source: Source, manifest: Manifest) -> Iterator[str]:

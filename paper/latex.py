@@ -12,6 +12,7 @@ from typing import NamedTuple
 from paper.source import Source
 
 PACKAGES = "latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended lmodern"  # of Debian
+NAME = "paper"  # of the PDF
 EPOCH = "946684800"  # 2000-01-01, the date that the PDF says it was made
 LEAST = 1.0  # pt: boxes that are less too full are let be
 SECONDS = 600.0
@@ -58,7 +59,7 @@ def _known(name: str) -> bool:
 
 
 def compile_pdf(text: Path, output: Path, main: str = "main") -> Pdf:
-    """Make `output/main.pdf` of `text/main.tex`, whose figures, tables and numbers are in `output`.
+    """Make `output/paper.pdf` of `text/main.tex`, whose figures, tables and numbers are in `output`.
 
     Returns
     -------
@@ -71,14 +72,14 @@ def compile_pdf(text: Path, output: Path, main: str = "main") -> Pdf:
     if missing:
         return Pdf(None, [], missing)
     output, text = output.resolve(), text.resolve()
-    pdf, log = output / f"{main}.pdf", output / f"{main}.log"
+    pdf, log = output / f"{NAME}.pdf", output / f"{NAME}.log"
     pdf.unlink(missing_ok=True)  # what is there at the end was made now
     log.unlink(missing_ok=True)
     paths = os.pathsep.join([".", str(output), str(output / "figures"), ""])
     environment = os.environ | {"TEXINPUTS": paths, "BIBINPUTS": f".{os.pathsep}", "max_print_line": "10000"}
     environment |= {"SOURCE_DATE_EPOCH": EPOCH, "FORCE_SOURCE_DATE": "1", "openout_any": "a", "LC_ALL": "C"}
     command = ["latexmk", "-norc", "-pdf", "-g", "-interaction=nonstopmode", "-file-line-error"]
-    command += [f"-usepretex={BEFORE}", f"-outdir={output}", f"{main}.tex"]
+    command += [f"-usepretex={BEFORE}", f"-outdir={output}", f"-jobname={NAME}", f"{main}.tex"]
     try:
         ran = subprocess.run(
             command,
@@ -94,7 +95,7 @@ def compile_pdf(text: Path, output: Path, main: str = "main") -> Pdf:
     if not log.exists():
         return Pdf(None, [f"latexmk: {ran.stderr.decode(errors='replace').strip()[-500:]}"])
     errors = errors_in(log.read_text(encoding="utf-8", errors="replace"))
-    blg = output / f"{main}.blg"
+    blg = output / f"{NAME}.blg"
     if blg.exists():
         found = re.findall(r"^(?:Warning--.*|.*---line \d+ of file .*)$", blg.read_text(errors="replace"), re.M)
         errors += [f"bibliography: {line}" for line in found]

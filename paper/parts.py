@@ -47,7 +47,7 @@ def all_numbers(digests: Mapping[str, Digest]) -> dict[str, Number]:
     Raises
     ------
     ModelError
-        When two modules give the same key, or a key is not made of letters, digits, dots, hyphens and underscores.
+        When a key has two values, or is not made of letters, digits, dots, hyphens and underscores.
     """
     import re
 
@@ -55,11 +55,15 @@ def all_numbers(digests: Mapping[str, Digest]) -> dict[str, Number]:
     home: dict[str, str] = {}
     for name, module in modules("numbers").items():
         for number in _those_there(module.numbers, digests, name):
-            if number.key in found:
-                raise ModelError(f"paper/numbers/{name}.py: {number.key!r} is a number of {home[number.key]}.py, too")
+            if number.key in found and found[number.key].text != number.text:
+                raise ModelError(
+                    f"paper/numbers/{name}.py: {number.key!r} is {number.text}, and {found[number.key].text} in "
+                    f"{home[number.key]}.py; a key must have one value"
+                )
             if not re.fullmatch(KEY, number.key):
                 raise ModelError(f"paper/numbers/{name}.py: the key {number.key!r} must be letters, digits, . - and _")
-            found[number.key], home[number.key] = number, name
+            if number.key not in found:
+                found[number.key], home[number.key] = number, name
     return found
 
 

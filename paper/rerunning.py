@@ -91,7 +91,7 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
     StorageError
         When the program fails.
     """
-    from paper.real_data import digest_of_sites  # type: ignore[import-not-found]
+    from paper.real_data import digest_of
 
     folder = folder_of(quick) / SITES
     mark = folder / "complete.txt"
@@ -105,7 +105,7 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
         if ended:
             raise StorageError(f"'{' '.join(command[1:])}' ended with code {ended}; what it says is above")
         mark.write_text(told, encoding="utf-8")
-    digest_of_sites(folder, data).save(folder_of(quick) / "digests" / SITES)
+    digest_of(folder).save(folder_of(quick) / "digests" / SITES)
 
 
 def borrow(name: str, quick: bool) -> bool:

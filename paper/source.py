@@ -48,6 +48,14 @@ class Source:
     folder : Path
         All `**/*.tex` and `**/*.bib` in it are read.
 
+    Attributes
+    ----------
+    lines : list of Line
+    entries : set of str
+        Keys of the bibliography.
+    files : list of str
+        Names of the files in LaTeX, from the folder.
+
     Raises
     ------
     StorageError
@@ -57,9 +65,11 @@ class Source:
     def __init__(self, folder: Path) -> None:
         self.lines: list[Line] = []
         self.entries: set[str] = set()
+        self.files: list[str] = []
         try:
             for path in sorted(folder.rglob("*.tex")):
-                self.lines += lines_of(path.read_text(encoding="utf-8"), path.relative_to(folder).as_posix())
+                self.files.append(path.relative_to(folder).as_posix())
+                self.lines += lines_of(path.read_text(encoding="utf-8"), self.files[-1])
             for path in sorted(folder.rglob("*.bib")):
                 self.entries |= set(
                     re.findall(r"^\s*@\w+\s*\{\s*([^\s,]+)\s*,", path.read_text(encoding="utf-8"), re.M)

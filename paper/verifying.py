@@ -65,7 +65,7 @@ def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tupl
     """
     manifest = read_manifest()
     agreements = {
-        name: compare(committed[name], rerun[name]) for name in manifest.studies if name in committed and name in rerun
+        name: compare(committed[name], rerun[name]) for name in manifest.sources if name in committed and name in rerun
     }
     return findings(agreements, uses(committed, manifest)), list(agreements.values())
 

@@ -67,15 +67,20 @@ def test_results_of_another_size_than_the_manifest_says_are_an_error(tmp_path, m
     assert [error for error in built.errors if "headline has 49 replicates" in error and "not 50" in error]
 
 
-def test_keys_are_given_once(tmp_path, monkeypatch):
+def test_a_key_has_one_value(tmp_path, monkeypatch):
+    from dataclasses import replace
     from types import SimpleNamespace
 
     from paper.digest import Digests
 
-    twice = SimpleNamespace(numbers=numbers)
-    install(monkeypatch, numbers={"one": twice, "two": twice})
-    with pytest.raises(ModelError, match=r"'bias\.10' is a number of one\.py, too"):
-        all_numbers(Digests(results_in(tmp_path / "results")))
+    digests = Digests(results_in(tmp_path / "results"))
+    one, same = SimpleNamespace(numbers=numbers), SimpleNamespace(numbers=numbers)
+    install(monkeypatch, numbers={"one": one, "two": same})
+    assert list(all_numbers(digests)) == ["bias.10", "bias.20", "bound"]
+    other = SimpleNamespace(numbers=lambda digests: [replace(next(numbers(digests)), text="7")])
+    install(monkeypatch, numbers={"one": one, "two": other})
+    with pytest.raises(ModelError, match=r"'bias\.10' is 7, and 0\.100 \(0\.010\) in one\.py"):
+        all_numbers(digests)
 
 
 def test_the_command_says_plainly_when_latex_is_missing(tmp_path, monkeypatch):

@@ -43,6 +43,7 @@ def test_a_good_text_passes(tmp_path, monkeypatch):
         ("% lint: allow", "", "sections/one.tex:6: '0.55' is typed by hand"),
         ("See Figure", r"In 95\,\% see Figure", r"'5\\,\\%' is typed by hand"),
         (r"\section{One}", r"\section{One}\label{fig:picture}", "is there already"),
+        (r"\section{One}", r"\input{sections/two}", "sections/one.tex:2: there is no file 'sections/two.tex'"),
     ],
 )
 def test_a_mutant_is_caught(tmp_path, monkeypatch, old, new, error):

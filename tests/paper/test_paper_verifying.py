@@ -110,6 +110,8 @@ def test_errors_of_zero_are_no_proof():
     assert entries("bias", (0.0, 0.0, 500), (0.02, 0.02, 60)) > 0.01
     assert np.isnan(entries("median_iterations", (13.0, 0.0, 500), (14.0, 0.0, 60)))
     assert np.isnan(entries("bias", (0.1, 0.01, 500), (5.0, np.nan, 1)))
+    assert entries("estimate", (0.1, np.nan, 1), (0.10002, np.nan, 1)) == 1.0  # of real data
+    assert entries("estimate", (0.1, np.nan, 1), (0.102, np.nan, 1)) == 0.0
     assert entries("mean_width", (np.inf, np.nan, 500), (np.inf, np.nan, 60)) == 1.0
 
 
