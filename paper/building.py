@@ -55,7 +55,7 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     """
     digests = Digests(results)
     made = make(digests, output)
-    built = Built(made)
+    built = Built(made, list(made.failed))
     if not partial:
         built.errors += [f"not in {results}: {what}" for what in made.missing]
         cited = {study for number in made.numbers.values() for study in number.studies}

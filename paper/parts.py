@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +34,15 @@ class Made:
         By key, in the order of the modules.
     missing : list of str
         What the results lack: one sentence each.
+    failed : list of str
+        What could not be made for another reason, an error in a module.
     """
 
     figures: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     numbers: dict[str, Number] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def all_numbers(digests: Mapping[str, Digest]) -> dict[str, Number]:
@@ -104,18 +108,15 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
         raise ModelError(f"there is no figure or table {only!r}{nearest(only, known)}; there are {listing(known, 40)}")
     for name, module in figures.items():
         if only in (None, name):
-            figure, why = _tried(module.draw, digests)
-            save(_empty() if why else figure, output / "figures", name)
+            figure = _tried(module.draw, digests, f"figure {name}", made, only is None)
+            save(_empty() if figure is None else figure, output / "figures", name)
             made.figures.append(name)
-            made.missing += [f"figure {name}: {why}"] if why else []
     for name, module in tables.items():
         if only in (None, name):
-            text, why = _tried(module.table, digests)
-            write(
-                output / "tables" / f"{name}.tex", rf"\begin{{tabular}}{{l}}{NOT_THERE}\end{{tabular}}" if why else text
-            )
+            text = _tried(module.table, digests, f"table {name}", made, only is None)
+            empty = rf"\begin{{tabular}}{{l}}{NOT_THERE}\end{{tabular}}"
+            write(output / "tables" / f"{name}.tex", empty if text is None else text)
             made.tables.append(name)
-            made.missing += [f"table {name}: {why}"] if why else []
     if only is None:
         made.numbers = all_numbers(digests)
         made.missing += [f"number {number.key}: {number.why}" for number in made.numbers.values() if number.why]
@@ -125,12 +126,18 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
     return made
 
 
-def _tried(function: Callable[[Any], Any], digests: Any) -> tuple[Any, str]:
-    """What a function gives, or why it gives nothing."""
+def _tried(function: Callable[[Any], Any], digests: Any, what: str, made: Made, go_on: bool) -> Any:
+    """What a function gives; None, and noted why, where it gives nothing. Its own errors are raised unless to go on."""
     try:
-        return function(digests), ""
+        return function(digests)
     except (Absent, StorageError) as error:
-        return None, str(error)
+        made.missing.append(f"{what}: {error}")
+    except Exception as error:
+        if not go_on:
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        made.failed.append(f"{what}: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})")
+    return None
 
 
 def _empty() -> Figure:

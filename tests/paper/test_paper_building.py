@@ -60,6 +60,16 @@ def test_what_is_not_there_is_an_error_unless_results_are_partial(tmp_path, monk
     assert r"\saemnumber{bias.20}{\notthere}" in (tmp_path / "b" / "numbers.tex").read_text()
 
 
+def test_an_error_in_a_module_leaves_the_rest(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    install(monkeypatch, figures={"picture": SimpleNamespace(STUDIES=(), draw=lambda digests: 1 / 0)})
+    results, text = results_in(tmp_path / "results"), text_in(tmp_path / "text")
+    (error,) = build(results, tmp_path / "a", text=text, with_pdf=False).errors
+    assert error.startswith("figure picture: ZeroDivisionError: division by zero (test_paper_building.py:")
+    assert (tmp_path / "a" / "tables" / "listing.tex").exists()
+
+
 def test_results_of_another_size_than_the_manifest_says_are_an_error(tmp_path, monkeypatch):
     install(monkeypatch)
     results = results_in(tmp_path / "results", replicates=49)
