@@ -18,9 +18,9 @@ from saem.errors import nearest
 REFERENCES = ("ref", "eqref", "pageref", "autoref", "cref", "Cref", "nameref")
 CITATIONS = ("cite", "citep", "citet", "citealp", "citealt", "citeauthor", "citeyear", "citeyearpar", "Citet", "nocite")
 ALLOW = "lint: allow"
-# what may hold digits that are no results: names of things, lengths, options
+# what may hold digits that are no results: names, lengths, options, and what is chosen: \setting{5\,\%}
 SKIPPED = re.compile(
-    r"\\(?:val|label|ref|eqref|pageref|autoref|[cC]ref|nameref|cite\w*|Citet|nocite|includegraphics|input|url|href|path"
+    r"\\(?:val|setting|label|ref|eqref|pageref|autoref|[cC]ref|nameref|cite\w*|Citet|nocite|includegraphics|input|url|href|path"
     r"|usepackage|documentclass|bibliography\w*|vspace|hspace|addvspace|setlength|addtolength|geometry|hypersetup"
     r"|SI|definecolor|linespread|renewcommand|newcommand)\*?\s*(?:\[[^\]]*\]\s*)*(?:\{[^{}]*\}\s*)+"
 )
@@ -109,8 +109,8 @@ def _typed(source: Source) -> Iterator[str]:
         value = typed_in(line.text)
         if value is not None:
             yield (
-                rf"{line.place}: {value!r} is typed by hand; results are cited as \val{{key}}, and what is no result "
-                f"is marked by '% {ALLOW}' at the end of the line"
+                rf"{line.place}: {value!r} is typed by hand; results are cited as \val{{key}}, and what is chosen, "
+                rf"not found, is put in \setting{{...}}, or marked by '% {ALLOW}' at the end of the line"
             )
 
 

@@ -101,12 +101,15 @@ def compile_pdf(text: Path, output: Path, main: str = "main") -> Pdf:
         errors += [f"bibliography: {line}" for line in found]
     if not pdf.exists() or (ran.returncode and not errors):
         errors.append(f"latexmk ended with code {ran.returncode}; see {log}")
+    if not pdf.exists():  # stopped on its way: nothing was defined yet
+        errors = [error for error in errors if not UNDONE.search(error)]
     return Pdf(pdf if pdf.exists() else None, errors)
 
 
 UNDEFINED = re.compile(
     r"^(?:LaTeX|Package \w+) Warning: ((?:Reference|Citation) [`'].*?' .*?undefined|.*multiply.defined.*)"
 )
+UNDONE = re.compile(r": (?:Reference|Citation) [`'].*' on page \d+ undefined$")
 OVERFULL = re.compile(r"^Overfull \\([hv])box \(([\d.]+)pt too (?:wide|high)\)(.*)")
 BROKEN = re.compile(r"^(\S*?\.\w+):(\d+): (.*)")
 

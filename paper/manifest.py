@@ -45,6 +45,18 @@ class OfStudy(Part):
     replicates: Annotated[int, Field(ge=1)]
 
 
+class Draws(Part):
+    """Bootstrap samples of each test, in full and in quick reruns.
+
+    Parameters
+    ----------
+    full, quick : int
+    """
+
+    full: Annotated[int, Field(ge=1)]
+    quick: Annotated[int, Field(ge=1)]
+
+
 class Program(Part):
     """Results that a program makes from real data.
 
@@ -54,13 +66,12 @@ class Program(Part):
         In a phrase.
     data : str
         Where the data are looked for, from the root of the project.
-    draws : int
-        Bootstrap samples of each test.
+    draws : Draws
     """
 
     what: Phrase
     data: str
-    draws: Annotated[int, Field(ge=1)]
+    draws: Draws
 
 
 class Shown(Part):

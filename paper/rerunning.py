@@ -95,10 +95,11 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
 
     folder = folder_of(quick) / SITES
     mark = folder / "complete.txt"
-    told = f"{data.resolve()} {data.stat().st_size} {read_manifest().programs[SITES].draws}\n"
+    own = read_manifest().programs[SITES].draws
+    draws = str(own.quick if quick else own.full)
+    told = f"{data.resolve()} {data.stat().st_size} {draws}\n"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != told:
         mark.unlink(missing_ok=True)
-        draws = str(read_manifest().programs[SITES].draws)
         command = [sys.executable, "-m", "experiments.sites", str(data), "--draws", draws]
         command += ["--workers", str(max(1, workers)), "--output", str(folder)]
         ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode

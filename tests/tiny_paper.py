@@ -25,6 +25,7 @@ MAIN = r"""
 \usepackage{graphicx,booktabs,array,longtable}
 \newcommand{\saemnumber}[2]{\expandafter\gdef\csname saem@#1\endcsname{#2}}
 \newcommand{\val}[1]{\csname saem@#1\endcsname}
+\newcommand{\setting}[1]{#1}
 \newcommand{\notthere}{(not there)}
 \input{numbers}
 \begin{document}
@@ -38,6 +39,7 @@ See Figure~\ref{fig:picture} and \ref{tab:listing}: \val{bias.10}, p.\,\pageref{
 \begin{figure}\centering\includegraphics{picture}\caption{A picture.}\label{fig:picture}\end{figure}
 \begin{table}\caption{A listing.}\label{tab:listing}\input{tables/listing}\end{table}
 The exponent is 0.55. % lint: allow
+The level is \setting{5\,\%}.
 """
 
 

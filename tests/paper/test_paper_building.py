@@ -123,7 +123,7 @@ def test_what_latex_complains_about_is_an_error_with_its_place(tmp_path, monkeyp
     bad += "\\noindent\\rule{50cm}{1pt}\n\n"
     text = text_in(tmp_path / "text", MAIN, bad)
     errors = build(results_in(tmp_path / "results"), tmp_path / "a", text=text).pdf.errors
-    for expected in ("one.tex:7: Reference `nowhere'", "one.tex:9: Undefined control sequence", "Citation `nobody'"):
+    for expected in ("one.tex:8: Reference `nowhere'", "one.tex:10: Undefined control sequence", "Citation `nobody'"):
         assert any(expected in error for error in errors), (expected, errors)
     assert any("pt too wide" in error and "sections/one.tex" in error for error in errors)
 

@@ -77,6 +77,7 @@ def test_the_abstract_is_traced(tmp_path, monkeypatch):
         (r"\val{a.1.2}, Section 2. In 10 cells", None),
         (r"\citep[p.~3]{a2.5} and \(n = 10\), p.\ 3", None),
         ("1.5 percent of 2", "1.5"),
+        (r"a test at \setting{5\,\%} with \(k^{-\setting{0.55}}\)", None),
         (r"1.96 errors, 95\,\% confidence intervals and 95~\% intervals", None),
         (r"11.96 and 1.965", "11.96"),
         (r"covered in 95\,\% of fits", r"5\,\%"),

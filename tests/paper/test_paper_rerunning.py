@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
     study_in(tmp_path, own, replicates=3, quick={"design": {"factors": {"size": [10]}}, "run": {"replicates": 2}})
     manifest = Manifest(
         studies={"made": {"replicates": 3}},
-        programs={"sites": {"what": "the real data", "data": "nowhere.csv", "draws": 9}},
+        programs={"sites": {"what": "the real data", "data": "nowhere.csv", "draws": {"full": 9, "quick": 5}}},
     )
     for module in (paper.manifest, rerunning):
         monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
