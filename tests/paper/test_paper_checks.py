@@ -55,7 +55,7 @@ def test_a_mutant_is_caught(tmp_path, monkeypatch, old, new, error):
 def test_the_abstract_is_traced(tmp_path, monkeypatch):
     manifest = install(monkeypatch)
     source = Source(text_in(tmp_path / "text"))
-    assert in_abstract(source) == [("bias.10", "main.tex:9"), ("bound", "main.tex:9")]
+    assert in_abstract(source) == [("bias.10", "main.tex:10"), ("bound", "main.tex:10")]
     first, second = claims(source, NUMBERS, DIGESTS)
     assert first[:6] == ("bias.10", "0.100 (0.010)", "fig:picture", ("headline",), "0123456789abcdef", "1")
     assert second.studies == () and second.label == ""
@@ -63,7 +63,7 @@ def test_the_abstract_is_traced(tmp_path, monkeypatch):
 
     lost = NUMBERS | {"bound": replace(NUMBERS["bound"], source="somewhere")}
     (error,) = check(source, lost, manifest).errors
-    assert "main.tex:9" in error and "comes from no study" in error
+    assert "main.tex:10" in error and "comes from no study" in error
 
 
 @pytest.mark.parametrize(
