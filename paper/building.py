@@ -23,6 +23,8 @@ class Built:
     made : Made
     errors : list of str
         Any of them makes the build fail; the rest is built all the same.
+    stale : list of str
+        Studies that have changed since their results were made: one sentence each.
     unused : list of str
         Keys of numbers that the text does not cite.
     pdf : Pdf
@@ -30,6 +32,7 @@ class Built:
 
     made: Made
     errors: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     pdf: Pdf = field(default_factory=lambda: Pdf(None, []))
 
@@ -61,6 +64,7 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
         cited = {study for number in made.numbers.values() for study in number.studies}
         built.errors += problems_of_manifest(cited)
         built.errors += problems_of_results(digests)
+        built.stale = changed_since(digests)
     source = Source(text)
     if partial:
         _fill(source, made, output)
@@ -98,3 +102,20 @@ def problems_of_results(digests: Digests) -> list[str]:
             found = digests[name].provenance["replicates"]
             problems.append(f"manifest.toml: {name} has {found} replicates in {digests.folder}, not {study.replicates}")
     return problems
+
+
+def changed_since(digests: Digests) -> list[str]:
+    """Studies whose settings or functions are not those of their results."""
+    from experiments.provenance import configuration_hash
+    from experiments.study import STUDIES, load_study
+
+    found = []
+    for name in read_manifest().studies:
+        path = STUDIES / f"{name}.toml"
+        if name in digests and path.exists():
+            now, then = configuration_hash(load_study(path), path), digests[name].provenance.get("configuration")
+            if now != then:
+                found.append(
+                    f"{name} is {now} now, and its results are of {then}: 'python -m paper run --studies {name}'"
+                )
+    return found

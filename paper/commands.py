@@ -78,6 +78,8 @@ def build(
         note(f"{len(made.missing)} not in these results:")
         for why in made.missing[:SHOWN]:
             note(f"  {why}")
+    for line in built.stale:
+        complain("Changed since", line, "yellow")
     for error in built.errors:
         complain("Error", error, "red")
     if built.pdf.lacking:

@@ -177,7 +177,7 @@ def problems_of_manifest(cited: Collection[str] = ()) -> list[str]:
     problems += [f"manifest.toml: there is no study {name!r}" for name in manifest.studies if name not in known]
     used = set(cited)
     for kind, listed in (("figures", manifest.figures), ("tables", manifest.tables)):
-        found = modules(kind)  # type: ignore[arg-type]
+        found = modules(kind)
         problems += [f"manifest.toml: [{kind}.{name}] has no module" for name in listed if name not in found]
         problems += [f"paper/{kind}/{name}.py is not in manifest.toml" for name in found if name not in listed]
         for name, module in found.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,8 @@ class Source:
                     yield Place(file, starts(match.start())), match[1], match[2]
 
     @property
-    def _files(self):  # type: ignore[no-untyped-def]
+    def _files(self) -> Iterator[tuple[str, str, Callable[[int], int]]]:
+        """Name, text without comments, and what gives the line of a place in it."""
         by: dict[str, list[str]] = {}
         for line in self.lines:
             by.setdefault(line.place.file, []).append(line.text)

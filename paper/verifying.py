@@ -123,7 +123,7 @@ def worst(finding: Finding, count: int = 5) -> list[str]:
     """The entries with the smallest p-values, a line each."""
     lines = []
     for key, row in finding.entries[finding.entries["p"].notna()].head(count).iterrows():
-        study, cell, method, estimand, measure = map(str, key)  # type: ignore[arg-type]
+        study, cell, method, estimand, measure = map(str, key)
         z = "" if row["z"] != row["z"] else f", z {row['z']:.1f}"
         of = method if estimand == "" else f"{method}, {estimand}"
         lines.append(

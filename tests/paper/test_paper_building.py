@@ -30,6 +30,9 @@ def test_a_build_is_whole_and_the_same_bytes_again(tmp_path, monkeypatch):
     results, text = results_in(tmp_path / "results"), text_in(tmp_path / "text")
     built = build(results, tmp_path / "a", text=text, with_pdf=False)
     assert built.errors == [] and built.unused == ["bias.20"]
+    assert len(built.stale) == 1 and built.stale[0].endswith(
+        "of 0123456789abcdef: 'python -m paper run --studies headline'"
+    )
     build(results, tmp_path / "elsewhere" / "b", text=text, with_pdf=False)
     first, second = content(tmp_path / "a"), content(tmp_path / "elsewhere" / "b")
     assert first == second
@@ -104,6 +107,16 @@ def test_the_command_says_plainly_when_latex_is_missing(tmp_path, monkeypatch):
     assert told.exit_code == 0
     assert "PDF not built" in told.output and "apt-get install latexmk" in told.output
     assert (tmp_path / "a" / "figures" / "picture.pdf").exists()
+
+
+def test_one_figure_is_made_alone(tmp_path, monkeypatch):
+    install(monkeypatch)
+    results, output = results_in(tmp_path / "results"), tmp_path / "a"
+    arguments = ["build", "--results", str(results), "--output", str(output), "--only"]
+    assert CliRunner().invoke(app, [*arguments, "picture"]).exit_code == 0
+    assert sorted(path.name for path in output.rglob("*.*")) == ["picture.pdf", "picture.png"]
+    told = CliRunner().invoke(app, [*arguments, "pictures"])
+    assert told.exit_code == 2 and "did you mean 'picture'?" in told.output
 
 
 @pytest.mark.skipif(not HAS_LATEX, reason="LaTeX is not installed")

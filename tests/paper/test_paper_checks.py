@@ -66,6 +66,13 @@ def test_the_abstract_is_traced(tmp_path, monkeypatch):
     assert "main.tex:10" in error and "comes from no study" in error
 
 
+def test_the_abstract_may_be_a_file_of_its_own(tmp_path):
+    text = text_in(
+        tmp_path / "text", MAIN.replace(r"The bias is \val{bias.10} with \val{bound}.", r"\input{sections/one}")
+    )
+    assert in_abstract(Source(text))[0] == ("bias.10", "sections/one.tex:3")
+
+
 @pytest.mark.parametrize(
     ("text", "typed"),
     [
