@@ -61,8 +61,8 @@ def alarms(a, b, rate):
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_honest_reruns_agree_at_the_rate_that_is_said(nested):
-    # 200 figures of 56 entries, 60 of 500 replicates. At 5 % more than 21 false alarms have a probability below 0.001 if
-    # the rate is kept, at 0.1 % more than 3. Over 3000 figures it was 0.7 %, and 0.03 % where runs share their streams
+    # 200 figures of 56 entries, 60 of 500 replicates. At 5 % more than 21 false alarms have a probability below 0.001
+    # if the rate is kept, at 0.1 % more than 3. Over 3000 figures it was 0.7 % (0.03 % with shared streams)
     rng = stream(1, "honest reruns")
     few = study(rng, 60, figures=200)
     a, b = measured(study(rng, 500, few if nested else None, figures=200)), measured(few)
