@@ -31,7 +31,7 @@ LENGTH = re.compile(
 CONSTANT = re.compile(
     r"(?<![\d.])1\.96(?!\d)|(?<![\d.])95\s*(?:\\,|~)?\s*\\%(?=[\s~-]+(?:\w+[\s~-]+){0,2}intervals?\b)"
 )
-TYPED = re.compile(r"\d+\.\d+|(?<!\d)\.\d+|\d\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%")
+TYPED = re.compile(r"\d[\d.]*\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%|\d+\.\d+|(?<!\d)\.\d+")
 
 
 @dataclass
@@ -109,12 +109,13 @@ def _typed(source: Source) -> Iterator[str]:
         value = typed_in(line.text)
         if value is not None:
             yield (
-                rf"{line.place}: {value!r} is typed by hand; results are cited as \val{{key}}, and what is chosen, "
-                rf"not found, is put in \setting{{...}}, or marked by '% {ALLOW}' at the end of the line"
+                rf"{line.place}: {value} is typed by hand; a result is cited as \val{{key}}, what is chosen, not "
+                rf"found, is put in \setting{{...}}, or its line ends in '% {ALLOW}'"
             )
 
 
 def _files(source: Source) -> Iterator[str]:
+    yield from (f"{name}: nothing in the text has \\input of it" for name in source.strays)
     for found in source.given(["input", "include"]):
         name = found.value.removesuffix(".tex") + ".tex"
         if name not in source.files and name != "numbers.tex" and not name.startswith("tables/"):

@@ -136,7 +136,7 @@ def errors_in(log: str) -> list[str]:
             continue  # brackets in what follows are text
         elif line.startswith(("! ", "!pdf")):
             errors.append(f"{file}: {line[1:].strip()}")
-        elif re.match(r"^(?:LaTeX|pdfTeX) (?:Warning|Font Warning): .*(?:not found|undefined)", line):
+        elif re.match(r"^(?:LaTeX|pdfTeX) (?:Warning|Font Warning): (?!There were).*(?:not found|undefined)", line):
             errors.append(f"{file}: {line}")
         _follow(line, stack)
     return list(dict.fromkeys(errors))

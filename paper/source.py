@@ -55,6 +55,8 @@ class Source:
         Keys of the bibliography.
     files : list of str
         Names of the files in LaTeX, from the folder.
+    strays : list of str
+        Those that are not put in from `main.tex`; their lines are left out.
 
     Raises
     ------
@@ -76,6 +78,23 @@ class Source:
                 )
         except (OSError, UnicodeDecodeError) as error:
             raise StorageError(f"the text in {folder} cannot be read: {error}") from None
+        reached = self._reached()
+        self.strays = [name for name in self.files if name not in reached]
+        self.lines = [line for line in self.lines if line.place.file in reached]
+
+    def _reached(self) -> set[str]:
+        """Files that are the text: `main.tex` and what it puts in; all where there is no `main.tex`."""
+        if "main.tex" not in self.files:
+            return set(self.files)
+        put: dict[str, list[str]] = {}
+        for found in self.given(["input", "include"]):
+            put.setdefault(found.place.file, []).append(found.value.removesuffix(".tex") + ".tex")
+        reached, ahead = {"main.tex"}, ["main.tex"]
+        while ahead:
+            new = [name for name in put.get(ahead.pop(), []) if name in self.files and name not in reached]
+            reached.update(new)
+            ahead += new
+        return reached
 
     def given(self, commands: Iterable[str], lists: bool = False) -> Iterator[Found]:
         r"""What commands were given: `\ref{a}` gives "a"; with `lists`, `\cite{a,b}` gives "a" and "b".
