@@ -208,6 +208,7 @@ def verify(
         say(sentence(finding))
         for line in [] if finding.agrees else worst(finding):
             say(f"    {line}")
+    shown = [finding for finding in shown if finding.compared]
     wrong = [finding.name for finding in shown if not finding.agrees]
     say(
         f"{len(shown) - len(wrong)} of {len(shown)} agree. Were nothing changed, each would disagree with a "

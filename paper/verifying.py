@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paper.agreement import RATE, Agreement, compare
-from paper.digest import KEYS, Absent, Digest
+from paper.digest import KEYS, Digest
 from paper.manifest import Manifest, modules, read_manifest
 from paper.watching import Key, used_by
 from saem.errors import StorageError
@@ -72,19 +72,13 @@ def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tupl
 
 def uses(committed: Mapping[str, Digest], manifest: Manifest) -> dict[str, set[Key]]:
     """The entries that each figure, table and module of numbers uses."""
-    found: dict[str, set[Key]] = {}
     wanted: dict[str, Callable[[Any], Any]] = {}
     for kind, name, _ in manifest.shown():
         module = modules(kind).get(name)
         if module is not None:
             wanted[f"{kind.removesuffix('s')} {name}"] = module.draw if kind == "figures" else module.table
     wanted |= {f"numbers {name}": module.numbers for name, module in modules("numbers").items()}
-    for name, function in wanted.items():
-        try:
-            found[name] = used_by(function, committed)
-        except (Absent, StorageError):
-            found[name] = set()
-    return found
+    return {name: used_by(function, committed) for name, function in wanted.items()}
 
 
 def findings(agreements: Mapping[str, Agreement], used: Mapping[str, set[Key]]) -> list[Finding]:
@@ -99,8 +93,8 @@ def findings(agreements: Mapping[str, Agreement], used: Mapping[str, set[Key]]) 
     every = pd.concat(tables).reset_index().set_index(["study", *KEYS])
     found = []
     for name, keys in used.items():
-        own = every[every.index.isin(list(keys))].sort_values("p", kind="stable")
-        if len(own):
+        if keys:
+            own = every[every.index.isin(list(keys))].sort_values("p", kind="stable")
             found.append(Finding(name, own, len(keys)))
     return found
 
@@ -112,6 +106,8 @@ def identical(agreement: Agreement) -> int:
 
 def sentence(finding: Finding) -> str:
     """What was found, in a line."""
+    if not finding.compared:
+        return f"{finding.name}: not compared, since the rerun has none of its {finding.used} entries with an error"
     verdict = "agrees" if finding.agrees else "DISAGREES"
     return (
         f"{finding.name}: {verdict}; {finding.compared} of {finding.used} entries compared, smallest p "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from paper.digest import KEYS, Digest, Entry
+from paper.digest import KEYS, Absent, Digest, Entry
+from saem.errors import StorageError
 
 
 class Key(NamedTuple):
@@ -76,15 +77,12 @@ class Watching(Mapping[str, Any]):
 
 
 def used_by(function: Callable[[Any], Any], digests: Mapping[str, Digest]) -> set[Key]:
-    """The entries that a function of digests asks for.
-
-    Raises
-    ------
-    Absent
-        As the function does.
-    """
+    """The entries that a function of digests asks for; where it lacks some, those that it got before."""
     watching = Watching(digests)
-    made = function(watching)
-    if isinstance(made, Iterator):
-        list(made)
+    try:
+        made = function(watching)
+        if isinstance(made, Iterator):
+            list(made)
+    except (Absent, StorageError):
+        pass
     return watching.used

@@ -12,8 +12,8 @@ from experiments.performance.jackknife import Groups, mean, share, spread
 from paper.agreement import RATE, compare
 from paper.commands import app
 from paper.digest import Digest
-from paper.verifying import Finding, findings, uses, verify
-from paper.watching import used_by
+from paper.verifying import Finding, findings, sentence, uses, verify
+from paper.watching import Key, used_by
 from saem.streams import stream
 
 CELLS = 8  # of a figure
@@ -139,6 +139,8 @@ def test_a_figure_is_judged_by_what_it_uses(monkeypatch):
     assert agreement.notes == []
     assert len(used_by(lambda digests: digests[STUDY].measures, committed)) == 4  # whoever takes the table uses all
     assert findings({STUDY: agreement}, {"figure nothing": set()}) == []
+    (lost,) = findings({STUDY: agreement}, {"figure lost": {Key(STUDY, "n=30", "ml", "mu", "bias")}})
+    assert lost.agrees and "not compared" in sentence(lost)
 
 
 def test_the_command_names_what_disagrees(tmp_path, monkeypatch):
