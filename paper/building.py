@@ -60,7 +60,7 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     made = make(digests, output)
     built = Built(made, list(made.failed))
     if not partial:
-        built.errors += [f"not in {results}: {what}" for what in made.missing]
+        built.errors += [f"not in {results}: {what}" for what in made.missing if not what.startswith("number ")]
         cited = {study for number in made.numbers.values() for study in number.studies}
         built.errors += problems_of_manifest(cited)
         built.errors += problems_of_results(digests)
@@ -71,6 +71,9 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     generated = "\n".join((output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables)
     verdict = check(source, made.numbers, read_manifest(), generated)
     built.errors += verdict.errors
+    if not partial:
+        lost = [made.numbers[key] for key in verdict.cited if key in made.numbers and made.numbers[key].why]
+        built.errors += [rf"not in {results}: \val{{{number.key}}}: {number.why}" for number in lost]
     built.unused = verdict.unused
     if with_pdf:
         built.pdf = compile_pdf(text, output)

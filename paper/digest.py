@@ -234,9 +234,6 @@ class Digests(Mapping[str, Digest]):
             self._read[name] = Digest.read(self.folder / name)
         return self._read[name]
 
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (self.folder / name).is_dir()
-
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.parent.name for path in self.folder.glob("*/provenance.json")))
 
