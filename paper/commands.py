@@ -204,8 +204,12 @@ def verify(
         )
         for line in agreement.notes:
             note(f"  {line}")
+    lost = [finding.name for finding in shown if not finding.compared]
+    if lost:
+        note(f"not compared, since the rerun has nothing of what they use: {', '.join(lost)}")
     for finding in shown:
-        say(sentence(finding))
+        if finding.compared:
+            say(sentence(finding))
         for line in [] if finding.agrees else worst(finding):
             say(f"    {line}")
     shown = [finding for finding in shown if finding.compared]

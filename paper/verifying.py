@@ -67,7 +67,20 @@ def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tupl
     agreements = {
         name: compare(committed[name], rerun[name]) for name in manifest.sources if name in committed and name in rerun
     }
+    for name, agreement in agreements.items():
+        if is_quick(name, rerun[name]):
+            agreement.notes[:] = [line for line in agreement.notes if "the configuration" not in line]
+            agreement.notes.append(f"{name}: the rerun is the quick form of the study as it is now")
     return findings(agreements, uses(committed, manifest)), list(agreements.values())
+
+
+def is_quick(name: str, digest: Digest) -> bool:
+    """Whether a digest is of the quick form of a study that has not changed since."""
+    from experiments.provenance import configuration_hash
+    from experiments.study import STUDIES, load_study
+
+    path = STUDIES / f"{name}.toml"
+    return path.exists() and digest.provenance.get("configuration") == configuration_hash(load_study(path, True), path)
 
 
 def uses(committed: Mapping[str, Digest], manifest: Manifest) -> dict[str, set[Key]]:
