@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from paper.digest import Digest
-from paper.manifest import Manifest
-from paper.writing import Number, both, computed, measured
+from paper.pipeline.manifest import Manifest
+from paper.shared.writing import Number, both, computed, measured
 
 STUDY = "headline"
 PROVENANCE = {"study": STUDY, "configuration": "0123456789abcdef", "seed": 1, "replicates": 50, "cpu_minutes": 2.5}
@@ -81,24 +81,20 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def install(monkeypatch: Any, **changes: Any) -> Manifest:
     """Let the machinery see this paper in place of the real one; `changes` replace modules by kind."""
-    import paper.building
-    import paper.claims
-    import paper.manifest
-    import paper.parts
-    import paper.verifying
+    from paper.pipeline import building, claims, manifest, parts, verifying
 
-    manifest = Manifest(**MANIFEST)
+    small = Manifest(**MANIFEST)
     kinds = {
         "figures": {"picture": SimpleNamespace(STUDIES=(STUDY,), draw=draw)},
         "tables": {"listing": SimpleNamespace(STUDIES=(STUDY,), table=table)},
         "numbers": {"one": SimpleNamespace(numbers=numbers)},
     } | changes
-    for module in (paper.manifest, paper.parts, paper.claims, paper.verifying, paper.building):
+    for module in (manifest, parts, claims, verifying, building):
         if hasattr(module, "modules"):
             monkeypatch.setattr(module, "modules", kinds.__getitem__)
-        monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
-    monkeypatch.setattr(paper.building, "problems_of_manifest", lambda cited: [])
-    return manifest
+        monkeypatch.setattr(module, "read_manifest", lambda *_: small)
+    monkeypatch.setattr(building, "problems_of_manifest", lambda cited: [])
+    return small
 
 
 def text_in(folder: Path, main: str = MAIN, section: str = SECTION) -> Path:

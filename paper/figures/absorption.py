@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.style import new_page, styled
-from paper.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
 from paper.digest import Digest
-from paper.style import WIDE
+from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.figures.style import look, new_page, styled
 from experiments.links import BORDER, scene_named, true_parameters
 from experiments.performance import WHOLE_FIT
-from paper import bars
-from paper.style import WIDE
+from paper.shared import bars
+from paper.shared.style import WIDE
 from paper.theory.uniqueness import gain_of, steepness
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import BAND, look, new_page, styled
-from paper.curves import NORMAL_95, letter, method_name
 from paper.digest import Digest
-from paper.problems import ordered, problem_name
-from paper.style import METHODS, WIDE
+from paper.shared.curves import NORMAL_95, letter, method_name
+from paper.shared.problems import ordered, problem_name
+from paper.shared.style import METHODS, WIDE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.figures.style import styled
 from paper.digest import Digest
-from paper.dots import equal_cost_page
+from paper.shared.dots import equal_cost_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

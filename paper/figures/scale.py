@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from experiments.figures.style import new_page, styled
-from paper.curves import bars, curve, dodged, letter, method_look, methods_above, whole_numbers
 from paper.digest import Digest
-from paper.problems import ordered
-from paper.style import METHODS, WIDE
+from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared.problems import ordered
+from paper.shared.style import METHODS, WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.figures.style import LINES, look, new_page, styled
 from experiments.performance import WHOLE_FIT
-from paper import bars
-from paper.style import WIDE
+from paper.shared import bars
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     import pandas as pd

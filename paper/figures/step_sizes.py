@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import look, new_page, styled, symbol
-from paper.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
 from paper.digest import Digest
-from paper.style import WIDE
+from paper.shared.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ SCHEDULES = {
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """A slow parameter and a fast one: markers are simulated, lines are theory."""
     from experiments.problems import problems
-    from paper.linear_theory import rates_of
+    from paper.theory.step_sizes import rates_of
 
     digest = digests["schedules"]
     rates = rates_of(problems()[str(digest.levels("problem")[0])])
@@ -65,7 +65,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
 def predicted(method: str, iterations: int, rates: Any, parameter: str) -> tuple[np.ndarray, np.ndarray]:
     """Iterations after the burn-in, and the distance by linear theory after each."""
     from experiments.studies.schedules import BURN_IN, schedule_of
-    from paper.linear_theory import rms_distances
+    from paper.theory.step_sizes import rms_distances
 
     n_latent = 60  # matters to no schedule of the study: all have one draw
     distances = rms_distances(rates, schedule_of(method, iterations).steps(n_latent))

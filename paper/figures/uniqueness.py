@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.figures.style import new_page, styled
 from experiments.links import BORDER
-from paper.style import WIDE
+from paper.shared.style import WIDE
 from paper.theory.uniqueness import (
     EXAMPLE,
     band,

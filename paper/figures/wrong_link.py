@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import look, new_page, styled
-from paper import bars
 from paper.digest import Absent
-from paper.style import WIDE
+from paper.shared import bars
+from paper.shared.style import WIDE
 from paper.theory.links import setting
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from paper.digest import Absent, Digest
-from paper.pooling import (
+from paper.shared.pooling import (
     difference,
     full_levels,
     full_methods,
@@ -19,8 +19,8 @@ from paper.pooling import (
     stated,
     two_digits,
 )
-from paper.style import METHODS
-from paper.writing import Number, both, computed, measured, percent
+from paper.shared.style import METHODS
+from paper.shared.writing import Number, both, computed, measured, percent
 
 STUDIES = ("algorithms", "algorithms_slopes")
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"

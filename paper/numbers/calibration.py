@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from paper.curves import NORMAL_95
 from paper.digest import Absent, Digest, Entry
-from paper.pooling import (
+from paper.shared.curves import NORMAL_95
+from paper.shared.pooling import (
     counted,
     extremes,
     full_levels,
@@ -23,7 +23,7 @@ from paper.pooling import (
     two_digits,
     whole,
 )
-from paper.writing import Number, both, computed, measured, percent, significant
+from paper.shared.writing import Number, both, computed, measured, percent, significant
 
 STUDIES = ("calibration", "calibration_slopes")
 IDEAL = {"spread": 1.0, "mean": 0.0}

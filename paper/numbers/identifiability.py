@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from experiments.links import BORDER
 from experiments.performance import WHOLE_FIT
-from paper.designs import cells_of
 from paper.digest import Digest
 from paper.figures.border import SCENE, product
+from paper.shared.designs import cells_of
+from paper.shared.writing import Number, both, measured, percent, plain, significant
 from paper.theory.uniqueness import EXAMPLE, band, steepness, turning_point, width
-from paper.writing import Number, both, measured, percent, plain, significant
 
 STUDY = "constraints"
 MEASURES = {  # word of the key: form, measure, method, estimand

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.links import scene_named
-from paper.designs import cells_of
 from paper.digest import Absent, Digest, Entry
 from paper.figures.gain import ESTIMANDS, LINKED, WITHOUT
 from paper.figures.wrong_link import C2
+from paper.shared.designs import cells_of
+from paper.shared.writing import Number, both, computed, measured, percent, percentage, significant
 from paper.theory.links import Setting, setting
-from paper.writing import Number, both, computed, measured, percent, percentage, significant
 
 STUDY = "constraints"
 WRONG, FREE = "wrong", "free"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from paper.digest import Digest, Entry
-from paper.pooling import (
+from paper.shared.pooling import (
     counted,
     full_levels,
     keyed,
@@ -20,8 +20,8 @@ from paper.pooling import (
     two_digits,
     whole,
 )
-from paper.problems import MAXIMISERS
-from paper.writing import Number, computed, percent, significant
+from paper.shared.problems import MAXIMISERS
+from paper.shared.writing import Number, computed, percent, significant
 
 STUDIES = ("msteps",)
 NAME = "msteps"

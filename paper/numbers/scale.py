@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from paper.digest import Digest, Entry
-from paper.pooling import extremes, full_levels, full_methods, keyed, ratio_of, size_of, two_digits
-from paper.writing import Number, both, computed, measured, percent, significant
+from paper.shared.pooling import extremes, full_levels, full_methods, keyed, ratio_of, size_of, two_digits
+from paper.shared.writing import Number, both, computed, measured, percent, significant
 
 STUDIES = ("scale",)
 NAME = "scale"

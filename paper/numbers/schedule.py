@@ -9,8 +9,19 @@ from functools import partial
 import pandas as pd
 
 from paper.digest import Absent, Digest, Entry
-from paper.pooling import counted, extremes, full_levels, full_methods, keyed, most, size_of, stated, two_digits, whole
-from paper.writing import Number, both, computed, latex, measured, percent, significant
+from paper.shared.pooling import (
+    counted,
+    extremes,
+    full_levels,
+    full_methods,
+    keyed,
+    most,
+    size_of,
+    stated,
+    two_digits,
+    whole,
+)
+from paper.shared.writing import Number, both, computed, latex, measured, percent, significant
 
 STUDIES = ("headline", "schedules")
 SIMULATED = ("textbook", "saem", "mcem")
@@ -64,7 +75,7 @@ def distances(digest: Digest) -> Iterator[Number]:
     """EM's rates, the exponents that they imply, and the distances that were measured."""
     from experiments.problems import problems
     from experiments.studies.schedules import BURN_IN, schedule_of
-    from paper.linear_theory import rates_of, rms_distances
+    from paper.theory.step_sizes import rates_of, rms_distances
 
     name = digest.name
     yield from size_of(name, digest)

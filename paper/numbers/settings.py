@@ -10,7 +10,7 @@ from scipy.special import digamma
 from experiments.peptide import TRUTH
 from experiments.studies.headline import LOST, TEXTBOOK
 from paper.digest import Digest
-from paper.writing import Number, exact, significant
+from paper.shared.writing import Number, exact, significant
 from saem.schedules import LATEST, AveragedSchedule
 from saem.stopping import Target
 

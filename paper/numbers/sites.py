@@ -12,9 +12,9 @@ from experiments.sites.drawing import APART
 from experiments.sites.examine import METHODS, POSTED
 from paper.digest import Absent, Digest, Entry
 from paper.real_data import NAME, STATUSES
+from paper.shared.writing import Number, both, computed, exact, significant
 from paper.tables.site_intervals import SYMBOLS, counted
 from paper.tables.site_tests import LAWS, LEVELS
-from paper.writing import Number, both, computed, exact, significant
 
 ML, SAEM = METHODS
 

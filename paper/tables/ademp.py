@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from paper.digest import Digest
-from paper.manifest import read_manifest
-from paper.tex import code, escaped, longtable
+from paper.pipeline.manifest import read_manifest
+from paper.pipeline.tex import code, escaped, longtable
 
 if TYPE_CHECKING:
     from experiments.study import Study

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from paper.claims import claims
 from paper.digest import Digest
-from paper.manifest import TEXT, read_manifest
-from paper.parts import all_numbers
-from paper.source import Source
-from paper.tex import code, escaped, longtable
+from paper.pipeline.claims import claims
+from paper.pipeline.manifest import TEXT, read_manifest
+from paper.pipeline.parts import all_numbers
+from paper.pipeline.source import Source
+from paper.pipeline.tex import code, escaped, longtable
 
 STUDIES = read_manifest().sources
 CAPTION = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
-from paper.pooling import MISSING, counted, number, share, tabular
-from paper.problems import MAXIMISERS, ordered
-from paper.writing import latex, significant
+from paper.shared.pooling import MISSING, counted, number, share, tabular
+from paper.shared.problems import MAXIMISERS, ordered
+from paper.shared.writing import latex, significant
 
 STUDIES = ("msteps",)
 REFEREE = "referee"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from paper.digest import Digest
-from paper.manifest import label_of, modules, read_manifest
-from paper.tex import code, escaped, longtable
+from paper.pipeline.manifest import label_of, modules, read_manifest
+from paper.pipeline.tex import code, escaped, longtable
 
 STUDIES = read_manifest().sources
 SHOWS = (

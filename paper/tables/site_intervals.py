@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.sites.drawing import APART
 from paper.digest import Digest
-from paper.writing import significant
+from paper.shared.writing import significant
 
 STUDIES = ("sites",)
 LINK, ML = "posted", "ml"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from paper.digest import Digest
 from paper.real_data import STATUSES
-from paper.style import METHODS
-from paper.writing import significant
+from paper.shared.style import METHODS
+from paper.shared.writing import significant
 
 STUDIES = ("sites",)
 WORDS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
-from paper.manifest import read_manifest
-from paper.tex import code, escaped
+from paper.pipeline.manifest import read_manifest
+from paper.pipeline.tex import code, escaped
 
 STUDIES = read_manifest().sources
 ROWS = {

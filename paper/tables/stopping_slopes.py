@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
-from paper.stopping_table import stopping_table
+from paper.shared.stopping_table import stopping_table
 
 STUDIES = ("calibration_slopes",)
 

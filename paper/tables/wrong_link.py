@@ -9,8 +9,8 @@ from experiments.links import TWO_FORMS, scene_named
 from paper.digest import Absent, Digest, Entry
 from paper.figures.wrong_link import C2
 from paper.numbers.links import WRONG, other_link, share, theory_of
+from paper.shared.writing import both, percent, significant
 from paper.theory.links import SDS
-from paper.writing import both, percent, significant
 
 STUDIES = ("constraints",)
 MODELS = {"interaction": "$b_{21}=0$", "additive": "$b_{21}=b_{22}=0$", "three_forms": "three forms, $b_{21}=0$"}

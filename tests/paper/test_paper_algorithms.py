@@ -19,9 +19,9 @@ from simulated_results import results_in
 from experiments.figures.saving import written
 from experiments.problems import problems
 from paper.digest import Absent, Digest, Entry, claimed
-from paper.linear_theory import Rates, rates_of, rms_distances, typical_table
-from paper.pooling import counted, full_levels, full_methods, pooled, ratio_of
-from paper.writing import NOT_THERE
+from paper.shared.pooling import counted, full_levels, full_methods, pooled, ratio_of
+from paper.shared.writing import NOT_THERE
+from paper.theory.step_sizes import Rates, rates_of, rms_distances, typical_table
 from saem.algorithms.error import weights_of
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
 

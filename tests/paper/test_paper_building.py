@@ -10,11 +10,11 @@ import pytest
 from tiny_paper import MAIN, SECTION, install, numbers, results_in, text_in
 from typer.testing import CliRunner
 
-import paper.latex
-from paper.building import build
-from paper.commands import app
-from paper.latex import compile_pdf, errors_in
-from paper.parts import all_numbers
+import paper.pipeline.latex
+from paper.pipeline.building import build
+from paper.pipeline.commands import app
+from paper.pipeline.latex import compile_pdf, errors_in
+from paper.pipeline.parts import all_numbers
 from saem.errors import ModelError
 
 HAS_LATEX = shutil.which("latexmk") is not None and shutil.which("pdflatex") is not None
@@ -99,9 +99,9 @@ def test_a_key_has_one_value(tmp_path, monkeypatch):
 def test_the_command_says_plainly_when_latex_is_missing(tmp_path, monkeypatch):
     install(monkeypatch)
     results = results_in(tmp_path / "results")
-    monkeypatch.setattr(paper.latex.shutil, "which", lambda program: None)
-    monkeypatch.setattr(paper.building, "check", lambda *_: paper.checks.Verdict())
-    monkeypatch.setattr(paper.building, "compile_pdf", lambda text, output: compile_pdf(own, output))
+    monkeypatch.setattr(paper.pipeline.latex.shutil, "which", lambda program: None)
+    monkeypatch.setattr(paper.pipeline.building, "check", lambda *_: paper.pipeline.checks.Verdict())
+    monkeypatch.setattr(paper.pipeline.building, "compile_pdf", lambda text, output: compile_pdf(own, output))
     own = text_in(tmp_path / "text")
     told = CliRunner().invoke(app, ["build", "--results", str(results), "--output", str(tmp_path / "a")])
     assert told.exit_code == 0

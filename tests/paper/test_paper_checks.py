@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tiny_paper import MAIN, SECTION, digest, install, numbers, text_in
 
-from paper.checks import check, in_abstract, typed_in
-from paper.claims import claims
-from paper.source import Source
+from paper.pipeline.checks import check, in_abstract, typed_in
+from paper.pipeline.claims import claims
+from paper.pipeline.source import Source
 
 DIGESTS = {"headline": digest()}
 NUMBERS = {number.key: number for number in numbers(DIGESTS)}

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from paper.building import build
-from paper.checks import check
-from paper.manifest import KINDS, PAPER, RESULTS, TEXT, modules, read_manifest
-from paper.source import Source
-from paper.watching import used_by
+from paper.pipeline.building import build
+from paper.pipeline.checks import check
+from paper.pipeline.manifest import KINDS, PAPER, RESULTS, TEXT, modules, read_manifest
+from paper.pipeline.source import Source
+from paper.pipeline.watching import used_by
 
 
 @pytest.fixture(scope="module")

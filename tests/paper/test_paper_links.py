@@ -19,13 +19,13 @@ from experiments.peptide import peptide_table
 from experiments.performance import WHOLE_FIT
 from experiments.sites.examine import ERROR, examine
 from experiments.study import load_study
-from paper import bars
 from paper.digest import Digest
 from paper.real_data import digest_of
+from paper.shared import bars
+from paper.shared.writing import NOT_THERE
 from paper.theory.clusters import cluster_covariance, differences, information
 from paper.theory.links import Setting, setting
 from paper.theory.uniqueness import band, border_of_d, gain_of, height, roots, steepness, turning_point, width
-from paper.writing import NOT_THERE
 from saem.errors import StorageError
 from saem.streams import stream
 

@@ -7,10 +7,10 @@ from simulated_results import study_in
 from tiny_paper import PROVENANCE
 from typer.testing import CliRunner
 
-import paper.rerunning as rerunning
-from paper.commands import app
+import paper.pipeline.rerunning as rerunning
 from paper.digest import Digest
-from paper.manifest import Manifest
+from paper.pipeline.commands import app
+from paper.pipeline.manifest import Manifest
 from saem.errors import ModelError, StorageError
 
 
@@ -18,7 +18,7 @@ from saem.errors import ModelError, StorageError
 def place(tmp_path, monkeypatch):
     """A folder in which a paper of the study `made` is, with real data that are not there."""
     import experiments.study
-    import paper.manifest
+    import paper.pipeline.manifest
 
     own = {"size": [10, 20], "kind": ["a", "b"]}
     study_in(tmp_path, own, replicates=3, quick={"design": {"factors": {"size": [10]}}, "run": {"replicates": 2}})
@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
         studies={"made": {"replicates": 3}},
         programs={"sites": {"what": "the real data", "data": "nowhere.csv", "draws": {"full": 9, "quick": 5}}},
     )
-    for module in (paper.manifest, rerunning):
+    for module in (paper.pipeline.manifest, rerunning):
         monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
     monkeypatch.setattr(experiments.study, "STUDIES", tmp_path)
     monkeypatch.setattr(rerunning, "RESULTS", tmp_path / "committed")

@@ -9,11 +9,11 @@ from tiny_paper import STUDY, digest, install, results_in
 from typer.testing import CliRunner
 
 from experiments.performance.jackknife import Groups, mean, share, spread
-from paper.agreement import RATE, compare
-from paper.commands import app
 from paper.digest import Digest
-from paper.verifying import Finding, findings, sentence, uses, verify
-from paper.watching import Key, used_by
+from paper.pipeline.agreement import RATE, compare
+from paper.pipeline.commands import app
+from paper.pipeline.verifying import Finding, findings, sentence, uses, verify
+from paper.pipeline.watching import Key, used_by
 from saem.streams import stream
 
 CELLS = 8  # of a figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paper.digest import Absent, Entry
-from paper.problems import ordered
-from paper.style import METHODS
-from paper.writing import Number, computed, latex, percentage, significant
+from paper.shared.problems import ordered
+from paper.shared.style import METHODS
+from paper.shared.writing import Number, computed, latex, percentage, significant
 
 if TYPE_CHECKING:
     import pandas as pd

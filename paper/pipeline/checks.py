@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from paper.manifest import Manifest
-from paper.source import Source
-from paper.writing import Number
+from paper.pipeline.manifest import Manifest
+from paper.pipeline.source import Source
+from paper.shared.writing import Number
 from saem.errors import nearest
 
 REFERENCES = ("ref", "eqref", "pageref", "autoref", "cref", "Cref", "nameref")

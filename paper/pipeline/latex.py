@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from paper.source import Source
+from paper.pipeline.source import Source
 
 PACKAGES = "latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended lmodern"  # of Debian
 NAME = "paper"  # of the PDF

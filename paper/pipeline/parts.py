@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.store.export import replacing
 from paper.digest import Absent, Digest
-from paper.manifest import command_of, modules, read_manifest
-from paper.style import COLUMN
-from paper.writing import NOT_THERE, Number
+from paper.pipeline.manifest import command_of, modules, read_manifest
+from paper.shared.style import COLUMN
+from paper.shared.writing import NOT_THERE, Number
 from saem.errors import ModelError, StorageError
 
 if TYPE_CHECKING:

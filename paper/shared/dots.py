@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page
-from paper.curves import bars, letter, method_name, short
-from paper.problems import ordered, problem_name
-from paper.style import METHODS, WIDE
+from paper.shared.curves import bars, letter, method_name, short
+from paper.shared.problems import ordered, problem_name
+from paper.shared.style import METHODS, WIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

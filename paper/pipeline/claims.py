@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from paper.checks import in_abstract
 from paper.digest import Digest
-from paper.manifest import Manifest, label_of, modules, read_manifest
-from paper.parts import origin
-from paper.source import Source
-from paper.writing import Number
+from paper.pipeline.checks import in_abstract
+from paper.pipeline.manifest import Manifest, label_of, modules, read_manifest
+from paper.pipeline.parts import origin
+from paper.pipeline.source import Source
+from paper.shared.writing import Number
 
 
 class Claim(NamedTuple):

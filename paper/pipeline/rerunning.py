@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paper.digest import Digest, Digests
-from paper.manifest import RESULTS, read_manifest
+from paper.pipeline.manifest import RESULTS, read_manifest
 from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:

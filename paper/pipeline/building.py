@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paper.checks import check
 from paper.digest import Digests
-from paper.latex import Pdf, compile_pdf
-from paper.manifest import TEXT, problems_of_manifest, read_manifest
-from paper.parts import Made, make, numbers_tex, write
-from paper.source import Source
-from paper.writing import NOT_THERE, Number
+from paper.pipeline.checks import check
+from paper.pipeline.latex import Pdf, compile_pdf
+from paper.pipeline.manifest import TEXT, problems_of_manifest, read_manifest
+from paper.pipeline.parts import Made, make, numbers_tex, write
+from paper.pipeline.source import Source
+from paper.shared.writing import NOT_THERE, Number
 
 
 @dataclass

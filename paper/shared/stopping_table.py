@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paper.curves import method_name
-from paper.pooling import MISSING, number, share, tabular
-from paper.problems import ordered, problem_name
-from paper.style import METHODS
-from paper.writing import both
+from paper.shared.curves import method_name
+from paper.shared.pooling import MISSING, number, share, tabular
+from paper.shared.problems import ordered, problem_name
+from paper.shared.style import METHODS
+from paper.shared.writing import both
 
 if TYPE_CHECKING:
     from paper.digest import Digest

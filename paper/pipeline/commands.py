@@ -51,10 +51,10 @@ def build(
     pdf: Annotated[bool, typer.Option(help="Whether to make the PDF.")] = True,
 ) -> None:
     """Figures, tables and numbers from digests, the checks of the text, and the PDF where LaTeX is installed."""
-    from paper.building import build as build_all
     from paper.digest import Digests
-    from paper.manifest import BUILD, RESULTS
-    from paper.parts import make
+    from paper.pipeline.building import build as build_all
+    from paper.pipeline.manifest import BUILD, RESULTS
+    from paper.pipeline.parts import make
     from saem.cli.console import complain, friendly, note, say
 
     with friendly():
@@ -73,7 +73,7 @@ def build(
         f"are in {output}"
     )
     if built.unused:
-        note(f"{len(built.unused)} numbers are not cited: {', '.join(built.unused)}")
+        note(f"{len(built.unused)} numbers are not cited; numbers.csv has them all")
     if partial and made.missing:
         note(f"{len(made.missing)} not in these results:")
         for why in made.missing[:SHOWN]:
@@ -108,8 +108,8 @@ def run(
 ) -> None:
     """Run what is missing of the studies, into results/paper or results/paper-quick; the same command goes on."""
     from experiments.running import Executor
-    from paper.manifest import read_manifest
-    from paper.rerunning import borrow, chosen, data_of, folder_of, rerun, rerun_sites
+    from paper.pipeline.manifest import read_manifest
+    from paper.pipeline.rerunning import borrow, chosen, data_of, folder_of, rerun, rerun_sites
     from saem.cli.console import complain, friendly, note
     from saem.cli.watching import counting
     from saem.errors import ModelError, StorageError
@@ -159,8 +159,8 @@ def run(
 @app.command()
 def adopt(studies: Studies = None) -> None:
     """Copy the digests of a full rerun to paper/results, which are committed."""
-    from paper.manifest import RESULTS
-    from paper.rerunning import adopt as adopt_all
+    from paper.pipeline.manifest import RESULTS
+    from paper.pipeline.rerunning import adopt as adopt_all
     from saem.cli.console import friendly, say
 
     with friendly():
@@ -178,12 +178,12 @@ def verify(
     ] = None,
 ) -> None:
     """Hold a rerun against the committed results: which figure or table disagrees beyond Monte Carlo error?"""
-    from paper.agreement import RATE
     from paper.digest import Digests
-    from paper.manifest import RESULTS
-    from paper.rerunning import folder_of
-    from paper.verifying import identical, sentence, worst
-    from paper.verifying import verify as verify_all
+    from paper.pipeline.agreement import RATE
+    from paper.pipeline.manifest import RESULTS
+    from paper.pipeline.rerunning import folder_of
+    from paper.pipeline.verifying import identical, sentence, worst
+    from paper.pipeline.verifying import verify as verify_all
     from saem.cli.console import complain, friendly, note, say
     from saem.errors import StorageError
 

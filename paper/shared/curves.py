@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import look
-from paper.style import METHODS
+from paper.shared.style import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd

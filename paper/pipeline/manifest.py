@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saem.errors import ModelError, listing
 
-PAPER = Path(__file__).parent
+PAPER = Path(__file__).parents[1]
 RESULTS = PAPER / "results"  # committed
 BUILD = PAPER / "build"
 TEXT = PAPER / "text"

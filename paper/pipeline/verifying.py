@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paper.agreement import RATE, Agreement, compare
 from paper.digest import KEYS, Digest
-from paper.manifest import Manifest, modules, read_manifest
-from paper.watching import Key, used_by
+from paper.pipeline.agreement import RATE, Agreement, compare
+from paper.pipeline.manifest import Manifest, modules, read_manifest
+from paper.pipeline.watching import Key, used_by
 from saem.errors import StorageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What figures, tables and numbers have in common: how they look, how numbers are written, which cells they show."""
