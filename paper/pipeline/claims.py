@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from paper.digest import Digest
+from paper.digest import Absent, Digest
 from paper.pipeline.checks import in_abstract
-from paper.pipeline.manifest import Manifest, label_of, modules, read_manifest
+from paper.pipeline.manifest import label_of, modules, read_manifest
 from paper.pipeline.parts import origin
 from paper.pipeline.source import Source
+from paper.pipeline.watching import Key, Watching, used_by
 from paper.shared.writing import Number
+from saem.errors import StorageError
 
 
 class Claim(NamedTuple):
@@ -27,29 +29,55 @@ class Claim(NamedTuple):
 
 def claims(source: Source, numbers: Mapping[str, Number], digests: Mapping[str, Digest]) -> list[Claim]:
     """The claims in the order of the abstract."""
-    manifest, found = read_manifest(), []
+    cited = [numbers[key] for key, _ in in_abstract(source) if key in numbers]
     labels = {item.value for item in source.given(["label"])}
-    for key, _ in in_abstract(source):
-        number = numbers.get(key)
-        if number is not None:
-            told = origin(number.studies, digests)
-            label = shown_in(number, manifest, labels)
-            found.append(
-                Claim(key, number.text, label, number.studies, told["configuration"], told["seed"], number.source)
-            )
+    entries = entries_of(cited, digests)
+    shown = shown_by(cited, digests, labels)
+    found = []
+    for number in cited:
+        told = origin(number.studies, digests)
+        label = nearest(entries.get(number.key, set()), shown, number)
+        found.append(
+            Claim(number.key, number.text, label, number.studies, told["configuration"], told["seed"], number.source)
+        )
     return found
 
 
-def shown_in(number: Number, manifest: Manifest, labels: set[str]) -> str:
-    """The label of the first figure or table of the text that shows a number's studies; empty where there is none.
+def entries_of(cited: Sequence[Number], digests: Mapping[str, Digest]) -> dict[str, set[Key]]:
+    """The entries that numbers are computed from: what their module asks for before it yields them."""
+    wanted, found = {number.key for number in cited}, {}
+    for module in modules("numbers").values():
+        watching, before = Watching(digests), set[Key]()
+        try:
+            for number in module.numbers(watching):
+                if number.key in wanted:
+                    found[number.key] = watching.used - before or set(watching.used)
+                before = set(watching.used)
+        except (Absent, StorageError):  # the build says so
+            continue
+    return found
 
-    One that shows all of them goes before one that shows some.
-    """
-    candidates: list[tuple[int, str]] = []
-    for kind, name, _ in manifest.shown():
-        label = label_of(kind, name)
-        module = modules(kind).get(name)
-        shared = len(set(number.studies) & set(module.STUDIES)) if module else 0
-        if shared and label in labels:
-            candidates.append((-shared, label))
-    return min(candidates, key=lambda one: one[0])[1] if candidates else ""
+
+def shown_by(
+    cited: Sequence[Number], digests: Mapping[str, Digest], labels: Collection[str]
+) -> dict[str, tuple[frozenset[str], set[Key]]]:
+    """The studies and the entries of the figures and tables that show some study of the numbers, by label."""
+    studies = {study for number in cited for study in number.studies}
+    found = {}
+    for kind, name, _ in read_manifest().shown():
+        module, label = modules(kind).get(name), label_of(kind, name)
+        own = frozenset(module.STUDIES) if module is not None else frozenset()
+        if own & studies and label in labels and name != "claims" and len(own) < len(read_manifest().sources):
+            found[label] = own, used_by(module.draw if kind == "figures" else module.table, digests)
+    return found
+
+
+def nearest(entries: set[Key], shown: Mapping[str, tuple[frozenset[str], set[Key]]], number: Number) -> str:
+    """The label of the figure or table that shows most of a number's entries; of its studies, where none shows any."""
+
+    def rank(label: str) -> tuple[int, int]:
+        own, used = shown[label]
+        return -len(entries & used), -len(own & set(number.studies))
+
+    candidates = [label for label, (own, _) in shown.items() if own & set(number.studies)]
+    return min(candidates, key=rank) if candidates else ""

@@ -30,4 +30,4 @@ def table(digests: Mapping[str, Digest]) -> str:
             + [f"{code(claim.configuration)} seed {escaped(claim.seed)}" if claim.studies else ""]
         )
     header = ["number", "key", "entry", "shown in", "study", "configuration"]
-    return longtable((0.1, 0.17, 0.27, 0.11, 0.13, 0.22), header, rows, CAPTION, "tab:claims")
+    return longtable((0.13, 0.16, 0.225, 0.115, 0.16, 0.21), header, rows, CAPTION, "tab:claims")
