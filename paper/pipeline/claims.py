@@ -63,11 +63,12 @@ def shown_by(
 ) -> dict[str, tuple[frozenset[str], set[Key]]]:
     """The studies and the entries of the figures and tables that show some study of the numbers, by label."""
     studies = {study for number in cited for study in number.studies}
+    everything = max(2, len(read_manifest().sources))  # what is about all studies shows no result
     found = {}
     for kind, name, _ in read_manifest().shown():
         module, label = modules(kind).get(name), label_of(kind, name)
         own = frozenset(module.STUDIES) if module is not None else frozenset()
-        if own & studies and label in labels and name != "claims" and len(own) < len(read_manifest().sources):
+        if own & studies and label in labels and name != "claims" and len(own) < everything:
             found[label] = own, used_by(module.draw if kind == "figures" else module.table, digests)
     return found
 
