@@ -72,8 +72,9 @@ def draw_laws(axes: Axes, digest: Digest) -> None:
     drawn = digest.select("p_bootstrap", ML, link=LINK).set_index("site")
     p = p[p.index.isin(drawn.index)]
     drawn = drawn.loc[p.index]
-    style = {"ls": "none", "marker": "o", "ms": 2.6, "color": "#0072B2", "mfc": "white", "mew": 0.7}
-    axes.errorbar(p, drawn["value"], yerr=bars.of_share(drawn["value"], drawn["n"]), elinewidth=0.4, **style)
+    style = {"ls": "none", "marker": "o", "ms": 2.4, "color": "#0072B2", "mew": 0.0}
+    error = bars.of_share(drawn["value"], drawn["n"])
+    axes.errorbar(p, drawn["value"], yerr=error, elinewidth=0.4, ecolor="0.75", **style)
     least = 10.0 ** np.floor(np.log10(max(1e-6, min(p.min(), drawn["value"].min())))) if len(p) else 0.01
     axes.plot([least, 1.0], [least, 1.0], color="0.5", lw=0.7, zorder=0)
     for line in (axes.axvline, axes.axhline):
