@@ -75,6 +75,27 @@ def gains(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
 
     source = f"{STUDY}: the largest precision_gain_to_free, in absolute value, of {LINKED} in saturated scenes"
     yield computed("gain.saturated.largest", largest, source, STUDY)
+    over = [cell for cell in cells if not scene_named(cell["scene"]).saturated]
+    for n in dict.fromkeys(cell["replicates"] for cell in over):
+        yield computed(
+            f"gain.agreement.{n}",
+            lambda n=n: agreement(digest, [cell for cell in over if cell["replicates"] == n]),
+            f"{STUDY}: root mean square of (precision_gain_to_free - theory) / mcse, over-identified, replicates={n}",
+            STUDY,
+        )
+
+
+def agreement(digest: Digest, cells: list[Cell]) -> str:
+    """The root mean square distance of measured gains to those of theory, in Monte Carlo errors."""
+    squares = []
+    for cell in cells:
+        for estimand, (_, weights) in ESTIMANDS.items():
+            found = digest.at("precision_gain_to_free", LINKED, estimand, **cell)
+            if found.mcse > 0.0:
+                squares.append(((found.value - theory_of(cell).gain(weights)) / found.mcse) ** 2)
+    if not squares:
+        raise Absent(f"{STUDY}: no gain has an error in {len(cells)} cells")
+    return significant(math.sqrt(sum(squares) / len(squares)), 2)
 
 
 def in_percent(entry: Entry) -> str:
