@@ -31,9 +31,11 @@ def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
     Raises
     ------
     ModelError
-        When there is none of a name.
+        When there is none of a name, or the list is empty.
     """
     known = read_manifest().sources
+    if names is not None and not names:
+        raise ModelError(f"a list of studies names none; there are {listing(known, 20)}, or leave it out for all")
     for name in names or ():
         if name not in known:
             raise ModelError(f"the paper has no study {name!r}{nearest(name, known)}; it has {listing(known, 20)}")

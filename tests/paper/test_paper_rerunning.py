@@ -81,6 +81,7 @@ def test_ctrl_c_keeps_what_was_done(place, monkeypatch):
     ("arguments", "error"),
     [
         (["--studies", "mode"], "the paper has no study 'mode' (did you mean 'made'?)"),
+        (["--studies", ""], "a list of studies names none"),
         (["--scheduler", "tcp://nowhere:1"], "--scheduler is for '--executor dask'"),
         (["--data", "no.csv"], "there is no table 'no.csv'"),
     ],
