@@ -30,6 +30,20 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     yield from agreement(digest)
     yield from tests(digest)
     yield from intervals(digest)
+    yield from effects(digest)
+
+
+def effects(digest: Digest) -> Iterator[Number]:
+    """The effect of the treatment, mean of both forms, beside what the links demand where all else is alike: 0 or 1."""
+    rows = digest.select("estimate", ML, None, link=POSTED).pivot(index="site", columns="estimand", values="value")
+    unknown = digest.select("is_not_identified", ML, link=POSTED).set_index("site")["value"]
+    rows = rows[unknown.reindex(rows.index) == 0.0]
+    effect = rows["c2"] + 0.5 * (rows["b21"] + rows["b22"])  # the saturated link leaves the cell means free
+    said = "mean of c2 + b21 and c2 + b22 by ml, saturated posted link"
+    yield computed("sites.effect.median", lambda: significant(middle(effect), 2), f"{NAME}: median {said}", NAME)
+    near = int((effect < 0.5).sum())
+    yield counting("sites.effect.nearer-zero", near, len(effect), f"sites with an effect nearer to 0 than to 1: {said}")
+    yield counting("sites.effect.n", len(effect), len(effect), f"sites with an effect: {said}")
 
 
 def statuses(digest: Digest) -> Iterator[Number]:
@@ -103,8 +117,9 @@ def agreement(digest: Digest) -> Iterator[Number]:
         yield computed(
             f"sites.deficit.{link}.largest", lambda x=deficit: significant(most(x), 2), f"{source}, largest", NAME
         )
-        same = sum(together(digest, f"is_{status}", link) for status in STATUSES)
-        yield counting(f"sites.same-status.{link}", same, len(far), f"sites with the same status by both under {link}")
+        same = sum(together(digest, f"is_{status}", link) for status in STATUSES if status != "error")
+        said = f"sites that can be fitted, with the same status by both under {link}"
+        yield counting(f"sites.same-status.{link}", same, len(far), said)
 
 
 def calibration(digest: Digest, link: str) -> Entry:
