@@ -129,6 +129,7 @@ def departures(digest: Digest, cell: Cell) -> Iterator[Number]:
     yield measured(f"{key}.bias", both, digest, "bias", LINKED, "c2", **cell)
     yield measured(f"{key}.coverage", percent, digest, "coverage", LINKED, "c2", **cell)
     yield measured(f"{key}.power", percent, digest, "rejection", LINKED, "lr", **cell)
+    yield measured(f"{key}.mse", both, digest, "mse_ratio_to_free", LINKED, "c2", **cell)
     if cell["departure"]:
         yield from limits(key, own)
         first = float(own.first_order_bias[own.names.index("c2")])
