@@ -41,7 +41,8 @@ RATE = 0.001  # of false alarms, for each figure or table
 FLOOR = 1e-6  # in the units of the measure: all are of parameters, log-likelihoods, shares, of the order of one
 ROUNDING = 2e-5  # of the value, which digests keep with six digits
 SAME = 1e-3  # of the value: what numbers of the same real data may differ by on another machine
-MACHINE = ("seconds", "memory", "timeout_rate")  # in names of measures or estimands that depend on the machine
+# In names of measures or estimands that depend on the machine, or were chosen (the samples of a bootstrap).
+APART = ("seconds", "memory", "timeout_rate", "drawn")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def compare(committed: Digest, rerun: Digest) -> Agreement:
     names = (
         both.index.get_level_values("measure").astype(str) + " " + both.index.get_level_values("estimand").astype(str)
     )
-    depends = np.logical_or.reduce([names.str.contains(word, regex=False) for word in MACHINE])
+    depends = np.logical_or.reduce([names.str.contains(word, regex=False) for word in APART])
     both = both[~depends]
     shares = shares_in(both)
     z, p = _of_means(both), np.full(len(both), np.nan)
