@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.style import new_page, styled
+from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
 from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
 from paper.shared.style import WIDE
@@ -24,7 +25,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
     digest = digests["headline"]
     methods = [name for name in digest.methods("collapse_rate") if name not in LEFT_OUT]
-    methods.sort(key="textbook".__eq__)  # drawn last, above
+    methods.sort(key=TEXTBOOK.__contains__)  # drawn last, above
     ratios, replicates = digest.levels("ratio"), digest.levels("replicates")
     figure = new_page(WIDE, 3.6)
     grid = figure.subplots(2, len(ratios), sharex=True, sharey="row", squeeze=False)

@@ -8,6 +8,7 @@ from functools import partial
 
 import pandas as pd
 
+from experiments.studies.headline import TEXTBOOK
 from paper.digest import Absent, Digest, Entry
 from paper.shared.pooling import (
     counted,
@@ -24,7 +25,7 @@ from paper.shared.pooling import (
 from paper.shared.writing import Number, both, computed, latex, measured, percent, significant
 
 STUDIES = ("headline", "schedules")
-SIMULATED = ("textbook", "saem", "mcem")
+SIMULATED = (*TEXTBOOK, "saem", "mcem")
 FEW = 6  # replicates of a real experiment at most
 SCHEDULES = ("one_over_k", "two_thirds", "averaged_067", "averaged_055")
 SHOWN = ("b21", "b22", "mu", "sigma1", "sigma2", "sigma")

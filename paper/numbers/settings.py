@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from scipy.special import digamma
 
 from experiments.peptide import TRUTH
-from experiments.studies.headline import LOST, TEXTBOOK
+from experiments.studies.headline import ENOUGH, LOST, textbook
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
 from saem.schedules import LATEST, AveragedSchedule
@@ -28,7 +28,8 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def settings() -> Iterator[Number]:
     """Defaults of the software, and the true values of the simulations."""
-    schedule, target, textbook = AveragedSchedule(), Target(), TEXTBOOK.schedule
+    schedule, target, plain = AveragedSchedule(), Target(), textbook("textbook", 1).schedule
+    annealed = textbook("textbook_annealed", 1)
     found = {
         "default.latent": schedule.latent,
         "default.burnin": schedule.burn_in,
@@ -40,8 +41,10 @@ def settings() -> Iterator[Number]:
         "target.mcse": 100 * target.mcse,
         "target.deficit": target.deficit,
         "target.iterations": target.max_iterations,
-        "textbook.burnin": textbook.burn_in,
-        "textbook.smoothing": textbook.iterations,
+        "textbook.burnin": plain.burn_in,
+        "textbook.smoothing": plain.iterations,
+        "textbook.enough": ENOUGH,
+        "textbook.annealing": annealed.annealing,
         "absorption.lost": 100 * LOST,
         **{f"truth.{name}": round(value, 2) for name, value in TRUTH.items()},
     }

@@ -9,6 +9,8 @@ METHODS = {
     "saem": "SAEM",
     "saem_once": "SAEM, one pass",
     "textbook": "SAEM, textbook",
+    "textbook_chains": "textbook, chains",
+    "textbook_annealed": "textbook, chains, annealed",
     "px_saem": "PX-SAEM",
     "annealed_saem": "annealed SAEM",
     "minibatch_saem": "mini-batch SAEM",
