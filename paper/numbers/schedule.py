@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import pandas as pd
@@ -56,6 +56,10 @@ def absorption(digest: Digest) -> Iterator[Number]:
         for k, word in enumerate(("lost", "fits")):
             key = keyed("absorption", method, word)
             yield whole(key, partial(count, lost, k), f"{said}: {word} in all cells", name)
+        for word, fewest in (("least", min), ("most", max)):
+            key = keyed("absorption", method, "interior", word)
+            source = f"{said}: data sets with an interior maximum, {word} over cells"
+            yield whole(key, partial(data_sets, lost, fewest), source, name)
         below = digest.select("reference_deficit", method)
         yield from extremes(keyed("deficit", method), both, below, f"{name}: reference_deficit of {method}", name)
         key = keyed("headline.claims", method)
@@ -70,6 +74,13 @@ def count(table: pd.DataFrame, k: int) -> int:
     if not len(table):
         raise Absent("no cell has it")
     return counted(table)[k]
+
+
+def data_sets(table: pd.DataFrame, choose: Callable[[Iterable[int]], int]) -> int:
+    """The least or the most of the numbers of fits behind a measure, over cells."""
+    if not len(table):
+        raise Absent("no cell has it")
+    return choose(int(n) for n in table["n"])
 
 
 def distances(digest: Digest) -> Iterator[Number]:

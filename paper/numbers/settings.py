@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 from scipy.special import digamma
 
 from experiments.peptide import TRUTH
@@ -72,6 +73,16 @@ def closed_forms() -> Iterator[Number]:
     }
     for key, (value, digits, source) in found.items():
         yield Number(key, significant(value, digits), f"theory: {source}")
+    few, arms = 3, 2
+    for word, schedule in (
+        ("textbook", textbook("textbook", few).schedule),
+        ("chains", textbook("textbook_chains", few).schedule),
+        ("default", AveragedSchedule()),
+    ):
+        steps = schedule.steps(arms * few)
+        loss = float(np.sum(steps.step_sizes**2 / (few * steps.draws)))
+        source = f"the sum of gamma_k^2 / (n m) over the schedule, n = {few} replicates in each of {arms} arms"
+        yield Number(f"drift.{word}", significant(loss, 2), source)
 
 
 def outer_root(c: float, d: float, m: float) -> float:

@@ -83,7 +83,7 @@ def percentage(value: float, mcse: float) -> str:
     if mcse > 0.0:
         places = max(0, -math.floor(math.log10(100.0 * mcse)))
         return rf"{100.0 * value:.{places}f} ({100.0 * mcse:.{places}f})\,\%"
-    return rf"{significant(100.0 * value, 4)}\,\%"
+    return rf"{latex(f'{100.0 * value:.4g}')}\,\%"
 
 
 def significant(value: float, digits: int = 2) -> str:

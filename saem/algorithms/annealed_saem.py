@@ -4,7 +4,8 @@
 
 A variance may not fall by more than the factor ``tau`` in an iteration, so that the first iterations explore a
 flattened likelihood. Monolix and saemix clip the variances after the M-step; here the bounds belong to it, so that
-means that are tied to variances follow them.
+means that are tied to variances follow them. Large variances may lead them to a branch of the constraints that ends;
+then the pass is made once more without annealing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain
+from saem.algorithms.chain import Chain, Run
 from saem.algorithms.stepwise import StepwiseEngine
-from saem.errors import ModelError
+from saem.errors import ModelError, MStepError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.bounded import maximise_above
@@ -68,12 +69,27 @@ class AnnealedEngine(StepwiseEngine):
     """Iterations of SAEM, the first of them with bounds."""
 
     settings: AnnealedSAEM
+    annealed = True
+
+    def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
+        """Go through the schedule once; if its M-steps fail, once more without annealing."""
+        try:
+            return super().pass_through(start, pinned, burn_in)
+        except MStepError:
+            if not burn_in:
+                raise
+        self.annealed = False
+        try:
+            return super().pass_through(start, pinned)
+        finally:
+            self.annealed = True
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, whose standard deviations are larger where there is a burn-in."""
         chain = super().begin(start, pinned, skipped)
-        chain.memory["annealing"] = np.array([0 if skipped else self.settings.annealing])
-        if not skipped:
+        annealed = self.annealed and not skipped
+        chain.memory["annealing"] = np.array([self.settings.annealing if annealed else 0])
+        if annealed:
             larger = self.solver.free & ~chain.pinned & (self.solver.kinds == sqp.SD)
             chain.state.x[larger] *= self.settings.inflation
         return chain

@@ -16,8 +16,10 @@ from linear_family import PEPTIDE, peptide_design
 from scipy.stats import binom, chi2
 
 import saem
+from experiments.studies import headline
+from experiments.study.cells import Cell
 from saem import Fit, Model, recipes
-from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.annealed_saem import AnnealedEngine, AnnealedSAEM
 from saem.algorithms.ascent_mcem import AscentMCEM
 from saem.algorithms.booth_hobert import BoothHobert
 from saem.algorithms.fisher_gradient import FisherGradient
@@ -25,10 +27,11 @@ from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.px_saem import PXSAEM, PXEngine
 from saem.algorithms.saem import SAEM
+from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.stochastic_newton import NewtonEngine, StochasticNewton
 from saem.algorithms.truncation import Truncation
 from saem.data import arrange
-from saem.errors import ModelError, MStepError
+from saem.errors import ConstraintError, ModelError, MStepError
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.schedules import AveragedSchedule, GrowingSchedule, NewtonSchedule, RobbinsMonroSchedule
@@ -248,6 +251,17 @@ def test_bounds_that_the_constraints_cannot_meet_are_given_up() -> None:
     problem, ml = pose(model, arrange(model, table)), saem.fit(model, table, "ml")
     outcome = AnnealedSAEM(SHORT, annealing=75).run(problem, 0)
     assert ml.loglik - outcome.solution_logliks[0] < 0.01
+
+
+def test_a_pass_that_large_variances_lead_astray_is_made_again_without_annealing(monkeypatch) -> None:
+    """Doubled SDs of 1.6 lead the posted link to a branch that ends: without a retreat, an error."""
+    cell = Cell({"replicates": 6, "ratio": 4})
+    model, table = headline.model(), headline.generate(cell, 48)
+    ml = saem.fit(model, table, "ml")
+    assert ml.loglik - saem.fit(model, table, "annealed_saem", 48).loglik < 0.01
+    monkeypatch.setattr(AnnealedEngine, "pass_through", StepwiseEngine.pass_through)
+    with pytest.raises(ConstraintError):
+        saem.fit(model, table, "annealed_saem", 48)
 
 
 # Parameter expansion, chains, truncation
