@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.figures.style import new_page, styled
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared.curves import bars, curve, cut_ends, dodged, letter, method_look, methods_above, whole_numbers
 from paper.shared.problems import ordered
 from paper.shared.style import METHODS, WIDE
 
@@ -28,14 +28,16 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     """A panel for each measure against the number of clusters."""
     digest = digests["scale"]
     methods = ordered(digest.methods("median_seconds"), METHODS)
-    figure = new_page(WIDE, 2.7)
+    figure = new_page(WIDE, 3.1)
     panels = figure.subplots(1, len(PANELS), sharex=True)
     for k, (axes, (measure, label)) in enumerate(zip(panels, PANELS.items(), strict=True)):
         for i, method in enumerate(methods):
             table = digest.select(measure, method)
             if len(table) and not (measure == "reference_deficit" and method in EXACT):
-                x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.04)
-                curve(axes, x, table["value"].to_numpy(float), bars(table, logarithmic=True), method_look(method))
+                x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.06)
+                style = method_look(method)
+                curve(axes, x, table["value"].to_numpy(float), bars(table, logarithmic=True), style)
+                cut_ends(axes, table, x, style["color"])
         axes.set(xscale="log", yscale="log")
         axes.grid(True)
         axes.set_ylabel(label)

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.figures.style import look, new_page, styled, symbol
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
+from paper.shared.curves import bars, curve, cut_ends, dodged, letter, plain_decades, whole_numbers
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             y = table["value"].to_numpy(float)
             style = look(i)
             curve(axes, x, y, bars(table, logarithmic=True), style | {"ls": "none"}, zorder=3)
+            cut_ends(axes, table, x, style["color"])
             after, theory = predicted(method, int(max(levels)), rates, parameter)
             shown = after >= 0.8 * min(levels)
             axes.plot(after[shown], theory[shown], color=style["color"], ls=style["ls"], lw=0.9, zorder=2)
@@ -79,7 +80,7 @@ def guide(axes: Axes, levels: list[Any], slope: float, text: str, above: bool = 
     x = np.array([right / 5.0, right])
     y = x**-slope
     y *= (top * 1.05 / y[0]) if above else (bottom * 1.15 / y[-1])
-    axes.plot(x, y, color="0.35", lw=0.8, ls=(0, (1, 1)))
+    axes.plot(x, y, color="0.55", lw=0.6)
     axes.annotate(text, (x[0], y[0]), (-3, 0), textcoords="offset points", ha="right", va="center", color="0.25")
     axes.set_ylim(min(bottom, 0.85 * y.min()), max(top, 1.25 * y.max()))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORMAL_95 = 1.959963984540054
-ABOVE_ZERO = 0.02  # of a value: where its error bar ends on a logarithmic axis if it reaches zero
+CUT = 0.1  # of a value: a bar that goes on below this on a logarithmic axis ends here, with an arrow
 FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
 
 
@@ -37,11 +37,19 @@ def letter(axes: Axes, k: int, text: str = "") -> None:
 
 
 def bars(table: pd.DataFrame, logarithmic: bool) -> np.ndarray:
-    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they end above zero."""
+    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they are cut at `CUT`."""
     value = table["value"].to_numpy(float)
     length = NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float))
-    below = np.minimum(length, (1.0 - ABOVE_ZERO) * value) if logarithmic else length
+    below = np.minimum(length, (1.0 - CUT) * value) if logarithmic else length
     return np.array([np.maximum(below, 0.0), length])
+
+
+def cut_ends(axes: Axes, table: pd.DataFrame, place: np.ndarray, color: Any, across: bool = False) -> None:
+    """Arrows where `bars` cuts bars on a logarithmic axis, that no cut is taken for an end; `across`: of x, not y."""
+    value = table["value"].to_numpy(float)
+    is_cut = (value > 0.0) & (NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float)) > (1.0 - CUT) * value)
+    ends = (CUT * value[is_cut], place[is_cut]) if across else (place[is_cut], CUT * value[is_cut])
+    axes.plot(*ends, ls="none", marker="<" if across else "v", ms=3.2, mew=0.7, color=color, mfc="white", zorder=5)
 
 
 def share_bars(table: pd.DataFrame) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page
-from paper.shared.curves import bars, letter, method_name, short
+from paper.shared.curves import bars, cut_ends, letter, method_name, short
 from paper.shared.problems import ordered, problem_name
 from paper.shared.style import METHODS, WIDE
 
@@ -30,7 +30,7 @@ MARKERS: tuple[dict[str, Any], ...] = (
 
 
 def equal_cost_page(digest: Digest) -> Figure:
-    """Median log-likelihood below the maximum with its error, and the mean as a stroke."""
+    """Median log-likelihood below the maximum with its error, and the mean as a cross."""
     factor = next(name for name in digest.factors if name != "budget")
     problems, budgets = digest.levels(factor), digest.levels("budget")
     methods = ordered(set(digest.methods(MEDIAN)) - set(EXACT), METHODS)
@@ -58,11 +58,12 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
     """One method at one budget."""
     median, mean = digest.select(MEDIAN, method, **where), digest.select(MEAN, method, **where)
     if len(mean):
-        axes.plot(mean["value"], [y], marker="|", ms=5.0, mew=0.9, ls="none", color=style["color"], zorder=3)
+        axes.plot(mean["value"], [y], marker="x", ms=3.4, mew=0.8, ls="none", color=style["color"], zorder=5)
     if len(median):
         x = median["value"].to_numpy(float)
         own: dict[str, Any] = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
         axes.errorbar(x, np.array([y]), xerr=bars(median, logarithmic=True), **(own | style))
+        cut_ends(axes, median, np.array([y]), style["color"], across=True)
 
 
 def tidy(axes: Axes, methods: list[str]) -> None:
@@ -87,6 +88,6 @@ def entries(budgets: list[Any]) -> list[Any]:
         Line2D([], [], ls="none", ms=4.0, label=f"{short(budget)} random effects", **MARKERS[i % len(MARKERS)])
         for i, budget in enumerate(budgets)
     ]
-    stroke = Line2D([], [], ls="none", marker="|", ms=6.0, color="0.2", label="mean")
+    cross = Line2D([], [], ls="none", marker="x", ms=4.0, mew=0.8, color="0.2", label="mean")
     line = Line2D([], [], ls=(0, (4, 2.5)), lw=0.7, color="0.4", label="target")
-    return [*shown, stroke, line]
+    return [*shown, cross, line]
