@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.figures.style import look, new_page, styled, symbol
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, cut_ends, dodged, letter, plain_decades, whole_numbers
+from paper.shared.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             y = table["value"].to_numpy(float)
             style = look(i)
             curve(axes, x, y, bars(table, logarithmic=True), style | {"ls": "none"}, zorder=3)
-            cut_ends(axes, table, x, style["color"])
             after, theory = predicted(method, int(max(levels)), rates, parameter)
             shown = after >= 0.8 * min(levels)
             axes.plot(after[shown], theory[shown], color=style["color"], ls=style["ls"], lw=0.9, zorder=2)

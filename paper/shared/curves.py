@@ -44,12 +44,12 @@ def bars(table: pd.DataFrame, logarithmic: bool) -> np.ndarray:
     return np.array([np.maximum(below, 0.0), length])
 
 
-def cut_ends(axes: Axes, table: pd.DataFrame, place: np.ndarray, color: Any, across: bool = False) -> None:
-    """Arrows where `bars` cuts bars on a logarithmic axis, that no cut is taken for an end; `across`: of x, not y."""
-    value = table["value"].to_numpy(float)
-    is_cut = (value > 0.0) & (NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float)) > (1.0 - CUT) * value)
-    ends = (CUT * value[is_cut], place[is_cut]) if across else (place[is_cut], CUT * value[is_cut])
-    axes.plot(*ends, ls="none", marker="<" if across else "v", ms=3.2, mew=0.7, color=color, mfc="white", zorder=5)
+def cut_ends(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, color: Any, across: bool = False) -> None:
+    """Arrows where `bars` has cut bars, that no cut is taken for an end; `across`: bars of x, not of y."""
+    value = x if across else y
+    is_cut = (value > 0.0) & np.isclose(errors[0], (1.0 - CUT) * value, rtol=1e-9, atol=0.0)
+    ends = (CUT * x[is_cut], y[is_cut]) if across else (x[is_cut], CUT * y[is_cut])
+    axes.plot(*ends, ls="none", marker="<" if across else "v", ms=2.8 if across else 3.4, mew=0.0, color=color)
 
 
 def share_bars(table: pd.DataFrame) -> np.ndarray:
@@ -67,9 +67,10 @@ def dodged(x: np.ndarray, k: int, count: int, factor: float = 1.025) -> np.ndarr
 
 
 def curve(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, style: dict[str, Any], **changes: Any) -> None:
-    """Points joined by a line, with error bars."""
+    """Points joined by a line, with error bars; arrows where these are cut."""
     own = style | {"lw": 0.9, "ms": 3.4, "mew": 0.7, "elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7} | changes
     axes.errorbar(x, y, yerr=errors, **own)
+    cut_ends(axes, x, y, errors, style["color"])
 
 
 def whole_numbers(axes: Axes, levels: Sequence[float]) -> None:
