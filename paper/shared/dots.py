@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
 EXACT = ("ml", "em")  # have no budget
 TARGET = 0.01  # of the deficit
+MOST_NAMES = 18  # of powers of ten on the axes of all panels
 #: From the smallest budget to the largest: told apart by shape and by how dark they are.
 MARKERS: tuple[dict[str, Any], ...] = (
     {"marker": "o", "color": "#3288bd", "mfc": "white"},
@@ -48,7 +49,7 @@ def equal_cost_page(digest: Digest) -> Figure:
         axes.set_xscale("log")
         axes.tick_params(axis="y", length=0)
         letter(axes, k, problem_name(problem).replace(", ", ",\n" if len(problems) > 3 else ", "))
-    tidy(panels[0], methods, 1 if len(problems) <= 3 else 2)
+    tidy(panels[0], methods, len(panels))
     figure.supxlabel("log-likelihood below the maximum: median, and mean (logarithmic)")
     figure.legend(handles=entries(budgets), loc="outside upper center", ncols=len(budgets) + 2)
     return figure
@@ -67,14 +68,15 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
         cut_ends(axes, x, places, errors, style["color"], across=True)
 
 
-def tidy(axes: Axes, methods: list[str], every: int) -> None:
-    """Names of the methods, and whole powers of ten, of which some are named."""
+def tidy(axes: Axes, methods: list[str], panels: int) -> None:
+    """Names of the methods, and whole powers of ten, as many of them named as there is room for."""
     from matplotlib.ticker import FixedLocator, NullFormatter
 
     axes.set_yticks(range(len(methods)), [method_name(name) for name in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
     low, high = np.log10(axes.get_xlim())
     powers = [k for k in range(-12, 6) if low <= k <= high]
+    every = 1 if panels * len(powers) <= MOST_NAMES else 2
     named = [k for k in powers if k % every == 0]
     axes.set_xticks([10.0**k for k in named], [f"$10^{{{k}}}$" for k in named])
     axes.xaxis.set_minor_locator(FixedLocator([10.0**k for k in powers]))
