@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("constraints",)
 SCENE, NOMINAL = "border", 0.95
+NEAREST: dict[str, Any] = {"mfc": "white", "ls": ":", "ms": 2.6, "zorder": 4}
 
 
 def product(sigma2: float) -> float:
@@ -31,6 +32,7 @@ def product(sigma2: float) -> float:
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """Coverage and error of b21, and how often ML and SAEM say that something is amiss, against C (1 - 2^d)."""
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     digest = digests["constraints"]
@@ -40,9 +42,9 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     for k, n in enumerate(sizes):
         label, shift = f"{n} replicates an arm", 1.0 + 0.025 * (k - (len(sizes) - 1) / 2.0)
         curve(coverage, digest, "coverage", "linked", "b21", n, shift, look(k), label)
-        curve(error, digest, "rmse", "linked", "b21", n, shift, look(k), "reported")
-        nearest = look(k) | {"mfc": "white", "ls": ":"}
-        curve(error, digest, "rmse", "linked", "b21_nearest", n, shift, nearest, "nearest to the truth")
+        curve(error, digest, "rmse", "linked", "b21", n, shift, look(k), label)
+        nearest = look(k) | NEAREST  # smaller: where both are the same, the reported one is its rim
+        curve(error, digest, "rmse", "linked", "b21_nearest", n, shift, nearest, label)
         curve(several, digest, "several_solutions_rate", "linked", WHOLE_FIT, n, shift, look(k), label)
         curve(unfinished, digest, "not_converged_rate", "saem", WHOLE_FIT, n, shift, look(k), label)
     coverage.axhline(NOMINAL, color="0.6", lw=0.8, ls="--", zorder=0)
@@ -54,7 +56,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
         (several, "(c)", "share of ML fits that report\nseveral solutions"),
         (unfinished, "(d)", "share of SAEM fits that miss\ntheir target of precision"),
     ):
-        axes.axvline(BORDER, color="0.4", lw=0.8, zorder=0)
+        axes.axvline(BORDER, color="0.55", lw=0.8, zorder=0)
         axes.set_ylabel(text)
         axes.text(-0.13, 1.03, letter, transform=axes.transAxes, fontsize=8, ha="right")
         if axes is not error:
@@ -71,11 +73,10 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     error.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     error.yaxis.set_minor_formatter(NullFormatter())
-    error.set_ylim(top=4.0 * error.get_ylim()[1])  # room for the legend
     handles, _ = coverage.get_legend_handles_labels()
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    error.legend(handles=error.get_legend_handles_labels()[0][:2], loc="upper left", title="solution")
-    coverage.text(BORDER * 1.03, 1.01, r"$4/\ln 2$", fontsize=7, va="top")
+    other = Line2D([], [], label="(b) solution nearest to the truth", color="0.3", marker="o", **NEAREST)
+    figure.legend(handles=[*handles, other], loc="outside upper center", ncols=len(handles) + 1)
+    coverage.text(BORDER / 1.03, 0.0, r"$4/\ln 2$", fontsize=7, ha="right")
     return figure
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import BAND, look, new_page, styled
+from experiments.figures.style import new_page, styled
 from paper.digest import Digest
 from paper.shared.curves import NORMAL_95, letter, method_name
 from paper.shared.problems import ordered, problem_name
@@ -23,9 +23,21 @@ PANELS = {
     "mcse_calibration_spread_claimed": (1.0, "SD of (estimate − maximum) / MCSE"),
     "mcse_calibration_mean_claimed": (0.0, "mean of (estimate − maximum) / MCSE"),
 }
-ROW = 0.38  # inches
-WIDEST, LEAST = 8.0, 0.05  # half of an axis: in median errors at most, and at least
-COLUMNS = 4  # of the legend
+ROW = 0.56  # inches
+WIDEST, LEAST = 5.0, 0.05  # half of an axis: in median errors at most, and at least
+COLUMNS = 5  # of the legend
+BAND = "0.86"
+#: Neighbours differ in shape and in filling, which is seen in grey, too.
+MARKS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "color": "#0b4a8a", "mfc": "#0b4a8a"},
+    {"marker": "s", "color": "#b35900", "mfc": "white"},
+    {"marker": "D", "color": "#00664b", "mfc": "#00664b", "ms": 3.4},
+    {"marker": "^", "color": "#8c2d6b", "mfc": "white", "ms": 4.2},
+    {"marker": "v", "color": "#111111", "mfc": "#56B4E9", "ms": 4.2},
+    {"marker": "P", "color": "#a63603", "mfc": "white", "ms": 4.4},
+    {"marker": "X", "color": "#111111", "mfc": "#111111", "ms": 4.2},
+    {"marker": "*", "color": "#0072B2", "mfc": "white", "ms": 5.4},
+)
 
 
 @styled
@@ -39,13 +51,16 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     step = 1.0 / (len(problems) + 1.0)
     for panel, (axes, (measure, (ideal, label))) in enumerate(zip(panels, PANELS.items(), strict=True)):
-        half = band(axes, ideal, list(tables[measure].values()))
+        half = reach(tables[measure].values(), ideal)
         for k, (study, level) in enumerate(problems):
             part = tables[measure][study]
             part = part[part[digests[study].factors[0]] == level]
-            for row, method in enumerate(methods):
+            middle = np.arange(len(methods)) - 0.5 + (k + 1.0) * step
+            band(axes, middle, step, ideal, tables[measure][study]["mcse"].median())
+            for y, method in zip(middle, methods, strict=True):
                 values = part.loc[part["method"] == method, "value"].to_numpy(float)
-                points(axes, values, row - 0.5 + (k + 1.0) * step, mark(k), ideal, half)
+                points(axes, values, y, mark(k), ideal, half)
+        axes.axvline(ideal, color="0.4", lw=0.6, zorder=1)
         for row in range(1, len(methods)):
             axes.axhline(row - 0.5, color="0.8", lw=0.5)
         axes.set_xlabel(label)
@@ -55,21 +70,22 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     panels[0].set_yticks(range(len(methods)), [method_name(name) for name in methods])
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
     handles = entries([level for _, level in problems])
-    figure.legend(handles=handles, loc="outside upper center", ncols=COLUMNS, handlelength=1.4, handletextpad=0.5)
+    figure.legend(handles=handles, loc="outside upper center", ncols=COLUMNS, handlelength=1.2, handletextpad=0.4)
     return figure
 
 
-def band(axes: Axes, ideal: float, tables: list[pd.DataFrame]) -> float:
-    """Where 95 % of the values of right errors would be, in grey; and how far the axis reaches to both sides."""
-    value, error = (np.concatenate([part[name].to_numpy() for part in tables]) for name in ("value", "mcse"))
-    typical = float(np.median(error))
-    half = max(LEAST, min(float(np.abs(value - ideal).max()), WIDEST * typical))
-    axes.axvspan(ideal - NORMAL_95 * typical, ideal + NORMAL_95 * typical, color=BAND, lw=0, zorder=0)
-    axes.axvline(ideal, color="0.4", lw=0.6, zorder=1)
-    for sign in (-1.0, 1.0):
-        if np.any(sign * (value - ideal) > half):
-            axes.axvline(ideal + 1.05 * sign * half, color="0.4", lw=0.6, ls=(0, (2, 2)), zorder=1)
-    return half
+def reach(tables: Iterable[pd.DataFrame], ideal: float) -> float:
+    """How far an axis reaches to both sides."""
+    own = [part for part in tables if len(part)]
+    furthest = max((float(np.abs(part["value"] - ideal).max()) for part in own), default=LEAST)
+    error = max((float(part["mcse"].median()) for part in own), default=LEAST)
+    return max(LEAST, min(furthest, WIDEST * error))
+
+
+def band(axes: Axes, middle: np.ndarray, height: float, ideal: float, error: float) -> None:
+    """Where 95 % of the values of right errors would be in the lines of a problem, by the error of its study."""
+    length = NORMAL_95 * error
+    axes.barh(middle, 2.0 * length, height=1.01 * height, left=ideal - length, color=BAND, lw=0, zorder=0)
 
 
 def points(axes: Axes, values: np.ndarray, y: float, style: dict[str, Any], ideal: float, half: float) -> None:
@@ -80,10 +96,12 @@ def points(axes: Axes, values: np.ndarray, y: float, style: dict[str, Any], idea
     for sign, beyond in ((-1.0, away < -half), (1.0, away > half)):
         if beyond.any():
             furthest = values[beyond][np.argmax(np.abs(away[beyond]))]
+            axes.axvline(ideal + 1.05 * sign * half, color="0.4", lw=0.6, ls=(0, (2, 2)), zorder=1)
             at = ideal + 1.1 * sign * half
             axes.plot([at], [y], **style, zorder=3)
-            where: dict[str, Any] = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": 5.0}
-            axes.annotate(f"{furthest:.1f}", (at, y), (2.5 * sign, 0), textcoords="offset points", **where)
+            where: dict[str, Any] = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": 6.5}
+            axes.annotate(f"{furthest:.1f}", (at, y), (3.0 * sign, 0), textcoords="offset points", **where)
+            axes.plot([ideal + 1.2 * sign * half], [y], alpha=0.0)  # room for the value
 
 
 def known(digest: Digest, measure: str) -> pd.DataFrame:
@@ -95,12 +113,13 @@ def known(digest: Digest, measure: str) -> pd.DataFrame:
 
 def mark(k: int) -> dict[str, Any]:
     """Of the k-th problem."""
-    style = look(k)
-    return {name: style[name] for name in ("color", "marker", "mfc", "mec")} | {"ls": "none", "ms": 2.8, "mew": 0.5}
+    return {"ls": "none", "ms": 3.8, "mew": 0.7} | MARKS[k % len(MARKS)]
 
 
 def entries(levels: list[Any]) -> list[Any]:
     """The legend."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    return [Line2D([], [], label=problem_name(level), **(mark(k) | {"ms": 4.0})) for k, level in enumerate(levels)]
+    marks = [Line2D([], [], label=problem_name(level), **mark(k)) for k, level in enumerate(levels)]
+    return [*marks, Patch(color=BAND, lw=0, label="95 % if errors are right")]

@@ -43,7 +43,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     digest = digests["constraints"]
     kinds = kinds_of(digest)
     sizes = sorted({n for kind in kinds for n in digest.levels("replicates", departure=0.0, **kind)})
-    figure = new_page(WIDE, 1.2 + 0.34 * len(kinds))
+    figure = new_page(WIDE, 1.2 + 0.42 * len(kinds))
     panels = figure.subplots(1, len(ESTIMANDS), sharex=True, sharey=True)
     for axes, letter, (estimand, (label, weights)) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
         for row, kind in enumerate(kinds):
@@ -66,7 +66,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(kinds)), [name_of(kind) for kind in kinds])
     panels[0].set_ylim(len(kinds) - 0.5, -0.5)
-    figure.supxlabel("precision gained by the link (per cent)", fontsize=7.5)
+    figure.supxlabel("precision gained by the link (per cent; axis logarithmic in 1 + gain)", fontsize=7.5)
     handles = [Line2D([], [], label=str(n), **(look(k) | {"ls": "none"})) for k, n in enumerate(sizes)]
     handles.append(Line2D([], [], color="black", lw=1.6, label="theory"))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title="replicates an arm")

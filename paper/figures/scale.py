@@ -28,13 +28,13 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     """A panel for each measure against the number of clusters."""
     digest = digests["scale"]
     methods = ordered(digest.methods("median_seconds"), METHODS)
-    figure = new_page(WIDE, 2.7)
+    figure = new_page(WIDE, 3.1)
     panels = figure.subplots(1, len(PANELS), sharex=True)
     for k, (axes, (measure, label)) in enumerate(zip(panels, PANELS.items(), strict=True)):
         for i, method in enumerate(methods):
             table = digest.select(measure, method)
             if len(table) and not (measure == "reference_deficit" and method in EXACT):
-                x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.04)
+                x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.06)
                 curve(axes, x, table["value"].to_numpy(float), bars(table, logarithmic=True), method_look(method))
         axes.set(xscale="log", yscale="log")
         axes.grid(True)

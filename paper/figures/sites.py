@@ -9,7 +9,6 @@ import numpy as np
 
 from experiments.figures.style import LINES, look, new_page, styled
 from experiments.performance import WHOLE_FIT
-from paper.shared import bars
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ LEVEL = 0.05
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """(a) c2 with profile intervals, (b) both p-values of the posted link, (c) p-values of all links."""
     digest = digests["sites"]
-    figure = new_page(WIDE, 3.1)
-    effects, laws, links = figure.subplots(1, 3, width_ratios=[1.15, 1.0, 1.0])
+    figure = new_page(WIDE, 3.3)
+    effects, laws, links = figure.subplots(1, 3, width_ratios=[1.0, 1.25, 0.95])
     draw_effects(effects, digest)
     draw_laws(laws, digest)
     draw_links(links, digest)
@@ -67,21 +66,32 @@ def draw_effects(axes: Axes, digest: Digest) -> None:
 
 
 def draw_laws(axes: Axes, digest: Digest) -> None:
-    """The p-value of the posted link by bootstrap against that by chi-square."""
+    """The p-value of the posted link by bootstrap against that by chi-square, and where it would be by this law."""
     p = digest.select("p", ML, link=LINK).set_index("site")["value"]
     drawn = digest.select("p_bootstrap", ML, link=LINK).set_index("site")
     p = p[p.index.isin(drawn.index)]
     drawn = drawn.loc[p.index]
-    style = {"ls": "none", "marker": "o", "ms": 2.4, "color": "#0072B2", "mew": 0.0}
-    error = bars.of_share(drawn["value"], drawn["n"])
-    axes.errorbar(p, drawn["value"], yerr=error, elinewidth=0.4, ecolor="0.75", **style)
-    least = 10.0 ** np.floor(np.log10(max(1e-6, min(p.min(), drawn["value"].min())))) if len(p) else 0.01
-    axes.plot([least, 1.0], [least, 1.0], color="0.5", lw=0.7, zorder=0)
+    least = max(1e-6, min(p.min(), drawn["value"].min())) / 1.6 if len(p) else 0.01
+    x = np.geomspace(least, 1.0, 400)
+    if len(drawn):
+        axes.fill_between(x, *reachable(x, int(drawn["n"].median())), color="0.86", lw=0, zorder=0)
+    style = {"ls": "none", "marker": "o", "ms": 3.2, "color": "#0072B2", "mfc": "none", "mew": 0.7}
+    axes.plot(p, drawn["value"], **style)
+    axes.plot([least, 1.0], [least, 1.0], color="0.4", lw=0.7, zorder=1)
     for line in (axes.axvline, axes.axhline):
-        line(LEVEL, color="0.5", lw=0.7, ls="--", zorder=0)
-    axes.set(xscale="log", yscale="log", xlim=(least, 1.3), ylim=(max(least, 2e-3), 1.3))
+        line(LEVEL, color="0.4", lw=0.7, ls="--", zorder=1)
+    lowest = max(least, float(drawn["value"].min()) / 1.3 if len(drawn) else least)
+    axes.set(xscale="log", yscale="log", xlim=(least, 1.3), ylim=(lowest, 1.3))
     axes.set_xlabel("p-value by chi-square")
     axes.set_ylabel("p-value by bootstrap")
+
+
+def reachable(p: np.ndarray, samples: int) -> np.ndarray:
+    """Ends (2, k) of 95 % of (1 + exceeding) / (1 + samples) if a sample exceeds with p, and half a step beyond."""
+    from scipy.stats import binom
+
+    exceeding = binom.ppf([[0.025], [0.975]], samples, p) + [[-0.5], [0.5]]
+    return np.asarray((1.0 + exceeding) / (1.0 + samples))
 
 
 def draw_links(axes: Axes, digest: Digest) -> None:

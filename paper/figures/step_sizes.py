@@ -79,7 +79,7 @@ def guide(axes: Axes, levels: list[Any], slope: float, text: str, above: bool = 
     x = np.array([right / 5.0, right])
     y = x**-slope
     y *= (top * 1.05 / y[0]) if above else (bottom * 1.15 / y[-1])
-    axes.plot(x, y, color="0.35", lw=0.8, ls=(0, (1, 1)))
+    axes.plot(x, y, color="0.55", lw=0.6)
     axes.annotate(text, (x[0], y[0]), (-3, 0), textcoords="offset points", ha="right", va="center", color="0.25")
     axes.set_ylim(min(bottom, 0.85 * y.min()), max(top, 1.25 * y.max()))
 

@@ -58,7 +58,7 @@ def draw_equation(axes: Axes) -> None:
         (c, {"color": "#0072B2", "ls": "-"}, f"$C={c:g}$: three solutions"),
         (STEEP, {"color": "black", "ls": ":"}, f"$C={STEEP:g}$: three solutions"),
     ]
-    inset = axes.inset_axes((0.58, 0.09, 0.41, 0.24))
+    inset = axes.inset_axes((0.58, 0.095, 0.41, 0.22))
     for own, look, label in curves:
         y = height(b, own, d) - height(0.0, own, d)
         axes.plot(b, y, label=label, lw=1.2, **look)
@@ -71,10 +71,10 @@ def draw_equation(axes: Axes) -> None:
     inset.axhspan(low, high, color="#0072B2", alpha=0.15, lw=0)
     inset.set(xlim=(-0.65, 0.65), ylim=(-4.0, 4.0), xticks=list(solutions), yticks=[-3, 0, 3])
     inset.set_xticklabels([f"{x:.3f}".rstrip("0").rstrip(".").replace("-", "−") for x in solutions])
-    inset.tick_params(labelsize=6, pad=1.5)
-    inset.text(0.03, 0.95, "× 1000", transform=inset.transAxes, fontsize=6, va="top")
+    inset.tick_params(labelsize=6.5, pad=1.5)
+    inset.text(0.03, 0.95, "× 1000", transform=inset.transAxes, fontsize=6.5, va="top")
     axes.set_xlim(-REACH, REACH)
-    axes.set_ylim(-1.25, 1.45)
+    axes.set_ylim(-1.45, 1.45)
     axes.set_xlabel("interaction $b_{21}$")
     axes.set_ylabel("$h(b_{21}) - h(0)$")
     axes.legend(loc="upper left", handlelength=2.6, borderaxespad=0.0, labelspacing=0.3)
@@ -95,7 +95,7 @@ def draw_region(axes: Axes) -> None:
     axes.text(
         least_difference() - 0.12, LEAST_D * 0.5, f"{least_difference():.2f}", rotation=90, ha="right", fontsize=6.5
     )
-    axes.text(5.25, 0.12, "one solution", fontsize=7.5, va="center")
+    axes.text(6.1, -1.2, "one\nsolution", fontsize=7.5, ha="center", va="center")
     axes.text(12.75, -4.4, "three\nsolutions\nfor some\nmeans", fontsize=7.5, ha="center", va="center")
     c, own = EXAMPLE
     axes.plot([2.0 * np.log(c) / np.log(2.0) ** 2], [own], marker="o", ms=4, color="black", mfc="white", ls="none")

@@ -23,7 +23,7 @@ STUDIES = ("constraints",)
 LINKED, LEVEL, NOMINAL = "linked", 0.05, 0.95
 SCENE = {"scene": "additive", "link": "posted"}  # with so many departures that there are curves
 C2 = {"c2": 1.0}
-POINTS = 33  # of a curve
+POINTS = 49  # of a curve, closer where it is steep
 
 
 @styled
@@ -39,11 +39,11 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     figure = new_page(WIDE, 2.7)
     bias, coverage, power = figure.subplots(1, 3)
     most = max(float(delta) for delta in digest.levels("departure", **kind))
-    grid = np.linspace(0.0, most, POINTS)
+    grid = most * np.linspace(0.0, 1.0, POINTS) ** 2
     for k, n in enumerate(sizes):
         style = look(k)
         of_theory = [setting(replicates=n, departure=float(delta), **kind) for delta in grid]
-        shift = 0.012 * most * (k - (len(sizes) - 1) / 2.0)
+        shift = 0.016 * most * (k - (len(sizes) - 1) / 2.0)
         points(bias, digest, "bias", "c2", n, kind, style, shift)
         points(coverage, digest, "coverage", "c2", n, kind, style, shift)
         points(power, digest, "rejection", "lr", n, kind, style, shift)
@@ -109,4 +109,6 @@ def points(
     is_share = measure != "bias"
     lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_mean(rows["value"], rows["mcse"])
     x = rows["departure"].to_numpy(float) + shift
-    axes.errorbar(x, rows["value"], yerr=lengths, capsize=1.5, elinewidth=0.7, **(dict(style) | {"ls": "none"}))
+    axes.errorbar(
+        x, rows["value"], yerr=lengths, capsize=1.5, elinewidth=0.7, **(dict(style) | {"ls": "none", "ms": 3.4})
+    )

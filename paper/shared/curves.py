@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORMAL_95 = 1.959963984540054
-ABOVE_ZERO = 0.02  # of a value: where its error bar ends on a logarithmic axis if it reaches zero
+CUT = 0.1  # of a value: a bar that goes on below this on a logarithmic axis ends here, with an arrow
 FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
 
 
@@ -37,11 +37,19 @@ def letter(axes: Axes, k: int, text: str = "") -> None:
 
 
 def bars(table: pd.DataFrame, logarithmic: bool) -> np.ndarray:
-    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they end above zero."""
+    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they are cut at `CUT`."""
     value = table["value"].to_numpy(float)
     length = NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float))
-    below = np.minimum(length, (1.0 - ABOVE_ZERO) * value) if logarithmic else length
+    below = np.minimum(length, (1.0 - CUT) * value) if logarithmic else length
     return np.array([np.maximum(below, 0.0), length])
+
+
+def cut_ends(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, color: Any, across: bool = False) -> None:
+    """Arrows where `bars` has cut bars, that no cut is taken for an end; `across`: bars of x, not of y."""
+    value = x if across else y
+    is_cut = (value > 0.0) & np.isclose(errors[0], (1.0 - CUT) * value, rtol=1e-9, atol=0.0)
+    ends = (CUT * x[is_cut], y[is_cut]) if across else (x[is_cut], CUT * y[is_cut])
+    axes.plot(*ends, ls="none", marker="<" if across else "v", ms=2.8 if across else 3.4, mew=0.0, color=color)
 
 
 def share_bars(table: pd.DataFrame) -> np.ndarray:
@@ -59,9 +67,10 @@ def dodged(x: np.ndarray, k: int, count: int, factor: float = 1.025) -> np.ndarr
 
 
 def curve(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, style: dict[str, Any], **changes: Any) -> None:
-    """Points joined by a line, with error bars."""
+    """Points joined by a line, with error bars; arrows where these are cut."""
     own = style | {"lw": 0.9, "ms": 3.4, "mew": 0.7, "elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7} | changes
     axes.errorbar(x, y, yerr=errors, **own)
+    cut_ends(axes, x, y, errors, style["color"])
 
 
 def whole_numbers(axes: Axes, levels: Sequence[float]) -> None:

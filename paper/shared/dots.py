@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page
-from paper.shared.curves import bars, letter, method_name, short
+from paper.shared.curves import bars, cut_ends, letter, method_name, short
 from paper.shared.problems import ordered, problem_name
 from paper.shared.style import METHODS, WIDE
 
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
 EXACT = ("ml", "em")  # have no budget
 TARGET = 0.01  # of the deficit
+MOST_NAMES = 18  # of powers of ten on the axes of all panels
 #: From the smallest budget to the largest: told apart by shape and by how dark they are.
 MARKERS: tuple[dict[str, Any], ...] = (
-    {"marker": "o", "color": "#56B4E9", "mfc": "white"},
-    {"marker": "s", "color": "#0072B2", "mfc": "#9ecae8"},
+    {"marker": "o", "color": "#3288bd", "mfc": "white"},
+    {"marker": "s", "color": "#0b4f80", "mfc": "#7fb8dd"},
     {"marker": "D", "color": "#111111", "mfc": "#111111"},
     {"marker": "^", "color": "#7f1d06", "mfc": "#7f1d06"},
 )
 
 
 def equal_cost_page(digest: Digest) -> Figure:
-    """Median log-likelihood below the maximum with its error, and the mean as a stroke."""
+    """Median log-likelihood below the maximum with its error, and the mean as a cross."""
     factor = next(name for name in digest.factors if name != "budget")
     problems, budgets = digest.levels(factor), digest.levels("budget")
     methods = ordered(set(digest.methods(MEDIAN)) - set(EXACT), METHODS)
@@ -48,7 +49,7 @@ def equal_cost_page(digest: Digest) -> Figure:
         axes.set_xscale("log")
         axes.tick_params(axis="y", length=0)
         letter(axes, k, problem_name(problem).replace(", ", ",\n" if len(problems) > 3 else ", "))
-    tidy(panels[0], methods)
+    tidy(panels[0], methods, len(panels))
     figure.supxlabel("log-likelihood below the maximum: median, and mean (logarithmic)")
     figure.legend(handles=entries(budgets), loc="outside upper center", ncols=len(budgets) + 2)
     return figure
@@ -58,22 +59,25 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
     """One method at one budget."""
     median, mean = digest.select(MEDIAN, method, **where), digest.select(MEAN, method, **where)
     if len(mean):
-        axes.plot(mean["value"], [y], marker="|", ms=5.0, mew=0.9, ls="none", color=style["color"], zorder=3)
+        axes.plot(mean["value"], [y], marker="x", ms=3.4, mew=0.8, ls="none", color=style["color"], zorder=3)
     if len(median):
         x = median["value"].to_numpy(float)
         own: dict[str, Any] = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
-        axes.errorbar(x, np.array([y]), xerr=bars(median, logarithmic=True), **(own | style))
+        errors, places = bars(median, logarithmic=True), np.array([y])
+        axes.errorbar(x, places, xerr=errors, **(own | style))
+        cut_ends(axes, x, places, errors, style["color"], across=True)
 
 
-def tidy(axes: Axes, methods: list[str]) -> None:
-    """Names of the methods, and whole powers of ten, of which every second is named."""
+def tidy(axes: Axes, methods: list[str], panels: int) -> None:
+    """Names of the methods, and whole powers of ten, as many of them named as there is room for."""
     from matplotlib.ticker import FixedLocator, NullFormatter
 
     axes.set_yticks(range(len(methods)), [method_name(name) for name in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
     low, high = np.log10(axes.get_xlim())
     powers = [k for k in range(-12, 6) if low <= k <= high]
-    named = [k for k in powers if k % 2 == 0]
+    every = 1 if panels * len(powers) <= MOST_NAMES else 2
+    named = [k for k in powers if k % every == 0]
     axes.set_xticks([10.0**k for k in named], [f"$10^{{{k}}}$" for k in named])
     axes.xaxis.set_minor_locator(FixedLocator([10.0**k for k in powers]))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -87,6 +91,6 @@ def entries(budgets: list[Any]) -> list[Any]:
         Line2D([], [], ls="none", ms=4.0, label=f"{short(budget)} random effects", **MARKERS[i % len(MARKERS)])
         for i, budget in enumerate(budgets)
     ]
-    stroke = Line2D([], [], ls="none", marker="|", ms=6.0, color="0.2", label="mean")
+    cross = Line2D([], [], ls="none", marker="x", ms=4.0, mew=0.8, color="0.2", label="mean")
     line = Line2D([], [], ls=(0, (4, 2.5)), lw=0.7, color="0.4", label="target")
-    return [*shown, stroke, line]
+    return [*shown, cross, line]

@@ -20,6 +20,7 @@ from experiments.performance import WHOLE_FIT
 from experiments.sites.examine import ERROR, examine
 from experiments.study import load_study
 from paper.digest import Digest
+from paper.figures.sites import reachable
 from paper.real_data import digest_of
 from paper.shared import bars
 from paper.shared.writing import NOT_THERE
@@ -260,6 +261,18 @@ def test_error_bars_have_a_length_where_all_replicates_agree() -> None:
     below, above = bars.of_ratio([2.0], [0.5])
     assert (2.0 + above) / 2.0 == pytest.approx(2.0 / (2.0 - below))
     assert (bars.of_mean([1.0], [np.nan]) == 0.0).all()
+
+
+def test_the_band_of_p_values_holds_what_it_says() -> None:
+    """At least 95 % of bootstrap p-values where chi-square is right; with fewer samples it is wider (mutant)."""
+    from scipy.stats import binom
+
+    p, k = np.geomspace(1e-5, 1.0, 50), np.arange(200)
+    low, high = reachable(p, 199)
+    inside = (low[:, None] <= (1 + k) / 200.0) & ((1 + k) / 200.0 <= high[:, None])
+    assert (np.sum(inside * binom.pmf(k, 199, p[:, None]), axis=1) >= 0.95).all()
+    wider = reachable(p, 39)
+    assert (wider[1] - wider[0] > 1.5 * (high - low)).all()
 
 
 FIGURES = ("uniqueness", "border", "gain", "wrong_link")
