@@ -11,7 +11,7 @@ from experiments.figures.style import new_page, styled
 from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
 from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
-from paper.shared.style import WIDE
+from paper.shared.style import METHODS, WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,8 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
     digest = digests["headline"]
     methods = [name for name in digest.methods("collapse_rate") if name not in LEFT_OUT]
-    methods.sort(key=TEXTBOOK.__contains__)  # drawn last, above
+    methods.sort(key=TEXTBOOK.__contains__)  # those drawn last are above
+    known = list(METHODS)
     ratios, replicates = digest.levels("ratio"), digest.levels("replicates")
     figure = new_page(WIDE, 3.6)
     grid = figure.subplots(2, len(ratios), sharex=True, sharey="row", squeeze=False)
@@ -48,5 +49,5 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     grid[0, 0].set(ylabel="variance lost (% of fits)", ylim=(-4.0, 100.0), yticks=np.arange(0, 101, 25))
     grid[1, 0].set_ylabel("mean log-likelihood\nbelow the maximum")
     figure.supxlabel("replicates an arm (logarithmic)")
-    methods_above(figure, methods, 4)
+    methods_above(figure, sorted(methods, key=known.index), 3)
     return figure

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 NORMAL_95 = 1.959963984540054
 CUT = 0.1  # of a value: a bar that goes on below this on a logarithmic axis ends here, with an arrow
 FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
+COLOUR_OF = {"textbook_chains": "textbook", "textbook_annealed": "textbook"}  # forms of it: same colour, hollow markers
 
 
 def method_look(name: str) -> dict[str, Any]:
     """Colour, marker and line of a method, the same in all figures."""
     known = list(dict.fromkeys([*FIRST, *METHODS]))
-    return look(known.index(name) if name in known else len(known))
+    own = look(known.index(name) if name in known else len(known))
+    if name in COLOUR_OF:
+        colour = method_look(COLOUR_OF[name])["color"]
+        own |= {"color": colour, "mec": colour, "mfc": "white"}
+    return own
 
 
 def method_name(name: str) -> str:
