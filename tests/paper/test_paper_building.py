@@ -106,6 +106,15 @@ def test_damaged_results_are_told(tmp_path, file, change, error):
         Digest.read(place.parent)
 
 
+def test_a_folder_without_results_is_told_at_once(tmp_path, monkeypatch):
+    from saem.errors import StorageError
+
+    install(monkeypatch)
+    with pytest.raises(StorageError, match="holds no results of any study"):
+        build(tmp_path / "nowhere", tmp_path / "a", text=text_in(tmp_path / "text"), with_pdf=False)
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_key_has_one_value(tmp_path, monkeypatch):
     from dataclasses import replace
     from types import SimpleNamespace

@@ -143,6 +143,13 @@ def test_a_figure_is_judged_by_what_it_uses(monkeypatch):
     assert lost.agrees and "not compared" in sentence(lost)
 
 
+def test_a_method_that_a_rerun_lacks_is_told():
+    committed = digest()
+    rerun = Digest(STUDY, committed.measures[committed.measures["method"] != "saem"], committed.provenance)
+    assert compare(committed, rerun).notes == [f"{STUDY}: the rerun has nothing of 'saem', which is not compared"]
+    assert compare(committed, committed).notes == []
+
+
 def test_what_was_taken_from_the_committed_results_is_not_said_to_agree(tmp_path, monkeypatch):
     install(monkeypatch)
     committed = results_in(tmp_path / "committed")
