@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KEYS = ("cell", "method", "estimand", "measure")
 OF_CLAIMS = ("mcse_calibration_spread", "mcse_calibration_mean")
+BORROWED = "borrowed"  # in the provenance of a digest that a rerun took from the committed results
+NEEDED = ("study", "configuration", "seed", "replicates")  # of a provenance
 DIGITS = 6  # significant ones that are kept: far below any Monte Carlo error
 
 
@@ -55,6 +57,11 @@ class Digest:
     name: str
     measures: pd.DataFrame
     provenance: Mapping[str, Any]
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether a rerun took it from the committed results, for want of data."""
+        return bool(self.provenance.get(BORROWED))
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
@@ -135,7 +142,7 @@ class Digest:
         Raises
         ------
         StorageError
-            When it is not there or not whole.
+            When it is not there, not whole, or of another study.
         """
         import pandas as pd
 
@@ -146,6 +153,13 @@ class Digest:
             raise StorageError(
                 f"{folder} holds no results of the paper: {error}; 'python -m paper run' makes them"
             ) from error
+        lacking = [name for name in NEEDED if not isinstance(provenance, dict) or name not in provenance]
+        lacking += [name for name in (*KEYS, "value", "mcse", "n") if name not in measures]
+        if lacking or not len(measures):
+            what = f"they lack {listing(lacking)}" if lacking else "they have no measure"
+            raise StorageError(f"{folder} holds no whole results: {what}; 'python -m paper run' makes them")
+        if provenance["study"] != folder.name:
+            raise StorageError(f"{folder} holds results of {provenance['study']!r}; a folder is named as its study")
         return cls(folder.name, measures, provenance)
 
     @classmethod

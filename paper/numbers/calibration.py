@@ -53,9 +53,21 @@ def of_claims(prefix: str, digests: list[Digest]) -> Iterator[Number]:
     said = ", ".join(names)
     rate = pd.concat([simulating(digest, "convergence_rate") for digest in digests])
     met = pd.concat([simulating(digest, "targets_met") for digest in digests])
-    yield whole(f"{prefix}.simulated", lambda: counted(rate)[1], f"{said}: fits of simulating methods", *names)
-    yield whole(f"{prefix}.claims", lambda: counted(rate)[0], f"{said}: those that claim to have converged", *names)
-    yield whole(f"{prefix}.judged", lambda: counted(met)[1], f"{said}: claims with a maximum to compare with", *names)
+    yield whole(
+        f"{prefix}.simulated", lambda: counted(rate)[1], f"{said}: convergence_rate: fits of simulating methods", *names
+    )
+    yield whole(
+        f"{prefix}.claims",
+        lambda: counted(rate)[0],
+        f"{said}: convergence_rate: those that claim to have converged",
+        *names,
+    )
+    yield whole(
+        f"{prefix}.judged",
+        lambda: counted(met)[1],
+        f"{said}: targets_met: claims with a maximum to compare with",
+        *names,
+    )
     yield whole(f"{prefix}.broken", lambda: broken(met), f"{said}: claims that miss targets_met", *names)
     yield stated(f"{prefix}.met", percent, of_all, met, f"{said}: targets_met, all claims", *names)
     yield stated(f"{prefix}.met.least", percent, least, met, f"{said}: targets_met, least over cells", *names)

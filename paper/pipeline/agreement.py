@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paper.digest import KEYS, Digest
+from saem.errors import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class Agreement:
         Indexed by cell, method, estimand and measure: `value_a`, `mcse_a`, `n_a`, the same of b, `z` (nan for shares)
         and `p`, nan where nothing can be told (no Monte Carlo error, infinite values).
     notes : list of str
-        Where configurations, seeds or commits differ.
+        Where configurations, seeds or commits differ, and methods that the rerun lacks.
     """
 
     study: str
@@ -145,6 +146,9 @@ def _notes(committed: Digest, rerun: Digest) -> list[str]:
         a, b = committed.provenance.get(key), rerun.provenance.get(key)
         if a != b and a is not None and b is not None:
             notes.append(f"{committed.name}: {words} is another: {_short(a)} committed, {_short(b)} now")
+    lost = [name for name in dict.fromkeys(committed.measures["method"]) if name not in set(rerun.measures["method"])]
+    if lost:
+        notes.append(f"{committed.name}: the rerun has nothing of {listing(lost, 20)}, which is not compared")
     return notes
 
 

@@ -12,6 +12,7 @@ from paper.pipeline.manifest import TEXT, problems_of_manifest, read_manifest
 from paper.pipeline.parts import Made, make, numbers_tex, write
 from paper.pipeline.source import Source
 from paper.shared.writing import NOT_THERE, Number
+from saem.errors import StorageError
 
 
 @dataclass
@@ -57,6 +58,8 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
         When results cannot be read, the output cannot be written, or modules and manifest are not valid.
     """
     digests = Digests(results)
+    if not len(digests):
+        raise StorageError(f"{results} holds no results of any study; 'python -m paper run' makes them")
     made = make(digests, output)
     built = Built(made, list(made.failed))
     if not partial:

@@ -22,16 +22,19 @@ ALLOW = "lint: allow"
 SKIPPED = re.compile(
     r"\\(?:val|setting|label|ref|eqref|pageref|autoref|[cC]ref|nameref|cite\w*|Citet|nocite|includegraphics|input|url|href|path"
     r"|usepackage|documentclass|bibliography\w*|vspace|hspace|addvspace|setlength|addtolength|geometry|hypersetup"
-    r"|SI|definecolor|linespread|renewcommand|newcommand)\*?\s*(?:\[[^\]]*\]\s*)*(?:\{[^{}]*\}\s*)+"
+    r"|definecolor|linespread)\*?\s*(?:\[[^\]]*\]\s*)*(?:\{[^{}]*\}\s*)+"
 )
 LENGTH = re.compile(
-    r"\d*\.?\d+\s*(?:pt|em|ex|mm|cm|in|bp|mu|sp|\\(?:text|line|column|paper)(?:width|height)|\\baselineskip)(?![a-z])"
+    r"\d*\.?\d+(?:pt|em|ex|mm|cm|in|bp|mu|sp|\s*\\(?:text|line|column|paper)(?:width|height)|\s*\\baselineskip)(?![a-z])"
 )
 # what is the same in every paper: the normal quantile of error bars, and the level of intervals
 CONSTANT = re.compile(
-    r"(?<![\d.])1\.96(?!\d)|(?<![\d.])95\s*(?:\\,|~)?\s*\\%(?=[\s~-]+(?:\w+[\s~-]+){0,2}intervals?\b)"
+    r"(?<![\d.])1\.96(?!\d)|(?<![\d.])95\s*(?:\\,|~)?\s*\\%(?=[\s~-]+(?:(?!of\b|the\b)\w+[\s~-]+){0,2}intervals?\b)"
 )
-TYPED = re.compile(r"\d[\d.]*\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%|\d+\.\d+|(?<!\d)\.\d+")
+TYPED = re.compile(
+    r"\d[\d.]*\}?\s*(?:\\,|~|\\ |\\;|\\thinspace|\{\})*\s*\\%|\d+(?:\.|\{[.,]\})\d+|(?<!\d)\.\d+"
+    r"|\d[\d.]*\$?[\s~]+per\s?cent\b"
+)
 
 
 @dataclass
@@ -127,6 +130,11 @@ def _floats(source: Source, manifest: Manifest) -> Iterator[str]:
         yield from (
             f"{place}: this {name} has no \\{need}" for need in ("caption", "label") if f"\\{need}" not in content
         )
+    referred = {found.value for found in source.given(REFERENCES, lists=True)}
+    for place, name, content in source.environments(["figure", "table"]):
+        labels = re.findall(r"\\label\{([^{}]*)\}", content)
+        if labels and not referred & set(labels):
+            yield f"{place}: nothing in the text refers to this {name}, {labels[0]!r}"
     drawn, put = list(source.given(["includegraphics"])), list(source.given(["input"]))
     tables = [(found.place, found.value.removeprefix("tables/").removesuffix(".tex")) for found in put]
     tables = [one for one, found in zip(tables, put, strict=True) if found.value.startswith("tables/")]

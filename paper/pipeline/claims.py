@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -44,14 +45,19 @@ def claims(source: Source, numbers: Mapping[str, Number], digests: Mapping[str, 
 
 
 def entries_of(cited: Sequence[Number], digests: Mapping[str, Digest]) -> dict[str, set[Key]]:
-    """The entries that numbers are computed from: what their module asks for before it yields them."""
+    """The entries that numbers are computed from: what their module asks for before it yields them.
+
+    Of these, where the source names measures, the entries of the measures.
+    """
     wanted, found = {number.key for number in cited}, {}
     for module in modules("numbers").values():
         watching, before = Watching(digests), set[Key]()
         try:
             for number in module.numbers(watching):
                 if number.key in wanted:
-                    found[number.key] = watching.used - before or set(watching.used)
+                    own = watching.used - before or set(watching.used)
+                    words = set(re.findall(r"\w+", number.source))  # of what the module has asked for so far
+                    found[number.key] = {key for key in own if key.measure in words} or own
                 before = set(watching.used)
         except (Absent, StorageError):  # the build says so
             continue

@@ -138,10 +138,8 @@ def run(
                 elif table is not None:
                     rerun_sites(table, quick, cores)
                     note(f"  {table} examined; tables are in {folder_of(quick) / name}")
-                elif borrow(name, quick):
-                    note(
-                        f"  no data table is there (--data CSV gives one): the committed results of {name!r} are taken"
-                    )
+                elif told := borrow(name, quick):
+                    note(f"  no data table is there (--data CSV gives one): {told}")
                 else:
                     raise StorageError(
                         f"{name!r} needs its data (--data CSV), and there are no committed results of it"
@@ -194,6 +192,9 @@ def verify(
             where = " or ".join(map(str, places))
             raise StorageError(f"there are no digests in {where}; 'python -m paper run --quick' makes them")
         note(f"{found.folder} against {committed or RESULTS}")
+        for name in found:
+            if found[name].borrowed:
+                note(f"{name}: not compared, since it was not run anew: its committed results were taken")
         shown, agreements = verify_all(Digests(committed or RESULTS), found)
     for agreement in agreements:
         n = agreement.entries[["n_a", "n_b"]].max()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paper.digest import Digest, Digests
+from paper.digest import BORROWED, Digest, Digests
 from paper.pipeline.manifest import RESULTS, read_manifest
 from saem.errors import ModelError, StorageError, listing, nearest
 
@@ -111,13 +111,19 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
     digest_of(folder).save(folder_of(quick) / "digests" / SITES)
 
 
-def borrow(name: str, quick: bool) -> bool:
-    """Take the committed digest where there is none of the rerun; whether there is one."""
-    source = RESULTS / name
+def borrow(name: str, quick: bool) -> str:
+    """Take the committed digest where there is none of the rerun; what was done, and nothing where there is neither.
+
+    It is marked as borrowed: held against what is committed it would agree with itself.
+    """
+    source, target = RESULTS / name, folder_of(quick) / "digests" / name
+    if (target / "provenance.json").is_file() and not Digest.read(target).borrowed:
+        return f"what an earlier run found of {name!r} is kept"
     if not (source / "provenance.json").is_file():
-        return False
-    Digest.read(source).save(folder_of(quick) / "digests" / name)
-    return True
+        return ""
+    own = Digest.read(source)
+    Digest(name, own.measures, dict(own.provenance) | {BORROWED: True}).save(target)
+    return f"the committed results of {name!r} are taken"
 
 
 def adopt(names: Sequence[str] | None, target: Path = RESULTS) -> list[str]:
@@ -138,11 +144,13 @@ def adopt(names: Sequence[str] | None, target: Path = RESULTS) -> list[str]:
     from experiments.study import STUDIES, load_study
 
     found = Digests(folder_of(quick=False) / "digests")
-    wanted = [name for name in chosen(names) if name in found or names]
+    wanted = [name for name in chosen(names) if names or (name in found and not found[name].borrowed)]
     if not wanted:
         raise StorageError(f"{found.folder} holds no digest; 'python -m paper run' makes them")
     for name in wanted:
         known = found[name].provenance
+        if found[name].borrowed:
+            raise StorageError(f"{found.folder / name} was taken from {target / name}: there is nothing to adopt")
         if name not in read_manifest().studies:
             continue
         meant, has = read_manifest().studies[name].replicates, known["replicates"]

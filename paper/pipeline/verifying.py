@@ -61,11 +61,14 @@ class Finding:
 def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tuple[list[Finding], list[Agreement]]:
     """Every figure, every table and the numbers of every section beside a rerun of their studies.
 
-    What a figure uses is what it asks of the committed digests as it is drawn.
+    What a figure uses is what it asks of the committed digests as it is drawn. Digests that a rerun has borrowed from
+    the committed results tell nothing, and are left out.
     """
     manifest = read_manifest()
     agreements = {
-        name: compare(committed[name], rerun[name]) for name in manifest.sources if name in committed and name in rerun
+        name: compare(committed[name], rerun[name])
+        for name in manifest.sources
+        if name in committed and name in rerun and not rerun[name].borrowed
     }
     for name, agreement in agreements.items():
         if is_quick(name, rerun[name]):

@@ -80,6 +80,41 @@ def test_results_of_another_size_than_the_manifest_says_are_an_error(tmp_path, m
     assert [error for error in built.errors if "headline has 49 replicates" in error and "not 50" in error]
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "error"),
+    [
+        ("provenance.json", lambda own: "[]", "they lack 'study', 'configuration', 'seed', 'replicates'"),
+        ("provenance.json", lambda own: own.replace('"seed"', '"sead"'), "they lack 'seed'"),
+        ("provenance.json", lambda own: own.replace('"headline"', '"scale"'), "holds results of 'scale'"),
+        ("provenance.json", lambda own: own[:9], "holds no results of the paper"),
+        ("measures.parquet", lambda table: table.drop(columns="mcse"), "they lack 'mcse'"),
+        ("measures.parquet", lambda table: table[:0], "they have no measure"),
+    ],
+)
+def test_damaged_results_are_told(tmp_path, file, change, error):
+    import pandas as pd
+
+    from paper.digest import Digest
+    from saem.errors import StorageError
+
+    place = results_in(tmp_path / "results") / "headline" / file
+    if place.suffix == ".json":
+        place.write_text(change(place.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        change(pd.read_parquet(place)).to_parquet(place)
+    with pytest.raises(StorageError, match=error):
+        Digest.read(place.parent)
+
+
+def test_a_folder_without_results_is_told_at_once(tmp_path, monkeypatch):
+    from saem.errors import StorageError
+
+    install(monkeypatch)
+    with pytest.raises(StorageError, match="holds no results of any study"):
+        build(tmp_path / "nowhere", tmp_path / "a", text=text_in(tmp_path / "text"), with_pdf=False)
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_key_has_one_value(tmp_path, monkeypatch):
     from dataclasses import replace
     from types import SimpleNamespace

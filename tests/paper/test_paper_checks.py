@@ -44,6 +44,7 @@ def test_a_good_text_passes(tmp_path, monkeypatch):
         ("See Figure", r"In 95\,\% see Figure", r"95\,\% is typed by hand"),
         (r"\section{One}", r"\section{One}\label{fig:picture}", "is there already"),
         (r"\section{One}", r"0.5\,\%", r"0.5\,\% is typed"),
+        (r"Figure~\ref{fig:picture} and", "", "nothing in the text refers to this figure, 'fig:picture'"),
         (r"\section{One}", r"\input{sections/two}", "sections/one.tex:2: there is no file 'sections/two.tex'"),
     ],
 )
@@ -89,6 +90,12 @@ def test_the_abstract_may_be_a_file_of_its_own(tmp_path):
         (r"1.96 errors, 95\,\% confidence intervals and 95~\% intervals", None),
         (r"11.96 and 1.965", "11.96"),
         (r"covered in 95\,\% of fits", r"95\,\%"),
+        (r"95\,\% of the intervals cover", r"95\,\%"),
+        ("a power of 0.80 in small samples, 1.5 mm", "0.80"),
+        ("$0{.}5$", "0{.}5"),
+        ("in 62 per cent of the fits", "62 per cent"),
+        ("in $62$ percent", "62$ percent"),
+        (r"\newcommand{\found}{62\,\%}", r"62\,\%"),
     ],
 )
 def test_numbers_typed_by_hand_are_told_from_names_and_lengths(text, typed):

@@ -59,12 +59,20 @@ def test_the_quick_form_is_a_part_of_the_full_one_and_has_its_own_place(place):
 def test_without_the_data_the_committed_digest_is_taken_and_that_is_said(place):
     told = run()
     assert told.exit_code == 2 and "--data CSV" in told.output and "'sites'" in told.output
-    Digest("sites", Digest.read(place / "results/paper/digests/made").measures, PROVENANCE).save(
+    Digest("sites", Digest.read(place / "results/paper/digests/made").measures, PROVENANCE | {"study": "sites"}).save(
         place / "committed/sites"
     )
     told = run()
     assert told.exit_code == 0 and "the committed results of 'sites' are taken" in told.output
-    assert (place / "results/paper/digests/sites/measures.parquet").exists()
+    taken = Digest.read(place / "results/paper/digests/sites")
+    assert taken.borrowed
+    told = CliRunner().invoke(app, ["adopt", "--studies", "sites"])
+    assert told.exit_code == 2 and "nothing to adopt" in told.output
+    own = {key: value for key, value in taken.provenance.items() if key != "borrowed"} | {"seed": 77}
+    Digest("sites", taken.measures, own).save(place / "results/paper/digests/sites")
+    told = run("--studies", "sites")
+    assert "what an earlier run found of 'sites' is kept" in told.output
+    assert Digest.read(place / "results/paper/digests/sites").provenance["seed"] == 77
 
 
 def test_ctrl_c_keeps_what_was_done(place, monkeypatch):

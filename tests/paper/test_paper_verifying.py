@@ -143,6 +143,21 @@ def test_a_figure_is_judged_by_what_it_uses(monkeypatch):
     assert lost.agrees and "not compared" in sentence(lost)
 
 
+def test_a_method_that_a_rerun_lacks_is_told():
+    committed = digest()
+    rerun = Digest(STUDY, committed.measures[committed.measures["method"] != "saem"], committed.provenance)
+    assert compare(committed, rerun).notes == [f"{STUDY}: the rerun has nothing of 'saem', which is not compared"]
+    assert compare(committed, committed).notes == []
+
+
+def test_what_was_taken_from_the_committed_results_is_not_said_to_agree(tmp_path, monkeypatch):
+    install(monkeypatch)
+    committed = results_in(tmp_path / "committed")
+    arguments = ["verify", "--committed", str(committed), "--results"]
+    told = CliRunner().invoke(app, [*arguments, str(results_in(tmp_path / "taken", borrowed=True))])
+    assert told.exit_code == 2 and "headline: not compared, since it was not run anew" in told.output
+
+
 def test_the_command_names_what_disagrees(tmp_path, monkeypatch):
     install(monkeypatch)
     committed = results_in(tmp_path / "committed")
