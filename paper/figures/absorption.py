@@ -10,7 +10,8 @@ import numpy as np
 from experiments.figures.style import new_page, styled
 from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
+from paper.shared import bars
+from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
 from paper.shared.style import METHODS, WIDE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
                 table = digest.select(measure, method, ratio=ratio)
                 x = dodged(table["replicates"].to_numpy(float), k, len(methods), 1.03)
                 share = measure == "collapse_rate"
-                errors = share_bars(table) if share else bars(table, logarithmic=True)
+                errors = bars.of_share(table) if share else bars.of_mean_cut(table)
                 scale = 100.0 if share else 1.0
                 curve(axes, x, scale * table["value"].to_numpy(), scale * errors, method_look(method))
         upper, lower = grid[:, column]

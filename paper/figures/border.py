@@ -96,6 +96,6 @@ def curve(
     if not len(rows):
         return
     is_share = measure != "rmse"
-    lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_ratio(rows["value"], rows["mcse"])
+    lengths = bars.of_share(rows) if is_share else bars.of_ratio(rows)
     x = [shift * product(float(sigma2)) for sigma2 in rows["sigma2"]]
     axes.errorbar(x, rows["value"], yerr=lengths, label=label, capsize=1.5, elinewidth=0.7, **style)

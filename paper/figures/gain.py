@@ -53,10 +53,10 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             axes.plot([expected, expected], [row - 0.42, row + 0.42], color="black", lw=1.6, zorder=1)
             for k, n in enumerate(sizes):
                 found = digest.select("precision_gain_to_free", LINKED, estimand, replicates=n, departure=0.0, **kind)
-                ratio, mcse = 1.0 + found["value"] / 100.0, found["mcse"] / 100.0
+                ratio = found.assign(value=1.0 + found["value"] / 100.0, mcse=found["mcse"] / 100.0)
                 y = np.full(len(found), row + 0.62 * ((k + 0.5) / len(sizes) - 0.5))
                 style = look(k) | {"ls": "none", "ms": 3.6, "mew": 0.8}
-                axes.errorbar(ratio, y, xerr=bars.of_ratio(ratio, mcse), capsize=1.3, elinewidth=0.7, **style)
+                axes.errorbar(ratio["value"], y, xerr=bars.of_ratio(ratio), capsize=1.3, elinewidth=0.7, **style)
         axes.axvline(1.0, color="0.6", lw=0.6, zorder=0)
         axes.set_title(f"({letter}) {label}", fontsize=7.5)
         axes.set_xscale("log")

@@ -107,7 +107,7 @@ def points(
     """A measure at the departures of the study, with its Monte Carlo error."""
     rows = digest.select(measure, LINKED, estimand, replicates=n, **kind).sort_values("departure")
     is_share = measure != "bias"
-    lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_mean(rows["value"], rows["mcse"])
+    lengths = bars.of_share(rows) if is_share else bars.of_mean(rows)
     x = rows["departure"].to_numpy(float) + shift
     axes.errorbar(
         x, rows["value"], yerr=lengths, capsize=1.5, elinewidth=0.7, **(dict(style) | {"ls": "none", "ms": 3.4})

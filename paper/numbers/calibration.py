@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from experiments.performance.proportions import QUANTILE
 from paper.digest import Absent, Digest, Entry
-from paper.shared.curves import NORMAL_95
 from paper.shared.pooling import (
     counted,
     extremes,
@@ -93,7 +93,7 @@ def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
             ("z.most", z.abs().max(), 2, f"{standard}, largest absolute value"),
         ):
             yield computed(f"{key}.{name}", partial(known, value, digits), source, *names)
-        beyond = 100.0 * (z.abs() > NORMAL_95).mean()
+        beyond = 100.0 * (z.abs() > QUANTILE).mean()
         yield computed(f"{key}.beyond", partial(known, beyond, 2, r"\,\%"), f"{standard}: share beyond 1.96", *names)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page
-from paper.shared.curves import bars, cut_ends, letter, method_name, short
+from paper.shared import bars
+from paper.shared.curves import letter, method_name, short
 from paper.shared.problems import ordered, problem_name
 from paper.shared.style import METHODS, WIDE
 
@@ -63,9 +64,9 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
     if len(median):
         x = median["value"].to_numpy(float)
         own: dict[str, Any] = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
-        errors, places = bars(median, logarithmic=True), np.array([y])
+        errors, places = bars.of_mean_cut(median), np.array([y])
         axes.errorbar(x, places, xerr=errors, **(own | style))
-        cut_ends(axes, x, places, errors, style["color"], across=True)
+        bars.cut_ends(axes, x, places, errors, style["color"], across=True)
 
 
 def tidy(axes: Axes, methods: list[str], panels: int) -> None:

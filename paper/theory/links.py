@@ -19,12 +19,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from experiments.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
+from experiments.performance.proportions import QUANTILE
 from paper.theory.clusters import SDS, cluster_covariance, differences, information, slopes_of
 from saem.constraint import Constraints, compile_constraints
 
 Array = np.ndarray
-Z = 1.959963984540054
-CRITICAL = Z**2  # of the test of one equation at 5 %
+CRITICAL = QUANTILE**2  # of the test of one equation at 5 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ class Setting:
         by_information, in_truth = self.covariances_at_limit
         se, spread = math.sqrt(w @ by_information @ w), math.sqrt(w @ in_truth @ w)
         shift = float(w @ (self.limit - self.truth))
-        return normal((Z * se - shift) / spread) - normal((-Z * se - shift) / spread)
+        return normal((QUANTILE * se - shift) / spread) - normal((-QUANTILE * se - shift) / spread)
 
     @cached_property
     def covariances_at_limit(self) -> tuple[Array, Array]:
