@@ -12,20 +12,20 @@ from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
-from paper.shared.style import METHODS, WIDE
+from paper.shared.methods import EXACT, METHODS
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDIES = ("headline",)
-LEFT_OUT = ("ml", "em")  # what others are compared with, and what is the same within rounding
 
 
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
     digest = digests["headline"]
-    methods = [name for name in digest.methods("collapse_rate") if name not in LEFT_OUT]
+    methods = [name for name in digest.methods("collapse_rate") if name not in EXACT]
     methods.sort(key=TEXTBOOK.__contains__)  # those drawn last are above
     known = list(METHODS)
     ratios, replicates = digest.levels("ratio"), digest.levels("replicates")

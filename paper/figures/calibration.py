@@ -10,9 +10,10 @@ import numpy as np
 from experiments.figures.style import new_page, styled
 from experiments.performance.proportions import QUANTILE
 from paper.digest import Digest
-from paper.shared.curves import letter, method_name
+from paper.shared.curves import letter
+from paper.shared.methods import METHODS, method_name
 from paper.shared.problems import ordered, problem_name
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.figures.style import look, new_page, styled
 from paper.shared import bars
+from paper.shared.links import AT_BORDER, ESTIMANDS, LINKED
 from paper.shared.style import WIDE
 from paper.theory.links import setting
 
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 STUDIES = ("constraints",)
-LINKED = "linked"
-WITHOUT = "border"  # a scene that is drawn elsewhere
-ESTIMANDS = {
-    "effect1": ("effect on the\nunmodified form", {"c2": 1.0, "b21": 1.0}),
-    "effect2": ("effect on the\nmodified form", {"c2": 1.0, "b22": 1.0}),
-    "sigma2": ("SD between replicates,\ntreatment, $\\sigma_2$", {"sigma2": 1.0}),
+LABELS = {
+    "effect1": "effect on the\nunmodified form",
+    "effect2": "effect on the\nmodified form",
+    "sigma2": "SD between replicates,\ntreatment, $\\sigma_2$",
 }
 SCENES = {
     "saturated": "saturated",
@@ -45,7 +44,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     sizes = sorted({n for kind in kinds for n in digest.levels("replicates", departure=0.0, **kind)})
     figure = new_page(WIDE, 1.2 + 0.42 * len(kinds))
     panels = figure.subplots(1, len(ESTIMANDS), sharex=True, sharey=True)
-    for axes, letter, (estimand, (label, weights)) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
+    for axes, letter, (estimand, weights) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
         for row, kind in enumerate(kinds):
             if row % 2:
                 axes.axhspan(row - 0.5, row + 0.5, color="0.95", lw=0, zorder=0)
@@ -58,7 +57,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
                 style = look(k) | {"ls": "none", "ms": 3.6, "mew": 0.8}
                 axes.errorbar(ratio["value"], y, xerr=bars.of_ratio(ratio), capsize=1.3, elinewidth=0.7, **style)
         axes.axvline(1.0, color="0.6", lw=0.6, zorder=0)
-        axes.set_title(f"({letter}) {label}", fontsize=7.5)
+        axes.set_title(f"({letter}) {LABELS[estimand]}", fontsize=7.5)
         axes.set_xscale("log")
         axes.set_xticks([1.0 + tick / 100.0 for tick in TICKS], [f"{tick}".replace("-", "−") for tick in TICKS])
         axes.minorticks_off()
@@ -76,7 +75,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
 def kinds_of(digest: Digest) -> list[dict[str, object]]:
     """Scene, link and sigma2 of the cells where the link holds, in the order of the study."""
     cells = digest.cells
-    held = cells[(cells["departure"] == 0.0) & (cells["scene"] != WITHOUT)]
+    held = cells[(cells["departure"] == 0.0) & (cells["scene"] != AT_BORDER)]
     return held[["scene", "link", "sigma2"]].drop_duplicates().to_dict("records")
 
 

@@ -9,14 +9,14 @@ from experiments.figures.style import new_page, styled
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared.methods import EXACT, METHODS
 from paper.shared.problems import ordered
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDIES = ("scale",)
-EXACT = ("ml", "em")  # below the maximum by rounding only
 PANELS = {
     "median_seconds": "median seconds a fit",
     "mean_memory_mib": "mean peak memory of a fit (MiB)",

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.figures.style import look
 from paper.shared.bars import cut_ends
-from paper.shared.style import METHODS
+from paper.shared.methods import METHODS, method_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,11 +27,6 @@ def method_look(name: str) -> dict[str, Any]:
         colour = method_look(COLOUR_OF[name])["color"]
         own |= {"color": colour, "mec": colour, "mfc": "white"}
     return own
-
-
-def method_name(name: str) -> str:
-    """A method as it is printed."""
-    return METHODS.get(name, name.replace("_", " "))
 
 
 def letter(axes: Axes, k: int, text: str = "") -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from experiments.figures.style import new_page
 from paper.shared import bars
-from paper.shared.curves import letter, method_name, short
+from paper.shared.curves import letter, short
+from paper.shared.methods import EXACT, METHODS, method_name
 from paper.shared.problems import ordered, problem_name
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
-EXACT = ("ml", "em")  # have no budget
 TARGET = 0.01  # of the deficit
 MOST_NAMES = 18  # of powers of ten on the axes of all panels
 #: From the smallest budget to the largest: told apart by shape and by how dark they are.

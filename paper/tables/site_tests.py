@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
+from paper.shared.sites import LAWS, LEVELS, ML
 
 STUDIES = ("sites",)
-ML = "ml"
-LEVELS = (0.05, 0.01)
-LAWS = {"p": r"$\chi^2$", "p_bootstrap": "bootstrap"}
 WITHOUT = {"posted": "$b_{21}=b_{22}=0$", "log2": "$b_{21}=b_{22}=0$", "conservation": "$b_{21}=0$"}
 
 

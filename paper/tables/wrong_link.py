@@ -7,9 +7,8 @@ from typing import Any
 
 from experiments.links import TWO_FORMS, scene_named
 from paper.digest import Absent, Digest, Entry
-from paper.figures.wrong_link import C2
-from paper.numbers.links import WRONG, other_link, share, theory_of
-from paper.shared.writing import both, percent, significant
+from paper.shared.links import C2, WRONG, other_link, theory_of
+from paper.shared.writing import both, known_share, percent, significant
 from paper.theory.links import SDS
 
 STUDIES = ("constraints",)
@@ -51,11 +50,11 @@ def row_of(digest: Digest, cell: dict[str, Any]) -> list[str]:
         written(both, digest, "bias", "c2", cell),
         significant(limit["c2"], 2),
         written(percent, digest, "coverage", "c2", cell),
-        share(own.coverage(C2)),
+        known_share(own.coverage(C2)),
         written(both, digest, "bias", SDS[1], cell),
         significant(limit[SDS[1]], 2),
         written(percent, digest, "rejection", "lr", cell),
-        share(own.power),
+        known_share(own.power),
     ]
 
 

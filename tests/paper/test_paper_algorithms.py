@@ -20,7 +20,8 @@ from experiments.figures.saving import written
 from experiments.problems import problems
 from paper.digest import Absent, Digest, Entry, claimed
 from paper.shared import bars
-from paper.shared.pooling import counted, full_levels, full_methods, pooled, ratio_of
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.pooling import counted, pooled, ratio_of, share_of_all
 from paper.shared.writing import NOT_THERE
 from paper.theory.step_sizes import Rates, rates_of, rms_distances, typical_table
 from saem.algorithms.error import weights_of
@@ -144,6 +145,9 @@ def test_pooling_gives_cells_equal_weights_and_combines_errors() -> None:
     table = pd.DataFrame({"value": [0.2, 0.6], "mcse": [0.03, 0.04], "n": [10, 30]})
     assert pooled(table) == pytest.approx(Entry(0.4, 0.025, 40))
     assert counted(table) == (20, 40)
+    assert share_of_all(table) == pytest.approx(Entry(0.5, 0.5 / 40**0.5, 40))
+    with pytest.raises(Absent):
+        share_of_all(table[:0])
     with pytest.raises(Absent):
         pooled(table[:0])
     found = ratio_of([Entry(2.0, 0.2, 9), Entry(8.0, 0.0, 9)], [Entry(1.0, 0.0, 9), Entry(1.0, 0.0, 9)])
