@@ -22,6 +22,7 @@ SYMBOLS = {
 }
 LEVELS = (0.05, 0.01)  # of tests of a link
 LAWS = {"p": r"$\chi^2$", "p_bootstrap": "bootstrap"}  # of their statistic
+HELD = {"posted": "$b_{21}=b_{22}=0$", "log2": "$b_{21}=b_{22}=0$", "conservation": "$b_{21}=0$"}  # to test a link
 
 
 def counted(digest: Digest, name: str) -> tuple[tuple[int, int, int], np.ndarray]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
-from paper.shared.sites import LAWS, LEVELS, ML
+from paper.shared.sites import HELD, LAWS, LEVELS, ML
 
 STUDIES = ("sites",)
-WITHOUT = {"posted": "$b_{21}=b_{22}=0$", "log2": "$b_{21}=b_{22}=0$", "conservation": "$b_{21}=0$"}
 
 
 def table(digests: Mapping[str, Digest]) -> str:
@@ -20,7 +19,7 @@ def table(digests: Mapping[str, Digest]) -> str:
     lines += [" & ".join(header) + r" \\", r"\midrule"]
     for link in digest.levels("link"):
         counts = [str(rejected(digest, measure, link, level)) for level in LEVELS for measure in LAWS]
-        lines.append(" & ".join([link, WITHOUT[link], str(len(digest.select("p", ML, link=link))), *counts]) + r" \\")
+        lines.append(" & ".join([link, HELD[link], str(len(digest.select("p", ML, link=link))), *counts]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
