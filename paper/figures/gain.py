@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,14 +72,16 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     return figure
 
 
-def kinds_of(digest: Digest) -> list[dict[str, object]]:
+def kinds_of(digest: Digest) -> list[dict[str, Any]]:
     """Scene, link and sigma2 of the cells where the link holds, in the order of the study."""
     cells = digest.cells
     held = cells[(cells["departure"] == 0.0) & (cells["scene"] != AT_BORDER)]
-    return held[["scene", "link", "sigma2"]].drop_duplicates().to_dict("records")
+    names = ["scene", "link", "sigma2"]
+    kinds = held[names].drop_duplicates().itertuples(index=False, name=None)
+    return [dict(zip(names, levels, strict=True)) for levels in kinds]
 
 
-def name_of(kind: Mapping[str, object]) -> str:
+def name_of(kind: Mapping[str, Any]) -> str:
     """A row in words, in two lines."""
     scene = SCENES.get(str(kind["scene"]), str(kind["scene"]))
     return f"{scene}\n{kind['link']}, $\\sigma_2={kind['sigma2']:g}$"

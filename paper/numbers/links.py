@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from experiments.links import scene_named
@@ -38,7 +39,7 @@ def kind_of(cell: Cell) -> str:
     return f"{cell['scene']}.{cell['link']}.{cell['sigma2']:g}"
 
 
-def gains(digest: Digest, cells: list[Cell], over: list[Cell]) -> Iterator[Number]:
+def gains(digest: Digest, cells: Sequence[Cell], over: Sequence[Cell]) -> Iterator[Number]:
     """`gain.KIND.ESTIMAND.REPLICATES` and `gain.KIND.ESTIMAND.theory`, in per cent; the largest of saturated scenes."""
     done = set()
     for cell in cells:
@@ -64,13 +65,13 @@ def gains(digest: Digest, cells: list[Cell], over: list[Cell]) -> Iterator[Numbe
     for n in dict.fromkeys(cell["replicates"] for cell in over):
         yield computed(
             f"gain.agreement.{n}",
-            lambda n=n: agreement(digest, [cell for cell in over if cell["replicates"] == n]),
+            partial(agreement, digest, [cell for cell in over if cell["replicates"] == n]),
             f"{STUDY}: root mean square of (precision_gain_to_free - theory) / mcse, over-identified, replicates={n}",
             STUDY,
         )
 
 
-def agreement(digest: Digest, cells: list[Cell]) -> str:
+def agreement(digest: Digest, cells: Sequence[Cell]) -> str:
     """The root mean square distance of measured gains to those of theory, in Monte Carlo errors."""
     squares = []
     for cell in cells:
@@ -88,7 +89,7 @@ def in_percent(entry: Entry) -> str:
     return rf"{both(entry)}\,\%"
 
 
-def sizes(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
+def sizes(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
     """`test.size.REPLICATES`, `test.size.all`: rejections of a link that holds, over all cells (other data in each)."""
     table = among(digest.select("rejection", LINKED, "lr", departure=0.0), saturated=False)
     for n in [*dict.fromkeys(cell["replicates"] for cell in cells), None]:
@@ -98,7 +99,7 @@ def sizes(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
         yield stated(f"test.size.{where}", percent, share_of_all, own, source, STUDY)
 
 
-def departures(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
+def departures(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
     """`departure.KIND.REPLICATES.DELTA.WORD`: where the truth departs from the link by so much, and theory."""
     for cell in cells:
         key, own = f"departure.{kind_of(cell)}.{cell['replicates']}.{DELTA:g}", theory_of(cell)

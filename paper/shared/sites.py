@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.sites.examine import POSTED
+from paper.shared.methods import DIRECT
+
 if TYPE_CHECKING:
     from paper.digest import Digest
 
-ML, POSTED = "ml", "posted"
 SYMBOLS = {
     "mu": r"\mu",
     "c2": "c_2",
@@ -29,9 +31,9 @@ def counted(digest: Digest, name: str) -> tuple[tuple[int, int, int], np.ndarray
     """How many sites have a standard error, a Wald and a profile interval; and the distances of their ends."""
 
     def ends(measure: str) -> set[str]:
-        rows = digest.select(measure, ML, name, link=POSTED)
+        rows = digest.select(measure, DIRECT, name, link=POSTED)
         return set(rows.loc[np.isfinite(rows["value"]), "site"])
 
     wald, profile = ends("wald_lower") & ends("wald_upper"), ends("lower") & ends("upper")
-    apart = digest.select("apart", ML, name, link=POSTED)["value"].to_numpy()
+    apart = digest.select("apart", DIRECT, name, link=POSTED)["value"].to_numpy()
     return (len(ends("se")), len(wald), len(profile)), apart

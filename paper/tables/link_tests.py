@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from experiments.studies.link_tests import LEVELS
 from paper.digest import Digest
@@ -32,7 +33,7 @@ def table(digests: Mapping[str, Digest]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def rejected(digest: Digest, measure: str, method: str, where: Mapping[str, object]) -> str:
+def rejected(digest: Digest, measure: str, method: str, where: Mapping[str, Any]) -> str:
     """A share in per cent, with its Monte Carlo error."""
     found = digest.select(measure, method, **where)
     if not len(found):

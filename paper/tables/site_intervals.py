@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.sites.drawing import APART
+from experiments.sites.examine import POSTED
 from paper.digest import Digest
-from paper.shared.sites import ML, POSTED, SYMBOLS, counted
+from paper.shared.methods import DIRECT
+from paper.shared.sites import SYMBOLS, counted
 from paper.shared.writing import significant
 
 STUDIES = ("sites",)
@@ -17,10 +19,10 @@ STUDIES = ("sites",)
 def table(digests: Mapping[str, Digest]) -> str:
     """A row for each parameter under the posted link, by ML."""
     digest = digests["sites"]
-    fitted = int((digest.select("is_error", ML, link=POSTED)["value"] == 0.0).sum())
+    fitted = int((digest.select("is_error", DIRECT, link=POSTED)["value"] == 0.0).sum())
     header = ["", "standard error", "Wald", "profile", f"ends over {APART:g} SE apart", "median, SE"]
     lines = [r"\begin{tabular}{lrrrrr}", r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
-    for name in dict.fromkeys(digest.select("estimate", ML, None, link=POSTED)["estimand"]):
+    for name in dict.fromkeys(digest.select("estimate", DIRECT, None, link=POSTED)["estimand"]):
         counts, apart = counted(digest, name)
         middle = significant(float(np.median(apart)), 2) if len(apart) else "--"
         own = [

@@ -67,7 +67,7 @@ class Setting:
         if self.link is None:
             return self.covariance
         reach = self.covariance @ self.gradient
-        return self.covariance - np.outer(reach, reach) / (self.gradient @ reach)
+        return np.asarray(self.covariance - np.outer(reach, reach) / (self.gradient @ reach))
 
     @cached_property
     def gradient(self) -> Array:
@@ -85,7 +85,7 @@ class Setting:
         if self.link is None:
             return np.zeros(len(self.names))
         reach = self.covariance @ self.gradient
-        return -reach * self.departure / (self.gradient @ reach)
+        return np.asarray(-reach * self.departure / (self.gradient @ reach))
 
     @cached_property
     def limit(self) -> Array:
@@ -155,7 +155,7 @@ class Setting:
         tangent = np.linalg.svd(gradient[None, :] * scale)[2][1:].T * scale[:, None]  # (n, n - 1)
 
         def stationary(t: Array) -> Array:
-            return self.divergence_slope(t) + multiplier * self.equation(t)[1]
+            return np.asarray(self.divergence_slope(t) + multiplier * self.equation(t)[1])
 
         hessian = differences(stationary, theta, 1e-4 * scale)
         inverse = tangent @ np.linalg.inv(tangent.T @ (hessian + hessian.T) @ tangent / 2.0) @ tangent.T
@@ -235,7 +235,7 @@ def acting(design: object, where: str) -> Array:
     import pandas as pd
 
     assert isinstance(design, pd.DataFrame)
-    return np.ones(len(design)) if where == "1" else design.eval(where).to_numpy()
+    return np.ones(len(design)) if where == "1" else np.asarray(design.eval(where))
 
 
 def nearest_under(own: Setting) -> Array:
