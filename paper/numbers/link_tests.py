@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from experiments.studies.link_tests import LEVELS
 from paper.digest import Digest
-from paper.shared.pooling import extremes, full_levels, full_methods, keyed
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.keys import extremes, keyed
 from paper.shared.writing import Number, percent
 
 STUDIES = ("link_tests",)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from experiments.studies.link_tests import LEVELS
 from paper.digest import Digest
-from paper.shared.pooling import MISSING
+from paper.shared.sites import HELD, LAWS
+from paper.shared.tabular import MISSING
 from paper.shared.writing import percentage
-from paper.tables.site_tests import LAWS, WITHOUT
 
 STUDIES = ("link_tests",)
 METHODS = dict(zip(("chi_square", "bootstrap"), LAWS.values(), strict=True))
@@ -28,11 +29,11 @@ def table(digests: Mapping[str, Digest]) -> str:
             where = {"link": link, "replicates": replicates}
             shares = [rejected(digest, measure, method, where) for measure in LEVELS for method in METHODS]
             if any(share != MISSING for share in shares):
-                lines.append(" & ".join([str(link), WITHOUT[str(link)], str(replicates), *shares]) + r" \\")
+                lines.append(" & ".join([str(link), HELD[str(link)], str(replicates), *shares]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def rejected(digest: Digest, measure: str, method: str, where: Mapping[str, object]) -> str:
+def rejected(digest: Digest, measure: str, method: str, where: Mapping[str, Any]) -> str:
     """A share in per cent, with its Monte Carlo error."""
     found = digest.select(measure, method, **where)
     if not len(found):
