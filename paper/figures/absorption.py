@@ -1,4 +1,4 @@
-"""The headline study: fits that lose a variance, and how far below the maximum they end, by replicates an arm."""
+"""The study `remedies`: fits that lose a variance, and how far below the maximum they end, by replicates an arm."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.style import new_page, styled
-from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
-from paper.shared.methods import EXACT, METHODS
+from paper.shared.methods import DIRECT
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STUDIES = ("headline",)
+STUDIES = ("remedies",)
 
 
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
-    digest = digests["headline"]
-    methods = [name for name in digest.methods("collapse_rate") if name not in EXACT]
-    methods.sort(key=TEXTBOOK.__contains__)  # those drawn last are above
-    known = list(METHODS)
+    digest = digests["remedies"]
+    methods = [name for name in digest.methods("collapse_rate") if name != DIRECT]
     ratios, replicates = digest.levels("ratio"), digest.levels("replicates")
     figure = new_page(WIDE, 3.6)
     grid = figure.subplots(2, len(ratios), sharex=True, sharey="row", squeeze=False)
@@ -50,5 +47,5 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     grid[0, 0].set(ylabel="variance lost (% of fits)", ylim=(-4.0, 100.0), yticks=np.arange(0, 101, 25))
     grid[1, 0].set_ylabel("mean log-likelihood\nbelow the maximum")
     figure.supxlabel("replicates an arm (logarithmic)")
-    methods_above(figure, sorted(methods, key=known.index), 3)
+    methods_above(figure, methods, 3)
     return figure

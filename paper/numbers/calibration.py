@@ -46,6 +46,7 @@ def of_claims(digests: list[Digest]) -> Iterator[Number]:
     rate = pd.concat([simulating(digest, "convergence_rate") for digest in digests])
     met = pd.concat([simulating(digest, "targets_met") for digest in digests])
     for word, count, source in (
+        ("methods", lambda: rate["method"].nunique(), "convergence_rate: simulating methods"),
         ("simulated", lambda: counted(rate)[1], "convergence_rate: fits of simulating methods"),
         ("claims", lambda: counted(rate)[0], "convergence_rate: those that claim to have converged"),
         ("judged", lambda: counted(met)[1], "targets_met: claims with a maximum to compare with"),

@@ -8,15 +8,15 @@ from functools import partial
 
 import pandas as pd
 
-from experiments.studies.headline import TEXTBOOK
 from paper.digest import Absent, Digest, Entry
 from paper.shared.designs import full_levels, full_methods
 from paper.shared.keys import extremes, keyed, size_of, stated, whole
+from paper.shared.methods import DIRECT
 from paper.shared.pooling import counted, most
 from paper.shared.writing import Number, both, computed, latex, measured, percent, plain, significant
 
-STUDIES = ("headline", "schedules")
-SIMULATED = (*TEXTBOOK, "saem", "mcem")
+STUDIES = ("headline", "remedies", "schedules")
+SIMULATED = ("textbook", "saem", "mcem")
 FEW = 6  # replicates of a real experiment at most
 SCHEDULES = ("one_over_k", "two_thirds", "averaged_067", "averaged_055")
 SHOWN = ("b22", "sigma2", "sigma")  # from slow to fast
@@ -24,36 +24,49 @@ SHOWN = ("b22", "sigma2", "sigma")  # from slow to fast
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     """All of them."""
-    yield from absorption(digests["headline"])
+    headline, remedies = digests["headline"], digests["remedies"]
+    yield from absorption(headline, SIMULATED, "absorption", "deficit")
+    yield from costs(headline)
+    yield from absorption(remedies, full_methods(remedies.name, DIRECT), "remedy.lost", "remedy.deficit")
+    for method in full_methods(remedies.name, DIRECT):
+        where, key = {"replicates": 3, "ratio": 1}, keyed("remedy.seconds", method, 3, 1)
+        yield measured(key, plain, remedies, "median_seconds", method, **where)
     yield from distances(digests["schedules"])
 
 
-def absorption(digest: Digest) -> Iterator[Number]:
-    """Variances that are lost, and what it costs."""
+def absorption(digest: Digest, methods: Iterable[str], share: str, deficit: str) -> Iterator[Number]:
+    """Variances that are lost, and what it costs; `share` and `deficit` begin the keys."""
     name = digest.name
     yield from size_of(name, digest)
-    for method in SIMULATED:
+    for method in methods:
         for replicates in full_levels(name, "replicates"):
             for ratio in full_levels(name, "ratio"):
                 where = {"replicates": replicates, "ratio": ratio}
                 parts = (method, replicates, ratio)
-                yield measured(keyed("absorption", *parts), percent, digest, "collapse_rate", method, **where)
-                yield measured(keyed("deficit", *parts), both, digest, "reference_deficit", method, **where)
-        lost, claims = digest.select("collapse_rate", method), digest.select("convergence_rate", method)
-        said = f"{name}: collapse_rate of {method}"
-        yield stated(keyed("absorption", method, "most"), percent, most, lost, f"{said}, most over cells", name)
+                yield measured(keyed(share, *parts), percent, digest, "collapse_rate", method, **where)
+                yield measured(keyed(deficit, *parts), both, digest, "reference_deficit", method, **where)
+        lost, said = digest.select("collapse_rate", method), f"{name}: collapse_rate of {method}"
+        yield stated(keyed(share, method, "most"), percent, most, lost, f"{said}, most over cells", name)
         few, where_few = lost[lost["replicates"] <= FEW], f"{said} with at most {FEW} replicates"
-        yield from extremes(keyed("absorption", method, "few"), percent, few, where_few, name)
+        yield from extremes(keyed(share, method, "few"), percent, few, where_few, name)
         for k, word in enumerate(("lost", "fits")):
-            key = keyed("absorption", method, word)
+            key = keyed(share, method, word)
             yield whole(key, partial(count, lost, k), f"{said}: {word} in all cells", name)
         for word, fewest in (("least", min), ("most", max)):
-            key = keyed("absorption", method, "interior", word)
+            key = keyed(share, method, "interior", word)
             source = f"{said}: data sets with an interior maximum, {word} over cells"
             yield whole(key, partial(data_sets, lost, fewest), source, name)
-        below = digest.select("reference_deficit", method)
-        yield from extremes(keyed("deficit", method), both, below, f"{name}: reference_deficit of {method}", name)
-        key = keyed("headline.claims", method)
+        below, said = digest.select("reference_deficit", method), f"{name}: reference_deficit of {method}"
+        yield from extremes(keyed(deficit, method), both, below, said, name)
+        few = below[below["replicates"] <= FEW]
+        yield from extremes(keyed(deficit, method, "few"), both, few, f"{said} with at most {FEW} replicates", name)
+
+
+def costs(digest: Digest) -> Iterator[Number]:
+    """Who claims to have converged, and seconds."""
+    name = digest.name
+    for method in SIMULATED:
+        claims, key = digest.select("convergence_rate", method), keyed("headline.claims", method)
         yield from extremes(key, percent, claims, f"{name}: convergence_rate of {method}", name)
     for method in full_methods(name):
         seconds, key = digest.select("median_seconds", method), keyed("headline.seconds", method)

@@ -10,12 +10,14 @@ import numpy as np
 from scipy.special import digamma
 
 from experiments.peptide import TRUTH
-from experiments.studies.headline import ENOUGH, LOST, textbook
+from experiments.studies.headline import LOST
+from experiments.studies.remedies import ENOUGH, algorithm
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
 from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.refinement import MARGIN
 from saem.algorithms.saem import SAEM
-from saem.schedules import LATEST, AveragedSchedule, RobbinsMonroSchedule
+from saem.schedules import LATEST, AveragedSchedule, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
 
 C, D = 6.0, -5.0  # of the example with three solutions
@@ -32,8 +34,9 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def settings() -> Iterator[Number]:
     """Defaults of the software, and the true values of the simulations."""
-    schedule, target, plain = AveragedSchedule(), Target(), schedule_of("textbook", 1)
-    annealed = cast(AnnealedSAEM, textbook("textbook_annealed", 1))
+    schedule, target = AveragedSchedule(), Target()
+    plain, programs = (cast(RobbinsMonroSchedule, schedule_of(name, 1)) for name in ("textbook", "programs"))
+    annealed = cast(AnnealedSAEM, algorithm("programs", 1))
     found = {
         "default.latent": schedule.latent,
         "default.burnin": schedule.burn_in,
@@ -44,11 +47,16 @@ def settings() -> Iterator[Number]:
         "default.iterations": schedule.burn_in + schedule.iterations,
         "target.mcse": 100 * target.mcse,
         "target.deficit": target.deficit,
+        "boundary.margin": MARGIN,
+        "target.distance": round(math.sqrt(2.0 * target.deficit), 2),
         "target.iterations": target.max_iterations,
         "textbook.burnin": plain.burn_in,
         "textbook.smoothing": plain.iterations,
         "textbook.enough": ENOUGH,
-        "textbook.annealing": annealed.annealing,
+        "programs.burnin": programs.burn_in,
+        "programs.smoothing": programs.iterations,
+        "programs.annealing": annealed.annealing,
+        "programs.fall": round(100 * (1 - annealed.tau), 2),
         "absorption.lost": 100 * LOST,
         **{f"truth.{name}": round(value, 2) for name, value in TRUTH.items()},
     }
@@ -77,20 +85,22 @@ def closed_forms() -> Iterator[Number]:
     for key, (value, digits, source) in found.items():
         yield Number(key, significant(value, digits), f"theory: {source}")
     few, arms = 3, 2
-    for word, schedule in (
-        ("textbook", schedule_of("textbook", few)),
-        ("chains", schedule_of("textbook_chains", few)),
-        ("default", AveragedSchedule()),
+    for word, method in (
+        ("textbook", "textbook"),
+        ("chains", "several"),
+        ("programs", "programs"),
+        ("many", "many"),
+        ("default", "once"),
     ):
-        steps = schedule.steps(arms * few)
+        steps = schedule_of(method, few).steps(arms * few)
         loss = float(np.sum(steps.step_sizes**2 / (few * steps.draws)))
         source = f"the sum of gamma_k^2 / (n m) over the schedule, n = {few} replicates in each of {arms} arms"
         yield Number(f"drift.{word}", significant(loss, 2), source)
 
 
-def schedule_of(form: str, replicates: int) -> RobbinsMonroSchedule:
-    """Of the textbook's schedule or one of its forms."""
-    return cast(RobbinsMonroSchedule, cast(SAEM, textbook(form, replicates)).schedule)
+def schedule_of(method: str, replicates: int) -> Schedule:
+    """Of a method of the study `remedies`."""
+    return cast(SAEM, algorithm(method, replicates)).schedule
 
 
 def outer_root(c: float, d: float, m: float) -> float:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
-COLOUR_OF = {"textbook_chains": "textbook", "textbook_annealed": "textbook"}  # forms of it: same colour, hollow markers
+COLOUR_OF = {"averaged": "textbook", "several": "mcem", "programs": "mcem", "many": "saem", "once": "saem"}
+FILLED = ("several", "once")  # of two methods of a colour
 
 
 def method_look(name: str) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def method_look(name: str) -> dict[str, Any]:
     own = look(known.index(name) if name in known else len(known))
     if name in COLOUR_OF:
         colour = method_look(COLOUR_OF[name])["color"]
-        own |= {"color": colour, "mec": colour, "mfc": "white"}
+        own |= {"color": colour, "mec": colour, "mfc": colour if name in FILLED else "white"}
     return own
 
 
