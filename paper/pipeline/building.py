@@ -8,9 +8,11 @@ from pathlib import Path
 from paper.digest import Digests
 from paper.pipeline.checks import check
 from paper.pipeline.latex import Pdf, compile_pdf
-from paper.pipeline.manifest import TEXT, problems_of_manifest, read_manifest
+from paper.pipeline.manifest import TEXT, command_of, problems_of_manifest, read_manifest
 from paper.pipeline.parts import Made, make, numbers_tex, write
 from paper.pipeline.source import Source
+from paper.real_data import NAME as SITES
+from paper.real_data import configuration_now
 from paper.shared.writing import NOT_THERE, Number
 from saem.errors import StorageError
 
@@ -111,17 +113,18 @@ def problems_of_results(digests: Digests) -> list[str]:
 
 
 def changed_since(digests: Digests) -> list[str]:
-    """Studies whose settings or functions are not those of their results."""
+    """Studies whose settings or functions are not those of their results, and the real sites likewise."""
     from experiments.provenance import configuration_hash
     from experiments.study import STUDIES, load_study
 
     found = []
-    for name in read_manifest().studies:
+    for name in read_manifest().sources:
         path = STUDIES / f"{name}.toml"
-        if name in digests and path.exists():
-            now, then = configuration_hash(load_study(path), path), digests[name].provenance.get("configuration")
-            if now != then:
+        if name in digests and (name == SITES or path.exists()):
+            known = digests[name].provenance
+            now = configuration_now(known) if name == SITES else configuration_hash(load_study(path), path)
+            if now != known.get("configuration"):
                 found.append(
-                    f"{name} is {now} now, and its results are of {then}: 'python -m paper run --studies {name}'"
+                    f"{name} is {now} now, and its results are of {known.get('configuration')}: '{command_of(name)}'"
                 )
     return found

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from paper.real_data import NAME as SITES
 from saem.errors import ModelError, listing
 
 PAPER = Path(__file__).parents[1]
@@ -57,8 +58,8 @@ class Draws(Part):
     quick: Annotated[int, Field(ge=1)]
 
 
-class Program(Part):
-    """Results that a program makes from real data.
+class Sites(Part):
+    """The real sites, which `python -m experiments.sites` examines.
 
     Parameters
     ----------
@@ -96,20 +97,28 @@ class Manifest(Part):
     ----------
     studies : dict of str to OfStudy
         In the order of the text.
-    programs : dict of str to Program
+    sites : Sites, optional
+        A paper without it has no real data.
     figures, tables : dict of str to Shown
         By the name of the module, in the order of the text.
     """
 
     studies: dict[str, OfStudy]
-    programs: dict[str, Program] = Field(default_factory=dict)
+    sites: Sites | None = None
     figures: dict[str, Shown] = Field(default_factory=dict)
     tables: dict[str, Shown] = Field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of all results: of studies, then of programs."""
-        return (*self.studies, *self.programs)
+        """Names of all results: of studies, then of the real sites."""
+        return (*self.studies, *([SITES] if self.sites else []))
+
+    @field_validator("studies")
+    @classmethod
+    def _no_study_is_named_as_the_sites(cls, studies: dict[str, OfStudy]) -> dict[str, OfStudy]:
+        if SITES in studies:
+            raise ValueError(f"{SITES!r} is no study: it has the table [{SITES}]")
+        return studies
 
     def shown(self, appendix: bool = False) -> list[tuple[Kind, str, Shown]]:
         """Figures, then tables, as kind, name and what it is; without those of the appendix unless they are wanted."""
@@ -190,7 +199,7 @@ def problems_of_manifest(cited: Collection[str] = ()) -> list[str]:
 
 
 def command_of(source: str, manifest: Manifest | None = None) -> str:
-    """The command that makes the results of a study or a program anew."""
-    manifest = manifest or read_manifest()
-    data = f" --data {manifest.programs[source].data}" if source in manifest.programs else ""
+    """The command that makes the results of a study or of the real sites anew."""
+    sites = (manifest or read_manifest()).sites
+    data = f" --data {sites.data}" if source == SITES and sites is not None else ""
     return f"python -m paper run --studies {source}{data}"
