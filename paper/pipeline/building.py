@@ -9,12 +9,14 @@ from paper.digest import Digests
 from paper.pipeline.checks import check
 from paper.pipeline.latex import Pdf, compile_pdf
 from paper.pipeline.manifest import TEXT, command_of, problems_of_manifest, read_manifest
-from paper.pipeline.parts import Made, make, numbers_tex, write
+from paper.pipeline.parts import Made, make, write_numbers
 from paper.pipeline.source import Source
 from paper.real_data import NAME as SITES
 from paper.real_data import configuration_now
 from paper.shared.writing import NOT_THERE, Number
-from saem.errors import StorageError
+from saem.errors import StorageError, listing
+
+SHOWN = 20  # keys that an error lists
 
 
 @dataclass
@@ -40,7 +42,15 @@ class Built:
     pdf: Pdf = field(default_factory=lambda: Pdf(None, []))
 
 
-def build(results: Path, output: Path, *, partial: bool = False, text: Path = TEXT, with_pdf: bool = True) -> Built:
+def build(
+    results: Path,
+    output: Path,
+    *,
+    partial: bool = False,
+    text: Path = TEXT,
+    with_pdf: bool = True,
+    every_number: bool = False,
+) -> Built:
     """Build the paper.
 
     Parameters
@@ -53,6 +63,8 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     text : Path
         Of `main.tex`.
     with_pdf : bool
+    every_number : bool
+        Whether to list the numbers that the text does not cite, too.
 
     Raises
     ------
@@ -65,20 +77,28 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     made = make(digests, output)
     built = Built(made, list(made.failed))
     if not partial:
-        built.errors += [f"not in {results}: {what}" for what in made.missing if not what.startswith("number ")]
+        built.errors += [f"not in {results}: {what}" for what in made.missing]
         cited = {study for number in made.numbers.values() for study in number.studies}
         built.errors += problems_of_manifest(cited)
         built.errors += problems_of_results(digests)
         built.stale = changed_since(digests)
     source = Source(text)
-    if partial:
-        _fill(source, made, output)
-    generated = "\n".join((output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables)
-    verdict = check(source, made.numbers, read_manifest(), generated)
+    unknown = _fill(source, made) if partial or made.numbers.failed else []
+    tables = {name: (output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables}
+    verdict = check(source, made.numbers, read_manifest(), tables)
     built.errors += verdict.errors
-    if not partial:
-        lost = [made.numbers[key] for key in verdict.cited if key in made.numbers and made.numbers[key].why]
-        built.errors += [rf"not in {results}: \val{{{number.key}}}: {number.why}" for number in lost]
+    lost = [made.numbers[key] for key in verdict.cited if key in made.numbers and made.numbers[key].why]
+    if partial:
+        made.missing += [f"number {number.key}: {number.why}" for number in lost]
+    else:
+        built.errors += [
+            rf"not in {results}: \val{{{number.key}}}: {number.why}" for number in lost if number.key not in unknown
+        ]
+        if unknown:
+            built.errors.append(
+                f"cited, and in no numbers since a module failed, or unknown: {listing(unknown, SHOWN)}"
+            )
+    write_numbers(made, verdict.cited, digests, output, every_number)
     built.unused = verdict.unused
     if with_pdf:
         built.pdf = compile_pdf(text, output)
@@ -86,14 +106,12 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     return built
 
 
-def _fill(source: Source, made: Made, output: Path) -> None:
-    """Numbers that the text cites and that partial results cannot even name, as not there."""
-    strange = dict.fromkeys(one.value for one in source.given(["val"]) if one.value not in made.numbers)
-    for key in strange:
+def _fill(source: Source, made: Made) -> list[str]:
+    """Make numbers that the text cites and no module gave, as partial results and failed modules do, not there."""
+    unknown = list(dict.fromkeys(one.value for one in source.given(["val"]) if one.value not in made.numbers))
+    for key in unknown:
         made.numbers[key] = Number(key, NOT_THERE, "unknown in these results", why="not in these results")
-        made.missing.append(f"number {key}: not in these results")
-    if strange:
-        write(output / "numbers.tex", numbers_tex(made.numbers.values()))
+    return unknown
 
 
 def problems_of_results(digests: Digests) -> list[str]:

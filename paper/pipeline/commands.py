@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +36,18 @@ def names_in(studies: str | None) -> list[str] | None:
     return None if studies is None else [name.strip() for name in studies.split(",") if name.strip()]
 
 
+@contextmanager
+def interrupted(kept: str) -> Iterator[None]:
+    """At Ctrl-C say what it left behind, and end."""
+    from saem.cli.console import INTERRUPTED, complain
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain("Interrupted", kept, "yellow")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @app.command()
 def build(
     results: Annotated[
@@ -48,32 +62,47 @@ def build(
     partial: Annotated[
         bool, typer.Option("--partial", help="Results may lack something, as quick forms do: it is shown as not there.")
     ] = False,
-    pdf: Annotated[bool, typer.Option(help="Whether to make the PDF.")] = True,
+    pdf: Annotated[
+        bool | None, typer.Option("--pdf/--no-pdf", help="Whether to make the PDF; yes if omitted.", show_default=False)
+    ] = None,
+    all_numbers: Annotated[
+        bool, typer.Option("--all-numbers", help="List the numbers that the text does not cite, too: numbers-all.csv.")
+    ] = False,
 ) -> None:
     """Figures, tables and numbers from digests, the checks of the text, and the PDF where LaTeX is installed."""
     from paper.digest import Digests
     from paper.pipeline.building import build as build_all
+    from paper.pipeline.latex import NAME
     from paper.pipeline.manifest import BUILD, RESULTS
-    from paper.pipeline.parts import make
+    from paper.pipeline.parts import ALL_NUMBERS, make
     from saem.cli.console import complain, friendly, note, say
+    from saem.errors import ModelError
 
-    with friendly():
-        results, output = results or RESULTS, output or BUILD
+    results, output = results or RESULTS, output or BUILD
+    with friendly(), interrupted(f"{output} may hold new files beside older ones; the same command builds all anew."):
         if only is not None:
+            others = {"--partial": partial, "--pdf or --no-pdf": pdf is not None, "--all-numbers": all_numbers}
+            strange = [name for name, is_given in others.items() if is_given]
+            if strange:
+                raise ModelError(f"--only makes one figure or table and no more; leave out {' and '.join(strange)}")
             made = make(Digests(results), output, only)
             for why in made.missing:
                 complain("Not there", why, "yellow")
             places = [f"figures/{name}.pdf" for name in made.figures] + [f"tables/{name}.tex" for name in made.tables]
-            say("\n".join(str(output / place) for place in places))
+            for place in places:
+                say(str(output / place))
             raise typer.Exit(1 if made.missing else 0)
-        built = build_all(results, output, partial=partial, with_pdf=pdf)
+        built = build_all(results, output, partial=partial, with_pdf=pdf is not False, every_number=all_numbers)
     made = built.made
     say(
-        f"{len(made.figures)} figures, {len(made.tables)} tables and {len(made.numbers)} numbers from {results} "
-        f"are in {output}"
+        f"{len(made.figures)} figures, {len(made.tables)} tables and {len(made.numbers) - len(built.unused)} numbers "
+        f"from {results} are in {output}"
     )
     if built.unused:
-        note(f"{len(built.unused)} numbers are not cited; numbers.csv has them all")
+        where = f"{ALL_NUMBERS} has them" if all_numbers else f"--all-numbers lists them in {ALL_NUMBERS}"
+        note(f"{len(built.unused)} more numbers are not cited; {where}")
+    if built.pdf.path is None and f"{NAME}.pdf" in made.forgotten:
+        note(f"{output / NAME}.pdf was of an earlier build, and is deleted")
     if partial and made.missing:
         note(f"{len(made.missing)} not in these results:")
         for why in made.missing[:SHOWN]:
@@ -110,7 +139,7 @@ def run(
     from experiments.running import Executor
     from paper.pipeline.manifest import read_manifest
     from paper.pipeline.rerunning import borrow, chosen, data_of, folder_of, rerun, rerun_sites
-    from saem.cli.console import complain, friendly, note
+    from saem.cli.console import friendly, note
     from saem.cli.watching import counting
     from saem.errors import ModelError, StorageError
 
@@ -126,7 +155,7 @@ def run(
         by, table = Executor(executor.value, cores, scheduler), data_of(data)
         for k, name in enumerate(names):
             note(f"{name}: {k + 1} of {len(names)}" + (f"; then {', '.join(names[k + 1 :])}" if names[k + 1 :] else ""))
-            try:
+            with interrupted(f"in {name}; what was done is kept in {folder_of(quick)}; the same command goes on."):
                 if name in read_manifest().studies:
                     with counting(name) as bar:
                         state = rerun(name, quick, by, None if bar is None else lambda now: bar(now.done, now.total))
@@ -144,13 +173,6 @@ def run(
                     raise StorageError(
                         f"{name!r} needs its data (--data CSV), and there are no committed results of it"
                     )
-            except KeyboardInterrupt:
-                complain(
-                    "Interrupted",
-                    f"in {name}; what was done is kept in {folder_of(quick)}; the same command goes on.",
-                    "yellow",
-                )
-                raise typer.Exit(130) from None
         note(f"digests are in {folder_of(quick) / 'digests'}")
 
 

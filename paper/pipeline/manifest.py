@@ -203,3 +203,8 @@ def command_of(source: str, manifest: Manifest | None = None) -> str:
     sites = (manifest or read_manifest()).sites
     data = f" --data {sites.data}" if source == SITES and sites is not None else ""
     return f"python -m paper run --studies {source}{data}"
+
+
+def file_of(source: str) -> str:
+    """The file of a study, or the program that examines the real sites."""
+    return "experiments/sites/__main__.py" if source == SITES else f"experiments/studies/{source}.toml"
