@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from paper.digest import Digest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -187,11 +190,23 @@ def adopt(studies: Studies = None) -> None:
         say(f"{', '.join(adopt_all(names_in(studies)))} copied to {RESULTS}")
 
 
+def how_many(digests: Mapping[str, Digest], committed: Mapping[str, Digest]) -> str:
+    """How many of the committed studies were run anew."""
+    own = [name for name in digests if name in committed and not digests[name].borrowed]
+    return f"{len(own)} of {len(committed)} studies"
+
+
 @app.command()
 def verify(
-    results: Annotated[
+    rerun: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Digests of a rerun; those of results/paper, else of results/paper-quick."),
+        typer.Option(
+            "--rerun",
+            "--results",
+            metavar="FOLDER",
+            help="Digests of a rerun; those of results/paper, else of results/paper-quick, if omitted.",
+            show_default=False,
+        ),
     ] = None,
     committed: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="paper/results if omitted.", show_default=False)
@@ -208,16 +223,19 @@ def verify(
     from saem.errors import StorageError
 
     with friendly():
-        places = [results] if results else [folder_of(quick) / "digests" for quick in (False, True)]
-        found = next((Digests(place) for place in places if len(Digests(place))), None)
-        if found is None:
+        places = [rerun] if rerun else [folder_of(quick) / "digests" for quick in (False, True)]
+        known = [digests for digests in map(Digests, places) if len(digests)]
+        if not known:
             where = " or ".join(map(str, places))
             raise StorageError(f"there are no digests in {where}; 'python -m paper run --quick' makes them")
-        note(f"{found.folder} against {committed or RESULTS}")
+        found, kept = known[0], Digests(committed or RESULTS)
+        note(f"{found.folder}, with {how_many(found, kept)}, is judged against {kept.folder}")
+        for other in known[1:]:
+            note(f"{other.folder} has {how_many(other, kept)}: '--rerun {other.folder}' judges it instead")
         for name in found:
             if found[name].borrowed:
                 note(f"{name}: not compared, since it was not run anew: its committed results were taken")
-        shown, agreements = verify_all(Digests(committed or RESULTS), found)
+        shown, agreements = verify_all(kept, found)
     for agreement in agreements:
         n = agreement.entries[["n_a", "n_b"]].max()
         note(
@@ -227,20 +245,23 @@ def verify(
         )
         for line in agreement.notes:
             note(f"  {line}")
-    lost = [finding.name for finding in shown if not finding.compared]
+        for line in agreement.absent:
+            complain("Absent", line, "red")
+    lost = [finding.name for finding in shown if not finding.judged]
     if lost:
         note(f"not compared, since the rerun has nothing of what they use: {', '.join(lost)}")
     for finding in shown:
-        if finding.compared:
+        if finding.judged:
             say(sentence(finding))
         for line in [] if finding.agrees else worst(finding):
             say(f"    {line}")
-    shown = [finding for finding in shown if finding.compared]
+    shown = [finding for finding in shown if finding.judged]
     wrong = [finding.name for finding in shown if not finding.agrees]
     say(
         f"{len(shown) - len(wrong)} of {len(shown)} agree. Were nothing changed, each would disagree with a "
         f"probability of at most some {RATE:g}, any of them {RATE * len(shown):.2g}."
     )
-    if wrong:
-        complain("Disagree", ", ".join(wrong), "red")
+    absent = [f"study {agreement.study}" for agreement in agreements if agreement.absent]
+    if wrong or absent:
+        complain("Disagree", ", ".join([*wrong, *absent]), "red")
         raise typer.Exit(1)
