@@ -138,7 +138,7 @@ def _lost(
         told.append(f"the method {listing(_names(lost[method], 'method'), 20)}")
     for name in _names(lost[pair & ~method], "method"):
         cells = _names(lost[pair & (lost.get_level_values("method") == name)], "cell")
-        told.append(f"{name} in {len(cells)} cells: {listing(cells, 5)}")
+        told.append(f"{name} in {'a cell' if len(cells) == 1 else f'{len(cells)} cells'}: {listing(cells, 5)}")
     for name in _names(lost[measure], "method"):
         own = lost[measure & (lost.get_level_values("method") == name)]
         told.append(f"{len(own)} entries of {name}, of the measure {listing(_names(own, 'measure'), 10)}")

@@ -249,7 +249,7 @@ def verify(
             complain("Absent", line, "red")
     lost = [finding.name for finding in shown if not finding.judged]
     if lost:
-        note(f"not compared, since the rerun has nothing of what they use: {', '.join(lost)}")
+        note(f"not compared, since what they use depends on the machine or is not in the rerun: {', '.join(lost)}")
     for finding in shown:
         if finding.judged:
             say(sentence(finding))

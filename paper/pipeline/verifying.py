@@ -159,7 +159,10 @@ def identical(agreement: Agreement) -> int:
 def sentence(finding: Finding) -> str:
     """What was found, in a line."""
     if not finding.judged:
-        return f"{finding.name}: not compared, since the rerun has none of its {finding.used} entries with an error"
+        return (
+            f"{finding.name}: not compared, since each of its {finding.used} entries depends on the machine, is not in "
+            "the rerun, or has no Monte Carlo error"
+        )
     verdict = "agrees" if finding.agrees else "DISAGREES"
     absent = f"; {finding.absent} are absent in the rerun" if finding.absent else ""
     smallest = f", smallest p {finding.entries['p'].min():.2g} (limit {finding.limit:.2g})" if finding.compared else ""

@@ -195,8 +195,8 @@ def without(committed, rows, **provenance):
     ("lost", "words"),
     [
         (lambda table: table["method"] == "saem", "the method 'saem'"),
-        (lambda table: table["size"] == 20, "ml in 1 cells: 'n=20'"),
-        (lambda table: (table["size"] == 20) & (table["method"] == "ml"), "ml in 1 cells: 'n=20'"),
+        (lambda table: table["size"] == 20, "ml in a cell: 'n=20'"),
+        (lambda table: (table["size"] == 20) & (table["method"] == "ml"), "ml in a cell: 'n=20'"),
         (lambda table: (table["size"] == 20) & (table["measure"] == "bias"), "1 entries of ml, of the measure 'bias'"),
     ],
 )
