@@ -140,7 +140,12 @@ def read_manifest(path: Path = PAPER / "manifest.toml") -> Manifest:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        known = f"there is no such table; there are {listing([f'[{name}]' for name in Manifest.model_fields])}"
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: "
+            + (known if item["type"] == "extra_forbidden" and len(item["loc"]) == 1 else item["msg"])
+            for item in error.errors(include_url=False)
+        ]
         raise ModelError(f"{path} is not valid:\n" + "\n".join(f"  - {line}" for line in problems), problems) from None
     return found
 
