@@ -109,7 +109,10 @@ def test_a_study_without_a_file_is_told_before_anything_runs(place):
 
 def test_a_manifest_with_another_table_for_the_sites_is_told(tmp_path):
     for text, error in (
-        ("[studies]\n[programs.sites]\nwhat = 'the real data'\n", r"programs: there is no such table; there are .*\[sites\]"),
+        (
+            "[studies]\n[programs.sites]\nwhat = 'the real data'\n",
+            r"programs: there is no such table; there are .*\[sites\]",
+        ),
         ("[studies]\nsites = { replicates = 1 }\n", "'sites' is no study: it has the table"),
         ("[studies]\n[sites]\nwhat = 'the real data'\n", "sites.data: Field required"),
     ):
