@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,18 +10,15 @@ import numpy as np
 import pandas as pd
 
 import saem
-from experiments.peptide import TREATMENTS, TRUTH, g, peptide_design, peptide_model
+from experiments.peptide import TRUTH, g, peptide_design, peptide_model
 from experiments.performance import WHOLE_FIT
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
-from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.saem import SAEM
 from saem.fitting import Algorithm
 from saem.schedules import RobbinsMonroSchedule
 
-ONCE = saem.Target(max_iterations=0)
-ENOUGH = 50  # clusters in an iteration, below which programs draw several times (saemix 3, Monolix)
-TEXTBOOK = ("textbook", "textbook_chains", "textbook_annealed")
+TEXTBOOK = SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
 LOST = 0.01  # of the SD at the maximum
 
 
@@ -61,15 +57,7 @@ def generate(cell: Cell, seed: int) -> pd.DataFrame:
 
 
 def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
-    """Fit by a method of saem, or by the textbook's schedule, which is gone through once."""
+    """Fit by a method of saem, or by the textbook's schedule."""
     name = options["method"]
-    method: str | Algorithm = textbook(name, int(cell["replicates"])) if name in TEXTBOOK else name
+    method: str | Algorithm = TEXTBOOK if name == "textbook" else name
     return Outcome.of(saem.fit(model(), data, method, seed))
-
-
-def textbook(form: str, replicates: int) -> Algorithm:
-    """The textbook's schedule, plain or with the remedies that programs know, one of `TEXTBOOK`."""
-    draws = 1 if form == "textbook" else math.ceil(ENOUGH / (len(TREATMENTS) * replicates))
-    schedule = RobbinsMonroSchedule(500, 500, 1.0, draws=draws)
-    kind = AnnealedSAEM if form == "textbook_annealed" else SAEM
-    return kind(schedule=schedule, target=ONCE)

@@ -10,21 +10,22 @@ import numpy as np
 from experiments.figures.style import new_page, styled
 from experiments.studies.headline import TEXTBOOK
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, share_bars, whole_numbers
-from paper.shared.style import METHODS, WIDE
+from paper.shared import bars
+from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared.methods import EXACT, METHODS
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDIES = ("headline",)
-LEFT_OUT = ("ml", "em")  # what others are compared with, and what is the same within rounding
 
 
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """Collapse rates above, deficits below; a panel for each ratio of the SDs."""
     digest = digests["headline"]
-    methods = [name for name in digest.methods("collapse_rate") if name not in LEFT_OUT]
+    methods = [name for name in digest.methods("collapse_rate") if name not in EXACT]
     methods.sort(key=TEXTBOOK.__contains__)  # those drawn last are above
     known = list(METHODS)
     ratios, replicates = digest.levels("ratio"), digest.levels("replicates")
@@ -36,7 +37,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
                 table = digest.select(measure, method, ratio=ratio)
                 x = dodged(table["replicates"].to_numpy(float), k, len(methods), 1.03)
                 share = measure == "collapse_rate"
-                errors = share_bars(table) if share else bars(table, logarithmic=True)
+                errors = bars.of_share(table) if share else bars.of_mean_cut(table)
                 scale = 100.0 if share else 1.0
                 curve(axes, x, scale * table["value"].to_numpy(), scale * errors, method_look(method))
         upper, lower = grid[:, column]

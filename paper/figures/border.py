@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.style import look, new_page, styled
-from experiments.links import BORDER, scene_named, true_parameters
+from experiments.links import BORDER, scene_named
 from experiments.performance import WHOLE_FIT
 from paper.shared import bars
+from paper.shared.links import AT_BORDER, LINKED, product
 from paper.shared.style import WIDE
-from paper.theory.uniqueness import gain_of, steepness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 STUDIES = ("constraints",)
-SCENE, NOMINAL = "border", 0.95
+NOMINAL = 0.95
 NEAREST: dict[str, Any] = {"mfc": "white", "ls": ":", "ms": 2.6, "zorder": 4}
-
-
-def product(sigma2: float) -> float:
-    """``C (1 - 2^d)`` at the truth of a cell."""
-    x = true_parameters(SCENE, "posted", sigma2)
-    return steepness(gain_of(sigma2**2 - x["sigma1"] ** 2), x["b22"] - x["b21"])
 
 
 @styled
@@ -38,18 +32,18 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     digest = digests["constraints"]
     figure = new_page(WIDE, 4.3)
     (coverage, error), (several, unfinished) = figure.subplots(2, 2, sharex=True)
-    sizes = digest.levels("replicates", scene=SCENE)
+    sizes = digest.levels("replicates", scene=AT_BORDER)
     for k, n in enumerate(sizes):
         label, shift = f"{n} replicates an arm", 1.0 + 0.025 * (k - (len(sizes) - 1) / 2.0)
-        curve(coverage, digest, "coverage", "linked", "b21", n, shift, look(k), label)
-        curve(error, digest, "rmse", "linked", "b21", n, shift, look(k), label)
+        curve(coverage, digest, "coverage", LINKED, "b21", n, shift, look(k), label)
+        curve(error, digest, "rmse", LINKED, "b21", n, shift, look(k), label)
         nearest = look(k) | NEAREST  # smaller: where both are the same, the reported one is its rim
-        curve(error, digest, "rmse", "linked", "b21_nearest", n, shift, nearest, label)
-        curve(several, digest, "several_solutions_rate", "linked", WHOLE_FIT, n, shift, look(k), label)
+        curve(error, digest, "rmse", LINKED, "b21_nearest", n, shift, nearest, label)
+        curve(several, digest, "several_solutions_rate", LINKED, WHOLE_FIT, n, shift, look(k), label)
         curve(unfinished, digest, "not_converged_rate", "saem", WHOLE_FIT, n, shift, look(k), label)
     coverage.axhline(NOMINAL, color="0.6", lw=0.8, ls="--", zorder=0)
     error.set_yscale("log")
-    effects = scene_named(SCENE).effects
+    effects = scene_named(AT_BORDER).effects
     for axes, letter, text in (
         (coverage, "(a)", "coverage of 95 % intervals\nof $b_{21}$"),
         (error, "(b)", "root mean square error\nof $b_{21}$"),
@@ -61,7 +55,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
         axes.text(-0.13, 1.03, letter, transform=axes.transAxes, fontsize=8, ha="right")
         if axes is not error:
             axes.set_ylim(-0.03, 1.03)
-    products = [product(float(sigma2)) for sigma2 in sorted(digest.levels("sigma2", scene=SCENE))]
+    products = [product(float(sigma2)) for sigma2 in sorted(digest.levels("sigma2", scene=AT_BORDER))]
     for axes in (several, unfinished):
         axes.set_xscale("log")
         axes.set_xlabel(
@@ -92,10 +86,10 @@ def curve(
     label: str,
 ) -> None:
     """A measure of a method against the product, moved aside by a factor, with its Monte Carlo error."""
-    rows = digest.select(measure, method, estimand, scene=SCENE, replicates=n).sort_values("sigma2")
+    rows = digest.select(measure, method, estimand, scene=AT_BORDER, replicates=n).sort_values("sigma2")
     if not len(rows):
         return
     is_share = measure != "rmse"
-    lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_ratio(rows["value"], rows["mcse"])
+    lengths = bars.of_share(rows) if is_share else bars.of_ratio(rows)
     x = [shift * product(float(sigma2)) for sigma2 in rows["sigma2"]]
     axes.errorbar(x, rows["value"], yerr=lengths, label=label, capsize=1.5, elinewidth=0.7, **style)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page, styled
+from experiments.performance.proportions import QUANTILE
 from paper.digest import Digest
-from paper.shared.curves import NORMAL_95, letter, method_name
+from paper.shared.curves import letter
+from paper.shared.methods import METHODS, method_name
 from paper.shared.problems import ordered, problem_name
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +86,7 @@ def reach(tables: Iterable[pd.DataFrame], ideal: float) -> float:
 
 def band(axes: Axes, middle: np.ndarray, height: float, ideal: float, error: float) -> None:
     """Where 95 % of the values of right errors would be in the lines of a problem, by the error of its study."""
-    length = NORMAL_95 * error
+    length = QUANTILE * error
     axes.barh(middle, 2.0 * length, height=1.01 * height, left=ideal - length, color=BAND, lw=0, zorder=0)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.figures.style import look, new_page, styled
 from paper.shared import bars
+from paper.shared.links import AT_BORDER, ESTIMANDS, LINKED
 from paper.shared.style import WIDE
 from paper.theory.links import setting
 
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 STUDIES = ("constraints",)
-LINKED = "linked"
-WITHOUT = "border"  # a scene that is drawn elsewhere
-ESTIMANDS = {
-    "effect1": ("effect on the\nunmodified form", {"c2": 1.0, "b21": 1.0}),
-    "effect2": ("effect on the\nmodified form", {"c2": 1.0, "b22": 1.0}),
-    "sigma2": ("SD between replicates,\ntreatment, $\\sigma_2$", {"sigma2": 1.0}),
+LABELS = {
+    "effect1": "effect on the\nunmodified form",
+    "effect2": "effect on the\nmodified form",
+    "sigma2": "SD between replicates,\ntreatment, $\\sigma_2$",
 }
 SCENES = {
     "saturated": "saturated",
@@ -45,7 +44,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     sizes = sorted({n for kind in kinds for n in digest.levels("replicates", departure=0.0, **kind)})
     figure = new_page(WIDE, 1.2 + 0.42 * len(kinds))
     panels = figure.subplots(1, len(ESTIMANDS), sharex=True, sharey=True)
-    for axes, letter, (estimand, (label, weights)) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
+    for axes, letter, (estimand, weights) in zip(panels, "abc", ESTIMANDS.items(), strict=True):
         for row, kind in enumerate(kinds):
             if row % 2:
                 axes.axhspan(row - 0.5, row + 0.5, color="0.95", lw=0, zorder=0)
@@ -53,12 +52,12 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             axes.plot([expected, expected], [row - 0.42, row + 0.42], color="black", lw=1.6, zorder=1)
             for k, n in enumerate(sizes):
                 found = digest.select("precision_gain_to_free", LINKED, estimand, replicates=n, departure=0.0, **kind)
-                ratio, mcse = 1.0 + found["value"] / 100.0, found["mcse"] / 100.0
+                ratio = found.assign(value=1.0 + found["value"] / 100.0, mcse=found["mcse"] / 100.0)
                 y = np.full(len(found), row + 0.62 * ((k + 0.5) / len(sizes) - 0.5))
                 style = look(k) | {"ls": "none", "ms": 3.6, "mew": 0.8}
-                axes.errorbar(ratio, y, xerr=bars.of_ratio(ratio, mcse), capsize=1.3, elinewidth=0.7, **style)
+                axes.errorbar(ratio["value"], y, xerr=bars.of_ratio(ratio), capsize=1.3, elinewidth=0.7, **style)
         axes.axvline(1.0, color="0.6", lw=0.6, zorder=0)
-        axes.set_title(f"({letter}) {label}", fontsize=7.5)
+        axes.set_title(f"({letter}) {LABELS[estimand]}", fontsize=7.5)
         axes.set_xscale("log")
         axes.set_xticks([1.0 + tick / 100.0 for tick in TICKS], [f"{tick}".replace("-", "−") for tick in TICKS])
         axes.minorticks_off()
@@ -73,14 +72,16 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     return figure
 
 
-def kinds_of(digest: Digest) -> list[dict[str, object]]:
+def kinds_of(digest: Digest) -> list[dict[str, Any]]:
     """Scene, link and sigma2 of the cells where the link holds, in the order of the study."""
     cells = digest.cells
-    held = cells[(cells["departure"] == 0.0) & (cells["scene"] != WITHOUT)]
-    return held[["scene", "link", "sigma2"]].drop_duplicates().to_dict("records")
+    held = cells[(cells["departure"] == 0.0) & (cells["scene"] != AT_BORDER)]
+    names = ["scene", "link", "sigma2"]
+    kinds = held[names].drop_duplicates().itertuples(index=False, name=None)
+    return [dict(zip(names, levels, strict=True)) for levels in kinds]
 
 
-def name_of(kind: Mapping[str, object]) -> str:
+def name_of(kind: Mapping[str, Any]) -> str:
     """A row in words, in two lines."""
     scene = SCENES.get(str(kind["scene"]), str(kind["scene"]))
     return f"{scene}\n{kind['link']}, $\\sigma_2={kind['sigma2']:g}$"

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from experiments.figures.style import new_page, styled
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared import bars
+from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
+from paper.shared.methods import EXACT, METHODS
 from paper.shared.problems import ordered
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDIES = ("scale",)
-EXACT = ("ml", "em")  # below the maximum by rounding only
 PANELS = {
     "median_seconds": "median seconds a fit",
     "mean_memory_mib": "mean peak memory of a fit (MiB)",
@@ -35,7 +36,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             table = digest.select(measure, method)
             if len(table) and not (measure == "reference_deficit" and method in EXACT):
                 x = dodged(table["clusters"].to_numpy(float), i, len(methods), 1.06)
-                curve(axes, x, table["value"].to_numpy(float), bars(table, logarithmic=True), method_look(method))
+                curve(axes, x, table["value"].to_numpy(float), bars.of_mean_cut(table), method_look(method))
         axes.set(xscale="log", yscale="log")
         axes.grid(True)
         axes.set_ylabel(label)

@@ -9,7 +9,8 @@ import numpy as np
 
 from experiments.figures.style import look, new_page, styled, symbol
 from paper.digest import Digest
-from paper.shared.curves import bars, curve, dodged, letter, plain_decades, whole_numbers
+from paper.shared import bars
+from paper.shared.curves import curve, dodged, letter, plain_decades, whole_numbers
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
             x = dodged(table["iterations"].to_numpy(float), i, len(methods), 1.02)
             y = table["value"].to_numpy(float)
             style = look(i)
-            curve(axes, x, y, bars(table, logarithmic=True), style | {"ls": "none"}, zorder=3)
+            curve(axes, x, y, bars.of_mean_cut(table), style | {"ls": "none"}, zorder=3)
             after, theory = predicted(method, int(max(levels)), rates, parameter)
             shown = after >= 0.8 * min(levels)
             axes.plot(after[shown], theory[shown], color=style["color"], ls=style["ls"], lw=0.9, zorder=2)

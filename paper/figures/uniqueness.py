@@ -64,10 +64,10 @@ def draw_equation(axes: Axes) -> None:
         axes.plot(b, y, label=label, lw=1.2, **look)
         inset.plot(b, 1000.0 * y, lw=1.0, **look)
     solutions = np.array(roots(float(height(0.0, c, d)), c, d))
-    for own, size in ((axes, 3.2), (inset, 3.2)):
-        own.axhline(0.0, color="0.75", lw=0.6, zorder=0)
-        own.plot(solutions, 0.0 * solutions, ls="none", marker="o", ms=size, color="#0072B2", mec="white", mew=0.4)
-    low, high = (1000.0 * (end - height(0.0, c, d)) for end in band(c, d))
+    for panel in (axes, inset):
+        panel.axhline(0.0, color="0.75", lw=0.6, zorder=0)
+        panel.plot(solutions, 0.0 * solutions, ls="none", marker="o", ms=3.2, color="#0072B2", mec="white", mew=0.4)
+    low, high = (1000.0 * (end - float(height(0.0, c, d))) for end in band(c, d))
     inset.axhspan(low, high, color="#0072B2", alpha=0.15, lw=0)
     inset.set(xlim=(-0.65, 0.65), ylim=(-4.0, 4.0), xticks=list(solutions), yticks=[-3, 0, 3])
     inset.set_xticklabels([f"{x:.3f}".rstrip("0").rstrip(".").replace("-", "−") for x in solutions])

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.figures.style import look, new_page, styled
 from paper.digest import Absent
 from paper.shared import bars
+from paper.shared.links import C2, DEPARTING, LINKED
 from paper.shared.style import WIDE
 from paper.theory.links import setting
 
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 STUDIES = ("constraints",)
-LINKED, LEVEL, NOMINAL = "linked", 0.05, 0.95
-SCENE = {"scene": "additive", "link": "posted"}  # with so many departures that there are curves
-C2 = {"c2": 1.0}
+LEVEL, NOMINAL = 0.05, 0.95
 POINTS = 49  # of a curve, closer where it is steep
 
 
@@ -32,7 +31,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     from matplotlib.lines import Line2D
 
     digest = digests["constraints"]
-    kind = SCENE | {"sigma2": with_departures(digest)}
+    kind = DEPARTING | {"sigma2": with_departures(digest)}
     sizes = [
         n for n in digest.levels("replicates", **kind) if len(digest.levels("departure", replicates=n, **kind)) > 1
     ]
@@ -80,7 +79,7 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
 
 
 def with_departures(digest: Digest) -> float:
-    """The sigma2 of the cells of `SCENE` that have departures.
+    """The sigma2 of the cells of `DEPARTING` that have departures.
 
     Raises
     ------
@@ -88,7 +87,8 @@ def with_departures(digest: Digest) -> float:
         When there is none.
     """
     cells = digest.cells
-    own = cells[(cells["scene"] == SCENE["scene"]) & (cells["link"] == SCENE["link"]) & (cells["departure"] != 0.0)]
+    is_own = (cells["scene"] == DEPARTING["scene"]) & (cells["link"] == DEPARTING["link"])
+    own = cells[is_own & (cells["departure"] != 0.0)]
     if not len(own):
         raise Absent(f"{digest.name} has no departures from a link")
     return float(own["sigma2"].iloc[0])
@@ -107,7 +107,7 @@ def points(
     """A measure at the departures of the study, with its Monte Carlo error."""
     rows = digest.select(measure, LINKED, estimand, replicates=n, **kind).sort_values("departure")
     is_share = measure != "bias"
-    lengths = bars.of_share(rows["value"], rows["n"]) if is_share else bars.of_mean(rows["value"], rows["mcse"])
+    lengths = bars.of_share(rows) if is_share else bars.of_mean(rows)
     x = rows["departure"].to_numpy(float) + shift
     axes.errorbar(
         x, rows["value"], yerr=lengths, capsize=1.5, elinewidth=0.7, **(dict(style) | {"ls": "none", "ms": 3.4})

@@ -8,38 +8,26 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from experiments.performance.proportions import QUANTILE
 from paper.digest import Absent, Digest, Entry
-from paper.shared.curves import NORMAL_95
-from paper.shared.pooling import (
-    counted,
-    extremes,
-    full_levels,
-    full_methods,
-    keyed,
-    least,
-    most,
-    size_of,
-    stated,
-    two_digits,
-    whole,
-)
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.keys import extremes, keyed, size_of, stated, whole
+from paper.shared.methods import EXACT
+from paper.shared.pooling import counted, least
 from paper.shared.writing import Number, both, computed, measured, percent, significant
 
 STUDIES = ("calibration", "calibration_slopes")
 IDEAL = {"spread": 1.0, "mean": 0.0}
-EXACT = "ml"
 
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
-    """All of them."""
+    """`rule.WORD` of both studies together, and `STUDY.WORD.METHOD`."""
     for name in STUDIES:
         yield from size_of(name, digests[name])
-        yield from of_claims(keyed(name), [digests[name]])
-        yield from of_errors(keyed(name), [digests[name]])
         yield from by_method(digests[name])
     both_studies = [digests[name] for name in STUDIES]
-    yield from of_claims("rule", both_studies)
-    yield from of_errors("rule", both_studies)
+    yield from of_claims(both_studies)
+    yield from of_errors(both_studies)
     slopes = digests["calibration_slopes"]
     for method in ("chains", "px_saem"):
         for subjects in full_levels(slopes.name, "subjects"):
@@ -47,33 +35,27 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
             yield measured(key, both, slopes, "mcse_calibration_mean_claimed", method, "sigma", subjects=subjects)
 
 
-def of_claims(prefix: str, digests: list[Digest]) -> Iterator[Number]:
-    """Fits of simulating methods, those that claim to have converged, and those of them that did not."""
+def of_claims(digests: list[Digest]) -> Iterator[Number]:
+    """Counts of fits of simulating methods, of those that claim to have converged, and of those of them that did not.
+
+    Not the share of claims that are true over all methods: these have the same data sets, so that its error would have
+    to be by data sets, which a digest does not hold. The least share is of one method in one cell.
+    """
     names = tuple(digest.name for digest in digests)
     said = ", ".join(names)
     rate = pd.concat([simulating(digest, "convergence_rate") for digest in digests])
     met = pd.concat([simulating(digest, "targets_met") for digest in digests])
-    yield whole(
-        f"{prefix}.simulated", lambda: counted(rate)[1], f"{said}: convergence_rate: fits of simulating methods", *names
-    )
-    yield whole(
-        f"{prefix}.claims",
-        lambda: counted(rate)[0],
-        f"{said}: convergence_rate: those that claim to have converged",
-        *names,
-    )
-    yield whole(
-        f"{prefix}.judged",
-        lambda: counted(met)[1],
-        f"{said}: targets_met: claims with a maximum to compare with",
-        *names,
-    )
-    yield whole(f"{prefix}.broken", lambda: broken(met), f"{said}: claims that miss targets_met", *names)
-    yield stated(f"{prefix}.met", percent, of_all, met, f"{said}: targets_met, all claims", *names)
-    yield stated(f"{prefix}.met.least", percent, least, met, f"{said}: targets_met, least over cells", *names)
+    for word, count, source in (
+        ("simulated", lambda: counted(rate)[1], "convergence_rate: fits of simulating methods"),
+        ("claims", lambda: counted(rate)[0], "convergence_rate: those that claim to have converged"),
+        ("judged", lambda: counted(met)[1], "targets_met: claims with a maximum to compare with"),
+        ("broken", lambda: broken(met), "claims that miss targets_met"),
+    ):
+        yield whole(f"rule.{word}", count, f"{said}: {source}", *names)
+    yield stated("rule.met.least", percent, least, met, f"{said}: targets_met, least over methods and cells", *names)
 
 
-def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
+def of_errors(digests: list[Digest]) -> Iterator[Number]:
     """Spread and mean of (estimate - maximum) / MCSE of fits that claim, over all methods, problems and parameters."""
     names = tuple(digest.name for digest in digests)
     for word, ideal in IDEAL.items():
@@ -81,7 +63,7 @@ def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
         table = pd.concat([digest.select(measure, estimand=None) for digest in digests])
         table = table[table["mcse"] > 0.0]
         z = (table["value"] - ideal) / table["mcse"]
-        said, key = f"{', '.join(names)}: {measure}", f"{prefix}.{word}"
+        said, key = f"{', '.join(names)}: {measure}", f"rule.{word}"
         standard = f"{said}: ({word} - {ideal:g}) / MCSE"
         yield whole(f"{key}.count", partial(len, table), f"{said}: combinations", *names)
         yield from extremes(key, both, table, said, *names)
@@ -93,40 +75,25 @@ def of_errors(prefix: str, digests: list[Digest]) -> Iterator[Number]:
             ("z.most", z.abs().max(), 2, f"{standard}, largest absolute value"),
         ):
             yield computed(f"{key}.{name}", partial(known, value, digits), source, *names)
-        beyond = 100.0 * (z.abs() > NORMAL_95).mean()
+        beyond = 100.0 * (z.abs() > QUANTILE).mean()
         yield computed(f"{key}.beyond", partial(known, beyond, 2, r"\,\%"), f"{standard}: share beyond 1.96", *names)
 
 
 def by_method(digest: Digest) -> Iterator[Number]:
-    """The cost of the rule, and who claims what, by method and problem."""
-    factor, name = digest.factors[0], digest.name
-    for method in full_methods(name):
-        for level in full_levels(name, factor):
-            where, parts = {factor: level}, (method, level)
-            yield measured(keyed(name, "seconds", *parts), two_digits, digest, "median_seconds", method, **where)
-            if method == EXACT:
-                continue
-            yield measured(keyed(name, "claims", *parts), percent, digest, "convergence_rate", method, **where)
-            yield measured(keyed(name, "met", *parts), percent, digest, "targets_met", method, **where)
-            yield measured(keyed(name, "distance", *parts), both, digest, "largest_distance", method, **where)
-            yield measured(keyed(name, "draws", *parts), two_digits, digest, "median_draws", method, **where)
-        if method == EXACT:
-            continue
+    """How right the errors of each method are, and how far from the maximum its claims are."""
+    name = digest.name
+    for method in full_methods(name, *EXACT):
         spread = digest.select("mcse_calibration_spread_claimed", method, None)
         said = f"{name}: mcse_calibration_spread_claimed of {method}, mean over what it has; error: mean of theirs"
         yield stated(keyed(name, "spread", method), both, cautious, spread, said, name)
-        for level in full_levels(name, factor):
-            key, own = keyed(name, "spread", method, level), spread[spread[factor] == level]
-            yield stated(key, both, cautious, own, f"{said}, at {level}", name)
-            yield stated(f"{key}.most", both, most, own, f"{name}: the largest over parameters at {level}", name)
         distance, said = digest.select("largest_distance", method), f"{name}: largest_distance of {method}"
         yield from extremes(keyed(name, "distance", method), both, distance, said, name)
 
 
 def simulating(digest: Digest, measure: str) -> pd.DataFrame:
-    """A measure of all methods but the exact one."""
+    """A measure of all methods that simulate."""
     table = digest.select(measure)
-    found: pd.DataFrame = table[table["method"] != EXACT]
+    found: pd.DataFrame = table[~table["method"].isin(EXACT)]
     return found
 
 
@@ -142,14 +109,6 @@ def cautious(table: pd.DataFrame) -> Entry:
     if not len(table):
         raise Absent("no cell has it")
     return Entry(float(table["value"].mean()), float(table["mcse"].mean()), int(table["n"].min()))
-
-
-def of_all(table: pd.DataFrame) -> Entry:
-    """The share of all that were counted."""
-    good, of = counted(table)
-    if not of:
-        raise Absent("nothing was counted")
-    return Entry(good / of, float(np.sqrt(good / of * (1.0 - good / of) / of)), of)
 
 
 def known(value: float, digits: int, unit: str = "") -> str:

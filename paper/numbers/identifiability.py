@@ -7,22 +7,18 @@ from collections.abc import Iterator, Mapping
 from experiments.links import BORDER
 from experiments.performance import WHOLE_FIT
 from paper.digest import Digest
-from paper.figures.border import SCENE, product
-from paper.shared.designs import cells_of
-from paper.shared.writing import Number, both, measured, percent, plain, significant
+from paper.shared.designs import full_cells
+from paper.shared.links import AT_BORDER, LINKED, product
+from paper.shared.writing import Number, both, measured, percent, significant
 from paper.theory.uniqueness import EXAMPLE, band, steepness, turning_point, width
 
 STUDY = "constraints"
-MEASURES = {  # word of the key: form, measure, method, estimand
-    "coverage": (percent, "coverage", "linked", "b21"),
-    "coverage-saem": (percent, "coverage", "saem", "b21"),
-    "coverage-effect": (percent, "coverage", "linked", "effect1"),
-    "rmse": (both, "rmse", "linked", "b21"),
-    "nearest": (both, "rmse", "linked", "b21_nearest"),
-    "several": (percent, "several_solutions_rate", "linked", WHOLE_FIT),
-    "unfinished": (percent, "not_converged_rate", "saem", WHOLE_FIT),
-    "deficit": (both, "deficit", "saem", WHOLE_FIT),
-    "seconds": (plain, "median_seconds", "saem", WHOLE_FIT),
+MEASURES = {  # word of the key: form, measure, estimand
+    "coverage": (percent, "coverage", "b21"),
+    "coverage-effect": (percent, "coverage", "effect1"),
+    "rmse": (both, "rmse", "b21"),
+    "nearest": (both, "rmse", "b21_nearest"),
+    "several": (percent, "several_solutions_rate", WHOLE_FIT),
 }
 
 
@@ -30,13 +26,13 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     """The example; then `border.SIGMA2.REPLICATES.WORD` for every cell of the scene, with `border.SIGMA2.product`."""
     yield from example()
     digest = digests[STUDY]
-    cells = [cell for cell in cells_of(STUDY) if cell["scene"] == SCENE]
+    cells = [cell for cell in full_cells(STUDY) if cell["scene"] == AT_BORDER]
     for sigma2 in dict.fromkeys(cell["sigma2"] for cell in cells):
         yield Number(f"border.{sigma2:g}.product", significant(product(sigma2), 3), "theory: C (1 - 2^d)")
     for cell in cells:
         key = f"border.{cell['sigma2']:g}.{cell['replicates']}"
-        for word, (form, measure, method, estimand) in MEASURES.items():
-            yield measured(f"{key}.{word}", form, digest, measure, method, estimand, **cell)
+        for word, (form, measure, estimand) in MEASURES.items():
+            yield measured(f"{key}.{word}", form, digest, measure, LINKED, estimand, **cell)
 
 
 def example() -> Iterator[Number]:

@@ -3,60 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from experiments.links import scene_named
 from paper.digest import Absent, Digest, Entry
-from paper.figures.gain import ESTIMANDS, LINKED, WITHOUT
-from paper.figures.wrong_link import C2
-from paper.shared.designs import cells_of
-from paper.shared.writing import Number, both, computed, measured, percent, percentage, significant
-from paper.theory.links import Setting, setting
+from paper.shared.designs import full_cells
+from paper.shared.keys import extremes, stated
+from paper.shared.links import AT_BORDER, C2, ESTIMANDS, LINKED, WRONG, Cell, theory_of
+from paper.shared.pooling import share_of_all
+from paper.shared.writing import Number, both, computed, known_share, measured, percent, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STUDY = "constraints"
-WRONG, FREE = "wrong", "free"
-Cell = Mapping[str, Any]
+DELTA = 0.25  # of the departures, that which the text is about: it destroys coverage, and the test hardly sees it
 
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
-    """For every cell, `gain.`, `test.`, `departure.` or `wrong.` with scene, link, sigma2, replicates and a word."""
-    digest, cells = digests[STUDY], [cell for cell in cells_of(STUDY) if cell["scene"] != WITHOUT]
+    """`gain.` and `departure.` of cells, with scene, link, sigma2 and replicates; the others over cells."""
+    digest, cells = digests[STUDY], [cell for cell in full_cells(STUDY) if cell["scene"] != AT_BORDER]
     held = [cell for cell in cells if cell["departure"] == 0.0]
-    yield from gains(digest, held)
-    yield from sizes(digest, held)
-    for cell in cells:
-        if not scene_named(cell["scene"]).saturated:
-            yield from departures(digest, cell)
-    for cell in held:
-        if scene_named(cell["scene"]).saturated:
-            yield from same_effects(digest, cell)
-        else:
-            yield from wrong_links(digest, cell)
-
-
-def name_of(cell: Cell) -> str:
-    """`additive.posted.0.7.12`: the part of a key that says which cell."""
-    return f"{kind_of(cell)}.{cell['replicates']}"
+    over = [cell for cell in held if not scene_named(cell["scene"]).saturated]
+    yield from gains(digest, held, over)
+    yield from sizes(digest, over)
+    yield from departures(digest, [cell for cell in cells if cell["departure"] == DELTA])
+    yield from wrong_links(digest)
+    yield from same_effects(digest)
 
 
 def kind_of(cell: Cell) -> str:
-    """`additive.posted.0.7`: without the replicates."""
+    """`additive.posted.0.7`: the part of a key that says which cell, but the replicates."""
     return f"{cell['scene']}.{cell['link']}.{cell['sigma2']:g}"
 
 
-def theory_of(cell: Cell, fitted: str | None = None) -> Setting:
-    """What theory has of a cell."""
-    return setting(
-        cell["scene"], cell["link"], cell["sigma2"], cell["replicates"], departure=cell["departure"], fitted=fitted
-    )
-
-
-def gains(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
+def gains(digest: Digest, cells: Sequence[Cell], over: Sequence[Cell]) -> Iterator[Number]:
     """`gain.KIND.ESTIMAND.REPLICATES` and `gain.KIND.ESTIMAND.theory`, in per cent; the largest of saturated scenes."""
     done = set()
     for cell in cells:
-        for estimand, (_, weights) in ESTIMANDS.items():
+        for estimand, weights in ESTIMANDS.items():
             key = f"gain.{kind_of(cell)}.{estimand}"
             if key not in done:
                 text = rf"{significant(theory_of(cell).gain(weights), 2)}\,\%"
@@ -68,28 +55,27 @@ def gains(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
 
     def largest() -> str:
         rows = digest.select("precision_gain_to_free", LINKED, None)
-        own = rows[rows["scene"].map(lambda scene: scene != WITHOUT and scene_named(scene).saturated)]
+        own = among(rows, saturated=True)
         if not len(own):
             raise Absent("there is no saturated scene")
         return rf"{significant(float(own['value'].abs().max()), 1)}\,\%"
 
     source = f"{STUDY}: the largest precision_gain_to_free, in absolute value, of {LINKED} in saturated scenes"
     yield computed("gain.saturated.largest", largest, source, STUDY)
-    over = [cell for cell in cells if not scene_named(cell["scene"]).saturated]
     for n in dict.fromkeys(cell["replicates"] for cell in over):
         yield computed(
             f"gain.agreement.{n}",
-            lambda n=n: agreement(digest, [cell for cell in over if cell["replicates"] == n]),
+            partial(agreement, digest, [cell for cell in over if cell["replicates"] == n]),
             f"{STUDY}: root mean square of (precision_gain_to_free - theory) / mcse, over-identified, replicates={n}",
             STUDY,
         )
 
 
-def agreement(digest: Digest, cells: list[Cell]) -> str:
+def agreement(digest: Digest, cells: Sequence[Cell]) -> str:
     """The root mean square distance of measured gains to those of theory, in Monte Carlo errors."""
     squares = []
     for cell in cells:
-        for estimand, (_, weights) in ESTIMANDS.items():
+        for estimand, weights in ESTIMANDS.items():
             found = digest.at("precision_gain_to_free", LINKED, estimand, **cell)
             if found.mcse > 0.0:
                 squares.append(((found.value - theory_of(cell).gain(weights)) / found.mcse) ** 2)
@@ -103,82 +89,57 @@ def in_percent(entry: Entry) -> str:
     return rf"{both(entry)}\,\%"
 
 
-def sizes(digest: Digest, cells: list[Cell]) -> Iterator[Number]:
+def sizes(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
     """`test.size.REPLICATES`, `test.size.all`: rejections of a link that holds, over all cells (other data in each)."""
-    over = [cell for cell in cells if not scene_named(cell["scene"]).saturated]
-
-    def pooled(chosen: list[Cell]) -> str:
-        found = [digest.select("rejection", LINKED, "lr", **cell) for cell in chosen]
-        rows = [row for table in found for row in table[["value", "n"]].itertuples(index=False)]
-        total = sum(int(row.n) for row in rows)
-        if not total:
-            raise Absent("no cell where the link holds")
-        share = sum(row.value * row.n for row in rows) / total
-        return percentage(share, math.sqrt(share * (1.0 - share) / total))
-
-    for n in [*dict.fromkeys(cell["replicates"] for cell in over), None]:
-        own = [cell for cell in over if n is None or cell["replicates"] == n]
+    table = among(digest.select("rejection", LINKED, "lr", departure=0.0), saturated=False)
+    for n in [*dict.fromkeys(cell["replicates"] for cell in cells), None]:
+        own = table if n is None else table[table["replicates"] == n]
         where = "all" if n is None else str(n)
         source = f"{STUDY}: rejection of lr by {LINKED}, over the cells with a link that holds ({where} replicates)"
-        yield computed(f"test.size.{where}", lambda own=own: pooled(own), source, STUDY)
+        yield stated(f"test.size.{where}", percent, share_of_all, own, source, STUDY)
 
 
-def departures(digest: Digest, cell: Cell) -> Iterator[Number]:
-    """`departure.CELL.DELTA.WORD`: under the link that the truth departs from by delta (0 where it holds)."""
-    key, own = f"departure.{name_of(cell)}.{cell['departure']:g}", theory_of(cell)
-    yield measured(f"{key}.bias", both, digest, "bias", LINKED, "c2", **cell)
-    yield measured(f"{key}.coverage", percent, digest, "coverage", LINKED, "c2", **cell)
-    yield measured(f"{key}.power", percent, digest, "rejection", LINKED, "lr", **cell)
-    yield measured(f"{key}.mse", both, digest, "mse_ratio_to_free", LINKED, "c2", **cell)
-    if cell["departure"]:
-        yield from limits(key, own)
-        first = float(own.first_order_bias[own.names.index("c2")])
-        yield Number(f"{key}.bias.first", significant(first, 2), "theory: -V G'(G V G')^-1 delta")
-
-
-def limits(key: str, own: Setting) -> Iterator[Number]:
-    """What large samples do: the limits of c2 and sigma2, coverage, and power."""
-    for name in ("c2", "sigma2"):
-        at = own.names.index(name)
-        word = "bias" if name == "c2" else "bias-sigma2"
+def departures(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
+    """`departure.KIND.REPLICATES.DELTA.WORD`: where the truth departs from the link by so much, and theory."""
+    for cell in cells:
+        key, own = f"departure.{kind_of(cell)}.{cell['replicates']}.{DELTA:g}", theory_of(cell)
+        yield measured(f"{key}.bias", both, digest, "bias", LINKED, "c2", **cell)
+        yield measured(f"{key}.coverage", percent, digest, "coverage", LINKED, "c2", **cell)
+        yield measured(f"{key}.power", percent, digest, "rejection", LINKED, "lr", **cell)
+        yield measured(f"{key}.mse", both, digest, "mse_ratio_to_free", LINKED, "c2", **cell)
+        shift = float(own.limit[own.names.index("c2")] - own.truth[own.names.index("c2")])
         source = "theory: the parameters under the link that are nearest by Kullback and Leibler, less the truth"
-        yield Number(f"{key}.{word}.limit", significant(float(own.limit[at] - own.truth[at]), 2), source)
-    source = "theory: of normal intervals around the limit"
-    yield Number(f"{key}.coverage.limit", share(own.coverage(C2)), source)
-    yield Number(f"{key}.power.limit", share(own.power), "theory: non-central chi-square, twice the divergence")
+        yield Number(f"{key}.bias.limit", significant(shift, 2), source)
+        source = "theory: of normal intervals around the limit"
+        yield Number(f"{key}.coverage.limit", known_share(own.coverage(C2)), source)
+        source = "theory: non-central chi-square, twice the divergence"
+        yield Number(f"{key}.power.limit", known_share(own.power), source)
 
 
-def share(value: float) -> str:
-    """A share that is known exactly, in per cent."""
-    return rf"{100.0 * value:.{1 if 0.00095 < value < 0.9995 else 0}f}\,\%"
+def wrong_links(digest: Digest) -> Iterator[Number]:
+    """`wrong.WORD.least`, `.most`: under another link than that of the truth, where it restricts something."""
+    for word, form, measure, estimand in (
+        ("bias", both, "bias", "c2"),
+        ("coverage", percent, "coverage", "c2"),
+        ("power", percent, "rejection", "lr"),
+    ):
+        table = among(digest.select(measure, WRONG, estimand, departure=0.0), saturated=False)
+        yield from extremes(f"wrong.{word}", form, table, f"{STUDY}: {measure} of {estimand} by {WRONG}", STUDY)
 
 
-def wrong_links(digest: Digest, cell: Cell) -> Iterator[Number]:
-    """`wrong.CELL.WORD`: under another link than that of the truth."""
-    key, other = f"wrong.{name_of(cell)}", other_link(cell)
-    yield measured(f"{key}.bias", both, digest, "bias", WRONG, "c2", **cell)
-    yield measured(f"{key}.bias-sigma2", both, digest, "bias", WRONG, "sigma2", **cell)
-    yield measured(f"{key}.coverage", percent, digest, "coverage", WRONG, "c2", **cell)
-    yield measured(f"{key}.coverage-sigma2", percent, digest, "coverage", WRONG, "sigma2", **cell)
-    yield measured(f"{key}.power", percent, digest, "rejection", WRONG, "lr", **cell)
-    yield from limits(key, theory_of(cell, other))
-
-
-def same_effects(digest: Digest, cell: Cell) -> Iterator[Number]:
-    """`saturated.CELL.WORD`: coverage of effects and of c2 under another link, and rejections of no effect."""
-    key = f"saturated.{name_of(cell)}"
+def same_effects(digest: Digest) -> Iterator[Number]:
+    """`saturated.WORD.least`, `.most`: coverage of an effect and of c2, under the link of the truth and another."""
     for word, method, estimand in (
         ("coverage", LINKED, "effect1"),
         ("coverage-wrong", WRONG, "effect1"),
         ("coverage-wrong-c2", WRONG, "c2"),
-        ("coverage-wrong-b21", WRONG, "b21"),
     ):
-        yield measured(f"{key}.{word}", percent, digest, "coverage", method, estimand, **cell)
-    if cell["scene"] == "null":
-        for method in (FREE, LINKED):
-            yield measured(f"{key}.rejection-{method}", percent, digest, "rejection", method, "effect1", **cell)
+        table = among(digest.select("coverage", method, estimand), saturated=True)
+        source = f"{STUDY}: coverage of {estimand} by {method} in saturated scenes"
+        yield from extremes(f"saturated.{word}", percent, table, source, STUDY)
 
 
-def other_link(cell: Cell) -> str:
-    """The link that the method `wrong` fits."""
-    return next(link for link in scene_named(cell["scene"]).links if link != cell["link"])
+def among(table: pd.DataFrame, saturated: bool) -> pd.DataFrame:
+    """The rows of scenes that are saturated, or of those that are not; without the one at the border of uniqueness."""
+    chosen = [scene != AT_BORDER and scene_named(scene).saturated == saturated for scene in table["scene"]]
+    return table[chosen]

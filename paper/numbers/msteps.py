@@ -7,21 +7,11 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from paper.digest import Digest, Entry
-from paper.shared.pooling import (
-    counted,
-    full_levels,
-    keyed,
-    least,
-    most,
-    one_digit,
-    pooled,
-    size_of,
-    stated,
-    two_digits,
-    whole,
-)
+from paper.shared.designs import full_levels
+from paper.shared.keys import keyed, size_of, stated, whole
+from paper.shared.pooling import counted, least, most, pooled
 from paper.shared.problems import MAXIMISERS
-from paper.shared.writing import Number, computed, percent, significant
+from paper.shared.writing import Number, computed, percent, plain, significant, size
 
 STUDIES = ("msteps",)
 NAME = "msteps"
@@ -43,8 +33,8 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
             yield from of_maximiser(digest, method, start)
     near, apart = digest.select("largest_distance"), digest.select("median_residual")
     said = "msteps: largest_distance, in standard errors, most over cells"
-    yield stated("msteps.distance.most", one_digit, most, near, said, NAME)
-    yield stated("msteps.residual.most", one_digit, most, apart, "msteps: median_residual, most over cells", NAME)
+    yield stated("msteps.distance.most", size, most, near, said, NAME)
+    yield stated("msteps.residual.most", size, most, apart, "msteps: median_residual, most over cells", NAME)
 
 
 def of_maximiser(digest: Digest, method: str, start: str) -> Iterator[Number]:
@@ -53,14 +43,11 @@ def of_maximiser(digest: Digest, method: str, start: str) -> Iterator[Number]:
     mean = f"{where}, mean over cells with equal weights"
     reached = digest.select("maximum_rate", method, start=start)
     seconds = digest.select("median_seconds", method, start=start)
-    iterations = digest.select("median_iterations", method, start=start)
     yield stated(keyed(NAME, "reached", *key), percent, pooled, reached, f"msteps: maximum_rate {mean}", NAME)
     said = f"msteps: maximum_rate {where}, least over cells"
     yield stated(keyed(NAME, "reached", *key, "least"), percent, least, reached, said, NAME)
     said = f"msteps: median_seconds {mean}, in ms"
-    yield stated(keyed(NAME, "ms", *key), two_digits, milliseconds, seconds, said, NAME)
-    said = f"msteps: median_iterations {mean}"
-    yield stated(keyed(NAME, "iterations", *key), two_digits, pooled, iterations, said, NAME)
+    yield stated(keyed(NAME, "ms", *key), plain, milliseconds, seconds, said, NAME)
     if method != FASTEST:
         fastest = digest.select("median_seconds", FASTEST, start=start)
         said = f"msteps: median_seconds {mean}, over that of {FASTEST}"

@@ -6,57 +6,43 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from paper.digest import Digest, Entry
-from paper.shared.pooling import extremes, full_levels, full_methods, keyed, ratio_of, size_of, two_digits
-from paper.shared.writing import Number, both, computed, measured, percent, significant
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.keys import extremes, keyed, size_of
+from paper.shared.methods import DIRECT, EXACT
+from paper.shared.pooling import ratio_of
+from paper.shared.writing import Number, both, computed, measured, plain, significant
 
 STUDIES = ("scale",)
 NAME = "scale"
-EXACT = ("ml", "em")
 BYTES = 2.0**20
-AGAINST = "ml"
 
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
-    """All of them."""
+    """`scale.WORD.METHOD.CLUSTERS` with the most clusters; extremes over numbers of clusters."""
     digest = digests[NAME]
     yield from size_of(NAME, digest)
+    clusters = max(full_levels(NAME, "clusters"))
     for method in full_methods(NAME):
-        for clusters in full_levels(NAME, "clusters"):
-            where, parts = {"clusters": clusters}, (method, clusters)
-            yield measured(keyed(NAME, "seconds", *parts), two_digits, digest, "median_seconds", method, **where)
-            yield measured(keyed(NAME, "memory", *parts), two_digits, digest, "mean_memory_mib", method, **where)
-            yield measured(
-                keyed(NAME, "bytes", *parts),
-                partial(per_cluster, clusters=clusters),
-                digest,
-                "mean_memory_mib",
-                method,
-                **where,
+        for word, form, measure in (
+            ("seconds", plain, "median_seconds"),
+            ("memory", plain, "mean_memory_mib"),
+            ("bytes", partial(per_cluster, clusters=clusters), "mean_memory_mib"),
+        ):
+            yield measured(keyed(NAME, word, method, clusters), form, digest, measure, method, clusters=clusters)
+        if method != DIRECT:
+            said = f"{NAME}: median_seconds of {method} over that of {DIRECT} with {clusters} clusters"
+            yield computed(
+                keyed(NAME, "slower", method, clusters), partial(slower, digest, method, clusters), said, NAME
             )
-            if method in EXACT:
-                continue
-            yield measured(keyed(NAME, "deficit", *parts), both, digest, "reference_deficit", method, **where)
-            yield measured(keyed(NAME, "claims", *parts), percent, digest, "convergence_rate", method, **where)
-            yield measured(keyed(NAME, "draws", *parts), two_digits, digest, "median_draws", method, **where)
-        for clusters in full_levels(NAME, "clusters"):
-            if method != AGAINST:
-                said = f"{NAME}: median_seconds of {method} over that of {AGAINST} with {clusters} clusters"
-                yield computed(
-                    keyed(NAME, "slower", method, clusters),
-                    partial(slower, digest, method, clusters),
-                    said,
-                    NAME,
-                )
         if method not in EXACT:
-            table = digest.select("reference_deficit", method)
-            said = f"{NAME}: reference_deficit of {method}"
+            table, said = digest.select("reference_deficit", method), f"{NAME}: reference_deficit of {method}"
             yield from extremes(keyed(NAME, "deficit", method), both, table, said, NAME)
 
 
 def slower(digest: Digest, method: str, clusters: int) -> str:
     """How many times the seconds of direct maximum likelihood a fit takes."""
-    own, other = (digest.at("median_seconds", name, clusters=clusters) for name in (method, AGAINST))
-    return two_digits(ratio_of([own], [other]))
+    own, other = (digest.at("median_seconds", name, clusters=clusters) for name in (method, DIRECT))
+    return plain(ratio_of([own], [other]))
 
 
 def per_cluster(entry: Entry, clusters: int) -> str:

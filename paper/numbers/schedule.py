@@ -10,25 +10,16 @@ import pandas as pd
 
 from experiments.studies.headline import TEXTBOOK
 from paper.digest import Absent, Digest, Entry
-from paper.shared.pooling import (
-    counted,
-    extremes,
-    full_levels,
-    full_methods,
-    keyed,
-    most,
-    size_of,
-    stated,
-    two_digits,
-    whole,
-)
-from paper.shared.writing import Number, both, computed, latex, measured, percent, significant
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.keys import extremes, keyed, size_of, stated, whole
+from paper.shared.pooling import counted, most
+from paper.shared.writing import Number, both, computed, latex, measured, percent, plain, significant
 
 STUDIES = ("headline", "schedules")
 SIMULATED = (*TEXTBOOK, "saem", "mcem")
 FEW = 6  # replicates of a real experiment at most
 SCHEDULES = ("one_over_k", "two_thirds", "averaged_067", "averaged_055")
-SHOWN = ("b21", "b22", "mu", "sigma1", "sigma2", "sigma")
+SHOWN = ("b22", "sigma2", "sigma")  # from slow to fast
 
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
@@ -66,7 +57,7 @@ def absorption(digest: Digest) -> Iterator[Number]:
         yield from extremes(key, percent, claims, f"{name}: convergence_rate of {method}", name)
     for method in full_methods(name):
         seconds, key = digest.select("median_seconds", method), keyed("headline.seconds", method)
-        yield from extremes(key, two_digits, seconds, f"{name}: median_seconds of {method}", name)
+        yield from extremes(key, plain, seconds, f"{name}: median_seconds of {method}", name)
 
 
 def count(table: pd.DataFrame, k: int) -> int:
@@ -113,14 +104,9 @@ def distances(digest: Digest) -> Iterator[Number]:
         predicted = rms_distances(rates, schedule_of(schedule, int(max(levels))).steps(1))[BURN_IN:]
         for parameter in SHOWN:
             theory = predicted[:, rates.parameters.index(parameter)]
-            for iterations in levels:
-                key = (schedule, parameter, iterations)
-                yield measured(
-                    keyed("distance", *key), both, digest, "rms_distance", schedule, parameter, iterations=iterations
-                )
-                yield Number(
-                    keyed("theory", *key), significant(float(theory[iterations - 1]), 2), f"linear theory; {source}"
-                )
+            for iterations in (levels[0], levels[-1]):
+                key, where = keyed("distance", schedule, parameter, iterations), {"iterations": iterations}
+                yield measured(key, both, digest, "rms_distance", schedule, parameter, **where)
             said = f"{name}: rms_distance of {schedule}, {parameter}: exponent, {levels[0]} to {levels[-1]} iterations"
             yield computed(keyed("slope", schedule, parameter), partial(slope, digest, schedule, parameter), said, name)
             fall = math.log(theory[levels[0] - 1] / theory[levels[-1] - 1]) / math.log(levels[-1] / levels[0])

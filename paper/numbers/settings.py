@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import numpy as np
 from scipy.special import digamma
@@ -12,7 +13,9 @@ from experiments.peptide import TRUTH
 from experiments.studies.headline import ENOUGH, LOST, textbook
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
-from saem.schedules import LATEST, AveragedSchedule
+from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.saem import SAEM
+from saem.schedules import LATEST, AveragedSchedule, RobbinsMonroSchedule
 from saem.stopping import Target
 
 C, D = 6.0, -5.0  # of the example with three solutions
@@ -29,8 +32,8 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def settings() -> Iterator[Number]:
     """Defaults of the software, and the true values of the simulations."""
-    schedule, target, plain = AveragedSchedule(), Target(), textbook("textbook", 1).schedule
-    annealed = textbook("textbook_annealed", 1)
+    schedule, target, plain = AveragedSchedule(), Target(), schedule_of("textbook", 1)
+    annealed = cast(AnnealedSAEM, textbook("textbook_annealed", 1))
     found = {
         "default.latent": schedule.latent,
         "default.burnin": schedule.burn_in,
@@ -75,14 +78,19 @@ def closed_forms() -> Iterator[Number]:
         yield Number(key, significant(value, digits), f"theory: {source}")
     few, arms = 3, 2
     for word, schedule in (
-        ("textbook", textbook("textbook", few).schedule),
-        ("chains", textbook("textbook_chains", few).schedule),
+        ("textbook", schedule_of("textbook", few)),
+        ("chains", schedule_of("textbook_chains", few)),
         ("default", AveragedSchedule()),
     ):
         steps = schedule.steps(arms * few)
         loss = float(np.sum(steps.step_sizes**2 / (few * steps.draws)))
         source = f"the sum of gamma_k^2 / (n m) over the schedule, n = {few} replicates in each of {arms} arms"
         yield Number(f"drift.{word}", significant(loss, 2), source)
+
+
+def schedule_of(form: str, replicates: int) -> RobbinsMonroSchedule:
+    """Of the textbook's schedule or one of its forms."""
+    return cast(RobbinsMonroSchedule, cast(SAEM, textbook(form, replicates)).schedule)
 
 
 def outer_root(c: float, d: float, m: float) -> float:

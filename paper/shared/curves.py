@@ -1,4 +1,4 @@
-"""What figures of algorithms share: points with their Monte Carlo errors, the look of a method, letters of panels."""
+"""What figures of algorithms share: the look of a method, its curve with error bars, ticks, letters of panels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import look
-from paper.shared.style import METHODS
+from paper.shared.bars import cut_ends
+from paper.shared.methods import METHODS, method_name
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NORMAL_95 = 1.959963984540054
-CUT = 0.1  # of a value: a bar that goes on below this on a logarithmic axis ends here, with an arrow
 FIRST = ("saem", "mcem", "ml", "saem_once", "minibatch_once", "textbook", "em")  # have a colour of their own each
 COLOUR_OF = {"textbook_chains": "textbook", "textbook_annealed": "textbook"}  # forms of it: same colour, hollow markers
 
@@ -31,39 +29,9 @@ def method_look(name: str) -> dict[str, Any]:
     return own
 
 
-def method_name(name: str) -> str:
-    """A method as it is printed."""
-    return METHODS.get(name, name.replace("_", " "))
-
-
 def letter(axes: Axes, k: int, text: str = "") -> None:
     """The panel's letter above its left end, with what it shows."""
     axes.set_title(f"({chr(ord('a') + k)}) {text}".strip(), loc="left", fontsize=7.5)
-
-
-def bars(table: pd.DataFrame, logarithmic: bool) -> np.ndarray:
-    """Lengths (2, n) of error bars, 1.96 Monte Carlo standard errors; on a logarithmic axis they are cut at `CUT`."""
-    value = table["value"].to_numpy(float)
-    length = NORMAL_95 * np.nan_to_num(table["mcse"].to_numpy(float))
-    below = np.minimum(length, (1.0 - CUT) * value) if logarithmic else length
-    return np.array([np.maximum(below, 0.0), length])
-
-
-def cut_ends(axes: Axes, x: np.ndarray, y: np.ndarray, errors: np.ndarray, color: Any, across: bool = False) -> None:
-    """Arrows where `bars` has cut bars, that no cut is taken for an end; `across`: bars of x, not of y."""
-    value = x if across else y
-    is_cut = (value > 0.0) & np.isclose(errors[0], (1.0 - CUT) * value, rtol=1e-9, atol=0.0)
-    ends = (CUT * x[is_cut], y[is_cut]) if across else (x[is_cut], CUT * y[is_cut])
-    axes.plot(*ends, ls="none", marker="<" if across else "v", ms=2.8 if across else 3.4, mew=0.0, color=color)
-
-
-def share_bars(table: pd.DataFrame) -> np.ndarray:
-    """Lengths (2, n) of 95 % score intervals (Wilson 1927) of shares, which a share of 0 or 1 has too."""
-    p, n = table["value"].to_numpy(float), table["n"].to_numpy(float)
-    z2 = NORMAL_95**2
-    middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n)
-    half = NORMAL_95 * np.sqrt(p * (1.0 - p) / n + z2 / (4.0 * n**2)) / (1.0 + z2 / n)
-    return np.asarray(np.maximum([p - (middle - half), middle + half - p], 0.0))
 
 
 def dodged(x: np.ndarray, k: int, count: int, factor: float = 1.025) -> np.ndarray:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import new_page
-from paper.shared.curves import bars, cut_ends, letter, method_name, short
+from paper.shared import bars
+from paper.shared.curves import letter, short
+from paper.shared.methods import EXACT, METHODS, method_name
 from paper.shared.problems import ordered, problem_name
-from paper.shared.style import METHODS, WIDE
+from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from paper.digest import Digest
 
 MEDIAN, MEAN = "median_reference_deficit", "reference_deficit"
-EXACT = ("ml", "em")  # have no budget
 TARGET = 0.01  # of the deficit
 MOST_NAMES = 18  # of powers of ten on the axes of all panels
 #: From the smallest budget to the largest: told apart by shape and by how dark they are.
@@ -63,9 +64,9 @@ def draw_row(axes: Axes, digest: Digest, method: str, where: dict[str, Any], y: 
     if len(median):
         x = median["value"].to_numpy(float)
         own: dict[str, Any] = {"ms": 3.3, "mew": 0.7, "elinewidth": 0.8, "capsize": 0.0, "ls": "none", "zorder": 4}
-        errors, places = bars(median, logarithmic=True), np.array([y])
+        errors, places = bars.of_mean_cut(median), np.array([y])
         axes.errorbar(x, places, xerr=errors, **(own | style))
-        cut_ends(axes, x, places, errors, style["color"], across=True)
+        bars.cut_ends(axes, x, places, errors, style["color"], across=True)
 
 
 def tidy(axes: Axes, methods: list[str], panels: int) -> None:

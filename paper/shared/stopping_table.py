@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paper.shared.curves import method_name
-from paper.shared.pooling import MISSING, number, share, tabular
+from paper.shared.methods import DIRECT, EXACT, METHODS, method_name
 from paper.shared.problems import ordered, problem_name
-from paper.shared.style import METHODS
+from paper.shared.tabular import MISSING, number, share, tabular
 from paper.shared.writing import both
 
 if TYPE_CHECKING:
     from paper.digest import Digest
 
-EXACT = "ml"
 HEADER = (
     ("", r"\multicolumn{2}{c}{share (\%)}", r"median", r"median", r"largest distance"),
     ("method", "claims", "targets met", r"draws ($10^6$)", "seconds", "(standard errors)"),
@@ -23,13 +21,13 @@ HEADER = (
 def stopping_table(digest: Digest) -> str:
     """Claims, whether they are true, and what they cost."""
     factor = digest.factors[0]
-    methods = [name for name in ordered(digest.methods("convergence_rate"), METHODS) if name != EXACT]
+    methods = [name for name in ordered(digest.methods("convergence_rate"), METHODS) if name not in EXACT]
     body: list[list[str]] = []
     for level in digest.levels(factor):
         where = {factor: level}
-        exact = number(digest.select("median_seconds", EXACT, **where))
+        direct = number(digest.select("median_seconds", DIRECT, **where))
         title = problem_name(level)
-        body.append([rf"\emph{{{title[0].upper() + title[1:]}}} (direct ML: {exact}\,s)"])
+        body.append([rf"\emph{{{title[0].upper() + title[1:]}}} (direct ML: {direct}\,s)"])
         for method in methods:
             if not len(digest.select("convergence_rate", method, **where)):
                 continue

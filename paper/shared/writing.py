@@ -68,9 +68,14 @@ def both(entry: Entry) -> str:
     return latex(with_error(entry.value, entry.mcse))
 
 
-def plain(entry: Entry, digits: int = 2) -> str:
-    """The value alone, with so many significant digits."""
-    return significant(entry.value, digits)
+def plain(entry: Entry) -> str:
+    """The value alone, with two significant digits."""
+    return significant(entry.value, 2)
+
+
+def size(entry: Entry) -> str:
+    """The value with one."""
+    return significant(entry.value, 1)
 
 
 def percent(entry: Entry) -> str:
@@ -84,6 +89,11 @@ def percentage(value: float, mcse: float) -> str:
         places = max(0, -math.floor(math.log10(100.0 * mcse)))
         return rf"{100.0 * value:.{places}f} ({100.0 * mcse:.{places}f})\,\%"
     return rf"{latex(f'{100.0 * value:.4g}')}\,\%"
+
+
+def known_share(value: float) -> str:
+    r"""`62.3\,\%`: a share that is known exactly."""
+    return rf"{100.0 * value:.{1 if 0.00095 < value < 0.9995 else 0}f}\,\%"
 
 
 def significant(value: float, digits: int = 2) -> str:

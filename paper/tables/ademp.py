@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from paper.digest import Digest
 from paper.pipeline.manifest import read_manifest
 from paper.pipeline.tex import code, escaped, longtable
+from paper.shared.designs import full_form
 
 if TYPE_CHECKING:
     from experiments.study import Study
@@ -24,12 +25,9 @@ CAPTION = (
 
 def table(digests: Mapping[str, Digest]) -> str:
     """A longtable with caption and label."""
-    from experiments.study import STUDIES as FOLDER
-    from experiments.study import load_study
-
     rows: list[list[str] | str] = []
     for name in STUDIES:
-        study = load_study(FOLDER / f"{name}.toml")
+        study = full_form(name)
         rows.append((r"\midrule" if rows else "") + heading(name, study.title))
         rows.append(["aims", escaped(study.aims)])
         rows.append(["data", f"{escaped(study.data)} {_cells(study)}"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
-from paper.shared.pooling import MISSING, counted, number, share, tabular
+from paper.shared.pooling import counted
 from paper.shared.problems import MAXIMISERS, ordered
+from paper.shared.tabular import MISSING, number, share, tabular
 from paper.shared.writing import latex, significant
 
 STUDIES = ("msteps",)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paper.digest import Digest
+from paper.shared.methods import DIRECT
+from paper.shared.sites import HELD, LAWS, LEVELS
 
 STUDIES = ("sites",)
-ML = "ml"
-LEVELS = (0.05, 0.01)
-LAWS = {"p": r"$\chi^2$", "p_bootstrap": "bootstrap"}
-WITHOUT = {"posted": "$b_{21}=b_{22}=0$", "log2": "$b_{21}=b_{22}=0$", "conservation": "$b_{21}=0$"}
 
 
 def table(digests: Mapping[str, Digest]) -> str:
@@ -22,11 +20,11 @@ def table(digests: Mapping[str, Digest]) -> str:
     lines += [" & ".join(header) + r" \\", r"\midrule"]
     for link in digest.levels("link"):
         counts = [str(rejected(digest, measure, link, level)) for level in LEVELS for measure in LAWS]
-        lines.append(" & ".join([link, WITHOUT[link], str(len(digest.select("p", ML, link=link))), *counts]) + r" \\")
+        lines.append(" & ".join([link, HELD[link], str(len(digest.select("p", DIRECT, link=link))), *counts]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def rejected(digest: Digest, measure: str, link: str, level: float) -> int | str:
     """How many p-values are at most a level; a dash where there are none."""
-    p = digest.select(measure, ML, link=link)["value"]
+    p = digest.select(measure, DIRECT, link=link)["value"]
     return int((p <= level).sum()) if len(p) else "--"

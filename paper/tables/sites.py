@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from paper.digest import Digest
 from paper.real_data import STATUSES
-from paper.shared.style import METHODS
+from paper.shared.methods import METHODS
 from paper.shared.writing import significant
 
 STUDIES = ("sites",)

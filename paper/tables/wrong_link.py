@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.links import TWO_FORMS, scene_named
 from paper.digest import Absent, Digest, Entry
-from paper.figures.wrong_link import C2
-from paper.numbers.links import WRONG, other_link, share, theory_of
-from paper.shared.writing import both, percent, significant
-from paper.theory.links import SDS
+from paper.shared.links import C2, WRONG, other_link, theory_of
+from paper.shared.writing import both, known_share, percent, significant
+from paper.theory.clusters import SDS
 
 STUDIES = ("constraints",)
 MODELS = {"interaction": "$b_{21}=0$", "additive": "$b_{21}=b_{22}=0$", "three_forms": "three forms, $b_{21}=0$"}
@@ -29,7 +28,7 @@ def table(digests: Mapping[str, Digest]) -> str:
     over = cells["scene"].map(lambda scene: not scene_named(scene).saturated) & (cells["departure"] == 0.0)
     for (scene, link, sigma2), own in cells[over].groupby(["scene", "link", "sigma2"], sort=False):
         kind = {"scene": scene, "link": link, "sigma2": sigma2, "departure": 0.0}
-        words = rf"{MODELS.get(scene, scene)}, $\sigma_2={sigma2:g}$, {link} in truth, {fitted(kind)} fitted"
+        words = rf"{MODELS.get(str(scene), str(scene))}, $\sigma_2={sigma2:g}$, {link} in truth, {fitted(kind)} fitted"
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{words}}} \\"]
         for n in sorted({int(own["replicates"].min()), int(own["replicates"].max())}):
             lines.append(" & ".join(row_of(digest, kind | {"replicates": n})) + r" \\")
@@ -51,15 +50,15 @@ def row_of(digest: Digest, cell: dict[str, Any]) -> list[str]:
         written(both, digest, "bias", "c2", cell),
         significant(limit["c2"], 2),
         written(percent, digest, "coverage", "c2", cell),
-        share(own.coverage(C2)),
+        known_share(own.coverage(C2)),
         written(both, digest, "bias", SDS[1], cell),
         significant(limit[SDS[1]], 2),
         written(percent, digest, "rejection", "lr", cell),
-        share(own.power),
+        known_share(own.power),
     ]
 
 
-def written(form: Any, digest: Digest, measure: str, estimand: str, cell: dict[str, Any]) -> str:
+def written(form: Callable[[Entry], str], digest: Digest, measure: str, estimand: str, cell: dict[str, Any]) -> str:
     """A measure of the fit under the wrong link; a dash where there is none."""
     try:
         entry: Entry = digest.at(measure, WRONG, estimand, **cell)

@@ -13,7 +13,7 @@ SDS = ("sigma1", "sigma2", "sigma")  # between replicates in either arm, and res
 def cluster_covariance(theta: Array, names: tuple[str, ...], arm: int, forms: int) -> Array:
     """(J, J): of the rows of a cluster of an arm."""
     own, sigma = theta[names.index(SDS[arm])], theta[names.index("sigma")]
-    return sigma**2 * np.eye(forms) + own**2
+    return np.asarray(sigma**2 * np.eye(forms) + own**2)
 
 
 def slopes_of(theta: Array, names: tuple[str, ...], arm: int, forms: int) -> dict[str, Array]:

@@ -19,12 +19,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from experiments.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
+from experiments.performance.proportions import QUANTILE
 from paper.theory.clusters import SDS, cluster_covariance, differences, information, slopes_of
 from saem.constraint import Constraints, compile_constraints
 
 Array = np.ndarray
-Z = 1.959963984540054
-CRITICAL = Z**2  # of the test of one equation at 5 %
+CRITICAL = QUANTILE**2  # of the test of one equation at 5 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Setting:
         if self.link is None:
             return self.covariance
         reach = self.covariance @ self.gradient
-        return self.covariance - np.outer(reach, reach) / (self.gradient @ reach)
+        return np.asarray(self.covariance - np.outer(reach, reach) / (self.gradient @ reach))
 
     @cached_property
     def gradient(self) -> Array:
@@ -85,7 +85,7 @@ class Setting:
         if self.link is None:
             return np.zeros(len(self.names))
         reach = self.covariance @ self.gradient
-        return -reach * self.departure / (self.gradient @ reach)
+        return np.asarray(-reach * self.departure / (self.gradient @ reach))
 
     @cached_property
     def limit(self) -> Array:
@@ -142,7 +142,7 @@ class Setting:
         by_information, in_truth = self.covariances_at_limit
         se, spread = math.sqrt(w @ by_information @ w), math.sqrt(w @ in_truth @ w)
         shift = float(w @ (self.limit - self.truth))
-        return normal((Z * se - shift) / spread) - normal((-Z * se - shift) / spread)
+        return normal((QUANTILE * se - shift) / spread) - normal((-QUANTILE * se - shift) / spread)
 
     @cached_property
     def covariances_at_limit(self) -> tuple[Array, Array]:
@@ -155,7 +155,7 @@ class Setting:
         tangent = np.linalg.svd(gradient[None, :] * scale)[2][1:].T * scale[:, None]  # (n, n - 1)
 
         def stationary(t: Array) -> Array:
-            return self.divergence_slope(t) + multiplier * self.equation(t)[1]
+            return np.asarray(self.divergence_slope(t) + multiplier * self.equation(t)[1])
 
         hessian = differences(stationary, theta, 1e-4 * scale)
         inverse = tangent @ np.linalg.inv(tangent.T @ (hessian + hessian.T) @ tangent / 2.0) @ tangent.T
@@ -235,7 +235,7 @@ def acting(design: object, where: str) -> Array:
     import pandas as pd
 
     assert isinstance(design, pd.DataFrame)
-    return np.ones(len(design)) if where == "1" else design.eval(where).to_numpy()
+    return np.ones(len(design)) if where == "1" else np.asarray(design.eval(where))
 
 
 def nearest_under(own: Setting) -> Array:

@@ -27,12 +27,13 @@ def gain_of(v: float) -> float:
 
 def steepness(c: float, d: float) -> float:
     """``a = C (1 - 2^d)``: there is one solution, whatever the means, up to `BORDER`."""
-    return c * (1.0 - 2.0**d)
+    return float(c * (1.0 - 2.0**d))
 
 
 def height(b: Array | float, c: float, d: float) -> Array | float:
     """``h(b)``, without overflow."""
-    return b + c * (1.0 + 2.0**d) / 2.0 - steepness(c, d) / 2.0 * np.tanh(np.asarray(b) * LN2 / 2.0)
+    middle: float = c * (1.0 + 2.0**d) / 2.0
+    return b + middle - steepness(c, d) / 2.0 * np.tanh(np.asarray(b) * LN2 / 2.0)
 
 
 def turning_point(a: float) -> float:

@@ -19,8 +19,9 @@ from simulated_results import results_in
 from experiments.figures.saving import written
 from experiments.problems import problems
 from paper.digest import Absent, Digest, Entry, claimed
-from paper.shared.curves import CUT, bars, cut_ends, share_bars
-from paper.shared.pooling import counted, full_levels, full_methods, pooled, ratio_of
+from paper.shared import bars
+from paper.shared.designs import full_levels, full_methods
+from paper.shared.pooling import counted, pooled, ratio_of, share_of_all
 from paper.shared.writing import NOT_THERE
 from paper.theory.step_sizes import Rates, rates_of, rms_distances, typical_table
 from saem.algorithms.error import weights_of
@@ -64,15 +65,15 @@ def test_bars_that_are_cut_have_arrows() -> None:
     from matplotlib.figure import Figure
 
     table = pd.DataFrame({"value": [1.0, 2.0, 3.0, 0.0], "mcse": [0.1, 1.5, 1.3, 0.2], "n": 50})
-    x, y, errors = np.arange(1.0, 5.0), table["value"].to_numpy(), bars(table, logarithmic=True)
-    assert y[1] - errors[0, 1] == pytest.approx(CUT * 2.0) and errors[0, 2] == pytest.approx(1.96 * 1.3, rel=1e-4)
+    x, y, errors = np.arange(1.0, 5.0), table["value"].to_numpy(), bars.of_mean_cut(table)
+    assert y[1] - errors[0, 1] == pytest.approx(bars.CUT * 2.0) and errors[0, 2] == pytest.approx(1.96 * 1.3, rel=1e-4)
     for across, ends in ((False, [[2.0], [0.2]]), (True, [[0.2], [2.0]])):
         axes = Figure().subplots()
-        cut_ends(axes, *((y, x) if across else (x, y)), errors, "black", across)
+        bars.cut_ends(axes, *((y, x) if across else (x, y)), errors, "black", across)
         assert np.array_equal(axes.lines[0].get_data(), ends)
     once = pd.DataFrame({"value": [1e-4, 0.02, 0.0], "n": [10_000, 50, 50]})
     axes = Figure().subplots()
-    cut_ends(axes, x[:3], once["value"].to_numpy(), share_bars(once), "black")
+    bars.cut_ends(axes, x[:3], once["value"].to_numpy(), bars.of_share(once), "black")
     assert not axes.lines[0].get_xdata().size
 
 
@@ -144,6 +145,9 @@ def test_pooling_gives_cells_equal_weights_and_combines_errors() -> None:
     table = pd.DataFrame({"value": [0.2, 0.6], "mcse": [0.03, 0.04], "n": [10, 30]})
     assert pooled(table) == pytest.approx(Entry(0.4, 0.025, 40))
     assert counted(table) == (20, 40)
+    assert share_of_all(table) == pytest.approx(Entry(0.5, 0.5 / 40**0.5, 40))
+    with pytest.raises(Absent):
+        share_of_all(table[:0])
     with pytest.raises(Absent):
         pooled(table[:0])
     found = ratio_of([Entry(2.0, 0.2, 9), Entry(8.0, 0.0, 9)], [Entry(1.0, 0.0, 9), Entry(1.0, 0.0, 9)])

@@ -17,6 +17,7 @@ from experiments.figures.saving import written
 from experiments.links import BORDER, NO_LINK, SCENES, design_of, model_of, scene_named, solutions_of_posted
 from experiments.peptide import peptide_table
 from experiments.performance import WHOLE_FIT
+from experiments.performance.proportions import QUANTILE, adjusted
 from experiments.sites.examine import ERROR, examine
 from experiments.study import load_study
 from paper.digest import Digest
@@ -254,13 +255,25 @@ def test_links_that_are_fitted_by_mistake_are_known() -> None:
 
 def test_error_bars_have_a_length_where_all_replicates_agree() -> None:
     """Those of shares stay within 0 and 1; plain ones would be empty (mutant); those of ratios are factors."""
-    p, n = np.array([0.0, 0.3, 1.0]), np.array([20, 20, 20])
-    low, high = p - bars.of_share(p, n)[0], p + bars.of_share(p, n)[1]
-    assert high[0] > 0.1 and low[2] < 0.9 and (low >= 0.0).all() and (high <= 1.0).all()
-    assert (bars.of_mean(p, np.sqrt(p * (1.0 - p) / n))[:, [0, 2]] == 0.0).all()
-    below, above = bars.of_ratio([2.0], [0.5])
+    p, n = np.array([0.0, 0.3, 1.0]), 20
+    shares = pd.DataFrame({"value": p, "mcse": np.sqrt(p * (1.0 - p) / n), "n": n})
+    below, above = bars.of_share(shares)
+    assert (p + above)[0] > 0.1 and (p - below)[2] < 0.9 and (p - below >= 0.0).all() and (p + above <= 1.0).all()
+    assert (bars.of_mean(shares)[:, [0, 2]] == 0.0).all()
+    below, above = bars.of_ratio(pd.DataFrame({"value": [2.0], "mcse": [0.5]}))
     assert (2.0 + above) / 2.0 == pytest.approx(2.0 / (2.0 - below))
-    assert (bars.of_mean([1.0], [np.nan]) == 0.0).all()
+    assert (bars.of_mean(pd.DataFrame({"value": [1.0], "mcse": [np.nan]})) == 0.0).all()
+
+
+def test_bars_of_shares_are_the_shares_that_a_score_test_does_not_reject() -> None:
+    """At both ends the observed share is 1.96 of the end's own errors away; Agresti and Coull's fail it (mutant)."""
+    p, n = np.array([0.02, 0.3, 0.9]), 50.0
+    below, above = bars.of_share(pd.DataFrame({"value": p, "n": n}))
+    for end in (p - below, p + above):
+        np.testing.assert_allclose(np.abs(end - p) / np.sqrt(end * (1.0 - end) / n), QUANTILE, rtol=1e-9)
+    centre, error = adjusted(p, n)
+    end = centre + QUANTILE * error
+    assert (np.abs(np.abs(end - p) / np.sqrt(end * (1.0 - end) / n) - QUANTILE) > 1e-3).all()
 
 
 def test_the_band_of_p_values_holds_what_it_says() -> None:

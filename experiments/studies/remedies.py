@@ -1,0 +1,47 @@
+"""The functions of the study `remedies`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+import saem
+from experiments.peptide import TREATMENTS
+from experiments.studies.headline import generate, model, performance, truth
+from experiments.study.cells import Cell
+from experiments.study.functions import Outcome
+from saem.algorithms.annealed_saem import AnnealedSAEM
+from saem.algorithms.saem import SAEM
+from saem.fitting import Algorithm
+from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, draws_for
+
+__all__ = ["estimate", "generate", "performance", "truth"]
+
+ENOUGH = 50  # clusters in an iteration, below which saemix draws several times
+LATENT = AveragedSchedule().latent
+ONCE = saem.Target(max_iterations=0)
+BURN_IN, SMOOTHING = 300, 100  # of saemix 3, as the annealing: half of the burn-in, a factor of 0.97 a variance
+ANNEALING, FACTOR = 150, 0.97
+
+
+def algorithm(schedule: str, replicates: int) -> Algorithm:
+    """SAEM by a schedule that a method names, gone through once."""
+    clusters = len(TREATMENTS) * replicates  # each has one random effect
+    several = math.ceil(ENOUGH / clusters)
+    if schedule == "programs":
+        steps = RobbinsMonroSchedule(BURN_IN, SMOOTHING, 1.0, draws=several)
+        return AnnealedSAEM(schedule=steps, target=ONCE, search=False, tau=FACTOR, annealing=ANNEALING, inflation=1.0)
+    if schedule in ("averaged", "once"):
+        return SAEM(schedule=AveragedSchedule(draws=1 if schedule == "averaged" else None), target=ONCE, search=False)
+    draws = {"textbook": 1, "several": several, "many": draws_for(clusters, LATENT)}[schedule]
+    return SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=draws), target=ONCE, search=False)
+
+
+def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
+    """Fit by direct maximum likelihood, or go through a schedule once."""
+    schedule = str(options["schedule"])
+    method = "ml" if schedule == "none" else algorithm(schedule, int(cell["replicates"]))
+    return Outcome.of(saem.fit(model(), data, method, seed))
