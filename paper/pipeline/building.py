@@ -7,9 +7,10 @@ from pathlib import Path
 
 from paper.digest import Digests
 from paper.pipeline.checks import check
+from paper.pipeline.latex import NAME as PDF
 from paper.pipeline.latex import Pdf, compile_pdf
-from paper.pipeline.manifest import TEXT, command_of, problems_of_manifest, read_manifest
-from paper.pipeline.parts import Made, make, write_numbers
+from paper.pipeline.manifest import KINDS, TEXT, command_of, modules, problems_of_manifest, read_manifest
+from paper.pipeline.parts import ALL_NUMBERS, Made, make, write_numbers
 from paper.pipeline.source import Source
 from paper.real_data import NAME as SITES
 from paper.real_data import configuration_now
@@ -33,6 +34,8 @@ class Built:
     unused : list of str
         Keys of numbers that the text does not cite.
     pdf : Pdf
+    forgotten : list of str
+        Files of an earlier build that were deleted.
     """
 
     made: Made
@@ -40,6 +43,7 @@ class Built:
     stale: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     pdf: Pdf = field(default_factory=lambda: Pdf(None, []))
+    forgotten: list[str] = field(default_factory=list)
 
 
 def build(
@@ -74,8 +78,11 @@ def build(
     digests = Digests(results)
     if not len(digests):
         raise StorageError(f"{results} holds no results of any study; 'python -m paper run' makes them")
+    for kind in KINDS:
+        modules(kind)  # where they are not valid, nothing is deleted
+    forgotten = forget(output)
     made = make(digests, output)
-    built = Built(made, list(made.failed))
+    built = Built(made, list(made.failed), forgotten=forgotten)
     if not partial:
         built.errors += [f"not in {results}: {what}" for what in made.missing]
         cited = {study for number in made.numbers.values() for study in number.studies}
@@ -104,6 +111,17 @@ def build(
         built.pdf = compile_pdf(text, output)
         built.errors += built.pdf.errors
     return built
+
+
+def forget(output: Path) -> list[str]:
+    """Delete what an earlier build left and this one may not write again: it would stand beside other numbers."""
+    found = [output / name for name in (f"{PDF}.pdf", ALL_NUMBERS) if (output / name).is_file()]
+    for path in found:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise StorageError(f"{path} is of an earlier build and cannot be deleted: {error.strerror}") from None
+    return [path.name for path in found]
 
 
 def _fill(source: Source, made: Made) -> list[str]:

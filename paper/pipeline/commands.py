@@ -104,7 +104,7 @@ def build(
     if built.unused:
         where = f"{ALL_NUMBERS} has them" if all_numbers else f"--all-numbers lists them in {ALL_NUMBERS}"
         note(f"{len(built.unused)} more numbers are not cited; {where}")
-    if built.pdf.path is None and f"{NAME}.pdf" in made.forgotten:
+    if built.pdf.path is None and f"{NAME}.pdf" in built.forgotten:
         note(f"{output / NAME}.pdf was of an earlier build, and is deleted")
     if partial and made.missing:
         note(f"{len(made.missing)} not in these results:")

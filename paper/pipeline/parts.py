@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.store.export import replacing
 from paper.digest import Absent, Digest
-from paper.pipeline.latex import NAME as PDF
 from paper.pipeline.manifest import command_of, file_of, modules, read_manifest
 from paper.shared.style import COLUMN
 from paper.shared.writing import NOT_THERE, Number
@@ -55,8 +54,6 @@ class Made:
         Figures and tables that the results lack: one sentence each.
     failed : list of str
         What could not be made for another reason, an error in a module.
-    forgotten : list of str
-        Files of an earlier build that were deleted.
     """
 
     figures: list[str] = field(default_factory=list)
@@ -64,7 +61,6 @@ class Made:
     numbers: Numbers = field(default_factory=Numbers)
     missing: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)
 
 
 def all_numbers(digests: Mapping[str, Digest]) -> Numbers:
@@ -128,8 +124,6 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
             f"there is no figure or table {only!r}{near}; there are the figures {listing(figures, 40)} and the tables "
             f"{listing(tables, 40)}"
         )
-    if only is None:
-        made.forgotten = forget(output)
     for name, module in figures.items():
         if only in (None, name):
             figure = _tried(module.draw, digests, f"figure {name}", made, only is None)
@@ -170,17 +164,6 @@ def _told(what: str, error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     words = " ".join(str(error).split())
     return f"{what}: {type(error).__name__}: {words} ({Path(last.filename).name}:{last.lineno})"
-
-
-def forget(output: Path) -> list[str]:
-    """Delete what an earlier build left and this one may not write again: it would stand beside other numbers."""
-    found = [output / name for name in (f"{PDF}.pdf", ALL_NUMBERS) if (output / name).is_file()]
-    for path in found:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise StorageError(f"{path} is of an earlier build and cannot be deleted: {error.strerror}") from None
-    return [path.name for path in found]
 
 
 def _empty() -> Figure:

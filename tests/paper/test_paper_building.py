@@ -80,7 +80,7 @@ def test_numbers_that_are_not_cited_are_listed_apart_and_known_to_the_checks(tmp
     own = text_in(tmp_path / "other", section=SECTION.replace("bias.10", "bias.200"))
     built = build(results, tmp_path / "a", text=own, with_pdf=False)
     assert built.errors == [r"sections/one.tex:3: \val{bias.200}: there is no such number (did you mean 'bias.20'?)"]
-    assert built.made.forgotten == ["numbers-all.csv"] and not (tmp_path / "a" / "numbers-all.csv").exists()
+    assert built.forgotten == ["numbers-all.csv"] and not (tmp_path / "a" / "numbers-all.csv").exists()
 
 
 def test_an_error_in_a_numbers_module_is_one_line_and_leaves_the_others(tmp_path, monkeypatch):
