@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -155,8 +155,38 @@ def label_of(kind: Kind, name: str) -> str:
     return f"{'fig' if kind == 'figures' else 'tab'}:{name}"
 
 
-def modules(kind: Kind) -> dict[str, ModuleType]:
+class Broken:
+    """In place of a module that cannot be imported: whoever wants something of it gets the error, others do not.
+
+    Parameters
+    ----------
+    error : Exception
+        Of the import.
+    """
+
+    STUDIES: tuple[str, ...] = ()
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def draw(self, digests: object) -> Any:
+        """The error."""
+        raise self.error
+
+    table = numbers = draw
+
+
+def _imported(kind: Kind, name: str) -> ModuleType | Broken:
+    try:
+        return importlib.import_module(f"paper.{kind}.{name}")
+    except Exception as error:
+        return Broken(error)
+
+
+def modules(kind: Kind) -> dict[str, ModuleType | Broken]:
     """The modules of `paper.figures`, `paper.tables` or `paper.numbers` by name; figures and tables as in the manifest.
+
+    For one that cannot be imported there is a `Broken` one.
 
     Raises
     ------
@@ -168,7 +198,7 @@ def modules(kind: Kind) -> dict[str, ModuleType]:
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     function = {"figures": "draw", "tables": "table", "numbers": "numbers"}[kind]
     needed = (function,) if kind == "numbers" else (function, "STUDIES")
-    found = {name: importlib.import_module(f"paper.{kind}.{name}") for name in names}
+    found = {name: _imported(kind, name) for name in names}
     for name, module in found.items():
         missing = [part for part in needed if not hasattr(module, part)]
         if missing:

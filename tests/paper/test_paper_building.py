@@ -100,6 +100,29 @@ def test_an_error_in_a_numbers_module_is_one_line_and_leaves_the_others(tmp_path
     assert first == error and second == "cited, and in no numbers since a module failed, or unknown: 'lost'"
 
 
+def test_a_numbers_module_that_cannot_be_imported_leaves_the_others(tmp_path, monkeypatch):
+    import importlib
+
+    from paper.digest import Digests
+    from paper.pipeline import manifest
+
+    def imported(name):
+        if name == "paper.numbers.scale":
+            raise TypeError("a broken module")
+        return real(name)
+
+    real, results = importlib.import_module, Digests(manifest.RESULTS)
+    (tmp_path / "numbers").mkdir()
+    for name in ("scale", "identifiability"):
+        (tmp_path / "numbers" / f"{name}.py").touch()
+    monkeypatch.setattr(manifest, "PAPER", tmp_path)
+    monkeypatch.setattr(importlib, "import_module", imported)
+    found = all_numbers(results)
+    (error,) = found.failed
+    assert error.startswith("numbers scale: TypeError: a broken module (") and len(found) > 5
+    assert set(found.home.values()) == {"identifiability"}
+
+
 def test_what_is_not_there_is_an_error_unless_results_are_partial(tmp_path, monkeypatch):
     install(monkeypatch)
     results, text = results_in(tmp_path / "results", cells=(30,)), text_in(tmp_path / "text")
