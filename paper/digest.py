@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.performance import WHOLE_FIT
-from saem.errors import StorageError, listing, nearest
+from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ KEYS = ("cell", "method", "estimand", "measure")
 OF_CLAIMS = ("mcse_calibration_spread", "mcse_calibration_mean")
 BORROWED = "borrowed"  # in the provenance of a digest that a rerun took from the committed results
 NEEDED = ("study", "configuration", "seed", "replicates")  # of a provenance
+OWN = (*KEYS, "value", "mcse", "n")  # columns of the measures, which no factor may be named as
 DIGITS = 6  # significant ones that are kept: far below any Monte Carlo error
 
 
@@ -57,6 +58,10 @@ class Digest:
     name: str
     measures: pd.DataFrame
     provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        columns = list(self.measures.columns)
+        refuse(self.name, [name for k, name in enumerate(columns) if name in columns[:k]])
 
     @property
     def borrowed(self) -> bool:
@@ -154,7 +159,7 @@ class Digest:
                 f"{folder} holds no results of the paper: {error}; 'python -m paper run' makes them"
             ) from error
         lacking = [name for name in NEEDED if not isinstance(provenance, dict) or name not in provenance]
-        lacking += [name for name in (*KEYS, "value", "mcse", "n") if name not in measures]
+        lacking += [name for name in OWN if name not in measures]
         if lacking or not len(measures):
             what = f"they lack {listing(lacking)}" if lacking else "they have no measure"
             raise StorageError(f"{folder} holds no whole results: {what}; 'python -m paper run' makes them")
@@ -168,13 +173,24 @@ class Digest:
         return cls(results.study_name, measures_of(results), provenance_of(results))
 
 
+def refuse(study: str, factors: Iterable[str]) -> None:
+    """Raise `ModelError` where factors are named as columns of the measures, which are looked up by these names."""
+    taken = [name for name in factors if name in OWN]
+    if taken:
+        raise ModelError(
+            f"the study {study!r} cannot be digested: the measures have columns {listing(OWN, 10)} of their own; give "
+            f"the factor {listing(taken)} another name"
+        )
+
+
 def measures_of(results: Results) -> pd.DataFrame:
     """All measures of a study, rounded to `DIGITS` significant digits; those without a value are left out."""
     import pandas as pd
 
+    refuse(results.study_name, map(str, results.levels.columns))
     other = results.paired
     other = other.assign(measure=other["measure"] + "_to_" + other["reference"].astype(str))
-    columns = [*KEYS, "value", "mcse", "n"]
+    columns = list(OWN)
     known = [table[columns] for table in (results.complete, other, claimed(results)) if len(table)]
     long = pd.concat(known, ignore_index=True).astype({name: str for name in KEYS}).drop_duplicates(list(KEYS))
     long = long[long["value"].notna()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "sites"
+OF_RUN = ("data", "draws", "seed", "code")
 FILES = ("sites.csv", "parameters.csv", "run.json")
 SOURCE = (
     "summary.data of the R package MSstatsPTM (Artistic-2.0); "
@@ -42,13 +43,16 @@ def digest_of(folder: Path) -> Digest:
     Raises
     ------
     StorageError
-        When a file is not there.
+        When a file is not there, or lacks something.
     """
     import pandas as pd
 
     try:
         fits, parameters = (pd.read_csv(folder / name) for name in FILES[:2])
         run = json.loads((folder / FILES[2]).read_text(encoding="utf-8"))
+        lacking = [name for name in OF_RUN if name not in run]
+        if lacking:
+            raise ValueError(f"{FILES[2]} lacks {', '.join(lacking)}")
     except (OSError, ValueError) as error:
         raise StorageError(
             f"{folder} must hold {', '.join(FILES)}: {error}; 'python -m experiments.sites DATA --output FOLDER' "
@@ -91,16 +95,12 @@ def cell_of(table: pd.DataFrame) -> pd.Series:
 
 def provenance_of(fits: pd.DataFrame, run: dict[str, Any]) -> dict[str, Any]:
     """Where the results come from; the configuration is a hash of the data, the settings and the code of the fits."""
-    import hashlib
-
-    import experiments.sites
     from experiments.provenance import PACKAGES, processor, version_of
+    from experiments.sites.origin import configuration_hash
 
-    code = Path(experiments.sites.__file__).with_name("examine.py").read_bytes()
-    settings = json.dumps(run, sort_keys=True).encode()
     return {
         "study": NAME,
-        "configuration": hashlib.sha256(settings + code).hexdigest()[:16],
+        "configuration": configuration_hash(run, run["code"]),
         "seed": run["seed"],
         "draws": run["draws"],
         "data": run["data"],
@@ -108,6 +108,7 @@ def provenance_of(fits: pd.DataFrame, run: dict[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: found for name in PACKAGES if (found := version_of(name))},
         "processor": processor(),
+        "commits": [run["commit"]] if "commit" in run else [],
         "replicates": 1,
         "cells": int(fits.groupby(["site", "link"]).ngroups),
         "methods": list(dict.fromkeys(fits["method"])),
@@ -116,3 +117,15 @@ def provenance_of(fits: pd.DataFrame, run: dict[str, Any]) -> dict[str, Any]:
         "cpu_minutes": round(float(fits["seconds"].sum()) / 60.0, 1),
         "command": f"python -m experiments.sites DATA --draws {run['draws']} --seed {run['seed']} --output FOLDER",
     }
+
+
+def configuration_now(known: Mapping[str, Any]) -> str:
+    """The configuration of the data and settings of a provenance, with the code as it is now."""
+    from experiments.sites.origin import SETTINGS, configuration_hash
+
+    lacking = [name for name in SETTINGS if name not in known]
+    if lacking:
+        raise StorageError(
+            f"the provenance of {NAME!r} lacks {', '.join(lacking)}; 'python -m paper run' makes it anew"
+        )
+    return configuration_hash(known)

@@ -81,7 +81,7 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def install(monkeypatch: Any, **changes: Any) -> Manifest:
     """Let the machinery see this paper in place of the real one; `changes` replace modules by kind."""
-    from paper.pipeline import building, claims, manifest, parts, verifying
+    from paper.pipeline import building, claims, manifest, parts, verifying, watching
 
     small = Manifest(**MANIFEST)
     kinds = {
@@ -89,10 +89,11 @@ def install(monkeypatch: Any, **changes: Any) -> Manifest:
         "tables": {"listing": SimpleNamespace(STUDIES=(STUDY,), table=table)},
         "numbers": {"one": SimpleNamespace(numbers=numbers)},
     } | changes
-    for module in (manifest, parts, claims, verifying, building):
+    for module in (manifest, parts, claims, verifying, building, watching):
         if hasattr(module, "modules"):
             monkeypatch.setattr(module, "modules", kinds.__getitem__)
-        monkeypatch.setattr(module, "read_manifest", lambda *_: small)
+        if hasattr(module, "read_manifest"):
+            monkeypatch.setattr(module, "read_manifest", lambda *_: small)
     monkeypatch.setattr(building, "problems_of_manifest", lambda cited: [])
     return small
 

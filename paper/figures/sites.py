@@ -39,9 +39,10 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
 
 def wide(digest: Digest, estimand: str, link: str, names: tuple[str, ...]) -> pd.DataFrame:
     """Measures of ML under a link, by site; nan where a site lacks one."""
-    rows = digest.measures
-    own = rows[(rows["method"] == ML) & (rows["estimand"] == estimand) & (rows["link"] == link)]
-    return own[own["measure"].isin(names)].pivot(index="site", columns="measure", values="value").reindex(columns=names)
+    import pandas as pd
+
+    rows = pd.concat([digest.select(name, ML, estimand, link=link) for name in names])
+    return rows.pivot(index="site", columns="measure", values="value").reindex(columns=names)
 
 
 def draw_effects(axes: Axes, digest: Digest) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 
 from experiments.links import RECIPES
 from experiments.sites.drawing import APART
@@ -35,7 +36,8 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def effects(digest: Digest) -> Iterator[Number]:
     """The effect of the treatment, mean of both forms, beside what the links demand where all else is alike: 0 or 1."""
-    rows = digest.select("estimate", ML, None, link=POSTED).pivot(index="site", columns="estimand", values="value")
+    effects = [digest.select("estimate", ML, name, link=POSTED) for name in ("c2", "b21", "b22")]
+    rows = pd.concat(effects).pivot(index="site", columns="estimand", values="value")
     unknown = digest.select("is_not_identified", ML, link=POSTED).set_index("site")["value"]
     rows = rows[unknown.reindex(rows.index) == 0.0]
     effect = rows["c2"] + 0.5 * (rows["b21"] + rows["b22"])  # the saturated link leaves the cell means free

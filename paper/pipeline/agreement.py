@@ -22,6 +22,8 @@ and the count of entries that are identical is told.
 
 What was computed once, from real data, has no Monte Carlo error: it must be the same, but for `SAME` of its value.
 
+An entry that is committed and absent in a rerun of the same configuration disagrees: see `_lost`.
+
 A difference below `FLOOR`, or below `ROUNDING` of the value, is none: results are rounding there.
 """
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 RATE = 0.001  # of false alarms, for each figure or table
 FLOOR = 1e-6  # in the units of the measure: all are of parameters, log-likelihoods, shares, of the order of one
 ROUNDING = 2e-5  # of the value, which digests keep with six digits
+ENOUGH = 20  # replicates expected: that none has a measure by chance has a probability of some exp(-20)
 SAME = 1e-3  # of the value: what numbers of the same real data may differ by on another machine
 # In names of measures or estimands that depend on the machine, or were chosen (the samples of a bootstrap).
 APART = ("seconds", "memory", "timeout_rate", "drawn")
@@ -57,12 +60,18 @@ class Agreement:
         Indexed by cell, method, estimand and measure: `value_a`, `mcse_a`, `n_a`, the same of b, `z` (nan for shares)
         and `p`, nan where nothing can be told (no Monte Carlo error, infinite values).
     notes : list of str
-        Where configurations, seeds or commits differ, and methods that the rerun lacks.
+        Where configurations, seeds or commits differ, and what a rerun of another configuration lacks.
+    absent : list of str
+        What a rerun of the same configuration lacks: a disagreement.
+    lost : Index
+        The entries (cell, method, estimand, measure) behind `absent`.
     """
 
     study: str
     entries: pd.DataFrame
     notes: list[str]
+    absent: list[str]
+    lost: pd.MultiIndex
 
 
 def compare(committed: Digest, rerun: Digest) -> Agreement:
@@ -72,11 +81,7 @@ def compare(committed: Digest, rerun: Digest) -> Agreement:
         for digest, side in ((committed, "_a"), (rerun, "_b"))
     ]
     both = tables[0].join(tables[1], how="inner")
-    names = (
-        both.index.get_level_values("measure").astype(str) + " " + both.index.get_level_values("estimand").astype(str)
-    )
-    depends = np.logical_or.reduce([names.str.contains(word, regex=False) for word in APART])
-    both = both[~depends]
+    both = both[~_apart(both.index)]
     shares = shares_in(both)
     z, p = _of_means(both), np.full(len(both), np.nan)
     p[shares] = _of_shares(both[shares])
@@ -84,7 +89,65 @@ def compare(committed: Digest, rerun: Digest) -> Agreement:
     z[shares] = np.nan
     once = ((both["n_a"] == 1) & (both["n_b"] == 1)).to_numpy()
     p[once] = _of_data(both[once])
-    return Agreement(committed.name, both.assign(z=z, p=p), _notes(committed, rerun))
+    lost, told = _lost(committed, rerun, tables[0], tables[1].index)
+    notes = _notes(committed, rerun)
+    if not _same_configuration(committed, rerun):
+        return Agreement(committed.name, both.assign(z=z, p=p), [*notes, *told], [], lost[:0])
+    return Agreement(committed.name, both.assign(z=z, p=p), notes, told, lost)
+
+
+def _apart(entries: pd.MultiIndex) -> np.ndarray:
+    """Which entries depend on the machine, or were chosen."""
+    names = (entries.get_level_values(name).astype(str) for name in ("measure", "estimand"))
+    text = next(names) + " " + next(names)
+    return np.logical_or.reduce([text.str.contains(word, regex=False) for word in APART])
+
+
+def _same_configuration(committed: Digest, rerun: Digest) -> bool:
+    own = committed.provenance.get("configuration")
+    return own is not None and own == rerun.provenance.get("configuration")
+
+
+def _lost(
+    committed: Digest, rerun: Digest, table: pd.DataFrame, there: pd.MultiIndex
+) -> tuple[pd.MultiIndex, list[str]]:
+    """Entries that a rerun lacks, and in words which: methods, methods in cells, and measures of a method.
+
+    Chance may leave a measure without replicates to compute it from, such as a mean over fits that failed. One counts
+    if `ENOUGH` of the rerun's replicates should have had it, or if it is in no cell of its method, with as many
+    replicates as are committed, or more.
+    """
+    table = table[~_apart(table.index)]
+    table = table[~table.index.isin(there)]
+    lost = table.index
+    if not len(lost):
+        return lost, []
+    now, then = (float(digest.provenance.get("replicates", 0)) for digest in (rerun, committed))
+    expected = table["n_a"].to_numpy(float) * (min(1.0, now / then) if then else 1.0)
+
+    def nowhere(*names: str) -> np.ndarray:
+        """Which of the lost ones have names that the rerun has nowhere."""
+        strange = [name for name in KEYS if name not in names]
+        return np.asarray(~lost.droplevel(strange).isin(there.droplevel(strange)))
+
+    pair = nowhere("cell", "method")
+    method = nowhere("method")
+    measure = ~pair & ((expected >= ENOUGH) | (nowhere("method", "estimand", "measure") & (now >= then)))
+    told = []
+    if method.any():
+        told.append(f"the method {listing(_names(lost[method], 'method'), 20)}")
+    for name in _names(lost[pair & ~method], "method"):
+        cells = _names(lost[pair & (lost.get_level_values("method") == name)], "cell")
+        told.append(f"{name} in {'a cell' if len(cells) == 1 else f'{len(cells)} cells'}: {listing(cells, 5)}")
+    for name in _names(lost[measure], "method"):
+        own = lost[measure & (lost.get_level_values("method") == name)]
+        told.append(f"{len(own)} entries of {name}, of the measure {listing(_names(own, 'measure'), 10)}")
+    return lost[pair | measure], [f"{committed.name}: the rerun lacks {words}" for words in told]
+
+
+def _names(entries: pd.MultiIndex, level: str) -> list[str]:
+    """Those of a level, each once, in order."""
+    return [str(name) for name in dict.fromkeys(entries.get_level_values(level))]
 
 
 def shares_in(both: pd.DataFrame) -> np.ndarray:
@@ -146,9 +209,6 @@ def _notes(committed: Digest, rerun: Digest) -> list[str]:
         a, b = committed.provenance.get(key), rerun.provenance.get(key)
         if a != b and a is not None and b is not None:
             notes.append(f"{committed.name}: {words} is another: {_short(a)} committed, {_short(b)} now")
-    lost = [name for name in dict.fromkeys(committed.measures["method"]) if name not in set(rerun.measures["method"])]
-    if lost:
-        notes.append(f"{committed.name}: the rerun has nothing of {listing(lost, 20)}, which is not compared")
     return notes
 
 

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from paper.digest import Digests
 from paper.pipeline.checks import check
+from paper.pipeline.latex import NAME as PDF
 from paper.pipeline.latex import Pdf, compile_pdf
-from paper.pipeline.manifest import TEXT, problems_of_manifest, read_manifest
-from paper.pipeline.parts import Made, make, numbers_tex, write
+from paper.pipeline.manifest import KINDS, TEXT, command_of, modules, problems_of_manifest, read_manifest
+from paper.pipeline.parts import ALL_NUMBERS, Made, make, write_numbers
 from paper.pipeline.source import Source
+from paper.real_data import NAME as SITES
+from paper.real_data import configuration_now
 from paper.shared.writing import NOT_THERE, Number
-from saem.errors import StorageError
+from saem.errors import StorageError, listing
+
+SHOWN = 20  # keys that an error lists
 
 
 @dataclass
@@ -29,6 +34,8 @@ class Built:
     unused : list of str
         Keys of numbers that the text does not cite.
     pdf : Pdf
+    forgotten : list of str
+        Files of an earlier build that were deleted.
     """
 
     made: Made
@@ -36,9 +43,18 @@ class Built:
     stale: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     pdf: Pdf = field(default_factory=lambda: Pdf(None, []))
+    forgotten: list[str] = field(default_factory=list)
 
 
-def build(results: Path, output: Path, *, partial: bool = False, text: Path = TEXT, with_pdf: bool = True) -> Built:
+def build(
+    results: Path,
+    output: Path,
+    *,
+    partial: bool = False,
+    text: Path = TEXT,
+    with_pdf: bool = True,
+    every_number: bool = False,
+) -> Built:
     """Build the paper.
 
     Parameters
@@ -51,6 +67,8 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     text : Path
         Of `main.tex`.
     with_pdf : bool
+    every_number : bool
+        Whether to list the numbers that the text does not cite, too.
 
     Raises
     ------
@@ -60,23 +78,34 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     digests = Digests(results)
     if not len(digests):
         raise StorageError(f"{results} holds no results of any study; 'python -m paper run' makes them")
+    for kind in KINDS:
+        modules(kind)  # where they are not valid, nothing is deleted
+    forgotten = forget(output)
     made = make(digests, output)
-    built = Built(made, list(made.failed))
+    built = Built(made, list(made.failed), forgotten=forgotten)
     if not partial:
-        built.errors += [f"not in {results}: {what}" for what in made.missing if not what.startswith("number ")]
+        built.errors += [f"not in {results}: {what}" for what in made.missing]
         cited = {study for number in made.numbers.values() for study in number.studies}
         built.errors += problems_of_manifest(cited)
         built.errors += problems_of_results(digests)
         built.stale = changed_since(digests)
     source = Source(text)
-    if partial:
-        _fill(source, made, output)
-    generated = "\n".join((output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables)
-    verdict = check(source, made.numbers, read_manifest(), generated)
+    unknown = _fill(source, made) if partial or made.numbers.failed else []
+    tables = {name: (output / "tables" / f"{name}.tex").read_text(encoding="utf-8") for name in made.tables}
+    verdict = check(source, made.numbers, read_manifest(), tables)
     built.errors += verdict.errors
-    if not partial:
-        lost = [made.numbers[key] for key in verdict.cited if key in made.numbers and made.numbers[key].why]
-        built.errors += [rf"not in {results}: \val{{{number.key}}}: {number.why}" for number in lost]
+    lost = [made.numbers[key] for key in verdict.cited if key in made.numbers and made.numbers[key].why]
+    if partial:
+        made.missing += [f"number {number.key}: {number.why}" for number in lost]
+    else:
+        built.errors += [
+            rf"not in {results}: \val{{{number.key}}}: {number.why}" for number in lost if number.key not in unknown
+        ]
+        if unknown:
+            built.errors.append(
+                f"cited, and in no numbers since a module failed, or unknown: {listing(unknown, SHOWN)}"
+            )
+    write_numbers(made, verdict.cited, digests, output, every_number)
     built.unused = verdict.unused
     if with_pdf:
         built.pdf = compile_pdf(text, output)
@@ -84,14 +113,23 @@ def build(results: Path, output: Path, *, partial: bool = False, text: Path = TE
     return built
 
 
-def _fill(source: Source, made: Made, output: Path) -> None:
-    """Numbers that the text cites and that partial results cannot even name, as not there."""
-    strange = dict.fromkeys(one.value for one in source.given(["val"]) if one.value not in made.numbers)
-    for key in strange:
+def forget(output: Path) -> list[str]:
+    """Delete what an earlier build left and this one may not write again: it would stand beside other numbers."""
+    found = [output / name for name in (f"{PDF}.pdf", ALL_NUMBERS) if (output / name).is_file()]
+    for path in found:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise StorageError(f"{path} is of an earlier build and cannot be deleted: {error.strerror}") from None
+    return [path.name for path in found]
+
+
+def _fill(source: Source, made: Made) -> list[str]:
+    """Make numbers that the text cites and no module gave, as partial results and failed modules do, not there."""
+    unknown = list(dict.fromkeys(one.value for one in source.given(["val"]) if one.value not in made.numbers))
+    for key in unknown:
         made.numbers[key] = Number(key, NOT_THERE, "unknown in these results", why="not in these results")
-        made.missing.append(f"number {key}: not in these results")
-    if strange:
-        write(output / "numbers.tex", numbers_tex(made.numbers.values()))
+    return unknown
 
 
 def problems_of_results(digests: Digests) -> list[str]:
@@ -111,17 +149,18 @@ def problems_of_results(digests: Digests) -> list[str]:
 
 
 def changed_since(digests: Digests) -> list[str]:
-    """Studies whose settings or functions are not those of their results."""
+    """Studies whose settings or functions are not those of their results, and the real sites likewise."""
     from experiments.provenance import configuration_hash
     from experiments.study import STUDIES, load_study
 
     found = []
-    for name in read_manifest().studies:
+    for name in read_manifest().sources:
         path = STUDIES / f"{name}.toml"
-        if name in digests and path.exists():
-            now, then = configuration_hash(load_study(path), path), digests[name].provenance.get("configuration")
-            if now != then:
+        if name in digests and (name == SITES or path.exists()):
+            known = digests[name].provenance
+            now = configuration_now(known) if name == SITES else configuration_hash(load_study(path), path)
+            if now != known.get("configuration"):
                 found.append(
-                    f"{name} is {now} now, and its results are of {then}: 'python -m paper run --studies {name}'"
+                    f"{name} is {now} now, and its results are of {known.get('configuration')}: '{command_of(name)}'"
                 )
     return found

@@ -47,16 +47,18 @@ class Verdict:
         Each with file and line.
     unused : list of str
         Keys of numbers that the text does not cite.
-    cited : list of str
-        Keys that it does, each once, in order.
+    cited : dict of str to list of str
+        Keys that it does, in order, and where: file and line, or the generated table.
     """
 
     errors: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
-    cited: list[str] = field(default_factory=list)
+    cited: dict[str, list[str]] = field(default_factory=dict)
 
 
-def check(source: Source, numbers: Mapping[str, Number], manifest: Manifest, generated: str = "") -> Verdict:
+def check(
+    source: Source, numbers: Mapping[str, Number], manifest: Manifest, tables: Mapping[str, str] | None = None
+) -> Verdict:
     """Hold the text against numbers and manifest.
 
     Parameters
@@ -64,14 +66,25 @@ def check(source: Source, numbers: Mapping[str, Number], manifest: Manifest, gen
     source : Source
     numbers : mapping of str to Number
     manifest : Manifest
-    generated : str
-        LaTeX that the build writes, whose labels, references and numbers count, too.
+    tables : mapping of str to str, optional
+        LaTeX that the build writes, by name, whose labels, references and numbers count, too.
     """
-    cited = list(dict.fromkeys(found.value for found in source.given(["val"])))
-    cited += [key for key in re.findall(r"\\val\{([^{}]*)\}", generated) if key not in cited]
+    tables = tables or {}
+    cited, generated = cited_in(source, tables), "\n".join(tables.values())
     errors = [*_numbers(source, numbers), *_references(source, generated), *_typed(source)]
     errors += [*_files(source), *_floats(source, manifest), *_abstract(source, numbers)]
     return Verdict(errors, [key for key in numbers if key not in cited], cited)
+
+
+def cited_in(source: Source, tables: Mapping[str, str]) -> dict[str, list[str]]:
+    """Keys of numbers that text and generated tables cite, in order, and where."""
+    found: dict[str, list[str]] = {}
+    for one in source.given(["val"]):
+        found.setdefault(one.value, []).append(str(one.place))
+    for name, text in tables.items():
+        for key in dict.fromkeys(re.findall(r"\\val\s*\{([^{}]*)\}", text)):
+            found.setdefault(key, []).append(f"tables/{name}.tex")
+    return found
 
 
 def _numbers(source: Source, numbers: Mapping[str, Number]) -> Iterator[str]:
@@ -173,7 +186,7 @@ def in_abstract(source: Source) -> list[tuple[str, str]]:
 def _abstract(source: Source, numbers: Mapping[str, Number]) -> Iterator[str]:
     for key, place in in_abstract(source):
         number = numbers.get(key)
-        if number is not None and not number.studies and "theory" not in number.source.lower():
+        if number is not None and not number.why and not number.studies and "theory" not in number.source.lower():
             yield (
                 rf"{place}: \val{{{key}}} of the abstract comes from no study; give its studies, or say in its source "
                 "that it is theory"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from paper.digest import Absent, Digest
+from paper.digest import Digest
 from paper.pipeline.checks import in_abstract
 from paper.pipeline.manifest import label_of, modules, read_manifest
 from paper.pipeline.parts import origin
 from paper.pipeline.source import Source
-from paper.pipeline.watching import Key, Watching, used_by
+from paper.pipeline.watching import Key, entries_of, used_by
 from paper.shared.writing import Number
-from saem.errors import StorageError
 
 
 class Claim(NamedTuple):
@@ -32,7 +30,8 @@ def claims(source: Source, numbers: Mapping[str, Number], digests: Mapping[str, 
     """The claims in the order of the abstract."""
     cited = [numbers[key] for key, _ in in_abstract(source) if key in numbers]
     labels = {item.value for item in source.given(["label"])}
-    entries = entries_of(cited, digests)
+    by_module = entries_of(digests, {number.key for number in cited})
+    entries = {key: own for made in by_module.values() for key, own in made.items()}
     shown = shown_by(cited, digests, labels)
     found = []
     for number in cited:
@@ -41,26 +40,6 @@ def claims(source: Source, numbers: Mapping[str, Number], digests: Mapping[str, 
         found.append(
             Claim(number.key, number.text, label, number.studies, told["configuration"], told["seed"], number.source)
         )
-    return found
-
-
-def entries_of(cited: Sequence[Number], digests: Mapping[str, Digest]) -> dict[str, set[Key]]:
-    """The entries that numbers are computed from: what their module asks for before it yields them.
-
-    Of these, where the source names measures, the entries of the measures.
-    """
-    wanted, found = {number.key for number in cited}, {}
-    for module in modules("numbers").values():
-        watching, before = Watching(digests), set[Key]()
-        try:
-            for number in module.numbers(watching):
-                if number.key in wanted:
-                    own = watching.used - before or set(watching.used)
-                    words = set(re.findall(r"\w+", number.source))  # of what the module has asked for so far
-                    found[number.key] = {key for key in own if key.measure in words} or own
-                before = set(watching.used)
-        except (Absent, StorageError):  # the build says so
-            continue
     return found
 
 
@@ -75,7 +54,10 @@ def shown_by(
         module, label = modules(kind).get(name), label_of(kind, name)
         own = frozenset(module.STUDIES) if module is not None else frozenset()
         if own & studies and label in labels and name != "claims" and len(own) < everything:
-            found[label] = own, used_by(module.draw if kind == "figures" else module.table, digests)
+            try:
+                found[label] = own, used_by(module.draw if kind == "figures" else module.table, digests)
+            except Exception:  # an error of that module, of which the build says so
+                continue
     return found
 
 

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from paper.real_data import NAME as SITES
 from saem.errors import ModelError, listing
 
 PAPER = Path(__file__).parents[1]
@@ -57,8 +58,8 @@ class Draws(Part):
     quick: Annotated[int, Field(ge=1)]
 
 
-class Program(Part):
-    """Results that a program makes from real data.
+class Sites(Part):
+    """The real sites, which `python -m experiments.sites` examines.
 
     Parameters
     ----------
@@ -96,20 +97,28 @@ class Manifest(Part):
     ----------
     studies : dict of str to OfStudy
         In the order of the text.
-    programs : dict of str to Program
+    sites : Sites, optional
+        A paper without it has no real data.
     figures, tables : dict of str to Shown
         By the name of the module, in the order of the text.
     """
 
     studies: dict[str, OfStudy]
-    programs: dict[str, Program] = Field(default_factory=dict)
+    sites: Sites | None = None
     figures: dict[str, Shown] = Field(default_factory=dict)
     tables: dict[str, Shown] = Field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of all results: of studies, then of programs."""
-        return (*self.studies, *self.programs)
+        """Names of all results: of studies, then of the real sites."""
+        return (*self.studies, *([SITES] if self.sites else []))
+
+    @field_validator("studies")
+    @classmethod
+    def _no_study_is_named_as_the_sites(cls, studies: dict[str, OfStudy]) -> dict[str, OfStudy]:
+        if SITES in studies:
+            raise ValueError(f"{SITES!r} is no study: it has the table [{SITES}]")
+        return studies
 
     def shown(self, appendix: bool = False) -> list[tuple[Kind, str, Shown]]:
         """Figures, then tables, as kind, name and what it is; without those of the appendix unless they are wanted."""
@@ -131,7 +140,12 @@ def read_manifest(path: Path = PAPER / "manifest.toml") -> Manifest:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        known = f"there is no such table; there are {listing([f'[{name}]' for name in Manifest.model_fields])}"
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: "
+            + (known if item["type"] == "extra_forbidden" and len(item["loc"]) == 1 else item["msg"])
+            for item in error.errors(include_url=False)
+        ]
         raise ModelError(f"{path} is not valid:\n" + "\n".join(f"  - {line}" for line in problems), problems) from None
     return found
 
@@ -141,8 +155,38 @@ def label_of(kind: Kind, name: str) -> str:
     return f"{'fig' if kind == 'figures' else 'tab'}:{name}"
 
 
-def modules(kind: Kind) -> dict[str, ModuleType]:
+class Broken:
+    """In place of a module that cannot be imported: whoever wants something of it gets the error, others do not.
+
+    Parameters
+    ----------
+    error : Exception
+        Of the import.
+    """
+
+    STUDIES: tuple[str, ...] = ()
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def draw(self, digests: object) -> Any:
+        """The error."""
+        raise self.error
+
+    table = numbers = draw
+
+
+def _imported(kind: Kind, name: str) -> ModuleType | Broken:
+    try:
+        return importlib.import_module(f"paper.{kind}.{name}")
+    except Exception as error:
+        return Broken(error)
+
+
+def modules(kind: Kind) -> dict[str, ModuleType | Broken]:
     """The modules of `paper.figures`, `paper.tables` or `paper.numbers` by name; figures and tables as in the manifest.
+
+    For one that cannot be imported there is a `Broken` one.
 
     Raises
     ------
@@ -154,7 +198,7 @@ def modules(kind: Kind) -> dict[str, ModuleType]:
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     function = {"figures": "draw", "tables": "table", "numbers": "numbers"}[kind]
     needed = (function,) if kind == "numbers" else (function, "STUDIES")
-    found = {name: importlib.import_module(f"paper.{kind}.{name}") for name in names}
+    found = {name: _imported(kind, name) for name in names}
     for name, module in found.items():
         missing = [part for part in needed if not hasattr(module, part)]
         if missing:
@@ -190,7 +234,12 @@ def problems_of_manifest(cited: Collection[str] = ()) -> list[str]:
 
 
 def command_of(source: str, manifest: Manifest | None = None) -> str:
-    """The command that makes the results of a study or a program anew."""
-    manifest = manifest or read_manifest()
-    data = f" --data {manifest.programs[source].data}" if source in manifest.programs else ""
+    """The command that makes the results of a study or of the real sites anew."""
+    sites = (manifest or read_manifest()).sites
+    data = f" --data {sites.data}" if source == SITES and sites is not None else ""
     return f"python -m paper run --studies {source}{data}"
+
+
+def file_of(source: str) -> str:
+    """The file of a study, or the program that examines the real sites."""
+    return "experiments/sites/__main__.py" if source == SITES else f"experiments/studies/{source}.toml"

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.store.export import replacing
 from paper.digest import Absent, Digest
-from paper.pipeline.manifest import command_of, modules, read_manifest
+from paper.pipeline.manifest import command_of, file_of, modules, read_manifest
 from paper.shared.style import COLUMN
 from paper.shared.writing import NOT_THERE, Number
-from saem.errors import ModelError, StorageError
+from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ALL_NUMBERS = "numbers-all.csv"
 KEY = r"[A-Za-z0-9][A-Za-z0-9.\-_]*"
+
+
+class Numbers(dict[str, Number]):
+    """The numbers of the text by key, in the order of the modules.
+
+    Attributes
+    ----------
+    home : dict of str to str
+        The module that makes each, by key.
+    failed : list of str
+        Errors of modules, a line each: a module has no more numbers after one that it cannot make.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home: dict[str, str] = {}
+        self.failed: list[str] = []
 
 
 @dataclass
@@ -30,57 +49,54 @@ class Made:
     Attributes
     ----------
     figures, tables : list of str
-    numbers : dict of str to Number
-        By key, in the order of the modules.
+    numbers : Numbers
     missing : list of str
-        What the results lack: one sentence each.
+        Figures and tables that the results lack: one sentence each.
     failed : list of str
         What could not be made for another reason, an error in a module.
     """
 
     figures: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
-    numbers: dict[str, Number] = field(default_factory=dict)
+    numbers: Numbers = field(default_factory=Numbers)
     missing: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
 
-def all_numbers(digests: Mapping[str, Digest]) -> dict[str, Number]:
-    """The numbers of the text by key.
-
-    Raises
-    ------
-    ModelError
-        When a key has two values, or is not made of letters, digits, dots, hyphens and underscores.
-    """
-    import re
-
-    found: dict[str, Number] = {}
-    home: dict[str, str] = {}
+def all_numbers(digests: Mapping[str, Digest]) -> Numbers:
+    """The numbers of all modules; whatever goes wrong in one leaves the others their numbers."""
+    found = Numbers()
     for name, module in modules("numbers").items():
-        for number in _those_there(module.numbers, digests, name):
-            if number.key in found and found[number.key].text != number.text:
-                raise ModelError(
-                    f"paper/numbers/{name}.py: {number.key!r} is {number.text}, and {found[number.key].text} in "
-                    f"{home[number.key]}.py; a key must have one value"
-                )
-            if not re.fullmatch(KEY, number.key):
-                raise ModelError(f"paper/numbers/{name}.py: the key {number.key!r} must be letters, digits, . - and _")
-            if number.key not in found:
-                found[number.key], home[number.key] = number, name
+        try:
+            for number in module.numbers(digests):
+                if problem := _against(number, found, name):
+                    found.failed.append(problem)
+                elif number.key not in found:
+                    found[number.key], found.home[number.key] = number, name
+        except (Absent, StorageError) as error:
+            key = f"{name.replace('_', '-')}.not-there"
+            found[key] = Number(key, NOT_THERE, f"all further numbers of {name}", why=str(error))
+            found.home[key] = name
+        except Exception as error:
+            found.failed.append(_told(f"numbers {name}", error))
     return found
 
 
-def _those_there(numbers: Callable[[Any], Iterable[Number]], digests: Any, name: str) -> Iterable[Number]:
-    """The numbers of a module, as far as there are results of its studies."""
-    try:
-        yield from numbers(digests)
-    except (Absent, StorageError) as error:
-        yield Number(f"{name.replace('_', '-')}.not-there", NOT_THERE, f"all further numbers of {name}", why=str(error))
+def _against(number: Number, found: Numbers, name: str) -> str:
+    """What is wrong with a number of a module beside those that there are; empty if nothing is."""
+    if not re.fullmatch(KEY, number.key):
+        return f"paper/numbers/{name}.py: the key {number.key!r} must be letters, digits, . - and _"
+    other = found.get(number.key)
+    if other is not None and other.text != number.text:
+        return (
+            f"paper/numbers/{name}.py: {number.key!r} is {number.text}, and {other.text} in "
+            f"{found.home[number.key]}.py; a key must have one value"
+        )
+    return ""
 
 
 def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -> Made:
-    """Write figures, tables, numbers and lists of where they come from.
+    """Write figures and tables, and the list of where they come from; compute the numbers, see `write_numbers`.
 
     Parameters
     ----------
@@ -88,12 +104,13 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
     output : Path
         Figures go to `figures/NAME.pdf` and `.png`, tables to `tables/NAME.tex` in it.
     only : str, optional
-        The figure or table to make; both where they have one name.
+        The figure or table to make; both where they have one name. What the results lack is not written then: a
+        figure that is there stays.
 
     Raises
     ------
     ModelError
-        When there is no such figure or table, or numbers are not valid.
+        When there is no such figure or table.
     StorageError
         When the folder cannot be written.
     """
@@ -102,26 +119,29 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
     made = Made()
     figures, tables = modules("figures"), modules("tables")
     if only is not None and only not in {*figures, *tables}:
-        from saem.errors import listing, nearest
-
-        known = [*figures, *tables]
-        raise ModelError(f"there is no figure or table {only!r}{nearest(only, known)}; there are {listing(known, 40)}")
+        near = nearest(only, [*figures, *tables])
+        raise ModelError(
+            f"there is no figure or table {only!r}{near}; there are the figures {listing(figures, 40)} and the tables "
+            f"{listing(tables, 40)}"
+        )
     for name, module in figures.items():
         if only in (None, name):
             figure = _tried(module.draw, digests, f"figure {name}", made, only is None)
+            if figure is None and only is not None:
+                continue
             save(_empty() if figure is None else figure, output / "figures", name)
             made.figures.append(name)
     for name, module in tables.items():
         if only in (None, name):
             text = _tried(module.table, digests, f"table {name}", made, only is None)
+            if text is None and only is not None:
+                continue
             empty = rf"\begin{{tabular}}{{l}}{NOT_THERE}\end{{tabular}}"
             write(output / "tables" / f"{name}.tex", empty if text is None else text)
             made.tables.append(name)
     if only is None:
         made.numbers = all_numbers(digests)
-        made.missing += [f"number {number.key}: {number.why}" for number in made.numbers.values() if number.why]
-        write(output / "numbers.tex", numbers_tex(made.numbers.values()))
-        write(output / "numbers.csv", numbers_csv(made.numbers.values(), digests))
+        made.failed += made.numbers.failed
         write(output / "manifest.csv", manifest_csv(digests))
     return made
 
@@ -135,9 +155,15 @@ def _tried(function: Callable[[Any], Any], digests: Any, what: str, made: Made, 
     except Exception as error:
         if not go_on:
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        made.failed.append(f"{what}: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})")
+        made.failed.append(_told(what, error))
     return None
+
+
+def _told(what: str, error: Exception) -> str:
+    """An error of a module in one line, with where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    words = " ".join(str(error).split())
+    return f"{what}: {type(error).__name__}: {words} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _empty() -> Figure:
@@ -164,14 +190,45 @@ def numbers_tex(numbers: Iterable[Number]) -> str:
     return "\n".join(lines)
 
 
-def numbers_csv(numbers: Iterable[Number], digests: Mapping[str, Digest]) -> str:
-    """key, value, source, study, configuration, seed."""
-    rows = [["key", "value", "source", "study", "configuration", "seed"]]
+def write_numbers(
+    made: Made, places: Mapping[str, Sequence[str]], digests: Mapping[str, Digest], output: Path, every: bool = False
+) -> None:
+    """Write `numbers.tex` and `numbers.csv` of what is cited, in the order of the text.
+
+    Parameters
+    ----------
+    made : Made
+    places : mapping of str to sequence of str
+        By key, where the text cites it.
+    digests : mapping of str to Digest
+    output : Path
+    every : bool
+        Whether to write `numbers-all.csv`, too: the numbers that are cited, then all others.
+    """
+    cited = [made.numbers[key] for key in places if key in made.numbers]
+    write(output / "numbers.tex", numbers_tex(cited))
+    write(output / "numbers.csv", numbers_csv(cited, made.numbers.home, places, digests))
+    if every:
+        cited += [number for key, number in made.numbers.items() if key not in places]
+        write(output / ALL_NUMBERS, numbers_csv(cited, made.numbers.home, places, digests))
+
+
+def numbers_csv(
+    numbers: Iterable[Number],
+    home: Mapping[str, str],
+    places: Mapping[str, Sequence[str]],
+    digests: Mapping[str, Digest],
+) -> str:
+    """Every number: where it is cited, what makes it, and the studies, their files, seeds and commands behind it."""
+    header = ["key", "value", "cited", "module", "source", "studies", "files", "configuration", "seed", "command"]
+    rows = [header]
     for number in numbers:
-        known = [digests[name].provenance for name in number.studies if name in digests]
+        module = f"paper/numbers/{home[number.key]}.py" if number.key in home else ""
+        told = origin(number.studies, digests)
         rows.append(
-            [number.key, number.text, number.source, " ".join(number.studies)]
-            + [" ".join(str(own.get(name, "")) for own in known) for name in ("configuration", "seed")]
+            [number.key, number.text, " ".join(places.get(number.key, ())), module, number.source]
+            + [" ".join(number.studies), " ".join(map(file_of, number.studies))]
+            + [told[key] for key in header[7:]]
         )
     return as_csv(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from paper.digest import BORROWED, Digest, Digests
 from paper.pipeline.manifest import RESULTS, read_manifest
+from paper.real_data import NAME as SITES
+from paper.real_data import configuration_now
 from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:
     from experiments.running import Executor, Progress
 
 ROOT = Path("results")
-SITES = "sites"
 
 
 def folder_of(quick: bool) -> Path:
@@ -26,20 +28,29 @@ def folder_of(quick: bool) -> Path:
 
 
 def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
-    """The studies and programs that are meant; all where none are named.
+    """The studies that are meant, and the real sites; all where none are named.
 
     Raises
     ------
     ModelError
-        When there is none of a name, or the list is empty.
+        When there is none of a name, the list is empty, or a study of the manifest has no file.
     """
+    from experiments.study import STUDIES
+
     known = read_manifest().sources
     if names is not None and not names:
         raise ModelError(f"a list of studies names none; there are {listing(known, 20)}, or leave it out for all")
     for name in names or ():
         if name not in known:
             raise ModelError(f"the paper has no study {name!r}{nearest(name, known)}; it has {listing(known, 20)}")
-    return tuple(name for name in known if not names or name in names)
+    wanted = tuple(name for name in known if not names or name in names)
+    lost = [name for name in wanted if name != SITES and not (STUDIES / f"{name}.toml").is_file()]
+    if lost:
+        raise ModelError(
+            f"paper/manifest.toml names {listing(lost, 20)}, and there is no {STUDIES / lost[0]}.toml; mend the name "
+            "there, or write the study"
+        )
+    return wanted
 
 
 def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progress], None] | None = None) -> Progress:
@@ -71,7 +82,7 @@ def digest(name: str, quick: bool) -> Digest:
     return made
 
 
-def data_of(given: Path | None, name: str = SITES) -> Path | None:
+def data_of(given: Path | None) -> Path | None:
     """The table of the real data, where it is there.
 
     Raises
@@ -81,7 +92,12 @@ def data_of(given: Path | None, name: str = SITES) -> Path | None:
     """
     if given is not None and not given.is_file():
         raise ModelError(f"there is no table {str(given)!r}; give the ubiquitin data as CSV, or leave --data out")
-    usual = Path(read_manifest().programs[name].data)
+    sites = read_manifest().sites
+    if sites is None:
+        if given is not None:
+            raise ModelError("--data is for the real sites, and paper/manifest.toml has no table [sites]")
+        return None
+    usual = Path(sites.data)
     return given or (usual if usual.is_file() else None)
 
 
@@ -93,13 +109,16 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
     StorageError
         When the program fails.
     """
+    from experiments.sites.origin import code_hash
     from paper.real_data import digest_of
 
     folder = folder_of(quick) / SITES
     mark = folder / "complete.txt"
-    own = read_manifest().programs[SITES].draws
-    draws = str(own.quick if quick else own.full)
-    told = f"{data.resolve()} {data.stat().st_size} {draws}\n"
+    sites = read_manifest().sites
+    assert sites is not None  # else they are not chosen
+    draws = str(sites.draws.quick if quick else sites.draws.full)
+    content = hashlib.sha256(data.read_bytes()).hexdigest()
+    told = f"{content} {draws} {code_hash()}\n"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != told:
         mark.unlink(missing_ok=True)
         command = [sys.executable, "-m", "experiments.sites", str(data), "--draws", draws]
@@ -151,16 +170,18 @@ def adopt(names: Sequence[str] | None, target: Path = RESULTS) -> list[str]:
         known = found[name].provenance
         if found[name].borrowed:
             raise StorageError(f"{found.folder / name} was taken from {target / name}: there is nothing to adopt")
-        if name not in read_manifest().studies:
-            continue
-        meant, has = read_manifest().studies[name].replicates, known["replicates"]
+        sites = read_manifest().sites
+        if name == SITES and sites is not None:
+            what, meant, has, now = "draws", sites.draws.full, known.get("draws"), configuration_now(known)
+        else:
+            path, what = STUDIES / f"{name}.toml", "replicates"
+            meant, has = read_manifest().studies[name].replicates, known["replicates"]
+            now = configuration_hash(load_study(path), path)
         if meant != has:
             raise StorageError(
-                f"{found.folder / name} has {has} replicates of {meant}: run it to its end, or write {has} "
+                f"{found.folder / name} has {has} {what} of {meant}: run it to its end, or write {has} "
                 "for it in paper/manifest.toml"
             )
-        path = STUDIES / f"{name}.toml"
-        now = configuration_hash(load_study(path), path)
         if known["configuration"] != now:
             raise StorageError(
                 f"{found.folder / name} is of the configuration {known['configuration']}, and the study is {now} now: "

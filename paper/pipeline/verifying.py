@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paper.digest import KEYS, Digest
 from paper.pipeline.agreement import RATE, Agreement, compare
-from paper.pipeline.manifest import Manifest, modules, read_manifest
-from paper.pipeline.watching import Key, used_by
-from saem.errors import StorageError
+from paper.pipeline.checks import cited_in
+from paper.pipeline.manifest import TEXT, Manifest, modules, read_manifest
+from paper.pipeline.source import Source
+from paper.pipeline.watching import Key, entries_of, used_by
+from paper.real_data import NAME as SITES
+from paper.real_data import configuration_now
+from saem.errors import ModelError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +32,18 @@ class Finding:
     entries : DataFrame
         Those that it uses and both have; columns of `Agreement.entries` and `study`, the smallest p first.
     used : int
-        How many it uses that do not depend on the machine or on real data.
+        How many it uses.
     rate : float
         Of false alarms.
+    absent : int
+        How many of them a rerun of the same configuration lacks.
     """
 
     name: str
     entries: pd.DataFrame
     used: int
     rate: float = RATE
+    absent: int = 0
 
     @property
     def compared(self) -> int:
@@ -54,15 +62,23 @@ class Finding:
 
     @property
     def agrees(self) -> bool:
-        """Whether there are none."""
-        return not len(self.disagreeing)
+        """Whether there are none, and none is absent."""
+        return not len(self.disagreeing) and not self.absent
+
+    @property
+    def judged(self) -> bool:
+        """Whether something can be told."""
+        return bool(self.compared or self.absent)
 
 
-def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tuple[list[Finding], list[Agreement]]:
+def verify(
+    committed: Mapping[str, Digest], rerun: Mapping[str, Digest], text: Path | None = None
+) -> tuple[list[Finding], list[Agreement]]:
     """Every figure, every table and the numbers of every section beside a rerun of their studies.
 
-    What a figure uses is what it asks of the committed digests as it is drawn. Digests that a rerun has borrowed from
-    the committed results tell nothing, and are left out.
+    What a figure uses is what it asks of the committed digests as it is drawn; what numbers use is what those of them
+    ask for that the text cites. Digests that a rerun has borrowed from the committed results tell nothing, and are left
+    out.
     """
     manifest = read_manifest()
     agreements = {
@@ -74,7 +90,7 @@ def verify(committed: Mapping[str, Digest], rerun: Mapping[str, Digest]) -> tupl
         if is_quick(name, rerun[name]):
             agreement.notes[:] = [line for line in agreement.notes if "the configuration" not in line]
             agreement.notes.append(f"{name}: the rerun is the quick form of the study as it is now")
-    return findings(agreements, uses(committed, manifest)), list(agreements.values())
+    return findings(agreements, uses(committed, manifest, Source(text or TEXT))), list(agreements.values())
 
 
 def is_quick(name: str, digest: Digest) -> bool:
@@ -82,19 +98,38 @@ def is_quick(name: str, digest: Digest) -> bool:
     from experiments.provenance import configuration_hash
     from experiments.study import STUDIES, load_study
 
+    if name == SITES:
+        sites = read_manifest().sites
+        draws = digest.provenance.get("draws")
+        is_present = digest.provenance.get("configuration") == configuration_now(digest.provenance)
+        return sites is not None and draws == sites.draws.quick != sites.draws.full and is_present
     path = STUDIES / f"{name}.toml"
     return path.exists() and digest.provenance.get("configuration") == configuration_hash(load_study(path, True), path)
 
 
-def uses(committed: Mapping[str, Digest], manifest: Manifest) -> dict[str, set[Key]]:
-    """The entries that each figure, table and module of numbers uses."""
-    wanted: dict[str, Callable[[Any], Any]] = {}
+def uses(committed: Mapping[str, Digest], manifest: Manifest, source: Source) -> dict[str, set[Key]]:
+    """The entries that each figure and table uses, and the numbers of each module that the text cites.
+
+    Raises
+    ------
+    ModelError
+        When a figure or table has an error.
+    """
+    found = {}
     for kind, name, _ in manifest.shown():
-        module = modules(kind).get(name)
-        if module is not None:
-            wanted[f"{kind.removesuffix('s')} {name}"] = module.draw if kind == "figures" else module.table
-    wanted |= {f"numbers {name}": module.numbers for name, module in modules("numbers").items()}
-    return {name: used_by(function, committed) for name, function in wanted.items()}
+        module, what = modules(kind).get(name), f"{kind.removesuffix('s')} {name}"
+        if module is None:
+            continue
+        try:
+            found[what] = used_by(module.draw if kind == "figures" else module.table, committed)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ModelError(
+                f"{what} cannot be made of the committed results: {why}; see 'python -m paper build'"
+            ) from error
+    for name, own in entries_of(committed, cited_in(source, {})).items():
+        found[f"numbers {name}"] = set().union(*own.values())
+    return found
 
 
 def findings(agreements: Mapping[str, Agreement], used: Mapping[str, set[Key]]) -> list[Finding]:
@@ -107,11 +142,12 @@ def findings(agreements: Mapping[str, Agreement], used: Mapping[str, set[Key]]) 
             "there is no study that the committed results and the rerun both have; run the studies first"
         )
     every = pd.concat(tables).reset_index().set_index(["study", *KEYS])
+    lost = {Key(name, *map(str, entry)) for name, agreement in agreements.items() for entry in agreement.lost}
     found = []
     for name, keys in used.items():
         if keys:
             own = every[every.index.isin(list(keys))].sort_values("p", kind="stable")
-            found.append(Finding(name, own, len(keys)))
+            found.append(Finding(name, own, len(keys), absent=len(keys & lost)))
     return found
 
 
@@ -122,19 +158,25 @@ def identical(agreement: Agreement) -> int:
 
 def sentence(finding: Finding) -> str:
     """What was found, in a line."""
-    if not finding.compared:
-        return f"{finding.name}: not compared, since the rerun has none of its {finding.used} entries with an error"
+    if not finding.judged:
+        return (
+            f"{finding.name}: not compared, since each of its {finding.used} entries depends on the machine, is not in "
+            "the rerun, or has no Monte Carlo error"
+        )
     verdict = "agrees" if finding.agrees else "DISAGREES"
-    return (
-        f"{finding.name}: {verdict}; {finding.compared} of {finding.used} entries compared, smallest p "
-        f"{finding.entries['p'].min():.2g} (limit {finding.limit:.2g})"
-    )
+    absent = f"; {finding.absent} are absent in the rerun" if finding.absent else ""
+    smallest = f", smallest p {finding.entries['p'].min():.2g} (limit {finding.limit:.2g})" if finding.compared else ""
+    return f"{finding.name}: {verdict}; {finding.compared} of {finding.used} entries compared{smallest}{absent}"
 
 
 def worst(finding: Finding, count: int = 5) -> list[str]:
     """The entries with the smallest p-values, a line each."""
     lines = []
-    for key, row in finding.entries[finding.entries["p"].notna()].head(count).iterrows():
+    for key, row in (
+        (finding.disagreeing if finding.absent else finding.entries[finding.entries["p"].notna()])
+        .head(count)
+        .iterrows()
+    ):
         study, cell, method, estimand, measure = map(str, key)
         z = "" if row["z"] != row["z"] else f", z {row['z']:.1f}"
         of = method if estimand == "" else f"{method}, {estimand}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from paper.digest import KEYS, Absent, Digest, Entry
+from paper.pipeline.manifest import modules
 from saem.errors import StorageError
 
 
@@ -25,12 +27,12 @@ class Watched:
     Parameters
     ----------
     digest : Digest
-    used : set of Key
-        To which the entries are added.
+    note : callable
+        Is given the entries.
     """
 
-    def __init__(self, digest: Digest, used: set[Key]) -> None:
-        self._digest, self._used = digest, used
+    def __init__(self, digest: Digest, note: Callable[[set[Key]], None]) -> None:
+        self._digest, self._told = digest, note
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._digest, name)
@@ -57,7 +59,7 @@ class Watched:
 
     def _note(self, table: Any) -> None:
         keys = table[list(KEYS)].astype(str).itertuples(index=False, name=None)
-        self._used.update(Key(self._digest.name, *key) for key in keys)
+        self._told({Key(self._digest.name, *key) for key in keys})
 
 
 class Watching(Mapping[str, Any]):
@@ -67,7 +69,7 @@ class Watching(Mapping[str, Any]):
         self.digests, self.used = digests, set[Key]()
 
     def __getitem__(self, name: str) -> Any:
-        return Watched(self.digests[name], self.used)
+        return Watched(self.digests[name], lambda keys: self.used.update(keys))  # `used` may be another set by then
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.digests)
@@ -86,3 +88,30 @@ def used_by(function: Callable[[Any], Any], digests: Mapping[str, Digest]) -> se
     except (Absent, StorageError):
         pass
     return watching.used
+
+
+def entries_of(digests: Mapping[str, Digest], cited: Collection[str]) -> dict[str, dict[str, set[Key]]]:
+    """The entries that numbers are computed from, by module and key.
+
+    Of those that the module asks for before it yields a number, or, where it asks for none, of those that it asked for
+    last: the ones whose measure the number's source names, or all where it names none of them; of the studies that it
+    says it is from. A module that fails, of which the build says so, has those before.
+    """
+    found: dict[str, dict[str, set[Key]]] = {}
+    for name, module in modules("numbers").items():
+        watching, last, every = Watching(digests), set[Key](), set[Key]()
+        own = found.setdefault(name, {})
+        try:
+            for number in module.numbers(watching):
+                asked, watching.used = watching.used, set()
+                last, every = asked or last, every | asked
+                if number.key in cited and number.key not in own:
+                    words = set(re.findall(r"\w+", number.source))
+                    named = [
+                        {key for key in keys if key.measure in words} for keys in (last, set() if asked else every)
+                    ]
+                    used = named[0] or named[1] or last
+                    own[number.key] = {key for key in used if key.study in number.studies}
+        except Exception:
+            continue
+    return found

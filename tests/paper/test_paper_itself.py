@@ -39,7 +39,7 @@ def test_a_mutant_of_the_text_fails(built, tmp_path, mutant, error):
     shutil.copytree(TEXT, text)
     section = next(iter(sorted((text / "sections").glob("*.tex"))))
     section.write_text(section.read_text(encoding="utf-8") + f"\n{mutant}\n", encoding="utf-8")
-    generated = "\n".join(path.read_text(encoding="utf-8") for path in (built[1] / "tables").glob("*.tex"))
+    generated = {path.stem: path.read_text(encoding="utf-8") for path in (built[1] / "tables").glob("*.tex")}
     before, after = (
         check(Source(folder), built[0].made.numbers, read_manifest(), generated).errors for folder in (TEXT, text)
     )

@@ -353,7 +353,7 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = [examine("good", table, 20, 1), examine("bad", table[table["modification"] == "modified"], 20, 1)]
     pd.DataFrame([row for one in found for row in one.fits]).to_csv(folder / "sites.csv", index=False)
     pd.DataFrame([row for one in found for row in one.parameters]).to_csv(folder / "parameters.csv", index=False)
-    (folder / "run.json").write_text(json.dumps({"data": "0", "draws": 20, "seed": 1}), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps({"data": "0", "draws": 20, "seed": 1, "code": "1"}), encoding="utf-8")
     return folder
 
 

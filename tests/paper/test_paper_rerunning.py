@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import paper.pipeline.rerunning as rerunning
 from paper.digest import Digest
 from paper.pipeline.commands import app
-from paper.pipeline.manifest import Manifest
+from paper.pipeline.manifest import Manifest, read_manifest
 from saem.errors import ModelError, StorageError
 
 
@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
     study_in(tmp_path, own, replicates=3, quick={"design": {"factors": {"size": [10]}}, "run": {"replicates": 2}})
     manifest = Manifest(
         studies={"made": {"replicates": 3}},
-        programs={"sites": {"what": "the real data", "data": "nowhere.csv", "draws": {"full": 9, "quick": 5}}},
+        sites={"what": "the real data", "data": "nowhere.csv", "draws": {"full": 29, "quick": 25}},
     )
     for module in (paper.pipeline.manifest, rerunning):
         monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
@@ -97,6 +97,52 @@ def test_ctrl_c_keeps_what_was_done(place, monkeypatch):
 def test_misuse_is_told(place, arguments, error):
     told = CliRunner().invoke(app, ["run", *arguments])
     assert told.exit_code == 2 and error in " ".join(told.output.split())
+
+
+def test_a_study_without_a_file_is_told_before_anything_runs(place):
+    (place / "made.toml").unlink()
+    told = CliRunner().invoke(app, ["run"])
+    words = " ".join(told.output.split())
+    assert told.exit_code == 2 and "paper/manifest.toml names 'made', and there is no" in words
+    assert words.count("Error:") == 1 and not (place / "results").exists()
+
+
+def test_a_manifest_with_another_table_for_the_sites_is_told(tmp_path):
+    for text, error in (
+        (
+            "[studies]\n[programs.sites]\nwhat = 'the real data'\n",
+            r"programs: there is no such table; there are .*\[sites\]",
+        ),
+        ("[studies]\nsites = { replicates = 1 }\n", "'sites' is no study: it has the table"),
+        ("[studies]\n[sites]\nwhat = 'the real data'\n", "sites.data: Field required"),
+    ):
+        path = tmp_path / f"{len(text)}.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ModelError, match=error):
+            read_manifest(path)
+
+
+def test_data_without_sites_are_told(place, monkeypatch):
+    monkeypatch.setattr(rerunning, "read_manifest", lambda: Manifest(studies={"made": {"replicates": 3}}))
+    (place / "some.csv").write_text("x\n")
+    told = CliRunner().invoke(app, ["run", "--data", "some.csv"])
+    assert told.exit_code == 2 and "has no table [sites]" in " ".join(told.output.split())
+
+
+def test_sites_of_another_size_or_code_are_not_adopted(place):
+    from paper.pipeline.manifest import RESULTS
+    from paper.real_data import configuration_now
+
+    committed = Digest.read(RESULTS / "sites")
+    known = dict(committed.provenance) | {"draws": 29}
+    known["configuration"] = configuration_now(known)
+    folder = place / "results/paper/digests/sites"
+    for change, words in (({"draws": 25}, "has 25 draws of 29"), ({"configuration": "x"}, "run it again")):
+        Digest("sites", committed.measures, known | change).save(folder)
+        with pytest.raises(StorageError, match=words):
+            rerunning.adopt(["sites"], place / "target")
+    Digest("sites", committed.measures, known).save(folder)
+    assert rerunning.adopt(["sites"], place / "target") == ["sites"]
 
 
 def test_only_whole_results_of_the_present_study_are_adopted(place):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_paper import STUDY, digest, install, results_in
+from tiny_paper import PROVENANCE, STUDY, digest, install, results_in, text_in
 from typer.testing import CliRunner
 
 from experiments.performance.jackknife import Groups, mean, share, spread
 from paper.digest import Digest
 from paper.pipeline.agreement import RATE, compare
 from paper.pipeline.commands import app
+from paper.pipeline.source import Source
 from paper.pipeline.verifying import Finding, findings, sentence, uses, verify
-from paper.pipeline.watching import Key, used_by
+from paper.pipeline.watching import Key, entries_of, used_by
+from paper.shared.writing import Number, both
+from paper.shared.writing import measured as written
 from saem.streams import stream
 
 CELLS = 8  # of a figure
@@ -123,18 +128,19 @@ def test_what_depends_on_the_machine_is_left_out():
     assert entries("mean_seconds", (1.0, 0.1, 500), (9.0, 0.1, 60)) is None
 
 
-def test_a_figure_is_judged_by_what_it_uses(monkeypatch):
-    manifest = install(monkeypatch)
+def test_a_figure_is_judged_by_what_it_uses_and_numbers_by_what_is_cited(tmp_path, monkeypatch):
+    manifest, text = install(monkeypatch), text_in(tmp_path / "text")
     committed = {STUDY: digest()}
-    used = uses(committed, manifest)
+    used = uses(committed, manifest, Source(text))
     assert {name: len(keys) for name, keys in used.items()} == {
         "figure picture": 4,
         "table listing": 1,
-        "numbers one": 2,
+        "numbers one": 1,
     }
+    assert used["numbers one"] == {Key(STUDY, "n=10", "ml", "mu", "bias")}  # bias.20 is not cited
     moved = digest()
     moved.measures.loc[3, "value"] += 1.0  # of saem at n=20, which the figure alone shows
-    found, (agreement,) = verify(committed, {STUDY: moved})
+    found, (agreement,) = verify(committed, {STUDY: moved}, text)
     assert [finding.name for finding in found if not finding.agrees] == ["figure picture"]
     assert agreement.notes == []
     assert len(used_by(lambda digests: digests[STUDY].measures, committed)) == 4  # whoever takes the table uses all
@@ -143,11 +149,106 @@ def test_a_figure_is_judged_by_what_it_uses(monkeypatch):
     assert lost.agrees and "not compared" in sentence(lost)
 
 
-def test_a_method_that_a_rerun_lacks_is_told():
-    committed = digest()
-    rerun = Digest(STUDY, committed.measures[committed.measures["method"] != "saem"], committed.provenance)
-    assert compare(committed, rerun).notes == [f"{STUDY}: the rerun has nothing of 'saem', which is not compared"]
-    assert compare(committed, committed).notes == []
+def test_entries_of_numbers_are_those_that_each_asks_for():
+    def numbers(digests):
+        own = digests[STUDY]
+        first, second = own.select("bias", "ml", "mu"), own.select("bias", "saem", "mu", size=20)
+        yield Number("both", str(len(first)), "bias of ml and saem", (STUDY,))
+        yield Number("again", str(len(second)), "nothing new is asked for", (STUDY,))
+        yield written("one", both, own, "bias", "ml", "mu", size=10)  # asked for before, by another
+        yield Number("earlier", "1", "the last one's bias", (STUDY,))
+        yield Number("theory", "1", "of no study, with bias")
+        raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch, numbers={"own": SimpleNamespace(numbers=numbers)})
+        found = entries_of({STUDY: digest()}, {"both", "again", "one", "earlier", "theory", "else"})["own"]
+    assert {key: len(entries) for key, entries in found.items()} == {
+        "both": 3,
+        "again": 3,
+        "one": 1,
+        "earlier": 1,
+        "theory": 0,
+    }
+
+
+def test_the_figure_and_numbers_of_the_sites_use_what_they_show():
+    from paper.digest import Digests
+    from paper.figures.sites import draw
+    from paper.pipeline.checks import cited_in
+    from paper.pipeline.manifest import RESULTS, TEXT
+
+    committed = Digests(RESULTS)
+    assert len(used_by(draw, committed)) < 2000
+    cited = cited_in(Source(TEXT), {})
+    own = entries_of({"sites": committed["sites"]}, cited)["sites"]
+    assert own and set(own) <= set(cited)
+    assert len(set().union(*own.values())) < 0.3 * len(committed["sites"].measures)
+
+
+def without(committed, rows, **provenance):
+    """A rerun of it that lacks some rows."""
+    return Digest(STUDY, committed.measures[~rows], dict(committed.provenance) | provenance)
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (lambda table: table["method"] == "saem", "the method 'saem'"),
+        (lambda table: table["size"] == 20, "ml in a cell: 'n=20'"),
+        (lambda table: (table["size"] == 20) & (table["method"] == "ml"), "ml in a cell: 'n=20'"),
+        (lambda table: (table["size"] == 20) & (table["measure"] == "bias"), "1 entries of ml, of the measure 'bias'"),
+    ],
+)
+def test_what_a_rerun_of_the_same_configuration_lacks_is_a_disagreement(tmp_path, monkeypatch, lost, words):
+    install(monkeypatch)
+    whole = digest()
+    more = whole.measures.assign(measure="coverage", value=1.0, mcse=0.0)
+    committed = Digest(STUDY, pd.concat([whole.measures, more], ignore_index=True), whole.provenance)
+    rows = lost(committed.measures)
+    agreement = compare(committed, without(committed, rows))
+    assert agreement.notes == [] and f"{STUDY}: the rerun lacks {words}" in agreement.absent
+    assert len(agreement.lost) == rows.sum()
+    other = compare(committed, without(committed, rows, configuration="f" * 16))
+    assert other.absent == [] and len(other.lost) == 0 and f"{STUDY}: the rerun lacks {words}" in other.notes
+    assert compare(committed, committed).absent == compare(committed, committed).notes == []
+    committed.save(tmp_path / "committed" / STUDY)
+    for name, configuration, code in (("same", PROVENANCE["configuration"], 1), ("other", "f" * 16, 0)):
+        without(committed, rows, configuration=configuration).save(tmp_path / name / STUDY)
+        arguments = ["verify", "--committed", str(tmp_path / "committed"), "--rerun", str(tmp_path / name)]
+        told = CliRunner().invoke(app, arguments)
+        assert told.exit_code == code and words in " ".join(told.output.split())
+        assert (f"study {STUDY}" in told.output) == bool(code)
+        assert ("figure picture: DISAGREES" in told.output) == bool(code)
+
+
+def test_what_chance_may_leave_out_is_no_disagreement():
+    whole = digest()
+    rare = whole.measures.assign(measure="mean_of_failed", n=2)
+    committed = Digest(STUDY, pd.concat([whole.measures, rare], ignore_index=True), whole.provenance)
+    is_rare = committed.measures["measure"] == "mean_of_failed"
+    assert compare(committed, without(committed, is_rare & (committed.measures["size"] == 20))).absent == []
+    assert compare(committed, without(committed, is_rare, replicates=10)).absent == []
+    assert len(compare(committed, without(committed, is_rare)).absent) == 2  # for ml and saem: it is in no cell
+    slow = Digest(STUDY, whole.measures.assign(measure="mean_seconds"), whole.provenance)
+    both = Digest(STUDY, pd.concat([whole.measures, slow.measures], ignore_index=True), whole.provenance)
+    assert compare(both, whole).absent == []  # depends on the machine
+
+
+def test_the_folder_that_is_judged_is_told(tmp_path, monkeypatch):
+    install(monkeypatch)
+    committed = results_in(tmp_path / "committed")
+    digest("scale", study="scale").save(committed / "scale")
+    monkeypatch.chdir(tmp_path)
+    results_in(tmp_path / "results/paper/digests")
+    results_in(tmp_path / "results/paper-quick/digests")
+    digest("scale", study="scale").save(tmp_path / "results/paper-quick/digests/scale")
+    told = " ".join(CliRunner().invoke(app, ["verify", "--committed", str(committed)]).output.split())
+    assert "results/paper/digests, with 1 of 2 studies, is judged against" in told
+    assert "results/paper-quick/digests has 2 of 2 studies: '--rerun results/paper-quick/digests' judges" in told
+    arguments = ["verify", "--committed", str(committed), "--rerun", "results/paper-quick/digests"]
+    told = " ".join(CliRunner().invoke(app, arguments).output.split())
+    assert "results/paper-quick/digests, with 2 of 2 studies, is judged against" in told
 
 
 def test_what_was_taken_from_the_committed_results_is_not_said_to_agree(tmp_path, monkeypatch):
@@ -160,6 +261,7 @@ def test_what_was_taken_from_the_committed_results_is_not_said_to_agree(tmp_path
 
 def test_the_command_names_what_disagrees(tmp_path, monkeypatch):
     install(monkeypatch)
+    monkeypatch.setattr("paper.pipeline.verifying.TEXT", text_in(tmp_path / "text"))
     committed = results_in(tmp_path / "committed")
     arguments = ["verify", "--committed", str(committed), "--results"]
     same = CliRunner().invoke(app, [*arguments, str(results_in(tmp_path / "same", configuration="f" * 16))])
