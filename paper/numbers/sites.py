@@ -13,9 +13,8 @@ from experiments.sites.drawing import APART
 from experiments.sites.examine import METHODS, POSTED
 from paper.digest import Absent, Digest, Entry
 from paper.real_data import NAME, STATUSES
+from paper.shared.sites import LAWS, LEVELS, SYMBOLS, counted
 from paper.shared.writing import Number, both, computed, exact, significant
-from paper.tables.site_intervals import SYMBOLS, counted
-from paper.tables.site_tests import LAWS, LEVELS
 
 ML, SAEM = METHODS
 

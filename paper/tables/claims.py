@@ -24,9 +24,9 @@ def table(digests: Mapping[str, Digest]) -> str:
     for claim in claims(Source(TEXT), all_numbers(digests), digests):
         kind = "Figure" if claim.label.startswith("fig:") else "Table"
         where = rf"{kind}~\ref{{{claim.label}}}" if claim.label else ""
-        studies = ", ".join(map(code, claim.studies)) or "theory"
+        studies = ", ".join(map(code, claim.studies)) or ("a setting" if "setting" in claim.source else "theory")
         rows.append(
-            [claim.text, code(claim.key), escaped(claim.source), where, studies]
+            [claim.text, code(claim.key), escaped(claim.source).replace(r"\_", r"\_\allowbreak{}"), where, studies]
             + [f"{code(claim.configuration)} seed {escaped(claim.seed)}" if claim.studies else ""]
         )
     header = ["number", "key", "entry", "shown in", "study", "configuration"]
