@@ -11,7 +11,7 @@ from experiments.figures.style import new_page, styled
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers
-from paper.shared.methods import DIRECT
+from paper.shared.methods import DIRECT, METHODS
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:
@@ -47,5 +47,5 @@ def draw(digests: Mapping[str, Digest]) -> Figure:
     grid[0, 0].set(ylabel="variance lost (% of fits)", ylim=(-4.0, 100.0), yticks=np.arange(0, 101, 25))
     grid[1, 0].set_ylabel("mean log-likelihood\nbelow the maximum")
     figure.supxlabel("replicates an arm (logarithmic)")
-    methods_above(figure, methods, 3)
+    methods_above(figure, sorted(methods, key=list(METHODS).index), 3)
     return figure
