@@ -62,11 +62,15 @@ def shown_by(
 
 
 def nearest(entries: set[Key], shown: Mapping[str, tuple[frozenset[str], set[Key]]], number: Number) -> str:
-    """The label of the figure or table that shows most of a number's entries; of its studies, where none shows any."""
+    """The label of the figure or table that shows most of a number's entries; none, where that is not half of them.
+
+    Of a number whose entries are unknown it is that of its studies.
+    """
 
     def rank(label: str) -> tuple[int, int]:
         own, used = shown[label]
         return -len(entries & used), -len(own & set(number.studies))
 
     candidates = [label for label, (own, _) in shown.items() if own & set(number.studies)]
-    return min(candidates, key=rank) if candidates else ""
+    best = min(candidates, key=rank, default="")
+    return best if best and 2 * len(entries & shown[best][1]) >= len(entries) else ""

@@ -41,9 +41,12 @@ class OfStudy(Part):
     ----------
     replicates : int
         Data sets of each cell in the committed results, the least over the cells.
+    quick : int, optional
+        Data sets of each cell in a quick rerun; those of the study's quick form if omitted.
     """
 
     replicates: Annotated[int, Field(ge=1)]
+    quick: Annotated[int | None, Field(ge=1)] = None
 
 
 class Draws(Part):

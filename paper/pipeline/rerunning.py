@@ -54,7 +54,7 @@ def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progress], None] | None = None) -> Progress:
-    """Run what is missing of a study, with the replicates of the manifest, or in its quick form; then digest it.
+    """Run what is missing of a study, in full or in its quick form, with the replicates of the manifest; then digest it.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progre
     from experiments.study import STUDIES, load_study
 
     path, folder = STUDIES / f"{name}.toml", folder_of(quick) / name
-    changes = {} if quick else {"run": {"replicates": read_manifest().studies[name].replicates}}
+    own = read_manifest().studies[name]
+    wanted = own.quick if quick else own.replicates
+    changes = {} if wanted is None else {"run": {"replicates": wanted}}
     state = run_study(load_study(path, quick, changes), path, folder, executor=executor, progress=progress)
     digest(name, quick)
     return state

@@ -23,7 +23,7 @@ def table(digests: Mapping[str, Digest]) -> str:
     rows = []
     for claim in claims(Source(TEXT), all_numbers(digests), digests):
         kind = "Figure" if claim.label.startswith("fig:") else "Table"
-        where = rf"{kind}~\ref{{{claim.label}}}" if claim.label else ""
+        where = rf"{kind}~\ref{{{claim.label}}}" if claim.label else "the text"
         studies = ", ".join(map(code, claim.studies)) or ("a setting" if "setting" in claim.source else "theory")
         rows.append(
             [claim.text, code(claim.key), escaped(claim.source).replace(r"\_", r"\_\allowbreak{}"), where, studies]

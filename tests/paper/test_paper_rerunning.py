@@ -56,6 +56,13 @@ def test_the_quick_form_is_a_part_of_the_full_one_and_has_its_own_place(place):
     assert quick.provenance["replicates"] == 2
 
 
+def test_the_manifest_may_want_fewer_data_sets_of_the_quick_form(place, monkeypatch):
+    fewer = Manifest(studies={"made": {"replicates": 3, "quick": 1}})
+    monkeypatch.setattr(rerunning, "read_manifest", lambda *_: fewer)
+    assert "2 of 2 replicates are in results/paper-quick/made" in run("--quick", "--studies", "made").output
+    assert "12 of 12 replicates are in results/paper/made" in run("--studies", "made").output
+
+
 def test_without_the_data_the_committed_digest_is_taken_and_that_is_said(place):
     told = run()
     assert told.exit_code == 2 and "--data CSV" in told.output and "'sites'" in told.output
