@@ -54,7 +54,7 @@ def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progress], None] | None = None) -> Progress:
-    """Run what is missing of a study, in full or in its quick form, with the replicates of the manifest; then digest it.
+    """Run what is missing of a study, in full or in its quick form, with the replicates of the manifest; digest it.
 
     Raises
     ------
