@@ -258,7 +258,11 @@ def test_a_pass_that_large_variances_lead_astray_is_made_again_without_annealing
     cell = Cell({"replicates": 6, "ratio": 4})
     model, table = headline.model(), headline.generate(cell, 48)
     ml = saem.fit(model, table, "ml")
-    assert ml.loglik - saem.fit(model, table, "annealed_saem", 48).loglik < 0.01
+    fit = saem.fit(model, table, "annealed_saem", 48)
+    assert ml.loglik - fit.loglik < 0.01
+    stopped = saem.fit(model, table, "annealed_saem", 48, callback=lambda _: True)
+    assert stopped.iterations < fit.iterations, "it ends in the pass that fails"
+    np.testing.assert_array_equal(stopped.resume(saem.Target()).values, fit.values)
     monkeypatch.setattr(AnnealedEngine, "pass_through", StepwiseEngine.pass_through)
     with pytest.raises(ConstraintError):
         saem.fit(model, table, "annealed_saem", 48)
