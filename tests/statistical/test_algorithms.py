@@ -340,7 +340,8 @@ def test_the_budget_of_seconds_is_respected() -> None:
     problem, _ = posed()
     target = Target(mcse=1e-9, deficit=1e-12, max_seconds=0.2, max_iterations=10**9)
     outcome = StochasticNewton(target=target).run(problem)
-    assert "0.2 seconds" in outcome.message and 0.2 <= outcome.history[-1, 2] < 2.0
+    last = outcome.history[-1, 2]  # at the last look at the precision, which is the budget's end or the look before
+    assert "0.2 seconds" in outcome.message and 0.1 <= last < 2.0
 
 
 @pytest.mark.parametrize(
