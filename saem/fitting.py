@@ -260,6 +260,7 @@ def conclude(
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
         drawn=round(outcome.drawn * problem.n_latent),
+        augmentation=outcome.augmentation,
         looks=outcome.history,
         chains=outcome.chains,
         chain_paths=outcome.chain_paths,

@@ -93,6 +93,9 @@ class Fit:
         Variance group of every cluster.
     group_levels : tuple of str
         Names of the variance groups.
+    augmentation : str
+        Which latent data SAEM and its relatives drew: random effects, or random effects centred on the means; empty for
+        other methods.
     drawn : int
         Random effects that were drawn in the whole fit; 0 for exact methods.
     looks : (k, 7) ndarray
@@ -141,6 +144,7 @@ class Fit:
     gradient_norm: float
     cluster_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     group_levels: tuple[str, ...] = ()
+    augmentation: str = ""
     drawn: int = 0
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))

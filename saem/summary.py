@@ -57,6 +57,8 @@ def summary_parts(fit: Fit) -> list[str | Table]:
     parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
     if fit.drawn:
         parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
+    if fit.augmentation:
+        parts.append(f"latent data: {fit.augmentation}")
     parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
     return parts
 

@@ -12,6 +12,7 @@ from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.placement import AUTO
 from saem.algorithms.refinement import MARGIN, refine
 from saem.algorithms.samplers import Sampler
 from saem.algorithms.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
@@ -28,6 +29,7 @@ from saem.stopping import Target
 from saem.streams import stream
 
 MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
+Array = np.ndarray
 Watch = Callable[[Engine, Chain], bool]
 E = TypeVar("E", bound=Engine)
 
@@ -56,6 +58,9 @@ class MonteCarloAlgorithm:
     sampler : str, Sampler or None
         How the latent data are drawn: a sampler of the family by name ("metropolis" for the linear one), one of your
         own, or the family's own way if None.
+    augmentation : str
+        Which latent data are drawn, where the family has a choice (the linear one): "uncentred" random effects, random
+        effects "centred" on the means, or "auto", by what is missing (`saem.algorithms.placement`).
     """
 
     schedule: Schedule = field(default_factory=AveragedSchedule)
@@ -65,6 +70,7 @@ class MonteCarloAlgorithm:
     mstep: str | Maximiser | None = None
     truncation: Truncation | None = None
     sampler: str | Sampler | None = None
+    augmentation: str = AUTO
     name: ClassVar[str]
     most_draws: ClassVar[int | None] = None  # random effects at most, where the target sets no limit
     last_iterate: ClassVar[bool] = False  # whether the schedule must average nothing ..
@@ -102,6 +108,7 @@ class MonteCarloAlgorithm:
             watch,
             self.truncation,
             self.sampler,
+            self.augmentation,
         )
 
     def run(
@@ -130,10 +137,16 @@ class MonteCarloAlgorithm:
         return self.pursue(problem, seed, watch, resume)[2]
 
     def pursue(
-        self, problem: Problem, seed: int, watch: Watch | None = None, resume: Checkpoint | None = None
+        self,
+        problem: Problem,
+        seed: int,
+        watch: Watch | None = None,
+        resume: Checkpoint | None = None,
+        placement: Array | None = None,
     ) -> tuple[Engine, Run, Outcome]:
-        """As `run`; the engine and the run that have led to the outcome, too."""
+        """As `run`, with a given placement of the latent data if need be; the engine and the run, too."""
         engine = self.engine(problem, seed, watch)
+        engine.placement.fixed = placement
         keeper, closed = Keeper(engine), problem.has_observed
         stage = START if resume is None else resume.texts["stage"]
         if resume is None or stage == START:
@@ -146,7 +159,7 @@ class MonteCarloAlgorithm:
                 run = engine.advance(chain, chain.until)
             except MStepError:
                 if stage == SCHEDULE:  # there may be other starts
-                    return self.pursue(problem, seed, watch)
+                    return self.pursue(problem, seed, watch, None, placement)
                 run = engine.run_of(keeper.restore(resume))
         with keeper.paused():
             if stage != REFINEMENT and closed and not engine.spent.stopped:

@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Run
+from saem.algorithms.correction import no_correction
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
@@ -102,7 +103,7 @@ class ExactEM:
             np.ones(0),
             nothing,
             engine.begin(x, pinned),
-            np.zeros_like(x),
+            no_correction(len(x)),
         )
         precision = assess(engine, run)
         peaks = find_maxima(problem, engine.solver)[0] if len(problem.constraints) else []

@@ -50,6 +50,8 @@ class Outcome:
         Deficit and Monte Carlo error against cost (`saem.algorithms.history.COLUMNS`).
     checkpoint : Checkpoint or None
         What it takes to go on, bit for bit.
+    augmentation : str
+        Which latent data were drawn last, in words, where the family has a choice.
     chains : (c, n) ndarray
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
@@ -73,6 +75,7 @@ class Outcome:
     towards_boundary: tuple[str, ...] = ()
     maximum: np.ndarray | None = None
     drawn: float = 0.0
+    augmentation: str = ""
     mcse: np.ndarray | None = None
     information: Information | None = None
     history: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))

@@ -8,6 +8,7 @@ from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.history import history_of
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.placement import PLACEMENT
 from saem.algorithms.precision import Precision
 from saem.algorithms.refinement import reached
 from saem.errors import listing
@@ -88,6 +89,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
+        augmentation=engine.placement.describe(run.chain.memory.get(PLACEMENT)),
         history=history_of(engine, run, precision, loglik),
     )
 

@@ -13,6 +13,7 @@ import typer
 
 from saem.cli.methods import EXACT, tailored
 from saem.cli.options import (
+    AugmentationName,
     DataFile,
     DropMissing,
     MaxDraws,
@@ -73,6 +74,7 @@ def fit(
     ] = Method.SAEM,
     mstep: MStep = None,
     sampler: SamplerName = None,
+    augmentation: AugmentationName = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,7 +136,7 @@ def fit(
     quantities = read_quantities(derive or [])
     specification = Model.from_toml(model)
     target = target_options(mcse, max_iterations, max_draws, max_seconds)
-    methods = [tailored(name, target, chains, mstep, sampler) for name in method.methods[:1]]
+    methods = [tailored(name, target, chains, mstep, sampler, augmentation) for name in method.methods[:1]]
     methods += [tailored(name, {}, None, mstep, None) for name in method.methods[1:]]  # exact, beside the simulated one
     table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -86,11 +86,14 @@ class Problem:
         From parameters (n,) to the parts (C,) of the marginal log-likelihood (not the restricted one) that belong to
         the clusters, where they have a closed form; ``-inf`` outside its domain.
     samplers : mapping of str to callable
-        Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
+        Other ways to draw the latent data, by name: from the family's arrays to those of a type of its own, with a
+        `draw`; or to those of the same type, whose draws within an iteration depend on each other (antithetic ones).
     priors : mapping of str to str
         Prior distributions that the model names, by parameter (`saem.specification.priors`), for Bayesian inference.
     default_priors : callable or None
         The priors (n,) of all parameters where the model names none, as text; families that have none ask for all.
+    augmentation : Augmentation or None
+        Other latent data for the same model, for families that have a choice; `arrays` are of the plain ones.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -118,10 +121,43 @@ class Problem:
     n_clusters: int = 0
     joint: Callable[[], Any] | None = None
     observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
-    samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    samplers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     priors: Mapping[str, str] = field(default_factory=dict)
     default_priors: Callable[[], tuple[str, ...]] | None = None
+    augmentation: Augmentation | None = None
     expand: Callable[[], Expansion] | None = None
+
+
+class Augmentation(Protocol):
+    """Where the means are put: in the law of the responses given the random effects, or in that of the latent data.
+
+    A *placement* (k,) bool says which of the latent data are centred on the means. Statistics and complete-data
+    likelihood are those of the placement, the marginal likelihood is the same for all.
+    """
+
+    def arrays(self, placement: np.ndarray) -> Any:
+        """The family's arrays for a placement."""
+        ...
+
+    def uncentred(self, x: np.ndarray) -> np.ndarray:
+        """The placement that centres nothing."""
+        ...
+
+    def centred(self, x: np.ndarray) -> np.ndarray:
+        """The placement that centres all that can be centred at the parameters ``x`` (n,)."""
+        ...
+
+    def describe(self, placement: np.ndarray) -> str:
+        """The latent data of a placement, in a few words."""
+        ...
+
+    def choose(self, x: np.ndarray, covariance: np.ndarray, current: np.ndarray | None = None) -> np.ndarray:
+        """The placement at ``x`` (n,) for which least of the information on the means is missing.
+
+        ``covariance`` (n, n) is that of the estimates, through the constraints. The ``current`` placement is kept, as
+        far as it is possible at ``x``, unless another is clearly better.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)

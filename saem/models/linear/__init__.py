@@ -12,6 +12,7 @@ from saem.data import ModelData
 from saem.models.contract import Problem
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.centring import Centring
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.default_priors import default_priors
 from saem.models.linear.effects import conditional_effects
@@ -21,6 +22,7 @@ from saem.models.linear.joint import observed_clusters
 from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import starting_values
+from saem.models.linear.variates import ANTITHETIC, LATTICE
 
 __all__ = [
     "ClusterArrays",
@@ -84,7 +86,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         constraints=constraints,
         starts=starts,
         scale=scale,
-        n_statistics=residual_groups * (p + 1) + groups * q * q,
+        n_statistics=residual_groups * (p + 1) + groups * q * q * (1 + p),
         n_latent=int(arrays.n_clusters.sum()) * q,
         collapsible=collapsible,
         dependents=dependents,
@@ -101,10 +103,27 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         n_clusters=len(data.cluster_group),
         joint=partial(build_clusters, data, arrays),
         observed_clusters=partial(observed_clusters, data),
-        samplers={"metropolis": partial(build_metropolis, data, arrays)},
+        samplers={
+            "metropolis": partial(build_metropolis, data),
+            "antithetic": partial(with_variates, ANTITHETIC),
+            "lattice": partial(with_variates, LATTICE),
+        },
         default_priors=partial(default_priors, data),
+        augmentation=Centring(arrays, term_labels(data)),
     )
     return replace(problem, expand=partial(expand, problem))
+
+
+def term_labels(data: ModelData) -> tuple[str, ...]:
+    """Names of the terms of each variance group."""
+    if len(data.group_levels) == 1:
+        return data.term_names
+    return tuple(f"{term} ({level})" for level in data.group_levels for term in data.term_names)
+
+
+def with_variates(variates: int, arrays: LinearArrays) -> LinearArrays:
+    """The arrays with draws that depend on each other."""
+    return arrays._replace(variates=variates)
 
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from saem.data import ModelData
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.variates import INDEPENDENT
 
 Array = np.ndarray
 
@@ -111,6 +112,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         xx[h], xy[h], yy[h] = x_h.T @ x_h, x_h.T @ y_h, y_h @ y_h
 
     slot_index, slot_terms = covariance_slots(data)
+    zx_of_patterns = zx.reshape(n_patterns, h_count, q, p)
     return LinearArrays(
         mean_index=np.ascontiguousarray(data.mean_index, dtype=np.int64),
         basis=spanning_columns(gram, data),
@@ -129,10 +131,17 @@ def build_arrays(data: ModelData) -> LinearArrays:
         pattern_size=size.astype(float),
         pattern_start=start.astype(np.int64),
         zz=zz.reshape(n_patterns, h_count, q, q),
-        zx=zx.reshape(n_patterns, h_count, q, p),
+        zx=zx_of_patterns,
         column_start=column_start,
         columns=columns,
         reduced=reduced,
+        variates=INDEPENDENT,
+        is_centred=np.zeros(n_groups, dtype=bool),
+        location=np.zeros((n_patterns, q, p)),
+        left_xx=xx,
+        left_xy=xy,
+        left_zx=zx_of_patterns,
+        location_moment=np.zeros((n_groups, q, q, p, p)),
     )
 
 
