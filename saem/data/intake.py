@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,13 +36,13 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
-def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame:
-    """The columns that a model reads, in the rows that it uses; without a copy where these are all."""
+def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> Callable[[], pd.DataFrame]:
+    """What makes the table of the columns that a model reads, in the rows that it uses; no copy where these are all."""
     import pandas as pd
 
     if drop_missing:
         table = read_columns(model, table, drop_missing)[0]
-    return pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+    return partial(pd.DataFrame, {name: table[name] for name in needed_columns(model)}, copy=False)
 
 
 def design_columns(model: Model) -> list[str]:
