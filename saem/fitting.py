@@ -30,7 +30,7 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
-from saem.data import ModelData, arrange, rows_used
+from saem.data import ModelData, arrange, rows_later
 from saem.deferred import as_given, replaced
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
@@ -135,7 +135,7 @@ def fit(
     problem = pose(model, data, restricted=name == "reml")
     outcome = run(algorithm, problem, seed, callback)
     result: Fit = conclude(model, data, problem, outcome, name, seed, started)
-    result = replaced(result, table=rows_used(model, table, data.n_dropped > 0))
+    result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
 
 

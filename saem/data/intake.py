@@ -19,6 +19,8 @@ from saem.specification.formula import columns_of
 if TYPE_CHECKING:
     import pandas as pd
 
+SMALL = 10_000  # rows: a larger table is not kept whole for the columns that are used
+
 
 def needed_columns(model: Model) -> tuple[str, ...]:
     """All columns that a model reads, the response first.
@@ -36,13 +38,20 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
-def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> Callable[[], pd.DataFrame]:
-    """What makes the table of the columns that a model reads, in the rows that it uses; no copy where these are all."""
+def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame:
+    """The columns that a model reads, in the rows that it uses; without a copy where these are all."""
     import pandas as pd
 
     if drop_missing:
         table = read_columns(model, table, drop_missing)[0]
-    return partial(pd.DataFrame, {name: table[name] for name in needed_columns(model)}, copy=False)
+    return pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+
+
+def rows_later(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame | Callable[[], pd.DataFrame]:
+    """`rows_used`, or what makes it when it is asked for: of a small table, where that takes as long as a fit."""
+    if len(table) > SMALL:
+        return rows_used(model, table, drop_missing)
+    return partial(rows_used, model, table.copy(deep=False), drop_missing)  # pandas copies on write
 
 
 def design_columns(model: Model) -> list[str]:

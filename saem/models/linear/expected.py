@@ -79,8 +79,8 @@ def summed_products(left: Array, right: Array) -> Array:
 
 def summed_traces(left: Array, right: Array) -> Array:
     """``sum_r tr(left_ra right_rb)`` (A, B) of matrices (R, A, q, q) and (R, B, q, q)."""
-    entries = np.moveaxis(left, 1, 0).reshape(left.shape[1], -1)
-    mirrored = np.moveaxis(np.swapaxes(right, 2, 3), 1, 0).reshape(right.shape[1], -1)
+    entries = left.transpose(1, 0, 2, 3).reshape(left.shape[1], -1)
+    mirrored = right.transpose(1, 0, 3, 2).reshape(right.shape[1], -1)
     return np.asarray(entries @ mirrored.T)
 
 
