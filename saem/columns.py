@@ -166,7 +166,8 @@ def factorize(series: pd.Series[Any]) -> Factor:
             return _factorize_small(series.to_numpy(dtype=object))
         if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iub":
             return _factorize_small(series.to_numpy())
-    return _factor(*pd.factorize(series))
+    codes, values = pd.factorize(series)
+    return _factor(codes, values.tolist() if series.dtype.kind in "iub" else values)
 
 
 def _factorize_small(values: NDArray[Any]) -> Factor:
