@@ -51,23 +51,27 @@ def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Arra
     for g in range(groups):
         at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
         here = arrays.pattern_group == g
-        size, a_h = arrays.pattern_size[here, None, None], arrays.zz[here]
+        weights, a_h = arrays.pattern_size[here], arrays.zz[here]
+        size = weights[:, None, None]
         a = np.einsum("h,rhij->rij", precision, a_h)
-        f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
-        u = np.linalg.inv(np.eye(q) + omega[g] @ a)
-        conditional = u @ omega[g]
-        moment[:p, :p] -= summed_products(size * f, conditional @ f)
-        left = (a @ u)[:, None] @ units  # Z'V^-1 Z = A U, times the unit matrices
+        within = a_h  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U, where A U = Z'V^-1 Z
+        if omega[g].any():  # without it, U = 1
+            f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
+            u = np.linalg.inv(np.eye(q) + omega[g] @ a)
+            conditional = u @ omega[g]
+            moment[:p, :p] -= summed_products(size * f, conditional @ f)
+            shrunken = conditional[:, None] @ a_h
+            once = np.einsum("r,rhii->h", weights, shrunken)
+            twice = summed_traces(size[:, None] * shrunken, shrunken)
+            moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
+            within = np.swapaxes(u, 1, 2)[:, None] @ a_h @ u[:, None]
+            a = a @ u
+        left = a[:, None] @ units
         moment[at, at] = 0.5 * summed_traces(size[:, None] * left, left)
-        within = np.swapaxes(u, 1, 2)[:, None] @ a_h @ u[:, None]  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U
-        over_clusters = np.tensordot(arrays.pattern_size[here], within, axes=1)
+        over_clusters = (size[:, None] * within).sum(axis=0)
         cross = 0.5 * np.einsum("hij,aji->ah", over_clusters, units) * precision**2
         moment[at, errors] = cross
         moment[errors, at] = cross.T
-        shrunken = conditional[:, None] @ a_h
-        once = np.einsum("r,rhii->h", arrays.pattern_size[here], shrunken)
-        twice = summed_traces(size[:, None] * shrunken, shrunken)
-        moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
     jacobian = moments_by_parameter(arrays, x, pairs)
     return np.asarray(jacobian.T @ moment @ jacobian)
 
