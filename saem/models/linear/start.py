@@ -62,7 +62,7 @@ def pseudo_inverse(matrices: Array) -> Array:
     """Pseudo-inverses (P, q, q) of symmetric matrices; of numbers without a decomposition, and to the same bits."""
     if matrices.shape[1] > 1:
         return np.asarray(np.linalg.pinv(matrices, hermitian=True))
-    return np.divide(1.0, matrices, out=np.zeros_like(matrices), where=matrices != 0.0)
+    return np.asarray(np.divide(1.0, matrices, out=np.zeros_like(matrices), where=matrices != 0.0))
 
 
 def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
