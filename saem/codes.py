@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -27,14 +29,32 @@ def codes_of(*columns: NDArray[Any]) -> NDArray[np.int64]:
     if len(columns[0]) <= SMALL:
         parts = [column.tolist() for column in columns]
         keys: Iterable[Any] = parts[0] if len(parts) == 1 else zip(*parts, strict=True)
-        known: dict[Any, int] = {}
-        return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.int64)
+        return counted(keys, len(columns[0]))[0]
     import pandas as pd
 
     codes = pd.factorize(columns[0])[0]
     for column in columns[1:]:
         other = pd.factorize(column)[0]
-        count = int(other.max()) + 1
-        if count > 1:  # numbered anew at each step, so that the products never overflow
-            codes = pd.factorize(codes * count + other)[0]
+        levels = int(other.max()) + 1
+        if levels > 1:  # numbered anew at each step, so that the products never overflow
+            codes = pd.factorize(codes * levels + other)[0]
     return codes.astype(np.int64, copy=False)
+
+
+def counted(keys: Iterable[Any], n: int) -> tuple[NDArray[np.int64], list[Any]]:
+    """Number ``n`` keys by a dictionary, in order of first appearance.
+
+    Returns
+    -------
+    codes : (n,) ndarray of int64
+    distinct : list
+        The distinct keys.
+
+    Raises
+    ------
+    TypeError
+        When a key cannot be one.
+    """
+    known: defaultdict[Any, int] = defaultdict(count().__next__)
+    codes = np.fromiter(map(known.__getitem__, keys), np.int64, n)  # without a step of Python for each key
+    return codes, list(known)

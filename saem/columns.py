@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.codes import counted
 from saem.errors import DataError, listing, nearest
 
 if TYPE_CHECKING:
@@ -174,16 +175,14 @@ def _factorize_small(values: NDArray[Any]) -> Factor:
     """Code a short array of Python objects or whole numbers by a dictionary."""
     import pandas as pd
 
-    known: dict[object, int] = {}
     try:
-        codes = np.array([known.setdefault(value, len(known)) for value in values.tolist()], dtype=np.int64)
+        codes, known = counted(values.tolist(), len(values))
     except TypeError:
         raise DataError("a column holds lists or other containers; use text or numbers") from None
-    keep = [value for value in known if isinstance(value, (str, int)) or not pd.isna(value)]  # type: ignore[call-overload]
-    if len(keep) < len(known):
-        renumber = np.full(len(known), -1)
-        renumber[[known[value] for value in keep]] = np.arange(len(keep))
-        return _factor(renumber[codes], keep)
+    there = [isinstance(value, (str, int)) or not pd.isna(value) for value in known]
+    if not all(there):
+        renumber = np.where(there, np.cumsum(there) - 1, -1)
+        return _factor(renumber[codes], [value for value, is_there in zip(known, there, strict=True) if is_there])
     return _factor(codes, known)
 
 
