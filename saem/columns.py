@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.codes import counted
 from saem.errors import DataError, listing, nearest
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def level_text(value: object) -> str:
     -------
     str
     """
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
 
@@ -161,26 +162,27 @@ def factorize(series: pd.Series[Any]) -> Factor:
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         return _factor(series.cat.codes.to_numpy(), series.cat.categories)
-    if len(series) <= _SMALL and getattr(series.dtype, "kind", "O") == "O":
-        return _factorize_small(series.to_numpy(dtype=object))
-    return _factor(*pd.factorize(series))
+    if len(series) <= _SMALL:
+        if getattr(series.dtype, "kind", "O") == "O":
+            return _factorize_small(series.to_numpy(dtype=object))
+        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iub":
+            return _factorize_small(series.to_numpy())
+    codes, values = pd.factorize(series)
+    return _factor(codes, values.tolist() if series.dtype.kind in "iub" else values)
 
 
-def _factorize_small(values: NDArray[np.object_]) -> Factor:
-    """Code a short array of Python objects by a dictionary."""
+def _factorize_small(values: NDArray[Any]) -> Factor:
+    """Code a short array of Python objects or whole numbers by a dictionary."""
     import pandas as pd
 
-    known: dict[object, int] = {}
     try:
-        codes = np.array([known.setdefault(value, len(known)) for value in values.tolist()], dtype=np.int64)
+        codes, known = counted(values.tolist(), len(values))
     except TypeError:
         raise DataError("a column holds lists or other containers; use text or numbers") from None
-    missing = [value for value in known if pd.isna(value)]  # type: ignore[call-overload]
-    if missing:
-        keep = [value for value in known if not pd.isna(value)]  # type: ignore[call-overload]
-        renumber = np.full(len(known), -1)
-        renumber[[known[value] for value in keep]] = np.arange(len(keep))
-        return _factor(renumber[codes], keep)
+    there = [isinstance(value, (str, int)) or not pd.isna(value) for value in known]
+    if not all(there):
+        renumber = np.where(there, np.cumsum(there) - 1, -1)
+        return _factor(renumber[codes], [value for value, is_there in zip(known, there, strict=True) if is_there])
     return _factor(codes, known)
 
 

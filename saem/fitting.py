@@ -30,7 +30,8 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
-from saem.data import ModelData, arrange, rows_used
+from saem.data import ModelData, arrange, rows_later
+from saem.deferred import as_given, replaced
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
 from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
@@ -133,8 +134,8 @@ def fit(
         warnings_module.warn(text, SaemWarning, stacklevel=2)
     problem = pose(model, data, restricted=name == "reml")
     outcome = run(algorithm, problem, seed, callback)
-    result = conclude(model, data, problem, outcome, name, seed, started)
-    result = replace(result, table=rows_used(model, table, data.n_dropped > 0))
+    result: Fit = conclude(model, data, problem, outcome, name, seed, started)
+    result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
 
 
@@ -250,7 +251,7 @@ def conclude(
         solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
-        cluster_labels=data.cluster_labels,
+        cluster_labels=as_given(data, "cluster_labels"),
         term_names=data.term_names,
         seed=seed,
         seconds=time.perf_counter() - started,

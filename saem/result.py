@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.deferred import Deferred, replaced
 from saem.stopping import Status
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ HISTORY = ("iteration", "draws", "seconds", "loglik", "deficit", "mcse_share", "
 WIDEST = 50.0  # half an interval of the logarithm of an SD; beyond, it is all positive numbers
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Fit:
     """A fitted model. It is not changed by what is done with it: arrays are read-only, inference returns new objects.
 
@@ -135,7 +136,7 @@ class Fit:
     solution_logliks: Floats
     random_effects: Floats
     random_effect_sds: Floats
-    cluster_labels: pd.DataFrame
+    cluster_labels: Deferred[pd.DataFrame] = Deferred()
     term_names: tuple[str, ...]
     seed: int
     seconds: float
@@ -149,17 +150,16 @@ class Fit:
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[Floats, ...] = ()
-    table: pd.DataFrame | None = None
+    table: Deferred[pd.DataFrame | None] = Deferred(None)
     continuation: Continuation | None = None
     posterior: Posterior | None = None
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
+        for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 value = value.copy()
                 value.flags.writeable = False
-                object.__setattr__(self, entry.name, value)
+                object.__setattr__(self, name, value)
 
     @property
     def se(self) -> Floats:
@@ -328,7 +328,8 @@ class Fit:
             settings = describe(method)
         except ModelError:  # known in this process alone
             settings = None
-        return replace(self, continuation=Continuation(checkpoint, settings, method))
+        going_on: Fit = replaced(self, continuation=Continuation(checkpoint, settings, method))
+        return going_on
 
     def _index(self) -> pd.Index[Any]:
         import pandas as pd

@@ -58,10 +58,12 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     """
     if len(design) < 2:
         raise DataError(f"the design must have at least 2 rows; got {len(design)}")
-    data = arrange(model, design.assign(**{model.response: np.arange(len(design), dtype=np.float64)}))
+    table = design.assign(**{model.response: np.arange(len(design), dtype=np.float64)})
+    data = arrange(model, table)
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
-    return design.assign(**{model.response: draw_response(data, values, *streams)})
+    table[model.response] = draw_response(data, values, *streams)
+    return table
 
 
 def draw_response(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from saem.data.conditioning import check_conditioning
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
 from saem.data.intake import needed_columns, read_columns
 from saem.data.table import Rows
+from saem.deferred import Deferred
 from saem.errors import DataError, listing
 from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
@@ -30,7 +32,7 @@ _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ModelData:
     """What the linear family consumes: n rows, p mean columns, q random terms, C clusters, G variance groups.
 
@@ -78,7 +80,7 @@ class ModelData:
     mean_index: _Codes
     term_names: tuple[str, ...]
     cluster: _Codes
-    cluster_labels: pd.DataFrame
+    cluster_labels: Deferred[pd.DataFrame] = Deferred()
     cluster_group: _Codes
     group_levels: tuple[str, ...]
     sd_index: _Codes
@@ -134,15 +136,13 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     residual_group, residual_levels = _groups(model.residual.by, model.residual.sd, factors, len(response))
     slots = Slots(model, mean_names, group_levels, residual_levels)
     _check_counts(model, slots, cluster_group, len(response), mean_design)
-    _check_size(model.response, response)
-    for names, matrix in ((mean_names, mean_design), (tuple(model.random.terms), random_design)):
-        for name, values in zip(names, matrix.T, strict=True):
-            _check_size(name, values)
+    _check_sizes((model.response,), response[:, None])
+    _check_sizes(mean_names, mean_design)
+    _check_sizes(tuple(model.random.terms), random_design)
     free = [j for j, name in enumerate(mean_names) if name not in model.fixed]
     check_conditioning(mean_design[:, free], [mean_names[j] for j in free], [mean_labels[j] for j in free])
     warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]
-    labels = table[list(model.cluster)].take(first)
-    labels.index = range(len(first))  # type: ignore[assignment]
+    labels = partial(_labels, {name: table[name] for name in model.cluster}, first)
     return ModelData(
         parameters=slots.parameters,
         response=response,
@@ -165,14 +165,24 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     )
 
 
-def _check_size(name: str, values: _Floats) -> None:
+def _labels(columns: dict[str, pd.Series[Any]], first: _Codes) -> pd.DataFrame:
+    """The table of the clusters, from the columns of the rows and the first row of each cluster."""
+    import pandas as pd
+
+    labels = pd.DataFrame(columns, copy=False).take(first)
+    labels.index = range(len(first))  # type: ignore[assignment]
+    return labels
+
+
+def _check_sizes(names: tuple[str, ...], columns: _Floats) -> None:
     """Squares of the values have to be numbers that a computer can hold."""
-    largest = max(float(values.max()), -float(values.min()))
-    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
-        raise DataError(
-            f"the values of {name!r} must lie between {1 / LARGEST:g} and {LARGEST:g} in size; got {largest:g}: "
-            "choose another unit, or look for a typing error"
-        )
+    sizes = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    for name, largest in zip(names, sizes.tolist(), strict=True):
+        if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+            raise DataError(
+                f"the values of {name!r} must lie between {1 / LARGEST:g} and {LARGEST:g} in size; got {largest:g}: "
+                "choose another unit, or look for a typing error"
+            )
 
 
 def _mean(

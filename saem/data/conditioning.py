@@ -25,8 +25,9 @@ def check_conditioning(design: NDArray[np.float64], names: Sequence[str], labels
     DataError
         Naming the columns, and what to do.
     """
-    rows = np.linspace(0, len(design) - 1, min(len(design), ENOUGH)).astype(int)
-    columns = design[rows]
+    columns = design
+    if len(design) > ENOUGH:
+        columns = design[np.linspace(0, len(design) - 1, ENOUGH).astype(int)]
     lengths = np.linalg.norm(columns, axis=0)
     if columns.shape[1] < 2 or not np.all(lengths > 0.0):
         return

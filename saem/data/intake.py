@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,8 @@ from saem.specification.formula import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SMALL = 10_000  # rows: a larger table is not kept whole for the columns that are used
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -41,6 +45,13 @@ def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataF
     if drop_missing:
         table = read_columns(model, table, drop_missing)[0]
     return pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+
+
+def rows_later(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame | Callable[[], pd.DataFrame]:
+    """`rows_used`, or what makes it when it is asked for: of a small table, where that takes as long as a fit."""
+    if len(table) > SMALL:
+        return rows_used(model, table, drop_missing)
+    return partial(rows_used, model, table.copy(deep=False), drop_missing)  # pandas copies on write
 
 
 def design_columns(model: Model) -> list[str]:

@@ -29,9 +29,12 @@ GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned pa
 
 
 def floors(problem: Problem, solver: Solver) -> Array:
-    """Values (n,) below which the solver hands a parameter over to `pin`."""
-    sd = np.where(problem.collapsible, np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE), DEGENERATE) * problem.scale
-    return np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+    """Values (n,) below which the solver hands a parameter over to `pin`; the caller's own."""
+    if solver.floors is None:
+        small = np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE)
+        sd = np.where(problem.collapsible, small, DEGENERATE) * problem.scale
+        solver.floors = np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+    return solver.floors.copy()
 
 
 def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:

@@ -128,6 +128,8 @@ def with_variates(variates: int, arrays: LinearArrays) -> LinearArrays:
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:
     """Whether the columns of the free means and of the random effects span all responses."""
+    if arrays.n_rows.sum() - arrays.n_clusters.sum() * arrays.zz.shape[2] > arrays.zx.shape[3]:
+        return False  # whatever the ranks are
     zz, zx = arrays.zz.sum(axis=1), arrays.zx.sum(axis=1)
     left = arrays.n_rows.sum() - arrays.pattern_size @ np.linalg.matrix_rank(zz, hermitian=True)
     if left > zx.shape[2]:

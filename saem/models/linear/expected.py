@@ -51,24 +51,41 @@ def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Arra
     for g in range(groups):
         at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
         here = arrays.pattern_group == g
-        size, a_h = arrays.pattern_size[here], arrays.zz[here]
+        weights, a_h = arrays.pattern_size[here], arrays.zz[here]
+        size = weights[:, None, None]
         a = np.einsum("h,rhij->rij", precision, a_h)
-        f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
-        u = np.linalg.inv(np.eye(q) + omega[g] @ a)
-        conditional = u @ omega[g]
-        moment[:p, :p] -= np.einsum("r,ric,rij,rjd->cd", size, f, conditional, f, optimize=True)
-        left = np.einsum("rij,ajk->raik", a @ u, units)  # Z'V^-1 Z = A U
-        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", size, left, left)
-        within = np.einsum("rji,rhjk,rkl->rhil", u, a_h, u, optimize=True)  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U
-        cross = 0.5 * np.einsum("h,r,rhij,aji->ah", precision**2, size, within, units, optimize=True)
+        within = a_h  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U, where A U = Z'V^-1 Z
+        if omega[g].any():  # without it, U = 1
+            f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
+            u = np.linalg.inv(np.eye(q) + omega[g] @ a)
+            conditional = u @ omega[g]
+            moment[:p, :p] -= summed_products(size * f, conditional @ f)
+            shrunken = conditional[:, None] @ a_h
+            once = np.einsum("r,rhii->h", weights, shrunken)
+            twice = summed_traces(size[:, None] * shrunken, shrunken)
+            moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
+            within = np.swapaxes(u, 1, 2)[:, None] @ a_h @ u[:, None]
+            a = a @ u
+        left = a[:, None] @ units
+        moment[at, at] = 0.5 * summed_traces(size[:, None] * left, left)
+        over_clusters = (size[:, None] * within).sum(axis=0)
+        cross = 0.5 * np.einsum("hij,aji->ah", over_clusters, units) * precision**2
         moment[at, errors] = cross
         moment[errors, at] = cross.T
-        shrunken = np.einsum("rij,rhjk->rhik", conditional, a_h)
-        once = np.einsum("r,rhii->h", size, shrunken)
-        twice = np.einsum("r,rhij,rkji->hk", size, shrunken, shrunken, optimize=True)
-        moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
     jacobian = moments_by_parameter(arrays, x, pairs)
     return np.asarray(jacobian.T @ moment @ jacobian)
+
+
+def summed_products(left: Array, right: Array) -> Array:
+    """``sum_r left_r' right_r`` (c, d) of matrices (R, q, c) and (R, q, d)."""
+    return np.asarray(left.reshape(-1, left.shape[2]).T @ right.reshape(-1, right.shape[2]))
+
+
+def summed_traces(left: Array, right: Array) -> Array:
+    """``sum_r tr(left_ra right_rb)`` (A, B) of matrices (R, A, q, q) and (R, B, q, q)."""
+    entries = left.transpose(1, 0, 2, 3).reshape(left.shape[1], -1)
+    mirrored = right.transpose(1, 0, 3, 2).reshape(right.shape[1], -1)
+    return np.asarray(entries @ mirrored.T)
 
 
 def moments_by_parameter(arrays: LinearArrays, x: Array, pairs: list[tuple[int, int]]) -> Array:

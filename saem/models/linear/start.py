@@ -23,7 +23,7 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     h_count = len(arrays.residual_index)
     n_rows = float(arrays.n_rows.sum())
     zz = arrays.zz.sum(axis=1)
-    inverse = np.linalg.pinv(zz, hermitian=True)
+    inverse = pseudo_inverse(zz)
     rank = np.rint(np.einsum("pij,pji->p", inverse, zz))
     weights = np.ones(len(arrays.columns))
     weights[arrays.column_start[:-1]] = arrays.pattern_size
@@ -35,7 +35,7 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     explained = float(np.sum(weights * np.einsum("ki,ki->k", effects, columns)))
     degrees = n_rows - float(np.sum(arrays.pattern_size * rank))
     overall = total / n_rows
-    size = float(np.mean(data.response**2))
+    size = float(data.response @ data.response) / n_rows
     if overall <= 1e-24 * size or (degrees > 0 and total - explained <= 1e-13 * total):
         raise FitError(EXACT_FIT)
     within = (total - explained) / degrees if degrees > 0 else 0.5 * overall
@@ -56,6 +56,13 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
         x[arrays.sd_index[g]] = np.sqrt(np.maximum(moments - noise, noise))
     x[arrays.mean_index] += generalised_least_squares(arrays, x)
     return with_fixed(data, x)
+
+
+def pseudo_inverse(matrices: Array) -> Array:
+    """Pseudo-inverses (P, q, q) of symmetric matrices; of numbers without a decomposition, and to the same bits."""
+    if matrices.shape[1] > 1:
+        return np.asarray(np.linalg.pinv(matrices, hermitian=True))
+    return np.asarray(np.divide(1.0, matrices, out=np.zeros_like(matrices), where=matrices != 0.0))
 
 
 def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
@@ -89,16 +96,17 @@ def with_fixed(data: ModelData, x: Array) -> Array:
 def starting_values(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...]:
     """The moment start and variations of its standard deviations, the most sensible first."""
     start = moment_start(data, arrays)
-    effect = np.unique(arrays.sd_index)
+    effect = sorted(set(arrays.sd_index.ravel().tolist()))
     variations = [start]
     for factor in (0.3, 3.0):
         other = start.copy()
         other[effect] *= factor
         variations.append(with_fixed(data, other))
     if len(effect) > 1:
+        mean = start[effect].mean()
         for keep in (0, len(effect) - 1):  # one large, the others small
             other = start.copy()
-            other[effect] = 0.2 * start[effect].mean()
-            other[effect[keep]] = 2.0 * start[effect].mean()
+            other[effect] = 0.2 * mean
+            other[effect[keep]] = 2.0 * mean
             variations.append(with_fixed(data, other))
     return tuple(variations)
