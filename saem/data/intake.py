@@ -30,7 +30,7 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     tuple of str
     """
     names = [model.response, *model.cluster]
-    names += [by for by in (model.random.by, model.residual.by) if by is not None]
+    names += [name for name in (model.random.by, model.residual.by, model.residual.weights) if name is not None]
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
@@ -74,7 +74,7 @@ def read_columns(
     table : DataFrame
         (k,) rows that remain.
     columns : dict of str to Values
-        The response and the columns of the designs.
+        The response, the columns of the designs and the weights.
     factors : dict of str to Factor
         The columns of clusters and groups.
     rows : Rows
@@ -83,7 +83,8 @@ def read_columns(
     """
     rows = Rows(table)
     columns: dict[str, Values] = {model.response: _read_response(table, model.response, rows)}
-    for name in design_columns(model):
+    weights = [] if model.residual.weights is None else [model.residual.weights]
+    for name in dict.fromkeys([*design_columns(model), *weights]):
         columns[name] = read_column(table[name])
     grouping = [*model.cluster, *(by for by in (model.random.by, model.residual.by) if by is not None)]
     factors: dict[str, Factor] = {}
