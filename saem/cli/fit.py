@@ -22,6 +22,7 @@ from saem.cli.options import (
     ModelFile,
     MStep,
     SamplerName,
+    TTests,
     Where,
     target_options,
 )
@@ -121,6 +122,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    t_tests: TTests = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="With --by: discard what an earlier run left in the folder.")
     ] = False,
@@ -143,12 +145,14 @@ def fit(
     if columns:
         if quantities:
             raise SaemError("--derive belongs to a single fit; leave it out with --by")
+        if t_tests:
+            raise SaemError("--t-tests belongs to a single fit; leave it out with --by")
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities)
+        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests)
 
 
 def _fit_once(
@@ -160,11 +164,12 @@ def _fit_once(
     output: Path | None,
     drop: bool,
     quantities: Mapping[str, str],
+    t_tests: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem import fitting, warmup
     from saem.cli.console import note
-    from saem.cli.derive import check_quantities, report_derived
+    from saem.cli.derive import check_quantities, check_t_tests, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
@@ -176,8 +181,10 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
-    names = arrange(model, table, drop).parameters.names  # bad input is refused before time is spent on compiling
-    check_quantities(quantities, names)
+    parameters = arrange(model, table, drop).parameters  # bad input is refused before time is spent on compiling
+    check_quantities(quantities, parameters.names)
+    if t_tests:
+        check_t_tests(model, parameters, [method_name(method) for method in methods])
     warmup.ensure([method_name(method) for method in methods])
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
@@ -200,6 +207,8 @@ def _fit_once(
         show_fit(fits[0])
     else:
         show_comparison(fits[0], fits[1])
+    if t_tests:
+        report_t_tests(fits)
     if quantities:
         report_derived(fits, quantities, output)
     if output is not None:
