@@ -113,7 +113,7 @@ def t_tests_table(found: pd.DataFrame) -> Table:
     """What `saem.t_tests` gives as a table for people."""
     rows = []
     for quantity, row in found.iterrows():
-        places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
+        places = row_decimals(row["se"], found["se"])
         shown = {key: number(row[key], places) for key in ("estimate", "se", "lower", "upper")}
         tested = [number(row["df"], 2), number(row["t"], 3), UNKNOWN if math.isnan(row["p"]) else f"{row['p']:.3g}"]
         rows.append([str(quantity), shown["estimate"], shown["se"], *tested, shown["lower"], shown["upper"]])

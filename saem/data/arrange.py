@@ -151,7 +151,6 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     weights = None
     if model.residual.weights is not None:
         weights = check_weights(model.residual.weights, columns[model.residual.weights], rows)
-        _check_size(model.residual.weights, weights)
     free = [j for j, name in enumerate(mean_names) if name not in model.fixed]
     check_conditioning(mean_design[:, free], [mean_names[j] for j in free], [mean_labels[j] for j in free])
     warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]

@@ -122,20 +122,21 @@ def _read_response(table: pd.DataFrame, name: str, rows: Rows) -> Values:
         return values.astype(np.float64, copy=False)
     if not len(values.levels):
         return np.full(len(table), np.nan)
-    is_text = np.array([not _is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
+    is_text = np.array([not is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
     if not is_text.any():
         raise DataError(f"the response {name!r} holds numbers stored as text; convert the column to numbers")
     bad = is_text[values.codes]
     value = values.levels[int(values.codes[np.argmax(bad)])]
     advice = (
-        "write a decimal point, not a comma" if _is_number(value.replace(",", ".")) else "leave a missing value empty"
+        "write a decimal point, not a comma" if is_number(value.replace(",", ".")) else "leave a missing value empty"
     )
     raise DataError(
         f"the response {name!r} must be a number in each row; got the text {value!r} in {rows.first(bad)}; {advice}"
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text can be read as a number."""
     try:
         float(text)
     except ValueError:

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor, Values
+from saem.data.intake import is_number
 from saem.data.table import Rows
 from saem.errors import DataError
 
 if TYPE_CHECKING:
     from saem.data.arrange import ModelData
+
+LARGEST = 1e50  # beyond, and below its inverse, squares of scaled rows may be no numbers that a computer can hold
 
 _Floats = NDArray[np.float64]
 
@@ -34,10 +37,12 @@ def check_weights(name: str, values: Values, rows: Rows) -> _Floats:
         Naming a row whose weight is no positive number.
     """
     if isinstance(values, Factor):
-        text = values.levels[int(values.codes[0])] if len(values.codes) else ""
+        is_text = np.array([not is_number(level) for level in values.levels])[values.codes]
+        if not is_text.any():
+            raise DataError(f"the weights {name!r} are numbers stored as text; convert the column to numbers")
+        text = values.levels[int(values.codes[np.argmax(is_text)])]
         raise DataError(
-            f"the weights {name!r} must be positive numbers; got the text {text!r} in "
-            f"{rows.first(np.ones(len(values.codes), dtype=bool))}"
+            f"the weights {name!r} must be positive numbers; got the text {text!r} in {rows.first(is_text)}"
         )
     if values.dtype == np.bool_:
         raise DataError(
@@ -51,6 +56,12 @@ def check_weights(name: str, values: Values, rows: Rows) -> _Floats:
             f"the weights {name!r} must be positive; got {weights[np.argmax(bad)]:g} in {rows.first(bad)}"
             f"{f' and {int(bad.sum()) - 1} more' if bad.sum() > 1 else ''}: a row that is to count for nothing must be "
             "left out"
+        )
+    extreme = (weights > LARGEST) | (weights < 1.0 / LARGEST)
+    if extreme.any():
+        raise DataError(
+            f"the weights {name!r} must lie between {1.0 / LARGEST:g} and {LARGEST:g}; got "
+            f"{weights[np.argmax(extreme)]:g} in {rows.first(extreme)}: choose another unit"
         )
     return weights
 
