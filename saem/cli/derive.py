@@ -186,13 +186,21 @@ def show_derived(found: pd.DataFrame) -> None:
     show(table(["quantity", *found.columns], rows))
 
 
-def report_t_tests(fits: Sequence[Fit]) -> None:
-    """Print the t-tests of the means of one or several fits."""
+def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path | None) -> None:
+    """Print the t-tests of the means, and of quantities that are functions of means alone; write them to a folder."""
+    import pandas as pd
+
     from saem import t_tests
     from saem.cli.console import say, show
+    from saem.inference.t_tests import quantities_of_means
+    from saem.storage import make_folder
     from saem.summary import T_TESTS, t_tests_table
 
-    for fit in fits:
+    tables = {fit.method: t_tests(fit, quantities_of_means(fit.parameters, texts)) for fit in fits}
+    for method, found in tables.items():
         say()
-        say(f"{T_TESTS}, of {fit.method}" if len(fits) > 1 else T_TESTS)
-        show(t_tests_table(t_tests(fit)))
+        say(f"{T_TESTS}, of {method}" if len(tables) > 1 else T_TESTS)
+        show(t_tests_table(found))
+    if output is not None:
+        make_folder(output)
+        pd.concat(tables, names=["method"]).to_csv(output / "t_tests.csv")

@@ -208,7 +208,7 @@ def _fit_once(
     else:
         show_comparison(fits[0], fits[1])
     if t_tests:
-        report_t_tests(fits)
+        report_t_tests(fits, quantities, output)
     if quantities:
         report_derived(fits, quantities, output)
     if output is not None:

@@ -132,6 +132,9 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         raise ModelError("the two models must be fitted to the same rows of the same response")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
+    weights = [np.ones(len(data.response)) if data.weights is None else data.weights for data in (small, large)]
+    if not np.array_equal(*weights):
+        raise ModelError("the two models have different prior weights; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
         raise ModelError(f"the smaller model lacks a constraint of the larger one: {missing[0]!r}; they are not nested")

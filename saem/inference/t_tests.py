@@ -74,14 +74,13 @@ def t_tests(fit: Fit, quantities: Mapping[str, str] | None = None, level: float 
     check_level(level)
     refuse_posterior(fit, "one estimate with its standard errors")
     refuse_tied_means(fit.model, fit.parameters)
-    means = [name for name, kind in zip(fit.parameters.names, fit.parameters.kinds, strict=True) if kind == "mean"]
     if quantities is None:
-        quantities = {name: name for name in means if not fit.parameters.fixed[fit.parameters.index(name)]}
+        quantities = quantities_of_means(fit.parameters, {})
     if not isinstance(quantities, Mapping):
         raise ModelError(
             f"quantities must be a dict of expressions by name, such as {{'d': 'a - b'}}; got {quantities!r:.60}"
         )
-    contrasts = {name: contrast(fit, name, text, means) for name, text in quantities.items()}
+    contrasts = {name: contrast(fit, name, text) for name, text in quantities.items()}
     variances = Variances.of(fit)
     rows = []
     for value, gradient in contrasts.values():
@@ -95,6 +94,20 @@ def t_tests(fit: Fit, quantities: Mapping[str, str] | None = None, level: float 
         rows.append([value, se, df, statistic, p, value - half, value + half])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
     return pd.DataFrame(rows, index=index, columns=COLUMNS, dtype=float)
+
+
+def means_of(parameters: Parameters) -> list[str]:
+    """The names of the means."""
+    return [name for name, kind in zip(parameters.names, parameters.kinds, strict=True) if kind == "mean"]
+
+
+def quantities_of_means(parameters: Parameters, texts: Mapping[str, str]) -> dict[str, str]:
+    """Every free mean by its name, and those of some expressions that involve means alone."""
+    means = means_of(parameters)
+    found = {name: name for name in means if not parameters.fixed[parameters.index(name)]}
+    return found | {
+        name: text for name, text in texts.items() if set(parameters_of(name, f"({text}) == 0")) <= set(means)
+    }
 
 
 def refuse_tied_means(model: Model, parameters: Parameters) -> None:
@@ -116,14 +129,14 @@ def refuse_tied_means(model: Model, parameters: Parameters) -> None:
             )
 
 
-def contrast(fit: Fit, name: str, text: str, means: list[str]) -> tuple[float, Array]:
+def contrast(fit: Fit, name: str, text: str) -> tuple[float, Array]:
     """The value of a quantity and its gradient (n,) at the estimate."""
     compiled = compile_quantity(name, text, fit.parameters.names)
-    others = [used for used in parameters_of(name, f"({text}) == 0") if used not in means]
+    others = [used for used in parameters_of(name, f"({text}) == 0") if used not in means_of(fit.parameters)]
     if others:
         raise ModelError(
             f"the quantity {name!r} = {text!r} involves {listing(others)}: t-tests are for functions of means alone; "
-            "leave out t-tests for it, saem.derive has its standard error"
+            "without t-tests 'derive' has its standard error"
         )
     value, jacobian, _ = compiled.evaluate(fit.values)
     if not (np.isfinite(value[0]) and np.isfinite(jacobian).all()):

@@ -1,7 +1,7 @@
 """Prior weights: all that reads rows, beside dense matrices in which the residual variance of a row is sigma^2 / w.
 
-The likelihoods, their derivatives and the single clusters are in ``test_likelihood.py``, ``test_log_likelihood.py`` and
-``test_families.py``, whose cases have weights among them.
+The likelihoods, their derivatives, single clusters and the posterior are in ``test_likelihood.py``,
+``test_log_likelihood.py``, ``test_families.py`` and ``test_posterior.py``, whose cases have weights among them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from test_reference_lmm import table_of
 
 import saem
 from saem import Model
-from saem.data import arrange
-from saem.models import pose
 
 SIMPLE = {"terms": 2, "kinds": 2, "covariance": "full", "n_clusters": 30}
 
@@ -165,6 +163,21 @@ def test_weights_of_one_and_weights_in_another_unit() -> None:
     np.testing.assert_allclose(large.values, fit.values * ratio, rtol=1e-4, atol=1e-5)
 
 
+def test_models_with_other_weights_are_not_nested_but_can_be_compared() -> None:
+    table = case().table.assign(v=1.0)
+    model = Model(**case().model)
+    sds = {"k0": "sigma", "k1": "sigma"}
+    small, other = (
+        saem.fit(model.replace(residual={"by": "kind", "sd": sds, "weights": name}), table, "ml") for name in ("w", "v")
+    )
+    large = saem.fit(model, table, "ml")
+    assert saem.likelihood_ratio(small, large).df == 1
+    with pytest.raises(saem.SaemError, match="different prior weights"):
+        saem.likelihood_ratio(other, large)
+    rows = saem.compare_models({"w": small, "v": other})
+    assert rows.loc["w", "loglik"] == small.loglik and rows.loc["v", "loglik"] == other.loglik
+
+
 def test_bootstrap_draws_by_weight(tmp_path: Any) -> None:
     """Replicates are fitted with their weights: their mean sigma is that of the fit, not that without weights."""
     rng = np.random.default_rng(4)
@@ -191,14 +204,6 @@ def test_saved_and_by_level(tmp_path: Any) -> None:
 
     logliks = fit_by(Model(**case().model), twice, ["site"], ["ml"], workers=1).fits["loglik"]
     np.testing.assert_allclose(logliks, fit.loglik, atol=1e-5)
-
-
-def test_the_sampler_sees_the_weights() -> None:
-    """The density of NUTS is that of the marginal likelihood and the priors."""
-    model = Model(**case().model)
-    data = arrange(model, case().table)
-    problem = pose(model, data)
-    assert problem.arrays.log_weight == pytest.approx(0.5 * np.log(data.weights).sum())
 
 
 @pytest.mark.parametrize(
