@@ -34,7 +34,7 @@ METHOD_NAMES = {
     "bayes": "Bayesian (NUTS)",
 }
 
-T_TESTS = "t-tests of the means, with Satterthwaite's degrees of freedom and standard errors at known variances"
+T_TESTS = "t-tests of the means: Satterthwaite's degrees of freedom, standard errors from the expected information"
 
 
 def summary(fit: Fit, t_tests: bool = False) -> str:

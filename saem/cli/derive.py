@@ -15,9 +15,7 @@ from saem.cli.saved import SavedFit, fit_to_examine
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.parameters import Parameters
     from saem.result import Fit
-    from saem.specification import Model
 
 
 class Kind(StrEnum):
@@ -79,7 +77,7 @@ def derive(
     known = None  # the fit's own, for which it needs no table
     if t_tests:
         found = saem.t_tests(fit, texts or None, level)
-        say("Satterthwaite's degrees of freedom, standard errors at known variances")
+        say("Satterthwaite's degrees of freedom, standard errors from the expected information")
         show_derived(found)
         write_derived(found, output)
         return
@@ -138,16 +136,6 @@ def check_quantities(texts: Mapping[str, str], parameters: Sequence[str]) -> Non
 
         for name, text in texts.items():
             compile_quantity(name, text, parameters)
-
-
-def check_t_tests(model: Model, parameters: Parameters, methods: Sequence[str]) -> None:
-    """Refuse t-tests that cannot be made, before time is spent on a fit."""
-    from saem.errors import SaemError
-    from saem.inference.t_tests import refuse_tied_means
-
-    if "bayes" in methods:
-        raise SaemError("--t-tests is for an estimate with its standard errors, and 'bayes' gives a posterior")
-    refuse_tied_means(model, parameters)
 
 
 def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path | None) -> None:

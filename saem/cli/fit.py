@@ -134,6 +134,8 @@ def fit(
     from saem.specification import Model
 
     quantities = read_quantities(derive or [])
+    if t_tests and method is Method.BAYES:
+        raise SaemError("--t-tests is for an estimate with its standard errors, and 'bayes' gives a posterior")
     specification = Model.from_toml(model)
     target = target_options(mcse, max_iterations, max_draws, max_seconds)
     methods = [tailored(name, target, chains, mstep, sampler) for name in method.methods[:1]]
@@ -169,7 +171,7 @@ def _fit_once(
     """One fit by each method: written to a folder and shown."""
     from saem import fitting, warmup
     from saem.cli.console import note
-    from saem.cli.derive import check_quantities, check_t_tests, report_derived, report_t_tests
+    from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
@@ -181,10 +183,8 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
-    parameters = arrange(model, table, drop).parameters  # bad input is refused before time is spent on compiling
-    check_quantities(quantities, parameters.names)
-    if t_tests:
-        check_t_tests(model, parameters, [method_name(method) for method in methods])
+    names = arrange(model, table, drop).parameters.names  # bad input is refused before time is spent on compiling
+    check_quantities(quantities, names)
     warmup.ensure([method_name(method) for method in methods])
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []

@@ -67,7 +67,9 @@ def derive(
         from saem.inference import t_tests as testing
 
         if information is not None:
-            raise ModelError("t-tests have standard errors of their own, at known variances; leave out the information")
+            raise ModelError(
+                "t-tests have standard errors of their own, from the expected information; leave out yours"
+            )
         return testing.t_tests(fit, quantities, level)
     if not isinstance(quantities, Mapping):
         raise ModelError(

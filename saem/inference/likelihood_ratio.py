@@ -132,8 +132,7 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         raise ModelError("the two models must be fitted to the same rows of the same response")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
-    weights = [np.ones(len(data.response)) if data.weights is None else data.weights for data in (small, large)]
-    if not np.array_equal(*weights):
+    if not np.array_equal(weights_of(small), weights_of(large)):
         raise ModelError("the two models have different prior weights; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
@@ -150,6 +149,11 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         if fixed and own != value and name not in integrated:
             raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
     check_designs(small, large, not restricted)
+
+
+def weights_of(data: ModelData) -> np.ndarray:
+    """The prior weights (n,)."""
+    return np.ones(len(data.response)) if data.weights is None else data.weights
 
 
 def check_designs(small: ModelData, large: ModelData, with_means: bool = True) -> None:

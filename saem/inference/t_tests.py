@@ -8,6 +8,11 @@ itself a random number, and ``l'b / sqrt(v)`` has about the law of a t with
 where ``g`` is the gradient of ``v`` by the standard deviations and correlations, and ``A`` their covariance from the
 observed information of the likelihood that was maximised, restricted or not (Satterthwaite 1946; Giesbrecht & Burns
 1985; Fai & Cornelius 1996; Kuznetsova, Brockhoff & Christensen 2017, eq. 5 to 9).
+
+Under constraints ``v`` is ``l'T (T'IT)^-1 T'l`` with the expected information ``I`` of all parameters and a basis ``T``
+of the constraints' tangent space, both functions of the parameters, ``g`` the gradient by all of them, means too where
+a constraint involves them, and ``A`` the covariance through the constraints. Without such constraints this is the
+above, since the expected information has no entries between means and variances.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-STEP = 1e-4  # of a parameter, or of the room that a correlation has, in the differences that give the gradient of v
+STEP = 1e-4  # of an SD, of the room that a correlation has, of a mean's standard error: differences for the gradient
 SINGULAR = 1e-10  # of the largest eigenvalue of the scaled information
 COLUMNS = ["estimate", "se", "df", "t", "p", "lower", "upper"]
 
@@ -44,9 +49,11 @@ COLUMNS = ["estimate", "se", "df", "t", "p", "lower", "upper"]
 def t_tests(fit: Fit, quantities: Mapping[str, str] | None = None, level: float = 0.95) -> pd.DataFrame:
     """Test means, or functions of means, against zero, with Satterthwaite's degrees of freedom.
 
-    Standard errors are those at known variances, ``sqrt(l'(X'V^-1 X)^-1 l)``, as lme4 and lmerTest have them;
-    `Fit.se` are from the observed information, which in unbalanced data are a little larger. Of a function of the
-    means, ``l`` is its gradient at the estimate. A standard deviation or correlation at the boundary counts as known.
+    Standard errors are from the expected information: ``sqrt(l'(X'V^-1 X)^-1 l)``, as lme4 and lmerTest have them,
+    where no constraint involves a mean. `Fit.se` are from the observed one, which in unbalanced data are a little
+    larger. Of a function of the means, ``l`` is its gradient at the estimate. A standard deviation or correlation at
+    the boundary counts as known. Where constraints tie means to variances, there is no REML, and estimates of means are
+    not quite normal: in small samples the test rejects too often, as one by "ml" does without constraints.
 
     Parameters
     ----------
@@ -65,15 +72,14 @@ def t_tests(fit: Fit, quantities: Mapping[str, str] | None = None, level: float 
     Raises
     ------
     ModelError
-        When the fit has no table or is a posterior, an expression cannot be read, has no value at the estimate or
-        involves other parameters than means, or a constraint of the model involves a mean.
+        When the fit has no table or is a posterior, or an expression cannot be read, has no value at the estimate or
+        involves other parameters than means.
     """
     import pandas as pd
     from scipy.stats import t as student
 
     check_level(level)
     refuse_posterior(fit, "one estimate with its standard errors")
-    refuse_tied_means(fit.model, fit.parameters)
     if quantities is None:
         quantities = quantities_of_means(fit.parameters, {})
     if not isinstance(quantities, Mapping):
@@ -110,23 +116,10 @@ def quantities_of_means(parameters: Parameters, texts: Mapping[str, str]) -> dic
     }
 
 
-def refuse_tied_means(model: Model, parameters: Parameters) -> None:
-    """Refuse models in which a constraint involves a mean.
-
-    Raises
-    ------
-    ModelError
-        Naming the constraint.
-    """
-    kinds = dict(zip(parameters.names, parameters.kinds, strict=True))
-    for name, text in model.constraints.items():
-        tied = [used for used in parameters_of(name, text) if kinds[used] == "mean"]
-        if tied:
-            raise ModelError(
-                f"the constraint {name!r} ({text}) ties the means {listing(tied)}, so that their estimates are not "
-                "normal at given variances, as a t-test needs it; test by the likelihood ratio (saem.likelihood_ratio, "
-                "saem test), in small samples by bootstrap"
-            )
+def ties_means(model: Model, parameters: Parameters) -> bool:
+    """Whether a constraint of a model involves a mean."""
+    means = set(means_of(parameters))
+    return any(means & set(parameters_of(name, text)) for name, text in model.constraints.items())
 
 
 def contrast(fit: Fit, name: str, text: str) -> tuple[float, Array]:
@@ -160,6 +153,8 @@ class Variances:
         Of the estimates, zero where it is not known.
     unknown : (n,) bool ndarray
         Parameters that the data do not determine.
+    steps : (n,) ndarray
+        Of the differences by which variances are differentiated; 0 for parameters that they do not hang on.
     """
 
     problem: Problem
@@ -167,6 +162,7 @@ class Variances:
     free: Array
     covariance: Array
     unknown: Array
+    steps: Array
 
     @classmethod
     def of(cls, fit: Fit) -> Variances:
@@ -182,7 +178,11 @@ class Variances:
             edge[[i, *problem.dependents.get(i, ())]] = True
         edge &= missing
         covariance[missing, :] = covariance[:, missing] = 0.0
-        return cls(problem, inside(fit, data), ~fit.parameters.fixed & ~edge, covariance, missing & ~edge)
+        x, kinds = inside(fit, data), np.array(fit.parameters.kinds)
+        of_means = np.sqrt(np.diag(covariance)) if ties_means(fit.model, fit.parameters) else 0.0
+        sizes = np.select([kinds == "sd", kinds == "corr"], [x, 1.0 - np.abs(x)], of_means)
+        steps = np.where(np.diag(covariance) > 0.0, STEP * sizes, 0.0)
+        return cls(problem, x, ~fit.parameters.fixed & ~edge, covariance, missing & ~edge, steps)
 
     def at_estimate(self, gradient: Array) -> tuple[float, float]:
         """The variance of a contrast (n,), and its degrees of freedom; nan where the data do not determine it."""
@@ -190,11 +190,8 @@ class Variances:
             return np.nan, np.nan
         variance = self.variance(self.x, gradient)
         slope = np.zeros(len(self.x))
-        for i in np.flatnonzero(np.diag(self.covariance) > 0.0):
-            if self.problem.parameters.kinds[i] == "mean":
-                continue  # at given variances that of a contrast of means does not hang on them
-            step = np.zeros(len(self.x))
-            step[i] = STEP * (self.x[i] if self.problem.parameters.kinds[i] == "sd" else 1.0 - abs(self.x[i]))
+        for i in np.flatnonzero(self.steps):
+            step = np.where(np.arange(len(self.x)) == i, self.steps, 0.0)
             rise = self.variance(self.x + step, gradient) - self.variance(self.x - step, gradient)
             slope[i] = rise / (2.0 * step[i])
         of_variance = float(slope @ self.covariance @ slope)

@@ -97,9 +97,6 @@ def test_t_tests(tmp_path: Path) -> None:
         (("derive", out, "--t-tests", "--information", "expected"), "leave out --information"),
     ):
         assert words in " ".join(invoke(*wrong, code=2).output.split())
-    model.write_text(MODEL.to_toml())
-    example_table(4, 1).to_csv(data, index=False)
-    assert "ties the means" in " ".join(invoke("fit", model, data, "--t-tests", code=2).output.split())
 
 
 def test_models_by_reml(tmp_path: Path) -> None:

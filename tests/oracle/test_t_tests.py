@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import naive
@@ -9,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from designs import random_case
-from linear_family import PEPTIDE, peptide_design
 from scipy import stats
 from test_reference_lmm import MODELS, fitted, table_of
 
 import saem
-from saem import Model, recipes
+from saem import Model
 
 # summary() of lmerTest 3.1-3, lmer(Reaction ~ Days + (Days | Subject), sleepstudy): estimate, se, df, t, p
 SLEEPSTUDY = {
@@ -163,10 +163,62 @@ def test_what_cannot_be_tested_says_why() -> None:
         saem.t_tests(fit, {"log": "log(-Days)"})
     with pytest.raises(saem.SaemError, match="standard errors of their own"):
         saem.derive(fit, {"d": "Days"}, information=saem.fisher_information(fit), t_tests=True)
-    table = saem.simulate(Model.from_text(recipes.text("peptide")), PEPTIDE, peptide_design(6), 1)
-    peptide = saem.fit(Model.from_text(recipes.text("peptide")), table, "ml")
-    with pytest.raises(saem.SaemError, match="ties the means 'c2', 'b22', 'b21'"):
-        saem.t_tests(peptide)
+
+
+def test_constraints_among_means_are_a_smaller_design() -> None:
+    """b == 2 a: the model of the one column 1 + 2 x, its standard error and degrees of freedom."""
+    case = random_case(77, n_clusters=20)
+    two = Model(**case.model | {"mean": {"a": "1", "b": "t"}})
+    tied = saem.fit(two.replace(constraints={"e": "b == 2 * a"}), case.table, "ml")
+    one = saem.fit(two.replace(mean={"a": "1 + 2 * t"}), case.table, "ml")
+    found, expected = saem.t_tests(tied), saem.t_tests(one).loc["a"]
+    np.testing.assert_allclose(found.loc["a"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found.loc["b", ["df", "t", "p"]], expected[["df", "t", "p"]], rtol=1e-5)
+
+
+def test_a_mean_that_is_tied_to_variances() -> None:
+    """mu = .5 + 1.5 tau^2 beside the free parametrisation (b, tau, sigma), by dense matrices and the complex step."""
+    case = random_case(77, n_clusters=20)
+    model = Model(
+        **case.model | {"mean": {"mu": "1", "b": "t"}, "constraints": {"e": "mu == 0.5 + 1.5 * sd_one_A0**2"}}
+    )
+    fit = saem.fit(model, case.table, "ml")
+    assert fit.status == "converged"
+    names = fit.parameters.names
+    dense = replace(case.dense, means=("mu", "b")).with_names(names)
+    b, tau, sigma = (names.index(name) for name in ("b", "sd_one_A0", "sigma_k0"))
+
+    def all_of(free: np.ndarray) -> np.ndarray:
+        x = np.zeros(len(names), dtype=free.dtype)
+        x[[b, tau, sigma]] = free
+        x[names.index("mu")] = 0.5 + 1.5 * free[1] ** 2
+        return x
+
+    def variance(free: np.ndarray, contrast: np.ndarray) -> Any:
+        total = np.zeros((3, 3), dtype=free.dtype)
+        x = all_of(free)
+        slopes = np.array([[0.0, 3.0 * free[1], 0.0], [1.0, 0.0, 0.0]])  # of the means by the free parameters
+        for _, rows, v in naive.marginal_blocks(dense, x):
+            ones = np.ones(rows.shape[1])
+            for own, matrix in zip(rows, v, strict=True):
+                inverse = np.linalg.inv(matrix)
+                design = dense.mean_design[own] @ slopes
+                total = total + design.T @ inverse @ design
+                parts = [2.0 * x[tau] * np.outer(ones, ones), 2.0 * x[sigma] * np.eye(len(own))]
+                for i, first in enumerate(parts):
+                    for j, second in enumerate(parts):
+                        total[i + 1, j + 1] += 0.5 * np.trace(inverse @ first @ inverse @ second)
+        along = contrast @ slopes
+        return along @ np.linalg.solve(total, along)
+
+    free = fit.values[[b, tau, sigma]]
+    a = np.linalg.inv(-naive.hessian(lambda v: naive.marginal(dense, all_of(v)), free))
+    found = saem.t_tests(fit, {"mu": "mu", "b": "b", "sum": "mu + 2 * b"})
+    for name, contrast in zip(found.index, np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]]), strict=True):
+        v = float(variance(free, contrast))
+        g = naive.gradient(lambda p, c=contrast: variance(p, c), free)
+        assert found.loc[name, "se"] == pytest.approx(np.sqrt(v), rel=1e-6)
+        assert found.loc[name, "df"] == pytest.approx(2.0 * v**2 / (g @ a @ g), rel=1e-4)
 
 
 def test_derive_and_summary_have_them() -> None:
