@@ -166,7 +166,7 @@ def test_weights_of_one_and_weights_in_another_unit() -> None:
 def test_models_with_other_weights_are_not_nested_but_can_be_compared() -> None:
     table = case().table.assign(v=1.0)
     model = Model(**case().model)
-    sds = {"k0": "sigma", "k1": "sigma"}
+    sds = {"k0": "sigma_k0", "k1": "sigma_k0"}
     small, other = (
         saem.fit(model.replace(residual={"by": "kind", "sd": sds, "weights": name}), table, "ml") for name in ("w", "v")
     )
