@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
+    from saem.inference.t_tests import t_tests
     from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
@@ -60,6 +61,7 @@ _MODULES = {
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
+    "t_tests": "saem.inference.t_tests",
     "variances": "saem.inference.derived",
 }
 
@@ -88,6 +90,7 @@ __all__ = [
     "random_effects",
     "residuals",
     "simulate",
+    "t_tests",
     "variances",
 ]
 

@@ -97,8 +97,8 @@ def fit(
     table : DataFrame
     method : str or method object
         A name of `METHODS`, such as "saem" (stochastic-approximation EM), "ml" (direct maximum likelihood), "reml"
-        (restricted, for models without constraints), "em" (exact EM), "stochastic_newton" or "bayes" (the posterior by
-        the No-U-Turn sampler; the estimates are posterior means), or an object such as
+        (restricted, for models whose constraints involve no mean), "em" (exact EM), "stochastic_newton" or "bayes" (the
+        posterior by the No-U-Turn sampler; the estimates are posterior means), or an object such as
         ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
@@ -124,11 +124,6 @@ def fit(
     check_seed(seed)
     check_arguments(model, table)
     algorithm, name = resolve(method)
-    if name == "reml" and model.constraints:
-        raise ModelError(
-            "REML is for models without constraints: with means tied to variances the restricted likelihood is not "
-            f"defined; got the constraints {', '.join(model.constraints)}. Use method 'ml'"
-        )
     data = arrange(model, table, drop_missing)
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)

@@ -259,11 +259,17 @@ class Fit:
         table.insert(0, "method", self.method)
         return table
 
-    def summary(self) -> str:
-        """The fit as a plain-text table for people."""
+    def summary(self, t_tests: bool = False) -> str:
+        """The fit as a plain-text table for people.
+
+        Parameters
+        ----------
+        t_tests : bool
+            Also test the means, with Satterthwaite's degrees of freedom (see `saem.t_tests`).
+        """
         from saem.summary import summary
 
-        return summary(self)
+        return summary(self, t_tests)
 
     def save(self, folder: str | Path) -> None:
         """Write the fit to a folder, without pickle; `saem.load(folder)` reads it back."""

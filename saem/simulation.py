@@ -74,7 +74,7 @@ def draw_response(
     effects = draw_random_effects(data, values, for_effects)
     response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
     noise = for_residuals.standard_normal(len(response))
-    response += values[data.residual_index][data.residual_group] * noise
+    response += data.residual_sds(values) * noise
     return response
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from saem.display import UNKNOWN, count, decimals, number, plain, row_decimals, small, table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from saem.posterior import Posterior
@@ -33,14 +34,17 @@ METHOD_NAMES = {
     "bayes": "Bayesian (NUTS)",
 }
 
+T_TESTS = "t-tests of the means: Satterthwaite's degrees of freedom, standard errors from the expected information"
 
-def summary(fit: Fit) -> str:
+
+def summary(fit: Fit, t_tests: bool = False) -> str:
     """The whole fit as plain text: estimates, constraints, solutions, likelihood, status and warnings."""
-    return plain(*summary_parts(fit))
+    return plain(*summary_parts(fit, t_tests))
 
 
-def summary_parts(fit: Fit) -> list[str | Table]:
+def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
     """The lines and tables of `summary`, from top to bottom."""
+    tested = t_tests_parts(fit) if t_tests else []
     parts: list[str | Table] = [
         f"{METHOD_NAMES.get(fit.method, fit.method)} fit of a {fit.model.family} model for {fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
@@ -49,6 +53,7 @@ def summary_parts(fit: Fit) -> list[str | Table]:
     ]
     if fit.posterior is not None:
         return [*parts, *posterior_words(fit, fit.posterior)]
+    parts += tested
     if fit.constraint_names:
         parts += ["", constraints_table(fit)]
     if len(fit.solutions) > 1:
@@ -97,6 +102,24 @@ def estimates_table(fit: Fit) -> Table:
     header = ["parameter", "estimate", "se", *(["mcse", "mcse/se"] if simulated else []), "2.5 %", "97.5 %"]
     align = "l" + "r" * (len(header) - 1)
     return table([*header, "note"], rows, align + "l") if any(notes) else table(header, rows, align)
+
+
+def t_tests_parts(fit: Fit) -> list[str | Table]:
+    """The t-tests of the means under a heading."""
+    from saem.inference.t_tests import t_tests
+
+    return ["", T_TESTS, t_tests_table(t_tests(fit))]
+
+
+def t_tests_table(found: pd.DataFrame) -> Table:
+    """What `saem.t_tests` gives as a table for people."""
+    rows = []
+    for quantity, row in found.iterrows():
+        places = row_decimals(row["se"], found["se"])
+        shown = {key: number(row[key], places) for key in ("estimate", "se", "lower", "upper")}
+        tested = [number(row["df"], 2), number(row["t"], 3), UNKNOWN if math.isnan(row["p"]) else f"{row['p']:.3g}"]
+        rows.append([str(quantity), shown["estimate"], shown["se"], *tested, shown["lower"], shown["upper"]])
+    return table(["quantity", *found.columns], rows)
 
 
 def note(fit: Fit, name: str) -> str:

@@ -133,6 +133,9 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str,
         return
     y = data.response
     say(f"{count(n_used, 'row')} used, with a response from {y.min():.4g} to {y.max():.4g}")
+    if data.weights is not None:
+        w = data.weights
+        say(f"prior weights from {w.min():.4g} to {w.max():.4g}; they divide the residual variance of their rows")
 
 
 def _show_clusters(model: Model, data: ModelData) -> None:

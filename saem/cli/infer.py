@@ -119,7 +119,7 @@ def test(
     from saem.cli.console import say, show
     from saem.display import number, table
     from saem.errors import SaemError
-    from saem.inference.likelihood_ratio import loglik_of
+    from saem.inference.likelihood_ratio import comparable, loglik_of
 
     for name, value in (("seed", seed), ("workers", workers), ("output", output), ("restart", restart or None)):
         if value is not None and bootstrap is None:
@@ -127,9 +127,10 @@ def test(
     fits = {"smaller": fit_to_examine(smaller), "larger": fit_to_examine(larger)}
     found = likelihood_ratio(fits["smaller"], fits["larger"]) if bootstrap is None else None
     rows, moved = [], []
+    coding = comparable(fits["larger"]) - loglik_of(fits["larger"])  # restricted ones are shown in that of its means
     for label, each in fits.items():
-        loglik = loglik_of(each)  # of a simulated fit at the maximum beside it
-        moved += [label] if loglik > each.loglik + 1e-3 else []
+        moved += [label] if loglik_of(each) > each.loglik + 1e-3 else []
+        loglik = comparable(each) - coding  # of a simulated fit at the maximum beside it
         own = -2.0 * (loglik - each.loglik)
         rows.append([label, str(each.n_free), *(number(v, 3) for v in (loglik, each.aic + own, each.bic + own))])
     if bootstrap is not None:

@@ -91,6 +91,12 @@ Workers = Annotated[
     int | None,
     typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=1, show_default=False),
 ]
+TTests = Annotated[
+    bool,
+    typer.Option(
+        "--t-tests", help="Test means, or functions of means, against 0, with Satterthwaite's degrees of freedom."
+    ),
+]
 
 
 def target_options(

@@ -15,6 +15,7 @@ from saem.data.conditioning import check_conditioning
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
 from saem.data.intake import needed_columns, read_columns
 from saem.data.table import Rows
+from saem.data.weights import check_weights
 from saem.deferred import Deferred
 from saem.errors import DataError, listing
 from saem.expressions.rows import RowExpression, row_expression
@@ -70,6 +71,9 @@ class ModelData:
     warnings : tuple of str
     n_dropped : int
         Rows left out because of missing values.
+    weights : (n,) ndarray or None
+        Prior weights: the residual variance of a row is that of its residual group over its weight; None where all
+        are 1.
     """
 
     parameters: Parameters
@@ -90,6 +94,12 @@ class ModelData:
     residual_index: _Codes
     warnings: tuple[str, ...]
     n_dropped: int
+    weights: _Floats | None = None
+
+    def residual_sds(self, x: _Floats) -> _Floats:
+        """The residual standard deviation (n,) of every row at parameters (n_parameters,)."""
+        sds: _Floats = x[self.residual_index][self.residual_group]
+        return sds if self.weights is None else sds / np.sqrt(self.weights)
 
 
 def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> ModelData:
@@ -139,6 +149,9 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     _check_sizes((model.response,), response[:, None])
     _check_sizes(mean_names, mean_design)
     _check_sizes(tuple(model.random.terms), random_design)
+    weights = None
+    if model.residual.weights is not None:
+        weights = check_weights(model.residual.weights, columns[model.residual.weights], rows)
     free = [j for j, name in enumerate(mean_names) if name not in model.fixed]
     check_conditioning(mean_design[:, free], [mean_names[j] for j in free], [mean_labels[j] for j in free])
     warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]
@@ -162,6 +175,7 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         residual_index=slots.residual_index,
         warnings=tuple(warnings),
         n_dropped=n_dropped,
+        weights=weights,
     )
 
 

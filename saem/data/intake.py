@@ -34,7 +34,7 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     tuple of str
     """
     names = [model.response, *model.cluster]
-    names += [by for by in (model.random.by, model.residual.by) if by is not None]
+    names += [name for name in (model.random.by, model.residual.by, model.residual.weights) if name is not None]
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
@@ -85,7 +85,7 @@ def read_columns(
     table : DataFrame
         (k,) rows that remain.
     columns : dict of str to Values
-        The response and the columns of the designs.
+        The response, the columns of the designs and the weights.
     factors : dict of str to Factor
         The columns of clusters and groups.
     rows : Rows
@@ -94,7 +94,8 @@ def read_columns(
     """
     rows = Rows(table)
     columns: dict[str, Values] = {model.response: _read_response(table, model.response, rows)}
-    for name in design_columns(model):
+    weights = [] if model.residual.weights is None else [model.residual.weights]
+    for name in dict.fromkeys([*design_columns(model), *weights]):
         columns[name] = read_column(table[name])
     grouping = [*model.cluster, *(by for by in (model.random.by, model.residual.by) if by is not None)]
     factors: dict[str, Factor] = {}
@@ -132,20 +133,21 @@ def _read_response(table: pd.DataFrame, name: str, rows: Rows) -> Values:
         return values.astype(np.float64, copy=False)
     if not len(values.levels):
         return np.full(len(table), np.nan)
-    is_text = np.array([not _is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
+    is_text = np.array([not is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
     if not is_text.any():
         raise DataError(f"the response {name!r} holds numbers stored as text; convert the column to numbers")
     bad = is_text[values.codes]
     value = values.levels[int(values.codes[np.argmax(bad)])]
     advice = (
-        "write a decimal point, not a comma" if _is_number(value.replace(",", ".")) else "leave a missing value empty"
+        "write a decimal point, not a comma" if is_number(value.replace(",", ".")) else "leave a missing value empty"
     )
     raise DataError(
         f"the response {name!r} must be a number in each row; got the text {value!r} in {rows.first(bad)}; {advice}"
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text can be read as a number."""
     try:
         float(text)
     except ValueError:

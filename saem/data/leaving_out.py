@@ -35,6 +35,7 @@ def without_cluster(data: ModelData, cluster: int) -> ModelData:
         cluster_labels=data.cluster_labels[stays],
         cluster_group=data.cluster_group[stays],
         residual_group=data.residual_group[keep],
+        weights=None if data.weights is None else data.weights[keep],
     )
     names, free = data.parameters.names, ~data.parameters.fixed
     for i, column in zip(left.mean_index, left.mean_design.T, strict=True):

@@ -12,6 +12,7 @@ from saem.columns import Factor, Values, check_columns, factorize, level_text, m
 from saem.data.arrange import ModelData
 from saem.data.intake import design_columns, needed_columns
 from saem.data.table import Rows
+from saem.data.weights import check_weights
 from saem.errors import DataError, listing, nearest
 from saem.expressions.rows import row_expression
 from saem.specification import Model
@@ -37,6 +38,8 @@ class OtherRows:
     group : (m,) ndarray of int64
         Variance group.
     residual_group : (m,) ndarray of int64
+    weights : (m,) ndarray or None
+        Prior weights; None where all are 1.
     """
 
     mean_design: _Floats
@@ -44,6 +47,12 @@ class OtherRows:
     cluster: _Codes
     group: _Codes
     residual_group: _Codes
+    weights: _Floats | None
+
+    def residual_sds(self, data: ModelData, x: _Floats) -> _Floats:
+        """The residual standard deviation (m,) of every row at parameters (n_parameters,) of the fit."""
+        sds: _Floats = x[data.residual_index][self.residual_group]
+        return sds if self.weights is None else sds / np.sqrt(self.weights)
 
 
 def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: pd.DataFrame) -> OtherRows:
@@ -74,7 +83,8 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
         raise DataError("the table has no rows to predict")
     rows = Rows(others)
     groups = [by for by in (model.random.by, model.residual.by) if by is not None]
-    strict = dict.fromkeys([*design_columns(model), *groups])
+    weights = model.residual.weights
+    strict = dict.fromkeys([*design_columns(model), *groups, *([] if weights is None else [weights])])
     columns = {name: _as_before(table[name], others[name], name, rows) for name in strict}
     terms = _evaluate(model.random.terms, columns, len(others), rows)
     if isinstance(model.mean, str):
@@ -86,7 +96,8 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
     if model.random.by is not None:
         _check_groups(model.random.by, data, cluster, group, rows)
     residual_group = _group(columns, model.residual.by, data.residual_levels, len(others))
-    return OtherRows(mean, terms, cluster, group, residual_group)
+    own = None if weights is None else check_weights(weights, columns[weights], rows)
+    return OtherRows(mean, terms, cluster, group, residual_group, own)
 
 
 def _as_before(before: pd.Series[Any], now: pd.Series[Any], name: str, rows: Rows) -> Values:

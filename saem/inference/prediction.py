@@ -96,7 +96,7 @@ def predict(
         )
     x = inside(fit, data)
     covariance, free_directions = covariance_of(fit, data, x)
-    noise = fit.values[data.residual_index][rows.residual_group] ** 2
+    noise = rows.residual_sds(data, fit.values) ** 2
     z = rows.random_design
 
     gradient = np.zeros((len(known), len(x)))
@@ -140,7 +140,7 @@ def predict(
 def own_rows(data: ModelData) -> OtherRows:
     """The rows of the fit itself."""
     group = data.cluster_group[data.cluster]
-    return OtherRows(data.mean_design, data.random_design, data.cluster, group, data.residual_group)
+    return OtherRows(data.mean_design, data.random_design, data.cluster, group, data.residual_group, data.weights)
 
 
 def covariance_of(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array]:
@@ -182,7 +182,7 @@ def vague_widths(data: ModelData, rows: OtherRows, x: Array, directions: Array) 
     from saem.models.linear.effects import conditional_moments, effect_covariance
 
     def variances(at: Array) -> Array:
-        noise = at[data.residual_index][rows.residual_group] ** 2
+        noise = rows.residual_sds(data, at) ** 2
         own = conditional_moments(data, at)[1][np.maximum(rows.cluster, 0)]
         new = effect_covariance(data, at)[rows.group]
         return np.asarray(noise + np.array([quadratic(rows.random_design, matrices) for matrices in (own, new)]))

@@ -37,8 +37,8 @@ def residuals(fit: Fit) -> pd.DataFrame:
     marginal, conditional
         The response minus these.
     standardised
-        `conditional` by the residual standard deviation of the row (nlme's "pearson"). It is shrunken: its spread is
-        below one.
+        `conditional` by the residual standard deviation of the row, with its prior weight (nlme's "pearson"). It is
+        shrunken: its spread is below one.
     normalised
         `L^-1 marginal` within each cluster, with the Cholesky factor ``L`` of the marginal covariance of its rows:
         independent standard normals if the model is right, but for the estimation (nlme's "normalized").
@@ -74,7 +74,7 @@ def residual_sds(fit: Fit, data: ModelData) -> Array:
     ModelError
         When one is zero.
     """
-    sds = fit.values[data.residual_index][data.residual_group]
+    sds = data.residual_sds(fit.values)
     if np.any(sds == 0.0):
         raise ModelError("a residual standard deviation is zero, so residuals have no scale")
     return sds

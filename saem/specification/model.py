@@ -135,6 +135,8 @@ class Model(Part):
             for name, text in self.mean.items():
                 if self.response in row_expression(text).columns:
                     problems.append(f"mean.{name} must not use the response {self.response!r} itself; got {text!r}")
+        if self.residual.weights == self.response:
+            problems.append(f"residual.weights must not be the response {self.response!r} itself")
         names: tuple[str, ...] | None = None
         parameters: Parameters | None = None
         try:

@@ -36,6 +36,7 @@ class LinearArrays(NamedTuple):
     slot_terms: np.ndarray  # (L, 2) int64, the two terms of a slot (equal for a standard deviation)
     residual_index: np.ndarray  # (H,) int64, parameter of each residual standard deviation
     beta_reference: np.ndarray  # (p,) coefficients by which the responses are centred
+    log_weight: float  # 1/2 sum log w of the prior weights, by whose roots the rows are scaled
     n_rows: np.ndarray  # (H,) float64
     xx: np.ndarray  # (H, p, p) X'X
     xy: np.ndarray  # (H, p) X'y

@@ -210,7 +210,7 @@ def complete_some(
         if pattern != last:
             last = pattern
             fill_row_moments(arrays, pattern, n, xx)
-        value = 0.0
+        value = arrays.log_weight[clusters[i]]
         for h in range(residual_groups):
             if n[h] > 0.0:
                 index = arrays.residual_index[h]

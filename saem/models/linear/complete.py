@@ -267,7 +267,7 @@ def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient:
     residual_groups, p = arrays.xy.shape
     gradient[:] = 0.0
     hessian[:] = 0.0
-    value = 0.0
+    value = arrays.log_weight
     for h in range(residual_groups):
         value += add_row_terms(
             arrays.mean_index,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from saem.data import ModelData
+from saem.data.weights import log_jacobian, with_unit_weights
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.variates import INDEPENDENT
 
@@ -60,6 +61,7 @@ def spanning_columns(gram: Array, data: ModelData) -> Array:
 
 def build_arrays(data: ModelData) -> LinearArrays:
     """Arrays of the linear family for a validated table."""
+    log_weight, data = float(log_jacobian(data).sum()), with_unit_weights(data)
     x_design, z_design, residual = data.mean_design, data.random_design, data.residual_group
     p = x_design.shape[1]
     q = z_design.shape[1]
@@ -122,6 +124,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         slot_terms=slot_terms,
         residual_index=np.ascontiguousarray(data.residual_index, dtype=np.int64),
         beta_reference=reference,
+        log_weight=log_weight,
         n_rows=np.bincount(residual, minlength=h_count).astype(float),
         xx=xx,
         xy=xy,

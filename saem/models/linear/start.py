@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.data import ModelData
+from saem.data.weights import with_unit_weights
 from saem.errors import EXACT_FIT, FitError
 from saem.models.linear.arrays import LinearArrays
 
@@ -35,7 +36,7 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     explained = float(np.sum(weights * np.einsum("ki,ki->k", effects, columns)))
     degrees = n_rows - float(np.sum(arrays.pattern_size * rank))
     overall = total / n_rows
-    size = float(data.response @ data.response) / n_rows
+    size = float(np.mean(with_unit_weights(data).response ** 2))
     if overall <= 1e-24 * size or (degrees > 0 and total - explained <= 1e-13 * total):
         raise FitError(EXACT_FIT)
     within = (total - explained) / degrees if degrees > 0 else 0.5 * overall
