@@ -32,11 +32,13 @@ from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
-from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
+from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, listing, nearest
 from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
+from saem.mstep import sqp
+from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
 from saem.result import Fit
@@ -59,6 +61,7 @@ class Algorithm(Protocol):
 
 
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
+SAME_HEIGHT = 1e-3  # log-likelihood: solutions nearer than this, of a model that is not identified, are one
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
 
 METHODS: dict[str, Callable[[], Algorithm]] = {
@@ -132,6 +135,7 @@ def fit(
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
     problem = pose(model, data, restricted=name == "reml")
+    check_attainable(problem)
     outcome = run(algorithm, problem, seed, callback)
     result = conclude(model, data, problem, outcome, name, seed, started)
     result = replace(result, table=rows_used(model, table, data.n_dropped > 0))
@@ -208,15 +212,18 @@ def conclude(
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
-    directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
-    # a point may be singular by accident; what counts is that the parameters are free almost everywhere
-    n_null = 0
-    if directions is not None and len(directions) and free_almost_everywhere(problem, outcome.x):
-        n_null = len(directions)
-        if not is_posterior:  # a prior determines what the data do not
-            status = Status.NOT_IDENTIFIED
-            message = " ".join(describe_direction(names, direction, problem.scale) for direction in directions)
-            information = without(information, directions, problem.scale)
+    directions = free_directions(problem, outcome)
+    moved = np.zeros(len(names), dtype=bool)
+    labels = tuple(problem.label(i) for i in range(len(names)))
+    if len(directions) and not is_posterior:  # a prior determines what the data do not
+        status = Status.NOT_IDENTIFIED
+        moved = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
+        unknown = means_without_error(problem, outcome, directions) & ~moved
+        message = " ".join(describe_direction(labels, direction, problem.scale) for direction in directions)
+        if unknown.any():
+            message += f" The standard errors of {listing(np.array(names)[unknown])} depend on it."
+        information = without(information, moved | unknown)
+        outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
@@ -225,7 +232,8 @@ def conclude(
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
-    boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
+    boundary = [names[i] for i in np.flatnonzero(outcome.pinned & ~moved) if is_on_boundary(problem, outcome, int(i))]
+    boundary += [name for name in outcome.towards_boundary if not moved[names.index(name)]]
     return Fit(
         model=model,
         method=method,
@@ -236,10 +244,10 @@ def conclude(
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
-        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
+        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - len(directions),
         status=status,
         message=message if is_posterior else f"{message} {in_words(status.advice, problem.restricted)}".strip(),
-        at_boundary=(*boundary, *outcome.towards_boundary),
+        at_boundary=tuple(boundary),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
@@ -301,10 +309,63 @@ def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
         return True
 
 
-def without(information: Information, directions: np.ndarray, scale: np.ndarray) -> Information:
-    """The information with nan in the covariance of all parameters that the directions move."""
-    moved = np.any([moved_by(direction, scale) for direction in directions], axis=0)
-    covariance = np.where(moved[:, None] | moved[None, :], np.nan, information.covariance)
+def free_directions(problem: Problem, outcome: Outcome) -> np.ndarray:
+    """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
+
+    A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
+    zero, which says nothing: what is at the boundary is looked at inside.
+    """
+    fixed, pinned = problem.parameters.fixed, outcome.pinned
+    looks = [(outcome.x, ~fixed & ~pinned)] + ([(inside(problem, outcome), ~fixed)] if pinned.any() else [])
+    for x, free in looks:
+        directions = null_directions_at(problem, x, free)
+        if directions is not None and len(directions) and free_almost_everywhere(problem, x):
+            return directions
+    return np.empty((0, len(fixed)))
+
+
+def inside(problem: Problem, outcome: Outcome) -> np.ndarray:
+    """An estimate (n,) with what is at the boundary moved away from it."""
+    kinds = np.array(problem.parameters.kinds)
+    x = np.where(outcome.pinned & (kinds == "sd"), 0.3 * problem.scale, outcome.x)
+    return np.where(outcome.pinned & (kinds == "corr"), 0.5 * x, x)
+
+
+def means_without_error(problem: Problem, outcome: Outcome, directions: np.ndarray) -> np.ndarray:
+    """Means (bool) whose sampling variance changes along free directions.
+
+    Where the restricted likelihood is flat in a variance, the means vary by as much as that variance is.
+    """
+    solver, x = Solver(problem), inside(problem, outcome)
+    out = np.zeros(len(x), dtype=bool)
+    means = np.flatnonzero(solver.free & (solver.kinds == sqp.MEAN))
+    if not problem.has_observed or len(means) == 0:
+        return out
+
+    def variances(point: np.ndarray) -> np.ndarray:
+        hessian = solver.derivatives(solver.observed(), point).hessian[np.ix_(means, means)]
+        size = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
+        return np.asarray(np.diag(np.linalg.pinv(-hessian / np.outer(size, size), hermitian=True)) / size**2)
+
+    before = variances(x)
+    for direction in directions:
+        step = 1e-3 * direction / np.max(np.abs(direction) / problem.scale)
+        out[means] |= np.abs(variances(x + step) - before) > 1e-5 * before
+    return out
+
+
+def one_for_all(outcome: Outcome) -> Outcome:
+    """An outcome with one of the solutions of a height: where parameters are free, searches end here and there."""
+    values = outcome.solution_logliks
+    if len(values) == 0:
+        return outcome
+    keep = (values < values[0] - SAME_HEIGHT) | (np.arange(len(values)) == 0)
+    return replace(outcome, solutions=outcome.solutions[keep], solution_logliks=values[keep])
+
+
+def without(information: Information, unknown: np.ndarray) -> Information:
+    """The information with nan in the covariance of some parameters (bool)."""
+    covariance = np.where(unknown[:, None] | unknown[None, :], np.nan, information.covariance)
     return replace(information, covariance=covariance)
 
 

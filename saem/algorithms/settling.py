@@ -10,7 +10,7 @@ import numpy as np
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.constraint import parameters_of
-from saem.errors import EXACT_FIT, FitError, MStepError, listing
+from saem.errors import FitError, MStepError, listing
 from saem.mstep import sqp
 from saem.mstep.boundary import is_bounded, pin, release
 from saem.mstep.search import Peak
@@ -67,8 +67,8 @@ def from_best_start(engine: Engine) -> Run:
     if all(error.infeasible for error in failures):
         raise infeasible(problem, len(failures))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
-    if str(failures[0]) == EXACT_FIT:
-        raise FitError(EXACT_FIT)
+    if failures[0].unbounded:
+        raise FitError(str(failures[0]))
     texts = zip(problem.constraints.names, problem.constraints.texts, strict=True)
     single = [name for name, text in texts if len(parameters_of(name, text)) == 1]
     advice = f"; {listing(single)} involves one parameter: write its value in [fixed] instead" if single else ""
