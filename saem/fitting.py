@@ -32,12 +32,11 @@ from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
-from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, listing, nearest
-from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
+from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
+from saem.identification import describe_direction, free_directions, means_without_error, moved_by
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
-from saem.mstep import sqp
 from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
@@ -212,14 +211,14 @@ def conclude(
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
-    directions = free_directions(problem, outcome)
+    directions = free_directions(problem, outcome.x, outcome.pinned)
     moved = np.zeros(len(names), dtype=bool)
     labels = tuple(problem.label(i) for i in range(len(names)))
     if len(directions) and not is_posterior:  # a prior determines what the data do not
         status = Status.NOT_IDENTIFIED
         moved = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
-        unknown = means_without_error(problem, outcome, directions) & ~moved
-        message = " ".join(describe_direction(labels, direction, problem.scale) for direction in directions)
+        unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved
+        message = " ".join(describe_direction(names, direction, problem.scale, labels) for direction in directions)
         if unknown.any():
             message += f" The standard errors of {listing(np.array(names)[unknown])} depend on it."
         information = without(information, moved | unknown)
@@ -299,59 +298,6 @@ def at_true_zero(problem: Problem, x: np.ndarray) -> np.ndarray:
 def in_words(advice: str, restricted: bool) -> str:
     """The advice on a status, of the likelihood that was maximised."""
     return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
-
-
-def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
-    """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
-    try:
-        return len(null_directions(problem, x)) > 0
-    except ConstraintError:
-        return True
-
-
-def free_directions(problem: Problem, outcome: Outcome) -> np.ndarray:
-    """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
-
-    A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
-    zero, which says nothing: what is at the boundary is looked at inside.
-    """
-    fixed, pinned = problem.parameters.fixed, outcome.pinned
-    looks = [(outcome.x, ~fixed & ~pinned)] + ([(inside(problem, outcome), ~fixed)] if pinned.any() else [])
-    for x, free in looks:
-        directions = null_directions_at(problem, x, free)
-        if directions is not None and len(directions) and free_almost_everywhere(problem, x):
-            return directions
-    return np.empty((0, len(fixed)))
-
-
-def inside(problem: Problem, outcome: Outcome) -> np.ndarray:
-    """An estimate (n,) with what is at the boundary moved away from it."""
-    kinds = np.array(problem.parameters.kinds)
-    x = np.where(outcome.pinned & (kinds == "sd"), 0.3 * problem.scale, outcome.x)
-    return np.where(outcome.pinned & (kinds == "corr"), 0.5 * x, x)
-
-
-def means_without_error(problem: Problem, outcome: Outcome, directions: np.ndarray) -> np.ndarray:
-    """Means (bool) whose sampling variance changes along free directions.
-
-    Where the restricted likelihood is flat in a variance, the means vary by as much as that variance is.
-    """
-    solver, x = Solver(problem), inside(problem, outcome)
-    out = np.zeros(len(x), dtype=bool)
-    means = np.flatnonzero(solver.free & (solver.kinds == sqp.MEAN))
-    if not problem.has_observed or len(means) == 0:
-        return out
-
-    def variances(point: np.ndarray) -> np.ndarray:
-        hessian = solver.derivatives(solver.observed(), point).hessian[np.ix_(means, means)]
-        size = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
-        return np.asarray(np.diag(np.linalg.pinv(-hessian / np.outer(size, size), hermitian=True)) / size**2)
-
-    before = variances(x)
-    for direction in directions:
-        step = 1e-3 * direction / np.max(np.abs(direction) / problem.scale)
-        out[means] |= np.abs(variances(x + step) - before) > 1e-5 * before
-    return out
 
 
 def one_for_all(outcome: Outcome) -> Outcome:

@@ -12,7 +12,7 @@ from saem.algorithms.engine import Engine
 from saem.constraint import parameters_of
 from saem.errors import FitError, MStepError, listing
 from saem.mstep import sqp
-from saem.mstep.boundary import is_bounded, pin, release
+from saem.mstep.boundary import climb, is_bounded, pin, release
 from saem.mstep.search import Peak
 from saem.mstep.starts import infeasible, scattered, solutions_along
 
@@ -126,7 +126,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         What happened, for the user; empty when the run had found the highest.
     """
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
-    if not peaks or peaks[0].loglik <= own + HIGHER:
+    if not peaks or peaks[0].loglik <= max(own, above(engine, run)) + HIGHER:
         return run, ""
     reached = (
         f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
@@ -140,6 +140,15 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     if engine.solver.summit(again.x, engine.solver.free & ~again.pinned)[1] < own:
         return run, f"{reached}, and drifted away from the highest ({peaks[0].loglik:.3f})."
     return again.after(run), f"{reached}; this is its estimate when it starts at the highest that direct ML finds."
+
+
+def above(engine: Engine, run: Run) -> float:
+    """Height of the maximum, on the boundary if need be, that lies above a run; ``-inf`` where none is found.
+
+    A correlation of one, which no path reaches, is no other maximum than the one that the path goes to.
+    """
+    _, pinned, outcome = climb(engine.problem, engine.solver, run.x)
+    return outcome.value if outcome.status == sqp.CONVERGED and pinned[run.pinned].all() else -np.inf
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

@@ -204,7 +204,7 @@ def identifiability(
     gram = data.mean_design.T @ data.mean_design
     found = Identifiability(
         locally_identified=len(directions) == 0,
-        null_directions=tuple(describe_direction(labels, direction, problem.scale) for direction in directions),
+        null_directions=tuple(describe_direction(names, direction, problem.scale, labels) for direction in directions),
         directions=directions,
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),

@@ -21,6 +21,7 @@ Array = np.ndarray
 TRIES = 12  # scattered starts besides the first
 TOLERANCE = 1e-8  # of a constraint, in units of its slope times the typical sizes: it is met
 BEYOND = 1e-6  # of a typical size: a solution further outside a range does not lie in it
+LARGEST = 1.0 - 1e-9  # correlation
 
 
 def check_attainable(problem: Problem) -> None:
@@ -117,16 +118,15 @@ def ranges(problem: Problem) -> tuple[Array, Array]:
     """Lower and upper bounds (n,) of the parameters; a residual standard deviation that cannot vanish stays above."""
     kinds, residual = np.array(problem.parameters.kinds), (problem.at_zero > 0.0) & ~problem.collapsible
     lower = np.where(kinds == "sd", np.where(residual, BEYOND * problem.scale, 0.0), -np.inf)
-    lower = np.where(kinds == "corr", -1.0, lower)
-    return lower, np.where(kinds == "corr", 1.0, np.inf)
+    lower = np.where(kinds == "corr", -LARGEST, lower)
+    return lower, np.where(kinds == "corr", LARGEST, np.inf)
 
 
 def outside(problem: Problem, x: Array) -> list[int]:
     """Parameters that lie outside of their ranges."""
     lower, upper = ranges(problem)
-    room = BEYOND * problem.scale
-    below = (x < np.where(lower > 0.0, lower, lower - room)) | (x > upper + room)
-    return [int(i) for i in np.flatnonzero(below & ~problem.parameters.fixed)]
+    beyond = (x < np.where(lower == 0.0, -BEYOND * problem.scale, lower)) | (x > upper)
+    return [int(i) for i in np.flatnonzero(beyond & ~problem.parameters.fixed)]
 
 
 def asked_for(problem: Problem, names: tuple[str, ...]) -> dict[int, float]:
