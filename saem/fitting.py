@@ -218,9 +218,10 @@ def conclude(
         status = Status.NOT_IDENTIFIED
         moved = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
         unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved
-        message = " ".join(describe_direction(names, direction, problem.scale, labels) for direction in directions)
+        message = "The restricted likelihood is flat: " if problem.restricted else ""
+        message += " ".join(describe_direction(names, direction, problem.scale, labels) for direction in directions)
         if unknown.any():
-            message += f" The standard errors of {listing(np.array(names)[unknown])} depend on it."
+            message += f" The standard errors of {listing(np.array(names)[unknown].tolist())} depend on it."
         information = without(information, moved | unknown)
         outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"

@@ -21,7 +21,7 @@ Array = np.ndarray
 TRIES = 12  # scattered starts besides the first
 TOLERANCE = 1e-8  # of a constraint, in units of its slope times the typical sizes: it is met
 BEYOND = 1e-6  # of a typical size: a solution further outside a range does not lie in it
-LARGEST = 1.0 - 1e-9  # correlation
+LARGEST = 1.0 - 1e-6  # correlation
 
 
 def check_attainable(problem: Problem) -> None:
