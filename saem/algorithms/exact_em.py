@@ -40,6 +40,7 @@ Array = np.ndarray
 NEAR_ONE = 1.0 - 1e-9  # a correlation of one could never be left
 MAX_STEP = 64.0  # of the extrapolation
 PATIENCE = 300  # E-steps between two looks at whether the maximum lies on the boundary
+SINGULAR_DEFICIT = 1e-4  # .. but near a correlation of one, which is never reached
 DEFICIT = 1e-6  # a log-likelihood further below the maximum is not called converged
 
 
@@ -91,7 +92,9 @@ class ExactEM:
             path = np.vstack([path, self.ascend(engine, x, pinned, len(path) - 1)])
             run = run_of(engine, path, pinned)
             precision = assess(engine, run)
-        return judge(engine, run, peaks, precision, Target(deficit=DEFICIT), note)
+        nears = is_at_singularity(engine, run.x, run.pinned)
+        target = Target(deficit=SINGULAR_DEFICIT if nears else DEFICIT)
+        return judge(engine, run, peaks, precision, target, note)
 
     def ascend(self, engine: Engine, x: Array, pinned: Array, used: int) -> Array:
         """The path (k, n) from a start, included; changes ``pinned``. So many E-steps are used up already."""
@@ -109,6 +112,8 @@ class ExactEM:
             if used - first >= looks * PATIENCE:  # it may be on its way to a zero that it would never reach
                 looks += 1
                 x = with_zeros(engine, x, pinned)
+                if is_at_singularity(engine, x, pinned):
+                    break
         return np.vstack([*path, x])
 
 
@@ -150,6 +155,14 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
     inside = x.copy()
     pin(engine.problem, inside, pinned, zero)
     return inside
+
+
+def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
+    """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
+    top, held, outcome = climb(engine.problem, engine.solver, x)
+    singular = held & ~pinned & (engine.solver.kinds == sqp.CORR) & (np.abs(top) == 1.0)
+    near = outcome.status == sqp.CONVERGED and outcome.value - engine.loglik(x, pinned) < SINGULAR_DEFICIT
+    return bool(singular.any() and near)
 
 
 def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:

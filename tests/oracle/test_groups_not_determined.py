@@ -120,3 +120,19 @@ def test_restricted_information_by_dense_matrices() -> None:
     dense = np.array([[0.5 * np.trace(off @ a @ off @ b) for b in slopes] for a in slopes])
     dense[:4, :4] = design.T @ design
     np.testing.assert_allclose(problem.expected_information(x), dense, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS[1:4])
+def test_a_correlation_of_one_is_the_same_boundary(method: str) -> None:
+    """No draw exists there: the simulated methods go towards it, and are put there with the errors of ML."""
+    rng = np.random.default_rng(0)
+    g, x = np.repeat(np.arange(10), 3), np.tile(np.arange(3.0), 10)
+    y = 3 + rng.normal(size=10)[g] * (1 + 0.5 * x) + 0.6 * rng.normal(size=30)
+    rows = pd.DataFrame({"g": g, "x": x, "y": y})
+    whole = model(random={"terms": {"i": "1", "s": "x"}, "covariance": "full"})
+    ml, fit = saem.fit(whole, rows, "ml"), saem.fit(whole, rows, method)
+    assert ml.status == fit.status == "boundary"
+    assert ml.at_boundary == fit.at_boundary == ("corr_i_s",)
+    assert fit.loglik == pytest.approx(ml.loglik, abs=0.01)
+    assert fit.values[4] == ml.values[4] == 1.0
+    np.testing.assert_allclose(fit.se, ml.se, rtol=1e-5)
