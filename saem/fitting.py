@@ -33,11 +33,12 @@ from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_later
 from saem.deferred import as_given, replaced
 from saem.display import count, method_name
-from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
-from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
+from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
+from saem.identification import describe_direction, free_directions, means_without_error, moved_by
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
+from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
 from saem.result import Fit
@@ -60,6 +61,7 @@ class Algorithm(Protocol):
 
 
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
+SAME_HEIGHT = 1e-3  # log-likelihood: solutions nearer than this, of a model that is not identified, are one
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
 
 METHODS: dict[str, Callable[[], Algorithm]] = {
@@ -128,6 +130,7 @@ def fit(
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
     problem = pose(model, data, restricted=name == "reml")
+    check_attainable(problem)
     outcome = run(algorithm, problem, seed, callback)
     result: Fit = conclude(model, data, problem, outcome, name, seed, started)
     result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
@@ -204,15 +207,19 @@ def conclude(
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
-    directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
-    # a point may be singular by accident; what counts is that the parameters are free almost everywhere
-    n_null = 0
-    if directions is not None and len(directions) and free_almost_everywhere(problem, outcome.x):
-        n_null = len(directions)
-        if not is_posterior:  # a prior determines what the data do not
-            status = Status.NOT_IDENTIFIED
-            message = " ".join(describe_direction(names, direction, problem.scale) for direction in directions)
-            information = without(information, directions, problem.scale)
+    directions = free_directions(problem, outcome.x, outcome.pinned)
+    moved = np.zeros(len(names), dtype=bool)
+    labels = tuple(problem.label(i) for i in range(len(names)))
+    if len(directions) and not is_posterior:  # a prior determines what the data do not
+        status = Status.NOT_IDENTIFIED
+        moved = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
+        unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved
+        message = "The restricted likelihood is flat: " if problem.restricted else ""
+        message += " ".join(describe_direction(names, direction, problem.scale, labels) for direction in directions)
+        if unknown.any():
+            message += f" The standard errors of {listing(np.array(names)[unknown].tolist())} depend on it."
+        information = without(information, moved | unknown)
+        outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
@@ -221,7 +228,8 @@ def conclude(
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
-    boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
+    boundary = [names[i] for i in np.flatnonzero(outcome.pinned & ~moved) if is_on_boundary(problem, outcome, int(i))]
+    boundary += [name for name in outcome.towards_boundary if not moved[names.index(name)]]
     return Fit(
         model=model,
         method=method,
@@ -232,10 +240,10 @@ def conclude(
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
-        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
+        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - len(directions),
         status=status,
         message=message if is_posterior else f"{message} {in_words(status.advice, problem.restricted)}".strip(),
-        at_boundary=(*boundary, *outcome.towards_boundary),
+        at_boundary=tuple(boundary),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
@@ -290,18 +298,18 @@ def in_words(advice: str, restricted: bool) -> str:
     return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
 
 
-def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
-    """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
-    try:
-        return len(null_directions(problem, x)) > 0
-    except ConstraintError:
-        return True
+def one_for_all(outcome: Outcome) -> Outcome:
+    """An outcome with one of the solutions of a height: where parameters are free, searches end here and there."""
+    values = outcome.solution_logliks
+    if len(values) == 0:
+        return outcome
+    keep = (values < values[0] - SAME_HEIGHT) | (np.arange(len(values)) == 0)
+    return replace(outcome, solutions=outcome.solutions[keep], solution_logliks=values[keep])
 
 
-def without(information: Information, directions: np.ndarray, scale: np.ndarray) -> Information:
-    """The information with nan in the covariance of all parameters that the directions move."""
-    moved = np.any([moved_by(direction, scale) for direction in directions], axis=0)
-    covariance = np.where(moved[:, None] | moved[None, :], np.nan, information.covariance)
+def without(information: Information, unknown: np.ndarray) -> Information:
+    """The information with nan in the covariance of some parameters (bool)."""
+    covariance = np.where(unknown[:, None] | unknown[None, :], np.nan, information.covariance)
     return replace(information, covariance=covariance)
 
 

@@ -130,7 +130,7 @@ def note(fit: Fit, name: str) -> str:
     if name in fit.at_boundary:
         return "at the boundary"
     if fit.status == "not_identified" and math.isnan(fit.se[i]):
-        return "not identified"
+        return "no standard error" if fit.parameters.kinds[i] == "mean" and fit.method == "reml" else "not identified"
     return ""
 
 

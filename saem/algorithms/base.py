@@ -13,6 +13,7 @@ from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.placement import AUTO
+from saem.algorithms.precision import assess
 from saem.algorithms.refinement import MARGIN, refine
 from saem.algorithms.samplers import Sampler
 from saem.algorithms.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
@@ -21,6 +22,7 @@ from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
 from saem.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.errors import ModelError, MStepError
+from saem.identification import free_directions
 from saem.models.contract import Problem
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.search import find_maxima
@@ -47,9 +49,9 @@ class MonteCarloAlgorithm:
     target : Target
         Iterations go on until it is reached, or its budget is used up.
     search : bool
-        Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
-        reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
-        higher than where the algorithm ended, it is run again from there, and says so. False leaves it to itself.
+        The likelihood can have several maxima, and those that are far from the start cannot be reached. Where a
+        closed form allows it, all are looked for as direct maximum likelihood does, and if one is higher than where
+        the algorithm ended, it is run again from there, and says so. False leaves it to itself.
     mstep : str, Maximiser or None
         The constrained M-step, by its name in `saem.mstep.maximisers` or one of your own; the compiled Lagrange-Newton
         method if None.
@@ -164,13 +166,16 @@ class MonteCarloAlgorithm:
         with keeper.paused():
             if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run = settle_boundary(engine, run, MARGIN)
-            searched = closed and self.search and len(problem.constraints)
+            searched = closed and self.search
             peaks = find_maxima(problem, engine.solver)[0] if searched else []
             note = keeper.note
             if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run, note = restart_higher(engine, run, peaks, MARGIN)
         if not engine.spent.stopped:
             keeper.refining(note)
-        run, precision = refine(engine, run, self.target, keeper)
+        if len(free_directions(problem, run.x, run.pinned)):  # more iterations would not determine it either
+            precision = assess(engine, run)
+        else:
+            run, precision = refine(engine, run, self.target, keeper)
         outcome = judge(engine, run, peaks, precision, self.target, note)
         return engine, run, replace(outcome, checkpoint=keeper.last())

@@ -15,10 +15,11 @@ from saem.algorithms.placement import AUTO, EARLY, PLACEMENT, Placement
 from saem.algorithms.samplers import Sampler, are_dependent, arrays_of, own_copy
 from saem.algorithms.spending import Spending
 from saem.algorithms.truncation import Truncation, within_bounds
-from saem.errors import EXACT_FIT, FitError, ModelError, MStepError
+from saem.errors import FitError, ModelError, MStepError, exact_fit
 from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
+from saem.mstep.boundary import residual_labels
 from saem.mstep.starts import solutions_along
 from saem.schedules import Extendable, Schedule, Slowable, Steps
 from saem.stopping import Target
@@ -401,9 +402,10 @@ class Engine:
 
     def failure(self, x: Array, status: int) -> MStepError:
         """The error for an M-step that failed at ``x``."""
-        residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
-        if np.any(residual & (x < DEGENERATE * self.problem.scale)):
-            return MStepError(EXACT_FIT)
+        problem, sd = self.problem, (self.solver.kinds == sqp.SD) & self.solver.free
+        gone = sd & (~problem.collapsible | (problem.at_zero > 0.0)) & (x < DEGENERATE * problem.scale)
+        if gone.any():
+            return MStepError(exact_fit(residual_labels(problem, gone)), unbounded=True)
         is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
         return MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
 

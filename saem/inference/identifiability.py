@@ -14,6 +14,7 @@ from saem.identification import describe_direction, null_directions
 from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
+from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
 
@@ -191,7 +192,9 @@ def identifiability(
         table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)
+    check_attainable(problem)
     solver, names = Solver(problem), problem.parameters.names
+    labels = tuple(problem.label(i) for i in range(len(names)))
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     near = x if has_response else np.where(np.array(problem.parameters.kinds) == "mean", 0.0, x)
@@ -201,7 +204,7 @@ def identifiability(
     gram = data.mean_design.T @ data.mean_design
     found = Identifiability(
         locally_identified=len(directions) == 0,
-        null_directions=tuple(describe_direction(names, direction, problem.scale) for direction in directions),
+        null_directions=tuple(describe_direction(names, direction, problem.scale, labels) for direction in directions),
         directions=directions,
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),

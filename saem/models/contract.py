@@ -57,6 +57,13 @@ class Problem:
     at_zero : (n,) ndarray
         The value that stands for a standard deviation of zero: zero, or a small number where the likelihood is the
         limit for zero and its formulas divide by it (the residual standard deviation of one of several groups).
+    totals : (n,) ndarray
+        Standard deviations each of which alone would scatter the responses as they are, to start searches from; empty
+        where the typical sizes will do.
+    more_starts : tuple of (n,) ndarray
+        Others, where the data make it likely that the likelihood has several maxima.
+    roles : tuple of str
+        (n,) groups that a parameter belongs to, such as "residual group 'b'"; empty where there is nothing to tell.
     blocks : tuple of (q,) and (q, q) int64 ndarray
         Correlated random effects: the parameters of their standard deviations and of their correlations (-1 on the
         diagonal), for each variance group.
@@ -109,6 +116,9 @@ class Problem:
     collapsible: np.ndarray
     dependents: dict[int, tuple[int, ...]]
     at_zero: np.ndarray
+    totals: np.ndarray = field(default_factory=lambda: np.empty(0))
+    more_starts: tuple[np.ndarray, ...] = ()
+    roles: tuple[str, ...] = ()
     blocks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     has_expectation: bool = False
     has_observed: bool = False
@@ -126,6 +136,11 @@ class Problem:
     default_priors: Callable[[], tuple[str, ...]] | None = None
     augmentation: Augmentation | None = None
     expand: Callable[[], Expansion] | None = None
+
+    def label(self, i: int) -> str:
+        """A parameter with the groups that it belongs to, for messages."""
+        role = self.roles[i] if self.roles else ""
+        return self.parameters.names[i] + (f" ({role})" if role else "")
 
 
 class Augmentation(Protocol):

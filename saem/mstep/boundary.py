@@ -112,6 +112,12 @@ def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) 
     return False
 
 
+def residual_labels(problem: Problem, which: Array) -> list[str]:
+    """Residual standard deviations among ``which`` (bool) in words; none where there is one, which needs no name."""
+    residual = np.flatnonzero(which & (problem.at_zero > 0.0))
+    return [problem.label(int(i)) for i in residual] if np.sum(problem.at_zero > 0.0) > 1 else []
+
+
 def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:
     """Whether the likelihood has a limit where a pinned standard deviation that only stands for zero goes to it.
 

@@ -16,12 +16,13 @@ from saem.models.linear.centring import Centring
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.default_priors import default_priors
 from saem.models.linear.effects import conditional_effects
+from saem.models.linear.exact_fits import check_exact_fits, roles_of
 from saem.models.linear.expansion import expand
-from saem.models.linear.expected import fisher_information, unit_information
+from saem.models.linear.expected import fisher_information, restricted_unit_information, unit_information
 from saem.models.linear.joint import observed_clusters
 from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
-from saem.models.linear.start import starting_values
+from saem.models.linear.start import orthogonal_starts, starting_values
 from saem.models.linear.variates import ANTITHETIC, LATTICE
 
 __all__ = [
@@ -50,6 +51,7 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         Whether the observed likelihood is the restricted one (REML).
     """
     arrays = build_arrays(data)
+    check_exact_fits(data, constraints)
     groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     starts = starting_values(data, arrays)
@@ -80,6 +82,8 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
     at_zero = np.zeros(len(kinds))
     at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
+    totals = scale.copy()
+    totals[arrays.residual_index] = np.sqrt(np.maximum(arrays.yy / arrays.n_rows, scale[arrays.residual_index] ** 2))
     problem = Problem(
         parameters=data.parameters,
         arrays=arrays,
@@ -91,12 +95,15 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         collapsible=collapsible,
         dependents=dependents,
         at_zero=at_zero,
+        totals=totals,
+        roles=roles_of(data),
+        more_starts=orthogonal_starts(data, arrays),
         blocks=tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else (),
         has_expectation=True,
         has_observed=True,
         restricted=is_restricted,
         can_fit_exactly=can_fit_exactly(arrays, data),
-        expected_information=partial(unit_information, arrays),
+        expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
         fisher_information=None if is_restricted else partial(fisher_information, arrays),
         conditional_effects=partial(conditional_effects, data),
         clusterwise=partial(build_clusters, data, arrays),

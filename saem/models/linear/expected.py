@@ -13,6 +13,8 @@ from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
 
+SPANNED = 1e-10  # of the information about a variance: less than this is left where the means span its random effects
+
 
 def unit_information(arrays: LinearArrays, x: Array) -> Array:
     """Expected information (n, n) of all parameters at ``x`` (n,), with ``V = I``."""
@@ -25,6 +27,48 @@ def fisher_information(arrays: LinearArrays, x: Array) -> Array:
     sd = x[arrays.sd_index]
     correlation = np.where(arrays.corr_index >= 0, x[arrays.corr_index], 0.0) + np.eye(sd.shape[1])
     return information_in(arrays, x, sd[:, :, None] * sd[:, None, :] * correlation, x[arrays.residual_index] ** -2.0)
+
+
+def restricted_unit_information(arrays: LinearArrays, x: Array) -> Array:
+    """What the restricted likelihood determines at ``x`` (n,): `unit_information` after the free means are taken out.
+
+    Of the variances it is ``1/2 tr(M V_i M V_j)`` with the projection ``M = I - X (X'X)^-1 X'`` (Harville 1977). Random
+    effects that the means span, one for every treatment say, leave nothing of their variance.
+    """
+    groups, q = arrays.sd_index.shape
+    p = len(arrays.mean_index)
+    pairs = [(j, k) for j in range(q) for k in range(j + 1)]
+    units = np.zeros((len(pairs), q, q))
+    for i, (j, k) in enumerate(pairs):
+        units[i, j, k] = units[i, k, j] = 1.0
+    inverse = np.linalg.pinv(arrays.xx.sum(axis=0)[np.ix_(arrays.basis, arrays.basis)], hermitian=True)
+    a, zx = arrays.zz.sum(axis=1), arrays.zx[:, :, :, arrays.basis]
+    f, size = zx.sum(axis=1), arrays.pattern_size
+    xx = arrays.xx[:, arrays.basis[:, None], arrays.basis]
+    spans = []  # X'V_i X
+    between = np.zeros((len(pairs) * groups + len(xx),) * 2)  # tr (X'X)^-1 X'V_i V_j X
+    errors = len(pairs) * groups + np.arange(len(xx))
+    for g in range(groups):
+        here = arrays.pattern_group == g
+        at = g * len(pairs) + np.arange(len(pairs))
+        left = np.einsum("ric,aij->racj", f[here], units)  # X'Z U_a
+        spans += list(np.einsum("r,racj,rjd->acd", size[here], left, f[here], optimize=True))
+        inner = np.einsum("r,racj,rjk,rbdk->abcd", size[here], left, a[here], left, optimize=True)
+        between[np.ix_(at, at)] = np.einsum("abcd,cd->ab", inner, inverse)
+        cross = np.einsum("r,racj,rhjd,cd->ah", size[here], left, zx[here], inverse, optimize=True)
+        between[np.ix_(at, errors)], between[np.ix_(errors, at)] = cross, cross.T
+    spans += list(xx)
+    between[errors, errors] = np.einsum("hcd,cd->h", xx, inverse)
+    projected = np.array([span @ inverse for span in spans])
+    within = np.einsum("acd,bdc->ab", projected, projected)
+    whole = unit_information(arrays, x)
+    variances = moments_by_parameter(arrays, x, pairs)[p:]
+    left_over = whole - variances.T @ (between - 0.5 * within) @ variances
+    # rounding of what the means span is nothing that the data determine
+    before, after = np.diag(whole), np.diag(left_over)
+    gone = ~np.isin(np.arange(len(x)), arrays.mean_index) & (after <= SPANNED * before)
+    left_over[gone] = left_over[:, gone] = 0.0
+    return np.asarray(left_over)
 
 
 def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Array) -> Array:

@@ -11,6 +11,11 @@ from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
 
+TOTAL_SHARE = 0.5  # of the variance of the responses, of each orthogonal random effect and of the residuals at a start
+ABSENT = 1e-2  # of that, of one that is nearly absent
+REPEATING = 0.1  # smallest eigenvalue of the cosines between the random effects' columns: below, they nearly repeat
+SINGULAR = 1e-12  # .. and below this they do
+
 
 def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     """Least-squares means, and standard deviations from the scatter within and between clusters.
@@ -87,6 +92,42 @@ def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
     right = precision @ arrays.xy
     right -= np.einsum("pjc,pj->c", weighted, scores)
     return np.asarray(np.linalg.lstsq(left, right, rcond=1e-10)[0])
+
+
+def orthogonal_starts(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...]:
+    """Starts (n,) for correlated random effects whose columns nearly repeat each other, such as a far covariate's.
+
+    With ``Z'Z / n = R'R`` the effects ``R theta`` belong to orthonormal columns: of ``1`` and ``x`` these are the
+    intercept at the mean of ``x``, and the slope. There the starts have no correlation: all of them vary alike, or all
+    but one, which is nearly absent. Where columns do not repeat each other the first start does as well.
+    """
+    q = arrays.sd_index.shape[1]
+    if not np.any(arrays.corr_index >= 0):
+        return ()
+    start, spread = moment_start(data, arrays), np.sqrt(arrays.yy.sum() / arrays.n_rows.sum())
+    variances = np.full((q + 1, q), TOTAL_SHARE)
+    variances[np.arange(1, q + 1), np.arange(q)] *= ABSENT
+    points = np.tile(start, (q + 1, 1))
+    points[:, arrays.residual_index] = spread * np.sqrt(TOTAL_SHARE)
+    is_needed = False
+    for g in range(len(arrays.sd_index)):
+        here = arrays.pattern_group == g
+        moments = np.einsum("p,phij->ij", arrays.pattern_size[here], arrays.zz[here])
+        size = np.sqrt(np.maximum(np.diag(moments), 1e-300))
+        values = np.linalg.eigvalsh(moments / np.outer(size, size))
+        if not values[0] > SINGULAR:
+            return ()  # no such columns exist
+        is_needed = is_needed or values[0] < REPEATING
+        rows = float(np.sum(arrays.n_rows)) * float(arrays.n_clusters[g] / arrays.n_clusters.sum())
+        root = np.linalg.inv(np.linalg.cholesky(moments / np.outer(size, size)).T) / (size[:, None] / np.sqrt(rows))
+        for point, variance in zip(points, variances, strict=True):
+            omega = spread**2 * (root * variance) @ root.T
+            sd = np.sqrt(np.diag(omega))
+            point[arrays.sd_index[g]] = sd
+            corr = arrays.corr_index[g]
+            for j, k in zip(*np.nonzero(corr >= 0), strict=True):
+                point[corr[j, k]] = omega[j, k] / (sd[j] * sd[k])
+    return tuple(with_fixed(data, point) for point in points) if is_needed else ()
 
 
 def with_fixed(data: ModelData, x: Array) -> Array:
