@@ -118,6 +118,13 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
     return max(0.0, 2.0 * (high - low)), df
 
 
+def same_response(a: ModelData, b: ModelData) -> bool:
+    """Whether two fits are of the same response, up to the rounding of offsets."""
+    if a.offset is None and b.offset is None:
+        return np.array_equal(a.response, b.response)
+    return a.observed.shape == b.observed.shape and np.allclose(a.observed, b.observed, rtol=1e-12, atol=0.0)
+
+
 def check_nested(smaller: Fit, larger: Fit) -> None:
     """Refuse what cannot be compared, or is not nested as far as designs, names and equations tell."""
     for fit in (smaller, larger):
@@ -125,8 +132,8 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
     if "reml" in (smaller.method, larger.method):
         raise ModelError("restricted likelihoods of different models are not comparable; fit both by 'ml'")
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
-    if smaller.model.response != larger.model.response or not np.array_equal(small.response, large.response):
-        raise ModelError("the two models must be fitted to the same rows of the same response")
+    if smaller.model.response != larger.model.response or not same_response(small, large):
+        raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
@@ -261,9 +268,9 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
         raise ModelError("fits must be a dict of one or more fits by label, such as {'posted g': fit}")
     for fit in fits.values():
         refuse_posterior(fit, "the maximum of the likelihood")
-    responses = [rows_of(fit)[1].response for fit in fits.values()]
-    if not all(np.array_equal(response, responses[0]) for response in responses):
-        raise ModelError("the fits must be of the same rows of the same response")
+    data = [rows_of(fit)[1] for fit in fits.values()]
+    if not all(same_response(each, data[0]) for each in data):
+        raise ModelError("the fits must be of the same rows of the same response, on the same scale")
     if any(fit.method == "reml" for fit in fits.values()):
         raise ModelError("restricted likelihoods of different models are not comparable; fit all by 'ml'")
     index = pd.Index(list(fits), name="model", dtype="str")
