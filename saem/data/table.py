@@ -124,7 +124,8 @@ def _restore_numbers(table: pd.DataFrame, text: Collection[str]) -> None:
             if distinct and all(field.lower() in ("true", "false") for field in distinct) and not fields.isna().any():
                 table[name] = fields.str.lower() == "true"
             continue
-        if not distinct or all(level_text(n) == field for n, field in zip(numbers.tolist(), distinct, strict=True)):
+        pairs = zip(numbers.tolist(), distinct, strict=True)
+        if not distinct or (numbers.dtype != "object" and all(level_text(n) == field for n, field in pairs)):
             table[name] = pd.to_numeric(fields).astype("float64" if fields.isna().any() else numbers.dtype)
         else:
             table[name] = fields

@@ -70,7 +70,9 @@ class Model(Part):
     def _response_of_formula(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("mean"), str) and "response" not in data:
             formula = readable(data["mean"])
-            return data if formula is None or formula.response is None else {**data, "response": formula.response}
+            if formula is None:  # what is wrong with it is said by the check of `mean`
+                return {**data, "response": "unknown"}
+            return data if formula.response is None else {**data, "response": formula.response}
         return data
 
     @field_validator("cluster", mode="before")

@@ -172,7 +172,12 @@ def _ns_columns(x: Floats, state: State) -> Floats:
         return _b_splines(at, knots, 3, derivative)
 
     found = _linear_tails(x, basis, knots[0], knots[-1])[:, 0 if state["intercept"] else 1 :]
-    return np.asarray(found @ np.array(state["map"]))
+    return _rowwise(found, state["map"])
+
+
+def _rowwise(basis: Floats, matrix: list[list[float]]) -> Floats:
+    """A product of matrices whose rows do not depend on how many there are, as those of BLAS may in the last bit."""
+    return np.asarray(np.einsum("ij,jk->ik", basis, np.array(matrix)))
 
 
 def _cr_state(x: Floats, settings: dict[str, Any]) -> State:
@@ -196,7 +201,7 @@ def _cardinal(x: Floats, state: State) -> Floats:
 
 
 def _cr_columns(x: Floats, state: State) -> Floats:
-    return np.asarray(_cardinal(x, state) @ np.array(state["map"]))
+    return _rowwise(_cardinal(x, state), state["map"])
 
 
 _STATES: dict[str, Callable[[Floats, dict[str, Any]], State]] = {

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, since_words
 from saem.errors import DataError, ExpressionError
-from saem.specification.formula.coding import codings, contrast
+from saem.specification.formula.coding import Coding, codings, contrast
 from saem.specification.formula.evaluation import Evaluation, Levels, Numbers, State
 from saem.specification.formula.functions import CATEGORICAL, check_response
 from saem.specification.formula.grammar import Call, Name, Node, names_in, parse, text_of
-from saem.specification.formula.naming import distinct, identifier, level_names, shown
+from saem.specification.formula.naming import distinct, identifier, level_names, shown, tells
 from saem.specification.formula.terms import Terms, expand
 
 MAX_COLUMNS = 2000
@@ -119,6 +119,7 @@ class _Piece:
     columns: Floats
     names: list[str]
     labels: list[str]
+    unclear: tuple[str, ...] = ()
 
 
 def design(formula: str, columns: Mapping[str, Values], n: int, state: State | None = None) -> Design:
@@ -153,26 +154,30 @@ def design(formula: str, columns: Mapping[str, Values], n: int, state: State | N
     names: list[str] = []
     labels: list[str] = []
     optional: list[int] = []
+    foreign: list[int] = []
     total = 0
     for term, codes in zip(read_.right.terms, parts, strict=True):
         for coding in codes:
-            used = [(key, coding.get(key, False)) for key in term if key in coding or isinstance(factors[key], Numbers)]
-            for key, is_full in used:
-                if (key, is_full) not in pieces:
-                    pieces[key, is_full] = _piece(key, read_.right.factors[key], factors[key], is_full)
-            chosen = [pieces[each] for each in used]
-            total += int(np.prod([piece.columns.shape[1] for piece in chosen]))
+            total += _width(coding, [factors[key] for key in term if isinstance(factors[key], Numbers)], factors)
             if total > MAX_COLUMNS or total * n > MAX_CELLS:
                 raise DataError(
                     f"the formula {formula!r} stands for {total} means or more in {n} rows; at most {MAX_COLUMNS} and "
                     f"{MAX_CELLS:,} numbers are allowed: does one of its factors belong to cluster?"
                 )
+            used = [(key, coding.get(key, False)) for key in term if key in coding or isinstance(factors[key], Numbers)]
+            for key, is_full in used:
+                if (key, is_full) not in pieces:
+                    pieces[key, is_full] = _piece(key, read_.right.factors[key], factors[key], is_full)
+            chosen = [pieces[each] for each in used]
             block = np.ones((n, 1))
             for piece in chosen:
                 block = (block[:, :, None] * piece.columns[:, None, :]).reshape(n, -1)
             if sum(isinstance(factors[key], Levels) for key in term) > 1:
                 optional += range(total - block.shape[1], total)
             blocks.append(block)
+            for i, each in enumerate(product(*(piece.labels for piece in chosen))):
+                if any(label in piece.unclear for label, piece in zip(each, chosen, strict=True)):
+                    foreign.append(len(names) + i)
             names += ["_x_".join(each) or "intercept" for each in product(*(piece.names for piece in chosen))]
             labels += [":".join(each) or "Intercept" for each in product(*(piece.labels for piece in chosen))]
     matrix = np.ascontiguousarray(np.column_stack(blocks)) if total else np.empty((n, 0))
@@ -184,7 +189,7 @@ def design(formula: str, columns: Mapping[str, Values], n: int, state: State | N
         matrix=matrix,
         names=unique,
         labels=tuple(labels),
-        unclear=frozenset(unique[i] for i in unclear),
+        unclear=frozenset(unique[i] for i in (*unclear, *foreign)),
         offset=np.sum(offsets, axis=0) if offsets else None,
         state=evaluation.state,
         warnings=tuple(_warnings(read_, factors, columns, evaluation.state)),
@@ -201,6 +206,18 @@ def response_of(
     assert read_.left is not None
     evaluation = Evaluation(formula, columns, n, state)
     return np.asarray(evaluation.number(read_.left), dtype=np.float64), evaluation.state
+
+
+def _width(coding: Coding, numbers: list[Any], factors: Mapping[str, Numbers | Levels]) -> int:
+    """How many columns a part of a term has."""
+    width = 1
+    for factor in numbers:
+        width *= factor.columns.shape[1]
+    for key, is_full in coding.items():
+        factor = factors[key]
+        assert isinstance(factor, Levels)
+        width *= len(factor.levels) - (not is_full)
+    return width
 
 
 def _piece(key: str, node: Node, factor: Numbers | Levels, is_full: bool) -> _Piece:
@@ -224,7 +241,9 @@ def _piece(key: str, node: Node, factor: Numbers | Levels, is_full: bool) -> _Pi
     base = identifier(column) or "x"
     parts = dict(zip(factor.levels, level_names(factor.levels), strict=True))
     names = [f"{base}_{parts.get(level) or identifier(level)}" for level in levels]
-    return _Piece(matrix[factor.codes], names, [f"{key}[{shown(level)}]" for level in levels])
+    shown_as = [f"{key}[{shown(level)}]" for level in levels]
+    foreign = tuple(label for label, level in zip(shown_as, levels, strict=True) if not tells(level))
+    return _Piece(matrix[factor.codes], names, shown_as, foreign)
 
 
 def _warnings(

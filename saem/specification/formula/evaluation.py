@@ -170,15 +170,17 @@ class Evaluation:
                 self._refuse_numbers(name, levels)
             levels_then = given.get("levels", levels)
             self._check_levels(name, levels, levels_then)
-            self.state[key] = {"levels": [level for level in levels_then if level in levels]}
+            there = set(levels)
+            self.state[key] = {"levels": [level for level in levels_then if level in there]}
         then: list[str] = self.state[key]["levels"]
-        unknown = [level for level in levels if level not in then]
+        position = {level: k for k, level in enumerate(then)}
+        unknown = [level for level in levels if level not in position]
         if unknown:
             raise DataError(
                 f"column {name!r} has the level {unknown[0]!r}{nearest(unknown[0], then)} in {key} of the formula "
                 f"{self.formula!r}; the data of the fit, which alone say what it does, have {listing(then)}"
             )
-        place = np.array([then.index(level) for level in levels], dtype=np.int64)
+        place = np.array([position[level] for level in levels], dtype=np.int64)
         kind, level = given.get("contrast", ("treatment", None))
         return Levels(place[codes], tuple(then), (kind, level))
 

@@ -19,7 +19,7 @@ _WORDS = {
 
 
 def level_names(levels: Sequence[str]) -> list[str]:
-    """A part of a name for each of several levels: letters and digits, with signs in words where these leave levels alike.
+    """A part of a name for each of several levels: letters and digits, with signs in words where these are alike.
 
     ``a b`` alone is ``a_b``; beside ``a-b`` it is ``a_space_b``, and the other ``a_minus_b``. Letters lose their
     accents and Greek ones are spelt out.
@@ -39,6 +39,12 @@ def level_names(levels: Sequence[str]) -> list[str]:
         name if name and (count[name] == 1 or name == level) else spelt_out(level)
         for name, level in zip(plain, levels, strict=True)
     ]
+
+
+def tells(level: str) -> bool:
+    """Whether the letters of a level are those of its name, but for accents and the Greek alphabet."""
+    plain = unicodedata.normalize("NFKD", level)
+    return not any(c.isalpha() and not c.isascii() and "GREEK" not in unicodedata.name(c, "") for c in plain)
 
 
 def identifier(text: str) -> str:
