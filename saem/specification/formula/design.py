@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, since_words
 from saem.errors import DataError, ExpressionError
-from saem.specification.formula.coding import Coding, codings, contrast
+from saem.specification.formula.coding import codings, contrast
 from saem.specification.formula.evaluation import Evaluation, Levels, Numbers, State
 from saem.specification.formula.functions import CATEGORICAL, check_response
 from saem.specification.formula.grammar import Call, Name, Node, names_in, parse, text_of
@@ -158,23 +159,21 @@ def design(formula: str, columns: Mapping[str, Values], n: int, state: State | N
     total = 0
     for term, codes in zip(read_.right.terms, parts, strict=True):
         for coding in codes:
-            total += _width(coding, [factors[key] for key in term if isinstance(factors[key], Numbers)], factors)
+            used = [(key, coding.get(key, False)) for key in term if key in coding or isinstance(factors[key], Numbers)]
+            width = math.prod(_width(factors[key], is_full) for key, is_full in used)
+            total += width
             if total > MAX_COLUMNS or total * n > MAX_CELLS:
                 raise DataError(
                     f"the formula {formula!r} stands for {total} means or more in {n} rows; at most {MAX_COLUMNS} and "
                     f"{MAX_CELLS:,} numbers are allowed: does one of its factors belong to cluster?"
                 )
-            used = [(key, coding.get(key, False)) for key in term if key in coding or isinstance(factors[key], Numbers)]
             for key, is_full in used:
                 if (key, is_full) not in pieces:
                     pieces[key, is_full] = _piece(key, read_.right.factors[key], factors[key], is_full)
-            chosen = [pieces[each] for each in used]
-            block = np.ones((n, 1))
-            for piece in chosen:
-                block = (block[:, :, None] * piece.columns[:, None, :]).reshape(n, -1)
+            chosen = [pieces[one] for one in used]
             if sum(isinstance(factors[key], Levels) for key in term) > 1:
-                optional += range(total - block.shape[1], total)
-            blocks.append(block)
+                optional += range(total - width, total)
+            blocks.append(_products(chosen, n))
             for i, each in enumerate(product(*(piece.labels for piece in chosen))):
                 if any(label in piece.unclear for label, piece in zip(each, chosen, strict=True)):
                     foreign.append(len(names) + i)
@@ -208,16 +207,17 @@ def response_of(
     return np.asarray(evaluation.number(read_.left), dtype=np.float64), evaluation.state
 
 
-def _width(coding: Coding, numbers: list[Any], factors: Mapping[str, Numbers | Levels]) -> int:
-    """How many columns a part of a term has."""
-    width = 1
-    for factor in numbers:
-        width *= factor.columns.shape[1]
-    for key, is_full in coding.items():
-        factor = factors[key]
-        assert isinstance(factor, Levels)
-        width *= len(factor.levels) - (not is_full)
-    return width
+def _width(factor: Numbers | Levels, is_full: bool) -> int:
+    """How many columns a factor has."""
+    return factor.columns.shape[1] if isinstance(factor, Numbers) else len(factor.levels) - (not is_full)
+
+
+def _products(pieces: list[_Piece], n: int) -> Floats:
+    """All products of a column of each piece; those of the last one follow each other."""
+    block = np.ones((n, 1))
+    for piece in pieces:
+        block = (block[:, :, None] * piece.columns[:, None, :]).reshape(n, -1)
+    return block
 
 
 def _piece(key: str, node: Node, factor: Numbers | Levels, is_full: bool) -> _Piece:
