@@ -213,7 +213,7 @@ def _mean(model: Model, columns: dict[str, Values], n: int, rows: Rows, state: d
         if not np.isfinite(column.sum()):
             raise DataError(
                 f"parameter {name!r} of the formula {model.mean!r} ({label}) is not finite in all rows; "
-                "a logarithm needs positive numbers"
+                "a logarithm needs positive numbers, and a divisor must not be 0"
             )
     if found.offset is not None and not np.isfinite(found.offset.sum()):
         raise DataError(f"the offset of the formula {model.mean!r} is not finite in all rows")

@@ -175,6 +175,7 @@ CELLS = {
     "~ poly(x, 2)*a": np.column_stack([dummies(T["a"]) * T[["x"]].to_numpy() ** k for k in range(3)]),
     "~ I(x > 4)": np.column_stack([ONE, T["x"] > 4]),
     "~ I(a == 'u') + log(x / 2)": np.column_stack([ONE, T["a"] == "u", np.log(T["x"] / 2)]),
+    "~ sin(2*pi*x) + as.factor(k)": np.column_stack([np.sin(2 * np.pi * T["x"]), dummies(T["k"])]),
     "~ x^2": np.column_stack([ONE, T["x"]]),
     "~ a %in% c": dummies(T["a"], T["c"]),
     "~ x*x + x:x - z": np.column_stack([ONE, T["x"]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from saem.columns import Factor, Values, level_text
 from saem.errors import DataError, listing, nearest
 from saem.specification.formula import bases
 from saem.specification.formula.functions import CATEGORICAL, ELEMENTWISE, STATEFUL, settings
-from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Sign, Text, text_of
+from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Pi, Sign, Text, text_of
 
 MAX_LEVELS = 10_000
 MANY = 200  # levels: a column of numbers that holds text somewhere has more
@@ -92,6 +93,8 @@ class Evaluation:
         match node:
             case Number(value):
                 return value
+            case Pi():
+                return math.pi
             case Name(text):
                 return self._column(text)
             case Sign(operator, operand):

@@ -16,6 +16,7 @@ from saem.specification.formula.grammar import (
     Node,
     Number,
     Operation,
+    Pi,
     Sign,
     Text,
     text_of,
@@ -73,7 +74,6 @@ CONTRASTS = {
     "contr.sdif": "diff",
     "sdif": "diff",
 }
-_ALIASES = {"as.factor": "factor", "as.numeric": "I", "standardise": "standardize", "relevel": "relevel"}
 _ARITHMETIC = ("+", "-", "*", "/", "**")
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
 
@@ -106,8 +106,8 @@ def check_call(call: Call, formula: str) -> None:
 
 def _unknown(function: str, formula: str) -> str:
     advice = nearest(function.rpartition(".")[2], KNOWN)
-    if function in _ALIASES:
-        advice = f" (write {_ALIASES[function]})"
+    if function in ("s", "te", "ti", "t2", "cc", "tp", "hsgp", "rcs"):
+        advice = " (splines are bs, ns and cr)"
     if function in CONTRASTS:
         advice = " (a contrast stands within C(): C(f, Sum), or C(f, Treatment('level')))"
     if function == "cbind":
@@ -124,7 +124,7 @@ def check_response(node: Node, formula: str) -> None:
 def _check_arithmetic(node: Node, formula: str) -> None:
     """Within a call: numbers, columns, arithmetic, comparisons, and functions of one column."""
     match node:
-        case Name() | Number():
+        case Name() | Number() | Pi():
             return
         case Sign(_, operand):
             _check_arithmetic(operand, formula)

@@ -29,6 +29,11 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Pi:
+    """The number, where it stands within a call and not in backticks."""
+
+
+@dataclass(frozen=True)
 class Text:
     """A text between quotes: a level."""
 
@@ -67,7 +72,7 @@ class Operation:
     right: Node
 
 
-Node = Name | Number | Text | Items | Call | Sign | Operation
+Node = Name | Number | Pi | Text | Items | Call | Sign | Operation
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 # What binds tighter has the larger number, as in R.
@@ -80,12 +85,16 @@ _TOKEN = re.compile(
     r"|(?P<operator>\*\*|%in%|==|!=|<=|>=|[-+*/:~(),^=<>\[\]])"
     r"|'(?P<single>[^'\\\n]*)'|\"(?P<double>[^\"\\\n]*)\")"
 )
+_ALIASES = {"as.factor": "factor", "as.numeric": "I", "standardise": "standardize"}
 _ADVICE = {
     "|": "random effects are written in [random], not in the formula",
     ".": "name each column; '.' for all of them is not known here",
     "{": "write I(...) for arithmetic",
     "%": "of the operators between % only %in% is known",
     "\\": "levels must not hold a backslash",
+    "`": "the backtick has no partner",
+    "'": "the quote has no partner",
+    '"': "the quote has no partner",
 }
 
 
@@ -129,9 +138,7 @@ def _tokens(formula: str) -> list[tuple[str, str]]:
         match = _TOKEN.match(formula, position)
         if match is None:
             rest = formula[position:].strip()
-            advice = _ADVICE.get(
-                rest[0], "a column with such a name stands in backticks (`my column`), a level in quotes"
-            )
+            advice = _ADVICE.get(rest[0], "in the name of a column it stands in backticks, in a level in quotes")
             raise ExpressionError(f"the formula {formula!r} contains {rest[0]!r}: {advice}")
         kind = match.lastgroup or ""
         text = match.group(kind).replace("^", "**") if kind == "operator" else match.group(kind)
@@ -147,6 +154,7 @@ class _Parser:
         self._tokens = [*tokens, ("end", "the end")]
         self._at = 0
         self._depth = 0
+        self._in_call = 0
         self._formula = formula
 
     def whole(self) -> Node:
@@ -207,7 +215,9 @@ class _Parser:
             return Name(text)
         if kind == "name":
             self._next()
-            return self._call(text) if self._is("(") else Name(text)
+            if self._is("("):
+                return self._call(_ALIASES.get(text, text))
+            return Pi() if text == "pi" and self._in_call else Name(text)
         if self._is("("):
             self._next()
             node = self._expression(0)
@@ -231,6 +241,7 @@ class _Parser:
 
     def _call(self, function: str) -> Node:
         self._next()
+        self._in_call += 1
         arguments: list[tuple[str, Node]] = []
         while not self._is(")"):
             if arguments:
@@ -241,6 +252,7 @@ class _Parser:
                 self._next()
             arguments.append((name, self._expression(0)))
         self._next()
+        self._in_call -= 1
         if function == "c" and not any(name for name, _ in arguments):
             return Items(tuple(node for _, node in arguments))
         return Call(function, tuple(arguments))
@@ -290,6 +302,8 @@ def text_of(node: Node, outer: int = 0) -> str:
             return text if re.fullmatch(r"[^\W\d][\w.]*", text) else f"`{text}`"
         case Number(value):
             return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case Pi():
+            return "pi"
         case Text(value):
             return f'"{value}"' if "'" in value else f"'{value}'"
         case Items(parts):

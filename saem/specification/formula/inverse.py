@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from saem.errors import DataError
 from saem.specification.formula.design import read
 from saem.specification.formula.functions import ELEMENTWISE
-from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Sign, names_in, text_of
+from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Pi, Sign, names_in, text_of
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +85,8 @@ def _constant(node: Node) -> float:
     match node:
         case Number(value):
             return value
+        case Pi():
+            return math.pi
         case Sign(operator, operand):
             return -_constant(operand) if operator == "-" else _constant(operand)
         case Call(function, ((_, inner),)) if function in ELEMENTWISE or function == "I":
