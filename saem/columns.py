@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXT_OF_NUMBERS = "saem_text_of_numbers"  # an attribute of a table: columns of numbers that were read as text
+ALL_LEVELS = "saem_all_levels"  # another: column -> its levels in a larger table, by which names tell them apart
 NOTES = "saem_notes"  # another: what was done to a column when it was read
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _EPOCH = date(1970, 1, 1)
@@ -221,9 +222,12 @@ def column_of(table: pd.DataFrame, name: str) -> Values:
     (n,) ndarray of float or bool, or Factor
     """
     values = read_column(table[name])
-    if isinstance(values, Factor) and name in table.attrs.get(TEXT_OF_NUMBERS, ()):
-        return replace(values, is_numeric=True)
-    return values
+    if not isinstance(values, Factor):
+        return values
+    more = [level for level in table.attrs.get(ALL_LEVELS, {}).get(name, ()) if level not in values.levels]
+    if more:
+        values = replace(values, levels=(*values.levels, *more))
+    return replace(values, is_numeric=True) if name in table.attrs.get(TEXT_OF_NUMBERS, ()) else values
 
 
 def _read_objects(series: pd.Series[Any]) -> Values:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import (
+    ALL_LEVELS,
     TEXT_OF_NUMBERS,
     Factor,
     Values,
@@ -23,6 +24,7 @@ from saem.errors import DataError, listing
 from saem.expressions.rows import row_expression
 from saem.specification import Model
 from saem.specification.formula import read, response_of
+from saem.specification.formula.naming import identifier, level_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,21 @@ def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataF
     kept = [name for name in table.attrs.get(TEXT_OF_NUMBERS, ()) if name in used.columns]
     used.attrs = {TEXT_OF_NUMBERS: kept} if kept else {}
     return used
+
+
+def with_all_levels(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose parts name the levels of a formula as the whole does, where words must tell them apart."""
+    found: dict[str, list[str]] = {}
+    names = read(model.mean).columns if isinstance(model.mean, str) else ()
+    for name in names:
+        values = column_of(table, name) if name in table.columns else None
+        if isinstance(values, Factor) and level_names(values.levels) != [identifier(level) for level in values.levels]:
+            found[name] = list(values.levels)
+    if not found:
+        return table
+    table = table.copy(deep=False)
+    table.attrs = table.attrs | {ALL_LEVELS: found}
+    return table
 
 
 def text_columns(model: Model) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import pytest
 
 import saem
 from saem import Model
+from saem.batch import fit_by
 from saem.data import arrange
 from saem.errors import DataError, SaemWarning
 from saem.specification.formula import design
@@ -64,6 +65,17 @@ def test_levels_can_be_told_apart_wherever_parameters_are_printed(levels: list[s
     for name in means(found)[1:]:
         if not any(level_names(levels)[i] == name[2:] and level.isascii() for i, level in enumerate(levels)):
             assert f"{name}: f[" in found.summary()
+
+
+def test_parts_of_a_table_name_levels_as_the_whole_does() -> None:
+    """``f_a_b`` is the level ``a_b`` on every site, also on one that has only ``a b``; alone that has the name."""
+    table = rows(f=["a b", "c"] * 12 + ["a_b", "c"] * 12, site=np.repeat(["s", "t"], 24))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaemWarning)
+        found = fit_by(Model(cluster="s", mean="y ~ C(f, Treatment('c'))"), table, "site", ["ml"], workers=1).estimates
+    names = {site: list(part["parameter"])[:2] for site, part in found.groupby("site")}
+    assert names == {"s": ["intercept", "f_a_space_b"], "t": ["intercept", "f_a_b"]}
+    assert means(fit("y ~ C(f, Treatment('c'))", table[table["site"] == "s"])) == ("intercept", "f_a_b")
 
 
 def test_a_legend_is_saved(tmp_path: Path) -> None:

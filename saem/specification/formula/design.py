@@ -17,7 +17,7 @@ from saem.specification.formula.coding import codings, contrast
 from saem.specification.formula.evaluation import Evaluation, Levels, Numbers, State
 from saem.specification.formula.functions import CATEGORICAL, check_response
 from saem.specification.formula.grammar import Call, Name, Node, names_in, parse, text_of
-from saem.specification.formula.naming import distinct, identifier, level_names, shown, tells
+from saem.specification.formula.naming import distinct, identifier, shown, tells
 from saem.specification.formula.terms import Terms, expand
 
 MAX_COLUMNS = 2000
@@ -239,8 +239,7 @@ def _piece(key: str, node: Node, factor: Numbers | Levels, is_full: bool) -> _Pi
         except DataError as error:
             raise DataError(f"{key}: {error}") from None
     base = identifier(column) or "x"
-    parts = dict(zip(factor.levels, level_names(factor.levels), strict=True))
-    names = [f"{base}_{parts.get(level) or identifier(level)}" for level in levels]
+    names = [f"{base}_{factor.names.get(level) or identifier(level)}" for level in levels]
     shown_as = [f"{key}[{shown(level)}]" for level in levels]
     foreign = tuple(label for label, level in zip(shown_as, levels, strict=True) if not tells(level))
     return _Piece(matrix[factor.codes], names, shown_as, foreign)

@@ -16,6 +16,7 @@ from saem.errors import DataError, listing, nearest
 from saem.specification.formula import bases
 from saem.specification.formula.functions import CATEGORICAL, ELEMENTWISE, STATEFUL, settings
 from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Pi, Sign, Text, text_of
+from saem.specification.formula.naming import level_names
 
 MAX_LEVELS = 10_000
 MANY = 200  # levels: a column of numbers that holds text somewhere has more
@@ -38,11 +39,12 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A factor: codes (n,) of its levels, and its contrast."""
+    """A factor: codes (n,) of its levels, its contrast, and the part of a name that each level has."""
 
     codes: NDArray[np.int64]
     levels: tuple[str, ...]
     contrast: tuple[str, str | None]
+    names: dict[str, str]
 
 
 class Evaluation:
@@ -174,8 +176,12 @@ class Evaluation:
             levels_then = given.get("levels", levels)
             self._check_levels(name, levels, levels_then)
             there = set(levels)
-            self.state[key] = {"levels": [level for level in levels_then if level in there]}
-        then: list[str] = self.state[key]["levels"]
+            # names do not depend on which of the levels of a column have rows
+            known = values.levels if isinstance(values, Factor) else levels
+            names = dict(zip(known, level_names(known), strict=True))
+            then = [level for level in levels_then if level in there]
+            self.state[key] = {"levels": then, "names": {level: names[level] for level in then}}
+        then = self.state[key]["levels"]
         position = {level: k for k, level in enumerate(then)}
         unknown = [level for level in levels if level not in position]
         if unknown:
@@ -185,7 +191,7 @@ class Evaluation:
             )
         place = np.array([position[level] for level in levels], dtype=np.int64)
         kind, level = given.get("contrast", ("treatment", None))
-        return Levels(place[codes], tuple(then), (kind, level))
+        return Levels(place[codes], tuple(then), (kind, level), self.state[key]["names"])
 
     def _check_levels(self, name: str, levels: list[str], wanted: list[str]) -> None:
         if len(levels) > MAX_LEVELS:
