@@ -185,7 +185,7 @@ def read_column(series: pd.Series[Any]) -> Values:
     Returns
     -------
     (n,) ndarray of float or bool, or Factor
-        Numbers are floats with nan where missing; text, categories and dates are a `Factor`.
+        Numbers are floats with nan where missing, and durations are in days; text, categories and dates are a `Factor`.
     """
     kind = getattr(series.dtype, "kind", "O")
     if isinstance(series.dtype, np.dtype):
@@ -197,7 +197,9 @@ def read_column(series: pd.Series[Any]) -> Values:
             raise DataError(f"column {series.name!r} holds complex numbers; use real numbers")
         if kind == "O":
             return _read_objects(series)
-        return factorize(series)  # dates and durations
+        if kind == "m":
+            return np.asarray(series.to_numpy() / np.timedelta64(1, "D"), dtype=np.float64)  # nan where missing
+        return factorize(series)  # dates
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.constraint import parameters_of
-from saem.errors import listing
+from saem.errors import DataError, listing
 from saem.specification import Model
 from saem.specification.formula import Design, missing_cells
 
@@ -63,6 +63,10 @@ def without_aliased(model: Model, found: Design) -> Design:
             for j in sorted(left_out)
         }
     kept = state["kept"]
+    if not all(isinstance(j, int) and 0 <= j < matrix.shape[1] for j in kept):
+        raise DataError(
+            f"the constants that the fit keeps for the formula {model.mean!r} do not belong to it; fit again"
+        )
     if len(kept) < matrix.shape[1]:
         matrix = np.ascontiguousarray(matrix[:, kept])
     names, labels = (tuple(texts[j] for j in kept) for texts in (found.names, found.labels))

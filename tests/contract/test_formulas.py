@@ -277,6 +277,26 @@ def test_a_saved_fit_has_the_constants_of_its_design(tmp_path: Path) -> None:
     np.testing.assert_allclose(shift, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"poly(x, 2)": {"degree": 10**9, "raw": True}},
+        {"poly(x, 2)": {"degree": 2, "raw": False, "alpha": [], "norm2": []}},
+        {"poly(x, 2)": 3},
+        {"a": {"levels": ["u"], "names": {}}},
+        {"kept": [0, 99]},
+        {"kept": ["x"]},
+    ],
+)
+def test_constants_that_were_changed_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    fit("y ~ poly(x, 2)*a").save(tmp_path)
+    content = json.loads((tmp_path / "fit.json").read_text())
+    content["formula_state"] |= change
+    (tmp_path / "fit.json").write_text(json.dumps(content))
+    with pytest.raises(saem.SaemError):
+        saem.predict(saem.load(tmp_path), rows())
+
+
 def test_a_prediction_needs_no_cluster_column() -> None:
     found = fit("y ~ x")
     new = pd.DataFrame({"x": [1.0, 2.0]})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from saem.errors import DataError
 
+MAX_DEGREE = 100
 Floats = NDArray[np.float64]
 State = dict[str, Any]
 
@@ -45,6 +46,8 @@ def state_of(function: str, x: Floats, settings: dict[str, Any]) -> State:
 
 def columns_of(function: str, x: Floats, state: State) -> Floats:
     """The columns (n, k) of a function at any rows, with the constants of `state_of`."""
+    if not 1 <= state.get("degree", 1) <= MAX_DEGREE:  # of a file that was changed
+        raise ValueError(f"the degree must lie between 1 and {MAX_DEGREE}")
     return _COLUMNS[function](x, state)
 
 

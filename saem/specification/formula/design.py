@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, since_words
-from saem.errors import DataError, ExpressionError
+from saem.errors import DataError, ExpressionError, SaemError
 from saem.specification.formula.coding import codings, contrast
 from saem.specification.formula.evaluation import Evaluation, Levels, Numbers, State
 from saem.specification.formula.functions import CATEGORICAL, check_response
@@ -144,8 +144,24 @@ def design(formula: str, columns: Mapping[str, Values], n: int, state: State | N
     Raises
     ------
     DataError
-        When a column is of the wrong kind, or a level is not one of the state.
+        When a column is of the wrong kind, a level is not one of the state, or the state is not one of this formula, as
+        in a file that was changed.
     """
+    if state is None:
+        return _design(formula, columns, n)
+    try:
+        return _design(formula, columns, n, state)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, np.linalg.LinAlgError) as error:
+        if isinstance(error, SaemError):
+            raise
+        raise DataError(
+            f"the constants that the fit keeps for the formula {formula!r} do not belong to it "
+            f"({type(error).__name__}: {error}); fit again"
+        ) from None
+
+
+def _design(formula: str, columns: Mapping[str, Values], n: int, state: State | None = None) -> Design:
+    """`design`, with whatever error a wrong state leads to."""
     read_ = read(formula)
     evaluation = Evaluation(formula, columns, n, state)
     factors = {key: evaluation.factor(key, node) for key, node in read_.right.factors.items()}
