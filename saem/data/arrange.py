@@ -20,7 +20,7 @@ from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
 from saem.specification import Model
 from saem.specification.formula import Design, design
-from saem.specification.slots import ONE_GROUP, Slots
+from saem.specification.slots import ONE_GROUP, Slots, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,9 +226,9 @@ def _apart_from_sds(
     """The design with other names for means that are called as standard deviations are that the model does not name."""
     automatic: set[str] = set()
     if model.residual.sd is None:
-        levels = residual_levels if model.residual.by is not None else (None,)
+        levels: Iterable[str | None] = told_apart(residual_levels) if model.residual.by is not None else (None,)
         automatic |= {model.residual.sd_name(level) for level in levels}
-    levels = group_levels if model.random.by is not None else (None,)
+    levels = told_apart(group_levels) if model.random.by is not None else (None,)
     terms = list(model.random.terms)
     for level in levels:
         automatic |= set(model.random.sd_names(level)) if model.random.sd is None else set()

@@ -371,8 +371,13 @@ def test_clusters_that_are_too_small_or_too_few() -> None:
 def test_automatic_names_must_differ() -> None:
     table = pd.concat([small(arm=list("aabbaa")), small(arm=list("aabbaa"), s=[4, 4, 5, 5, 6, 6], y=range(6))])
     table["arm"] = table["arm"].map({"a": "1-2", "b": "1+2"})
-    with pytest.raises(ModelError, match=r"two levels of 'arm' lead to the same parameter name 'sd_intercept_1_2'"):
-        arrange(simple(random={"by": "arm"}), table)
+    names = arrange(simple(random={"by": "arm"}), table).parameters.names
+    assert {"sd_intercept_1_minus_2", "sd_intercept_1_plus_2"} < set(names)
+    table["arm"] = table["arm"].map({"1-2": "é", "1+2": "é "})
+    assert len(set(arrange(simple(random={"by": "arm"}, residual={"by": "arm"}), table).parameters.names)) == 5
+    long = table["arm"].map({"é": "x" * 70 + "1", "é ": "x" * 70 + "2"})
+    with pytest.raises(ModelError, match=r"two levels of 'arm' lead to the same parameter name 'sd_intercept_xxx"):
+        arrange(simple(random={"by": "arm"}), table.assign(arm=long))
 
 
 def test_names_of_a_formula_must_not_be_those_of_sds() -> None:

@@ -299,10 +299,6 @@ def test_all_mistakes_are_listed_at_once() -> None:
         ({"fixed": {"sigma": 0.0}}, ["sigma: a residual SD must be positive; got 0"]),
         ({"random": {"terms": {"i": "1", "d": "x"}}, "fixed": {"corr_i_d": 1.0}}, ["must lie in (-1, 1); got 1"]),
         ({"fixed": dict.fromkeys((*MEAN, "sd_intercept", "sigma"), 1.0)}, ["every parameter is in [fixed]"]),
-        (
-            {"random": {"by": "arm", "terms": {"i": "1", "d": "x"}, "sd": dict.fromkeys(("1-2", "1+2"), TWO)}},
-            ["two levels of 'arm' lead to the same parameter name 'corr_i_d_1_2'"],
-        ),
         ({"colour": "red"}, ["unknown key 'colour'", "the keys are family, response"]),
     ],
 )
