@@ -269,6 +269,8 @@ def conclude(
         chains=outcome.chains,
         chain_paths=outcome.chain_paths,
         posterior=outcome.posterior,
+        formula_state=data.formula_state,
+        unclear=data.unclear,
     )
 
 

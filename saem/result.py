@@ -109,6 +109,10 @@ class Fit:
         The columns and rows that were used; None where they could not be saved.
     continuation : Continuation or None
         What `resume` goes on from; None for exact methods.
+    formula_state : dict
+        Constants of the design of a formula: means of `center`, coefficients of `poly`, knots, levels, first dates.
+    unclear : dict of str to str
+        Parameter -> column of the design of a formula, for the names that do not tell it.
     posterior : Posterior or None
         The draws of a fit by "bayes", its priors and its diagnostics.
     """
@@ -153,6 +157,8 @@ class Fit:
     table: Deferred[pd.DataFrame | None] = Deferred(None)
     continuation: Continuation | None = None
     posterior: Posterior | None = None
+    formula_state: Mapping[str, Any] = field(default_factory=dict)
+    unclear: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -87,6 +87,8 @@ def save(fit: Fit, folder: str | Path) -> None:
         "augmentation": fit.augmentation,
         "provenance": dict(fit.provenance),
         "model": fit.model.to_toml(),
+        "formula_state": dict(fit.formula_state),
+        "unclear": dict(fit.unclear),
         "table_sha256": None if table is None else hashlib.sha256(table).hexdigest(),
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
@@ -175,6 +177,8 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         provenance=dict(content["provenance"]),
         drawn=int(content.get("drawn", 0)),
         augmentation=str(content.get("augmentation", "")),
+        formula_state=dict(content.get("formula_state", {})),  # an earlier saem did not save these
+        unclear={str(name): str(label) for name, label in dict(content.get("unclear", {})).items()},
         chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
         table=_read_table(folder, content.get("table_sha256") or continuation.get("table_sha256")),
         continuation=_continuation(continuation, arrays),

@@ -50,6 +50,7 @@ def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
         estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),
+        *legend(fit),
     ]
     if fit.posterior is not None:
         return [*parts, *posterior_words(fit, fit.posterior)]
@@ -59,6 +60,8 @@ def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
     if len(fit.solutions) > 1:
         parts += ["", solutions_table(fit)]
     name = "restricted log-likelihood" if fit.method == "reml" else "log-likelihood"
+    if fit.model.is_transformed:
+        name += f" of {fit.model.response}"
     parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
     if fit.drawn:
         parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
@@ -66,6 +69,13 @@ def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
         parts.append(f"latent data: {fit.augmentation}")
     parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
     return parts
+
+
+def legend(fit: Fit) -> list[str]:
+    """What the parameters stand for whose names do not tell it, a line each."""
+    if not fit.unclear:
+        return []
+    return ["", "names in the words of the formula:", *(f"  {name}: {label}" for name, label in fit.unclear.items())]
 
 
 def size_words(fit: Fit) -> str:

@@ -26,20 +26,25 @@ def check(
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say
     from saem.constraint import compile_constraints
-    from saem.data import arrange, read_table
+    from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import nearest
     from saem.specification import Model
 
     specification = Model.from_toml(model)
-    everything = read_table(data)
+    everything = read_table(data, text_columns(specification))
     selected = everything if where is None else rows_where(everything, where)
     table = _without_missing(specification, selected) if drop_missing else selected
     columns = list(map(str, table.columns))  # a name that is nearly there is misspelt
-    is_design = specification.response not in columns and not nearest(specification.response, columns)
+    made_of = specification.response_columns
+    is_design = not any(name in columns or nearest(name, columns) for name in made_of)
+    if is_design:
+        specification = specification.plain()
     arranged = arrange(specification, _with_any_response(specification, table) if is_design else table)
     compile_constraints(specification.constraints, arranged.parameters.names)  # before anything is printed
     say(f"{model}: a {specification.family} model for {specification.response}", "bold")
+    if specification.is_transformed:
+        say(f"Likelihood, estimates and predictions are on the scale of {specification.response}.")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
     _show_priors(specification)
@@ -131,7 +136,7 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str,
         say(f"{count(n_selected - n_used, 'row')} left out because of missing values", "yellow")
     if data is None:
         return
-    y = data.response
+    y = data.observed
     say(f"{count(n_used, 'row')} used, with a response from {y.min():.4g} to {y.max():.4g}")
     if data.weights is not None:
         w = data.weights
@@ -198,10 +203,10 @@ def _show_cells(model: Model, rows: pd.DataFrame, data: ModelData) -> None:
 def _mean_columns(model: Model, rows: pd.DataFrame) -> list[str]:
     """The columns that the means depend on, in the order of the table."""
     from saem.expressions.rows import row_expression
-    from saem.specification.formula import columns_of
+    from saem.specification.formula import read
 
     if isinstance(model.mean, str):
-        names = {name for name in columns_of(model.mean) if name != model.response}
+        names = set(read(model.mean).columns)
     else:
         names = {name for text in model.mean.values() for name in row_expression(text).columns}
     return [name for name in rows.columns if name in names]
@@ -211,12 +216,12 @@ def _without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a value in every column that the model reads."""
     import numpy as np
 
-    from saem.columns import missing_rows, read_column
+    from saem.columns import column_of, missing_rows
     from saem.data import needed_columns
 
     keep = np.ones(len(table), bool)
     for name in needed_columns(model):
-        missing = missing_rows(read_column(table[name])) if name in table.columns else None
+        missing = missing_rows(column_of(table, name)) if name in table.columns else None
         if missing is not None:
             keep &= ~missing
     return table[keep]
@@ -246,7 +251,7 @@ def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> 
         say(f"This could not be found out: {error}", "red")
         return
     if found.locally_identified:
-        near = ", near the estimate" if model.response in rows.columns else ""
+        near = ", near the estimate" if set(model.response_columns) <= set(rows.columns) else ""
         say(f"Yes{near}: no direction is left free.", "green")
     else:
         say("No:", "red")

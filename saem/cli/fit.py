@@ -131,7 +131,7 @@ def fit(
 ) -> None:
     """Fit a model to a table and report estimates, errors and what became of the constraints."""
     from saem.cli.derive import read_quantities
-    from saem.data import read_table
+    from saem.data import read_table, text_columns
     from saem.errors import SaemError
     from saem.specification import Model
 
@@ -142,8 +142,8 @@ def fit(
     target = target_options(mcse, max_iterations, max_draws, max_seconds)
     methods = [tailored(name, target, chains, mstep, sampler, augmentation) for name in method.methods[:1]]
     methods += [tailored(name, {}, None, mstep, None) for name in method.methods[1:]]  # exact, beside the simulated one
-    table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
+    table = read_table(data, [*text_columns(specification), *columns])
     if by and not columns:
         raise SaemError("--by needs the name of a column; got an empty text")
     if columns:

@@ -45,6 +45,7 @@ def profile(
     from saem.cli.write import write_figure
     from saem.display import decimals, number, table
     from saem.storage import make_folder
+    from saem.summary import legend
 
     fit = fit_to_examine(folder)
     if output is not None:
@@ -56,6 +57,8 @@ def profile(
         places = decimals([abs(row["upper"] - row["lower"]) / 4])
         rows.append([str(name), *(number(end, places) for end in ends), row["note"]])
     show(table(["parameter", "estimate", "lower", "upper", "Wald lower", "Wald upper", "note"], rows, "lrrrrrl"))
+    for line in legend(fit):
+        say(line)
     if fit.method not in ("ml", "reml", "em"):
         say("estimate, lower and upper are of the maximum beside the simulated estimate; Wald intervals of that itself")
     if output is None:

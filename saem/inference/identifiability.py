@@ -187,8 +187,9 @@ def identifiability(
     from saem.mstep.boundary import climb
 
     starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
-    has_response = model.response in table.columns
+    has_response = all(name in table.columns for name in model.response_columns)
     if not has_response:
+        model = model.plain()
         table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)

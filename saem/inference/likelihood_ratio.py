@@ -122,14 +122,21 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
     return max(0.0, 2.0 * (high - low)), df
 
 
+def same_response(a: ModelData, b: ModelData) -> bool:
+    """Whether two fits are of the same response, up to the rounding of offsets."""
+    if a.offset is None and b.offset is None:
+        return np.array_equal(a.response, b.response)
+    return a.observed.shape == b.observed.shape and np.allclose(a.observed, b.observed, rtol=1e-12, atol=0.0)
+
+
 def check_nested(smaller: Fit, larger: Fit) -> None:
     """Refuse what cannot be compared, or is not nested as far as designs, names and equations tell."""
     for fit in (smaller, larger):
         refuse_posterior(fit, "the maximum of the likelihood")
     restricted = only_restricted({"the smaller model": smaller, "the larger one": larger})
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
-    if smaller.model.response != larger.model.response or not np.array_equal(small.response, large.response):
-        raise ModelError("the two models must be fitted to the same rows of the same response")
+    if smaller.model.response != larger.model.response or not same_response(small, large):
+        raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
     if not np.array_equal(weights_of(small), weights_of(large)):
@@ -295,8 +302,8 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     restricted = only_restricted(fits)
     rows = {label: rows_of(fit)[1] for label, fit in fits.items()}
     first, *others = rows
-    if not all(np.array_equal(data.response, rows[first].response) for data in rows.values()):
-        raise ModelError("the fits must be of the same rows of the same response")
+    if not all(same_response(data, rows[first]) for data in rows.values()):
+        raise ModelError("the fits must be of the same rows of the same response, on the same scale")
     shifts = dict.fromkeys(fits, 0.0)
     if restricted:
         for label in others:

@@ -40,15 +40,17 @@ def predict(
 
     (Henderson 1975 for means, with the variances Kackar & Harville 1984, Kass & Steffey 1989), and that of the marginal
     mean ``d'V d``. An observation adds its residual variance, and one of a new cluster ``z'Omega z``; quantiles are
-    normal. Parameters at the boundary count as known.
+    normal. Parameters at the boundary count as known. All is on the scale of the model: that of ``log(y)`` for
+    ``log(y) ~ x``.
 
     Parameters
     ----------
     fit : Fit
     table : DataFrame, optional
         (m,) rows with the columns that the model reads, but the response, which is not looked at; the rows of the fit
-        if omitted. Rows of a cluster that is not in the fit, or that is left empty, are of a new one. Formulas keep the
-        coding, centring and scaling of the table of the fit.
+        if omitted. Rows of a cluster that is not in the fit, or that is left empty, are of a new one, and all rows are
+        where the table has no cluster columns. Formulas keep the coding, centring, scaling, polynomials and splines of
+        the table of the fit.
     level : float
         Of the intervals.
     new_clusters : {"marginal", "refuse"}
@@ -103,6 +105,8 @@ def predict(
     for column, parameter in zip(rows.mean_design.T, data.mean_index, strict=True):
         gradient[:, parameter] += column
     marginal = rows.mean_design @ fit.values[data.mean_index]
+    if rows.offset is not None:
+        marginal = marginal + rows.offset
     error = delta_variance(gradient, covariance)
     spread = quadratic(z, effect_covariance(data, fit.values)[rows.group])
     undetermined = touches(gradient, free_directions)
@@ -140,7 +144,9 @@ def predict(
 def own_rows(data: ModelData) -> OtherRows:
     """The rows of the fit itself."""
     group = data.cluster_group[data.cluster]
-    return OtherRows(data.mean_design, data.random_design, data.cluster, group, data.residual_group, data.weights)
+    return OtherRows(
+        data.mean_design, data.random_design, data.cluster, group, data.residual_group, data.weights, data.offset
+    )
 
 
 def covariance_of(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array]:

@@ -94,7 +94,8 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     within = stream(seed, "prediction errors", "ties").random(len(below))
     share = (below + within) / (draws + 1)
     errors = ndtri(share)
-    columns = {"fitted_marginal": mean, "pde": share, "npde": errors}
+    fitted = mean if data.offset is None else mean + data.offset
+    columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}
     return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))
 
 

@@ -33,7 +33,7 @@ LEAST = 20  # replicates
 
 
 def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.ndarray:
-    """Responses (replicates, n_rows), drawn by a fitted model on its own rows.
+    """Responses (replicates, n_rows) on the scale of the model, drawn by a fitted model on its own rows.
 
     Raises
     ------
@@ -51,7 +51,8 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     data = rows_of(fit)[1]
-    return np.array(
+    offset = 0.0 if data.offset is None else data.offset
+    return offset + np.array(
         [
             draw_response(data, fit.values, *(stream(seed, purpose, str(k), part) for part in ("effects", "residuals")))
             for k in range(replicates)
@@ -76,7 +77,7 @@ def fit_replicates(
     repeated[fit.model.response] = responses.ravel()
     repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
     return fit_by(
-        fit.model,
+        fit.model.plain(),
         repeated,
         REPLICATE,
         [method],

@@ -55,9 +55,10 @@ def residuals(fit: Fit) -> pd.DataFrame:
     mean = data.mean_design @ fit.values[data.mean_index]
     with_effects = mean + np.einsum("ij,ij->i", data.random_design, fit.random_effects[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
+    offset = 0.0 if data.offset is None else data.offset
     columns = {
-        "fitted_marginal": mean,
-        "fitted_conditional": with_effects,
+        "fitted_marginal": mean + offset,
+        "fitted_conditional": with_effects + offset,
         "marginal": marginal,
         "conditional": conditional,
         "standardised": conditional / sds,

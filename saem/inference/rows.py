@@ -39,7 +39,7 @@ def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
     """
     if fit.table is None:
         raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
-    return fit.table, arrange(fit.model, fit.table)
+    return fit.table, arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
 
 
 def inside(fit: Fit, data: ModelData) -> np.ndarray:
