@@ -103,7 +103,7 @@ def is_met_within(problem: Problem, start: Array) -> bool:
 
     def slopes(u: Array) -> Array:
         jacobian = problem.constraints.evaluate(full(u))[1][:, free] * scale
-        return np.where(np.isfinite(jacobian), jacobian, 0.0) / unit[:, None]
+        return np.asarray(np.where(np.isfinite(jacobian), jacobian, 0.0) / unit[:, None])
 
     bounds = lower[free] / scale, upper[free] / scale
     begin = np.clip(start[free] / scale, bounds[0] + 1e-6, np.maximum(bounds[0] + 2e-6, bounds[1] - 1e-6))

@@ -137,7 +137,7 @@ def test_constraints_on_means_are_refused() -> None:
 
 @pytest.mark.slow
 def test_the_test_has_its_level() -> None:
-    """REML test of equal residual SDs of two groups, true, 600 sets at 5 %: within 4 errors of it, 3.6.
+    """REML test of equal residual SDs of two groups, true, 200 sets at 5 %: within 4 errors of it, 6.2.
 
     False alarms 6e-5. The mutant compares likelihoods of means in different codings, off by log 8: it rejects always.
     """
@@ -147,11 +147,11 @@ def test_the_test_has_its_level() -> None:
     two = Model(response="y", cluster="id", mean={"a": "1", "b": "x"}, residual={"by": "kind"})
     one = two.replace(residual={}, mean={"a": "1", "b": "8 * x"})
     found, off = [], []
-    for _ in range(600):
+    for _ in range(200):
         rows["y"] = rng.normal(size=12)[rows["id"]] + 0.6 * rng.normal(size=len(rows))
         small, large = saem.fit(one, rows, "reml"), saem.fit(two.replace(constraints={}), rows, "reml")
         tied = saem.fit(two.replace(constraints={"e": "sigma_p == sigma_q"}), rows, "reml")
         found.append(saem.likelihood_ratio(tied, large).p < 0.05)
         off.append(2.0 * (large.loglik - small.loglik) > 3.841)
-    assert abs(np.mean(found) - 0.05) < 0.036
+    assert abs(np.mean(found) - 0.05) < 0.062
     assert np.mean(off) > 0.9

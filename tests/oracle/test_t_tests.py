@@ -244,9 +244,9 @@ def test_means_that_the_data_do_not_determine() -> None:
 
 @pytest.mark.slow
 def test_the_size_of_the_test_in_small_samples() -> None:
-    """A random-intercept model with 3 clusters an arm of unequal sizes, no effect, REML, 1500 sets, 5 %.
+    """A random-intercept model with 3 clusters an arm of unequal sizes, no effect, REML, 400 sets, 5 %.
 
-    The t-test is within 4 binomial standard errors of 5 %: 2.3 (false alarms 6e-5). The mutant with infinite degrees of
+    The t-test is within 4 binomial standard errors of 5 %: 4.4 (false alarms 6e-5). The mutant with infinite degrees of
     freedom rejects far more than that.
     """
     rng = np.random.default_rng(8)
@@ -254,10 +254,10 @@ def test_the_size_of_the_test_in_small_samples() -> None:
     rows["arm"] = np.where(rows["id"] < 3, 0.0, 1.0)
     model = Model(response="y", cluster="id", mean={"a": "1", "b": "arm"})
     rejected = []
-    for _ in range(1500):
+    for _ in range(400):
         rows["y"] = rng.normal(size=6)[rows["id"]] + 0.5 * rng.normal(size=len(rows))
         row = saem.t_tests(saem.fit(model, rows, "reml"), {"b": "b"}).iloc[0]
         rejected.append((row["p"] < 0.05, 2.0 * stats.norm.sf(abs(row["t"])) < 0.05))
     by_t, by_z = np.mean(rejected, axis=0)
-    assert abs(by_t - 0.05) < 0.023
-    assert by_z > 0.09
+    assert abs(by_t - 0.05) < 0.044
+    assert by_z > 0.094
