@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from saem.codes import codes_of
 from saem.data import ModelData
 from saem.data.weights import log_jacobian, with_unit_weights
 from saem.models.linear.arrays import LinearArrays
@@ -15,14 +15,6 @@ Array = np.ndarray
 DEPENDENT = 1e-10  # of a column's sum of squares: what is left of a column that others explain
 
 
-def combine(codes: Array, values: Array) -> Array:
-    """Codes of the pairs ``(codes, values)``, in the order of first appearance."""
-    other = pd.factorize(values)[0]
-    if other.size == 0 or other.max() == 0:
-        return codes
-    return np.asarray(pd.factorize(codes * (int(other.max()) + 1) + other)[0])
-
-
 def pattern_of_clusters(data: ModelData) -> Array:
     """Pattern (C,) of each cluster: equal for clusters with the same variance group and the same multiset of rows.
 
@@ -31,14 +23,10 @@ def pattern_of_clusters(data: ModelData) -> Array:
     """
     order = np.argsort(data.cluster, kind="stable")
     first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
-    kinds = data.residual_group
-    for column in (*data.mean_design.T, *data.random_design.T):
-        kinds = combine(kinds, column)
+    kinds = codes_of(data.residual_group, *data.mean_design.T, *data.random_design.T)
     words = np.random.default_rng(20260101).integers(0, 2**63, size=(int(kinds.max()) + 1, 2), dtype=np.uint64)
-    code = data.cluster_group
-    for word in words.T:
-        code = combine(code, np.add.reduceat(word[kinds[order]], first_row))
-    return np.asarray(pd.factorize(code)[0])
+    sums = np.add.reduceat(words[kinds[order]], first_row)
+    return codes_of(data.cluster_group, *sums.T)
 
 
 def sum_by(code: Array, weights: Array, n: int) -> Array:
