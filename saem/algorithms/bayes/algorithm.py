@@ -7,43 +7,26 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
 from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
+from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.nuts import check_installed, sample
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
-from saem.algorithms.bayes.starts import likely, maxima, scattered_start, spread_root
+from saem.algorithms.bayes.starts import likely, maxima, scattered_start
+from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.algorithms.outcome import Outcome
 from saem.errors import ConstraintError, FitError, ModelError
 from saem.identification import describe_direction, null_directions
 from saem.information import Information
-from saem.models.contract import Observed, Problem
+from saem.models.contract import Problem
 from saem.mstep.solver import Solver
 from saem.posterior import Posterior
 from saem.streams import derived_seed, stream
 
 Array = np.ndarray
 
-
-@dataclass(frozen=True, eq=False)
-class LogPosterior:
-    """The log posterior density of a problem in the coordinates of its space."""
-
-    problem: Problem
-    space: Space
-
-    def __call__(self, u: Array) -> tuple[float, Array]:
-        """Value and gradient (d,) at coordinates (d,)."""
-        gradient = np.empty(len(u))
-        address = self.problem.constraints.address
-        value = log_posterior(Observed(self.problem.arrays), self.space, address, np.asarray(u, dtype=float), gradient)
-        return value, gradient
-
-    def parameters(self, u: Array) -> Array:
-        """All parameters (k, n) at coordinates (k, d); rows of nan where the constraints cannot be solved."""
-        x = np.empty((len(u), len(self.space.base)))
-        parameters_at(self.space, self.problem.constraints.address, np.ascontiguousarray(u), x)
-        return x
+RAISES = 2  # of the acceptance rate, where draws diverge
+NARROWER = 0.2  # times the share of refused moves, each time
 
 
 @dataclass(frozen=True)
@@ -62,10 +45,12 @@ class Bayes:
         Draws of each chain by which the sampler is tuned, and those that are kept.
     target_accept : float
         Mean acceptance rate that the step size is tuned to; larger ones make smaller steps, which cures divergences.
+        Where some draws diverge all are made anew with a larger one, at most twice; `Posterior.target_accept` is the
+        last of them.
     """
 
     chains: int = 4
-    tune: int = 1000
+    tune: int = 500
     draws: int = 1000
     target_accept: float = 0.95
     name: ClassVar[str] = "bayes"
@@ -109,9 +94,9 @@ class Bayes:
         space = space_of(problem, plan, priors, tops[0])
         density = LogPosterior(problem, space)
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
-        starts = self.starts(density, centres[: self.chains], seed)
-        seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
-        found, stats = sample(density, starts, seeds, self.tune, self.draws, self.target_accept)
+        around = [Standardised(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
+        targets = [around[k % len(around)] for k in range(self.chains)]
+        target_accept, found, stats = self.sampled(targets, seed)
         draws = density.parameters(found.reshape(-1, found.shape[2])).reshape(*found.shape[:2], -1)
         if not np.isfinite(draws).all():
             raise FitError("the sampler has returned draws that do not satisfy the constraints")
@@ -132,7 +117,7 @@ class Bayes:
             ess_bulk=diagnosis.ess_bulk,
             ess_tail=diagnosis.ess_tail,
             tune=self.tune,
-            target_accept=self.target_accept,
+            target_accept=target_accept,
         )
         x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
         return Outcome(
@@ -147,14 +132,19 @@ class Bayes:
             warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
         )
 
-    def starts(self, density: LogPosterior, centres: list[Array], seed: int) -> list[Array]:
-        """Coordinates (d,) at which each chain starts, in turn around each of the centres."""
-        problem, space = density.problem, density.space
-        around = [(u, spread_root(density, problem, space, u)) for u in centres]
-        return [
-            scattered_start(density, *around[k % len(around)], stream(seed, self.name, "start", str(k)))
-            for k in range(self.chains)
-        ]
+    def sampled(self, targets: list[Standardised], seed: int) -> tuple[float, Array, dict[str, Array]]:
+        """Draws (chains, draws, d) with their statistics; by smaller steps once more, and twice, where some diverge.
+
+        Returns the acceptance rate at which they were made, too.
+        """
+        starts = [scattered_start(each, stream(seed, self.name, "start", str(k))) for k, each in enumerate(targets)]
+        target_accept, attempts = self.target_accept, 0
+        while True:
+            seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
+            found, stats = sample(targets, starts, seeds, self.tune, self.draws, target_accept)
+            if attempts == RAISES or not stats["diverging"].any():
+                return target_accept, found, stats
+            target_accept, attempts = 1.0 - NARROWER * (1.0 - target_accept), attempts + 1
 
 
 def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:
