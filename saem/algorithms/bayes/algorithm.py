@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from saem.errors import ConstraintError, FitError, ModelError
 from saem.identification import describe_direction, null_directions
 from saem.information import Information
 from saem.models.contract import Problem
+from saem.mstep.elimination import Explicit
 from saem.mstep.solver import Solver
 from saem.posterior import Posterior
 from saem.streams import derived_seed, stream
@@ -27,6 +28,35 @@ Array = np.ndarray
 
 RAISES = 2  # of the acceptance rate, where draws diverge
 NARROWER = 0.2  # times the share of refused moves, each time
+
+
+class Posed(NamedTuple):
+    """A posterior before there are draws."""
+
+    solver: Solver
+    tops: list[Array]  # maxima of the likelihood
+    plan: tuple[Explicit, ...]  # what the constraints determine
+    priors: dict[str, str]  # of the independent parameters
+    density: LogPosterior
+
+
+def pose_posterior(problem: Problem) -> Posed:
+    """What is independent, what is determined, and the density.
+
+    Raises
+    ------
+    ModelError
+        When the problem does not admit a posterior.
+    ConstraintError, FitError
+        When no point satisfies the constraints, or the likelihood is unbounded.
+    """
+    if not problem.has_observed or problem.restricted:
+        raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
+    solver = Solver(problem)
+    tops = maxima(problem, solver)
+    plan = plan_of(problem, tops[0])
+    priors = priors_of(problem, plan)
+    return Posed(solver, tops, plan, priors, LogPosterior(problem, space_of(problem, plan, priors, tops[0])))
 
 
 @dataclass(frozen=True)
@@ -85,14 +115,8 @@ class Bayes:
             When the likelihood is unbounded, or the sampler fails.
         """
         check_installed()
-        if not problem.has_observed or problem.restricted:
-            raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
-        solver = Solver(problem)
-        tops = maxima(problem, solver)
-        plan = plan_of(problem, tops[0])
-        priors = priors_of(problem, plan)
-        space = space_of(problem, plan, priors, tops[0])
-        density = LogPosterior(problem, space)
+        solver, tops, plan, priors, density = pose_posterior(problem)
+        space = density.space
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
         around = [Standardised(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
         targets = [around[k % len(around)] for k in range(self.chains)]
