@@ -118,6 +118,9 @@ def posterior_table(fit: Fit, posterior: Posterior) -> Table:
             rows.append([name, number(row[0], places), *[UNKNOWN] * 7, "fixed"])
             continue
         origin = posterior.priors.get(name) or f"determined by {posterior.determined.get(name, UNKNOWN)}"
+        if name in posterior.implied:
+            low, high = posterior.implied[name]
+            origin += f", before the data {low:.3g} to {high:.3g}"
         sizes = [f"{posterior.ess_bulk[i]:.0f}", f"{posterior.ess_tail[i]:.0f}"]
         cells = [number(row[0], places), number(row[1], places), small(row[2])]
         cells += [number(bound, places) for bound in row[3:]]
@@ -132,7 +135,7 @@ def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
     lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
     lines.append(
         f"{chains} chains of {draws:,} draws after {posterior.tune:,} of tuning; "
-        f"{count(posterior.divergences, 'divergence')}"
+        f"{count(posterior.divergences, 'divergence')} at a target acceptance of {posterior.target_accept:g}"
     )
     lines.append(f"log-likelihood at the posterior means {fit.loglik:.4f}")
     return [*lines, status_line(fit), *(f"warning: {text}" for text in fit.warnings)]

@@ -77,7 +77,7 @@ def test_what_was_missed_is_named() -> None:
         "ESS bulk",
         "2.5 %",
         "97.5 %",
-        "determined by g",
+        "determined by g, before the data",
         "half_normal(1)",
         "fixed",
         "in every draw",
@@ -122,6 +122,7 @@ def test_a_saved_fit_is_the_same(tmp_path: Path) -> None:
         assert again.posterior.stats[name].dtype == values.dtype
         np.testing.assert_array_equal(again.posterior.stats[name], values)
     assert (again.posterior.priors, again.posterior.determined) == (fit.posterior.priors, fit.posterior.determined)
+    assert dict(again.posterior.implied) == dict(fit.posterior.implied) and set(fit.posterior.implied) == {"c2"}
     assert again.summary() == fit.summary()
     pd.testing.assert_frame_equal(again.intervals(0.5), fit.intervals(0.5))
     assert json.loads((tmp_path / "fit.json").read_text())["posterior"]["priors"]["sigma2"] == "half_normal(1)"

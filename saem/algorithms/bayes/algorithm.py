@@ -11,6 +11,7 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.nuts import check_installed, sample
+from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.starts import likely, maxima, scattered_start
 from saem.algorithms.bayes.target import LogPosterior, Standardised
@@ -26,6 +27,9 @@ from saem.streams import derived_seed, stream
 
 Array = np.ndarray
 
+Interval = tuple[float, float]
+
+PRIOR_DRAWS = 1000  # for quantiles of what the constraints determine
 RAISES = 2  # of the acceptance rate, where draws diverge
 NARROWER = 0.2  # times the share of refused moves, each time
 
@@ -142,6 +146,7 @@ class Bayes:
             ess_tail=diagnosis.ess_tail,
             tune=self.tune,
             target_accept=target_accept,
+            implied=expected_before(density, priors, {names[e.parameter]: e.parameter for e in plan}),
         )
         x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
         return Outcome(
@@ -169,6 +174,15 @@ class Bayes:
             if attempts == RAISES or not stats["diverging"].any():
                 return target_accept, found, stats
             target_accept, attempts = 1.0 - NARROWER * (1.0 - target_accept), attempts + 1
+
+
+def expected_before(density: LogPosterior, priors: dict[str, str], which: dict[str, int]) -> dict[str, Interval]:
+    """Quantiles of what the constraints determine, by draws from the priors; none where there is no solution."""
+    if not which:
+        return {}
+    x = draw_priors(density, priors, PRIOR_DRAWS, stream(0, "bayes", "prior"))
+    ends = {name: np.nanquantile(x[:, i], [0.025, 0.975]) for name, i in which.items() if not np.isnan(x[:, i]).all()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:
