@@ -23,7 +23,7 @@ from saem.data import arrange
 from saem.models import pose
 from saem.streams import derived_seed, stream
 
-CHAINS, DRAWS, REPEATS = 4, 1000, 5
+CHAINS, DRAWS, REPEATS = 4, 1000, 3
 TARGET = 4.0  # times the effective draws a second of before
 
 

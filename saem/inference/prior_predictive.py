@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from saem.specification import Model
 
 FAR = 0.005  # a statistic of the data beyond these tails is where the priors hardly expect it
+JUDGED = ("mean", "SD", "SD between clusters", "SD within clusters")
 WIDE = 100.0  # times the observed size: a median beyond is a prior that is of no use
 
 
@@ -103,12 +104,13 @@ class PriorPredictive:
         found = []
         for name, row in table.iterrows():
             share = float(row["share"])
-            if share < FAR or share > 1.0 - FAR:
-                side = "smaller" if share < FAR else "larger"
+            above = share > 1.0 - FAR
+            # an SD that is smaller than expected is no contradiction: wide priors expect large ones
+            if name in JUDGED and (above or (share < FAR and name == "mean")):
                 often = 100 * max(share, 1.0 - share)
                 found.append(
-                    f"the {name} of the data, {row['observed']:.4g}, is {side} than in {often:.1f} % of the data sets "
-                    "that the priors expect: the priors contradict the data, or are far too wide"
+                    f"the {name} of the data, {row['observed']:.4g}, is {'larger' if above else 'smaller'} than in "
+                    f"{often:.1f} % of the data sets that the priors expect: the priors contradict the data"
                 )
         spread = table.loc["SD"]
         if spread["observed"] > 0.0 and spread["median"] > WIDE * spread["observed"]:
@@ -197,8 +199,8 @@ def statistics_of(data: ModelData, responses: np.ndarray) -> np.ndarray:
     np.add.at(totals.T, data.cluster, responses.T)
     means = totals / sizes
     free = len(data.cluster) - len(sizes)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         within = np.sqrt(np.sum((responses - means[:, data.cluster]) ** 2, axis=1) / free)
         between = means.std(axis=1, ddof=1) if len(sizes) > 1 else np.full(len(responses), np.nan)
-    columns = [responses.mean(axis=1), responses.std(axis=1, ddof=1), responses.min(axis=1), responses.max(axis=1)]
+        columns = [responses.mean(axis=1), responses.std(axis=1, ddof=1), responses.min(axis=1), responses.max(axis=1)]
     return np.column_stack([*columns, between, within])
