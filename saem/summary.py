@@ -118,9 +118,6 @@ def posterior_table(fit: Fit, posterior: Posterior) -> Table:
             rows.append([name, number(row[0], places), *[UNKNOWN] * 7, "fixed"])
             continue
         origin = posterior.priors.get(name) or f"determined by {posterior.determined.get(name, UNKNOWN)}"
-        if name in posterior.implied:
-            low, high = posterior.implied[name]
-            origin += f", before the data {low:.3g} to {high:.3g}"
         sizes = [f"{posterior.ess_bulk[i]:.0f}", f"{posterior.ess_tail[i]:.0f}"]
         cells = [number(row[0], places), number(row[1], places), small(row[2])]
         cells += [number(bound, places) for bound in row[3:]]
@@ -133,6 +130,11 @@ def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
     """Constraints, sampler, log-likelihood, status and warnings of a posterior."""
     chains, draws, _ = posterior.draws.shape
     lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
+    lines += [
+        f"{name}, which {posterior.determined.get(name, UNKNOWN)} determines: by the priors alone 95 % between "
+        f"{low:.3g} and {high:.3g}"
+        for name, (low, high) in posterior.implied.items()
+    ]
     lines.append(
         f"{chains} chains of {draws:,} draws after {posterior.tune:,} of tuning; "
         f"{count(posterior.divergences, 'divergence')} at a target acceptance of {posterior.target_accept:g}"
