@@ -107,7 +107,8 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
 
     def distances(height: np.ndarray) -> np.ndarray:
         """Of all parameters (k,), when what has the logarithm ``height`` (chains, draws) is scaled."""
-        both = arviz.from_dict(posterior=of_draws, log_prior={"height": height})
+        both = arviz.from_dict(posterior=of_draws)
+        both.add_groups({"log_prior": {"height": height}}, warn_on_custom_groups=False)
         found = arviz.psens(both, component="prior", delta=DELTA)
         return np.array([float(found[name]) for name in moving])
 
