@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import saem
@@ -38,8 +39,8 @@ def fit_one(recipe: str, size: int, seed: int, method: Bayes) -> dict[str, objec
         "status": str(fit.status),
         "divergences": posterior.divergences,
         "target_accept": posterior.target_accept,
-        "rhat": float(posterior.rhat.max()),
-        "ess": float(min(posterior.ess_bulk.min(), posterior.ess_tail.min())),
+        "rhat": float(np.nanmax(posterior.rhat)),  # nan for parameters that are fixed
+        "ess": float(min(np.nanmin(posterior.ess_bulk), np.nanmin(posterior.ess_tail))),
         "seconds": time.perf_counter() - started,
         "message": fit.message,
     }
