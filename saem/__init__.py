@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from saem.inference.log_likelihood import log_likelihood
     from saem.inference.prediction import predict
     from saem.inference.prediction_errors import npde
+    from saem.inference.prior_predictive import prior_predictive
+    from saem.inference.prior_sensitivity import prior_sensitivity
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
@@ -57,6 +59,8 @@ _MODULES = {
     "log_likelihood": "saem.inference.log_likelihood",
     "npde": "saem.inference.prediction_errors",
     "predict": "saem.inference.prediction",
+    "prior_predictive": "saem.inference.prior_predictive",
+    "prior_sensitivity": "saem.inference.prior_sensitivity",
     "profile": "saem.inference.profile_likelihood",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
@@ -86,6 +90,8 @@ __all__ = [
     "log_likelihood",
     "npde",
     "predict",
+    "prior_predictive",
+    "prior_sensitivity",
     "profile",
     "random_effects",
     "residuals",

@@ -104,6 +104,7 @@ def save(fit: Fit, folder: str | Path) -> None:
             "determined": dict(fit.posterior.determined),
             "tune": fit.posterior.tune,
             "target_accept": fit.posterior.target_accept,
+            "implied": {name: list(ends) for name, ends in fit.posterior.implied.items()},
         }
     make_folder(folder)
     if table is not None:
@@ -217,6 +218,7 @@ def _posterior(content: dict[str, Any] | None, arrays: dict[str, np.ndarray]) ->
         determined={str(name): str(text) for name, text in content["determined"].items()},
         tune=int(content["tune"]),
         target_accept=float(content["target_accept"]),
+        implied={str(name): (float(low), float(high)) for name, (low, high) in content.get("implied", {}).items()},
     )
 
 

@@ -165,9 +165,14 @@ def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
     """Constraints, sampler, log-likelihood, status and warnings of a posterior."""
     chains, draws, _ = posterior.draws.shape
     lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
+    lines += [
+        f"{name}, which {posterior.determined.get(name, UNKNOWN)} determines: by the priors alone 95 % between "
+        f"{low:.3g} and {high:.3g}"
+        for name, (low, high) in posterior.implied.items()
+    ]
     lines.append(
         f"{chains} chains of {draws:,} draws after {posterior.tune:,} of tuning; "
-        f"{count(posterior.divergences, 'divergence')}"
+        f"{count(posterior.divergences, 'divergence')} at a target acceptance of {posterior.target_accept:g}"
     )
     lines.append(f"log-likelihood at the posterior means {fit.loglik:.4f}")
     return [*lines, status_line(fit), *(f"warning: {text}" for text in fit.warnings)]

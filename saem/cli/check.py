@@ -34,7 +34,7 @@ def check(
     specification = Model.from_toml(model)
     everything = read_table(data, text_columns(specification))
     selected = everything if where is None else rows_where(everything, where)
-    table = _without_missing(specification, selected) if drop_missing else selected
+    table = without_missing(specification, selected) if drop_missing else selected
     columns = list(map(str, table.columns))  # a name that is nearly there is misspelt
     made_of = specification.response_columns
     is_design = not any(name in columns or nearest(name, columns) for name in made_of)
@@ -47,7 +47,7 @@ def check(
         say(f"Likelihood, estimates and predictions are on the scale of {specification.response}.")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
-    _show_priors(specification)
+    _show_priors(specification, None if is_design else table)
     _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
     if is_design:
         say(f"There is no column {specification.response}: this is a design, looked at around parameters of zero.")
@@ -105,14 +105,35 @@ def _show_constraints(model: Model) -> None:
         say("none")
 
 
-def _show_priors(model: Model) -> None:
-    """The priors that the model names; of no use to most methods, so nothing where there are none."""
-    from saem.cli.console import heading, show
-    from saem.display import table
+def _show_priors(model: Model, rows: pd.DataFrame | None) -> None:
+    """The priors that the model names; of no use to most methods, so nothing where there are none.
 
-    if model.priors:
-        heading("Priors (method bayes; defaults for the others)")
-        show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
+    What they say of a determined parameter cannot be read off them, so it is drawn.
+    """
+    from saem.cli.console import heading, say, show
+    from saem.display import table
+    from saem.errors import SaemError
+    from saem.inference.prior_predictive import prior_predictive
+
+    if not model.priors:
+        return
+    heading("Priors (method bayes; defaults for the others)")
+    show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
+    if rows is None or not model.constraints:
+        return
+    try:
+        found = prior_predictive(model, rows)
+    except SaemError as error:
+        say(f"What they say of what the constraints determine could not be found out: {error}", "red")
+        return
+    implied = found.implied()
+    for name, constraint in found.determined.items():
+        row = implied.loc[name]
+        say(
+            f"{name} is determined by {constraint}; before the data it is expected at {row['median']:.4g}, with 95 % "
+            f"between {row['lower']:.4g} and {row['upper']:.4g}"
+        )
+    say("`saem prior MODEL DATA` shows what data the priors expect", "dim")
 
 
 def _with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +233,7 @@ def _mean_columns(model: Model, rows: pd.DataFrame) -> list[str]:
     return [name for name in rows.columns if name in names]
 
 
-def _without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+def without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a value in every column that the model reads."""
     import numpy as np
 
