@@ -99,7 +99,7 @@ def is_met_within(problem: Problem, start: Array) -> bool:
 
     def values(u: Array) -> Array:
         c = problem.constraints.evaluate(full(u))[0]
-        return np.where(np.isfinite(c), c / unit, 1e10)
+        return np.asarray(np.where(np.isfinite(c), c / unit, 1e10))
 
     def slopes(u: Array) -> Array:
         jacobian = problem.constraints.evaluate(full(u))[1][:, free] * scale
