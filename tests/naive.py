@@ -150,10 +150,10 @@ def draw_effects(model: Dense, x: Array, rng: np.random.Generator) -> Array:
 
 
 def statistics(model: Dense, theta: Array, reference: Array) -> Array:
-    """The complete-data statistics, with responses centred by ``X reference``.
+    """The complete-data statistics of uncentred random effects, with responses centred by ``X reference``.
 
     ``X'(y - Z theta)`` by residual group, then ``|y - Z theta|^2`` by residual group, then ``sum theta theta'`` by
-    variance group. Every row counts by its weight.
+    variance group, then zeros, where centred effects have ``sum phi_j W_k.``. Every row counts by its weight.
     """
     r = model.response - model.mean_design @ reference - np.sum(model.random_design * theta[model.cluster], axis=1)
     weighted = r * model.weights
@@ -161,7 +161,8 @@ def statistics(model: Dense, theta: Array, reference: Array) -> Array:
     first = [model.mean_design[rows].T @ weighted[rows] for rows in groups]
     second = [np.array([r[rows] @ weighted[rows]]) for rows in groups]
     third = [theta[model.group == g].T @ theta[model.group == g] for g in range(len(model.sds))]
-    return np.concatenate([*first, *second, *(matrix.ravel() for matrix in third)])
+    located = np.zeros(len(model.sds) * theta.shape[1] ** 2 * len(model.means))
+    return np.concatenate([*first, *second, *(matrix.ravel() for matrix in third), located])
 
 
 def expected_statistics(model: Dense, x: Array, reference: Array) -> Array:
@@ -174,7 +175,7 @@ def expected_statistics(model: Dense, x: Array, reference: Array) -> Array:
     start = h_count * len(model.means)
     expected[start : start + h_count] += np.bincount(model.residual, weights=spread, minlength=h_count)
     moments = [variance[model.group == g].sum(axis=0).ravel() for g in range(len(model.sds))]
-    expected[start + h_count :] += np.array(moments).reshape(len(model.sds) * q * q)
+    expected[start + h_count : start + h_count + len(model.sds) * q * q] += np.concatenate(moments)
     return expected
 
 
@@ -186,7 +187,7 @@ def statistics_covariance(model: Dense, x: Array, reference: Array) -> Array:
     """
     mean, variance = conditional(model, x)
     h_count, p, q = len(model.residual_sds), len(model.means), mean.shape[1]
-    size = h_count * (p + 1) + len(model.sds) * q * q
+    size = h_count * (p + 1) + len(model.sds) * q * q * (1 + p)
     r = (model.response - model.mean_design @ reference) * model.weights
     total = np.zeros((size, size))
     weights = np.broadcast_to(model.weights, r.shape)
