@@ -52,6 +52,11 @@ class Placement:
         self.solver = Solver(problem)
         self.known: dict[bytes, tuple[Problem, Solver]] = {}
 
+    @property
+    def can_choose(self) -> bool:
+        """Whether the placement is not prescribed."""
+        return self.augmentation is not None and self.wish == AUTO and self.fixed is None
+
     def choose(self, x: Array, pinned: Array, current: Array | None = None) -> Array | None:
         """The placement at ``x`` (n,); None where there is no choice."""
         if self.augmentation is None:
@@ -86,11 +91,11 @@ class Placement:
         root = information_of(self.problem, at, np.zeros(len(at.c)), information, free).root
         return np.asarray(root @ root.T)
 
-    def describe(self, placement: Array | None) -> str:
-        """The latent data of a placement in words, and whether they were chosen; empty where there is no choice."""
+    def describe(self, placement: Array | None, given_up: bool = False) -> str:
+        """The latent data of a placement in words, and why they were taken; empty where there is no choice."""
         if placement is None or self.augmentation is None:
             return ""
-        why = "least is missing" if self.wish == AUTO else "as asked"
+        why = "as asked" if self.wish != AUTO else "centred ones failed" if given_up else "least is missing"
         return f"{self.augmentation.describe(placement)} ({why})"
 
     def at(self, placement: Array | None) -> tuple[Problem, Solver]:
