@@ -172,7 +172,7 @@ class Engine:
     def reviews(self) -> tuple[int, ...]:
         """Iterations of the schedule, of step size one, after which the placement is looked at again."""
         ones = int(np.argmin(np.append(self.steps.step_sizes == 1.0, False)))
-        return tuple(k for k in (EARLY, self.schedule.burn_in) if 0 < k <= ones)
+        return tuple(k for k in (self.schedule.burn_in or EARLY,) if k <= ones)
 
     def review(self, chain: Chain) -> None:
         """Look at the placement again, and give the chain the statistics that belong to another one."""

@@ -1,7 +1,7 @@
 """Which latent data an engine draws: the choice among a family's augmentations, and the problem for each.
 
-The choice is made at the start of a pass, looked at again early and at the end of the burn-in, while the step size is
-one and no statistics of another choice are carried along, and then kept: see `saem.models.contract.Augmentation`.
+The choice is made at the start of a pass, looked at again at the end of the burn-in, while the step size is one and no
+statistics of another choice are carried along, and then kept: see `saem.models.contract.Augmentation`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = np.ndarray
 
 AUTO, CENTRED, UNCENTRED = "auto", "centred", "uncentred"
 PLACEMENT = "placement"  # in a chain's memory
-EARLY = 20  # iterations after which a start has been forgotten so far that the choice is looked at again
+EARLY = 20  # iterations after which the choice is looked at again where there is no burn-in
 
 
 class Placement:
