@@ -13,7 +13,7 @@ from saem.algorithms.outcome import Outcome
 from saem.algorithms.placement import PLACEMENT
 from saem.algorithms.precision import Precision
 from saem.algorithms.refinement import reached
-from saem.errors import listing
+from saem.errors import ModelError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.search import Peak, count_tied, describe_rivals
@@ -74,6 +74,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         status = Status.NOT_CONVERGED
     if status == Status.NOT_CONVERGED and engine.spent.stopped:
         messages.append(f"The fit ended early: {engine.spent.stopped}.")
+        if can_expand(engine):
+            messages.append("Along slow directions of the variances method 'px_saem' is faster.")
     if others and status != Status.NOT_CONVERGED:
         status = Status.SEVERAL_SOLUTIONS
         messages.append(f"{len(others) + 1} solutions have the same likelihood.")
@@ -118,6 +120,17 @@ def with_singular(engine: Engine, run: Run, top: Peak | None) -> tuple[Run, list
     if not engine.loglik(x, pinned) >= engine.loglik(run.x, run.pinned) - NEGLIGIBLE:
         return run, []
     return replace(run, x=x, pinned=pinned), [problem.label(int(i)) for i in np.flatnonzero(new)]
+
+
+def can_expand(engine: Engine) -> bool:
+    """Whether the model admits parameter expansion, which is not used already."""
+    if engine.problem.expand is None or hasattr(engine, "expansion"):
+        return False
+    try:
+        engine.problem.expand()
+    except ModelError:
+        return False
+    return True
 
 
 def deficit_words(missed: float, doubt: float, target: Target) -> str:
