@@ -37,6 +37,7 @@ from saem.identification import describe_direction, moved_by, null_directions, n
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
+from saem.models.coordinates import USERS
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
 from saem.result import Fit
@@ -131,11 +132,16 @@ def fit(
     data = arrange(model, table, drop_missing)
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
-    problem = pose(model, data, restricted=name == "reml")
+    problem = pose_for(algorithm, model, data, restricted=name == "reml")
     outcome = run(algorithm, problem, seed, callback)
     result = conclude(model, data, problem, outcome, name, seed, started)
     result = replace(result, table=rows_used(model, table, data.n_dropped > 0))
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
+
+
+def pose_for(algorithm: Algorithm, model: Model, data: ModelData, restricted: bool = False) -> Problem:
+    """The problem of an algorithm: on the user's scale where the algorithm asks for it, as priors do."""
+    return pose(model, data, restricted, USERS if getattr(algorithm, "on_users_scale", False) else None)
 
 
 def run(
@@ -204,7 +210,7 @@ def conclude(
     model: Model, data: ModelData, problem: Problem, outcome: Outcome, method: str, seed: int, started: float
 ) -> Fit:
     """Standard errors, Monte Carlo errors, random effects and status of an algorithm's outcome."""
-    names = problem.parameters.names
+    names, place = problem.parameters.names, problem.coordinates
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
@@ -215,38 +221,42 @@ def conclude(
         n_null = len(directions)
         if not is_posterior:  # a prior determines what the data do not
             status = Status.NOT_IDENTIFIED
-            message = " ".join(describe_direction(names, direction, problem.scale) for direction in directions)
+            message = " ".join(describe_direction(names, *moves) for moves in on_users_scale(problem, outcome.x, directions))
             information = without(information, directions, problem.scale)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
     mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
+    x = at_true_zero(problem, outcome.x)
+    pinned = outcome.pinned if place.is_users else place.pinned(x, outcome.pinned)
+    values = place.to_user(x)
+    near = x if outcome.maximum is None else outcome.maximum  # where the covariance is that of
     found = len(outcome.solutions) > 0
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
-    boundary = [names[i] for i in np.flatnonzero(outcome.pinned) if is_on_boundary(problem, outcome, int(i))]
+    boundary = [names[i] for i in np.flatnonzero(pinned) if problem.parameters.kinds[i] == "sd" or values[i] != 0.0]
     return Fit(
         model=model,
         method=method,
-        parameters=problem.parameters,
-        values=at_true_zero(problem, outcome.x),
-        covariance=information.covariance,
-        mcse=mcse,
+        parameters=place.parameters(problem.parameters),
+        values=values,
+        covariance=place.covariance(near, information.covariance, outcome.pinned),
+        mcse=place.errors(near, mcse, outcome.mcse_covariance, outcome.pinned),
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
         n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
         status=status,
         message=message if is_posterior else f"{message} {in_words(status.advice, problem.restricted)}".strip(),
-        at_boundary=(*boundary, *outcome.towards_boundary),
+        at_boundary=(*boundary, *towards_boundary(problem, x, outcome.towards_boundary)),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
-        path=outcome.path,
+        path=place.to_user(outcome.path),
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
-        solutions=at_true_zero(problem, outcome.solutions if found else outcome.x[None]),
+        solutions=place.to_user(at_true_zero(problem, outcome.solutions if found else outcome.x[None])),
         solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
@@ -261,9 +271,10 @@ def conclude(
         group_levels=data.group_levels,
         drawn=round(outcome.drawn * problem.n_latent),
         looks=outcome.history,
-        chains=outcome.chains,
-        chain_paths=outcome.chain_paths,
+        chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
+        chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
         posterior=outcome.posterior,
+        inner=np.empty(0) if place.is_users else outcome.x,
     )
 
 
@@ -308,6 +319,23 @@ def without(information: Information, directions: np.ndarray, scale: np.ndarray)
     return replace(information, covariance=covariance)
 
 
-def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
-    """Whether a pinned parameter is itself on the boundary (and not a correlation with an absent effect)."""
-    return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
+def on_users_scale(problem: Problem, x: np.ndarray, directions: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Directions (k, n) at ``x`` on the user's scale, largest entry 1, each with the typical sizes (n,) there."""
+    place = problem.coordinates
+    if place.is_users:
+        return [(direction, problem.scale) for direction in directions]
+    moved = directions @ place.jacobian(x).T
+    return [(move / np.max(np.abs(move)), place.sizes(problem.scale)) for move in moved]
+
+
+def towards_boundary(problem: Problem, x: np.ndarray, towards: tuple[str, ...]) -> tuple[str, ...]:
+    """The user's parameters that go to the boundary, where these inner ones do."""
+    place, kinds = problem.coordinates, np.array(problem.parameters.kinds)
+    if place.is_users or not towards:
+        return towards
+    there = np.isin(problem.parameters.names, towards)
+    end = np.where(there & (kinds == "sd"), 0.0, np.where(there, np.sign(x), x))
+    values, pinned = place.to_user(end), place.pinned(end, there)
+    return tuple(
+        problem.parameters.names[i] for i in np.flatnonzero(pinned) if kinds[i] == "sd" or values[i] != 0.0
+    )

@@ -107,6 +107,9 @@ class Fit:
         What `resume` goes on from; None for exact methods.
     posterior : Posterior or None
         The draws of a fit by "bayes", its priors and its diagnostics.
+    inner : (n,) ndarray
+        The estimates in the coordinates in which they were found, where columns are centred or scaled inside (more
+        digits than `values` can hold); empty where those are the user's.
     """
 
     model: Model
@@ -148,6 +151,7 @@ class Fit:
     table: pd.DataFrame | None = None
     continuation: Continuation | None = None
     posterior: Posterior | None = None
+    inner: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         for entry in fields(self):

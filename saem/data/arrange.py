@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import Factor, Values, check_columns, missing_rows
-from saem.data.conditioning import check_conditioning
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
 from saem.data.intake import needed_columns, read_columns
 from saem.data.table import Rows
@@ -138,8 +137,6 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     for names, matrix in ((mean_names, mean_design), (tuple(model.random.terms), random_design)):
         for name, values in zip(names, matrix.T, strict=True):
             _check_size(name, values)
-    free = [j for j, name in enumerate(mean_names) if name not in model.fixed]
-    check_conditioning(mean_design[:, free], [mean_names[j] for j in free], [mean_labels[j] for j in free])
     warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]
     labels = table[list(model.cluster)].take(first)
     labels.index = range(len(first))  # type: ignore[assignment]

@@ -11,20 +11,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from saem.constraint import compile_constraints
+from saem.data.conditioning import check_conditioning
 from saem.errors import ModelError
 from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
     from saem.data import ModelData
+    from saem.models.coordinates import Coordinates
     from saem.models.contract import Problem
     from saem.specification import Model
 
 
-def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
-    """The problem that algorithms solve; the model's family is found by the name of its module."""
-    constraints = compile_constraints(model.constraints, data.parameters.names)
+def pose(
+    model: Model, data: ModelData, restricted: bool = False, coordinates: Coordinates | None = None, last: int = -1
+) -> Problem:
+    """The problem that algorithms solve; the model's family is found by the name of its module.
+
+    Parameters
+    ----------
+    model : Model
+    data : ModelData
+        On the user's scale.
+    restricted : bool
+        Whether the likelihood is the restricted one.
+    coordinates : Coordinates, optional
+        In which to solve it, such as `saem.models.coordinates.USERS`; chosen by the family if omitted.
+    last : int
+        A parameter that the chosen coordinates are to leave by itself, if any.
+
+    Raises
+    ------
+    DataError
+        When columns of the means are nearly combinations of each other.
+    """
     module = import_module(f"saem.models.{model.family}")
-    problem: Problem = module.build_problem(data, constraints, restricted)
+    chosen = coordinates is None or coordinates.is_users
+    coordinates = module.coordinates_of(model.constraints, data, last) if coordinates is None else coordinates
+    inside = coordinates.inside(data)
+    if chosen:
+        check_conditioning(inside)
+    constraints = compile_constraints(coordinates.constraints(model.constraints), data.parameters.names)
+    problem: Problem = module.build_problem(inside, constraints, restricted, coordinates)
     if not model.priors:
         return problem
     problems = [

@@ -25,6 +25,7 @@ import numpy as np
 
 from saem.constraint import Constraints
 from saem.jit import overload, types
+from saem.models.coordinates import USERS, Coordinates
 from saem.parameters import Parameters
 
 
@@ -94,6 +95,8 @@ class Problem:
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
+    coordinates : Coordinates
+        The edge to the user's scale: everything above is in inner coordinates, but what `conditional_effects` gives.
     """
 
     parameters: Parameters
@@ -122,6 +125,7 @@ class Problem:
     priors: Mapping[str, str] = field(default_factory=dict)
     default_priors: Callable[[], tuple[str, ...]] | None = None
     expand: Callable[[], Expansion] | None = None
+    coordinates: Coordinates = USERS
 
 
 @dataclass(frozen=True, eq=False)

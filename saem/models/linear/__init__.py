@@ -10,11 +10,13 @@ import numpy as np
 from saem.constraint import Constraints, parameters_of
 from saem.data import ModelData
 from saem.models.contract import Problem
+from saem.models.coordinates import USERS, Coordinates
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.clusters import ClusterArrays, build_clusters
+from saem.models.linear.coordinates import LinearCoordinates, coordinates_of
 from saem.models.linear.default_priors import default_priors
-from saem.models.linear.effects import conditional_effects
+from saem.models.linear.effects import conditional_effects, conditional_moments
 from saem.models.linear.expansion import expand
 from saem.models.linear.expected import fisher_information, unit_information
 from saem.models.linear.joint import observed_clusters
@@ -28,6 +30,7 @@ __all__ = [
     "build_problem",
     "clusterwise",
     "complete",
+    "coordinates_of",
     "draws",
     "joint",
     "observed",
@@ -37,7 +40,9 @@ __all__ = [
 RESIDUAL_ZERO = 1e-3  # of its typical size: stands for a residual SD of zero (the likelihood is even and smooth there)
 
 
-def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool = False) -> Problem:
+def build_problem(
+    data: ModelData, constraints: Constraints, is_restricted: bool = False, coordinates: Coordinates = USERS
+) -> Problem:
     """The linear model of a validated table, as algorithms see it.
 
     Parameters
@@ -46,8 +51,12 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     constraints : Constraints
     is_restricted : bool
         Whether the observed likelihood is the restricted one (REML).
+    coordinates : Coordinates
+        Those that data and constraints are in.
     """
     arrays = build_arrays(data)
+    if not coordinates.is_users:
+        arrays = arrays._replace(constants=np.array(coordinates.constants(data, arrays.basis)))
     groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     starts = starting_values(data, arrays)
@@ -96,15 +105,26 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         can_fit_exactly=can_fit_exactly(arrays, data),
         expected_information=partial(unit_information, arrays),
         fisher_information=None if is_restricted else partial(fisher_information, arrays),
-        conditional_effects=partial(conditional_effects, data),
+        conditional_effects=partial(effects_on_users_scale, data, coordinates),
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),
         joint=partial(build_clusters, data, arrays),
         observed_clusters=partial(observed_clusters, data),
+        coordinates=coordinates,
         samplers={"metropolis": partial(build_metropolis, data, arrays)},
         default_priors=partial(default_priors, data),
     )
     return replace(problem, expand=partial(expand, problem))
+
+
+def effects_on_users_scale(data: ModelData, coordinates: Coordinates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Modes (C, q) of the user's random effects and their standard deviations (C, q), at inner parameters (n,)."""
+    if not isinstance(coordinates, LinearCoordinates):
+        return conditional_effects(data, x)
+    modes, variance = conditional_moments(data, x)
+    loading = coordinates.loading
+    spread = np.einsum("ji,cik,jk->cj", loading, variance, loading)
+    return modes @ loading.T, np.sqrt(np.maximum(spread, 0.0))
 
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:

@@ -133,6 +133,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         column_start=column_start,
         columns=columns,
         reduced=reduced,
+        constants=np.zeros(2),
     )
 
 
