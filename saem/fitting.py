@@ -33,7 +33,13 @@ from saem.continuation import Checkpoint
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
-from saem.identification import describe_direction, moved_by, null_directions, null_directions_at
+from saem.identification import (
+    describe_direction,
+    moved_by,
+    null_directions,
+    null_directions_at,
+    on_users_scale,
+)
 from saem.information import Information, observed_information
 from saem.models import pose
 from saem.models.contract import Problem
@@ -221,7 +227,9 @@ def conclude(
         n_null = len(directions)
         if not is_posterior:  # a prior determines what the data do not
             status = Status.NOT_IDENTIFIED
-            message = " ".join(describe_direction(names, *moves) for moves in on_users_scale(problem, outcome.x, directions))
+            message = " ".join(
+                describe_direction(names, *moves) for moves in on_users_scale(problem, outcome.x, directions)
+            )
             information = without(information, directions, problem.scale)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
@@ -319,15 +327,6 @@ def without(information: Information, directions: np.ndarray, scale: np.ndarray)
     return replace(information, covariance=covariance)
 
 
-def on_users_scale(problem: Problem, x: np.ndarray, directions: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Directions (k, n) at ``x`` on the user's scale, largest entry 1, each with the typical sizes (n,) there."""
-    place = problem.coordinates
-    if place.is_users:
-        return [(direction, problem.scale) for direction in directions]
-    moved = directions @ place.jacobian(x).T
-    return [(move / np.max(np.abs(move)), place.sizes(problem.scale)) for move in moved]
-
-
 def towards_boundary(problem: Problem, x: np.ndarray, towards: tuple[str, ...]) -> tuple[str, ...]:
     """The user's parameters that go to the boundary, where these inner ones do."""
     place, kinds = problem.coordinates, np.array(problem.parameters.kinds)
@@ -336,6 +335,4 @@ def towards_boundary(problem: Problem, x: np.ndarray, towards: tuple[str, ...]) 
     there = np.isin(problem.parameters.names, towards)
     end = np.where(there & (kinds == "sd"), 0.0, np.where(there, np.sign(x), x))
     values, pinned = place.to_user(end), place.pinned(end, there)
-    return tuple(
-        problem.parameters.names[i] for i in np.flatnonzero(pinned) if kinds[i] == "sd" or values[i] != 0.0
-    )
+    return tuple(problem.parameters.names[i] for i in np.flatnonzero(pinned) if kinds[i] == "sd" or values[i] != 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from saem.constraint import parameters_of
 from saem.errors import ModelError, listing
 from saem.identification import FEASIBLE, towards_feasible
-from saem.inference.rows import refuse_posterior, rows_of
+from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def can_be_positive(fit: Fit, name: str) -> bool:
     i = problem.parameters.index(name)
     value = 0.1 * problem.scale[i]
     positive = held(problem, i, value)
-    start = np.where(positive.parameters.fixed, positive.parameters.fixed_values, fit.values)
+    start = np.where(positive.parameters.fixed, positive.parameters.fixed_values, estimate(fit, problem))
     return towards_feasible(positive, start)[1] < FEASIBLE
 
 

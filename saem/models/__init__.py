@@ -17,8 +17,8 @@ from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
     from saem.data import ModelData
-    from saem.models.coordinates import Coordinates
     from saem.models.contract import Problem
+    from saem.models.coordinates import Coordinates
     from saem.specification import Model
 
 

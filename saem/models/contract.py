@@ -86,6 +86,9 @@ class Problem:
     observed_clusters : callable or None
         From parameters (n,) to the parts (C,) of the marginal log-likelihood (not the restricted one) that belong to
         the clusters, where they have a closed form; ``-inf`` outside its domain.
+    constants : (C,) ndarray or 0
+        What to add to the clusters' parts of the log-likelihood, from `joint` or `observed_clusters`, so that they are
+        those of the user's response.
     samplers : mapping of str to callable
         Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
     priors : mapping of str to str
@@ -121,6 +124,7 @@ class Problem:
     n_clusters: int = 0
     joint: Callable[[], Any] | None = None
     observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
+    constants: np.ndarray | float = 0.0
     samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     priors: Mapping[str, str] = field(default_factory=dict)
     default_priors: Callable[[], tuple[str, ...]] | None = None

@@ -21,6 +21,7 @@ class Coordinates:
     """Those of the user: nothing is changed. A family's own override what differs."""
 
     is_users = True
+    unit = 1.0  # of the response
 
     def parameters(self, inner: Parameters) -> Parameters:
         """The parameters as the user has them, fixed values too."""
@@ -29,6 +30,26 @@ class Coordinates:
     def inside(self, data: Any) -> Any:
         """The family's data in inner coordinates."""
         return data
+
+    def designs(self, means: Array, effects: Array) -> tuple[Array, Array]:
+        """Columns of means (m, p) and random effects (m, q) of any rows, in inner coordinates."""
+        return means, effects
+
+    def level(self, means: Array) -> Array | float:
+        """What is added to inner responses in the user's unit (m,), of rows with the inner columns (m, p) of means."""
+        return 0.0
+
+    def effects(self, theta: Array) -> Array:
+        """The user's random effects (.., q) from the inner ones."""
+        return theta
+
+    def spreads(self, matrices: Array) -> Array:
+        """Covariance matrices (.., q, q) of the user's random effects from those of the inner ones."""
+        return matrices
+
+    def matrix(self, x: Array, information: Array, gradient: Array) -> Array:
+        """An information matrix (n, n) of the user's parameters, where the log-likelihood has a gradient (n,)."""
+        return information
 
     def constraints(self, texts: Mapping[str, str]) -> Mapping[str, str]:
         """Constraints as equations of the inner parameters."""

@@ -13,8 +13,8 @@ from saem.models.contract import Problem
 from saem.models.coordinates import USERS, Coordinates
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.choosing import coordinates_of
 from saem.models.linear.clusters import ClusterArrays, build_clusters
-from saem.models.linear.coordinates import LinearCoordinates, coordinates_of
 from saem.models.linear.default_priors import default_priors
 from saem.models.linear.effects import conditional_effects, conditional_moments
 from saem.models.linear.expansion import expand
@@ -110,6 +110,7 @@ def build_problem(
         n_clusters=len(data.cluster_group),
         joint=partial(build_clusters, data, arrays),
         observed_clusters=partial(observed_clusters, data),
+        constants=0.0 if coordinates.unit == 1.0 else -np.log(coordinates.unit) * np.bincount(data.cluster),
         coordinates=coordinates,
         samplers={"metropolis": partial(build_metropolis, data, arrays)},
         default_priors=partial(default_priors, data),
@@ -119,12 +120,11 @@ def build_problem(
 
 def effects_on_users_scale(data: ModelData, coordinates: Coordinates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Modes (C, q) of the user's random effects and their standard deviations (C, q), at inner parameters (n,)."""
-    if not isinstance(coordinates, LinearCoordinates):
+    if coordinates.is_users:
         return conditional_effects(data, x)
     modes, variance = conditional_moments(data, x)
-    loading = coordinates.loading
-    spread = np.einsum("ji,cik,jk->cj", loading, variance, loading)
-    return modes @ loading.T, np.sqrt(np.maximum(spread, 0.0))
+    spread = np.einsum("cii->ci", coordinates.spreads(variance))
+    return coordinates.effects(modes), np.sqrt(np.maximum(spread, 0.0))
 
 
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:

@@ -1,0 +1,110 @@
+"""In which coordinates to solve the problem of a table: the user's own, unless numbers would lose their digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from saem.data import ModelData
+from saem.models.coordinates import USERS, Coordinates
+from saem.models.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
+from saem.models.linear.coordinates import LinearCoordinates
+
+Array = np.ndarray
+
+FAR = 1e-4  # of the response: where least squares leave less than this, what they explain is subtracted
+ROUNDING = 1e-14  # of the response: where they leave less than this, they fit it exactly
+
+
+def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = -1) -> Coordinates:
+    """The coordinates in which to solve the problem of a table: the user's own where they do.
+
+    Parameters
+    ----------
+    constraints : mapping of str to str
+    data : ModelData
+    last : int
+        A parameter, a mean or a standard deviation, that is to depend on the inner one of the same name alone, if any.
+    """
+    free = ~data.parameters.fixed[data.mean_index]
+    means = Columns.same(data.mean_design.shape[1])
+    if last >= 0 or not are_plain(data.mean_design, free):
+        column = list(data.mean_index).index(last) if last in data.mean_index else -1
+        means = centred_and_scaled(data.mean_design, free, np.full(len(free), np.nan), column)
+    design = means.apply(data.mean_design) if not means.is_same else data.mean_design
+    reference, unit = level_and_unit(design, data.response, free)
+    fixed = data.parameters.fixed_values[data.mean_index]
+    reference = np.where(free, reference, np.where(reference != 0.0, fixed * means.unit, 0.0))
+    found = LinearCoordinates(
+        users=data.parameters,
+        means=means,
+        random=random_of(data, last),
+        reference=reference,
+        unit=unit,
+        mean_index=data.mean_index,
+        sd_index=data.sd_index,
+        corr_index=data.corr_index,
+        residual_index=data.residual_index,
+    )
+    plain = means.is_same and found.random.is_same and unit == 1.0 and not reference.any()
+    return USERS if plain else found
+
+
+def level_and_unit(design: Array, response: Array, free: Array) -> tuple[Array, float]:
+    """What to subtract from a response, as coefficients (p,), and its unit."""
+    length = np.sqrt(np.maximum(np.einsum("ij,ij->j", design, design), 1e-300))
+    coefficients = np.zeros(design.shape[1])
+    left, size = response, root_mean_square(response)
+    if not size > 0.0:
+        return coefficients, 1.0
+    gram = (design.T @ design) / np.outer(length, length)
+    for _ in range(2):
+        step = np.linalg.lstsq(gram, (design.T @ left) / length, rcond=1e-10)[0] / length
+        coefficients = coefficients + step
+        left = left - design @ step
+    rest = root_mean_square(left)
+    if rest <= ROUNDING * size:
+        return np.zeros(len(length)), 1.0
+    if rest > FAR * size:
+        return np.zeros(len(length)), power_of_two(rest)
+    grain = 2.0 ** np.ceil(np.log2(rest)) * np.sqrt(len(design)) / length
+    grain = 2.0 ** np.floor(np.log2(grain))
+    return np.round(coefficients / grain) * grain, power_of_two(rest)
+
+
+def random_of(data: ModelData, last: int) -> Columns:
+    """The change of the columns of the random effects."""
+    sd, corr, fixed = data.sd_index, data.corr_index, data.parameters.fixed
+    q = sd.shape[1]
+    used = np.concatenate([sd.ravel(), corr[corr >= 0].ravel()])
+    alike = bool(np.all(sd == sd[0]) and np.all(corr == corr[0]))
+    slots = sd[0] if alike else sd.ravel()
+    pairs = (corr[:1] if alike else corr)[:, *np.tril_indices(q, -1)].ravel()
+    own = len(set(slots)) == len(slots) and len(set(pairs)) == len(pairs)
+    full = bool(np.all(pairs >= 0)) and not fixed[used].any() and not np.isin(used, data.residual_index).any()
+    movable = np.full(q, bool(full and own and q > 1))
+    given = shared_units(data)
+    if last < 0 and np.isnan(given).all() and are_plain(data.random_design, movable):
+        return Columns.same(q)
+    term = int(np.argwhere(sd == last)[0, 1]) if last in sd else -1
+    return centred_and_scaled(data.random_design, movable, given, term)
+
+
+def shared_units(data: ModelData) -> Array:
+    """Units (q,) of terms whose standard deviation acts elsewhere too, where it needs the same; nan of the others."""
+    sd, q = data.sd_index, data.sd_index.shape[1]
+    alike = np.arange(q)  # terms that share, also by way of a third one, have the same number
+    for i in np.unique(sd):
+        terms = np.unique(np.argwhere(sd == i)[:, 1])
+        alike[np.isin(alike, alike[terms])] = alike[terms].min()
+    given = np.full(q, np.nan)
+    sizes = np.array([root_mean_square(column) for column in data.random_design.T])
+    for number in np.unique(alike):
+        terms = np.flatnonzero(alike == number)
+        positive = sizes[terms][sizes[terms] > 0.0]
+        if np.isin(sd[:, terms], data.residual_index).any():
+            given[terms] = 1.0
+        elif len(terms) > 1 and len(positive):
+            given[terms] = power_of_two(float(np.exp(np.mean(np.log(positive)))))
+    return given
