@@ -63,9 +63,14 @@ def posed(fit: Fit, data: ModelData, last: int = -1) -> Problem:
 
 def estimate(fit: Fit, problem: Problem) -> np.ndarray:
     """The estimate (n,) in the coordinates of a problem, with what stood for a residual SD of zero in the fit."""
-    if problem.coordinates.is_users:
-        return np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
-    return fit.inner
+    from saem.fitting import at_true_zero
+
+    place, x = problem.coordinates, fit.values
+    if not place.is_users:
+        if np.array_equal(place.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
+            return fit.inner
+        x = place.to_inner(x)  # values that were put in place of the estimate
+    return np.where((x == 0.0) & (problem.at_zero > 0.0), problem.at_zero, x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from saem.specification import Model
 
 
+def coordinates_of(model: Model, data: ModelData, last: int = -1) -> Coordinates:
+    """The coordinates in which the problem of a table is solved, unless others are asked for; see `pose`."""
+    found: Coordinates = import_module(f"saem.models.{model.family}").coordinates_of(model.constraints, data, last)
+    return found
+
+
 def pose(
     model: Model, data: ModelData, restricted: bool = False, coordinates: Coordinates | None = None, last: int = -1
 ) -> Problem:
@@ -46,7 +52,7 @@ def pose(
     """
     module = import_module(f"saem.models.{model.family}")
     chosen = coordinates is None or coordinates.is_users
-    coordinates = module.coordinates_of(model.constraints, data, last) if coordinates is None else coordinates
+    coordinates = coordinates_of(model, data, last) if coordinates is None else coordinates
     inside = coordinates.inside(data)
     if chosen:
         check_conditioning(inside)

@@ -13,7 +13,7 @@ equations of the inner parameters. All of this is the identity, bit for bit, whe
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -230,6 +230,9 @@ class LinearCoordinates(Coordinates):
             return times(float(self.factors[i]), name)
         for sd, corr in self.blocks:
             for j in range(len(sd)):
+                alone = np.flatnonzero(self.loading[j])
+                if sd[j] == i and len(alone) == 1:
+                    return times(self.loading[j, alone[0]], self.users.names[sd[alone[0]]])
                 if sd[j] == i:
                     return f"sqrt({self.product(sd, corr, j, j)})"
                 for k in range(j):
@@ -266,27 +269,30 @@ class LinearCoordinates(Coordinates):
             ("means", self.means, [self.users.names[i] for i in self.mean_index]),
             ("random effects", self.random, [self.users.names[i] for i in self.sd_index[0]]),
         ):
-            changed = [
-                f"{names[j]} ({' and '.join(done)})"
-                for j in range(len(names))
-                if (done := [*(["centred"] if columns.part[:, j].any() else []), *scaled(columns.unit[j])])
-            ]
+            changed = [words for j in range(len(names)) if (words := described(columns, names, j)) != names[j]]
             if changed:
                 found.append(f"columns of the {what}: {', '.join(changed)}")
-        parts = [*(["a reference subtracted"] if self.reference.any() else []), *scaled(self.unit)]
-        if parts:
-            found.append(f"response: {' and '.join(parts)}")
+        words = [*(["a level subtracted"] if self.reference.any() else [])]
+        words += [f"in units of {self.unit:.4g}"] if self.unit != 1.0 else []
+        if words:
+            found.append(f"response: {' and '.join(words)}")
         return tuple(found)
 
 
-def scaled(unit: float) -> list[str]:
-    """A unit in words; none for 1."""
-    return [] if unit == 1.0 else [f"in units of {unit:.4g}"]
+def described(columns: Columns, names: Sequence[str], j: int) -> str:
+    """An inner column by the names of the parameters, such as ``year - 2014.5 intercept``."""
+    parts = [
+        f"{'-' if columns.part[i, j] > 0 else '+'} {abs(columns.part[i, j]):.10g} {names[i]}" for i in columns.order
+    ]
+    text = " ".join([names[j], *(part for i, part in zip(columns.order, parts, strict=True) if columns.part[i, j])])
+    if columns.unit[j] == 1.0:
+        return text
+    return f"({text}) / {columns.unit[j]:.4g}" if columns.part[:, j].any() else f"{text} / {columns.unit[j]:.4g}"
 
 
 def times(factor: float, text: str) -> str:
     """A product as text."""
-    return text if factor == 1.0 else f"{factor!r} * {text}"
+    return text if factor == 1.0 else f"{float(factor)!r} * {text}"
 
 
 def log_volume(columns: Array) -> float:
