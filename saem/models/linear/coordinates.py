@@ -272,10 +272,10 @@ class LinearCoordinates(Coordinates):
             changed = [words for j in range(len(names)) if (words := described(columns, names, j)) != names[j]]
             if changed:
                 found.append(f"columns of the {what}: {', '.join(changed)}")
-        words = [*(["a level subtracted"] if self.reference.any() else [])]
-        words += [f"in units of {self.unit:.4g}"] if self.unit != 1.0 else []
-        if words:
-            found.append(f"response: {' and '.join(words)}")
+        done = ["a level subtracted"] if self.reference.any() else []
+        done += [f"in units of {self.unit:.4g}"] if self.unit != 1.0 else []
+        if done:
+            found.append(f"response: {' and '.join(done)}")
         return tuple(found)
 
 
