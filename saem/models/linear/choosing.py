@@ -27,19 +27,21 @@ def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = 
     last : int
         A parameter, a mean or a standard deviation, that is to depend on the inner one of the same name alone, if any.
     """
-    free = ~data.parameters.fixed[data.mean_index]
+    held = data.parameters.fixed[data.mean_index]
     means = Columns.same(data.mean_design.shape[1])
-    if last >= 0 or not are_plain(data.mean_design, free):
+    if last >= 0 or not are_plain(data.mean_design, ~held):
         column = list(data.mean_index).index(last) if last in data.mean_index else -1
-        means = centred_and_scaled(data.mean_design, free, np.full(len(free), np.nan), column)
-    design = means.apply(data.mean_design) if not means.is_same else data.mean_design
-    reference, unit = level_and_unit(design, data.response, free)
-    fixed = data.parameters.fixed_values[data.mean_index]
-    reference = np.where(free, reference, np.where(reference != 0.0, fixed * means.unit, 0.0))
-    found = LinearCoordinates(
+        means = centred_and_scaled(data.mean_design, ~held, np.full(len(held), np.nan), column)
+    random = random_of(data, last)
+    design = data.mean_design if means.is_same else means.apply(data.mean_design)
+    fixed = np.where(held, data.parameters.fixed_values[data.mean_index] * means.unit, 0.0)
+    reference, unit = level_and_unit(design, data.response, held, fixed)
+    if means.is_same and random.is_same and unit == 1.0 and not reference.any():
+        return USERS
+    return LinearCoordinates(
         users=data.parameters,
         means=means,
-        random=random_of(data, last),
+        random=random,
         reference=reference,
         unit=unit,
         mean_index=data.mean_index,
@@ -47,30 +49,34 @@ def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = 
         corr_index=data.corr_index,
         residual_index=data.residual_index,
     )
-    plain = means.is_same and found.random.is_same and unit == 1.0 and not reference.any()
-    return USERS if plain else found
 
 
-def level_and_unit(design: Array, response: Array, free: Array) -> tuple[Array, float]:
-    """What to subtract from a response, as coefficients (p,), and its unit."""
-    length = np.sqrt(np.maximum(np.einsum("ij,ij->j", design, design), 1e-300))
-    coefficients = np.zeros(design.shape[1])
-    left, size = response, root_mean_square(response)
-    if not size > 0.0:
-        return coefficients, 1.0
-    gram = (design.T @ design) / np.outer(length, length)
-    for _ in range(2):
-        step = np.linalg.lstsq(gram, (design.T @ left) / length, rcond=1e-10)[0] / length
-        coefficients = coefficients + step
-        left = left - design @ step
-    rest = root_mean_square(left)
+def level_and_unit(design: Array, response: Array, held: Array, fixed: Array) -> tuple[Array, float]:
+    """What to subtract from a response, as coefficients (p,), and its unit.
+
+    Parameters
+    ----------
+    held, fixed : (p,) ndarray
+        Which coefficients are fixed, and at what; 0 for the others.
+    """
+    size, coefficients = root_mean_square(response), fixed.copy()
+    left = response - design @ fixed if held.any() else response
+    columns = design[:, ~held] if held.any() else design
+    length = np.sqrt(np.maximum(np.einsum("ij,ij->j", columns, columns), 1e-300))
+    gram = (columns.T @ columns) / np.outer(length, length)
+    rest = 0.0
+    for _ in range(2):  # the second time finds what rounding has left of the first
+        step = np.linalg.lstsq(gram, (columns.T @ left) / length, rcond=1e-10)[0] / length
+        coefficients[~held] += step
+        left = left - columns @ step
+        rest = root_mean_square(left)
+        if rest > FAR * size:
+            return np.zeros(len(held)), power_of_two(rest)
     if rest <= ROUNDING * size:
-        return np.zeros(len(length)), 1.0
-    if rest > FAR * size:
-        return np.zeros(len(length)), power_of_two(rest)
-    grain = 2.0 ** np.ceil(np.log2(rest)) * np.sqrt(len(design)) / length
-    grain = 2.0 ** np.floor(np.log2(grain))
-    return np.round(coefficients / grain) * grain, power_of_two(rest)
+        return np.zeros(len(held)), 1.0
+    grain = 2.0 ** np.floor(np.log2(rest * np.sqrt(len(design)) / length))
+    coefficients[~held] = np.round(coefficients[~held] / grain) * grain
+    return coefficients, power_of_two(rest)
 
 
 def random_of(data: ModelData, last: int) -> Columns:
@@ -84,11 +90,10 @@ def random_of(data: ModelData, last: int) -> Columns:
     own = len(set(slots)) == len(slots) and len(set(pairs)) == len(pairs)
     full = bool(np.all(pairs >= 0)) and not fixed[used].any() and not np.isin(used, data.residual_index).any()
     movable = np.full(q, bool(full and own and q > 1))
-    given = shared_units(data)
-    if last < 0 and np.isnan(given).all() and are_plain(data.random_design, movable):
+    if last < 0 and are_plain(data.random_design, movable):
         return Columns.same(q)
     term = int(np.argwhere(sd == last)[0, 1]) if last in sd else -1
-    return centred_and_scaled(data.random_design, movable, given, term)
+    return centred_and_scaled(data.random_design, movable, shared_units(data), term)
 
 
 def shared_units(data: ModelData) -> Array:

@@ -19,6 +19,7 @@ EXACT = 1e-13  # of its size: what is left is rounding, and the column is a comb
 LOST = 1e-11  # likewise, of a combination of several, whose own rounding is larger
 BAND = 1024.0  # root mean squares of columns within this factor of one keep their unit
 FINE = 16.0  # coefficients are rounded to this part of what is left
+ZERO = 1e-12  # of its squared size: nothing is left of a column of zeros and ones
 PASSES = 3
 
 
@@ -99,8 +100,11 @@ def are_plain(design: Array, movable: Array) -> bool:
     if not np.all((size >= 1.0 / BAND) & (size <= BAND)):
         return False
     length = np.sqrt(square[movable])
-    rest = (design[:, movable].T @ design[:, movable]) / np.outer(length, length)
+    columns = design if movable.all() else design[:, movable]
+    rest = (columns.T @ columns) / np.outer(length, length)
     for j in range(len(rest)):  # in any order: what is near a combination of some is near one of more
+        if rest[j, j] < ZERO and bool(np.all((columns == 0.0) | (columns == 1.0))):
+            continue  # products of zeros and ones are exact: this is a combination of the others
         if rest[j, j] < NEAR**2:
             return False
         rest = rest - np.outer(rest[j], rest[j]) / rest[j, j]
