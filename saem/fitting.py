@@ -41,7 +41,7 @@ from saem.identification import (
     on_users_scale,
 )
 from saem.information import Information, observed_information
-from saem.models import pose
+from saem.models import coordinates_of, pose
 from saem.models.contract import Problem
 from saem.models.coordinates import USERS
 from saem.mstep.solver import Solver
@@ -65,6 +65,7 @@ class Algorithm(Protocol):
         ...
 
 
+LEFT = 0.01  # of a column's size beside the others: with less, a sampler on the user's scale gets nowhere
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
 
@@ -146,8 +147,23 @@ def fit(
 
 
 def pose_for(algorithm: Algorithm, model: Model, data: ModelData, restricted: bool = False) -> Problem:
-    """The problem of an algorithm: on the user's scale where the algorithm asks for it, as priors do."""
-    return pose(model, data, restricted, USERS if getattr(algorithm, "on_users_scale", False) else None)
+    """The problem of an algorithm: on the user's scale where the algorithm asks for it, as priors do.
+
+    Raises
+    ------
+    ModelError
+        When columns are too near combinations of each other for that.
+    """
+    if not getattr(algorithm, "on_users_scale", False):
+        return pose(model, data, restricted)
+    share, name = coordinates_of(model, data).left(data)
+    if share < LEFT:
+        raise ModelError(
+            f"method {method_name(algorithm)!r} works on the columns as they are, for priors are about their "
+            f"parameters; of the column of {name!r} {share:.1g} of its size is left beside the others: subtract a "
+            "typical value from a column that is far from zero, such as 'year - 2000' in place of 'year'"
+        )
+    return pose(model, data, restricted, USERS)
 
 
 def run(

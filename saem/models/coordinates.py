@@ -99,6 +99,10 @@ class Coordinates:
         """
         return 0.0, 0.0
 
+    def left(self, data: Any) -> tuple[float, str]:
+        """The smallest share of a column's size that is left beside the others, and the parameter that it is of."""
+        return 1.0, ""
+
     def describe(self) -> tuple[str, ...]:
         """What is centred and scaled inside, in words; nothing if nothing is."""
         return ()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from saem.constraint import parameters_of, split
 from saem.data import ModelData
+from saem.errors import ConstraintError
 from saem.models.coordinates import USERS, Coordinates
 from saem.models.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.models.linear.coordinates import LinearCoordinates
@@ -14,7 +16,7 @@ from saem.models.linear.coordinates import LinearCoordinates
 Array = np.ndarray
 
 FAR = 1e-4  # of the response: where least squares leave less than this, what they explain is subtracted
-ROUNDING = 1e-14  # of the response: where they leave less than this, they fit it exactly
+ROUNDING = 2.5e-13  # of the response: where they leave less than this, they fit it exactly
 
 
 def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = -1) -> Coordinates:
@@ -27,12 +29,32 @@ def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = 
     last : int
         A parameter, a mean or a standard deviation, that is to depend on the inner one of the same name alone, if any.
     """
+    found = centred(data, data.parameters.fixed, last)
+    if found.is_users or not any(is_too_long(name, text) for name, text in found.constraints(constraints).items()):
+        return found
+    names = {name for text in constraints.values() for name in parameters_of("", text)}
+    tied = np.isin(data.parameters.names, list(names))
+    return centred(data, data.parameters.fixed | tied, last)  # parameters in equations stay by themselves
+
+
+def is_too_long(name: str, text: str) -> bool:
+    """Whether a constraint is beyond the bounds of the language."""
+    try:
+        split(name, text)
+    except ConstraintError:
+        return True
+    return False
+
+
+def centred(data: ModelData, apart: Array, last: int) -> Coordinates:
+    """`coordinates_of` with parameters (n,) bool whose columns are combined with no others."""
     held = data.parameters.fixed[data.mean_index]
+    movable = ~apart[data.mean_index]
     means = Columns.same(data.mean_design.shape[1])
-    if last >= 0 or not are_plain(data.mean_design, ~held):
+    if last >= 0 or not are_plain(data.mean_design, movable):
         column = list(data.mean_index).index(last) if last in data.mean_index else -1
-        means = centred_and_scaled(data.mean_design, ~held, np.full(len(held), np.nan), column)
-    random = random_of(data, last)
+        means = centred_and_scaled(data.mean_design, movable, np.full(len(held), np.nan), column)
+    random = random_of(data, apart, last)
     design = data.mean_design if means.is_same else means.apply(data.mean_design)
     fixed = np.where(held, data.parameters.fixed_values[data.mean_index] * means.unit, 0.0)
     reference, unit = level_and_unit(design, data.response, held, fixed)
@@ -79,16 +101,16 @@ def level_and_unit(design: Array, response: Array, held: Array, fixed: Array) ->
     return coefficients, power_of_two(rest)
 
 
-def random_of(data: ModelData, last: int) -> Columns:
+def random_of(data: ModelData, apart: Array, last: int) -> Columns:
     """The change of the columns of the random effects."""
-    sd, corr, fixed = data.sd_index, data.corr_index, data.parameters.fixed
+    sd, corr = data.sd_index, data.corr_index
     q = sd.shape[1]
     used = np.concatenate([sd.ravel(), corr[corr >= 0].ravel()])
     alike = bool(np.all(sd == sd[0]) and np.all(corr == corr[0]))
     slots = sd[0] if alike else sd.ravel()
     pairs = (corr[:1] if alike else corr)[:, *np.tril_indices(q, -1)].ravel()
     own = len(set(slots)) == len(slots) and len(set(pairs)) == len(pairs)
-    full = bool(np.all(pairs >= 0)) and not fixed[used].any() and not np.isin(used, data.residual_index).any()
+    full = bool(np.all(pairs >= 0)) and not apart[used].any() and not np.isin(used, data.residual_index).any()
     movable = np.full(q, bool(full and own and q > 1))
     if last < 0 and are_plain(data.random_design, movable):
         return Columns.same(q)

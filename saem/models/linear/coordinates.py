@@ -262,6 +262,19 @@ class LinearCoordinates(Coordinates):
             volume = log_volume(inner) - log_volume(users)
         return stretch, len(basis) * float(np.log(self.unit)) + volume
 
+    def left(self, data: ModelData) -> tuple[float, str]:
+        """See `Coordinates`."""
+        found = [(1.0, "")]
+        for columns, design, index in (
+            (self.means, data.mean_design, self.mean_index),
+            (self.random, data.random_design, self.sd_index[0]),
+        ):
+            inner = columns.apply(design) * columns.unit
+            for j in np.flatnonzero(columns.part.any(axis=0)):
+                share = float(np.linalg.norm(inner[:, j]) / np.linalg.norm(design[:, j]))
+                found.append((share, self.users.names[index[j]]))
+        return min(found)
+
     def describe(self) -> tuple[str, ...]:
         """See `Coordinates`."""
         found = []
