@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from saem.constraint import compile_constraints
 from saem.data.conditioning import check_conditioning
 from saem.errors import ModelError
+from saem.models.coordinates import USERS
 from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def coordinates_of(model: Model, data: ModelData, last: int = -1) -> Coordinates:
     """The coordinates in which the problem of a table is solved, unless others are asked for; see `pose`."""
-    found: Coordinates = import_module(f"saem.models.{model.family}").coordinates_of(model.constraints, data, last)
+    choose = getattr(import_module(f"saem.models.{model.family}"), "coordinates_of", None)
+    found: Coordinates = USERS if choose is None else choose(model.constraints, data, last)
     return found
 
 
@@ -57,7 +59,8 @@ def pose(
     if chosen:
         check_conditioning(inside)
     constraints = compile_constraints(coordinates.constraints(model.constraints), data.parameters.names)
-    problem: Problem = module.build_problem(inside, constraints, restricted, coordinates)
+    others = () if coordinates.is_users else (coordinates,)
+    problem: Problem = module.build_problem(inside, constraints, restricted, *others)
     if not model.priors:
         return problem
     problems = [

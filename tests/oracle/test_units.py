@@ -286,3 +286,26 @@ def test_a_long_equation_leaves_its_parameters_by_themselves(table: pd.DataFrame
         place = pose(long, arrange(long, near)).coordinates
         assert isinstance(place, LinearCoordinates)
         assert place.random.mixes and place.means.mixes != alone
+
+
+@pytest.mark.parametrize("shift", [2.0, 30.0, 2014.5, 1e6, 1e9])
+def test_the_error_of_a_correlation_near_one(table: pd.DataFrame, shift: float) -> None:
+    """By rational arithmetic of high precision, where doubles hold no digit of ``1 - rho^2``."""
+    from mpmath import mp, mpf
+
+    fit = saem.fit(model("x"), table, "ml")
+    raw = saem.fit(model("x"), table.assign(x=table["x"] + shift), "ml")
+    with mp.workdps(80):
+
+        def correlation(values: list[Any]) -> Any:
+            sd_i, sd_s, rho = values
+            level = sd_i**2 - 2 * mpf(shift) * rho * sd_i * sd_s + (mpf(shift) * sd_s) ** 2
+            return (rho * sd_i * sd_s - mpf(shift) * sd_s**2) / mp.sqrt(level) / sd_s
+
+        at, step = [mpf(float(value)) for value in fit.values[2:5]], mpf(10) ** -30
+        slopes = [
+            float((correlation([v + step * (k == j) for k, v in enumerate(at)]) - correlation(at)) / step)
+            for j in range(3)
+        ]
+    slope = np.array(slopes)
+    assert raw.se[4] == pytest.approx(np.sqrt(slope @ fit.covariance[2:5, 2:5] @ slope), rel=1e-5)

@@ -57,6 +57,9 @@ def put_slopes(jacobian: Array, x: Array, sd: Array, corr: Array, loading: Array
             change = np.zeros((q, q))
             change[j, k] = change[k, j] = x[sd[j]] * x[sd[k]]
             moves.append((int(corr[j, k]), change))
+    if q == 2 and np.all(x[sd] > 0.0) and abs(omega[0, 1]) > 0.5 * size[0] * size[1]:
+        put_slopes_of_two(jacobian, x, sd, corr, loading)
+        return
     for i, change in moves:
         slope = loading @ change @ loading.T
         relative = 0.5 * np.diag(slope) * inverse**2  # of the logarithms of the standard deviations
@@ -65,3 +68,25 @@ def put_slopes(jacobian: Array, x: Array, sd: Array, corr: Array, loading: Array
             for k in range(j):
                 rho = omega[j, k] * inverse[j] * inverse[k]
                 jacobian[corr[j, k], i] = slope[j, k] * inverse[j] * inverse[k] - rho * (relative[j] + relative[k])
+
+
+def put_slopes_of_two(jacobian: Array, x: Array, sd: Array, corr: Array, loading: Array) -> None:
+    """`put_slopes` for two effects whose correlation is near one or minus one, where differences would lose all digits.
+
+    From ``1 - rho^2 = |L|^2 |Omega| / (s_1 s_2)^2``, whose logarithm has an exact derivative.
+    """
+    tie, (one, two), r = int(corr[0, 1]), x[sd], float(x[corr[0, 1]])
+    omega = turned(x, sd, corr, loading)
+    size = np.sqrt(np.diag(omega))
+    rho = omega[0, 1] / (size[0] * size[1])
+    left = float(np.linalg.det(loading) * one * two / (size[0] * size[1])) ** 2 * (1.0 - r * r)  # 1 - rho^2
+    for k, i in enumerate((int(sd[0]), int(sd[1]), tie)):
+        if i == tie:
+            slope = loading[:, 0] * loading[:, 1] * one * two  # of half a variance
+            of_determinant = -2.0 * r / (1.0 - r * r)
+        else:
+            slope = loading[:, k] * (loading[:, k] * x[i] + loading[:, 1 - k] * r * x[sd[1 - k]])
+            of_determinant = 2.0 / x[i]
+        relative = slope / size**2
+        jacobian[sd, i] = relative * size
+        jacobian[tie, i] = -left * (of_determinant - 2.0 * relative.sum()) / (2.0 * rho)
