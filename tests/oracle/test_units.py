@@ -262,6 +262,12 @@ def test_a_fit_that_was_saved_goes_on_to_the_bit(table: pd.DataFrame, tmp_path: 
     np.testing.assert_array_equal(saem.predict(loaded)["se"], saem.predict(fit)["se"])
 
 
+def test_progress_is_told_on_the_users_scale(table: pd.DataFrame) -> None:
+    seen: list[Array] = []
+    fit = saem.fit(model("year"), table, "saem", callback=lambda progress: seen.append(progress.estimate))
+    np.testing.assert_allclose(seen[-1][[0, 2]], fit.values[[0, 2]], rtol=0.05)
+
+
 def test_plain_tables_are_left_alone(table: pd.DataFrame) -> None:
     """The user's coordinates, to the bit, where nothing is gained by others."""
     for make in (model("x"), model("x", "diagonal"), model("x", mean="y ~ x * arm")):
