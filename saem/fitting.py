@@ -30,6 +30,7 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
+from saem.coordinates import USERS
 from saem.data import ModelData, arrange, rows_used
 from saem.display import count, method_name
 from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
@@ -43,7 +44,6 @@ from saem.identification import (
 from saem.information import Information, observed_information
 from saem.models import coordinates_of, pose
 from saem.models.contract import Problem
-from saem.models.coordinates import USERS
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
 from saem.result import Fit

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.coordinates import Coordinates
 from saem.errors import FitError, ModelError, nearest
 from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
 from saem.inference.surface import Surface
 from saem.information import information_of
 from saem.models.contract import Problem
-from saem.models.coordinates import Coordinates
 from saem.mstep.solver import Derivatives, Solver
 from saem.result import LEVEL, wald_intervals
 from saem.streams import check_seed

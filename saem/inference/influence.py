@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.coordinates import Coordinates
 from saem.data.leaving_out import without_cluster
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
 from saem.inference.surface import Point, Surface, maximum
 from saem.information import observed_information
 from saem.models import pose
-from saem.models.coordinates import Coordinates
 from saem.mstep.search import rises_without_end
 from saem.mstep.solver import Solver
 from saem.stopping import Status

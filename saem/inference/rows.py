@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData, arrange
 from saem.errors import ModelError
-from saem.models.coordinates import USERS, Coordinates
 
 if TYPE_CHECKING:
     import pandas as pd

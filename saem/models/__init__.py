@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from saem.constraint import compile_constraints
+from saem.coordinates import USERS
 from saem.data.conditioning import check_conditioning
 from saem.errors import ModelError
-from saem.models.coordinates import USERS
 from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
+    from saem.coordinates import Coordinates
     from saem.data import ModelData
     from saem.models.contract import Problem
-    from saem.models.coordinates import Coordinates
     from saem.specification import Model
 
 
@@ -43,7 +43,7 @@ def pose(
     restricted : bool
         Whether the likelihood is the restricted one.
     coordinates : Coordinates, optional
-        In which to solve it, such as `saem.models.coordinates.USERS`; chosen by the family if omitted.
+        In which to solve it, such as `saem.coordinates.USERS`; chosen by the family if omitted.
     last : int
         A parameter that the chosen coordinates are to leave by itself, if any.
 

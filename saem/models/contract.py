@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.constraint import Constraints
+from saem.coordinates import USERS, Coordinates
 from saem.jit import overload, types
-from saem.models.coordinates import USERS, Coordinates
 from saem.parameters import Parameters
 
 

@@ -14,11 +14,11 @@ from scipy import stats
 
 from saem import Model
 from saem.algorithms.expectation import conditional_expectation
+from saem.coordinates import USERS
 from saem.data import arrange
 from saem.jit import entry
 from saem.models import pose
 from saem.models.contract import Problem, draw
-from saem.models.coordinates import USERS
 from saem.mstep.solver import Derivatives, Solver
 
 CASES: dict[str, dict[str, Any]] = {

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from saem.constraint import Constraints, parameters_of
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData
 from saem.models.contract import Problem
-from saem.models.coordinates import USERS, Coordinates
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.choosing import coordinates_of

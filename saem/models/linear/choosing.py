@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from saem.constraint import parameters_of, split
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData
 from saem.errors import ConstraintError
-from saem.models.coordinates import USERS, Coordinates
 from saem.models.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.models.linear.coordinates import LinearCoordinates
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from saem.constraint import parameters_of, split
+from saem.coordinates import Coordinates
 from saem.data import ModelData
-from saem.models.coordinates import Coordinates
 from saem.models.linear.columns import Columns
 from saem.models.linear.turning import is_singular, put_covariance, put_slopes, turned
 from saem.parameters import Parameters
