@@ -84,8 +84,13 @@ def ratio(
     return Row(what, median(ratios), "", target, quartiles(ratios), note)
 
 
-def run_python(arguments: Sequence[str], cache: Path | None = None, folder: Path | None = None) -> tuple[float, str]:
-    """Seconds and standard output of another Python process, with its own cache of compiled code if given."""
+def run_python(
+    arguments: Sequence[str], cache: Path | None = None, folder: Path | None = None, root: Path | None = None
+) -> tuple[float, str]:
+    """Seconds and standard output of another Python process, with its own cache of compiled code if given.
+
+    It imports what this process does, or what is in another checkout with that ``root``.
+    """
     environment = dict(os.environ)
     # this process has been told where its cache is; the child has to find out by itself
     if environment.get("NUMBA_CACHE_DIR") == environment.get("SAEM_NUMBA_CACHE_DIR"):
@@ -93,8 +98,8 @@ def run_python(arguments: Sequence[str], cache: Path | None = None, folder: Path
     environment.pop("SAEM_NUMBA_CACHE_DIR", None)
     if cache is not None:
         environment["SAEM_CACHE_DIR"] = str(cache)
-    root = str(Path(__file__).resolve().parent.parent)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    root = Path(__file__).resolve().parent.parent if root is None else root
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False

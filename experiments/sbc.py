@@ -1,4 +1,4 @@
-"""Are posteriors calibrated? `python -m experiments.sbc [--replicates 200] [--output FOLDER]`.
+"""Are posteriors calibrated? `python -m experiments.sbc [--replicates 500] [--output FOLDER]`.
 
 Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari & Gelman 2018): draw parameters from proper priors,
 draw data from the model at them, and draw from the posterior. The rank of a parameter among its draws then has a
@@ -93,7 +93,7 @@ def rank_of(fit: saem.Fit, truth: Mapping[str, float], logliks: Callable[[np.nda
     return [int(np.sum(every[:, names.index(name)] < own[names.index(name)])) for name in QUANTITIES]
 
 
-def calibrate(replicates: int, size: int = 10, seed: int = 0, draw: Draw = posterior, progress: bool = False) -> Ranks:
+def calibrate(replicates: int, size: int = 4, seed: int = 0, draw: Draw = posterior, progress: bool = False) -> Ranks:
     """Rank the truth in posteriors of data with `size` replicates an arm.
 
     Parameters
@@ -145,8 +145,8 @@ def draw_histograms(found: Ranks, path: Path) -> None:
 def main() -> None:
     """Print the table; write it, the ranks and the figure where a folder is given."""
     parser = argparse.ArgumentParser(prog="python -m experiments.sbc", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--replicates", type=int, default=200)
-    parser.add_argument("--size", type=int, default=10, help="replicates in each arm of a data set")
+    parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--size", type=int, default=4, help="replicates in each arm of a data set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("sbc-output"))
     chosen = parser.parse_args()

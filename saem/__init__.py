@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from saem.inference.log_likelihood import log_likelihood
     from saem.inference.prediction import predict
     from saem.inference.prediction_errors import npde
+    from saem.inference.prior_predictive import prior_predictive
+    from saem.inference.prior_sensitivity import prior_sensitivity
     from saem.inference.profile_likelihood import profile
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
+    from saem.inference.t_tests import t_tests
     from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
@@ -56,10 +59,13 @@ _MODULES = {
     "log_likelihood": "saem.inference.log_likelihood",
     "npde": "saem.inference.prediction_errors",
     "predict": "saem.inference.prediction",
+    "prior_predictive": "saem.inference.prior_predictive",
+    "prior_sensitivity": "saem.inference.prior_sensitivity",
     "profile": "saem.inference.profile_likelihood",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
+    "t_tests": "saem.inference.t_tests",
     "variances": "saem.inference.derived",
 }
 
@@ -84,10 +90,13 @@ __all__ = [
     "log_likelihood",
     "npde",
     "predict",
+    "prior_predictive",
+    "prior_sensitivity",
     "profile",
     "random_effects",
     "residuals",
     "simulate",
+    "t_tests",
     "variances",
 ]
 

@@ -6,6 +6,8 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from saem.columns import column_of
+from saem.data.intake import response_values
 from saem.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,7 +33,12 @@ def to_arviz(fit: Fit) -> Any:
             "clone"
         ) from None
     draws = fit.posterior.draws
-    observed = None if fit.table is None else {fit.model.response: fit.table[fit.model.response].to_numpy(dtype=float)}
+    observed = None
+    if fit.table is not None:
+        values = response_values(
+            fit.model, {name: column_of(fit.table, name) for name in fit.model.response_columns}, len(fit.table)
+        )
+        observed = {fit.model.response: values.astype(float)}
     return arviz.from_dict(
         posterior={name: draws[:, :, i].copy() for i, name in enumerate(fit.parameters.names)},
         sample_stats={name: values.copy() for name, values in fit.posterior.stats.items()},

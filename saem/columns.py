@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.codes import counted
 from saem.errors import DataError, listing, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TEXT_OF_NUMBERS = "saem_text_of_numbers"  # an attribute of a table: columns of numbers that were read as text
+ALL_LEVELS = "saem_all_levels"  # another: column -> its levels in a larger table, by which names tell them apart
+NOTES = "saem_notes"  # another: what was done to a column when it was read
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
+_EPOCH = date(1970, 1, 1)
 _SMALL = 4096  # below this many rows a Python loop beats the fixed cost of pandas
 
 
@@ -27,17 +36,84 @@ class Factor:
         Position in `levels` of the level of each row; -1 where it is missing.
     levels : tuple of str
         The distinct levels as text, in order of first appearance (or in the order of a pandas Categorical).
+    is_ordered : bool
+        Whether the order of the levels is that of a pandas Categorical.
+    is_numeric : bool
+        Whether the levels are numbers that are kept as text, since 1.1 and 1.10 are different clusters.
+    since : float, optional
+        What dates count from, in days since 1970-01-01; the first day of the rows by default.
     """
 
     codes: NDArray[np.integer[Any]]
     levels: tuple[str, ...]
+    is_ordered: bool = False
+    is_numeric: bool = False
+    since: float | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def take(self, rows: NDArray[np.bool_]) -> Factor:
         """The same levels at some of the rows."""
-        return Factor(self.codes[rows], self.levels)
+        return replace(self, codes=self.codes[rows])
+
+    @property
+    def as_numbers(self) -> bool:
+        """Whether the levels are numbers or dates, so that one can calculate with them."""
+        return self._values is not None
+
+    @property
+    def is_date(self) -> bool:
+        """Whether all levels are dates in ISO 8601, such as 2026-03-01 or 2026-03-01 12:30."""
+        return self.as_numbers and not self.is_numeric
+
+    @cached_property
+    def _values(self) -> NDArray[np.float64] | None:
+        """Numbers (L,) of the levels; dates in days since 1970-01-01."""
+        if self.is_numeric:
+            return np.array([float(level) for level in self.levels])
+        if not self.levels or not all(_DATE.fullmatch(level) for level in self.levels):
+            return None
+        try:
+            return np.array([_days(level) for level in self.levels])
+        except ValueError:  # the 31st of February
+            return None
+
+    def level_values(self) -> NDArray[np.float64]:
+        """The levels (L,) as numbers; dates in days since 1970-01-01."""
+        assert self._values is not None
+        return self._values
+
+    def origin(self) -> float:
+        """What dates count from, in days since 1970-01-01; 0 for numbers."""
+        if self.since is not None or not self.is_date or self._values is None:
+            return self.since or 0.0
+        used = self.codes[self.codes >= 0]
+        return float(np.floor(self._values[used].min())) if len(used) else 0.0
+
+    def numbers(self, origin: float | None = None) -> NDArray[np.float64]:
+        """The rows as numbers (n,), dates in days since an origin; nan where missing."""
+        assert self._values is not None
+        start = self.origin() if origin is None else origin
+        return np.asarray(np.append(self._values - start, np.nan)[self.codes])
+
+    @staticmethod
+    def day(origin: float) -> str:
+        """The date of an origin."""
+        return (_EPOCH + timedelta(days=origin)).isoformat()
+
+
+def since_words(name: str, day: str) -> str:
+    """What is said of a column of dates."""
+    return f"column {name!r} counts days since {day}, its first one in the rows of the fit"
+
+
+def _days(text: str) -> float:
+    """Days since 1970-01-01, of a time with a zone in UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return (moment - datetime(1970, 1, 1)) / timedelta(days=1)
 
 
 Values = NDArray[Any] | Factor
@@ -55,7 +131,7 @@ def level_text(value: object) -> str:
     -------
     str
     """
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
 
@@ -110,7 +186,7 @@ def read_column(series: pd.Series[Any]) -> Values:
     Returns
     -------
     (n,) ndarray of float or bool, or Factor
-        Numbers are floats with nan where missing; text, categories and dates are a `Factor`.
+        Numbers are floats with nan where missing, and durations are in days; text, categories and dates are a `Factor`.
     """
     kind = getattr(series.dtype, "kind", "O")
     if isinstance(series.dtype, np.dtype):
@@ -122,7 +198,9 @@ def read_column(series: pd.Series[Any]) -> Values:
             raise DataError(f"column {series.name!r} holds complex numbers; use real numbers")
         if kind == "O":
             return _read_objects(series)
-        return factorize(series)  # dates and durations
+        if kind == "m":
+            return np.asarray(series.to_numpy() / np.timedelta64(1, "D"), dtype=np.float64)  # nan where missing
+        return factorize(series)  # dates
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
@@ -132,6 +210,27 @@ def read_column(series: pd.Series[Any]) -> Values:
     if pd.api.types.is_numeric_dtype(series.dtype):
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
     return factorize(series)
+
+
+def column_of(table: pd.DataFrame, name: str) -> Values:
+    """A column of a table as `read_column` has it; numbers that were kept as text can be calculated with.
+
+    Parameters
+    ----------
+    table : DataFrame
+    name : str
+
+    Returns
+    -------
+    (n,) ndarray of float or bool, or Factor
+    """
+    values = read_column(table[name])
+    if not isinstance(values, Factor):
+        return values
+    more = [level for level in table.attrs.get(ALL_LEVELS, {}).get(name, ()) if level not in values.levels]
+    if more:
+        values = replace(values, levels=(*values.levels, *more))
+    return replace(values, is_numeric=True) if name in table.attrs.get(TEXT_OF_NUMBERS, ()) else values
 
 
 def _read_objects(series: pd.Series[Any]) -> Values:
@@ -160,27 +259,59 @@ def factorize(series: pd.Series[Any]) -> Factor:
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return _factor(series.cat.codes.to_numpy(), series.cat.categories)
-    if len(series) <= _SMALL and getattr(series.dtype, "kind", "O") == "O":
-        return _factorize_small(series.to_numpy(dtype=object))
-    return _factor(*pd.factorize(series))
+        return replace(_factor(series.cat.codes.to_numpy(), series.cat.categories), is_ordered=True)
+    if len(series) <= _SMALL:
+        if getattr(series.dtype, "kind", "O") == "O":
+            return _factorize_small(series.to_numpy(dtype=object))
+        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iub":
+            return _factorize_small(series.to_numpy())
+    codes, values = pd.factorize(series)
+    return _factor(codes, values.tolist() if series.dtype.kind in "iub" else values)
 
 
-def _factorize_small(values: NDArray[np.object_]) -> Factor:
-    """Code a short array of Python objects by a dictionary."""
+def factorize_clusters(series: pd.Series[Any]) -> Factor:
+    """Code the levels of a cluster column: as `factorize`, but the number 1, the text "1" and True are three clusters.
+
+    Parameters
+    ----------
+    series : Series
+        (n,).
+
+    Returns
+    -------
+    Factor
+        Levels that look the same have the kind of value behind them.
+    """
+    if getattr(series.dtype, "kind", "O") != "O" or not isinstance(series.dtype, np.dtype):
+        return factorize(series)
+    tagged = series.map(_kind_and_value, na_action="ignore")
+    kinds = {tag[0] for tag in tagged.dropna()}
+    if len(kinds) < 2:
+        return factorize(series)
+    found = _factorize_small(tagged.to_numpy(dtype=object))
+    known = list(dict.fromkeys(tagged.dropna()))
+    texts = [level_text(value) for _, value in known]
+    levels = [text if texts.count(text) == 1 else f"{text} ({tag[0]})" for text, tag in zip(texts, known, strict=True)]
+    return Factor(found.codes, tuple(levels))
+
+
+def _kind_and_value(value: object) -> tuple[str, object]:
+    kind = "text" if isinstance(value, str) else "truth value" if isinstance(value, bool | np.bool_) else "number"
+    return kind, value
+
+
+def _factorize_small(values: NDArray[Any]) -> Factor:
+    """Code a short array of Python objects or whole numbers by a dictionary."""
     import pandas as pd
 
-    known: dict[object, int] = {}
     try:
-        codes = np.array([known.setdefault(value, len(known)) for value in values.tolist()], dtype=np.int64)
+        codes, known = counted(values.tolist(), len(values))
     except TypeError:
         raise DataError("a column holds lists or other containers; use text or numbers") from None
-    missing = [value for value in known if pd.isna(value)]  # type: ignore[call-overload]
-    if missing:
-        keep = [value for value in known if not pd.isna(value)]  # type: ignore[call-overload]
-        renumber = np.full(len(known), -1)
-        renumber[[known[value] for value in keep]] = np.arange(len(keep))
-        return _factor(renumber[codes], keep)
+    there = [isinstance(value, (str, int)) or not pd.isna(value) for value in known]
+    if not all(there):
+        renumber = np.where(there, np.cumsum(there) - 1, -1)
+        return _factor(renumber[codes], [value for value, is_there in zip(known, there, strict=True) if is_there])
     return _factor(codes, known)
 
 

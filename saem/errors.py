@@ -48,6 +48,14 @@ EXACT_FIT = (
 )
 
 
+def exact_fit(labels: Iterable[str]) -> str:
+    """`EXACT_FIT` of the residual standard deviations with some labels, ``sigma_b (residual group 'b')``."""
+    labels = list(labels)
+    if not labels:
+        return EXACT_FIT
+    return EXACT_FIT.replace("deviation goes", f"deviation {' and '.join(labels)} goes", 1)
+
+
 class FitError(SaemError):
     """A fit failed numerically."""
 
@@ -59,14 +67,17 @@ class MStepError(FitError):
     ----------
     infeasible : bool
         Whether the constraints could not be satisfied.
+    unbounded : bool
+        Whether the likelihood has no bound: a residual standard deviation goes to zero.
     """
 
-    def __init__(self, message: str, infeasible: bool = False) -> None:
+    def __init__(self, message: str, infeasible: bool = False, unbounded: bool = False) -> None:
         super().__init__(message)
         self.infeasible = infeasible
+        self.unbounded = unbounded
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.infeasible)
+        return type(self), (str(self), self.infeasible, self.unbounded)
 
 
 class StorageError(SaemError):

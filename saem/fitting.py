@@ -31,19 +31,21 @@ from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
 from saem.coordinates import USERS
-from saem.data import ModelData, arrange, rows_used
+from saem.data import ModelData, arrange, rows_later
+from saem.deferred import as_given, replaced
 from saem.display import count, method_name
-from saem.errors import ConstraintError, DataError, ModelError, SaemWarning, nearest
+from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
 from saem.identification import (
     describe_direction,
+    free_directions,
+    means_without_error,
     moved_by,
-    null_directions,
-    null_directions_at,
     on_users_scale,
 )
 from saem.information import Information, observed_information
 from saem.models import coordinates_of, pose
 from saem.models.contract import Problem
+from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.progress import Callback, Reporter
 from saem.result import Fit
@@ -67,6 +69,7 @@ class Algorithm(Protocol):
 
 LEFT = 0.01  # of a column's size beside the others: with less, a sampler on the user's scale gets nowhere
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
+SAME_HEIGHT = 1e-3  # log-likelihood: solutions nearer than this, of a model that is not identified, are one
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
 
 METHODS: dict[str, Callable[[], Algorithm]] = {
@@ -104,8 +107,8 @@ def fit(
     table : DataFrame
     method : str or method object
         A name of `METHODS`, such as "saem" (stochastic-approximation EM), "ml" (direct maximum likelihood), "reml"
-        (restricted, for models without constraints), "em" (exact EM), "stochastic_newton" or "bayes" (the posterior by
-        the No-U-Turn sampler; the estimates are posterior means), or an object such as
+        (restricted, for models whose constraints involve no mean), "em" (exact EM), "stochastic_newton" or "bayes" (the
+        posterior by the No-U-Turn sampler; the estimates are posterior means), or an object such as
         ``SAEM(schedule=AveragedSchedule(iterations=4000))``.
     seed : int
         The same seed gives the same estimates, bit for bit.
@@ -131,18 +134,14 @@ def fit(
     check_seed(seed)
     check_arguments(model, table)
     algorithm, name = resolve(method)
-    if name == "reml" and model.constraints:
-        raise ModelError(
-            "REML is for models without constraints: with means tied to variances the restricted likelihood is not "
-            f"defined; got the constraints {', '.join(model.constraints)}. Use method 'ml'"
-        )
     data = arrange(model, table, drop_missing)
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
     problem = pose_for(algorithm, model, data, restricted=name == "reml")
+    check_attainable(problem, model.constraints)
     outcome = run(algorithm, problem, seed, callback)
-    result = conclude(model, data, problem, outcome, name, seed, started)
-    result = replace(result, table=rows_used(model, table, data.n_dropped > 0))
+    result: Fit = conclude(model, data, problem, outcome, name, seed, started)
+    result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
 
 
@@ -232,21 +231,26 @@ def conclude(
     model: Model, data: ModelData, problem: Problem, outcome: Outcome, method: str, seed: int, started: float
 ) -> Fit:
     """Standard errors, Monte Carlo errors, random effects and status of an algorithm's outcome."""
-    names, place = problem.parameters.names, problem.coordinates
+    names, kinds, place = problem.parameters.names, problem.parameters.kinds, problem.coordinates
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
-    directions = null_directions_at(problem, outcome.x, ~problem.parameters.fixed & ~outcome.pinned)
-    # a point may be singular by accident; what counts is that the parameters are free almost everywhere
-    n_null = 0
-    if directions is not None and len(directions) and free_almost_everywhere(problem, outcome.x):
-        n_null = len(directions)
-        if not is_posterior:  # a prior determines what the data do not
-            status = Status.NOT_IDENTIFIED
-            message = " ".join(
-                describe_direction(names, *moves) for moves in on_users_scale(problem, outcome.x, directions)
-            )
-            information = without(information, directions, problem.scale)
+    directions = free_directions(problem, outcome.x, outcome.pinned)
+    moved = np.zeros(len(names), dtype=bool)  # of the user's parameters
+    labels = tuple(problem.label(i) for i in range(len(names)))
+    if len(directions) and not is_posterior:  # a prior determines what the data do not
+        status = Status.NOT_IDENTIFIED
+        moves = on_users_scale(problem, outcome.x, directions)
+        moved = np.any([moved_by(*move) for move in moves], axis=0)
+        moved_inside = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
+        unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved_inside
+        message = "The restricted likelihood is flat: " if problem.restricted else ""
+        message += " ".join(describe_direction(names, *move, labels) for move in moves)
+        hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
+        if hanging.any():
+            message += f" The standard errors of {listing(np.array(names)[hanging].tolist())} depend on it."
+        information = without(information, moved_inside | unknown)
+        outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
@@ -259,7 +263,9 @@ def conclude(
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
-    boundary = [names[i] for i in np.flatnonzero(pinned) if problem.parameters.kinds[i] == "sd" or values[i] != 0.0]
+    boundary = [names[i] for i in np.flatnonzero(pinned & ~moved) if kinds[i] == "sd" or values[i] != 0.0]
+    going = towards_boundary(problem, x, outcome.towards_boundary)
+    boundary += [name for name in going if not moved[names.index(name)]]
     return Fit(
         model=model,
         method=method,
@@ -270,10 +276,10 @@ def conclude(
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
-        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - n_null,
+        n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - len(directions),
         status=status,
         message=message if is_posterior else f"{message} {in_words(status.advice, problem.restricted)}".strip(),
-        at_boundary=(*boundary, *towards_boundary(problem, x, outcome.towards_boundary)),
+        at_boundary=tuple(boundary),
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
@@ -284,7 +290,7 @@ def conclude(
         solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
-        cluster_labels=data.cluster_labels,
+        cluster_labels=as_given(data, "cluster_labels"),
         term_names=data.term_names,
         seed=seed,
         seconds=time.perf_counter() - started,
@@ -294,10 +300,13 @@ def conclude(
         cluster_group=data.cluster_group,
         group_levels=data.group_levels,
         drawn=round(outcome.drawn * problem.n_latent),
+        augmentation=outcome.augmentation,
         looks=outcome.history,
         chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
         chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
         posterior=outcome.posterior,
+        formula_state=data.formula_state,
+        unclear=data.unclear,
         inner=np.empty(0) if place.is_users else outcome.x,
     )
 
@@ -328,18 +337,18 @@ def in_words(advice: str, restricted: bool) -> str:
     return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
 
 
-def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
-    """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
-    try:
-        return len(null_directions(problem, x)) > 0
-    except ConstraintError:
-        return True
+def one_for_all(outcome: Outcome) -> Outcome:
+    """An outcome with one of the solutions of a height: where parameters are free, searches end here and there."""
+    values = outcome.solution_logliks
+    if len(values) == 0:
+        return outcome
+    keep = (values < values[0] - SAME_HEIGHT) | (np.arange(len(values)) == 0)
+    return replace(outcome, solutions=outcome.solutions[keep], solution_logliks=values[keep])
 
 
-def without(information: Information, directions: np.ndarray, scale: np.ndarray) -> Information:
-    """The information with nan in the covariance of all parameters that the directions move."""
-    moved = np.any([moved_by(direction, scale) for direction in directions], axis=0)
-    covariance = np.where(moved[:, None] | moved[None, :], np.nan, information.covariance)
+def without(information: Information, unknown: np.ndarray) -> Information:
+    """The information with nan in the covariance of some parameters (bool)."""
+    covariance = np.where(unknown[:, None] | unknown[None, :], np.nan, information.covariance)
     return replace(information, covariance=covariance)
 
 

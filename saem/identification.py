@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.errors import ConstraintError
 from saem.information import null_space
+from saem.mstep import sqp
+from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
 
 if TYPE_CHECKING:
@@ -29,15 +32,21 @@ def moved_by(direction: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.asarray(sizes > MOVED * np.max(sizes, initial=0.0))
 
 
-def describe_direction(names: tuple[str, ...], direction: np.ndarray, scale: np.ndarray) -> str:
-    """A sentence on a direction (n,) in which the parameters, of typical sizes (n,), can move together."""
+def describe_direction(
+    names: tuple[str, ...], direction: np.ndarray, scale: np.ndarray, labels: tuple[str, ...] = ()
+) -> str:
+    """A sentence on a direction (n,) in which the parameters, of typical sizes (n,), can move together.
+
+    ``labels`` are their names with the groups that they belong to.
+    """
+    labels = labels or names
     moved = moved_by(direction, scale)
     involved = [i for i in np.argsort(-np.abs(direction) / scale) if moved[i]]
     if len(involved) == 1:
-        return f"{names[involved[0]]} can take any value: nothing in the data depends on it."
+        return f"{labels[involved[0]]} can take any value: nothing in the data depends on it."
     moves = ", ".join(f"{names[i]} by {direction[i]:+.3g}" for i in involved[:8])
     more = f" and {len(involved) - 8} more" if len(involved) > 8 else ""
-    together = " and ".join(names[i] for i in involved[:8])
+    together = " and ".join(labels[i] for i in involved[:8])
     return f"{together}{more} can move together ({moves}) without a change of the fit."
 
 
@@ -144,3 +153,58 @@ def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.
     directions = np.zeros((null.shape[1], len(x)))
     directions[:, index] = null.T
     return directions
+
+
+def free_directions(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.ndarray:
+    """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
+
+    A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
+    zero, which says nothing: what is at the boundary is looked at inside.
+    """
+    fixed = problem.parameters.fixed
+    looks = [(x, ~fixed & ~pinned)] + ([(inside(problem, x, pinned), ~fixed)] if pinned.any() else [])
+    for point, free in looks:
+        directions = null_directions_at(problem, point, free)
+        if directions is not None and len(directions) and free_almost_everywhere(problem, point):
+            return directions
+    return np.empty((0, len(fixed)))
+
+
+def inside(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.ndarray:
+    """An estimate (n,) with what is at the boundary moved away from it."""
+    kinds = np.array(problem.parameters.kinds)
+    point = np.where(pinned & (kinds == "sd"), 0.3 * problem.scale, x)
+    return np.where(pinned & (kinds == "corr"), 0.5 * point, point)
+
+
+def means_without_error(
+    problem: Problem, estimate: np.ndarray, pinned: np.ndarray, directions: np.ndarray
+) -> np.ndarray:
+    """Means (bool) whose sampling variance changes along free directions.
+
+    Where the restricted likelihood is flat in a variance, the means vary by as much as that variance is.
+    """
+    solver, x = Solver(problem), inside(problem, estimate, pinned)
+    out = np.zeros(len(x), dtype=bool)
+    means = np.flatnonzero(solver.free & (solver.kinds == sqp.MEAN))
+    if not problem.has_observed or len(means) == 0:
+        return out
+
+    def variances(point: np.ndarray) -> np.ndarray:
+        hessian = solver.derivatives(solver.observed(), point).hessian[np.ix_(means, means)]
+        size = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
+        return np.asarray(np.diag(np.linalg.pinv(-hessian / np.outer(size, size), hermitian=True)) / size**2)
+
+    before = variances(x)
+    for direction in directions:
+        step = 1e-3 * direction / np.max(np.abs(direction) / problem.scale)
+        out[means] |= np.abs(variances(x + step) - before) > 1e-5 * before
+    return out
+
+
+def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
+    """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
+    try:
+        return len(null_directions(problem, x)) > 0
+    except ConstraintError:
+        return True

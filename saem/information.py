@@ -82,27 +82,30 @@ def information_of(
         Negative Hessian of the log-likelihood, without the constraints.
     free : (n,) bool ndarray
     """
-    n = len(free)
     index = np.flatnonzero(free)
-    lagrangian = (information - np.tensordot(multipliers, at.c_hessian, axes=1))[np.ix_(index, index)]
-    diagonal = np.abs(np.diag(information)[index])
+    block = index[:, None], index
+    m, n, _ = at.c_hessian.shape
+    lagrangian = (information - np.dot(multipliers[None], at.c_hessian.reshape(m, n * n)).reshape(n, n))[block]
+    diagonal = np.abs(information.diagonal()[index])
     typical = problem.scale[index]
     scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 / typical**2))
     tangent = null_space(at.jacobian[:, index] * scale)
-    reduced = tangent.T @ (lagrangian * np.outer(scale, scale)) @ tangent
+    reduced = tangent.T @ (lagrangian * (scale[:, None] * scale)) @ tangent
     values, vectors = np.linalg.eigh(reduced)
     slope = tangent.T @ (scale * at.gradient[index])
-    singular = np.abs(values) < SINGULAR * max(1.0, float(np.max(np.abs(values), initial=0.0)))
+    singular = np.abs(values) < SINGULAR * max(1.0, float(np.abs(values).max(initial=0.0)))
     regular = ~singular & (values > 0)
-    root = np.zeros((n, int(regular.sum())))
+    root = np.zeros((n, np.count_nonzero(regular)))
     root[index] = scale[:, None] * (tangent @ vectors[:, regular] / np.sqrt(values[regular]))
-    null = tangent @ vectors[:, singular | (values <= 0)]  # on the common scale: units must not tell what moves
-    null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
-    covariance = np.full((n, n), np.nan)
-    covariance[np.ix_(index, index)] = (root @ root.T)[np.ix_(index, index)]
-    for i in np.flatnonzero(np.max(np.abs(null), axis=1, initial=0.0) > 1e-6):
-        covariance[index[i], :] = np.nan
-        covariance[:, index[i]] = np.nan
+    covariance = root @ root.T
+    covariance[~free, :] = np.nan
+    covariance[:, ~free] = np.nan
+    if not regular.all():  # on the common scale: units must not tell what a direction moves
+        null = tangent @ vectors[:, singular | (values <= 0)]
+        null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
+        moved = index[np.max(np.abs(null), axis=1, initial=0.0) > 1e-6]
+        covariance[moved, :] = np.nan
+        covariance[:, moved] = np.nan
     fixed = problem.parameters.fixed
     covariance[fixed, :] = 0.0
     covariance[:, fixed] = 0.0
@@ -112,7 +115,7 @@ def information_of(
     return Information(
         loglik=at.value,
         covariance=covariance,
-        score_norm=float(np.max(np.abs(slope), initial=0.0)),
+        score_norm=float(np.abs(slope).max(initial=0.0)),
         deficit=0.5 * float(np.sum(along**2 / values[regular]) + flat.sum()) if np.all(regular | singular) else np.inf,
         residuals=at.c,
         multipliers=multipliers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 import numpy as np
@@ -34,6 +34,9 @@ class Posterior:
     tune : int
         Draws of each chain by which the sampler was tuned; they are not kept.
     target_accept : float
+        Mean acceptance rate that the step size was tuned to, when these draws were made.
+    implied : dict of str to (float, float)
+        Where the priors expect what the constraints determine: 2.5 and 97.5 % quantiles, before the data.
     """
 
     draws: Floats
@@ -45,6 +48,7 @@ class Posterior:
     ess_tail: Floats
     tune: int
     target_accept: float
+    implied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -52,7 +56,7 @@ class Posterior:
             if isinstance(value, np.ndarray):
                 object.__setattr__(self, entry.name, read_only(value))
         object.__setattr__(self, "stats", MappingProxyType({k: read_only(v) for k, v in self.stats.items()}))
-        for name in ("priors", "determined"):
+        for name in ("priors", "determined", "implied"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property

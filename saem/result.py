@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.deferred import Deferred, replaced
 from saem.stopping import Status
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ HISTORY = ("iteration", "draws", "seconds", "loglik", "deficit", "mcse_share", "
 WIDEST = 50.0  # half an interval of the logarithm of an SD; beyond, it is all positive numbers
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Fit:
     """A fitted model. It is not changed by what is done with it: arrays are read-only, inference returns new objects.
 
@@ -93,6 +94,9 @@ class Fit:
         Variance group of every cluster.
     group_levels : tuple of str
         Names of the variance groups.
+    augmentation : str
+        Which latent data SAEM and its relatives drew: random effects, or random effects centred on the means; empty for
+        other methods.
     drawn : int
         Random effects that were drawn in the whole fit; 0 for exact methods.
     looks : (k, 7) ndarray
@@ -105,6 +109,10 @@ class Fit:
         The columns and rows that were used; None where they could not be saved.
     continuation : Continuation or None
         What `resume` goes on from; None for exact methods.
+    formula_state : dict
+        Constants of the design of a formula: means of `center`, coefficients of `poly`, knots, levels, first dates.
+    unclear : dict of str to str
+        Parameter -> column of the design of a formula, for the names that do not tell it.
     posterior : Posterior or None
         The draws of a fit by "bayes", its priors and its diagnostics.
     inner : (n,) ndarray
@@ -135,7 +143,7 @@ class Fit:
     solution_logliks: Floats
     random_effects: Floats
     random_effect_sds: Floats
-    cluster_labels: pd.DataFrame
+    cluster_labels: Deferred[pd.DataFrame] = Deferred()
     term_names: tuple[str, ...]
     seed: int
     seconds: float
@@ -144,22 +152,24 @@ class Fit:
     gradient_norm: float
     cluster_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     group_levels: tuple[str, ...] = ()
+    augmentation: str = ""
     drawn: int = 0
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[Floats, ...] = ()
-    table: pd.DataFrame | None = None
+    table: Deferred[pd.DataFrame | None] = Deferred(None)
     continuation: Continuation | None = None
     posterior: Posterior | None = None
+    formula_state: Mapping[str, Any] = field(default_factory=dict)
+    unclear: Mapping[str, str] = field(default_factory=dict)
     inner: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
+        for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 value = value.copy()
                 value.flags.writeable = False
-                object.__setattr__(self, entry.name, value)
+                object.__setattr__(self, name, value)
 
     @property
     def se(self) -> Floats:
@@ -259,11 +269,17 @@ class Fit:
         table.insert(0, "method", self.method)
         return table
 
-    def summary(self) -> str:
-        """The fit as a plain-text table for people."""
+    def summary(self, t_tests: bool = False) -> str:
+        """The fit as a plain-text table for people.
+
+        Parameters
+        ----------
+        t_tests : bool
+            Also test the means, with Satterthwaite's degrees of freedom (see `saem.t_tests`).
+        """
         from saem.summary import summary
 
-        return summary(self)
+        return summary(self, t_tests)
 
     def save(self, folder: str | Path) -> None:
         """Write the fit to a folder, without pickle; `saem.load(folder)` reads it back."""
@@ -328,7 +344,8 @@ class Fit:
             settings = describe(method)
         except ModelError:  # known in this process alone
             settings = None
-        return replace(self, continuation=Continuation(checkpoint, settings, method))
+        going_on: Fit = replaced(self, continuation=Continuation(checkpoint, settings, method))
+        return going_on
 
     def _index(self) -> pd.Index[Any]:
         import pandas as pd

@@ -35,7 +35,7 @@ def resume(
     if fit.table is None:
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
     algorithm = aimed(method_of(fit) if method is None else method, target)
-    data = arrange(fit.model, fit.table)
+    data = arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
     problem = pose_for(algorithm, fit.model, data)
     outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
     again = conclude(fit.model, data, problem, outcome, fit.method, fit.seed, started)

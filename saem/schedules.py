@@ -99,11 +99,11 @@ class AveragedSchedule:
         its start slows the clock down by itself.
     """
 
-    burn_in: int = 200
-    iterations: int = 1100
+    burn_in: int = 150
+    iterations: int = 350
     exponent: float = 0.55
-    transient: int = 100
-    latent: int = 600
+    transient: int = 50
+    latent: int = 1000
     draws: int | None = None
     clock: float = 1.0
 

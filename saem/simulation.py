@@ -13,6 +13,7 @@ from saem.constraint import Constraints, compile_constraints, parameters_of
 from saem.data import ModelData, arrange
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
 from saem.parameters import Parameters
+from saem.specification.formula import column_giving
 from saem.streams import stream
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     Returns
     -------
     DataFrame
-        The design with the response as a column.
+        The design with the response as a column; with the column that it is made of, where the model states it as
+        ``log(y)``.
 
     Raises
     ------
@@ -58,21 +60,28 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     """
     if len(design) < 2:
         raise DataError(f"the design must have at least 2 rows; got {len(design)}")
-    data = arrange(model, design.assign(**{model.response: np.arange(len(design), dtype=np.float64)}))
+    plain = model.plain()
+    data = arrange(plain, design.assign(**{plain.response: np.arange(len(design), dtype=np.float64)}))
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
-    return design.assign(**{model.response: draw_response(data, values, *streams)})
+    response = draw_response(data, values, *streams)
+    if data.offset is not None:
+        response = response + data.offset
+    if not model.is_transformed:
+        return design.assign(**{model.response: response})
+    name, column = column_giving(str(model.mean), response)
+    return design.assign(**{name: column})
 
 
 def draw_response(
     data: ModelData, values: Floats, for_effects: np.random.Generator, for_residuals: np.random.Generator
 ) -> Floats:
-    """One draw of the response (n,) at parameters (n_parameters,)."""
+    """One draw of the response (n,), less the offset, at parameters (n_parameters,)."""
     response: Floats = data.mean_design @ values[data.mean_index]
     effects = draw_random_effects(data, values, for_effects)
     response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
     noise = for_residuals.standard_normal(len(response))
-    response += values[data.residual_index][data.residual_group] * noise
+    response += data.residual_sds(values) * noise
     return response
 
 

@@ -84,8 +84,11 @@ def save(fit: Fit, folder: str | Path) -> None:
         **{name: list(getattr(fit, name)) for name in _NAMES},
         "cluster_columns": [str(name) for name in fit.cluster_labels.columns],
         "drawn": int(fit.drawn),
+        "augmentation": fit.augmentation,
         "provenance": dict(fit.provenance),
         "model": fit.model.to_toml(),
+        "formula_state": dict(fit.formula_state),
+        "unclear": dict(fit.unclear),
         "table_sha256": None if table is None else hashlib.sha256(table).hexdigest(),
         "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
@@ -101,6 +104,7 @@ def save(fit: Fit, folder: str | Path) -> None:
             "determined": dict(fit.posterior.determined),
             "tune": fit.posterior.tune,
             "target_accept": fit.posterior.target_accept,
+            "implied": {name: list(ends) for name, ends in fit.posterior.implied.items()},
         }
     make_folder(folder)
     if table is not None:
@@ -173,6 +177,9 @@ def _build(content: dict[str, Any], arrays: dict[str, np.ndarray], folder: Path)
         cluster_labels=pd.DataFrame(labels),
         provenance=dict(content["provenance"]),
         drawn=int(content.get("drawn", 0)),
+        augmentation=str(content.get("augmentation", "")),
+        formula_state=dict(content.get("formula_state", {})),  # an earlier saem did not save these
+        unclear={str(name): str(label) for name, label in dict(content.get("unclear", {})).items()},
         chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
         table=_read_table(folder, content.get("table_sha256") or continuation.get("table_sha256")),
         continuation=_continuation(continuation, arrays),
@@ -211,6 +218,7 @@ def _posterior(content: dict[str, Any] | None, arrays: dict[str, np.ndarray]) ->
         determined={str(name): str(text) for name, text in content["determined"].items()},
         tune=int(content["tune"]),
         target_accept=float(content["target_accept"]),
+        implied={str(name): (float(low), float(high)) for name, (low, high) in content.get("implied", {}).items()},
     )
 
 

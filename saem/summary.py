@@ -10,6 +10,7 @@ import numpy as np
 from saem.display import UNKNOWN, count, decimals, number, plain, row_decimals, small, table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from saem.posterior import Posterior
@@ -33,32 +34,48 @@ METHOD_NAMES = {
     "bayes": "Bayesian (NUTS)",
 }
 
+T_TESTS = "t-tests of the means: Satterthwaite's degrees of freedom, standard errors from the expected information"
 
-def summary(fit: Fit) -> str:
+
+def summary(fit: Fit, t_tests: bool = False) -> str:
     """The whole fit as plain text: estimates, constraints, solutions, likelihood, status and warnings."""
-    return plain(*summary_parts(fit))
+    return plain(*summary_parts(fit, t_tests))
 
 
-def summary_parts(fit: Fit) -> list[str | Table]:
+def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
     """The lines and tables of `summary`, from top to bottom."""
+    tested = t_tests_parts(fit) if t_tests else []
     parts: list[str | Table] = [
         f"{METHOD_NAMES.get(fit.method, fit.method)} fit of a {fit.model.family} model for {fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
         estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),
+        *legend(fit),
     ]
     if fit.posterior is not None:
         return [*parts, *posterior_words(fit, fit.posterior)]
+    parts += tested
     if fit.constraint_names:
         parts += ["", constraints_table(fit)]
     if len(fit.solutions) > 1:
         parts += ["", solutions_table(fit)]
     name = "restricted log-likelihood" if fit.method == "reml" else "log-likelihood"
+    if fit.model.is_transformed:
+        name += f" of {fit.model.response}"
     parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
     if fit.drawn:
         parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
+    if fit.augmentation:
+        parts.append(f"latent data: {fit.augmentation}")
     parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
     return parts
+
+
+def legend(fit: Fit) -> list[str]:
+    """What the parameters stand for whose names do not tell it, a line each."""
+    if not fit.unclear:
+        return []
+    return ["", "names in the words of the formula:", *(f"  {name}: {label}" for name, label in fit.unclear.items())]
 
 
 def size_words(fit: Fit) -> str:
@@ -97,6 +114,24 @@ def estimates_table(fit: Fit) -> Table:
     return table([*header, "note"], rows, align + "l") if any(notes) else table(header, rows, align)
 
 
+def t_tests_parts(fit: Fit) -> list[str | Table]:
+    """The t-tests of the means under a heading."""
+    from saem.inference.t_tests import t_tests
+
+    return ["", T_TESTS, t_tests_table(t_tests(fit))]
+
+
+def t_tests_table(found: pd.DataFrame) -> Table:
+    """What `saem.t_tests` gives as a table for people."""
+    rows = []
+    for quantity, row in found.iterrows():
+        places = row_decimals(row["se"], found["se"])
+        shown = {key: number(row[key], places) for key in ("estimate", "se", "lower", "upper")}
+        tested = [number(row["df"], 2), number(row["t"], 3), UNKNOWN if math.isnan(row["p"]) else f"{row['p']:.3g}"]
+        rows.append([str(quantity), shown["estimate"], shown["se"], *tested, shown["lower"], shown["upper"]])
+    return table(["quantity", *found.columns], rows)
+
+
 def note(fit: Fit, name: str) -> str:
     """Why a parameter has no standard error: `fixed`, `at the boundary`, `not identified`, or nothing."""
     i = fit.parameters.index(name)
@@ -105,7 +140,7 @@ def note(fit: Fit, name: str) -> str:
     if name in fit.at_boundary:
         return "at the boundary"
     if fit.status == "not_identified" and math.isnan(fit.se[i]):
-        return "not identified"
+        return "no standard error" if fit.parameters.kinds[i] == "mean" and fit.method == "reml" else "not identified"
     return ""
 
 
@@ -130,9 +165,14 @@ def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
     """Constraints, sampler, log-likelihood, status and warnings of a posterior."""
     chains, draws, _ = posterior.draws.shape
     lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
+    lines += [
+        f"{name}, which {posterior.determined.get(name, UNKNOWN)} determines: by the priors alone 95 % between "
+        f"{low:.3g} and {high:.3g}"
+        for name, (low, high) in posterior.implied.items()
+    ]
     lines.append(
         f"{chains} chains of {draws:,} draws after {posterior.tune:,} of tuning; "
-        f"{count(posterior.divergences, 'divergence')}"
+        f"{count(posterior.divergences, 'divergence')} at a target acceptance of {posterior.target_accept:g}"
     )
     lines.append(f"log-likelihood at the posterior means {fit.loglik:.4f}")
     return [*lines, status_line(fit), *(f"warning: {text}" for text in fit.warnings)]

@@ -47,6 +47,7 @@ def random_case(
     overparametrised: bool = False,
     fixed: dict[str, float] | None = None,
     n_clusters: int = 12,
+    weights: bool = False,
 ) -> Case:
     """A random unbalanced design; about half of the clusters have a design that others have too.
 
@@ -62,6 +63,8 @@ def random_case(
         first residual group share theirs).
     overparametrised : bool
         Whether the mean has a column that follows from the others.
+    weights : bool
+        Whether the rows have prior weights, some of them equal.
     """
     rng = np.random.default_rng([20240, seed])
     templates = [
@@ -124,6 +127,9 @@ def random_case(
         else {"sd": residual_sds[0]},
         "fixed": fixed or {},
     }
+    if weights:
+        table["w"] = np.where(rng.random(len(table)) < 0.3, 2.0, rng.uniform(0.2, 5.0, len(table)))
+        model["residual"]["weights"] = "w"
     cluster, labels = pd.factorize(table["subject"])
     sd_names = list(dict.fromkeys([name for names in sds for name in names] + residual_sds))
     names = (*mean, *sd_names, *correlations.values())
@@ -139,6 +145,7 @@ def random_case(
         residual_sds=tuple(residual_sds),
         names=names,
         correlations=correlations,
+        weights=table["w"].to_numpy() if weights else 1.0,
     )
     parameter_kinds = dict.fromkeys(mean, "mean") | dict.fromkeys(sd_names, "sd")
     return Case(model, table, dense, parameter_kinds | dict.fromkeys(correlations.values(), "corr"))

@@ -125,7 +125,19 @@ def build(model: Model, parameters: dict[str, float], design: pd.DataFrame, seed
 
 def problems() -> dict[str, Problem]:
     """Examples, for the checks that every family is held to."""
-    return {name: example.problem for name, example in examples().items()}
+    return {name: example.problem for name, example in [*examples().items(), ("prior weights", weighted())]}
+
+
+def weighted() -> Example:
+    """Correlated slopes with prior weights, two residual groups and patterns of several clusters."""
+    design = crossed_design()
+    model = Model(
+        response="y", cluster="subject", mean=MEAN, random={"terms": SLOPES}, residual=BY_DEVICE | {"weights": "w"}
+    )
+    x = {"mu": 1.0, "slope": 0.3, "sd_intercept": 0.8, "sd_slope": 0.5, "corr_intercept_slope": -0.4}
+    rng = np.random.default_rng(6)
+    design["w"] = np.where(design["subject"] < 8, 2.0, rng.uniform(0.2, 5.0, len(design)))
+    return build(model, x | {"sigma_x": 0.4, "sigma_y": 0.9}, design)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ class Dense:
     residual_sds: tuple[str, ...]  # (H,)
     names: tuple[str, ...]  # of all parameters, in the order of x
     correlations: dict[tuple[int, int, int], str] = field(default_factory=dict)  # (group, term, term) -> name
+    weights: Array | float = 1.0  # (n,) prior weights
 
     def at(self, names: Any) -> Array:
         """Positions of parameters in ``x``."""
@@ -80,7 +81,7 @@ def deviations(model: Dense, x: Array) -> Array:
 
 def row_variances(model: Dense, x: Array) -> Array:
     """Residual variance of each row (n,)."""
-    return x[model.residual_at][model.residual] ** 2
+    return x[model.residual_at][model.residual] ** 2 / model.weights
 
 
 def marginal_blocks(model: Dense, x: Array) -> list[tuple[Array, Array, Array]]:
@@ -149,17 +150,19 @@ def draw_effects(model: Dense, x: Array, rng: np.random.Generator) -> Array:
 
 
 def statistics(model: Dense, theta: Array, reference: Array) -> Array:
-    """The complete-data statistics, with responses centred by ``X reference``.
+    """The complete-data statistics of uncentred random effects, with responses centred by ``X reference``.
 
     ``X'(y - Z theta)`` by residual group, then ``|y - Z theta|^2`` by residual group, then ``sum theta theta'`` by
-    variance group.
+    variance group, then zeros, where centred effects have ``sum phi_j W_k.``. Every row counts by its weight.
     """
     r = model.response - model.mean_design @ reference - np.sum(model.random_design * theta[model.cluster], axis=1)
+    weighted = r * model.weights
     groups = [model.residual == h for h in range(len(model.residual_sds))]
-    first = [model.mean_design[rows].T @ r[rows] for rows in groups]
-    second = [np.array([r[rows] @ r[rows]]) for rows in groups]
+    first = [model.mean_design[rows].T @ weighted[rows] for rows in groups]
+    second = [np.array([r[rows] @ weighted[rows]]) for rows in groups]
     third = [theta[model.group == g].T @ theta[model.group == g] for g in range(len(model.sds))]
-    return np.concatenate([*first, *second, *(matrix.ravel() for matrix in third)])
+    located = np.zeros(len(model.sds) * theta.shape[1] ** 2 * len(model.means))
+    return np.concatenate([*first, *second, *(matrix.ravel() for matrix in third), located])
 
 
 def expected_statistics(model: Dense, x: Array, reference: Array) -> Array:
@@ -168,10 +171,11 @@ def expected_statistics(model: Dense, x: Array, reference: Array) -> Array:
     expected = statistics(model, mean, reference)
     h_count, q = len(model.residual_sds), mean.shape[1]
     spread = np.einsum("rj,rjk,rk->r", model.random_design, variance[model.cluster], model.random_design)
+    spread = spread * model.weights
     start = h_count * len(model.means)
     expected[start : start + h_count] += np.bincount(model.residual, weights=spread, minlength=h_count)
     moments = [variance[model.group == g].sum(axis=0).ravel() for g in range(len(model.sds))]
-    expected[start + h_count :] += np.array(moments).reshape(len(model.sds) * q * q)
+    expected[start + h_count : start + h_count + len(model.sds) * q * q] += np.concatenate(moments)
     return expected
 
 
@@ -183,17 +187,19 @@ def statistics_covariance(model: Dense, x: Array, reference: Array) -> Array:
     """
     mean, variance = conditional(model, x)
     h_count, p, q = len(model.residual_sds), len(model.means), mean.shape[1]
-    size = h_count * (p + 1) + len(model.sds) * q * q
-    r = model.response - model.mean_design @ reference
+    size = h_count * (p + 1) + len(model.sds) * q * q * (1 + p)
+    r = (model.response - model.mean_design @ reference) * model.weights
     total = np.zeros((size, size))
+    weights = np.broadcast_to(model.weights, r.shape)
     for c, g in enumerate(model.group):
         linear, quadratic = np.zeros((size, q)), np.zeros((size, q, q))
         for h in range(h_count):
             rows = (model.cluster == c) & (model.residual == h)
             z = model.random_design[rows]
-            linear[h * p : (h + 1) * p] = -model.mean_design[rows].T @ z
+            weighted = weights[rows, None] * z
+            linear[h * p : (h + 1) * p] = -model.mean_design[rows].T @ weighted
             linear[h_count * p + h] = -2.0 * r[rows] @ z
-            quadratic[h_count * p + h] = z.T @ z
+            quadratic[h_count * p + h] = z.T @ weighted
         for j in range(q):
             for k in range(q):
                 at = h_count * (p + 1) + (g * q + j) * q + k

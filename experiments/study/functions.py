@@ -8,11 +8,12 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.study.cells import Cell
+from saem.deferred import Deferred
 from saem.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Outcome:
     draws: float = float("nan")
     iterations: float = float("nan")
     message: str = ""
-    trace: pd.DataFrame | None = None
+    trace: Deferred[pd.DataFrame | None] = Deferred(None)
 
     @classmethod
     def of(cls, fit: Fit) -> Outcome:
@@ -61,7 +62,7 @@ class Outcome:
             draws=float(fit.drawn),
             iterations=float(fit.iterations),
             message="" if fit.status == "converged" else fit.message,
-            trace=fit.trace,
+            trace=partial(getattr, fit, "trace"),
         )
 
 

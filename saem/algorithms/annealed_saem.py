@@ -10,7 +10,7 @@ then the pass is made once more without annealing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from saem.errors import ModelError, MStepError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.bounded import maximise_above
+from saem.schedules import AveragedSchedule, Schedule
 
 Array = np.ndarray
 
@@ -42,6 +43,7 @@ class AnnealedSAEM(MonteCarloAlgorithm):
         As in `saem.algorithms.base.MonteCarloAlgorithm`.
     """
 
+    schedule: Schedule = field(default_factory=lambda: AveragedSchedule(burn_in=200))
     tau: float = 0.95
     annealing: int = 150
     inflation: float = 2.0

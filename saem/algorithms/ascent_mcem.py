@@ -78,6 +78,7 @@ class AscentMCEM(MonteCarloAlgorithm):
 class AscentEngine(AdaptiveEngine):
     """Iterations of ascent-based Monte Carlo EM."""
 
+    draws_singly: ClassVar[bool] = True
     settings: AscentMCEM
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:

@@ -12,6 +12,8 @@ from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.placement import AUTO
+from saem.algorithms.precision import assess
 from saem.algorithms.refinement import MARGIN, refine
 from saem.algorithms.samplers import Sampler
 from saem.algorithms.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
@@ -20,6 +22,7 @@ from saem.algorithms.truncation import Truncation
 from saem.algorithms.verdict import judge
 from saem.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.errors import ModelError, MStepError
+from saem.identification import free_directions
 from saem.models.contract import Problem
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.search import find_maxima
@@ -28,6 +31,7 @@ from saem.stopping import Target
 from saem.streams import stream
 
 MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
+Array = np.ndarray
 Watch = Callable[[Engine, Chain], bool]
 E = TypeVar("E", bound=Engine)
 
@@ -45,9 +49,9 @@ class MonteCarloAlgorithm:
     target : Target
         Iterations go on until it is reached, or its budget is used up.
     search : bool
-        Under constraints the likelihood can have several maxima, and those that are far from the start cannot be
-        reached. Where a closed form allows it, all are looked for as direct maximum likelihood does, and if one is
-        higher than where the algorithm ended, it is run again from there, and says so. False leaves it to itself.
+        The likelihood can have several maxima, and those that are far from the start cannot be reached. Where a
+        closed form allows it, all are looked for as direct maximum likelihood does, and if one is higher than where
+        the algorithm ended, it is run again from there, and says so. False leaves it to itself.
     mstep : str, Maximiser or None
         The constrained M-step, by its name in `saem.mstep.maximisers` or one of your own; the compiled Lagrange-Newton
         method if None.
@@ -56,6 +60,9 @@ class MonteCarloAlgorithm:
     sampler : str, Sampler or None
         How the latent data are drawn: a sampler of the family by name ("metropolis" for the linear one), one of your
         own, or the family's own way if None.
+    augmentation : str
+        Which latent data are drawn, where the family has a choice (the linear one): "uncentred" random effects, random
+        effects "centred" on the means, or "auto", by what is missing (`saem.algorithms.placement`).
     """
 
     schedule: Schedule = field(default_factory=AveragedSchedule)
@@ -65,6 +72,7 @@ class MonteCarloAlgorithm:
     mstep: str | Maximiser | None = None
     truncation: Truncation | None = None
     sampler: str | Sampler | None = None
+    augmentation: str = AUTO
     name: ClassVar[str]
     most_draws: ClassVar[int | None] = None  # random effects at most, where the target sets no limit
     last_iterate: ClassVar[bool] = False  # whether the schedule must average nothing ..
@@ -102,6 +110,7 @@ class MonteCarloAlgorithm:
             watch,
             self.truncation,
             self.sampler,
+            self.augmentation,
         )
 
     def run(
@@ -130,10 +139,16 @@ class MonteCarloAlgorithm:
         return self.pursue(problem, seed, watch, resume)[2]
 
     def pursue(
-        self, problem: Problem, seed: int, watch: Watch | None = None, resume: Checkpoint | None = None
+        self,
+        problem: Problem,
+        seed: int,
+        watch: Watch | None = None,
+        resume: Checkpoint | None = None,
+        placement: Array | None = None,
     ) -> tuple[Engine, Run, Outcome]:
-        """As `run`; the engine and the run that have led to the outcome, too."""
+        """As `run`, with a given placement of the latent data if need be; the engine and the run, too."""
         engine = self.engine(problem, seed, watch)
+        engine.placement.fixed = placement
         keeper, closed = Keeper(engine), problem.has_observed
         stage = START if resume is None else resume.texts["stage"]
         if resume is None or stage == START:
@@ -146,18 +161,21 @@ class MonteCarloAlgorithm:
                 run = engine.advance(chain, chain.until)
             except MStepError:
                 if stage == SCHEDULE:  # there may be other starts
-                    return self.pursue(problem, seed, watch)
+                    return self.pursue(problem, seed, watch, None, placement)
                 run = engine.run_of(keeper.restore(resume))
         with keeper.paused():
             if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run = settle_boundary(engine, run, MARGIN)
-            searched = closed and self.search and len(problem.constraints)
+            searched = closed and self.search
             peaks = find_maxima(problem, engine.solver)[0] if searched else []
             note = keeper.note
             if stage != REFINEMENT and closed and not engine.spent.stopped:
                 run, note = restart_higher(engine, run, peaks, MARGIN)
         if not engine.spent.stopped:
             keeper.refining(note)
-        run, precision = refine(engine, run, self.target, keeper)
+        if len(free_directions(problem, run.x, run.pinned)):  # more iterations would not determine it either
+            precision = assess(engine, run)
+        else:
+            run, precision = refine(engine, run, self.target, keeper)
         outcome = judge(engine, run, peaks, precision, self.target, note)
         return engine, run, replace(outcome, checkpoint=keeper.last())

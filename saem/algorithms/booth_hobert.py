@@ -69,6 +69,7 @@ class BoothHobert(MonteCarloAlgorithm):
 class BoothHobertEngine(AdaptiveEngine):
     """Iterations of automated Monte Carlo EM."""
 
+    draws_singly: ClassVar[bool] = True
     confidence: float
     divisor: float
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saem.algorithms.loop import State
+
+if TYPE_CHECKING:
+    from saem.algorithms.correction import Correction
 
 Array = np.ndarray
 
@@ -83,8 +86,8 @@ class Run:
         Step size and draws of every iteration of the pass.
     chain : Chain
         To go on from.
-    correction : (n,) ndarray
-        What was added to the maximiser at the averaged statistics, see `saem.algorithms.correction`.
+    correction : Correction
+        Of the maximiser at the averaged statistics, see `saem.algorithms.correction`.
     before : Run or None
         The run that this one began from.
     """
@@ -98,7 +101,7 @@ class Run:
     step_sizes: Array
     drawn: Array
     chain: Chain
-    correction: Array
+    correction: Correction
     before: Run | None = None
 
     def after(self, earlier: Run) -> Run:

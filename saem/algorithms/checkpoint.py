@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
+from saem.algorithms.correction import no_correction
 from saem.algorithms.engine import Engine
 from saem.algorithms.loop import State
 from saem.algorithms.samplers import KERNEL
@@ -153,7 +154,9 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
 def blank(chain: Chain) -> Run:
     """A run of which nothing is known."""
     nothing = np.zeros(0)
-    return Run(chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain, nothing)
+    return Run(
+        chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain, no_correction(len(chain.pinned))
+    )
 
 
 def combined(checkpoints: list[Checkpoint]) -> Checkpoint:

@@ -12,12 +12,13 @@ with the complete-data score ``U``, which is linear in the statistics and zero a
 step sizes, which fall but slowly: where a parameter is nearly known given the data, or the steps are large because the
 start is forgotten slowly, it is larger than the Monte Carlo error. (For steps of constant size it is that of
 Dieuleveut, Durmus & Bach 2020, Annals of Statistics 48, 1348-1382.) Near a boundary of the parameters no Newton step
-can be believed, and none is made.
+can be believed, and none is made. What is left, of the third order or the whole of a step that is not made, counts as
+error.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,7 @@ NEGLIGIBLE = 1e-9  # typical sizes: a spread of the iterates along an axis that 
 UNMOVED = 1e-6  # typical sizes: a spread of a parameter that is the tolerance of the M-step
 LARGEST = 0.25  # standard errors: of a correction to the second order that can be believed
 NEAREST = 0.2  # of the way to a boundary of the parameters: likewise
+LEFT = 0.6  # of a correction, as an error that is left: measured where a variance is almost lost
 COUNT, MEAN, COMOMENT = "averaged_count", "averaged_mean", "averaged_comoment"  # in a chain's memory
 
 
@@ -65,15 +67,28 @@ def accumulate(path: Array, count: Array, mean: Array, comoment: Array) -> None:
                 comoment[i, j] += before[i] * (path[k, j] - mean[j])
 
 
-def correction(engine: Engine, chain: Chain, x: Array) -> Array:
-    """The step (n,) that takes the second-order bias out of the maximiser ``x`` at averaged statistics; or zero.
+class Correction(NamedTuple):
+    """The step that takes the second-order bias out of a maximiser at averaged statistics."""
 
-    It is zero where the E-step has no closed form, or the step is too long to be believed.
-    """
+    step: Array  # (n,)
+    is_believed: bool  # whether it is so short that it is made
+
+    @property
+    def left(self) -> Array:
+        """The bias (n,) that may be left."""
+        return LEFT * self.step if self.is_believed else self.step
+
+
+def no_correction(n: int) -> Correction:
+    """Where nothing is known of a bias, or there is none."""
+    return Correction(np.zeros(n), True)
+
+
+def correction(engine: Engine, chain: Chain, x: Array) -> Correction:
+    """The correction of the maximiser ``x`` (n,) at averaged statistics; zero where the E-step has no closed form."""
     problem, solver, memory = engine.problem, engine.solver, chain.memory
-    nothing = np.zeros(len(x))
     if COUNT not in memory or not (problem.has_expectation and problem.has_observed):
-        return nothing
+        return no_correction(len(x))
     scale, mean = problem.scale, memory[MEAN]
     covariance = memory[COMOMENT] / memory[COUNT]
     size, axes = np.linalg.eigh(0.5 * (covariance + covariance.T) / np.outer(scale, scale))
@@ -83,7 +98,7 @@ def correction(engine: Engine, chain: Chain, x: Array) -> Array:
     ahead, behind = np.split(np.array(both), 2)
     excess = 0.5 * (ahead[0] - behind[0] + np.sum(ahead[1:] + behind[1:] - 2.0 * here, axis=0))
     if not np.isfinite(excess).all():
-        return nothing
+        return no_correction(len(x))
     at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
     root = observed_information(problem, solver, x, chain.pinned).root
     along = root.T @ (at - beyond)
@@ -91,12 +106,14 @@ def correction(engine: Engine, chain: Chain, x: Array) -> Array:
     step = np.where(is_moved, root @ along, 0.0)
     room = np.select([solver.kinds == sqp.SD, solver.kinds == sqp.CORR], [x, 1.0 - np.abs(x)], np.inf)
     is_short = np.linalg.norm(along) <= LARGEST and bool(np.all(np.abs(step) <= NEAREST * room))
-    return step if is_short else nothing
+    return Correction(step, bool(is_short))
 
 
-def corrected(engine: Engine, chain: Chain, x: Array) -> Array:
-    """The maximiser ``x`` at averaged statistics without its second-order bias, see `correction`."""
-    return moved(engine, chain, x, correction(engine, chain, x))
+def corrected(engine: Engine, chain: Chain, x: Array) -> tuple[Array, Correction]:
+    """The maximiser ``x`` at averaged statistics without its second-order bias, and the correction that was made."""
+    found = correction(engine, chain, x)
+    point = moved(engine, chain, x, found.step) if found.is_believed else x
+    return point, Correction(point - x if found.is_believed else found.step, found.is_believed)
 
 
 def moved(engine: Engine, chain: Chain, x: Array, step: Array) -> Array:

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.outcome import Outcome
-from saem.errors import EXACT_FIT, FitError, listing
+from saem.errors import FitError, exact_fit, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
-from saem.mstep.boundary import climb
+from saem.mstep.boundary import NEAR_ZERO, climb, residual_labels
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.maximisers import maximiser_of
-from saem.mstep.search import count_tied, describe_rivals, find_maxima, is_same, rises_without_end
+from saem.mstep.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.mstep.single_step import Repeated
 from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
@@ -100,21 +100,22 @@ class DirectML:
         return path[np.isfinite(path).all(axis=1)]
 
 
-def no_maximum(problem: Problem, failures: list[sqp.Outcome]) -> Exception:
+def no_maximum(problem: Problem, failures: list[Failure]) -> Exception:
     """The error for a problem in which every search failed."""
     refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
-    highest = max(failures, key=lambda failure: np.nan_to_num(failure.value, nan=-np.inf))
-    if highest.status == sqp.COLLAPSED:
+    outcomes = [failure.outcome for failure in failures]
+    highest = max(failures, key=lambda failure: np.nan_to_num(failure.outcome.value, nan=-np.inf))
+    if highest.outcome.status == sqp.COLLAPSED:
         if not problem.can_fit_exactly or rises_without_end(problem, Solver(problem), problem.starts[0]):
-            return FitError(EXACT_FIT)
+            return FitError(exact_fit(residual_labels(problem, highest.x < NEAR_ZERO * problem.scale)))
         return FitError(
             "the residual standard deviation goes to zero: the random effects explain all that the rows of a cluster "
             "differ by. Leave out a random term, or fix the residual standard deviation"
         )
-    if len(problem.constraints) and all(f.status in refused for f in failures):
-        return infeasible(problem, len(failures), min(failure.infeasibility for failure in failures))
+    if len(problem.constraints) and all(outcome.status in refused for outcome in outcomes):
+        return infeasible(problem, len(failures), min(outcome.infeasibility for outcome in outcomes))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
-    best = min(failures, key=lambda failure: failure.stationarity)
+    best = min(outcomes, key=lambda outcome: outcome.stationarity)
     return FitError(
         f"no search for the maximum of the likelihood{under} ended in one; the best of {len(failures)} stopped with a "
         f"gradient of {best.stationarity:.3g} standard errors. Simplify the model, or check the scale of its columns"

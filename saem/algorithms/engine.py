@@ -8,17 +8,18 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Chain, Run, Snapshot
-from saem.algorithms.correction import corrected, remember
+from saem.algorithms.correction import Correction, corrected, no_correction, remember
 from saem.algorithms.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, directions, law, weights_of
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
-from saem.algorithms.samplers import Sampler, arrays_of, own_copy
+from saem.algorithms.placement import AUTO, EARLY, PLACEMENT, Placement
+from saem.algorithms.samplers import Sampler, are_dependent, arrays_of, own_copy
 from saem.algorithms.spending import Spending
 from saem.algorithms.truncation import Truncation, within_bounds
-from saem.errors import EXACT_FIT, FitError, MStepError
+from saem.errors import FitError, ModelError, MStepError, exact_fit
 from saem.information import Information
 from saem.models.contract import Problem
 from saem.mstep import sqp
-from saem.mstep.solver import Solver
+from saem.mstep.boundary import residual_labels
 from saem.mstep.starts import solutions_along
 from saem.schedules import Extendable, Schedule, Slowable, Steps
 from saem.stopping import Target
@@ -80,6 +81,8 @@ class Engine:
     corrects: ClassVar[bool] = True  # whether averages are rid of their bias
     block: ClassVar[int | None] = None  # iterations between two looks, if not `BLOCK`
     growth: ClassVar[float] = 1.25  # of the iterations, from one look at the target to the next; one more at least
+    draws_singly: ClassVar[bool] = False  # whether it looks at draws one by one
+    plain: ClassVar[str] = ""  # why it draws the family's plain latent data only, if so
 
     def __init__(
         self,
@@ -91,10 +94,17 @@ class Engine:
         watch: Callable[[Engine, Chain], bool] | None = None,
         truncation: Truncation | None = None,
         sampler: str | Sampler | None = None,
+        augmentation: str = AUTO,
     ) -> None:
-        self.problem = problem
+        self.sampler = sampler
         self.drawing = own_copy(problem.arrays if sampler is None else arrays_of(sampler, problem))
-        self.solver = Solver(problem)
+        self.is_paired = are_dependent(self.drawing, problem)
+        if self.is_paired and self.draws_singly:
+            raise ModelError(f"this method takes draws one by one; sampler {sampler!r} has them depend on each other")
+        own = sampler is None or self.is_paired
+        reason = self.plain if own else "a sampler other than the family's own draws plain random effects"
+        self.placement = Placement(problem, augmentation, reason)
+        self.problem, self.solver = self.placement.at(None)
         self.schedule = schedule
         self.steps: Steps = schedule.steps(problem.n_latent)
         self.once = len(self.steps.step_sizes)  # iterations of the schedule as it was given
@@ -107,6 +117,7 @@ class Engine:
         self.truncated = 0  # how often a chain has left its bounds
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
         self.history: list[Snapshot] = []
+        self.last_estimate: tuple[tuple[int, int, bytes], tuple[Array, Correction]] | None = None
         self.passes = 0
         self.slowed = 0  # times that the step sizes were made to fall more slowly
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
@@ -134,7 +145,37 @@ class Engine:
         state = State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
         self.passes += 1
         held = self.nothing_pinned if pinned is None else pinned
-        return Chain(state, held, skipped, [start[None]], skipped, number=self.passes)
+        chain = Chain(state, held, skipped, [start[None]], skipped, number=self.passes)
+        self.place(chain, self.placement.choose(start, held))
+        return chain
+
+    def place(self, chain: Chain, placement: Array | None) -> None:
+        """Let a chain have the latent data of a placement from now on."""
+        if placement is not None:
+            chain.memory[PLACEMENT] = placement
+        self.take_up(chain)
+
+    def take_up(self, chain: Chain) -> None:
+        """Draw and maximise with the latent data of a chain, which may differ from those of the last one."""
+        if self.placement.augmentation is not None:
+            self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
+            self.drawing = self.problem.arrays if self.sampler is None else arrays_of(self.sampler, self.problem)
+
+    @property
+    def reviews(self) -> tuple[int, ...]:
+        """Iterations of the schedule, of step size one, after which the placement is looked at again."""
+        ones = int(np.argmin(np.append(self.steps.step_sizes == 1.0, False)))
+        return tuple(k for k in (EARLY, self.schedule.burn_in) if 0 < k <= ones)
+
+    def review(self, chain: Chain) -> None:
+        """Look at the placement again, and give the chain the statistics that belong to another one."""
+        now = chain.memory.get(PLACEMENT)
+        placement = self.placement.choose(chain.state.x, chain.pinned, now)
+        if placement is None or now is None or np.array_equal(placement, now):
+            return
+        self.place(chain, placement)
+        if self.steps.step_sizes[min(chain.done, len(self.steps.step_sizes) - 1)] < 1.0:
+            self.warm(chain, self.steps.draws[:1])
 
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
@@ -150,11 +191,13 @@ class Engine:
     def advance(self, chain: Chain, until: int) -> Run:
         """Go on with a chain, which is changed, until so many iterations of the schedule are done."""
         self.extend(until)
+        self.take_up(chain)
         chain.until = until
         self.mark(chain)
+        reviews = self.reviews
         while chain.done < until and not self.spent.stopped:
             length = BLOCK if self.block is None else self.block
-            end = min(until, (chain.done // length + 1) * length)
+            end = min([until, (chain.done // length + 1) * length, *(k for k in reviews if k > chain.done)])
             block = slice(chain.done, self.affordable(chain.done, end))
             if block.stop == block.start:
                 break
@@ -166,6 +209,8 @@ class Engine:
             chain.draws.append(made)
             remember(chain, path[max(0, self.steps.averaging_from - block.start) :])
             chain.done = block.start + len(path)
+            if chain.done in reviews:
+                self.review(chain)
             self.look(chain)
         if not chain.draws and not self.history:
             raise FitError(f"not one iteration was made: {self.spent.stopped}; allow more")
@@ -199,7 +244,7 @@ class Engine:
     def look(self, chain: Chain) -> None:
         """Between two blocks: keep the history, and let others look."""
         try:
-            x = self.unbiased(chain, self.estimate(chain))
+            x = self.corrected_estimate(chain)[0]
         except MStepError:
             x = chain.state.x.copy()
         so_far = self.spent.iterations, self.spent.drawn, self.spent.seconds
@@ -227,10 +272,19 @@ class Engine:
         averaged = self.steps.averaging_from < chain.done
         return self.maximiser_at(chain, chain.state.average) if averaged else chain.state.x.copy()
 
-    def unbiased(self, chain: Chain, estimate: Array) -> Array:
+    def corrected_estimate(self, chain: Chain) -> tuple[Array, Correction]:
+        """The estimate (n,) of a chain where it is, without its second-order bias; computed once."""
+        at = chain.number, chain.done, chain.state.x.tobytes()
+        if self.last_estimate is None or self.last_estimate[0] != at:
+            self.last_estimate = at, self.unbiased(chain, self.estimate(chain))
+        return self.last_estimate[1]
+
+    def unbiased(self, chain: Chain, estimate: Array) -> tuple[Array, Correction]:
         """An estimate (n,) without its second-order bias, if it is an average over decreasing step sizes."""
         decreasing = self.steps.averaging_from < chain.done and self.steps.step_sizes[chain.done - 1] < 1.0
-        return corrected(self, chain, estimate) if decreasing and self.corrects else estimate
+        if decreasing and self.corrects:
+            return corrected(self, chain, estimate)
+        return estimate, no_correction(len(estimate))
 
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
         """The constrained maximiser (n,) at averaged statistics, nearest to where a chain is.
@@ -249,12 +303,11 @@ class Engine:
 
     def run_of(self, chain: Chain) -> Run:
         """What a chain has led to."""
-        steps, estimate = self.steps, self.estimate(chain)
+        steps, (x, correction) = self.steps, self.corrected_estimate(chain)
         averaged = steps.averaging_from < chain.done
         drawn = np.concatenate([np.zeros(0), *chain.draws])
         first = steps.averaging_from - chain.skipped
         decreasing = averaged and steps.step_sizes[chain.done - 1] < 1.0  # else the average is biased
-        x = self.unbiased(chain, estimate)
         run = Run(
             x=x,
             pinned=chain.pinned,
@@ -265,7 +318,7 @@ class Engine:
             step_sizes=steps.step_sizes[chain.skipped : chain.done],
             drawn=drawn,
             chain=chain,
-            correction=x - estimate,
+            correction=correction,
         )
         return run if chain.before is None else run.after(chain.before)
 
@@ -299,7 +352,7 @@ class Engine:
         bias = BIAS_OF_AVERAGE if averaged or self.last_is_mean else BIAS_OF_ITERATE
         found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x, bias)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
-            return found.square, ""
+            return found.square + np.outer(run.correction.left, run.correction.left), ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))
         slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]
@@ -349,9 +402,10 @@ class Engine:
 
     def failure(self, x: Array, status: int) -> MStepError:
         """The error for an M-step that failed at ``x``."""
-        residual = ~self.problem.collapsible & (self.solver.kinds == sqp.SD) & self.solver.free
-        if np.any(residual & (x < DEGENERATE * self.problem.scale)):
-            return MStepError(EXACT_FIT)
+        problem, sd = self.problem, (self.solver.kinds == sqp.SD) & self.solver.free
+        gone = sd & (~problem.collapsible | (problem.at_zero > 0.0)) & (x < DEGENERATE * problem.scale)
+        if gone.any():
+            return MStepError(exact_fit(residual_labels(problem, gone)), unbounded=True)
         is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(self.problem.constraints) > 0
         return MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
 

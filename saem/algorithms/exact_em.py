@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.chain import Run
+from saem.algorithms.correction import no_correction
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.precision import assess
@@ -30,7 +31,7 @@ from saem.information import observed_information
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb, pin
-from saem.mstep.search import find_maxima
+from saem.mstep.search import Peak, find_maxima
 from saem.mstep.starts import scattered
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
@@ -40,6 +41,7 @@ Array = np.ndarray
 NEAR_ONE = 1.0 - 1e-9  # a correlation of one could never be left
 MAX_STEP = 64.0  # of the extrapolation
 PATIENCE = 300  # E-steps between two looks at whether the maximum lies on the boundary
+SINGULAR_DEFICIT = 1e-4  # .. but near a correlation of one, which is never reached
 DEFICIT = 1e-6  # a log-likelihood further below the maximum is not called converged
 
 
@@ -77,7 +79,27 @@ class ExactEM:
             raise ModelError("exact EM needs a family with a closed-form E-step and likelihood; use method 'saem'")
         engine = Engine(problem, AveragedSchedule(), 1e-12, stream(seed, self.name))
         x, pinned = working_start(engine), engine.nothing_pinned.copy()
-        path, used, looks = [x[None]], 0, 1
+        path = self.ascend(engine, x, pinned, 0)
+        run = run_of(engine, path, pinned)
+        precision, note = assess(engine, run), ""
+        peaks = find_maxima(problem, engine.solver)[0]
+        own = precision.top.loglik if precision.top is not None else engine.loglik(run.x, pinned)
+        if peaks and peaks[0].loglik > own + HIGHER:
+            note = (
+                f"From its own start EM reached a lower local maximum (log-likelihood {own:.3f}); this is its estimate "
+                "when it starts at the highest that direct ML finds."
+            )
+            x, pinned = reachable(engine, peaks[0])
+            path = np.vstack([path, self.ascend(engine, x, pinned, len(path) - 1)])
+            run = run_of(engine, path, pinned)
+            precision = assess(engine, run)
+        nears = is_at_singularity(engine, run.x, run.pinned)
+        target = Target(deficit=SINGULAR_DEFICIT if nears else DEFICIT)
+        return judge(engine, run, peaks, precision, target, note)
+
+    def ascend(self, engine: Engine, x: Array, pinned: Array, used: int) -> Array:
+        """The path (k, n) from a start, included; changes ``pinned``. So many E-steps are used up already."""
+        path, looks, first = [x[None]], 1, used
         while used < self.max_iterations:
             if self.accelerate:
                 steps = squarem(engine, x, pinned)
@@ -86,30 +108,29 @@ class ExactEM:
             path.append(steps)
             used += len(steps)
             x = steps[-1]
-            if observed_information(problem, engine.solver, x, pinned).score_norm < self.gradient:
+            if observed_information(engine.problem, engine.solver, x, pinned).score_norm < self.gradient:
                 break
-            if used >= looks * PATIENCE:  # it may be on its way to a zero that it would never reach
+            if used - first >= looks * PATIENCE:  # it may be on its way to a zero that it would never reach
                 looks += 1
                 x = with_zeros(engine, x, pinned)
-        nothing = np.zeros(0, dtype=np.int64)
-        run = Run(
-            x,
-            pinned,
-            np.vstack([*path, x]),
-            0,
-            0,
-            np.inf,
-            np.ones(0),
-            nothing,
-            engine.begin(x, pinned),
-            np.zeros_like(x),
-        )
-        precision = assess(engine, run)
-        peaks = find_maxima(problem, engine.solver)[0] if len(problem.constraints) else []
-        own = precision.top.loglik if precision.top is not None else engine.loglik(x, pinned)
-        higher = bool(peaks) and peaks[0].loglik > own + HIGHER
-        note = "EM's start leads to a lower local maximum than direct ML finds: see `Fit.solutions`." if higher else ""
-        return judge(engine, run, peaks, precision, Target(deficit=DEFICIT), note)
+                if is_at_singularity(engine, x, pinned):
+                    break
+        return np.vstack([*path, x])
+
+
+def run_of(engine: Engine, path: Array, pinned: Array) -> Run:
+    """A path (k, n) as a run that drew nothing."""
+    x = path[-1]
+    nothing, chain = np.zeros(0, dtype=np.int64), engine.begin(x, pinned)
+    return Run(x, pinned, path, 0, 0, np.inf, np.ones(0), nothing, chain, no_correction(len(x)))
+
+
+def reachable(engine: Engine, peak: Peak) -> tuple[Array, Array]:
+    """A maximum as a start: zeros stay, correlations of one, at which no complete data exist, are just inside."""
+    kinds = engine.solver.kinds
+    singular = peak.pinned & (kinds == sqp.CORR) & (np.abs(peak.x) > NEAR_ONE)
+    x = np.where(singular, np.sign(peak.x) * NEAR_ONE, peak.x)
+    return x, peak.pinned & ~singular
 
 
 def working_start(engine: Engine) -> Array:
@@ -135,6 +156,14 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
     inside = x.copy()
     pin(engine.problem, inside, pinned, zero)
     return inside
+
+
+def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
+    """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
+    top, held, outcome = climb(engine.problem, engine.solver, x)
+    singular = held & ~pinned & (engine.solver.kinds == sqp.CORR) & (np.abs(top) == 1.0)
+    near = outcome.status == sqp.CONVERGED and outcome.value - engine.loglik(x, pinned) < SINGULAR_DEFICIT
+    return bool(singular.any() and near)
 
 
 def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:

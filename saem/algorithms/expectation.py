@@ -10,6 +10,7 @@ from saem.jit import entry
 from saem.models.contract import Problem, draw
 
 Array = np.ndarray
+NO_DRAWS = np.random.Generator(np.random.SFC64(0))  # of which an expectation asks nothing
 
 
 @entry
@@ -22,7 +23,7 @@ def expect_each(arrays: Any, points: Array, rng: np.random.Generator, statistics
 def conditional_expectations(problem: Problem, points: Array) -> Array:
     """``E[S | y; x]`` (k, s) at each of the points ``x`` (k, n)."""
     statistics = np.empty((len(points), problem.n_statistics))
-    expect_each(problem.arrays, np.ascontiguousarray(points), np.random.Generator(np.random.SFC64(0)), statistics)
+    expect_each(problem.arrays, np.ascontiguousarray(points), NO_DRAWS, statistics)
     return statistics
 
 

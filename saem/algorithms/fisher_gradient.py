@@ -73,6 +73,8 @@ class FisherGradient(MonteCarloAlgorithm):
 class FisherEngine(StepwiseEngine):
     """Iterations of SAEM in the burn-in, then gradient steps."""
 
+    plain: ClassVar[str] = "scores are taken cluster by cluster, of plain random effects"
+
     clusters: Any
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:

@@ -8,6 +8,7 @@ Carlo error; chains that lie further apart sit on different maxima, or have not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from saem.algorithms.checkpoint import combined, separated
 from saem.algorithms.correction import COMOMENT, COUNT, MEAN
 from saem.algorithms.engine import Engine
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.placement import PLACEMENT
 from saem.algorithms.precision import assess
 from saem.algorithms.saem import SAEM
 from saem.algorithms.verdict import judge
@@ -76,7 +78,9 @@ class IndependentChains:
         each = replace(self.method, target=replace(self.target, mcse=self.target.mcse * np.sqrt(self.chains)))
         seeds = [derived_seed(seed, "chain", str(i)) for i in range(self.chains)]
         begin = [None] * self.chains if resume is None else separated(resume, self.chains)
-        pursued = [each.pursue(problem, *pair) for pair in zip(seeds, [watch] * self.chains, begin, strict=True)]
+        pursued = [each.pursue(problem, seeds[0], watch, begin[0])]
+        placement = pursued[0][1].chain.memory.get(PLACEMENT)  # of the latent data whose statistics are pooled
+        pursued += [each.pursue(problem, *pair, placement) for pair in zip(seeds[1:], repeat(watch), begin[1:])]
         engines, runs, outcomes = (list(part) for part in zip(*pursued, strict=True))
         engines[0].spent.stopped = next((engine.spent.stopped for engine in engines if engine.spent.stopped), "")
         same = [i for i, run in enumerate(runs) if is_like(run, runs[0])]
@@ -100,8 +104,8 @@ class IndependentChains:
         states = [run.chain.state for run in runs]
         statistics = weights @ np.array([state.average if averaged else state.statistics for state in states])
         chain = replace(runs[0].chain, memory=together([run.chain.memory for run in runs]))
-        x = engine.unbiased(chain, engine.maximiser_at(chain, statistics))
-        run = replace(runs[0], x=x, path=np.vstack([runs[0].path[:-1], x]))
+        x, correction = engine.unbiased(chain, engine.maximiser_at(chain, statistics))
+        run = replace(runs[0], x=x, correction=correction, path=np.vstack([runs[0].path[:-1], x]))
         precision = assess(engine, run)
         mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)
         every = [outcome.mcse_covariance for outcome in outcomes]
@@ -126,18 +130,22 @@ def together(memories: list[dict[str, Array]]) -> dict[str, Array]:
 
     The bias of the maximiser at pooled statistics comes from the spread between the chains, too.
     """
+    placed = {PLACEMENT: memories[0][PLACEMENT]} if PLACEMENT in memories[0] else {}
     if any(COUNT not in memory for memory in memories):
-        return {}
+        return placed
     counts = np.concatenate([memory[COUNT] for memory in memories])
     means = np.array([memory[MEAN] for memory in memories])
     mean = counts @ means / counts.sum()
     between = (means - mean).T @ (counts[:, None] * (means - mean))
     within = np.sum([memory[COMOMENT] for memory in memories], axis=0)
-    return {COUNT: counts.sum(keepdims=True), MEAN: mean, COMOMENT: within + between}
+    return placed | {COUNT: counts.sum(keepdims=True), MEAN: mean, COMOMENT: within + between}
 
 
 def is_like(run: Run, other: Run) -> bool:
-    """Whether two runs can be pooled: on the same part of the boundary, and both averaged or neither."""
+    """Whether two runs can be pooled: the same boundary and latent data, and both averaged or neither."""
+    own, its = (each.chain.memory.get(PLACEMENT, np.zeros(0)) for each in (run, other))
+    if not np.array_equal(own, its):
+        return False
     return np.array_equal(run.pinned, other.pinned) and (run.averaging_from > 0) == (other.averaging_from > 0)
 
 

@@ -76,6 +76,8 @@ class MiniBatchSAEM(MonteCarloAlgorithm):
 class MiniBatchEngine(StepwiseEngine):
     """Iterations of SAEM with mini-batches; the chain remembers the statistics of every cluster."""
 
+    plain: ClassVar[str] = "statistics are kept cluster by cluster, of plain random effects"
+
     clusters: Any
     size: int
 

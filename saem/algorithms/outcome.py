@@ -52,6 +52,8 @@ class Outcome:
         Deficit and Monte Carlo error against cost (`saem.algorithms.history.COLUMNS`).
     checkpoint : Checkpoint or None
         What it takes to go on, bit for bit.
+    augmentation : str
+        Which latent data were drawn last, in words, where the family has a choice.
     chains : (c, n) ndarray
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
@@ -75,6 +77,7 @@ class Outcome:
     towards_boundary: tuple[str, ...] = ()
     maximum: np.ndarray | None = None
     drawn: float = 0.0
+    augmentation: str = ""
     mcse: np.ndarray | None = None
     mcse_covariance: np.ndarray | None = None
     information: Information | None = None

@@ -26,6 +26,7 @@ from saem.streams import offshoot
 Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
+MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
 
@@ -82,6 +83,7 @@ class Precision:
 
 def assess(engine: Engine, run: Run) -> Precision:
     """Measure a run against the likelihood."""
+    engine.take_up(run.chain)
     return exactly(engine, run) if engine.problem.has_observed else by_sampling(engine, run)
 
 
@@ -105,6 +107,8 @@ def exactly(engine: Engine, run: Run) -> Precision:
     noise = missing
     if engine.is_markov and problem.has_expectation:
         noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
+    elif engine.is_paired:
+        noise = noise_of_means(engine, run, x)
     return measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
 
 
@@ -118,6 +122,14 @@ def sample(engine: Engine, run: Run, x: Array) -> Array:
     statistics = np.empty((n + int(WARM * n), engine.problem.n_statistics))
     draw_each(own_copy(engine.drawing), x, offshoot(engine.rng, "precision"), statistics)
     return statistics[-n:]
+
+
+def noise_of_means(engine: Engine, run: Run, x: Array) -> Array:
+    """Covariance (n, n) of the score of single draws that gives that of the mean of an iteration's dependent draws."""
+    m = int(run.drawn[-1]) if len(run.drawn) else 1
+    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), engine.problem.n_statistics))
+    draw_each(engine.drawing, x, offshoot(engine.rng, "precision"), statistics, m)
+    return np.atleast_2d(m * np.cov(scores_of(engine.problem.arrays, statistics, x).scores, rowvar=False))
 
 
 def by_sampling(engine: Engine, run: Run) -> Precision:

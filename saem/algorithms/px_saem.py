@@ -61,6 +61,8 @@ class PXSAEM(MonteCarloAlgorithm):
 class PXEngine(StepwiseEngine):
     """Iterations of parameter-expanded SAEM; the state's statistics are those of the expanded model."""
 
+    plain: ClassVar[str] = "parameter expansion scales plain random effects"
+
     corrects: ClassVar[bool] = False  # the M-step is another, and with it the bias
     expansion: Expansion
     expanded: Solver

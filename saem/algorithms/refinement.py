@@ -78,9 +78,17 @@ def reached(engine: Engine, precision: Precision, target: Target) -> bool:
     """Whether both targets are; that of the deficit alone where no Monte Carlo error ever becomes valid."""
     if not precision.deficit + precision.doubt <= target.deficit:
         return False
+    if nears_singularity(engine, precision):  # the law of the error holds inside
+        return True
     if np.isnan(precision.ratio):
         return not (precision.reason and isinstance(engine.schedule, Extendable))
     return precision.ratio <= target.mcse
+
+
+def nears_singularity(engine: Engine, precision: Precision) -> bool:
+    """Whether the maximum beside the run has a correlation of one, which it does not reach."""
+    top, kinds = precision.top, engine.solver.kinds
+    return top is not None and bool(np.any(top.pinned & (kinds == sqp.CORR) & (np.abs(top.x) == 1.0)))
 
 
 def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:

@@ -37,7 +37,12 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
     if sampler not in problem.samplers:
         known = listing(problem.samplers) or "none but its own"
         raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
-    return problem.samplers[sampler]()
+    return problem.samplers[sampler](problem.arrays)
+
+
+def are_dependent(drawing: Any, problem: Problem) -> bool:
+    """Whether the family's own draws depend on each other within an iteration, as antithetic ones do."""
+    return type(drawing) is type(problem.arrays) and drawing is not problem.arrays and KERNEL[0] not in drawing._fields
 
 
 def own_copy(arrays: Any) -> Any:

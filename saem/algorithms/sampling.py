@@ -19,10 +19,10 @@ def draw_mean(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistic
 
 
 @entry
-def draw_each(arrays: Any, x: Array, rng: np.random.Generator, statistics: Array) -> None:
-    """Write the statistics (m, s) of ``m`` draws, one by one."""
+def draw_each(arrays: Any, x: Array, rng: np.random.Generator, statistics: Array, m: int = 1) -> None:
+    """Write the statistics (k, s) of ``k`` draws, one by one; or of ``k`` means over ``m`` draws."""
     for i in range(statistics.shape[0]):
-        draw(arrays, x, rng, 1, statistics[i])
+        draw(arrays, x, rng, m, statistics[i])
 
 
 @entry

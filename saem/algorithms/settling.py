@@ -10,9 +10,9 @@ import numpy as np
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.constraint import parameters_of
-from saem.errors import EXACT_FIT, FitError, MStepError, listing
+from saem.errors import FitError, MStepError, listing
 from saem.mstep import sqp
-from saem.mstep.boundary import is_bounded, pin, release
+from saem.mstep.boundary import climb, is_bounded, pin, release
 from saem.mstep.search import Peak
 from saem.mstep.starts import infeasible, scattered, solutions_along
 
@@ -67,8 +67,8 @@ def from_best_start(engine: Engine) -> Run:
     if all(error.infeasible for error in failures):
         raise infeasible(problem, len(failures))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
-    if str(failures[0]) == EXACT_FIT:
-        raise FitError(EXACT_FIT)
+    if failures[0].unbounded:
+        raise FitError(str(failures[0]))
     texts = zip(problem.constraints.names, problem.constraints.texts, strict=True)
     single = [name for name, text in texts if len(parameters_of(name, text)) == 1]
     advice = f"; {listing(single)} involves one parameter: write its value in [fixed] instead" if single else ""
@@ -126,7 +126,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         What happened, for the user; empty when the run had found the highest.
     """
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
-    if not peaks or peaks[0].loglik <= own + HIGHER:
+    if not peaks or peaks[0].loglik <= max(own, above(engine, run)) + HIGHER:
         return run, ""
     reached = (
         f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
@@ -140,6 +140,15 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     if engine.solver.summit(again.x, engine.solver.free & ~again.pinned)[1] < own:
         return run, f"{reached}, and drifted away from the highest ({peaks[0].loglik:.3f})."
     return again.after(run), f"{reached}; this is its estimate when it starts at the highest that direct ML finds."
+
+
+def above(engine: Engine, run: Run) -> float:
+    """Height of the maximum, on the boundary if need be, that lies above a run; ``-inf`` where none is found.
+
+    A correlation of one, which no path reaches, is no other maximum than the one that the path goes to.
+    """
+    _, pinned, outcome = climb(engine.problem, engine.solver, run.x)
+    return outcome.value if outcome.status == sqp.CONVERGED and pinned[run.pinned].all() else -np.inf
 
 
 def zero_candidates(engine: Engine, run: Run) -> list[int]:

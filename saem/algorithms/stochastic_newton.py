@@ -21,6 +21,7 @@ import numpy as np
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
 from saem.algorithms.error import weights_of
+from saem.algorithms.placement import EARLY
 from saem.algorithms.sampling import scores_of
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import MStepError
@@ -60,6 +61,7 @@ class StochasticNewton(MonteCarloAlgorithm):
 class NewtonEngine(StepwiseEngine):
     """Iterations of SAEM in the burn-in, then Newton steps."""
 
+    draws_singly: ClassVar[bool] = True
     last_is_mean: ClassVar[bool] = True
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
@@ -69,6 +71,11 @@ class NewtonEngine(StepwiseEngine):
         chain.memory |= {"complete": np.zeros((n, n)), "missing": np.zeros((n, n)), "mean": np.zeros(s)}
         chain.memory |= {"learned": np.zeros(1), "draws": np.zeros(1), "count": np.full(1, max(0.0, skipped - 1.0))}
         return chain
+
+    @property
+    def reviews(self) -> tuple[int, ...]:
+        """See `Engine.reviews`; before the information is learned."""
+        return tuple(k for k in (EARLY, self.schedule.burn_in // 2) if 0 < k <= self.schedule.burn_in // 2)
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of the next iteration."""

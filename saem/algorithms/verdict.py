@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.history import history_of
 from saem.algorithms.outcome import Outcome
+from saem.algorithms.placement import PLACEMENT
 from saem.algorithms.precision import Precision
 from saem.algorithms.refinement import reached
 from saem.errors import listing
@@ -18,6 +21,8 @@ from saem.mstep.starts import solutions_along
 from saem.stopping import Status, Target
 
 Array = np.ndarray
+
+NEGLIGIBLE = 1e-3  # log-likelihood: an estimate that is put at a correlation of one loses no more
 
 
 def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, target: Target, note: str) -> Outcome:
@@ -34,6 +39,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         What happened on the way, for the user.
     """
     problem, top = engine.problem, precision.top
+    run, singular = with_singular(engine, run, top)
     loglik = engine.loglik(run.x, run.pinned) if problem.has_observed else np.nan
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
@@ -45,6 +51,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     others = others_than(problem, run.x, [peak.x for peak in tied] if exact else flat)
 
     messages = [note]
+    if singular:
+        messages.append(f"{' and '.join(singular)} goes to -1 or 1, which no path reaches: it is put there.")
     status = Status.BOUNDARY if run.pinned.any() or towards else Status.CONVERGED
     if towards:
         messages.append(
@@ -53,14 +61,14 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     if not missed + precision.doubt <= target.deficit:
         status = Status.NOT_CONVERGED
         messages.append(deficit_words(missed, precision.doubt, target))
-    if precision.ratio > target.mcse:
+    if precision.ratio > target.mcse and not singular:
         status = Status.NOT_CONVERGED
         name = problem.parameters.names[precision.worst]
         messages.append(
             f"The Monte Carlo error of {name} is {100 * precision.ratio:.2g} % of its standard error "
             f"(target {100 * target.mcse:g} %)."
         )
-    inside = status == Status.CONVERGED or (status == Status.BOUNDARY and not towards)
+    inside = status == Status.CONVERGED or (status == Status.BOUNDARY and not towards and not singular)
     unfinished = bool(engine.spent.stopped) and np.isnan(precision.ratio)
     if inside and (unfinished or not reached(engine, precision, target)):  # it could have gone on
         status = Status.NOT_CONVERGED
@@ -89,8 +97,28 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
+        augmentation=engine.placement.describe(run.chain.memory.get(PLACEMENT)),
         history=history_of(engine, run, precision, loglik),
     )
+
+
+def with_singular(engine: Engine, run: Run, top: Peak | None) -> tuple[Run, list[str]]:
+    """A run whose correlations that go to one are there, and these in words; as it is where that is not as likely.
+
+    With a correlation of one the complete data have no density, so that no iteration gets there.
+    """
+    problem = engine.problem
+    if top is None:
+        return run, []
+    new = top.pinned & ~run.pinned
+    if not new.any() or np.any(new & ((engine.solver.kinds != sqp.CORR) | (np.abs(top.x) != 1.0))):
+        return run, []
+    if len(problem.constraints) and np.any(problem.constraints.evaluate(run.x)[1][:, new]):
+        return run, []
+    x, pinned = np.where(new, top.x, run.x), run.pinned | new
+    if not engine.loglik(x, pinned) >= engine.loglik(run.x, run.pinned) - NEGLIGIBLE:
+        return run, []
+    return replace(run, x=x, pinned=pinned), [problem.label(int(i)) for i in np.flatnonzero(new)]
 
 
 def deficit_words(missed: float, doubt: float, target: Target) -> str:

@@ -15,6 +15,7 @@ from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import Case, FitFunction, Task
 from saem.data import where as rows_where
+from saem.data.intake import with_all_levels
 from saem.display import method_name
 from saem.errors import SaemError, SaemWarning, StorageError
 from saem.storage import make_folder
@@ -126,7 +127,7 @@ def fit_by(
     seed = check_seed(seed)
     if where is not None:
         table = rows_where(table, where)
-    levels = split(table, by)
+    levels = split(with_all_levels(model, table), by)
     if levels.n_dropped:
         _warn(f"{levels.n_dropped} rows have no value in {' or '.join(by)} and belong to no level: they are left out")
     workers = number_of_workers(workers, len(levels))

@@ -18,6 +18,7 @@ from saem.cli import (
     infer,
     loglik,
     predict,
+    prior,
     recipe,
     resume,
     simulate,
@@ -61,6 +62,8 @@ app.command(name="models")(infer.models)
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="predict")(predict.predict)
 app.command(name="loglik")(loglik.loglik)
+app.command(name="prior")(prior.prior)
+app.command(name="sensitivity")(prior.sensitivity)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)

@@ -55,6 +55,7 @@ def bootstrap(
     from saem.cli.write import write_figure
     from saem.display import UNKNOWN, count, decimals, number, table
     from saem.storage import replacing
+    from saem.summary import legend
 
     fit = fit_to_examine(folder)
     fit.intervals(level)  # a level that is no good is refused before time is spent
@@ -71,6 +72,8 @@ def bootstrap(
         zero = UNKNOWN if row["at_zero"] != row["at_zero"] else f"{100 * row['at_zero']:.3g} %"
         rows.append([str(name), *numbers, zero, str(int(row["undefined"])) if row["undefined"] else UNKNOWN])
     show(table(["parameter", "estimate", "bias", "se", "lower", "upper", "at zero", "undefined"], rows))
+    for line in legend(fit):
+        say(line)
     say()
     n_failed = len(found.fits) - len(found.estimates)
     say(f"{count(len(found.estimates), 'replicate')}; {n_failed} failed; {interval.value} intervals, {100 * level:g} %")

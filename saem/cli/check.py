@@ -26,23 +26,28 @@ def check(
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say
     from saem.constraint import compile_constraints
-    from saem.data import arrange, read_table
+    from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import nearest
     from saem.specification import Model
 
     specification = Model.from_toml(model)
-    everything = read_table(data)
+    everything = read_table(data, text_columns(specification))
     selected = everything if where is None else rows_where(everything, where)
-    table = _without_missing(specification, selected) if drop_missing else selected
+    table = without_missing(specification, selected) if drop_missing else selected
     columns = list(map(str, table.columns))  # a name that is nearly there is misspelt
-    is_design = specification.response not in columns and not nearest(specification.response, columns)
+    made_of = specification.response_columns
+    is_design = not any(name in columns or nearest(name, columns) for name in made_of)
+    if is_design:
+        specification = specification.plain()
     arranged = arrange(specification, _with_any_response(specification, table) if is_design else table)
     compile_constraints(specification.constraints, arranged.parameters.names)  # before anything is printed
     say(f"{model}: a {specification.family} model for {specification.response}", "bold")
+    if specification.is_transformed:
+        say(f"Likelihood, estimates and predictions are on the scale of {specification.response}.")
     _show_parameters(specification, arranged)
     _show_constraints(specification)
-    _show_priors(specification)
+    _show_priors(specification, None if is_design else table)
     _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
     if is_design:
         say(f"There is no column {specification.response}: this is a design, looked at around parameters of zero.")
@@ -101,14 +106,35 @@ def _show_constraints(model: Model) -> None:
         say("none")
 
 
-def _show_priors(model: Model) -> None:
-    """The priors that the model names; of no use to most methods, so nothing where there are none."""
-    from saem.cli.console import heading, show
-    from saem.display import table
+def _show_priors(model: Model, rows: pd.DataFrame | None) -> None:
+    """The priors that the model names; of no use to most methods, so nothing where there are none.
 
-    if model.priors:
-        heading("Priors (method bayes; defaults for the others)")
-        show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
+    What they say of a determined parameter cannot be read off them, so it is drawn.
+    """
+    from saem.cli.console import heading, say, show
+    from saem.display import table
+    from saem.errors import SaemError
+    from saem.inference.prior_predictive import prior_predictive
+
+    if not model.priors:
+        return
+    heading("Priors (method bayes; defaults for the others)")
+    show(table(["parameter", "prior"], list(model.priors.items()), "ll"))
+    if rows is None or not model.constraints:
+        return
+    try:
+        found = prior_predictive(model, rows)
+    except SaemError as error:
+        say(f"What they say of what the constraints determine could not be found out: {error}", "red")
+        return
+    implied = found.implied()
+    for name, constraint in found.determined.items():
+        row = implied.loc[name]
+        say(
+            f"{name} is determined by {constraint}; before the data it is expected at {row['median']:.4g}, with 95 % "
+            f"between {row['lower']:.4g} and {row['upper']:.4g}"
+        )
+    say("`saem prior MODEL DATA` shows what data the priors expect", "dim")
 
 
 def _with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:
@@ -132,8 +158,11 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str,
         say(f"{count(n_selected - n_used, 'row')} left out because of missing values", "yellow")
     if data is None:
         return
-    y = data.response
+    y = data.observed
     say(f"{count(n_used, 'row')} used, with a response from {y.min():.4g} to {y.max():.4g}")
+    if data.weights is not None:
+        w = data.weights
+        say(f"prior weights from {w.min():.4g} to {w.max():.4g}; they divide the residual variance of their rows")
 
 
 def _show_coordinates(model: Model, data: ModelData) -> None:
@@ -207,25 +236,25 @@ def _show_cells(model: Model, rows: pd.DataFrame, data: ModelData) -> None:
 def _mean_columns(model: Model, rows: pd.DataFrame) -> list[str]:
     """The columns that the means depend on, in the order of the table."""
     from saem.expressions.rows import row_expression
-    from saem.specification.formula import columns_of
+    from saem.specification.formula import read
 
     if isinstance(model.mean, str):
-        names = {name for name in columns_of(model.mean) if name != model.response}
+        names = set(read(model.mean).columns)
     else:
         names = {name for text in model.mean.values() for name in row_expression(text).columns}
     return [name for name in rows.columns if name in names]
 
 
-def _without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+def without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a value in every column that the model reads."""
     import numpy as np
 
-    from saem.columns import missing_rows, read_column
+    from saem.columns import column_of, missing_rows
     from saem.data import needed_columns
 
     keep = np.ones(len(table), bool)
     for name in needed_columns(model):
-        missing = missing_rows(read_column(table[name])) if name in table.columns else None
+        missing = missing_rows(column_of(table, name)) if name in table.columns else None
         if missing is not None:
             keep &= ~missing
     return table[keep]
@@ -255,7 +284,7 @@ def _show_identifiability(model: Model, rows: pd.DataFrame, data: ModelData) -> 
         say(f"This could not be found out: {error}", "red")
         return
     if found.locally_identified:
-        near = ", near the estimate" if model.response in rows.columns else ""
+        near = ", near the estimate" if set(model.response_columns) <= set(rows.columns) else ""
         say(f"Yes{near}: no direction is left free.", "green")
     else:
         say("No:", "red")

@@ -55,7 +55,7 @@ def compare(
     from saem import warmup
     from saem.cli.console import note
     from saem.comparison import compare as compare_methods
-    from saem.data import arrange, read_table
+    from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import SaemWarning
     from saem.fitting import METHODS, resolve
@@ -63,7 +63,7 @@ def compare(
     from saem.storage import make_folder
 
     specification = Model.from_toml(model)
-    table = read_table(data)
+    table = read_table(data, text_columns(specification))
     if where is not None:
         table = rows_where(table, where)
     names = [name.strip() for name in methods.split(",") if name.strip()]

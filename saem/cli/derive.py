@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saem.cli.options import Level
+from saem.cli.options import Level, TTests
 from saem.cli.saved import SavedFit, fit_to_examine
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def derive(
         int, typer.Option(help="Of the random effects: for louis (20,000 if 0), score, sandwich.", metavar="N", min=0)
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the draws.", metavar="N", min=0)] = 0,
+    t_tests: TTests = False,
     level: Level = 0.95,
     output: Annotated[
         Path | None,
@@ -59,17 +60,27 @@ def derive(
     import pandas as pd
 
     import saem
-    from saem.cli.console import note, say
+    from saem.cli.console import say
     from saem.errors import SaemError
     from saem.storage import make_folder
 
     texts = read_quantities(quantities or [])
     if seed and not (draws or information is Kind.LOUIS):
         raise SaemError("--seed belongs to --draws N or --information louis; leave it out")
+    if t_tests and (draws or information is not Kind.OBSERVED):
+        raise SaemError(
+            "--t-tests has standard errors of its own, at known variances; leave out --information, --draws"
+        )
     fit = fit_to_examine(folder)
     if output is not None:
         make_folder(output)
     known = None  # the fit's own, for which it needs no table
+    if t_tests:
+        found = saem.t_tests(fit, texts or None, level)
+        say("Satterthwaite's degrees of freedom, standard errors from the expected information")
+        show_derived(found)
+        write_derived(found, output)
+        return
     if information is not Kind.OBSERVED or draws:
         known = saem.fisher_information(fit, information.value, draws, seed)
     if texts:
@@ -85,6 +96,13 @@ def derive(
     source = own if fit.posterior is None else "and quantiles of the posterior"
     say(f"standard errors {source}")
     show_derived(found)
+    write_derived(found, output)
+
+
+def write_derived(found: pd.DataFrame, output: Path | None) -> None:
+    """Write a table of quantities to a folder, where there is one."""
+    from saem.cli.console import note
+
     if output is not None:
         found.to_csv(output / "derived.csv")
         note(f"written to {output}")
@@ -143,10 +161,34 @@ def show_derived(found: pd.DataFrame) -> None:
     """Print estimates, standard errors and intervals."""
     from saem.cli.console import show
     from saem.display import decimals, number, small, table
+    from saem.summary import t_tests_table
 
+    if "df" in found:
+        show(t_tests_table(found))
+        return
     rows = []
     for quantity, row in found.iterrows():
         places = decimals([row["se"] if row["se"] > 0.0 else abs(row["estimate"])])
         cells = [small(row[key]) if key == "se_mcse" else number(row[key], places) for key in found.columns]
         rows.append([str(quantity), *cells])
     show(table(["quantity", *found.columns], rows))
+
+
+def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path | None) -> None:
+    """Print the t-tests of the means, and of quantities that are functions of means alone; write them to a folder."""
+    import pandas as pd
+
+    from saem import t_tests
+    from saem.cli.console import say, show
+    from saem.inference.t_tests import quantities_of_means
+    from saem.storage import make_folder
+    from saem.summary import T_TESTS, t_tests_table
+
+    tables = {fit.method: t_tests(fit, quantities_of_means(fit.parameters, texts)) for fit in fits}
+    for method, found in tables.items():
+        say()
+        say(f"{T_TESTS}, of {method}" if len(tables) > 1 else T_TESTS)
+        show(t_tests_table(found))
+    if output is not None:
+        make_folder(output)
+        pd.concat(tables, names=["method"]).to_csv(output / "t_tests.csv")

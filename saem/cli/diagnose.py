@@ -139,7 +139,7 @@ def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
     assert fit.table is not None  # there are residuals
     places = decimals([float(residuals["conditional"].std())])
     labels = list(fit.cluster_labels.columns)
-    response = fit.table[fit.model.response]
+    response = residuals["fitted_conditional"] + residuals["conditional"]
     rows = []
     for at in residuals["normalised"].abs().to_numpy().argsort(kind="stable")[::-1][:SHOWN]:
         row = residuals.iloc[int(at)]
@@ -149,7 +149,7 @@ def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
             + [number(row[kind], 2) for kind in ("standardised", "normalised")]
         )
     heading("largest residuals")
-    header = ["index", ", ".join(map(str, labels)), str(response.name), "fitted", "standardised", "normalised"]
+    header = ["index", ", ".join(map(str, labels)), fit.model.response, "fitted", "standardised", "normalised"]
     show(table(header, rows, "llrrrr"))
 
 

@@ -13,6 +13,7 @@ import typer
 
 from saem.cli.methods import EXACT, tailored
 from saem.cli.options import (
+    AugmentationName,
     DataFile,
     DropMissing,
     MaxDraws,
@@ -22,6 +23,7 @@ from saem.cli.options import (
     ModelFile,
     MStep,
     SamplerName,
+    TTests,
     Where,
     target_options,
 )
@@ -73,6 +75,7 @@ def fit(
     ] = Method.SAEM,
     mstep: MStep = None,
     sampler: SamplerName = None,
+    augmentation: AugmentationName = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -121,34 +124,39 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    t_tests: TTests = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="With --by: discard what an earlier run left in the folder.")
     ] = False,
 ) -> None:
     """Fit a model to a table and report estimates, errors and what became of the constraints."""
     from saem.cli.derive import read_quantities
-    from saem.data import read_table
+    from saem.data import read_table, text_columns
     from saem.errors import SaemError
     from saem.specification import Model
 
     quantities = read_quantities(derive or [])
+    if t_tests and method is Method.BAYES:
+        raise SaemError("--t-tests is for an estimate with its standard errors, and 'bayes' gives a posterior")
     specification = Model.from_toml(model)
     target = target_options(mcse, max_iterations, max_draws, max_seconds)
-    methods = [tailored(name, target, chains, mstep, sampler) for name in method.methods[:1]]
+    methods = [tailored(name, target, chains, mstep, sampler, augmentation) for name in method.methods[:1]]
     methods += [tailored(name, {}, None, mstep, None) for name in method.methods[1:]]  # exact, beside the simulated one
-    table = read_table(data)
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
+    table = read_table(data, [*text_columns(specification), *columns])
     if by and not columns:
         raise SaemError("--by needs the name of a column; got an empty text")
     if columns:
         if quantities:
             raise SaemError("--derive belongs to a single fit; leave it out with --by")
+        if t_tests:
+            raise SaemError("--t-tests belongs to a single fit; leave it out with --by")
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities)
+        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests)
 
 
 def _fit_once(
@@ -160,11 +168,12 @@ def _fit_once(
     output: Path | None,
     drop: bool,
     quantities: Mapping[str, str],
+    t_tests: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem import fitting, warmup
     from saem.cli.console import note
-    from saem.cli.derive import check_quantities, report_derived
+    from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, write_fits
     from saem.data import arrange
@@ -200,6 +209,8 @@ def _fit_once(
         show_fit(fits[0])
     else:
         show_comparison(fits[0], fits[1])
+    if t_tests:
+        report_t_tests(fits, quantities, output)
     if quantities:
         report_derived(fits, quantities, output)
     if output is not None:

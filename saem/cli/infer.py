@@ -45,6 +45,7 @@ def profile(
     from saem.cli.write import write_figure
     from saem.display import decimals, number, table
     from saem.storage import make_folder
+    from saem.summary import legend
 
     fit = fit_to_examine(folder)
     if output is not None:
@@ -56,6 +57,8 @@ def profile(
         places = decimals([abs(row["upper"] - row["lower"]) / 4])
         rows.append([str(name), *(number(end, places) for end in ends), row["note"]])
     show(table(["parameter", "estimate", "lower", "upper", "Wald lower", "Wald upper", "note"], rows, "lrrrrrl"))
+    for line in legend(fit):
+        say(line)
     if fit.method not in ("ml", "reml", "em"):
         say("estimate, lower and upper are of the maximum beside the simulated estimate; Wald intervals of that itself")
     if output is None:
@@ -119,7 +122,7 @@ def test(
     from saem.cli.console import say, show
     from saem.display import number, table
     from saem.errors import SaemError
-    from saem.inference.likelihood_ratio import loglik_of
+    from saem.inference.likelihood_ratio import comparable, loglik_of
 
     for name, value in (("seed", seed), ("workers", workers), ("output", output), ("restart", restart or None)):
         if value is not None and bootstrap is None:
@@ -127,9 +130,10 @@ def test(
     fits = {"smaller": fit_to_examine(smaller), "larger": fit_to_examine(larger)}
     found = likelihood_ratio(fits["smaller"], fits["larger"]) if bootstrap is None else None
     rows, moved = [], []
+    coding = comparable(fits["larger"]) - loglik_of(fits["larger"])  # restricted ones are shown in that of its means
     for label, each in fits.items():
-        loglik = loglik_of(each)  # of a simulated fit at the maximum beside it
-        moved += [label] if loglik > each.loglik + 1e-3 else []
+        moved += [label] if loglik_of(each) > each.loglik + 1e-3 else []
+        loglik = comparable(each) - coding  # of a simulated fit at the maximum beside it
         own = -2.0 * (loglik - each.loglik)
         rows.append([label, str(each.n_free), *(number(v, 3) for v in (loglik, each.aic + own, each.bic + own))])
     if bootstrap is not None:

@@ -12,7 +12,12 @@ EXACT = ("ml", "reml", "em")
 
 
 def tailored(
-    name: str, target: dict[str, Any], chains: int | None, mstep: str | None, sampler: str | None
+    name: str,
+    target: dict[str, Any],
+    chains: int | None,
+    mstep: str | None,
+    sampler: str | None,
+    augmentation: str | None = None,
 ) -> str | Algorithm:
     """A method with what was asked for: its name where nothing was.
 
@@ -21,7 +26,8 @@ def tailored(
     SaemError
         For an option that the method does not take, or a maximiser that there is not.
     """
-    own = {"chains": chains, "sampler": sampler, **target}
+    drawing = {"sampler": sampler, "augmentation": augmentation}
+    own = {"chains": chains, **drawing, **target}
     asked = {option: value for option, value in own.items() if value is not None}
     if not asked and mstep is None:
         return name
@@ -43,7 +49,8 @@ def tailored(
     from saem.stopping import Target
 
     method: Any = SAEM() if name == "chains" else METHODS[name]()
-    method = replace(method, target=Target(**target), **settings, **({} if sampler is None else {"sampler": sampler}))
+    settings |= {option: value for option, value in drawing.items() if value is not None}
+    method = replace(method, target=Target(**target), **settings)
     if name == "chains":
         chains = IndependentChains().chains if chains is None else chains
     return IndependentChains(method, chains) if chains is not None else method

@@ -68,7 +68,17 @@ SamplerName = Annotated[
     str | None,
     typer.Option(
         "--sampler",
-        help="How random effects are drawn: exactly if omitted, or metropolis (a Markov kernel).",
+        help="How random effects are drawn: independently and exactly if omitted, antithetic or lattice (exactly, but "
+        "dependent within an iteration), or metropolis (a Markov kernel).",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+AugmentationName = Annotated[
+    str | None,
+    typer.Option(
+        "--augmentation",
+        help="Random effects that are drawn uncentred, or centred on the means; where the latter is better if omitted.",
         metavar="NAME",
         show_default=False,
     ),
@@ -80,6 +90,12 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", 
 Workers = Annotated[
     int | None,
     typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=1, show_default=False),
+]
+TTests = Annotated[
+    bool,
+    typer.Option(
+        "--t-tests", help="Test means, or functions of means, against 0, with Satterthwaite's degrees of freedom."
+    ),
 ]
 
 

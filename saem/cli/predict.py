@@ -43,22 +43,26 @@ def predict(
     from saem.cli.console import note, show
     from saem.cli.simulate import write_table
     from saem.cli.write import beside
-    from saem.data import needed_columns, read_table
+    from saem.data import needed_columns, read_table, text_columns
     from saem.data import where as rows_where
     from saem.display import count, decimals, number, table
 
-    rows = read_table(data)
+    fit = fit_to_examine(folder)
+    rows = read_table(data, text_columns(fit.model))
     if where is not None:
         rows = rows_where(rows, where)
-    fit = fit_to_examine(folder)
     found = predicted(fit, rows, level, "refuse" if refuse_new else "marginal")
+    if fit.model.is_transformed:
+        note(f"predictions are of {fit.model.response}, the scale of the model")
+    if not any(name in rows for name in fit.model.cluster):
+        note(f"the table has no column {' or '.join(fit.model.cluster)}: all rows are predicted as of new clusters")
     if output is not None:
         write_table(beside(rows, found), output)
         note(f"{count(len(found), 'row')} written to {output}")
         return
     places = decimals(found["se"])
     columns = ["predicted", "se", "lower", "upper"]
-    labels = [name for name in needed_columns(fit.model) if name in rows and name != fit.model.response]
+    labels = [name for name in needed_columns(fit.model) if name in rows and name not in fit.model.response_columns]
     shown = [
         [str(index), *(str(rows[name].iloc[k]) for name in labels), "yes" if row["known"] else "no"]
         + [number(row[name], places) for name in columns]

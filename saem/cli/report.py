@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from saem.cli.console import STYLES, console, heading, note, say, show
 from saem.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
-from saem.summary import METHOD_NAMES, size_words, solutions_table, status_line, status_words, summary_parts
+from saem.summary import METHOD_NAMES, legend, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.summary import note as parameter_note
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def show_comparison(first: Fit, second: Fit) -> None:
         show(table(header, rows, "lrrrrrrl"))
     else:
         show(table(header[:-1], [row[:-1] for row in rows]))
+    for line in legend(second):
+        say(line)
     if first.constraint_names:
         say()
         residuals = zip(first.constraint_names, first.constraint_residuals, second.constraint_residuals, strict=True)

@@ -57,6 +57,22 @@ def fit_to_examine(folder: Path) -> Fit:
     raise StorageError(f"{folder} holds several fits; give one of {listing([str(folder / name) for name in found])}")
 
 
+def posterior_to_examine(folder: Path) -> Fit:
+    """The fit by "bayes" in a folder.
+
+    Raises
+    ------
+    StorageError
+        When there is none.
+    """
+    found = [fit for fit in fits_in(folder).values() if fit.posterior is not None]
+    if not found:
+        raise StorageError(
+            f"there is no saved posterior in {folder}; `saem fit MODEL DATA --method bayes --output FOLDER` saves one"
+        )
+    return found[0]
+
+
 def fit_to_resume(folder: Path) -> Fit:
     """The fit in a folder, or the only one in its folders that can go on.
 

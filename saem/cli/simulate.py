@@ -56,7 +56,7 @@ def simulate(
 ) -> None:
     """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
     from saem.cli.console import note
-    from saem.data import read_table
+    from saem.data import read_table, text_columns
     from saem.display import count
     from saem.errors import DataError
     from saem.simulation import simulate
@@ -69,7 +69,8 @@ def simulate(
             "give the rows to simulate, either by --design FILE or by --cross, for instance "
             f"--cross {specification.cluster[0]}=1..20" + ("; got both" if design is not None else "")
         )
-    rows = read_table(design) if design is not None else full_factorial(cross or [])
+    text = text_columns(specification)
+    rows = read_table(design, text) if design is not None else full_factorial(cross or [])
     table = simulate(specification, values, rows, seed=seed)
     if output is None:
         typer.echo(table.to_csv(index=False), nl=False)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, check_columns, missing_rows
+from saem.columns import NOTES, Factor, Values, check_columns, missing_rows, since_words
+from saem.data.aliasing import without_aliased
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
-from saem.data.intake import needed_columns, read_columns
+from saem.data.intake import needed_columns, read_columns, response_values
 from saem.data.table import Rows
-from saem.errors import DataError, listing
+from saem.data.weights import check_weights
+from saem.deferred import Deferred
+from saem.errors import DataError
 from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
 from saem.specification import Model
-from saem.specification.formula import design
-from saem.specification.slots import ONE_GROUP, Slots
+from saem.specification.formula import Design, design
+from saem.specification.slots import ONE_GROUP, Slots, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +33,7 @@ _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ModelData:
     """What the linear family consumes: n rows, p mean columns, q random terms, C clusters, G variance groups.
 
@@ -37,6 +41,7 @@ class ModelData:
     ----------
     parameters : Parameters
     response : (n,) ndarray
+        On the model's scale, less the offset.
     mean_design : (n, p) ndarray
         C-contiguous.
     random_design : (n, q) ndarray
@@ -67,6 +72,15 @@ class ModelData:
     warnings : tuple of str
     n_dropped : int
         Rows left out because of missing values.
+    weights : (n,) ndarray or None
+        Prior weights: the residual variance of a row is that of its residual group over its weight; None where all
+        are 1.
+    offset : (n,) ndarray or None
+        What a formula adds to the mean with the coefficient 1.
+    formula_state : dict
+        Constants of the design of a formula (`saem.specification.formula.Design`), with the columns that it keeps.
+    unclear : dict of str to str
+        Parameter -> column of the design, for the names that do not tell it.
     """
 
     parameters: Parameters
@@ -77,7 +91,7 @@ class ModelData:
     mean_index: _Codes
     term_names: tuple[str, ...]
     cluster: _Codes
-    cluster_labels: pd.DataFrame
+    cluster_labels: Deferred[pd.DataFrame] = Deferred()
     cluster_group: _Codes
     group_levels: tuple[str, ...]
     sd_index: _Codes
@@ -87,9 +101,25 @@ class ModelData:
     residual_index: _Codes
     warnings: tuple[str, ...]
     n_dropped: int
+    weights: _Floats | None = None
+    offset: _Floats | None = None
+    formula_state: dict[str, Any] = field(default_factory=dict)
+    unclear: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def observed(self) -> _Floats:
+        """The response (n,) on the model's scale."""
+        return self.response if self.offset is None else self.response + self.offset
+
+    def residual_sds(self, x: _Floats) -> _Floats:
+        """The residual standard deviation (n,) of every row at parameters (n_parameters,)."""
+        sds: _Floats = x[self.residual_index][self.residual_group]
+        return sds if self.weights is None else sds / np.sqrt(self.weights)
 
 
-def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> ModelData:
+def arrange(
+    model: Model, table: pd.DataFrame, drop_missing: bool = False, formula_state: dict[str, Any] | None = None
+) -> ModelData:
     """Check a table against a model and arrange it as arrays.
 
     Parameters
@@ -99,6 +129,8 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         (n,) rows; other columns than those of the model are ignored.
     drop_missing : bool
         Leave out rows with a missing or infinite value in a column that the model reads, and count them.
+    formula_state : dict, optional
+        Of a fit: its constants are used in the design of a formula, and no new ones made.
 
     Returns
     -------
@@ -115,31 +147,37 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
     if len(table) == 0:
         raise DataError("the table has no rows")
     table, columns, factors, rows, n_dropped = read_columns(model, table, drop_missing)
-    response = columns[model.response]
-    assert isinstance(response, np.ndarray)
-    response = np.ascontiguousarray(response, dtype=np.float64)
+    response = response_values(model, columns, len(table))
     if response.min() == response.max():
         raise DataError(
             f"the response {model.response!r} is constant: it is {response[0]:g} in all {len(response)} rows"
         )
 
     cluster, first = cluster_codes([factors[name] for name in model.cluster])
-    mean_design, mean_names, mean_labels, left_out = _mean(model, table, columns, rows)
+    mean = _mean(model, columns, len(table), rows, formula_state)
+    if mean.offset is not None:
+        response = response - mean.offset
     random_design = _columns(model.random.terms, columns, len(response), rows, "random term")
     group, group_levels = _groups(model.random.by, model.random.sd, factors, len(response))
     cluster_group = group[first]
     if model.random.by is not None:
         cluster_group = check_constant(group, cluster, first, (model.random.by, model.cluster), rows)
     residual_group, residual_levels = _groups(model.residual.by, model.residual.sd, factors, len(response))
+    if isinstance(model.mean, str):
+        mean = _apart_from_sds(model, mean, group_levels, residual_levels)
+    mean_design, mean_names, mean_labels = mean.matrix, mean.names, mean.labels
     slots = Slots(model, mean_names, group_levels, residual_levels)
     _check_counts(model, slots, cluster_group, len(response), mean_design)
-    _check_size(model.response, response)
-    for names, matrix in ((mean_names, mean_design), (tuple(model.random.terms), random_design)):
-        for name, values in zip(names, matrix.T, strict=True):
-            _check_size(name, values)
-    warnings = [text for text in (repeated_rows(table, response, cluster, rows), left_out) if text is not None]
-    labels = table[list(model.cluster)].take(first)
-    labels.index = range(len(first))  # type: ignore[assignment]
+    _check_sizes((model.response,), response[:, None])
+    _check_sizes(mean_names, mean_design)
+    _check_sizes(tuple(model.random.terms), random_design)
+    weights = None
+    if model.residual.weights is not None:
+        weights = check_weights(model.residual.weights, columns[model.residual.weights], rows)
+    labels = partial(_labels, {name: table[name] for name in model.cluster}, first)
+    repeated = repeated_rows(table, response, cluster, rows)
+    notes = [text for name, text in table.attrs.get(NOTES, {}).items() if name in (*columns, *factors)]
+    warnings = [*notes, *([] if repeated is None else [repeated]), *mean.warnings, *_origins(model, columns)]
     return ModelData(
         parameters=slots.parameters,
         response=response,
@@ -157,42 +195,80 @@ def arrange(model: Model, table: pd.DataFrame, drop_missing: bool = False) -> Mo
         residual_group=residual_group,
         residual_levels=residual_levels,
         residual_index=slots.residual_index,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys(warnings)),
         n_dropped=n_dropped,
+        weights=weights,
+        offset=mean.offset,
+        formula_state=mean.state,
+        unclear={name: label for name, label in zip(mean_names, mean_labels, strict=True) if name in mean.unclear},
     )
 
 
-def _check_size(name: str, values: _Floats) -> None:
+def _labels(columns: dict[str, pd.Series[Any]], first: _Codes) -> pd.DataFrame:
+    """The table of the clusters, from the columns of the rows and the first row of each cluster."""
+    import pandas as pd
+
+    labels = pd.DataFrame(columns, copy=False).take(first)
+    labels.index = range(len(first))  # type: ignore[assignment]
+    return labels
+
+
+def _check_sizes(names: tuple[str, ...], columns: _Floats) -> None:
     """Squares of the values have to be numbers that a computer can hold."""
-    largest = max(float(values.max()), -float(values.min()))
-    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
-        raise DataError(
-            f"the values of {name!r} must lie between {1 / LARGEST:g} and {LARGEST:g} in size; got {largest:g}: "
-            "choose another unit, or look for a typing error"
-        )
+    sizes = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    for name, largest in zip(names, sizes.tolist(), strict=True):
+        if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+            raise DataError(
+                f"the values of {name!r} must lie between {1 / LARGEST:g} and {LARGEST:g} in size; got {largest:g}: "
+                "choose another unit, or look for a typing error"
+            )
 
 
-def _mean(
-    model: Model, table: pd.DataFrame, columns: dict[str, Values], rows: Rows
-) -> tuple[_Floats, tuple[str, ...], tuple[str, ...], str | None]:
-    """Design matrix of the mean, the names of its parameters, where they act, and a warning about what was left out."""
+def _mean(model: Model, columns: dict[str, Values], n: int, rows: Rows, state: dict[str, Any] | None) -> Design:
+    """Design of the mean, of a table or of a formula; columns of a formula that are zero everywhere are left out."""
     if isinstance(model.mean, dict):
-        matrix = _columns(model.mean, columns, len(table), rows, "parameter")
-        return matrix, tuple(model.mean), tuple(model.mean.values()), None
-    matrix, names, labels = design(model.mean, table)
-    for name, label, column in zip(names, labels, matrix.T, strict=True):
+        matrix = _columns(model.mean, columns, n, rows, "parameter")
+        return Design(matrix, tuple(model.mean), tuple(model.mean.values()), frozenset(), None, {}, ())
+    found = design(model.mean, columns, n, state)
+    for name, label, column in zip(found.names, found.labels, found.matrix.T, strict=True):
         if not np.isfinite(column.sum()):
             raise DataError(
                 f"parameter {name!r} of the formula {model.mean!r} ({label}) is not finite in all rows; "
-                "a logarithm needs positive numbers"
+                "a logarithm needs positive numbers, and a divisor must not be 0"
             )
-    used: NDArray[np.bool_] = np.any(matrix, axis=0)
-    if used.all():
-        return matrix, names, labels, None
-    empty = listing([label for label, keep in zip(labels, used, strict=True) if not keep])
-    names, labels = (tuple(np.array(texts, dtype=object)[used]) for texts in (names, labels))
-    warning = f"no row has the combination of levels {empty} of the formula {model.mean!r}: left out of the model"
-    return np.ascontiguousarray(matrix[:, used]), names, labels, warning
+    if found.offset is not None and not np.isfinite(found.offset.sum()):
+        raise DataError(f"the offset of the formula {model.mean!r} is not finite in all rows")
+    return without_aliased(model, found)
+
+
+def _apart_from_sds(
+    model: Model, found: Design, group_levels: tuple[str, ...], residual_levels: tuple[str, ...]
+) -> Design:
+    """The design with other names for means that are called as standard deviations are that the model does not name."""
+    automatic: set[str] = set()
+    if model.residual.sd is None:
+        levels: Iterable[str | None] = told_apart(residual_levels) if model.residual.by is not None else (None,)
+        automatic |= {model.residual.sd_name(level) for level in levels}
+    levels = told_apart(group_levels) if model.random.by is not None else (None,)
+    terms = list(model.random.terms)
+    for level in levels:
+        automatic |= set(model.random.sd_names(level)) if model.random.sd is None else set()
+        automatic |= {model.random.corr_name(a, b, level) for b in terms for a in terms[: terms.index(b)]}
+    names = tuple(f"x_{name}" if name in automatic and f"x_{name}" not in found.names else name for name in found.names)
+    changed = {name for name, before in zip(names, found.names, strict=True) if name != before}
+    return replace(found, names=names, unclear=found.unclear | changed)
+
+
+def _origins(model: Model, columns: dict[str, Values]) -> list[str]:
+    """What the dates count from that row expressions calculate with."""
+    texts = [*model.random.terms.values(), *(model.mean.values() if isinstance(model.mean, dict) else ())]
+    found = []
+    for expression in map(row_expression, texts):
+        for name in sorted(expression.columns - set(expression.levels)):
+            values = columns[name]
+            if isinstance(values, Factor) and values.is_date:
+                found.append(since_words(name, values.day(values.origin())))
+    return found
 
 
 def _columns(texts: dict[str, str], columns: dict[str, Values], n: int, rows: Rows, what: str) -> _Floats:
@@ -240,15 +316,15 @@ def _check_counts(model: Model, slots: Slots, cluster_group: _Codes, n: int, mea
             "and these rows must be there"
         )
     per_group = np.bincount(cluster_group, minlength=len(slots.sds))
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = {}  # of random effects with each SD: terms may share one, as crossed effects do
     for names, count in zip(slots.sds, per_group, strict=True):
-        for name in dict.fromkeys(names):
+        for name in names:
             counts[name] = counts.get(name, 0) + int(count)
     for name in dict.fromkeys(free):
         if counts[name] < 2:
             raise DataError(
                 f"the SD {name!r} cannot be estimated from one cluster (cluster = {clusters}); it needs at least 2: "
-                "name the cluster columns so that replicates differ, or share one SD between the groups"
+                "name the cluster columns so that replicates differ, or share one SD between groups or terms"
             )
     if n <= mean_design.shape[1]:
         rank = int(np.linalg.matrix_rank(mean_design))

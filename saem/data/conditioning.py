@@ -30,8 +30,9 @@ def check_conditioning(data: ModelData) -> None:
     free = np.flatnonzero(~data.parameters.fixed[data.mean_index])
     names = [data.parameters.names[data.mean_index[j]] for j in free]
     labels = [data.mean_labels[j] for j in free]
-    rows = np.linspace(0, len(data.response) - 1, min(len(data.response), ENOUGH)).astype(int)
-    columns = data.mean_design[np.ix_(rows, free)]
+    columns = data.mean_design if len(free) == len(data.mean_index) else data.mean_design[:, free]
+    if len(columns) > ENOUGH:
+        columns = columns[np.linspace(0, len(columns) - 1, ENOUGH).astype(int)]
     lengths = np.linalg.norm(columns, axis=0)
     if columns.shape[1] < 2 or not np.all(lengths > 0.0):
         return

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.codes import codes_of
 from saem.columns import Factor
 from saem.data.table import Rows
 from saem.errors import DataError, listing, nearest
@@ -28,14 +29,7 @@ def cluster_codes(factors: Sequence[Factor]) -> tuple[NDArray[np.int64], NDArray
     first : (C,) ndarray of int64
         The first row of each cluster.
     """
-    import pandas as pd
-
-    codes = factors[0].codes.astype(np.int64, copy=False)
-    for factor in factors[1:]:
-        # Renumbered at each step, so that the products never overflow.
-        codes = pd.factorize(codes * max(1, len(factor.levels)) + factor.codes)[0].astype(np.int64, copy=False)
-    if len(factors) == 1:
-        codes = pd.factorize(codes)[0].astype(np.int64, copy=False)
+    codes = codes_of(*(factor.codes for factor in factors))
     first = np.empty(int(codes.max()) + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated targets the last one assigned stays
     return codes, first

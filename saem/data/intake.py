@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, factorize, missing_rows, read_column
+from saem.columns import (
+    ALL_LEVELS,
+    TEXT_OF_NUMBERS,
+    Factor,
+    Values,
+    column_of,
+    factorize,
+    factorize_clusters,
+    missing_rows,
+    read_column,
+)
 from saem.data.table import Rows
 from saem.errors import DataError, listing
 from saem.expressions.rows import row_expression
 from saem.specification import Model
-from saem.specification.formula import columns_of
+from saem.specification.formula import read, response_of
+from saem.specification.formula.naming import identifier, level_names
 
 if TYPE_CHECKING:
     import pandas as pd
+
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # 1,010: one number with or without a comma
+SMALL = 10_000  # rows: a larger table is not kept whole for the columns that are used
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -29,8 +46,8 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     -------
     tuple of str
     """
-    names = [model.response, *model.cluster]
-    names += [by for by in (model.random.by, model.residual.by) if by is not None]
+    names = [*model.response_columns, *model.cluster]
+    names += [name for name in (model.random.by, model.residual.by, model.residual.weights) if name is not None]
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
 
@@ -40,7 +57,38 @@ def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataF
 
     if drop_missing:
         table = read_columns(model, table, drop_missing)[0]
-    return pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+    used = pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
+    kept = [name for name in table.attrs.get(TEXT_OF_NUMBERS, ()) if name in used.columns]
+    used.attrs = {TEXT_OF_NUMBERS: kept} if kept else {}
+    return used
+
+
+def with_all_levels(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose parts name the levels of a formula as the whole does, where words must tell them apart."""
+    found: dict[str, list[str]] = {}
+    names = read(model.mean).columns if isinstance(model.mean, str) else ()
+    for name in names:
+        values = column_of(table, name) if name in table.columns else None
+        if isinstance(values, Factor) and level_names(values.levels) != [identifier(level) for level in values.levels]:
+            found[name] = list(values.levels)
+    if not found:
+        return table
+    table = table.copy(deep=False)
+    table.attrs = table.attrs | {ALL_LEVELS: found}
+    return table
+
+
+def text_columns(model: Model) -> tuple[str, ...]:
+    """The columns whose levels a table keeps as they are written: those of clusters and of groups."""
+    groups = (by for by in (model.random.by, model.residual.by) if by is not None)
+    return tuple(dict.fromkeys([*model.cluster, *groups]))
+
+
+def rows_later(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame | Callable[[], pd.DataFrame]:
+    """`rows_used`, or what makes it when it is asked for: of a small table, where that takes as long as a fit."""
+    if len(table) > SMALL:
+        return rows_used(model, table, drop_missing)
+    return partial(rows_used, model, table.copy(deep=False), drop_missing)  # pandas copies on write
 
 
 def design_columns(model: Model) -> list[str]:
@@ -48,7 +96,7 @@ def design_columns(model: Model) -> list[str]:
     texts = list(model.random.terms.values())
     names: list[str] = []
     if isinstance(model.mean, str):
-        names.extend(columns_of(model.mean))
+        names.extend(read(model.mean).columns)
     else:
         texts = [*model.mean.values(), *texts]
     for text in texts:
@@ -74,7 +122,7 @@ def read_columns(
     table : DataFrame
         (k,) rows that remain.
     columns : dict of str to Values
-        The response and the columns of the designs.
+        The response, the columns of the designs and the weights.
     factors : dict of str to Factor
         The columns of clusters and groups.
     rows : Rows
@@ -82,14 +130,14 @@ def read_columns(
     n_dropped : int
     """
     rows = Rows(table)
-    columns: dict[str, Values] = {model.response: _read_response(table, model.response, rows)}
-    for name in design_columns(model):
-        columns[name] = read_column(table[name])
-    grouping = [*model.cluster, *(by for by in (model.random.by, model.residual.by) if by is not None)]
-    factors: dict[str, Factor] = {}
-    for name in dict.fromkeys(grouping):
+    columns: dict[str, Values] = {name: _read_response(table, name, rows) for name in model.response_columns}
+    weights = [] if model.residual.weights is None else [model.residual.weights]
+    for name in (*design_columns(model), *weights):
+        columns.setdefault(name, column_of(table, name))
+    factors: dict[str, Factor] = {name: factorize_clusters(table[name]) for name in model.cluster}
+    for name in text_columns(model):
         values = columns.get(name)
-        factors[name] = values if isinstance(values, Factor) else factorize(table[name])
+        factors.setdefault(name, values if isinstance(values, Factor) else factorize(table[name]))
     n = len(table)
     bad: dict[str, NDArray[np.bool_]] = {}
     for name, values in (*columns.items(), *factors.items()):
@@ -112,6 +160,10 @@ def read_columns(
     columns = {name: v.take(keep) if isinstance(v, Factor) else v[keep] for name, v in columns.items()}
     factors = {name: v.take(keep) for name, v in factors.items()}
     kept = np.flatnonzero(keep)
+    for name, values in columns.items():  # truth values of which some are missing are numbers until here
+        if not isinstance(values, Factor) and values.dtype.kind == "f" and table[name].dtype.kind in "Ob":
+            again = read_column(table[name][keep])
+            columns[name] = again if not isinstance(again, Factor) and again.dtype == np.bool_ else values
     return table[keep], columns, factors, Rows(table, kept), n - len(kept)
 
 
@@ -121,20 +173,49 @@ def _read_response(table: pd.DataFrame, name: str, rows: Rows) -> Values:
         return values.astype(np.float64, copy=False)
     if not len(values.levels):
         return np.full(len(table), np.nan)
-    is_text = np.array([not _is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
+    is_text = np.array([not is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
     if not is_text.any():
         raise DataError(f"the response {name!r} holds numbers stored as text; convert the column to numbers")
     bad = is_text[values.codes]
     value = values.levels[int(values.codes[np.argmax(bad)])]
-    advice = (
-        "write a decimal point, not a comma" if _is_number(value.replace(",", ".")) else "leave a missing value empty"
-    )
     raise DataError(
-        f"the response {name!r} must be a number in each row; got the text {value!r} in {rows.first(bad)}; {advice}"
+        f"the response {name!r} must be a number in each row; got the text {value!r} in {rows.first(bad)}; "
+        f"{_advice_on(value)}"
     )
 
 
-def _is_number(text: str) -> bool:
+def _advice_on(value: str) -> str:
+    """How a text may be made a number."""
+    if THOUSANDS.fullmatch(value) and value.count(",") == 1:
+        return f"it may be {value.replace(',', '.')} or {value.replace(',', '')}: write a decimal point, or no comma"
+    if THOUSANDS.fullmatch(value):
+        return "write no commas between thousands"
+    return "write a decimal point, not a comma" if is_number(value.replace(",", ".")) else "leave a missing value empty"
+
+
+def response_values(model: Model, columns: dict[str, Values], n: int) -> NDArray[np.float64]:
+    """The response (n,) on the scale of the model.
+
+    Raises
+    ------
+    DataError
+        When it is not a finite number in each row.
+    """
+    if not model.is_transformed:
+        return np.ascontiguousarray(columns[model.response], dtype=np.float64)
+    assert isinstance(model.mean, str)
+    values = response_of(model.mean, columns, n)[0]
+    bad = missing_rows(values)
+    if bad is not None:
+        raise DataError(
+            f"the response {model.response} is not a finite number in {int(bad.sum())} of {n} rows; a logarithm needs "
+            "positive numbers"
+        )
+    return np.ascontiguousarray(values)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text can be read as a number."""
     try:
         float(text)
     except ValueError:

@@ -35,6 +35,8 @@ def without_cluster(data: ModelData, cluster: int) -> ModelData:
         cluster_labels=data.cluster_labels[stays],
         cluster_group=data.cluster_group[stays],
         residual_group=data.residual_group[keep],
+        weights=None if data.weights is None else data.weights[keep],
+        offset=None if data.offset is None else data.offset[keep],
     )
     names, free = data.parameters.names, ~data.parameters.fixed
     for i, column in zip(left.mean_index, left.mean_design.T, strict=True):
@@ -45,7 +47,7 @@ def without_cluster(data: ModelData, cluster: int) -> ModelData:
         if group == 0 and free[row].any():
             raise DataError(f"no other cluster is in the variance group of {names[row[free[row]][0]]}")
     for i in np.unique(data.sd_index[:, :]):
-        if free[i] and groups[np.any(data.sd_index == i, axis=1)].sum() < 2:
+        if free[i] and groups @ np.sum(data.sd_index == i, axis=1) < 2:
             raise DataError(f"one other cluster is left for the standard deviation {names[i]}")
     rows = np.bincount(left.residual_group, minlength=len(data.residual_levels))
     for i, count in zip(data.residual_index, rows, strict=True):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, check_columns, factorize, level_text, missing_rows, read_column
+from saem.columns import Factor, Values, check_columns, column_of, factorize, level_text, missing_rows
 from saem.data.arrange import ModelData
-from saem.data.intake import design_columns, needed_columns
+from saem.data.intake import design_columns
 from saem.data.table import Rows
+from saem.data.weights import check_weights
 from saem.errors import DataError, listing, nearest
 from saem.expressions.rows import row_expression
 from saem.specification import Model
-from saem.specification.formula import design, design_of_others
+from saem.specification.formula import design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,10 @@ class OtherRows:
     group : (m,) ndarray of int64
         Variance group.
     residual_group : (m,) ndarray of int64
+    weights : (m,) ndarray or None
+        Prior weights; None where all are 1.
+    offset : (m,) ndarray or None
+        What a formula adds to the mean.
     """
 
     mean_design: _Floats
@@ -44,6 +49,13 @@ class OtherRows:
     cluster: _Codes
     group: _Codes
     residual_group: _Codes
+    weights: _Floats | None = None
+    offset: _Floats | None = None
+
+    def residual_sds(self, data: ModelData, x: _Floats) -> _Floats:
+        """The residual standard deviation (m,) of every row at parameters (n_parameters,) of the fit."""
+        sds: _Floats = x[data.residual_index][self.residual_group]
+        return sds if self.weights is None else sds / np.sqrt(self.weights)
 
 
 def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: pd.DataFrame) -> OtherRows:
@@ -58,7 +70,7 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
         The same, arranged.
     others : DataFrame
         (m,) rows with all columns that the model reads, but the response. A cluster that is not in `table`, or left
-        empty, is a new one.
+        empty, is a new one, and all are where there are no cluster columns.
 
     Raises
     ------
@@ -68,31 +80,39 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
     """
     if not hasattr(others, "columns"):
         raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
-    wanted = [name for name in needed_columns(model) if name != model.response]
-    check_columns(others, wanted, "a prediction")
+    needed = [*design_columns(model), *(by for by in (model.random.by, model.residual.by) if by is not None)]
+    texts = [str(name) for name in others.columns]
+    absent = [name for name in model.cluster if name not in texts and name not in needed]
+    if len(absent) < len(model.cluster) or any(nearest(name, texts) for name in absent):
+        needed += absent  # none of them, and none misspelt: rows of no cluster in particular
+    check_columns(others, list(dict.fromkeys([*model.cluster, *needed])) if not absent else needed, "a prediction")
     if len(others) == 0:
         raise DataError("the table has no rows to predict")
     rows = Rows(others)
     groups = [by for by in (model.random.by, model.residual.by) if by is not None]
-    strict = dict.fromkeys([*design_columns(model), *groups])
-    columns = {name: _as_before(table[name], others[name], name, rows) for name in strict}
+    weights = model.residual.weights
+    strict = dict.fromkeys([*design_columns(model), *groups, *([] if weights is None else [weights])])
+    columns = {name: _as_before(table, others, name, rows) for name in strict}
     terms = _evaluate(model.random.terms, columns, len(others), rows)
+    offset = None
     if isinstance(model.mean, str):
-        mean = _formula_design(model.mean, table, others, columns, data, rows)
+        mean, offset = _formula_design(model.mean, len(others), columns, data, rows)
     else:
         mean = _evaluate(model.mean, columns, len(others), rows)
-    cluster = _clusters(data.cluster_labels, others)
+    known = all(name in others.columns for name in model.cluster)
+    cluster = _clusters(data.cluster_labels, others) if known else np.full(len(others), -1, dtype=np.int64)
     group = _group(columns, model.random.by, data.group_levels, len(others))
     if model.random.by is not None:
         _check_groups(model.random.by, data, cluster, group, rows)
     residual_group = _group(columns, model.residual.by, data.residual_levels, len(others))
-    return OtherRows(mean, terms, cluster, group, residual_group)
+    own = None if weights is None else check_weights(weights, columns[weights], rows)
+    return OtherRows(mean, terms, cluster, group, residual_group, own, offset)
 
 
-def _as_before(before: pd.Series[Any], now: pd.Series[Any], name: str, rows: Rows) -> Values:
+def _as_before(table: pd.DataFrame, others: pd.DataFrame, name: str, rows: Rows) -> Values:
     """A column of new rows, with the type and the levels that it had."""
-    old = read_column(before)
-    new: Values = factorize(now) if isinstance(old, Factor) else read_column(now)
+    old, now = column_of(table, name), others[name]
+    new: Values = factorize(now) if isinstance(old, Factor) else column_of(others, name)
     bad = missing_rows(new)
     if bad is not None:
         raise DataError(
@@ -106,6 +126,10 @@ def _as_before(before: pd.Series[Any], now: pd.Series[Any], name: str, rows: Row
     assert isinstance(new, Factor)
     known = _present(old)
     unknown = [level for level in _present(new) if level not in known]
+    if old.as_numbers and replace(new, is_numeric=old.is_numeric).as_numbers:  # other days, which have a place in time
+        levels = (*old.levels, *(level for level in new.levels if level not in old.levels))
+        codes = np.array([levels.index(level) for level in new.levels], dtype=np.int64)[new.codes]
+        return Factor(codes, levels, old.is_ordered, old.is_numeric, old.origin() if old.is_date else None)
     if unknown:
         raise DataError(
             f"column {name!r} has the level {unknown[0]!r}{nearest(unknown[0], known)} in the rows to predict; the "
@@ -139,41 +163,50 @@ def _check_finite(values: _Floats, what: str, rows: Rows) -> None:
 
 
 def _formula_design(
-    formula: str, table: pd.DataFrame, others: pd.DataFrame, columns: dict[str, Values], data: ModelData, rows: Rows
-) -> _Floats:
-    """The design of a formula, in the columns that the fit has."""
-    import pandas as pd
-
-    as_then = pd.DataFrame({name: _values_of(table[name], values) for name, values in columns.items()})
-    matrix = design_of_others(formula, table, as_then if columns else others)
-    before, _, labels = design(formula, table)
-    used = np.any(before, axis=0)
-    for label, column in zip(labels, matrix.T, strict=True):
+    formula: str, n: int, columns: dict[str, Values], data: ModelData, rows: Rows
+) -> tuple[_Floats, _Floats | None]:
+    """The design of a formula in the columns that the fit has, with its constants, and what is added to the mean."""
+    found = design(formula, columns, n, data.formula_state)
+    for label, column in zip(found.labels, found.matrix.T, strict=True):
         _check_finite(column, f"{label!r} of the formula {formula!r}", rows)
-    if not used.all():
-        for label, column in zip(np.array(labels, dtype=object)[~used], matrix[:, ~used].T, strict=True):
-            if column.any():
-                raise DataError(
-                    f"no row of the data of the fit has the combination of levels {label!r}, so that its mean is not "
-                    f"known; {rows.first(column != 0.0)} to predict has it"
-                )
-    return np.ascontiguousarray(matrix[:, used])
-
-
-def _values_of(before: pd.Series[Any], now: Values) -> Any:
-    """A column as formulae had it: levels as the objects that they were, numbers as they are."""
-    if not isinstance(now, Factor):
-        return now
-    objects = {level_text(value): value for value in before.dropna().unique()}
-    return np.array([objects.get(level) for level in now.levels], dtype=object)[now.codes]
+    if found.offset is not None:
+        _check_finite(found.offset, f"the offset of the formula {formula!r}", rows)
+    kept: list[int] = data.formula_state["kept"]
+    matrix = found.matrix[:, kept]
+    for j, combination in data.formula_state["aliased"].items():
+        column = found.matrix[:, int(j)]
+        usual = matrix @ np.array(combination) if combination else np.zeros(len(column))
+        unknown = np.abs(column - usual) > 1e-6 * np.maximum(1.0, np.abs(column))
+        if unknown.any():
+            raise DataError(
+                f"no row of the data of the fit has the combination of levels that {rows.first(unknown)} to predict "
+                f"has ({found.labels[int(j)]!r} of the formula {formula!r}), so that its mean is not known"
+            )
+    return np.ascontiguousarray(matrix), found.offset
 
 
 def _clusters(labels: pd.DataFrame, others: pd.DataFrame) -> _Codes:
     """The cluster of each row; -1 where it is none of the fit's."""
-    known = zip(*(_texts(labels[name]) for name in labels.columns), strict=True)
-    position = {key: c for c, key in enumerate(known)}
-    keys = zip(*(_texts(others[name]) for name in labels.columns), strict=True)
-    return np.array([position.get(key, -1) for key in keys], dtype=np.int64)
+    keys = [_keys(labels[name], others[name]) for name in labels.columns]
+    position = {key: c for c, key in enumerate(zip(*(known for known, _ in keys), strict=True))}
+    return np.array([position.get(key, -1) for key in zip(*(now for _, now in keys), strict=True)], dtype=np.int64)
+
+
+def _keys(known: pd.Series[Any], now: pd.Series[Any]) -> tuple[list[Any], list[Any]]:
+    """The levels of two columns by row as text; with the kind of value where the first has one text of two kinds."""
+    texts, kinds = _texts(known), [isinstance(value, str) for value in known]
+    both = {text for text, kind in zip(texts, kinds, strict=True) if kind} & {
+        text for text, kind in zip(texts, kinds, strict=True) if not kind
+    }
+    if not both:
+        return list(texts), list(_texts(now))
+    return (
+        [(text, kind if text in both else None) for text, kind in zip(texts, kinds, strict=True)],
+        [
+            (text, isinstance(value, str) if text in both else None)
+            for text, value in zip(_texts(now), now, strict=True)
+        ],
+    )
 
 
 def _texts(series: pd.Series[Any]) -> list[str | None]:

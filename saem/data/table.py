@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Values, check_columns, read_column
+from saem.columns import NOTES, TEXT_OF_NUMBERS, Values, check_columns, column_of, level_text
 from saem.errors import DataError
 from saem.expressions.rows import row_expression
 
@@ -20,17 +22,23 @@ if TYPE_CHECKING:
 _FROM_FILE = "saem_rows_of_file"
 # As pandas, but without "None", which is a good name for "no treatment".
 _MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "<NA>", "#NA"]
+_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*")  # a number, perhaps with a decimal comma
+_UNCLEAR = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")  # 1,010 may be 1.010 or 1010
 _PARQUET = (".parquet", ".pq")
 _EXCEL = (".xls", ".xlsx", ".ods")
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     """Read a table from a CSV, tab-separated or Parquet file.
 
     Parameters
     ----------
     path : str or Path
-        Fields of a CSV file may be separated by commas, semicolons or tabs; it may be compressed by gzip.
+        Fields of a CSV file may be separated by commas, semicolons or tabs; it may be compressed by gzip. Where
+        semicolons or tabs separate them, numbers may have decimal commas.
+    text : collection of str
+        Columns whose fields are levels, as those of clusters are: where their text says more than their numbers (1.1
+        and 1.10, 007 and 7) they are read as text.
 
     Returns
     -------
@@ -50,21 +58,28 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if path.suffix.lower() in _EXCEL:
         raise DataError(f"{str(path)!r} is a spreadsheet; save it as CSV first")
     try:
-        table = _read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path, text)
     except OSError as error:
         raise DataError(f"the data file {str(path)!r} cannot be read: {error.strerror or error}") from None
     if len(table) == 0:
         raise DataError(f"the data file {str(path)!r} has no rows")
     table.columns = [name.strip() if isinstance(name, str) else str(name) for name in table.columns]
     table = table.reset_index(drop=True)
+    if path.suffix.lower() not in _PARQUET:
+        _restore_numbers(table, text)
+        if _separator(path) != ",":
+            _read_decimal_commas(table, text)
     table.attrs[_FROM_FILE] = True
     return table
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        names: list[Any] = []
+        if text:
+            names = list(pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", nrows=0).columns)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
@@ -75,6 +90,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 index_col=False,
                 low_memory=False,
+                dtype={name: "str" for name in names if str(name).strip() in text},
             )
     except pd.errors.EmptyDataError:
         raise DataError(f"the data file {str(path)!r} is empty") from None
@@ -90,6 +106,55 @@ def _read_csv(path: Path) -> pd.DataFrame:
         if f"{name}.1" in table.columns and _occurs_twice(path, str(name)):
             raise DataError(f"{str(path)!r} has two columns of the name {str(name)!r}; rename one")
     return table
+
+
+def _restore_numbers(table: pd.DataFrame, text: Collection[str]) -> None:
+    """Make the columns that were read as text numbers again where their text says no more; note the others."""
+    import pandas as pd
+
+    kept = []
+    for name in text:
+        if name not in table.columns or not pd.api.types.is_string_dtype(table[name].dtype):
+            continue
+        fields = table[name].str.strip()
+        distinct = [str(field) for field in fields.dropna().unique()]
+        try:
+            numbers = pd.to_numeric(pd.Series(distinct, dtype="object"))
+        except (ValueError, TypeError):
+            if distinct and all(field.lower() in ("true", "false") for field in distinct) and not fields.isna().any():
+                table[name] = fields.str.lower() == "true"
+            continue
+        pairs = zip(numbers.tolist(), distinct, strict=True)
+        if not distinct or (numbers.dtype != "object" and all(level_text(n) == field for n, field in pairs)):
+            table[name] = pd.to_numeric(fields).astype("float64" if fields.isna().any() else numbers.dtype)
+        else:
+            table[name] = fields
+            kept.append(name)
+    if kept:
+        table.attrs[TEXT_OF_NUMBERS] = kept
+
+
+def _read_decimal_commas(table: pd.DataFrame, text: Collection[str]) -> None:
+    """Convert columns of numbers with decimal commas, where at least one of them can be nothing else; and note it."""
+    import pandas as pd
+
+    found: dict[str, pd.Series[Any]] = {}
+    is_clear = False
+    for name in table.columns:
+        if name in text or not pd.api.types.is_string_dtype(table[name].dtype):
+            continue
+        fields = table[name].dropna().astype(str)
+        with_comma = fields[fields.str.contains(",", regex=False)]
+        if len(with_comma) and fields.map(lambda field: _COMMA.fullmatch(field) is not None).all():
+            found[name] = fields
+            is_clear |= not with_comma.map(lambda field: _UNCLEAR.fullmatch(field) is not None).all()
+    if not is_clear:
+        return
+    for name, fields in found.items():
+        table[name] = pd.to_numeric(fields.str.replace(",", ".", regex=False)).reindex(table.index)
+        first = next(field for field in fields if "," in field)
+        note = f"column {name!r} was read with decimal commas, {first.strip()!r} as {first.strip().replace(',', '.')}"
+        table.attrs[NOTES] = table.attrs.get(NOTES, {}) | {name: note}
 
 
 def _occurs_twice(path: Path, name: str) -> bool:
@@ -142,7 +207,7 @@ def where(table: pd.DataFrame, text: str) -> pd.DataFrame:
     expression = row_expression(text)
     names = sorted(expression.columns)
     check_columns(table, names, f"the condition {text!r}")
-    columns: dict[str, Values] = {name: read_column(table[name]) for name in names}
+    columns: dict[str, Values] = {name: column_of(table, name) for name in names}
     keep = expression.evaluate(columns, len(table))
     if keep.dtype != np.bool_:
         raise DataError(f"the condition {text!r} must be true or false on each row, such as dose > 1; it is a number")

@@ -9,6 +9,7 @@ the rows of a table, and `saem.expressions.symbolic.to_sympy` for texts about pa
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import re
 from functools import lru_cache
@@ -26,9 +27,10 @@ MAX_NAME = 64
 #: Words that cannot name a parameter.
 RESERVED = frozenset(FUNCTIONS) | frozenset(CONSTANTS) | {"and", "or", "not", "in", "is", "if", "else", "True", "False"}
 
+_PYTHON = frozenset(keyword.kwlist) - RESERVED  # words that Python's parser does not take for names
 _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 _ADVICE: dict[type[ast.AST], str] = {
-    ast.Attribute: "a dot after a name has no meaning here",
+    ast.Attribute: "a dot after a name has no meaning here; a column with a dot in its name stands in backticks",
     ast.Subscript: "square brackets after a name have no meaning here",
     ast.IfExp: "write (condition) * value instead of if ... else",
     ast.BitXor: "write ** for a power",
@@ -139,7 +141,10 @@ def check_name(name: str, what: str) -> None:
 def _syntax_message(text: str, indent: int, error: SyntaxError) -> str:
     position = min(error.offset + indent, len(text)) if error.offset else len(text)
     message = f"cannot read the expression {short(text)}: something is wrong at or before character {position}"
-    if re.search(r"(?<![=!<>])=(?!=)", text):
+    words = [word for word in re.findall(r"[A-Za-z_]+", hide_quoted(text)[0]) if word in _PYTHON]
+    if words:
+        message += f"; a column with the name {words[0]} stands in backticks: `{words[0]}`"
+    elif re.search(r"(?<![=!<>])=(?!=)", text):
         message += "; write == for 'equal'"
     elif text.count("(") != text.count(")"):
         message += f"; it has {text.count('(')} opening and {text.count(')')} closing brackets"

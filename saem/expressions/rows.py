@@ -100,7 +100,7 @@ class RowExpression:
         if n is None:
             n = len(next(iter(columns.values())))
         with np.errstate(all="ignore"):
-            value = self._value(self._body, columns)
+            value = _as_number(self._value(self._body, columns))
         if _holds_text(value):
             raise DataError(self._text_column(self._body))
         array = np.asarray(value)
@@ -189,7 +189,7 @@ class RowExpression:
             ) from None
 
     def _number(self, node: ast.expr, columns: Mapping[str, Values]) -> Any:
-        value = self._value(node, columns)
+        value = _as_number(self._value(node, columns))
         if _holds_text(value):
             raise DataError(self._text_column(node))
         return value * 1.0 if np.asarray(value).dtype == np.bool_ else value
@@ -217,6 +217,7 @@ class RowExpression:
         a, b = self._value(left, columns), self._value(right, columns)
         if _holds_text(a) and _holds_text(b) and isinstance(op, ast.Eq | ast.NotEq):
             return _COMPARISONS[type(op)](_as_text(a), _as_text(b))
+        a, b = _as_number(a), _as_number(b)
         for node, value in ((left, a), (right, b)):
             if _holds_text(value):
                 raise DataError(self._text_column(node))
@@ -291,6 +292,11 @@ def _is_pi(node: ast.AST) -> bool:
 
 def _holds_text(value: object) -> bool:
     return isinstance(value, Factor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "biuf")
+
+
+def _as_number(values: Any) -> Any:
+    """Dates in days since the first one, and numbers that are kept as text, as numbers; all else as it is."""
+    return values.numbers() if isinstance(values, Factor) and values.as_numbers else values
 
 
 def _as_text(values: Any) -> Any:

@@ -24,7 +24,11 @@ UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does 
 
 
 def derive(
-    fit: Fit, quantities: Mapping[str, str], level: float = 0.95, information: FisherInformation | None = None
+    fit: Fit,
+    quantities: Mapping[str, str],
+    level: float = 0.95,
+    information: FisherInformation | None = None,
+    t_tests: bool = False,
 ) -> pd.DataFrame:
     """Estimates, standard errors and Wald intervals of functions of the parameters.
 
@@ -42,6 +46,8 @@ def derive(
         Of the intervals.
     information : FisherInformation, optional
         Of this fit, whose covariance to use, such as the robust one; the fit's own if omitted.
+    t_tests : bool
+        Of functions of the means: test them, by `saem.t_tests`, which gives the columns `df`, `t` and `p`, too.
 
     Returns
     -------
@@ -51,11 +57,20 @@ def derive(
     Raises
     ------
     ModelError
-        When an expression cannot be read, or has no value at the estimate.
+        When an expression cannot be read, or has no value at the estimate; when t-tests are asked for that cannot be
+        made (see `saem.t_tests`), or with another information.
     """
     import pandas as pd
 
     check_level(level)
+    if t_tests:
+        from saem.inference import t_tests as testing
+
+        if information is not None:
+            raise ModelError(
+                "t-tests have standard errors of their own, from the expected information; leave out yours"
+            )
+        return testing.t_tests(fit, quantities, level)
     if not isinstance(quantities, Mapping):
         raise ModelError(
             f"quantities must be a dict of expressions by name, such as {{'icc': '..'}}; got {quantities!r:.60}"

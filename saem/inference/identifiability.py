@@ -14,6 +14,7 @@ from saem.identification import describe_direction, null_directions, on_users_sc
 from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
+from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
 from saem.mstep.starts import solutions_along
 
@@ -187,12 +188,15 @@ def identifiability(
     from saem.mstep.boundary import climb
 
     starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
-    has_response = model.response in table.columns
+    has_response = all(name in table.columns for name in model.response_columns)
     if not has_response:
+        model = model.plain()
         table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)
+    check_attainable(problem, model.constraints)
     solver, names = Solver(problem), problem.parameters.names
+    labels = tuple(problem.label(i) for i in range(len(names)))
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
@@ -205,7 +209,7 @@ def identifiability(
     moves = on_users_scale(problem, near, directions)
     found = Identifiability(
         locally_identified=len(directions) == 0,
-        null_directions=tuple(describe_direction(names, *move) for move in moves),
+        null_directions=tuple(describe_direction(names, *move, labels) for move in moves),
         directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),

@@ -11,6 +11,7 @@ import numpy as np
 from saem.constraint import parameters_of
 from saem.errors import ModelError, listing
 from saem.identification import FEASIBLE, towards_feasible
+from saem.inference.mean_space import check_same_means, only_restricted, size_of_columns
 from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
 
@@ -52,6 +53,9 @@ class LikelihoodRatio:
 def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     """Test a model within a larger one: a constraint, fixed parameters, or a variance of zero.
 
+    Two fits by "reml" can be tested where both have the same means: the columns of the free ones span the same space,
+    and the others are fixed at the same values. Then the restricted likelihoods are of the same error contrasts.
+
     The smaller model must be the larger one with more constraints or more fixed parameters; both are to be fitted to
     the same rows, and a simulated one counts by the maximum beside its estimate. Where the smaller model fixes one
     standard deviation of random effects at zero, the statistic is a mixture of two chi-squares with equal weights: with
@@ -70,7 +74,7 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     ------
     ModelError
         When the models are not of the same rows, not nested, or fix several standard deviations at zero (whose mixture
-        depends on the design: use `saem.bootstrap_test`).
+        depends on the design: use `saem.bootstrap_test`); when one or both are by "reml" and their means differ.
     """
     from scipy.stats import chi2
 
@@ -104,7 +108,7 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
         When they are not of the same rows, not nested, or the larger one is not at its maximum.
     """
     check_nested(smaller, larger)
-    low, high = loglik_of(smaller), loglik_of(larger)
+    low, high = comparable(smaller), comparable(larger)
     df = larger.n_free - smaller.n_free
     if df < 1:
         raise ModelError(
@@ -113,40 +117,57 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
     if high < low - LOWER:
         raise ModelError(
             f"the larger model has the lower log-likelihood ({high:.6f} below {low:.6f}): its "
-            "maximum was not found; fit it by 'ml'"
+            f"maximum was not found; fit it by {'reml' if larger.method == 'reml' else 'ml'!r}"
         )
     return max(0.0, 2.0 * (high - low)), df
+
+
+def same_response(a: ModelData, b: ModelData) -> bool:
+    """Whether two fits are of the same response, up to the rounding of offsets."""
+    if a.offset is None and b.offset is None:
+        return np.array_equal(a.response, b.response)
+    return a.observed.shape == b.observed.shape and np.allclose(a.observed, b.observed, rtol=1e-12, atol=0.0)
 
 
 def check_nested(smaller: Fit, larger: Fit) -> None:
     """Refuse what cannot be compared, or is not nested as far as designs, names and equations tell."""
     for fit in (smaller, larger):
         refuse_posterior(fit, "the maximum of the likelihood")
-    if "reml" in (smaller.method, larger.method):
-        raise ModelError("restricted likelihoods of different models are not comparable; fit both by 'ml'")
+    restricted = only_restricted({"the smaller model": smaller, "the larger one": larger})
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
-    if smaller.model.response != larger.model.response or not np.array_equal(small.response, large.response):
-        raise ModelError("the two models must be fitted to the same rows of the same response")
+    if smaller.model.response != larger.model.response or not same_response(small, large):
+        raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
+    if not np.array_equal(weights_of(small), weights_of(large)):
+        raise ModelError("the two models have different prior weights; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
         raise ModelError(f"the smaller model lacks a constraint of the larger one: {missing[0]!r}; they are not nested")
-    unknown = [name for name in smaller.parameters.names if name not in larger.parameters.names]
+    if restricted:  # the means are integrated out: what they are called, and how they are coded, is no matter
+        check_same_means(small, large)
+    integrated = means_of(smaller, larger) if restricted else set()
+    unknown = [name for name in smaller.parameters.names if name not in {*larger.parameters.names, *integrated}]
     if unknown:
         raise ModelError(f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not")
     for name, fixed, value in zip(*_parts(larger), strict=True):
         there = name in smaller.parameters.names
         own = smaller.parameters.fixed_values[smaller.parameters.index(name)] if there else 0.0
-        if fixed and own != value:
+        if fixed and own != value and name not in integrated:
             raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
-    check_designs(small, large)
+    check_designs(small, large, not restricted)
 
 
-def check_designs(small: ModelData, large: ModelData) -> None:
+def weights_of(data: ModelData) -> np.ndarray:
+    """The prior weights (n,)."""
+    return np.ones(len(data.response)) if data.weights is None else data.weights
+
+
+def check_designs(small: ModelData, large: ModelData, with_means: bool = True) -> None:
     """Refuse a smaller model whose parameters act elsewhere than those of the larger one."""
     own, other = ({data.parameters.names[i]: column for i, column in columns(data)} for data in (small, large))
     moved = [name for name, column in own.items() if name not in other or not np.array_equal(column, other[name])]
+    moved = moved if with_means else []
     terms = dict(zip(large.term_names, large.random_design.T, strict=True))
     for name, column in zip(small.term_names, small.random_design.T, strict=True):
         if name not in terms or not np.array_equal(column, terms[name]):
@@ -229,7 +250,15 @@ def can_be_positive(fit: Fit, name: str) -> bool:
 
 def loglik_of(fit: Fit) -> float:
     """The log-likelihood at the maximum: that of an exact fit, or of the maximum beside another's estimate."""
-    return fit.loglik if fit.method == "ml" else Surface.of(fit).top.loglik
+    return fit.loglik if fit.method in ("ml", "reml") else Surface.of(fit).top.loglik
+
+
+def comparable(fit: Fit) -> float:
+    """`loglik_of`, for REML with means in columns of a common size: it hangs on how their space is written.
+
+    With ``K = X'V^-1 X``, ``1/2 log|X'X| - 1/2 log|K|`` is the same for all columns that span a space.
+    """
+    return loglik_of(fit) + (size_of_columns(fit) if fit.method == "reml" else 0.0)
 
 
 def _parts(fit: Fit) -> tuple[tuple[str, ...], list[bool], list[float]]:
@@ -237,8 +266,17 @@ def _parts(fit: Fit) -> tuple[tuple[str, ...], list[bool], list[float]]:
     return fit.parameters.names, fit.parameters.fixed.tolist(), fit.parameters.fixed_values.tolist()
 
 
+def means_of(*fits: Fit) -> set[str]:
+    """The names of the means of some fits."""
+    pairs = (zip(fit.parameters.names, fit.parameters.kinds, strict=True) for fit in fits)
+    return {name for pair in pairs for name, kind in pair if kind == "mean"}
+
+
 def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     """Fits of different models to the same rows in one table, the lowest AIC first.
+
+    Fits by "reml" are compared among themselves, and only where they have the same means (see `likelihood_ratio`).
+    Where these are coded differently, restricted log-likelihoods are those in the columns of the first fit.
 
     Parameters
     ----------
@@ -253,7 +291,7 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     Raises
     ------
     ModelError
-        When the fits are not of the same rows, or some are restricted.
+        When the fits are not of the same rows, or some are by "reml" and others not, or their means differ.
     """
     import pandas as pd
 
@@ -261,14 +299,23 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
         raise ModelError("fits must be a dict of one or more fits by label, such as {'posted g': fit}")
     for fit in fits.values():
         refuse_posterior(fit, "the maximum of the likelihood")
-    responses = [rows_of(fit)[1].response for fit in fits.values()]
-    if not all(np.array_equal(response, responses[0]) for response in responses):
-        raise ModelError("the fits must be of the same rows of the same response")
-    if any(fit.method == "reml" for fit in fits.values()):
-        raise ModelError("restricted likelihoods of different models are not comparable; fit all by 'ml'")
+    restricted = only_restricted(fits)
+    rows = {label: rows_of(fit)[1] for label, fit in fits.items()}
+    first, *others = rows
+    if not all(same_response(data, rows[first]) for data in rows.values()):
+        raise ModelError("the fits must be of the same rows of the same response, on the same scale")
+    shifts = dict.fromkeys(fits, 0.0)
+    if restricted:
+        for label in others:
+            check_same_means(rows[first], rows[label], f"the models {first!r} and {label!r}")
+        sizes = {label: size_of_columns(fit) for label, fit in fits.items()}
+        shifts = {label: size - sizes[first] for label, size in sizes.items()}
     index = pd.Index(list(fits), name="model", dtype="str")
     found = pd.DataFrame(
-        [[str(fit.status), fit.loglik, fit.n_free, fit.aic, fit.bic] for fit in fits.values()],
+        [
+            [str(fit.status), fit.loglik + shift, fit.n_free, fit.aic - 2.0 * shift, fit.bic - 2.0 * shift]
+            for fit, shift in zip(fits.values(), shifts.values(), strict=True)
+        ],
         index=index,
         columns=["status", "loglik", "n_free", "aic", "bic"],
     )

@@ -42,15 +42,17 @@ def predict(
 
     (Henderson 1975 for means, with the variances Kackar & Harville 1984, Kass & Steffey 1989), and that of the marginal
     mean ``d'V d``. An observation adds its residual variance, and one of a new cluster ``z'Omega z``; quantiles are
-    normal. Parameters at the boundary count as known.
+    normal. Parameters at the boundary count as known. All is on the scale of the model: that of ``log(y)`` for
+    ``log(y) ~ x``.
 
     Parameters
     ----------
     fit : Fit
     table : DataFrame, optional
         (m,) rows with the columns that the model reads, but the response, which is not looked at; the rows of the fit
-        if omitted. Rows of a cluster that is not in the fit, or that is left empty, are of a new one. Formulas keep the
-        coding, centring and scaling of the table of the fit.
+        if omitted. Rows of a cluster that is not in the fit, or that is left empty, are of a new one, and all rows are
+        where the table has no cluster columns. Formulas keep the coding, centring, scaling, polynomials and splines of
+        the table of the fit.
     level : float
         Of the intervals.
     new_clusters : {"marginal", "refuse"}
@@ -101,7 +103,7 @@ def predict(
     place, data, x, values = within.place, within.data, within.x, within.values
     x_design, z = place.designs(rows.mean_design, rows.random_design)
     rows = replace(rows, mean_design=x_design, random_design=z)
-    noise = values[data.residual_index][rows.residual_group] ** 2
+    noise = rows.residual_sds(data, values) ** 2
 
     gradient = np.zeros((len(known), len(x)))
     for column, parameter in zip(rows.mean_design.T, data.mean_index, strict=True):
@@ -145,7 +147,9 @@ def predict(
 def own_rows(data: ModelData) -> OtherRows:
     """The rows of the fit itself."""
     group = data.cluster_group[data.cluster]
-    return OtherRows(data.mean_design, data.random_design, data.cluster, group, data.residual_group)
+    return OtherRows(
+        data.mean_design, data.random_design, data.cluster, group, data.residual_group, data.weights, data.offset
+    )
 
 
 def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Array]:
@@ -207,7 +211,7 @@ def vague_widths(data: ModelData, rows: OtherRows, x: Array, directions: Array) 
     from saem.models.linear.effects import conditional_moments, effect_covariance
 
     def variances(at: Array) -> Array:
-        noise = at[data.residual_index][rows.residual_group] ** 2
+        noise = rows.residual_sds(data, at) ** 2
         own = conditional_moments(data, at)[1][np.maximum(rows.cluster, 0)]
         new = effect_covariance(data, at)[rows.group]
         return np.asarray(noise + np.array([quadratic(rows.random_design, matrices) for matrices in (own, new)]))

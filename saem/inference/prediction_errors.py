@@ -96,6 +96,7 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     share = (below + within) / (draws + 1)
     errors = ndtri(share)
     fitted = here.place.unit * mean + here.place.level(here.data.mean_design)
+    fitted = fitted if data.offset is None else fitted + data.offset
     columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}
     return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))
 

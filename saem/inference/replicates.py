@@ -33,7 +33,7 @@ LEAST = 20  # replicates
 
 
 def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.ndarray:
-    """Responses (replicates, n_rows), drawn by a fitted model on its own rows.
+    """Responses (replicates, n_rows) on the scale of the model, drawn by a fitted model on its own rows.
 
     Raises
     ------
@@ -50,8 +50,10 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
         )
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
-    within = inside(fit, rows_of(fit)[1])
+    data = rows_of(fit)[1]
+    within = inside(fit, data)
     place, level = within.place, within.place.level(within.data.mean_design)
+    level = level if data.offset is None else level + data.offset
 
     def drawn(k: int) -> np.ndarray:
         streams = (stream(seed, purpose, str(k), part) for part in ("effects", "residuals"))
@@ -77,7 +79,7 @@ def fit_replicates(
     repeated[fit.model.response] = responses.ravel()
     repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
     return fit_by(
-        fit.model,
+        fit.model.plain(),
         repeated,
         REPLICATE,
         [method],

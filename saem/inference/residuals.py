@@ -37,8 +37,8 @@ def residuals(fit: Fit) -> pd.DataFrame:
     marginal, conditional
         The response minus these.
     standardised
-        `conditional` by the residual standard deviation of the row (nlme's "pearson"). It is shrunken: its spread is
-        below one.
+        `conditional` by the residual standard deviation of the row, with its prior weight (nlme's "pearson"). It is
+        shrunken: its spread is below one.
     normalised
         `L^-1 marginal` within each cluster, with the Cholesky factor ``L`` of the marginal covariance of its rows:
         independent standard normals if the model is right, but for the estimation (nlme's "normalized").
@@ -61,6 +61,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
     with_effects = mean + np.einsum("ij,ij->i", data.random_design, modes[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
     level = place.level(data.mean_design)
+    level = level if data.offset is None else level + data.offset  # that of the user's scale, inside too
     columns = {
         "fitted_marginal": place.unit * mean + level,
         "fitted_conditional": place.unit * with_effects + level,
@@ -80,7 +81,7 @@ def residual_sds(values: Array, data: ModelData) -> Array:
     ModelError
         When one is zero.
     """
-    sds = values[data.residual_index][data.residual_group]
+    sds = data.residual_sds(values)
     if np.any(sds == 0.0):
         raise ModelError("a residual standard deviation is zero, so residuals have no scale")
     return sds

@@ -42,7 +42,7 @@ def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
     """
     if fit.table is None:
         raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
-    return fit.table, arrange(fit.model, fit.table)
+    return fit.table, arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
 
 
 def posed(fit: Fit, data: ModelData, last: int = -1) -> Problem:

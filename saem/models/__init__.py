@@ -10,10 +10,10 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from saem.constraint import compile_constraints
+from saem.constraint import compile_constraints, parameters_of
 from saem.coordinates import USERS
 from saem.data.conditioning import check_conditioning
-from saem.errors import ModelError
+from saem.errors import ModelError, listing
 from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,11 @@ def pose(
     ------
     DataError
         When columns of the means are nearly combinations of each other.
+    ModelError
+        When a prior is impossible, or the likelihood is to be restricted (REML) and a constraint involves a mean.
     """
+    if restricted:
+        check_restricted(model, data)
     module = import_module(f"saem.models.{model.family}")
     chosen = coordinates is None or coordinates.is_users
     coordinates = coordinates_of(model, data, last) if coordinates is None else coordinates
@@ -69,3 +73,18 @@ def pose(
     if problems:
         raise ModelError("; ".join(problems), problems)
     return replace(problem, priors=model.priors)
+
+
+def check_restricted(model: Model, data: ModelData) -> None:
+    """Refuse REML where a constraint involves a mean; one among standard deviations and correlations is no obstacle.
+
+    The restricted likelihood is the likelihood with the means integrated out, each over all numbers.
+    """
+    kinds = dict(zip(data.parameters.names, data.parameters.kinds, strict=True))
+    for name, text in model.constraints.items():
+        means = [used for used in parameters_of(name, text) if kinds.get(used) == "mean"]
+        if means:
+            raise ModelError(
+                f"REML integrates the means out, each over all numbers, so no constraint may involve a mean; {name!r} "
+                f"({text}) involves {listing(means)}. Use method 'ml', or give a mean a value in [fixed]"
+            )

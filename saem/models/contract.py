@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -58,6 +58,13 @@ class Problem:
     at_zero : (n,) ndarray
         The value that stands for a standard deviation of zero: zero, or a small number where the likelihood is the
         limit for zero and its formulas divide by it (the residual standard deviation of one of several groups).
+    totals : (n,) ndarray
+        Standard deviations each of which alone would scatter the responses as they are, to start searches from; empty
+        where the typical sizes will do.
+    more_starts : tuple of (n,) ndarray
+        Others, where the data make it likely that the likelihood has several maxima.
+    roles : tuple of str
+        (n,) groups that a parameter belongs to, such as "residual group 'b'"; empty where there is nothing to tell.
     blocks : tuple of (q,) and (q, q) int64 ndarray
         Correlated random effects: the parameters of their standard deviations and of their correlations (-1 on the
         diagonal), for each variance group.
@@ -90,11 +97,14 @@ class Problem:
         What to add to the clusters' parts of the log-likelihood, from `joint` or `observed_clusters`, so that they are
         those of the user's response.
     samplers : mapping of str to callable
-        Other ways to draw the latent data, by name: each builds arrays of a type of its own, with a `draw`.
+        Other ways to draw the latent data, by name: from the family's arrays to those of a type of its own, with a
+        `draw`; or to those of the same type, whose draws within an iteration depend on each other (antithetic ones).
     priors : mapping of str to str
         Prior distributions that the model names, by parameter (`saem.specification.priors`), for Bayesian inference.
     default_priors : callable or None
         The priors (n,) of all parameters where the model names none, as text; families that have none ask for all.
+    augmentation : Augmentation or None
+        Other latent data for the same model, for families that have a choice; `arrays` are of the plain ones.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -112,6 +122,9 @@ class Problem:
     collapsible: np.ndarray
     dependents: dict[int, tuple[int, ...]]
     at_zero: np.ndarray
+    totals: np.ndarray = field(default_factory=lambda: np.empty(0))
+    more_starts: tuple[np.ndarray, ...] = ()
+    roles: tuple[str, ...] = ()
     blocks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     has_expectation: bool = False
     has_observed: bool = False
@@ -125,11 +138,49 @@ class Problem:
     joint: Callable[[], Any] | None = None
     observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
     constants: np.ndarray | float = 0.0
-    samplers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    samplers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     priors: Mapping[str, str] = field(default_factory=dict)
     default_priors: Callable[[], tuple[str, ...]] | None = None
+    augmentation: Augmentation | None = None
     expand: Callable[[], Expansion] | None = None
     coordinates: Coordinates = USERS
+
+    def label(self, i: int) -> str:
+        """A parameter with the groups that it belongs to, for messages."""
+        role = self.roles[i] if self.roles else ""
+        return self.parameters.names[i] + (f" ({role})" if role else "")
+
+
+class Augmentation(Protocol):
+    """Where the means are put: in the law of the responses given the random effects, or in that of the latent data.
+
+    A *placement* (k,) bool says which of the latent data are centred on the means. Statistics and complete-data
+    likelihood are those of the placement, the marginal likelihood is the same for all.
+    """
+
+    def arrays(self, placement: np.ndarray) -> Any:
+        """The family's arrays for a placement."""
+        ...
+
+    def uncentred(self, x: np.ndarray) -> np.ndarray:
+        """The placement that centres nothing."""
+        ...
+
+    def centred(self, x: np.ndarray) -> np.ndarray:
+        """The placement that centres all that can be centred at the parameters ``x`` (n,)."""
+        ...
+
+    def describe(self, placement: np.ndarray) -> str:
+        """The latent data of a placement, in a few words."""
+        ...
+
+    def choose(self, x: np.ndarray, covariance: np.ndarray, current: np.ndarray | None = None) -> np.ndarray:
+        """The placement at ``x`` (n,) for which least of the information on the means is missing.
+
+        ``covariance`` (n, n) is that of the estimates, through the constraints. The ``current`` placement is kept, as
+        far as it is possible at ``x``, unless another is clearly better.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)

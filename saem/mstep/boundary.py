@@ -29,9 +29,12 @@ GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned pa
 
 
 def floors(problem: Problem, solver: Solver) -> Array:
-    """Values (n,) below which the solver hands a parameter over to `pin`."""
-    sd = np.where(problem.collapsible, np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE), DEGENERATE) * problem.scale
-    return np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+    """Values (n,) below which the solver hands a parameter over to `pin`; the caller's own."""
+    if solver.floors is None:
+        small = np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE)
+        sd = np.where(problem.collapsible, small, DEGENERATE) * problem.scale
+        solver.floors = np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+    return solver.floors.copy()
 
 
 def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
@@ -107,6 +110,12 @@ def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) 
             x[corr[absent[a], absent[b]]] = 0.9 * np.sign(direction[a] * direction[b])
         return True
     return False
+
+
+def residual_labels(problem: Problem, which: Array) -> list[str]:
+    """Residual standard deviations among ``which`` (bool) in words; none where there is one, which needs no name."""
+    residual = np.flatnonzero(which & (problem.at_zero > 0.0))
+    return [problem.label(int(i)) for i in residual] if np.sum(problem.at_zero > 0.0) > 1 else []
 
 
 def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:

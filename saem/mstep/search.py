@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from saem.constraint import compile_constraints
 from saem.errors import EXACT_FIT, FitError
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
 from saem.mstep.starts import SCATTERED, scattered, single_moves, solutions_along
+from saem.mstep.submodels import (
+    LATTICE,
+    POOR,
+    absent_sets,
+    at_total,
+    onto_constraints,
+    submodel_maximum,
+    without,
+    zeroable,
+)
 
 Array = np.ndarray
 
@@ -30,9 +42,14 @@ class Peak(NamedTuple):
     start: Array  # (n,) where the search that found it began
 
 
-def find_maxima(
-    problem: Problem, solver: Solver, n_scattered: int | None = None
-) -> tuple[list[Peak], list[sqp.Outcome]]:
+class Failure(NamedTuple):
+    """A search that ended in no maximum."""
+
+    outcome: sqp.Outcome
+    x: Array  # (n,) where it ended
+
+
+def find_maxima(problem: Problem, solver: Solver, n_scattered: int | None = None) -> tuple[list[Peak], list[Failure]]:
     """Search from all starts.
 
     Parameters
@@ -44,8 +61,8 @@ def find_maxima(
     -------
     peaks : list of Peak
         Distinct maxima, the highest first; of equal height, the one with the smallest parameters.
-    failures : list of saem.mstep.sqp.Outcome
-        Of the searches that ended in no maximum.
+    failures : list of Failure
+        The searches that ended in no maximum.
 
     Raises
     ------
@@ -53,18 +70,11 @@ def find_maxima(
         When the model fits the response exactly, so that the likelihood is unbounded.
     """
     peaks: list[Peak] = []
-    failures: list[sqp.Outcome] = []
-    for start in search_starts(problem, solver, n_scattered):
-        if any(np.max(np.abs(start - peak.x) / problem.scale) < SAME for peak in peaks):
-            continue
-        x, pinned, outcome = climb(problem, solver, start)
-        acceptable = outcome.status == sqp.CONVERGED or (
-            outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < 1e-5
-        )
-        if not acceptable:
-            failures.append(outcome)
-        elif not any(is_same(problem, x, peak.x) for peak in peaks):
-            peaks.append(Peak(outcome.value, x, pinned, start))
+    failures: list[Failure] = []
+    starts, is_saturated = search_starts(problem, solver, n_scattered)
+    visit_all(problem, solver, starts, peaks, failures)
+    if not is_saturated:
+        visit_submodels(problem, solver, peaks, failures)
     if len(peaks) > 1:
         peaks = [peak for peak in peaks if not is_saddle(problem, solver, peak)] or peaks
     peaks.sort(key=lambda peak: -peak.loglik)
@@ -74,6 +84,57 @@ def find_maxima(
     tied = count_tied(peaks)
     peaks[:tied] = sorted(peaks[:tied], key=lambda peak: float(np.sum(peak.x**2)))
     return peaks, failures
+
+
+def visit_all(
+    problem: Problem, solver: Solver, starts: list[Array], peaks: list[Peak], failures: list[Failure]
+) -> None:
+    """Climb from every start that is no maximum found already; adds to ``peaks`` and ``failures``."""
+    for start in starts:
+        if any(np.max(np.abs(start - peak.x) / problem.scale) < SAME for peak in peaks):
+            continue
+        x, pinned, outcome = climb(problem, solver, start)
+        acceptable = outcome.status == sqp.CONVERGED or (
+            outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < 1e-5
+        )
+        if not acceptable:
+            failures.append(Failure(outcome, x))
+        elif not any(is_same(problem, x, peak.x) for peak in peaks):
+            peaks.append(Peak(outcome.value, x, pinned, start))
+
+
+def visit_submodels(problem: Problem, solver: Solver, peaks: list[Peak], failures: list[Failure]) -> None:
+    """Climb from the maxima of submodels, in which standard deviations are zero; adds to ``peaks`` and ``failures``.
+
+    Single ones are left out first, and together only those without which the likelihood is not far below the highest
+    maximum. Of many not every subset is tried; they are left out of the highest maximum, one after another, until that
+    leads to no higher one.
+    """
+    total, sds = at_total(problem, solver), zeroable(problem, solver)
+
+    def leave_out(x: Array, absent: tuple[int, ...]) -> bool:
+        """Climb from the submodel's maximum near ``x``; False where it is far below, or the constraints forbid it."""
+        start = onto_constraints(problem, solver, without(problem, x, absent))
+        if start is None:
+            return False
+        point, height = submodel_maximum(problem, solver, start)
+        if height < max((peak.loglik for peak in peaks), default=-np.inf) - POOR:
+            return False
+        visit_all(problem, solver, [point], peaks, failures)
+        return True
+
+    dispensable = [i for i in sds if leave_out(total, (i,))]
+    poor: list[set[int]] = []
+    for absent in absent_sets(dispensable):
+        if not any(other <= set(absent) for other in poor) and not leave_out(total, absent):
+            poor.append(set(absent))
+    for _ in dispensable if peaks and len(dispensable) > LATTICE else []:
+        best = max(peaks, key=lambda peak: peak.loglik)
+        for i in sds:
+            if best.x[i] > problem.at_zero[i]:
+                leave_out(best.x, (i,))
+        if max(peak.loglik for peak in peaks) <= best.loglik + TIE * (1.0 + abs(best.loglik)):
+            break
 
 
 def is_saddle(problem: Problem, solver: Solver, peak: Peak) -> bool:
@@ -134,20 +195,39 @@ def is_same(problem: Problem, x: Array, other: Array) -> bool:
     return bool(np.max(np.abs(x - other) / np.maximum(problem.scale, np.abs(x))) < SAME)
 
 
-def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = None) -> list[Array]:
-    """Where to start: the solutions along flat directions at the unconstrained maximum, it, and the family's starts."""
-    starts = list(problem.starts)
-    free = ~problem.parameters.fixed
+def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = None) -> tuple[list[Array], bool]:
+    """Where to start: at the family's first start and with standard deviations at the total; under constraints more.
+
+    Those are the solutions along flat directions at the unconstrained maximum, it, and points scattered around it.
+
+    Returns
+    -------
+    starts : list of (n,) ndarray
+    is_saturated : bool
+        Whether the constraints do not restrict the likelihood, nor give it new maxima.
+    """
+    first, free = problem.starts[0], ~problem.parameters.fixed
     if len(problem.constraints) == 0:
-        return [*starts[:3], *scattered(problem, starts[0], n_scattered or 0)]
-    x, _, outcome = climb(problem, solver, starts[0], constrained=False)
-    if outcome.status == sqp.CONVERGED:
+        around = scattered(problem, first, n_scattered or 0)
+        return [first, at_total(problem, solver), *problem.more_starts, *around], False
+    starts, is_saturated = [*problem.starts, *problem.more_starts], False
+    top = unconstrained_maximum(problem)
+    if top is not None:
         # a standard deviation of zero there may have to be positive under the constraints
-        inside = np.where(problem.collapsible & (x == 0.0), 1e-2 * problem.scale, x)
-        solutions = solutions_along(problem, solver, x, free)
-        moves = [] if solutions else single_moves(problem, solver, inside, free, 4)
-        # where there are solutions the constraints do not restrict the likelihood, nor give it new maxima
-        enough = (0 if solutions else SCATTERED) if n_scattered is None else n_scattered
-        others = scattered(problem, inside, enough)
-        starts = [*solutions, inside, *moves, *starts, *others]
-    return [*starts, *solutions_along(problem, solver, problem.starts[0], free)]
+        inside = np.where(problem.collapsible & (top.x == 0.0), 1e-2 * problem.scale, top.x)
+        solutions = solutions_along(problem, solver, top.x, free)
+        is_saturated = bool(solutions)
+        moves = [] if is_saturated else single_moves(problem, solver, inside, free, 4)
+        enough = (0 if is_saturated else SCATTERED) if n_scattered is None else n_scattered
+        starts = [*solutions, inside, *moves, *starts, *scattered(problem, inside, enough)]
+    return [*starts, *solutions_along(problem, solver, first, free)], is_saturated
+
+
+def unconstrained_maximum(problem: Problem) -> Peak | None:
+    """The highest maximum without the constraints; None where none is found."""
+    plain = replace(problem, constraints=compile_constraints({}, problem.parameters.names))
+    solver = Solver(plain)
+    peaks: list[Peak] = []
+    visit_all(plain, solver, [plain.starts[0], *plain.more_starts], peaks, [])
+    visit_submodels(plain, solver, peaks, [])
+    return max(peaks, key=lambda peak: peak.loglik, default=None)

@@ -59,6 +59,7 @@ class Solver:
         self.no_path = np.empty((0, n))
         self.no_floor = np.zeros(n)
         self.free = ~problem.parameters.fixed
+        self.floors: np.ndarray | None = None  # of `saem.mstep.boundary`, which a search asks for many times
 
     def observed(self) -> Observed | Restricted:
         """The objective of direct maximum likelihood: marginal or restricted."""

@@ -8,6 +8,7 @@ from saem.plotting.estimates import plot_estimates
 from saem.plotting.influence import plot_influence
 from saem.plotting.posterior import marginal_densities, plot_posterior
 from saem.plotting.prediction_errors import plot_npde
+from saem.plotting.prior_predictive import plot_prior_predictive
 from saem.plotting.profiles import plot_profile
 from saem.plotting.quantiles import plot_effect_quantiles, plot_quantiles
 from saem.plotting.ratio import plot_ratio
@@ -31,6 +32,7 @@ __all__ = [
     "plot_npde",
     "plot_observed",
     "plot_posterior",
+    "plot_prior_predictive",
     "plot_profile",
     "plot_quantiles",
     "plot_random_effects",

@@ -127,7 +127,7 @@ class RandomEffects(Part):
 
 
 class Residual(Part):
-    """Residual error, ``eps ~ N(0, sd**2)``.
+    """Residual error, ``eps ~ N(0, sd**2)``, or ``N(0, sd**2 / weight)``.
 
     Parameters
     ----------
@@ -136,10 +136,14 @@ class Residual(Part):
         ``sigma_<level>``.
     by : str, optional
         Column whose levels have their own SD.
+    weights : str, optional
+        Column of prior weights, positive numbers: the residual variance of a row is ``sd**2`` over its weight, as that
+        of a mean of so many measurements.
     """
 
     sd: str | dict[str, str] | None = None
     by: str | None = Field(default=None, min_length=1)
+    weights: str | None = Field(default=None, min_length=1)
 
     @field_validator("sd", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
 from saem.parameters import Parameters
 from saem.specification.effects import Part, RandomEffects, Residual, row_table
-from saem.specification.formula import check_formula, columns_of, response_of
+from saem.specification.formula import read, readable
 from saem.specification.modelfile import read_toml, text_of
 from saem.specification.priors import parse_prior, problems_of
 from saem.specification.slots import Slots
@@ -33,7 +33,8 @@ class Model(Part):
     ----------
     family : {"linear"}
     response : str
-        Column of the response; may be left out when `mean` is a formula that names it.
+        Column of the response; may be left out when `mean` is a formula that names it. Of ``log(y) ~ x`` it is
+        ``"log(y)"``: the likelihood, and all that is predicted, is on that scale.
     cluster : str or sequence of str
         Columns whose combinations are the clusters.
     mean : dict of str to str, or str
@@ -68,8 +69,10 @@ class Model(Part):
     @classmethod
     def _response_of_formula(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("mean"), str) and "response" not in data:
-            response = response_of(data["mean"])
-            return data if response is None else {**data, "response": response}
+            formula = readable(data["mean"])
+            if formula is None:  # what is wrong with it is said by the check of `mean`
+                return {**data, "response": "unknown"}
+            return data if formula.response is None else {**data, "response": formula.response}
         return data
 
     @field_validator("cluster", mode="before")
@@ -88,7 +91,7 @@ class Model(Part):
     @classmethod
     def _check_mean(cls, mean: Any) -> Any:
         if isinstance(mean, str):
-            check_formula(mean)
+            read(mean)
             return mean
         return row_table(mean, "a mean parameter", MAX_MEANS)
 
@@ -126,15 +129,20 @@ class Model(Part):
     def _check_together(self) -> Model:
         problems: list[str] = []
         if isinstance(self.mean, str):
-            response = response_of(self.mean)
-            if response is not None and response != self.response:
-                problems.append(f"response is {self.response!r}, but the formula {self.mean!r} says {response!r}")
-            if self.response in columns_of(self.mean):
-                problems.append(f"mean must not use the response {self.response!r} itself; got {self.mean!r}")
+            formula = read(self.mean)
+            if formula.response is not None and formula.response != self.response:
+                problems.append(
+                    f"response is {self.response!r}, but the formula {self.mean!r} says {formula.response!r}"
+                )
+            made_of = self.response_columns  # a change may well depend on what it is measured from
+            if len(made_of) == 1 and made_of[0] in formula.columns:
+                problems.append(f"mean must not use the response {made_of[0]!r} itself; got {self.mean!r}")
         else:
             for name, text in self.mean.items():
                 if self.response in row_expression(text).columns:
                     problems.append(f"mean.{name} must not use the response {self.response!r} itself; got {text!r}")
+        if self.residual.weights == self.response:
+            problems.append(f"residual.weights must not be the response {self.response!r} itself")
         names: tuple[str, ...] | None = None
         parameters: Parameters | None = None
         try:
@@ -161,6 +169,26 @@ class Model(Part):
         if problems:
             raise ModelError("; ".join(problems), problems)
         return self
+
+    @property
+    def is_transformed(self) -> bool:
+        """Whether the response is a function of columns, such as ``log(y)``, that the formula states."""
+        return isinstance(self.mean, str) and self.response_columns != (self.response,)
+
+    @property
+    def response_columns(self) -> tuple[str, ...]:
+        """The columns that the response is made of."""
+        formula = read(self.mean) if isinstance(self.mean, str) else None
+        if formula is None or formula.left is None:
+            return (self.response,)
+        return formula.response_columns
+
+    def plain(self) -> Model:
+        """The same model of a column that holds the response on the model's scale, and has its name."""
+        if not self.is_transformed:
+            return self
+        assert isinstance(self.mean, str)
+        return self.replace(mean=self.mean[self.mean.index("~") :])
 
     @property
     def parameter_names(self) -> tuple[str, ...] | None:

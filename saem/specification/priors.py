@@ -77,6 +77,12 @@ class Prior:
             return np.where(x >= 0.0, 2.0 * self._whole().pdf(x), 0.0)
         return self._whole().pdf(x)
 
+    def log_density(self, x: Any) -> Any:
+        """Logarithm of the density at numbers or at an array of them, which must be in the support."""
+        import numpy as np
+
+        return self._whole().logpdf(x) + (np.log(2.0) if self.name.startswith("half_") else 0.0)
+
     def quantile(self, q: Any) -> Any:
         """Quantiles at probabilities; those of uniform numbers are draws."""
         import numpy as np

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from saem.errors import ModelError
 from saem.parameters import Parameters
+from saem.specification.effects import automatic_name
+from saem.specification.formula.naming import level_names
 
 if TYPE_CHECKING:
     from saem.specification import Model
@@ -54,9 +57,11 @@ class Slots:
         groups = [None if random.by is None else level for level in group_levels]
         terms = list(random.terms)
         pairs = [(a, b) for b in range(len(terms)) for a in range(b)] if random.covariance == "full" else []
-        self.sds = [random.sd_names(level) for level in groups]
-        corrs = [[random.corr_name(terms[a], terms[b], level) for a, b in pairs] for level in groups]
-        self.residual_sds = [residual.sd_name(None if residual.by is None else level) for level in residual_levels]
+        told = groups if random.by is None else told_apart(group_levels)
+        self.sds = [random.sd_names(level) for level in (told if random.sd is None else groups)]
+        corrs = [[random.corr_name(terms[a], terms[b], level) for a, b in pairs] for level in told]
+        levels = residual_levels if residual.sd is not None else told_apart(residual_levels)
+        self.residual_sds = [residual.sd_name(None if residual.by is None else level) for level in levels]
         if random.sd is None:
             _check_distinct([name for names in self.sds for name in names], random.by)
         _check_distinct([name for names in corrs for name in names], random.by)
@@ -84,6 +89,13 @@ class Slots:
             for (a, b), name in zip(pairs, names, strict=True):
                 self.corr_index[g, a, b] = self.corr_index[g, b, a] = position[name]
         self.residual_index = np.array([position[name] for name in self.residual_sds], dtype=np.int64)
+
+
+def told_apart(levels: Sequence[str]) -> list[str]:
+    """Levels as automatic names have them: with signs in words where their letters and digits alone are alike."""
+    if len({automatic_name(level) for level in levels}) == len(levels):
+        return list(levels)
+    return level_names(levels)
 
 
 def _check_distinct(names: list[str], by: str | None) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import saem
 from saem.cli import app
+from saem.errors import SaemWarning
 
 UNCONSTRAINED = MODEL.split("[constraints]")[0]
 METHODS = ("saem", "ml")
@@ -130,7 +131,12 @@ def test_tables_as_spreadsheets_save_them(table, options):
 
 
 def test_decimal_commas(table):
+    """Read where semicolons separate the fields, and refused where commas do."""
+    expected = estimates("ml")
     write(table, sep=";", decimal=",")
+    with pytest.warns(SaemWarning, match="column 'y' was read with decimal commas"):
+        pd.testing.assert_frame_equal(estimates("ml"), expected)
+    write(table, decimal=",")
     refused(parts=["response 'y'", "'0,8452'" if table["y"][0] == 0.8452 else "data row 1", "decimal point"])
 
 

@@ -78,6 +78,7 @@ def test_what_was_missed_is_named() -> None:
         "2.5 %",
         "97.5 %",
         "determined by g",
+        "c2, which g determines: by the priors alone 95 % between",
         "half_normal(1)",
         "fixed",
         "in every draw",
@@ -122,6 +123,7 @@ def test_a_saved_fit_is_the_same(tmp_path: Path) -> None:
         assert again.posterior.stats[name].dtype == values.dtype
         np.testing.assert_array_equal(again.posterior.stats[name], values)
     assert (again.posterior.priors, again.posterior.determined) == (fit.posterior.priors, fit.posterior.determined)
+    assert dict(again.posterior.implied) == dict(fit.posterior.implied) and set(fit.posterior.implied) == {"c2"}
     assert again.summary() == fit.summary()
     pd.testing.assert_frame_equal(again.intervals(0.5), fit.intervals(0.5))
     assert json.loads((tmp_path / "fit.json").read_text())["posterior"]["priors"]["sigma2"] == "half_normal(1)"
@@ -210,6 +212,69 @@ def test_figures() -> None:
     assert len(plot_trace(fit, ["mu"], Figure())[0].get_lines()) >= 2  # one a chain
     with pytest.raises(ModelError, match="only a fit by 'bayes'"):
         plot_posterior(ml)
+
+
+# Few data
+
+
+@needs_sampler
+def test_divergences_make_the_steps_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All draws are made anew, at most twice; the same seed gives the same bits."""
+    import saem.algorithms.bayes.algorithm as algorithm
+
+    asked: list[float] = []
+    cured_at = 0.99
+
+    def sample(*arguments: Any) -> Any:
+        found, stats = real(*arguments)
+        asked.append(arguments[-1])
+        stats["diverging"] = np.zeros_like(stats["diverging"])
+        stats["diverging"][0, 0] = arguments[-1] < cured_at
+        return found, stats
+
+    real = algorithm.sample
+    monkeypatch.setattr(algorithm, "sample", sample)
+    table = example_table(6, 1)
+    fit = saem.fit(MODEL, table, QUICK, seed=2)
+    assert asked == pytest.approx([0.95, 0.99]) and fit.posterior.target_accept == pytest.approx(0.99)
+    assert fit.posterior.divergences == 0 and "at a target acceptance of 0.99" in fit.summary()
+    again = saem.fit(MODEL, table, QUICK, seed=2)
+    assert again.posterior.draws.tobytes() == fit.posterior.draws.tobytes()
+    asked.clear()
+    cured_at = 1.0
+    lost = saem.fit(MODEL, table, QUICK, seed=2)
+    assert asked == pytest.approx([0.95, 0.99, 0.998]) and "1 draw of 300 diverged" in lost.message
+
+
+@needs_sampler
+def test_any_set_of_means_and_standard_deviations_has_a_frame() -> None:
+    """No mean left, no standard deviation left, and one of each between bounds."""
+    table = example_table(6, 1)
+    means, sds = {"mu": 10.0, "alpha2": -1.0, "b21": 0.5, "b22": 1.2}, {"sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}
+    bounded = {"b22": "uniform(-5, 5)", "sigma2": "uniform(0.05, 3)"}
+    for model in (MODEL.replace(fixed=means), MODEL.replace(fixed=sds), MODEL.replace(priors=bounded)):
+        fit = saem.fit(model, table, Bayes(chains=2, tune=300, draws=300), seed=1)
+        assert fit.posterior.divergences == 0 and np.nanmax(fit.posterior.rhat) < 1.05
+
+
+@needs_sampler
+@pytest.mark.slow
+def test_few_data_converge_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 data sets of each size, where 100 of 100 converge; in the coordinates of before, without a rerun, few do."""
+    import saem.algorithms.bayes.algorithm as algorithm
+    from experiments import posterior_convergence
+    from saem.algorithms.bayes.framing import frame_at
+
+    assert (posterior_convergence.run(["peptide"], 3)["status"] == "converged").all()
+
+    def plain(density: Any, solver: Any, u: np.ndarray) -> Any:
+        frame = frame_at(density, solver, u)
+        still = {name: np.zeros_like(getattr(frame, name)) for name in ("shear", "spreads", "size")}
+        return frame._replace(centre=u, base=np.eye(len(frame.means)), **still)
+
+    monkeypatch.setattr(algorithm, "frame_of", plain)
+    monkeypatch.setattr(algorithm, "RAISES", 0)
+    assert (posterior_convergence.run(["peptide"], 3)["status"] == "converged").mean() < 0.7
 
 
 # What is refused, and the command line

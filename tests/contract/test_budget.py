@@ -203,7 +203,7 @@ def test_the_command(tmp_path, monkeypatch) -> None:
     (tmp_path / "model.toml").write_text(recipes.text("peptide"))
     files = ("compare", "model.toml", "data.csv")
     shown = invoke(*files, "--methods", "all", "--budget", "2e5", "-o", "out").stdout
-    assert "REML cannot be used: REML is for models without constraints" in shown and "PX-SAEM cannot be used" in shown
+    assert "REML cannot be used: REML integrates the means out" in shown and "PX-SAEM cannot be used" in shown
     assert max(len(line) for line in shown.split("\n\n")[0].splitlines()) <= 100
     assert (pd.read_csv("out/comparison.csv")["draws"] <= 2e5 + 1e5).all()
     repeated = invoke(*files, "--methods", "saem,ml", "--budget", "2e5", "--repeats", "3", "-o", "out").stdout

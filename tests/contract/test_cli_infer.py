@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from commandline import invoke
@@ -69,6 +70,51 @@ def test_fit_derives(folder: Path, tmp_path: Path) -> None:
     for wrong, words in (("r = sigma3", "sigma3"), ("sigma2", "name = expression"), (ratio, "leave it out with --by")):
         by = ["--by", "replicate"] if wrong == ratio else []
         assert words in " ".join(invoke("fit", model, data, "--derive", wrong, *by, code=2).output.split())
+
+
+def test_t_tests(tmp_path: Path) -> None:
+    """Of the means, and of quantities of means alone; the same from the saved fit; refused before time is spent."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"id": np.repeat(np.arange(8), 4), "x": np.tile([0.0, 1.0, 2.0, 3.0], 8)})
+    table["y"] = 1.0 + 0.5 * table["x"] + np.repeat(rng.normal(size=8), 4) + 0.5 * rng.normal(size=32)
+    model, data, out = tmp_path / "model.toml", tmp_path / "data.csv", tmp_path / "out"
+    table.to_csv(data, index=False)
+    model.write_text("response = 'y'\ncluster = 'id'\nmean = 'y ~ x'\n")
+    plain = invoke("fit", model, data, "--method", "reml").stdout
+    quantities = ("--derive", "at3 = intercept + 3 * x", "--derive", "icc = sd_intercept / sigma")
+    result = invoke("fit", model, data, "--method", "reml", "--t-tests", *quantities, "-o", out)
+    assert result.stdout.startswith(plain) and "Satterthwaite" in result.stdout and "Satterthwaite" not in plain
+    written = pd.read_csv(out / "t_tests.csv", index_col=["method", "quantity"]).loc["reml"]
+    assert list(written.index) == ["intercept", "x", "at3"] and written.loc["x", "df"] == pytest.approx(23.0, rel=1e-4)
+    again = invoke("derive", out, "--t-tests", "at3 = intercept + 3 * x", "--level", "0.9", "-o", tmp_path / "again")
+    row = pd.read_csv(tmp_path / "again" / "derived.csv", index_col="quantity").loc["at3"]
+    assert row["df"] == pytest.approx(written.loc["at3", "df"]) and row["lower"] > written.loc["at3", "lower"]
+    assert "at3" in again.stdout and "Satterthwaite" in again.stdout
+    for wrong, words in (
+        (("fit", model, data, "--t-tests", "--method", "bayes"), "'bayes' gives a posterior"),
+        (("fit", model, data, "--t-tests", "--by", "x"), "--t-tests belongs to a single fit"),
+        (("derive", out, "--t-tests", "icc = sd_intercept / sigma"), "functions of means alone"),
+        (("derive", out, "--t-tests", "--information", "expected"), "leave out --information"),
+    ):
+        assert words in " ".join(invoke(*wrong, code=2).output.split())
+
+
+def test_models_by_reml(tmp_path: Path) -> None:
+    """`saem test` and `saem models` of restricted likelihoods: the same means, or a sentence."""
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"id": np.repeat(np.arange(10), 4), "kind": np.tile(["p", "q"], 20), "x": np.arange(40.0)})
+    table["y"] = np.repeat(rng.normal(size=10), 4) + np.where(table["kind"] == "p", 1.0, 0.5) * rng.normal(size=40)
+    two = Model(response="y", cluster="id", mean="y ~ x", residual={"by": "kind"})
+    saem.fit(two, table, "reml").save(tmp_path / "two")
+    saem.fit(two.replace(constraints={"e": "sigma_p == sigma_q"}), table, "reml").save(tmp_path / "one")
+    saem.fit(two.replace(mean="y ~ 1"), table, "reml").save(tmp_path / "other")
+    shown = invoke("test", tmp_path / "one", tmp_path / "two").stdout
+    found = saem.likelihood_ratio(saem.load(tmp_path / "one"), saem.load(tmp_path / "two"))
+    assert f"p = {found.p:.3g}" in shown and found.df == 1
+    assert "difference" in invoke("models", tmp_path / "one", tmp_path / "two").stdout
+    for command in ("test", "models"):
+        said = invoke(command, tmp_path / "other", tmp_path / "two", code=2).output
+        assert "have different means" in " ".join(said.split())
 
 
 def test_the_ratio_test(folder: Path) -> None:

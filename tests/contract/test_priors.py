@@ -125,8 +125,8 @@ def test_default_priors_follow_the_scale_of_the_data() -> None:
     first, other = scales(table), scales(table.assign(y=100 * table["y"], x=table["x"] / 1000))
     sd, sx = table["y"].std(), table["x"].std(ddof=0)
     assert first["slope"].numbers == pytest.approx((0.0, 2.5 * sd / sx), rel=1e-3)
-    assert first["sigma"] == parse_prior(f"half_student_t(3, {2.5 * sd:.4g})")
-    assert first["sd_d"].numbers[1] == pytest.approx(2.5 * sd / np.sqrt(np.mean(table["x"] ** 2)), rel=1e-3)
+    assert first["sigma"] == parse_prior(f"half_normal({sd:.4g})")
+    assert first["sd_d"].numbers[0] == pytest.approx(sd / np.sqrt(np.mean(table["x"] ** 2)), rel=1e-3)
     wider = np.sqrt(1.0 + (table["x"].mean() / sx) ** 2)  # the intercept is far from the data
     assert first["mu"].numbers == pytest.approx((3.0, table["y"].median(), 2.5 * sd * wider), rel=1e-3)
     assert first["corr_i_d"] == parse_prior("lkj(1)")

@@ -15,7 +15,7 @@ from experiments.agenda import Shard
 from experiments.commands import app
 from experiments.engine.local import run_local
 from experiments.results import Results
-from experiments.running import Executor, job_of, run_study
+from experiments.running import Executor, Progress, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
 from experiments.study.tasks import Record, Result, Task, run_task
@@ -99,8 +99,9 @@ def test_engines_and_interruptions_change_nothing(tmp_path: Path) -> None:
     run_study(study(), PATH, tmp_path / "local", executor=Executor(workers=2))
     assert content(tmp_path / "local") == expected
 
-    def stop(state: object) -> None:
-        raise KeyboardInterrupt
+    def stop(state: Progress) -> None:
+        if state.done:  # while workers start, it is called with nothing
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_study(study(), PATH, tmp_path / "broken", executor=Executor(workers=2), progress=stop)

@@ -59,8 +59,8 @@ def test_delattre_and_kuhn() -> None:
     np.testing.assert_allclose(found, published, atol=5.1e-7)
 
 
-def dense_information(model: Dense, x: Array) -> Array:
-    """``m_a'V^-1 m_b + 1/2 tr(V^-1 V_a V^-1 V_b)`` with the whole covariance matrix of the responses."""
+def dense_information(model: Dense, x: Array, is_unit: bool = False) -> Array:
+    """``m_a'V^-1 m_b + 1/2 tr(V^-1 V_a V^-1 V_b)`` with the whole covariance matrix of the responses, or with V = 1."""
     same = model.cluster[:, None] == model.cluster[None, :]
 
     def covariance(point: Array) -> Array:
@@ -68,7 +68,7 @@ def dense_information(model: Dense, x: Array) -> Array:
         z = model.random_design
         return np.einsum("ri,rij,sj->rs", z, omega, z) * same + np.diag(row_variances(model, point))
 
-    n, inverse = len(x), np.linalg.inv(covariance(x))
+    n, inverse = len(x), np.eye(len(model.response)) if is_unit else np.linalg.inv(covariance(x))
     slopes = [np.imag(covariance(x + 1e-30j * e)) / 1e-30 for e in np.eye(n)]
     means = np.zeros((len(model.response), n))
     np.add.at(means.T, model.mean_at, model.mean_design.T)
@@ -89,8 +89,9 @@ def test_expected_information_by_dense_matrices(arguments: dict, shared: str) ->
     problem = pose(model, arrange(model, case.table))
     names = problem.parameters.names
     x = case.point(names, np.random.default_rng(2))
-    expected = dense_information(case.dense.with_names(names), x)
-    np.testing.assert_allclose(problem.fisher_information(x), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    for found, is_unit in ((problem.fisher_information(x), False), (problem.expected_information(x), True)):
+        expected = dense_information(case.dense.with_names(names), x, is_unit)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
 def test_expected_is_the_mean_of_observed() -> None:

@@ -45,6 +45,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "overparametrised": {"terms": 2, "covariance": "full", "overparametrised": True},
     "fixed": {"terms": 2, "arms": 2, "fixed": {"bt": 0.5, "sd_t_A1": 0.7}},
+    "prior weights": {"terms": 2, "arms": 2, "kinds": 2, "covariance": "full", "weights": True},
 }
 
 

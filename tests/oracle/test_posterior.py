@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "slope, full, arms": {"terms": 2, "arms": 2, "covariance": "full"},
     "shared, full": {"terms": 2, "kinds": 2, "covariance": "full", "shared": "terms residual"},
     "fixed": {"terms": 2, "arms": 2, "fixed": {"bt": 0.5, "sd_t_A1": 0.7}},
+    "prior weights": {"terms": 2, "kinds": 2, "weights": True},
 }
 
 

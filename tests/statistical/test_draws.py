@@ -75,6 +75,10 @@ def statistics_of(d: Dense, clusters: tuple[int, ...] | None = None) -> Quadrati
                 a.append(0.0)
                 b.append(np.zeros(size))
                 c.append((pick + pick.T) / 2)
+    located = len(data.group_levels) * q * q * data.mean_design.shape[1]  # zero, of uncentred random effects
+    a += [0.0] * located
+    b += [np.zeros(size)] * located
+    c += [np.zeros((size, size))] * located
     return Quadratic(np.array(a), np.array(b), np.array(c))
 
 

@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
 from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
+from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.nuts import check_installed, sample
+from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
-from saem.algorithms.bayes.starts import likely, maxima, scattered_start, spread_root
+from saem.algorithms.bayes.starts import likely, maxima, scattered_start
+from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.algorithms.outcome import Outcome
 from saem.errors import ConstraintError, FitError, ModelError
 from saem.identification import describe_direction, null_directions
 from saem.information import Information
-from saem.models.contract import Observed, Problem
+from saem.models.contract import Problem
+from saem.mstep.elimination import Explicit
 from saem.mstep.solver import Solver
 from saem.posterior import Posterior
 from saem.streams import derived_seed, stream
 
 Array = np.ndarray
 
+Interval = tuple[float, float]
 
-@dataclass(frozen=True, eq=False)
-class LogPosterior:
-    """The log posterior density of a problem in the coordinates of its space."""
+PRIOR_DRAWS = 1000  # for quantiles of what the constraints determine
+RAISES = 2  # of the acceptance rate, where draws diverge
+NARROWER = 0.2  # times the share of refused moves, each time
 
-    problem: Problem
-    space: Space
 
-    def __call__(self, u: Array) -> tuple[float, Array]:
-        """Value and gradient (d,) at coordinates (d,)."""
-        gradient = np.empty(len(u))
-        address = self.problem.constraints.address
-        value = log_posterior(Observed(self.problem.arrays), self.space, address, np.asarray(u, dtype=float), gradient)
-        return value, gradient
+class Posed(NamedTuple):
+    """A posterior before there are draws."""
 
-    def parameters(self, u: Array) -> Array:
-        """All parameters (k, n) at coordinates (k, d); rows of nan where the constraints cannot be solved."""
-        x = np.empty((len(u), len(self.space.base)))
-        parameters_at(self.space, self.problem.constraints.address, np.ascontiguousarray(u), x)
-        return x
+    solver: Solver
+    tops: list[Array]  # maxima of the likelihood
+    plan: tuple[Explicit, ...]  # what the constraints determine
+    priors: dict[str, str]  # of the independent parameters
+    density: LogPosterior
+
+
+def pose_posterior(problem: Problem) -> Posed:
+    """What is independent, what is determined, and the density.
+
+    Raises
+    ------
+    ModelError
+        When the problem does not admit a posterior.
+    ConstraintError, FitError
+        When no point satisfies the constraints, or the likelihood is unbounded.
+    """
+    if not problem.has_observed or problem.restricted:
+        raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
+    solver = Solver(problem)
+    tops = maxima(problem, solver)
+    plan = plan_of(problem, tops[0])
+    priors = priors_of(problem, plan)
+    return Posed(solver, tops, plan, priors, LogPosterior(problem, space_of(problem, plan, priors, tops[0])))
 
 
 @dataclass(frozen=True)
@@ -62,10 +79,12 @@ class Bayes:
         Draws of each chain by which the sampler is tuned, and those that are kept.
     target_accept : float
         Mean acceptance rate that the step size is tuned to; larger ones make smaller steps, which cures divergences.
+        Where some draws diverge all are made anew with a larger one, at most twice; `Posterior.target_accept` is the
+        last of them.
     """
 
     chains: int = 4
-    tune: int = 1000
+    tune: int = 500
     draws: int = 1000
     target_accept: float = 0.95
     name: ClassVar[str] = "bayes"
@@ -101,18 +120,12 @@ class Bayes:
             When the likelihood is unbounded, or the sampler fails.
         """
         check_installed()
-        if not problem.has_observed or problem.restricted:
-            raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
-        solver = Solver(problem)
-        tops = maxima(problem, solver)
-        plan = plan_of(problem, tops[0])
-        priors = priors_of(problem, plan)
-        space = space_of(problem, plan, priors, tops[0])
-        density = LogPosterior(problem, space)
+        solver, tops, plan, priors, density = pose_posterior(problem)
+        space = density.space
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
-        starts = self.starts(density, centres[: self.chains], seed)
-        seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
-        found, stats = sample(density, starts, seeds, self.tune, self.draws, self.target_accept)
+        around = [Standardised(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
+        targets = [around[k % len(around)] for k in range(self.chains)]
+        target_accept, found, stats = self.sampled(targets, seed)
         draws = density.parameters(found.reshape(-1, found.shape[2])).reshape(*found.shape[:2], -1)
         if not np.isfinite(draws).all():
             raise FitError("the sampler has returned draws that do not satisfy the constraints")
@@ -133,7 +146,8 @@ class Bayes:
             ess_bulk=diagnosis.ess_bulk,
             ess_tail=diagnosis.ess_tail,
             tune=self.tune,
-            target_accept=self.target_accept,
+            target_accept=target_accept,
+            implied=expected_before(density, priors, {names[e.parameter]: e.parameter for e in plan}),
         )
         x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
         return Outcome(
@@ -148,14 +162,28 @@ class Bayes:
             warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
         )
 
-    def starts(self, density: LogPosterior, centres: list[Array], seed: int) -> list[Array]:
-        """Coordinates (d,) at which each chain starts, in turn around each of the centres."""
-        problem, space = density.problem, density.space
-        around = [(u, spread_root(density, problem, space, u)) for u in centres]
-        return [
-            scattered_start(density, *around[k % len(around)], stream(seed, self.name, "start", str(k)))
-            for k in range(self.chains)
-        ]
+    def sampled(self, targets: list[Standardised], seed: int) -> tuple[float, Array, dict[str, Array]]:
+        """Draws (chains, draws, d) with their statistics; by smaller steps once more, and twice, where some diverge.
+
+        Returns the acceptance rate at which they were made, too.
+        """
+        starts = [scattered_start(each, stream(seed, self.name, "start", str(k))) for k, each in enumerate(targets)]
+        target_accept, attempts = self.target_accept, 0
+        while True:
+            seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
+            found, stats = sample(targets, starts, seeds, self.tune, self.draws, target_accept)
+            if attempts == RAISES or not stats["diverging"].any():
+                return target_accept, found, stats
+            target_accept, attempts = 1.0 - NARROWER * (1.0 - target_accept), attempts + 1
+
+
+def expected_before(density: LogPosterior, priors: dict[str, str], which: dict[str, int]) -> dict[str, Interval]:
+    """Quantiles of what the constraints determine, by draws from the priors; none where there is no solution."""
+    if not which:
+        return {}
+    x = draw_priors(density, priors, PRIOR_DRAWS, stream(0, "bayes", "prior"))
+    ends = {name: np.nanquantile(x[:, i], [0.025, 0.975]) for name, i in which.items() if not np.isnan(x[:, i]).all()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:

@@ -59,9 +59,9 @@ def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: i
     missed = []
     if divergences:
         missed.append(
-            f"{count(divergences, 'draw')} of {draws:,} diverged, so a part of the posterior was not explored: raise "
-            "target_accept, such as Bayes(target_accept=0.99), or give a standard deviation that the data do not keep "
-            "from zero a prior that does."
+            f"{count(divergences, 'draw')} of {draws:,} diverged, although smaller steps were tried, so a part of the "
+            "posterior was not explored: give narrower priors, above all to standard deviations on which a mean hangs, "
+            "or a larger target_accept still, such as Bayes(target_accept=0.9995)."
         )
     wild = [i for i in np.argsort(-np.nan_to_num(found.rhat)) if found.rhat[i] > RHAT]
     if wild:

@@ -5,13 +5,15 @@ Each chain is a sampler of its own with a seed of its own, so that more chains c
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from saem.algorithms.bayes.target import Standardised
 from saem.arviz import quiet_import
 from saem.errors import FitError, ModelError
 
@@ -44,7 +46,7 @@ def check_installed() -> None:
 
 
 def sample(
-    density: Callable[[Array], tuple[float, Array]],
+    targets: Sequence[Standardised],
     starts: Sequence[Array],
     seeds: Sequence[int],
     tune: int,
@@ -55,9 +57,10 @@ def sample(
 
     Parameters
     ----------
-    density : callable
-        From coordinates (d,) to the log density and its gradient (d,).
+    targets : sequence of Standardised
+        The density of each chain, in coordinates of its own.
     starts : sequence of (d,) ndarray
+        In these coordinates.
     seeds : sequence of int
         Same seed and start, same draws.
     tune, draws : int
@@ -67,6 +70,7 @@ def sample(
     Returns
     -------
     draws : (chains, draws, d) ndarray
+        In the coordinates of the density that is standardised.
     stats : dict of str to (chains, draws) ndarray
 
     Raises
@@ -79,49 +83,84 @@ def sample(
     nutpie = quiet_import("nutpie")
     running = [
         nutpie.sample(
-            model_of(density, start),
+            model_of(target, start),
             draws=draws,
             tune=tune,
             chains=1,
             cores=1,
             seed=seed,
             target_accept=target_accept,
-            save_warmup=False,
             progress_bar=False,
             blocking=False,
+            return_raw_trace=True,
         )
-        for start, seed in zip(starts, seeds, strict=True)
+        for target, start, seed in zip(targets, starts, seeds, strict=True)
     ]
-    traces = []
+    traces: list[Any] = []
     try:
         for sampler in running:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                traces.append(sampler.wait())
+            traces.append(sampler.wait().get_arrow_trace())
     except BaseException as error:
         for sampler in running[len(traces) :]:
             sampler.cancel()
         if isinstance(error, KeyboardInterrupt):
             raise
         raise FitError(f"the sampler failed: {error}") from error
-    found = np.concatenate([np.asarray(trace.posterior["u"].values, dtype=float) for trace in traces])
-    stats = {
-        name: np.concatenate([np.asarray(trace.sample_stats[key].values) for trace in traces])
-        for key, name in STATS.items()
-    }
-    return found, stats
+    found = []
+    stats: dict[str, list[Array]] = {name: [] for name in STATS.values()}
+    for target, ((points,), (measured,)) in zip(targets, traces, strict=True):
+        kept = ~column(measured, "tuning").astype(bool)
+        found.append(target.coordinates(column(points, "v").reshape(len(kept), -1)[kept]))
+        for key, name in STATS.items():
+            stats[name].append(column(measured, key)[kept])
+    return np.array(found), {name: np.array(values) for name, values in stats.items()}
 
 
-def model_of(density: Callable[[Array], tuple[float, Array]], start: Array) -> Any:
+def column(batch: Any, name: str) -> Array:
+    """A column of a record batch; lists of numbers one after the other."""
+    import pyarrow
+
+    values = pyarrow.array(batch.column(name))
+    return np.asarray((values.flatten() if hasattr(values, "flatten") else values).to_numpy(zero_copy_only=False))
+
+
+@lru_cache(maxsize=1)
+def copying() -> Any:
+    """The C function by which nutpie asks what to keep of a point: the point itself."""
+    from numba import cfunc
+    from numba import types as numba_types
+
+    types: Any = numba_types
+    pointer = types.CPointer(types.float64)
+
+    def copy(d: int, kept: int, v: Any, out: Any, block: Any) -> int:
+        for k in range(d):
+            out[k] = v[k]
+        return 0
+
+    return cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr), cache=True)(copy)
+
+
+def model_of(target: Standardised, start: Array) -> Any:
     """A density as a model of nutpie, whose only chain begins at ``start``."""
-    compiled = quiet_import("nutpie.compiled_pyfunc")
+    from saem.algorithms.bayes.native import compiled
+
+    model = quiet_import("nutpie.compile_pymc").CompiledPyMCModel
     d = len(start)
-    return compiled.from_pyfunc(
-        ndim=d,
-        make_logp_fn=lambda: density,
-        make_expand_fn=lambda seed, other_seed, chain: lambda u: {"u": np.array(u, dtype=float)},
-        expanded_dtypes=[np.dtype("float64")],
-        expanded_shapes=[(d,)],
-        expanded_names=["u"],
-        make_initial_point_fn=lambda seed: start,
+    address, block = compiled(target)
+    # nutpie keeps the model, and with it the block and the target with its arrays, while it draws
+    return model(
+        dims={},
+        compiled_logp_func=SimpleNamespace(address=address, target=target),
+        compiled_expand_func=copying(),
+        initial_point_func=lambda seed: start,
+        shared_data={},
+        user_data=block,
+        n_expanded=d,
+        shape_info=(["v"], None, [(d,)]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=d,
+        _shapes={"v": (d,)},
+        _coords=None,
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from saem.algorithms.bayes.density import IDENTITY, Space
+from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.errors import FitError
 from saem.identification import FEASIBLE, towards_feasible
 from saem.models.contract import Problem
@@ -15,12 +13,9 @@ from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
 
 Array = np.ndarray
-Density = Callable[[Array], tuple[float, Array]]
 
 NEARLY = 3.0  # where the log density is lower by less than that may be a part of the posterior worth visiting
 WIDER = 2.0  # times the standard deviation of the posterior's normal approximation
-WIDEST = 2.0  # typical sizes, or units of a logarithm, where the posterior is flat
-STEP = 1e-4  # of differences, in the same units
 TRIALS = 40
 
 
@@ -43,25 +38,14 @@ def maxima(problem: Problem, solver: Solver) -> list[Array]:
     return [x]
 
 
-def likely(density: Density, centres: list[Array]) -> list[Array]:
+def likely(density: LogPosterior, centres: list[Array]) -> list[Array]:
     """Those of the points (d,) whose density is nearly as high as the highest: priors may tell solutions apart."""
     heights = np.array([density(u)[0] for u in centres])
     return [u for u, height in zip(centres, heights, strict=True) if height >= heights.max() - NEARLY]
 
 
-def spread_root(density: Density, problem: Problem, space: Space, u: Array) -> Array:
-    """A root (d, d) of a covariance matrix like that of the posterior around ``u``, from the curvature there."""
-    size = np.where(space.transform == IDENTITY, problem.scale[space.free], 1.0)
-    bend = np.array([density(u + step)[1] - density(u - step)[1] for step in STEP * np.diag(size)]) / (2.0 * STEP)
-    bend = 0.5 * (bend * size + (bend * size).T)
-    if not np.isfinite(bend).all():
-        return np.diag(0.1 * size)
-    values, vectors = np.linalg.eigh(-bend)
-    return np.asarray(size[:, None] * vectors / np.sqrt(np.maximum(np.abs(values), WIDEST**-2)))
-
-
-def scattered_start(density: Density, u: Array, root: Array, rng: np.random.Generator) -> Array:
-    """A point (d,) around ``u`` where the density is finite.
+def scattered_start(density: Standardised, rng: np.random.Generator) -> Array:
+    """A point (d,) in standardised coordinates, more widely spread than the posterior, where the density is finite.
 
     Raises
     ------
@@ -69,7 +53,7 @@ def scattered_start(density: Density, u: Array, root: Array, rng: np.random.Gene
         When there is none.
     """
     for trial in range(TRIALS):
-        point = u + WIDER * 0.7**trial * root @ rng.standard_normal(len(u))
+        point = WIDER * 0.7**trial * rng.standard_normal(density.dimension)
         if np.isfinite(density(point)[0]):
             return np.asarray(point)
     raise FitError(

@@ -13,16 +13,19 @@ from saem.data import ModelData
 from saem.models.contract import Problem
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.centring import Centring
 from saem.models.linear.choosing import coordinates_of
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.default_priors import default_priors
 from saem.models.linear.effects import conditional_effects, conditional_moments
+from saem.models.linear.exact_fits import check_exact_fits, roles_of
 from saem.models.linear.expansion import expand
-from saem.models.linear.expected import fisher_information, unit_information
+from saem.models.linear.expected import fisher_information, restricted_unit_information, unit_information
 from saem.models.linear.joint import observed_clusters
 from saem.models.linear.metropolis import build_metropolis
 from saem.models.linear.patterns import build_arrays
-from saem.models.linear.start import starting_values
+from saem.models.linear.start import orthogonal_starts, starting_values
+from saem.models.linear.variates import ANTITHETIC, LATTICE
 
 __all__ = [
     "ClusterArrays",
@@ -57,6 +60,7 @@ def build_problem(
     arrays = build_arrays(data)
     if not coordinates.is_users:
         arrays = arrays._replace(constants=np.array(coordinates.constants(data, arrays.basis)))
+    check_exact_fits(data, constraints, coordinates)
     groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     starts = starting_values(data, arrays)
@@ -87,23 +91,28 @@ def build_problem(
         scale[arrays.sd_index[:, j]] = spread / max(size, 1e-300)
     at_zero = np.zeros(len(kinds))
     at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
+    totals = scale.copy()
+    totals[arrays.residual_index] = np.sqrt(np.maximum(arrays.yy / arrays.n_rows, scale[arrays.residual_index] ** 2))
     problem = Problem(
         parameters=data.parameters,
         arrays=arrays,
         constraints=constraints,
         starts=starts,
         scale=scale,
-        n_statistics=residual_groups * (p + 1) + groups * q * q,
+        n_statistics=residual_groups * (p + 1) + groups * q * q * (1 + p),
         n_latent=int(arrays.n_clusters.sum()) * q,
         collapsible=collapsible,
         dependents=dependents,
         at_zero=at_zero,
+        totals=totals,
+        roles=roles_of(data),
+        more_starts=orthogonal_starts(data, arrays),
         blocks=tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else (),
         has_expectation=True,
         has_observed=True,
         restricted=is_restricted,
         can_fit_exactly=can_fit_exactly(arrays, data),
-        expected_information=partial(unit_information, arrays),
+        expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
         fisher_information=None if is_restricted else partial(fisher_information, arrays),
         conditional_effects=partial(effects_on_users_scale, data, coordinates),
         clusterwise=partial(build_clusters, data, arrays),
@@ -112,8 +121,13 @@ def build_problem(
         observed_clusters=partial(observed_clusters, data),
         constants=0.0 if coordinates.unit == 1.0 else -np.log(coordinates.unit) * np.bincount(data.cluster),
         coordinates=coordinates,
-        samplers={"metropolis": partial(build_metropolis, data, arrays)},
+        samplers={
+            "metropolis": partial(build_metropolis, data),
+            "antithetic": partial(with_variates, ANTITHETIC),
+            "lattice": partial(with_variates, LATTICE),
+        },
         default_priors=partial(default_priors, data),
+        augmentation=Centring(arrays, term_labels(data)),
     )
     return replace(problem, expand=partial(expand, problem))
 
@@ -127,8 +141,22 @@ def effects_on_users_scale(data: ModelData, coordinates: Coordinates, x: np.ndar
     return coordinates.effects(modes), np.sqrt(np.maximum(spread, 0.0))
 
 
+def term_labels(data: ModelData) -> tuple[str, ...]:
+    """Names of the terms of each variance group."""
+    if len(data.group_levels) == 1:
+        return data.term_names
+    return tuple(f"{term} ({level})" for level in data.group_levels for term in data.term_names)
+
+
+def with_variates(variates: int, arrays: LinearArrays) -> LinearArrays:
+    """The arrays with draws that depend on each other."""
+    return arrays._replace(variates=variates)
+
+
 def can_fit_exactly(arrays: LinearArrays, data: ModelData) -> bool:
     """Whether the columns of the free means and of the random effects span all responses."""
+    if arrays.n_rows.sum() - arrays.n_clusters.sum() * arrays.zz.shape[2] > arrays.zx.shape[3]:
+        return False  # whatever the ranks are
     zz, zx = arrays.zz.sum(axis=1), arrays.zx.sum(axis=1)
     left = arrays.n_rows.sum() - arrays.pattern_size @ np.linalg.matrix_rank(zz, hermitian=True)
     if left > zx.shape[2]:

@@ -10,6 +10,9 @@ sum of outer products, so that a pattern is a few *columns*: its mean, with the 
 factors of its scatter, with weight one and no mean. A million clusters of one design cost as much as one.
 
 Responses are centred by a least-squares fit (``beta_reference``), so that no sum of squares cancels.
+
+The latent data are ``phi_c = theta_c + W_c (beta - beta_reference)``. With ``W = 0`` they are the random effects
+themselves; elsewhere some terms are *centred*, see `centring`. The marginal likelihood does not depend on it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ class LinearArrays(NamedTuple):
     slot_terms: np.ndarray  # (L, 2) int64, the two terms of a slot (equal for a standard deviation)
     residual_index: np.ndarray  # (H,) int64, parameter of each residual standard deviation
     beta_reference: np.ndarray  # (p,) coefficients by which the responses are centred
+    log_weight: float  # 1/2 sum log w of the prior weights, by whose roots the rows are scaled
     n_rows: np.ndarray  # (H,) float64
     xx: np.ndarray  # (H, p, p) X'X
     xy: np.ndarray  # (H, p) X'y
@@ -47,3 +51,10 @@ class LinearArrays(NamedTuple):
     columns: np.ndarray  # (K, H * q)
     reduced: np.ndarray  # (C, H * q) reduced responses of the clusters, in the order of the patterns
     constants: np.ndarray  # (2,) what to add to the log-likelihood, and beyond that to the restricted one
+    variates: int  # how the draws of an iteration depend on each other (`variates`)
+    is_centred: np.ndarray  # (G,) bool, variance groups in which W is not zero
+    location: np.ndarray  # (P, q, p) W
+    left_xx: np.ndarray  # (H, p, p) (X - ZW)'(X - ZW)
+    left_xy: np.ndarray  # (H, p) (X - ZW)'y
+    left_zx: np.ndarray  # (P, H, q, p) Z'(X - ZW)
+    location_moment: np.ndarray  # (G, q, q, p, p) sum over clusters of W_ja W_kb

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.data import ModelData
+from saem.data.weights import log_jacobian, with_unit_weights
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.patterns import pattern_of_clusters, sum_by
 
@@ -37,6 +38,7 @@ class ClusterArrays(NamedTuple):
     zx: np.ndarray  # (P, H, q, p) Z'X
     # ---
     pattern: np.ndarray  # (C,) int64, pattern of each cluster, in the order of the data
+    log_weight: np.ndarray  # (C,) 1/2 sum log w of the prior weights, by whose roots the rows are scaled
     own: np.ndarray  # (C, H * (p + 1 + q)) X_h'y of all residual groups, then |y_h|^2, then Z_h'y
     row_start: np.ndarray  # (P + 1,) int64, first row of each pattern in the two arrays below
     row_mean: np.ndarray  # (R, p) mean design of the patterns' rows, one cluster for each pattern
@@ -45,6 +47,7 @@ class ClusterArrays(NamedTuple):
 
 def build_clusters(data: ModelData, arrays: LinearArrays) -> ClusterArrays:
     """Arrays of the cluster-wise functions for a validated table; clusters are numbered as in ``data``."""
+    log_weight, data = log_jacobian(data), with_unit_weights(data)
     p, q, h_count = data.mean_design.shape[1], data.random_design.shape[1], len(data.residual_index)
     pattern = pattern_of_clusters(data)
     n_clusters = len(pattern)
@@ -78,6 +81,7 @@ def build_clusters(data: ModelData, arrays: LinearArrays) -> ClusterArrays:
         zz=arrays.zz,
         zx=arrays.zx,
         pattern=pattern.astype(np.int64),
+        log_weight=log_weight,
         own=own,
         row_start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         row_mean=np.ascontiguousarray(data.mean_design[rows]),

@@ -28,7 +28,6 @@ def draw_scalar(
     """`draw_several` for a single random effect, in scalars."""
     p = arrays.mean_index.shape[0]
     residual_groups = arrays.residual_index.shape[0]
-    groups = arrays.sd_index.shape[0]
     start = residual_groups * (p + 1)
     own, zx, zz, pattern_of = arrays.own, arrays.zx, arrays.zz, arrays.pattern
     shift = np.empty((residual_groups, 1))
@@ -69,8 +68,8 @@ def draw_scalar(
             at = residual_groups * p + h
             product = zz[pattern, h, 0, 0] * square - 2.0 * theta * own[cluster, start + h]
             statistics[i, at] = own[cluster, at] + product
-        for g in range(groups):
-            statistics[i, start + g] = square if g == group else 0.0
+        for at in range(start, statistics.shape[1]):
+            statistics[i, at] = square if at == start + group else 0.0
 
 
 @kernel
@@ -201,7 +200,8 @@ def complete_some(
     gradients[:] = 0.0
     hessian[:] = 0.0
     n, xx = np.empty(residual_groups), np.empty((residual_groups, p, p))
-    sd, rho = np.empty(q), np.empty((q, q))
+    sd, rho, precision = np.empty(q), np.empty((q, q)), np.empty((q, q))
+    derivative = np.empty((slot_terms.shape[0], q, q))
     last = -1
     for i in range(clusters.shape[0]):
         pattern = arrays.pattern[clusters[i]]
@@ -210,7 +210,7 @@ def complete_some(
         if pattern != last:
             last = pattern
             fill_row_moments(arrays, pattern, n, xx)
-        value = 0.0
+        value = arrays.log_weight[clusters[i]]
         for h in range(residual_groups):
             if n[h] > 0.0:
                 index = arrays.residual_index[h]
@@ -226,7 +226,9 @@ def complete_some(
                 value = -math.inf
             else:
                 index_of = arrays.slot_index[group]
-                value += effect_terms(index_of, slot_terms, sd, rho, 1.0, moments, gradient, hessian)
+                value += effect_terms(
+                    index_of, slot_terms, sd, rho, 1.0, moments, precision, derivative, gradient, hessian
+                )
         values[i] = value
 
 

@@ -1,7 +1,9 @@
 """Complete-data log-likelihood of the linear family as a function of its statistics.
 
-The statistics are, in this order in one vector: ``X'(y - Z theta)`` for each residual group (H * p),
-``|y - Z theta|^2`` for each residual group (H), ``sum theta theta'`` for each variance group (G * q * q).
+The latent data are ``phi_c = theta_c + W_c delta`` with ``delta = beta - beta_reference`` (see `centring`; ``W = 0``
+makes them the random effects). The statistics are, in this order in one vector: ``(X - ZW)'(y - Z phi)`` for each
+residual group (H * p), ``|y - Z phi|^2`` for each residual group (H), ``sum phi phi'`` for each variance group
+(G * q * q), and ``sum phi_j W_k.`` for each variance group (G * q * q * p), zero where it is not centred.
 """
 
 from __future__ import annotations
@@ -74,16 +76,18 @@ def effect_terms(
     rho: Array,
     n: float,
     moments: Array,
+    precision: Array,
+    derivative: Array,
     gradient: Array,
     hessian: Array,
 ) -> float:
     """Log-density of ``n`` draws of the random effects with ``moments`` (q, q), with its derivatives.
 
-    A random effect whose standard deviation is exactly zero is absent: it has no density and no derivative.
+    A random effect whose standard deviation is exactly zero is absent: it has no density and no derivative. Writes
+    ``precision`` (q, q), the inverse covariance, and ``derivative`` (L, q, q), that of the covariance by its slots.
     """
     q = sd.shape[0]
     omega = np.empty((q, q))
-    precision = np.empty((q, q))
     weight = np.empty((q, q))
     work = np.empty((q, q))
     fill_covariance(sd, rho, omega)
@@ -107,7 +111,6 @@ def effect_terms(
             value -= 0.5 * precision[j, k] * moments[j, k]
     multiply(precision, moments, work)
     multiply(work, precision, weight)
-    derivative = np.empty((terms.shape[0], q, q))
     fill_derivatives(terms, sd, rho, derivative)
     add_covariance_terms(index, terms, sd, rho, n, precision, weight, derivative, gradient, hessian)
     return float(value)
@@ -145,14 +148,116 @@ def add_effect_terms(
         for g in range(groups):
             value += scalar_effect_terms(sd_index[g, 0], n_clusters[g], moments[g], x, gradient, hessian)
         return value
-    sds, rho = np.empty(q), np.empty((q, q))
+    sds, rho, precision = np.empty(q), np.empty((q, q)), np.empty((q, q))
+    derivative = np.empty((slot_terms.shape[0], q, q))
     for g in range(groups):
         read_group(sd_index[g], corr_index[g], x, sds, rho)
         for j in range(q):
             if sds[j] < 0.0:
                 return -math.inf
         moment = moments[g * q * q : (g + 1) * q * q].reshape((q, q))
-        value += effect_terms(slot_index[g], slot_terms, sds, rho, n_clusters[g], moment, gradient, hessian)
+        value += effect_terms(
+            slot_index[g], slot_terms, sds, rho, n_clusters[g], moment, precision, derivative, gradient, hessian
+        )
+    return value
+
+
+@kernel
+def add_located_terms(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
+    """`add_effect_terms` where the latent effects have means: ``phi_c ~ N(W_c delta, Omega)``.
+
+    With ``R = sum (phi - W delta)(phi - W delta)'`` and ``N_jk. = sum (phi - W delta)_j W_k.`` the gradient by the
+    means is ``sum_jk P_jk N_jk.`` with ``P = Omega^-1``; by a mean and a slot it is ``-sum_jk (P Omega_l P)_jk N_jk.``.
+    """
+    groups, q = arrays.sd_index.shape
+    p = arrays.mean_index.shape[0]
+    slots = arrays.slot_terms.shape[0]
+    sds, delta, slope = np.empty(q), np.empty(p), np.empty(p)
+    rho, precision = np.empty((q, q)), np.empty((q, q))
+    moment, work, bent = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    derivative, left = np.empty((slots, q, q)), np.empty((q, q, p))
+    index = arrays.mean_index
+    for c in range(p):
+        delta[c] = x[index[c]] - arrays.beta_reference[c]
+    value = 0.0
+    for g in range(groups):
+        read_group(arrays.sd_index[g], arrays.corr_index[g], x, sds, rho)
+        for j in range(q):
+            if sds[j] < 0.0:
+                return -math.inf
+        second = statistics[g * q * q : (g + 1) * q * q].reshape((q, q))
+        if not arrays.is_centred[g]:
+            value += effect_terms(
+                arrays.slot_index[g],
+                arrays.slot_terms,
+                sds,
+                rho,
+                arrays.n_clusters[g],
+                second,
+                precision,
+                derivative,
+                gradient,
+                hessian,
+            )
+            continue
+        start = (groups + g * p) * q * q
+        cross = statistics[start : start + q * q * p].reshape((q, q, p))
+        square = arrays.location_moment[g]
+        for j in range(q):
+            for k in range(q):
+                work[j, k] = 0.0  # sum (phi - W delta)_j (W delta)_k
+                bent[j, k] = 0.0  # sum phi_k (W delta)_j
+                for a in range(p):
+                    left[j, k, a] = cross[j, k, a]
+                    for b in range(p):
+                        left[j, k, a] -= square[j, k, b, a] * delta[b]
+                    work[j, k] += left[j, k, a] * delta[a]
+                    bent[j, k] += cross[k, j, a] * delta[a]
+        for j in range(q):
+            for k in range(q):
+                moment[j, k] = second[j, k] - bent[j, k] - work[j, k]
+        if q == 1:
+            sd, n = sds[0], arrays.n_clusters[g]
+            if sd == 0.0:
+                continue
+            value += scalar_effect_terms(arrays.sd_index[g, 0], n, moment[0, 0], x, gradient, hessian)
+            precision[0, 0], derivative[0, 0, 0] = 1.0 / (sd * sd), 2.0 * sd
+        else:
+            value += effect_terms(
+                arrays.slot_index[g],
+                arrays.slot_terms,
+                sds,
+                rho,
+                arrays.n_clusters[g],
+                moment,
+                precision,
+                derivative,
+                gradient,
+                hessian,
+            )
+        for a in range(p):
+            for b in range(p):
+                total = 0.0
+                for j in range(q):
+                    for k in range(q):
+                        total += precision[j, k] * square[j, k, a, b]
+                hessian[index[a], index[b]] -= total
+            total = 0.0
+            for j in range(q):
+                for k in range(q):
+                    total += precision[j, k] * left[j, k, a]
+            gradient[index[a]] += total
+        for slot in range(slots):
+            multiply(precision, derivative[slot], work)
+            multiply(work, precision, bent)
+            other = arrays.slot_index[g, slot]
+            for a in range(p):
+                slope[a] = 0.0
+                for j in range(q):
+                    for k in range(q):
+                        slope[a] -= bent[j, k] * left[j, k, a]
+                hessian[index[a], other] += slope[a]
+                hessian[other, index[a]] += slope[a]
     return value
 
 
@@ -162,27 +267,30 @@ def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient:
     residual_groups, p = arrays.xy.shape
     gradient[:] = 0.0
     hessian[:] = 0.0
-    value = 0.0
+    value = arrays.log_weight
     for h in range(residual_groups):
         value += add_row_terms(
             arrays.mean_index,
             arrays.residual_index[h],
             arrays.beta_reference,
             arrays.n_rows[h],
-            arrays.xx[h],
+            arrays.left_xx[h],
             statistics[h * p : h * p + p],
             statistics[residual_groups * p + h],
             x,
             gradient,
             hessian,
         )
+    effects = statistics[residual_groups * (p + 1) :]
+    if arrays.is_centred.any():
+        return value + add_located_terms(arrays, effects, x, gradient, hessian)
     return value + add_effect_terms(
         arrays.sd_index,
         arrays.corr_index,
         arrays.slot_index,
         arrays.slot_terms,
         arrays.n_clusters,
-        statistics[residual_groups * (p + 1) :],
+        effects,
         x,
         gradient,
         hessian,

@@ -21,6 +21,7 @@ import numpy as np
 from saem.constraint import parameters_of, split
 from saem.coordinates import Coordinates
 from saem.data import ModelData
+from saem.deferred import replaced
 from saem.models.linear.columns import Columns
 from saem.models.linear.turning import is_singular, put_covariance, put_slopes, turned
 from saem.parameters import Parameters
@@ -75,13 +76,14 @@ class LinearCoordinates(Coordinates):
             if self.reference[j] != 0.0:
                 left = left - self.reference[j] * design[:, j]
         values = np.where(self.users.fixed, self.to_inner(np.nan_to_num(self.users.fixed_values)), np.nan)
-        return replace(
+        inside: ModelData = replaced(
             data,
             parameters=replace(self.users, fixed=self.users.fixed.copy(), fixed_values=values),
             response=np.ascontiguousarray(left / self.unit),
             mean_design=np.ascontiguousarray(design),
             random_design=np.ascontiguousarray(self.random.apply(data.random_design)),
         )
+        return inside
 
     def designs(self, means: Array, effects: Array) -> tuple[Array, Array]:
         """See `Coordinates`."""

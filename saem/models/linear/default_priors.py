@@ -1,8 +1,10 @@
 """Weakly informative priors for the linear family, from the scale of the data.
 
-As in rstanarm and brms, with ``s`` the standard deviation of the response (Gelman et al. 2008 for the idea): a slope is
-``normal(0, 2.5 s / sd(x))``, a standard deviation ``half_student_t(3, 2.5 s)`` (by the root mean square of its column
-where it is that of a slope), a correlation ``lkj(1)``, which is uniform.
+With ``s`` the standard deviation of the response (Gelman et al. 2008 for the idea): a slope is ``normal(0, 2.5 s /
+sd(x))``, as in rstanarm, a standard deviation ``half_normal(s)`` (by the root mean square of its column where it is
+that of a slope), a correlation ``lkj(1)``, which is uniform. A part of a response hardly varies more than the response
+does; a wider prior, such as the ``half_student_t(3, 2.5 s)`` of brms, says little more and leaves a mean that is an
+exponential of a variance anywhere between 0 and 10^100.
 
 The prior of an intercept is that which ``student_t(3, median(y), 2.5 s)`` has at the *mean* of the other columns: with
 their slopes, the intercept itself is then spread ``sqrt(1 + sum (mean(x) / sd(x))^2)`` times wider. Without a constant
@@ -24,7 +26,7 @@ def default_priors(data: ModelData) -> tuple[str, ...]:
     y, x, z = data.response, data.mean_design, data.random_design
     spread = float(np.std(y, ddof=1))
     names = data.parameters.names
-    priors = [f"half_student_t({DF}, {WIDE * spread:.4g})"] * len(names)
+    priors = [f"half_normal({spread:.4g})"] * len(names)
     for i, kind in enumerate(data.parameters.kinds):
         if kind == "corr":
             priors[i] = "lkj(1)"
@@ -32,7 +34,7 @@ def default_priors(data: ModelData) -> tuple[str, ...]:
     for row in data.sd_index:
         for i, size in zip(row, sizes, strict=True):
             if i not in data.residual_index and size > 0.0:
-                priors[i] = f"half_student_t({DF}, {WIDE * spread / size:.4g})"
+                priors[i] = f"half_normal({spread / size:.4g})"
     centre, sd = x.mean(axis=0), x.std(axis=0)
     constant = sd <= 1e-9 * np.abs(x).max(axis=0)
     if not constant.any():

@@ -3,7 +3,8 @@
 Given the data, ``theta_c = t_c + L xi_c`` with ``t_c`` the conditional mean, ``L L' = G`` the conditional variance and
 ``xi_c`` standard normal. The statistics are quadratic in ``xi``, so the inner loop over clusters only adds up
 ``xi``, ``xi xi'`` and ``xi w_c'`` (``w_c``: the reduced responses); the rest is done once for each pattern. The same
-formulas with the sums' expectations give ``E[S | y]``.
+formulas with the sums' expectations give ``E[S | y]``. Where a group is centred, the sums of ``theta`` become those of
+``phi = theta + W (beta - reference)`` at the end.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from saem.models import contract
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.covariance import fill_covariance, multiply, read_group
 from saem.models.linear.observed import conditional_matrices, read_precisions
+from saem.models.linear.variates import INDEPENDENT, fill_normals, lattice_steps
 
 Array = np.ndarray
 
 
 @kernel
-def add_normals(reduced: Array, rng: np.random.Generator, m: int, first: Array, second: Array, cross: Array) -> None:
+def add_normals(
+    reduced: Array, rng: np.random.Generator, m: int, variates: int, first: Array, second: Array, cross: Array
+) -> None:
     """Draw ``xi`` for all clusters of a pattern ``m`` times and write the means over the draws of its sums.
 
     Parameters
     ----------
+    variates : int
+        How the draws of a cluster depend on each other (`variates`).
     reduced : (N, H * q) ndarray
         Reduced responses of the pattern's clusters.
     first : (q,) ndarray, written
@@ -37,7 +43,7 @@ def add_normals(reduced: Array, rng: np.random.Generator, m: int, first: Array, 
     """
     q, width = cross.shape
     scale = 1.0 / m
-    if width == 1:  # the common case, in scalars
+    if width == 1 and variates == INDEPENDENT:  # the common case, in scalars
         sum_1, sum_2, sum_w = 0.0, 0.0, 0.0
         for c in range(reduced.shape[0]):
             total = 0.0
@@ -55,12 +61,13 @@ def add_normals(reduced: Array, rng: np.random.Generator, m: int, first: Array, 
     second[:] = 0.0
     cross[:] = 0.0
     normal = np.empty(q)
-    totals = np.empty(q)
+    totals, steps, point = np.empty(q), np.empty(q), np.empty(q)
+    lattice_steps(q, steps)
     for c in range(reduced.shape[0]):
         totals[:] = 0.0
-        for _ in range(m):
+        for i in range(m):
+            fill_normals(variates, i, m, rng, steps, point, normal)
             for j in range(q):
-                normal[j] = rng.standard_normal()
                 totals[j] += normal[j]
                 for k in range(j + 1):
                     second[j, k] += normal[j] * normal[k]
@@ -105,12 +112,13 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
     residual_groups, p = arrays.xy.shape
     yy_start = residual_groups * p
     moment_start = yy_start + residual_groups
+    location_start = moment_start + groups * q * q
     for h in range(residual_groups):
         statistics[yy_start + h] = arrays.yy[h]
         for c in range(p):
-            statistics[h * p + c] = arrays.xy[h, c]
-    for i in range(groups * q * q):
-        statistics[moment_start + i] = 0.0
+            statistics[h * p + c] = arrays.left_xy[h, c]
+    for i in range(moment_start, statistics.shape[0]):
+        statistics[i] = 0.0
 
     sd = np.empty(q)
     first = np.empty(q)
@@ -134,7 +142,7 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
     for pattern in range(arrays.pattern_group.shape[0]):
         group = arrays.pattern_group[pattern]
         n = arrays.pattern_size[pattern]
-        zz, zx = arrays.zz[pattern], arrays.zx[pattern]
+        zz, zx, left_zx = arrays.zz[pattern], arrays.zx[pattern], arrays.left_zx[pattern]
         read_group(arrays.sd_index[group], arrays.corr_index[group], x, sd, rho)
         fill_covariance(sd, rho, omega)
         conditional_matrices(zz, precision, omega, information, u, g, work)
@@ -146,7 +154,7 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
                     shift[h, j] += zx[h, j, c] * (x[arrays.mean_index[c]] - arrays.beta_reference[c])
         if m > 0:
             clusters = arrays.reduced[arrays.pattern_start[pattern] : arrays.pattern_start[pattern + 1]]
-            add_normals(clusters, rng, m, first, second, cross)
+            add_normals(clusters, rng, m, arrays.variates, first, second, cross)
         else:
             first[:] = 0.0
             cross[:] = 0.0
@@ -189,6 +197,24 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
                     statistics[yy_start + h] -= 2.0 * root[j, k] * cross[k, h * q + j]
         add_random_part(root, g, u, second, work, product, total)
 
+        if arrays.is_centred[group]:
+            location = arrays.location[pattern]
+            for j in range(q):
+                t[j] = 0.0
+                for c in range(p):
+                    t[j] += location[j, c] * (x[arrays.mean_index[c]] - arrays.beta_reference[c])
+            for j in range(q):
+                for k in range(q):
+                    total[j, k] += theta[j] * t[k] + t[j] * theta[k] + n * t[j] * t[k]
+                for h in range(residual_groups):
+                    statistics[yy_start + h] -= 2.0 * n * t[j] * arrays.columns[start, h * q + j]
+            for j in range(q):
+                theta[j] += n * t[j]
+                for k in range(q):
+                    at = location_start + ((group * q + j) * q + k) * p
+                    for c in range(p):
+                        statistics[at + c] += theta[j] * location[k, c]
+
         for j in range(q):
             for k in range(q):
                 statistics[moment_start + (group * q + j) * q + k] += total[j, k]
@@ -197,7 +223,7 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
                 for k in range(q):
                     statistics[yy_start + h] += zz[h, j, k] * total[j, k]
                 for c in range(p):
-                    statistics[h * p + c] -= zx[h, j, c] * theta[j]
+                    statistics[h * p + c] -= left_zx[h, j, c] * theta[j]
 
 
 @overload(contract.draw, inline="always")

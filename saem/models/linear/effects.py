@@ -25,7 +25,7 @@ class Sums(NamedTuple):
 def cluster_sums(data: ModelData, x: Array) -> Sums:
     """Sums over the rows of each cluster and residual group at parameters (n,)."""
     n_clusters, q, groups = len(data.cluster_group), data.random_design.shape[1], len(data.residual_index)
-    weight = x[data.residual_index][data.residual_group] ** -2.0
+    weight = data.residual_sds(x) ** -2.0
     residual = (data.response - data.mean_design @ x[data.mean_index]) * weight
     slot = data.residual_group * n_clusters + data.cluster
     score = np.empty((groups, n_clusters, q))
@@ -84,7 +84,7 @@ def conditional_slopes(data: ModelData, x: Array) -> Array:
     left = sums.score.sum(axis=0) - np.einsum("cij,cj->ci", information, modes)
     slopes = np.zeros((n_clusters, q, len(x)))
 
-    weight = x[data.residual_index][data.residual_group] ** -2.0
+    weight = data.residual_sds(x) ** -2.0
     for column, parameter in zip(data.mean_design.T, data.mean_index, strict=True):
         moved = np.empty((n_clusters, q))
         for j in range(q):

@@ -127,7 +127,7 @@ def complete_expanded(arrays: ExpandedArrays, statistics: Array, x: Array, gradi
     stretch = size * (size + 1)
     gradient[:] = 0.0
     hessian[:] = 0.0
-    value = 0.0
+    value = data.log_weight
     for h in range(data.residual_index.shape[0]):
         start = h * stretch
         value += add_row_terms(

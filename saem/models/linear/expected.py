@@ -13,6 +13,8 @@ from saem.models.linear.arrays import LinearArrays
 
 Array = np.ndarray
 
+SPANNED = 1e-10  # of the information about a variance: less than this is left where the means span its random effects
+
 
 def unit_information(arrays: LinearArrays, x: Array) -> Array:
     """Expected information (n, n) of all parameters at ``x`` (n,), with ``V = I``."""
@@ -25,6 +27,48 @@ def fisher_information(arrays: LinearArrays, x: Array) -> Array:
     sd = x[arrays.sd_index]
     correlation = np.where(arrays.corr_index >= 0, x[arrays.corr_index], 0.0) + np.eye(sd.shape[1])
     return information_in(arrays, x, sd[:, :, None] * sd[:, None, :] * correlation, x[arrays.residual_index] ** -2.0)
+
+
+def restricted_unit_information(arrays: LinearArrays, x: Array) -> Array:
+    """What the restricted likelihood determines at ``x`` (n,): `unit_information` after the free means are taken out.
+
+    Of the variances it is ``1/2 tr(M V_i M V_j)`` with the projection ``M = I - X (X'X)^-1 X'`` (Harville 1977). Random
+    effects that the means span, one for every treatment say, leave nothing of their variance.
+    """
+    groups, q = arrays.sd_index.shape
+    p = len(arrays.mean_index)
+    pairs = [(j, k) for j in range(q) for k in range(j + 1)]
+    units = np.zeros((len(pairs), q, q))
+    for i, (j, k) in enumerate(pairs):
+        units[i, j, k] = units[i, k, j] = 1.0
+    inverse = np.linalg.pinv(arrays.xx.sum(axis=0)[np.ix_(arrays.basis, arrays.basis)], hermitian=True)
+    a, zx = arrays.zz.sum(axis=1), arrays.zx[:, :, :, arrays.basis]
+    f, size = zx.sum(axis=1), arrays.pattern_size
+    xx = arrays.xx[:, arrays.basis[:, None], arrays.basis]
+    spans = []  # X'V_i X
+    between = np.zeros((len(pairs) * groups + len(xx),) * 2)  # tr (X'X)^-1 X'V_i V_j X
+    errors = len(pairs) * groups + np.arange(len(xx))
+    for g in range(groups):
+        here = arrays.pattern_group == g
+        at = g * len(pairs) + np.arange(len(pairs))
+        left = np.einsum("ric,aij->racj", f[here], units)  # X'Z U_a
+        spans += list(np.einsum("r,racj,rjd->acd", size[here], left, f[here], optimize=True))
+        inner = np.einsum("r,racj,rjk,rbdk->abcd", size[here], left, a[here], left, optimize=True)
+        between[np.ix_(at, at)] = np.einsum("abcd,cd->ab", inner, inverse)
+        cross = np.einsum("r,racj,rhjd,cd->ah", size[here], left, zx[here], inverse, optimize=True)
+        between[np.ix_(at, errors)], between[np.ix_(errors, at)] = cross, cross.T
+    spans += list(xx)
+    between[errors, errors] = np.einsum("hcd,cd->h", xx, inverse)
+    projected = np.array([span @ inverse for span in spans])
+    within = np.einsum("acd,bdc->ab", projected, projected)
+    whole = unit_information(arrays, x)
+    variances = moments_by_parameter(arrays, x, pairs)[p:]
+    left_over = whole - variances.T @ (between - 0.5 * within) @ variances
+    # rounding of what the means span is nothing that the data determine
+    before, after = np.diag(whole), np.diag(left_over)
+    gone = ~np.isin(np.arange(len(x)), arrays.mean_index) & (after <= SPANNED * before)
+    left_over[gone] = left_over[:, gone] = 0.0
+    return np.asarray(left_over)
 
 
 def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Array) -> Array:
@@ -51,24 +95,41 @@ def information_in(arrays: LinearArrays, x: Array, omega: Array, precision: Arra
     for g in range(groups):
         at = slice(p + g * len(pairs), p + (g + 1) * len(pairs))
         here = arrays.pattern_group == g
-        size, a_h = arrays.pattern_size[here], arrays.zz[here]
+        weights, a_h = arrays.pattern_size[here], arrays.zz[here]
+        size = weights[:, None, None]
         a = np.einsum("h,rhij->rij", precision, a_h)
-        f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
-        u = np.linalg.inv(np.eye(q) + omega[g] @ a)
-        conditional = u @ omega[g]
-        moment[:p, :p] -= np.einsum("r,ric,rij,rjd->cd", size, f, conditional, f, optimize=True)
-        left = np.einsum("rij,ajk->raik", a @ u, units)  # Z'V^-1 Z = A U
-        moment[at, at] = 0.5 * np.einsum("r,raik,rbki->ab", size, left, left)
-        within = np.einsum("rji,rhjk,rkl->rhil", u, a_h, u, optimize=True)  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U
-        cross = 0.5 * np.einsum("h,r,rhij,aji->ah", precision**2, size, within, units, optimize=True)
+        within = a_h  # Z'V^-1 E_h V^-1 Z = d_h^2 U'A_h U, where A U = Z'V^-1 Z
+        if omega[g].any():  # without it, U = 1
+            f = np.einsum("h,rhic->ric", precision, arrays.zx[here])
+            u = np.linalg.inv(np.eye(q) + omega[g] @ a)
+            conditional = u @ omega[g]
+            moment[:p, :p] -= summed_products(size * f, conditional @ f)
+            shrunken = conditional[:, None] @ a_h
+            once = np.einsum("r,rhii->h", weights, shrunken)
+            twice = summed_traces(size[:, None] * shrunken, shrunken)
+            moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
+            within = np.swapaxes(u, 1, 2)[:, None] @ a_h @ u[:, None]
+            a = a @ u
+        left = a[:, None] @ units
+        moment[at, at] = 0.5 * summed_traces(size[:, None] * left, left)
+        over_clusters = (size[:, None] * within).sum(axis=0)
+        cross = 0.5 * np.einsum("hij,aji->ah", over_clusters, units) * precision**2
         moment[at, errors] = cross
         moment[errors, at] = cross.T
-        shrunken = np.einsum("rij,rhjk->rhik", conditional, a_h)
-        once = np.einsum("r,rhii->h", size, shrunken)
-        twice = np.einsum("r,rhij,rkji->hk", size, shrunken, shrunken, optimize=True)
-        moment[errors, errors] += 0.5 * np.outer(precision**2, precision**2) * twice - np.diag(precision**3 * once)
     jacobian = moments_by_parameter(arrays, x, pairs)
     return np.asarray(jacobian.T @ moment @ jacobian)
+
+
+def summed_products(left: Array, right: Array) -> Array:
+    """``sum_r left_r' right_r`` (c, d) of matrices (R, q, c) and (R, q, d)."""
+    return np.asarray(left.reshape(-1, left.shape[2]).T @ right.reshape(-1, right.shape[2]))
+
+
+def summed_traces(left: Array, right: Array) -> Array:
+    """``sum_r tr(left_ra right_rb)`` (A, B) of matrices (R, A, q, q) and (R, B, q, q)."""
+    entries = left.transpose(1, 0, 2, 3).reshape(left.shape[1], -1)
+    mirrored = right.transpose(1, 0, 3, 2).reshape(right.shape[1], -1)
+    return np.asarray(entries @ mirrored.T)
 
 
 def moments_by_parameter(arrays: LinearArrays, x: Array, pairs: list[tuple[int, int]]) -> Array:

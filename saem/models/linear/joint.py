@@ -74,7 +74,7 @@ def log_joint_linear(arrays: ClusterArrays, x: Array, cluster: int, effects: Arr
     precision, shift = np.empty(residual_groups), np.empty((residual_groups, q))
     read_precisions(arrays.residual_index, x, precision)
     fill_shift(arrays.mean_index, arrays.beta_reference, arrays.zx[pattern], x, shift)
-    constant = -0.5 * d * LOG_2PI
+    constant = arrays.log_weight[cluster] - 0.5 * d * LOG_2PI
     for h in range(residual_groups):
         sd = x[arrays.residual_index[h]]
         if not sd > 0.0:
@@ -129,7 +129,7 @@ def observed_clusters(data: ModelData, x: Array) -> Array:
         Parameters.
     """
     n_clusters, q = len(data.cluster_group), data.random_design.shape[1]
-    sds, sd = x[data.residual_index][data.residual_group], x[data.sd_index]
+    sds, sd = data.residual_sds(x), x[data.sd_index]
     correlation = np.where(data.corr_index >= 0, x[data.corr_index], 0.0) + np.eye(q)
     possible = np.all(sd >= 0.0) and np.linalg.eigvalsh(correlation).min() > -1e-12
     if not (np.all(x[data.residual_index] > 0.0) and possible):

@@ -12,6 +12,7 @@ from saem.jit import kernel
 from saem.linalg import cholesky_semidefinite
 from saem.models.linear.draws import add_normals, add_random_part
 from saem.models.linear.observed import conditional_matrices
+from saem.models.linear.variates import INDEPENDENT
 
 Array = np.ndarray
 
@@ -73,7 +74,7 @@ def effect_moments(
     conditional_matrices(zz, precision, omega, information, u, g, work)
     cholesky_semidefinite(g, root, q)
     if m > 0:
-        add_normals(clusters, rng, m, normals, second, noise)  # sums of xi, xi xi' and xi w'
+        add_normals(clusters, rng, m, INDEPENDENT, normals, second, noise)  # sums of xi, xi xi' and xi w'
     else:
         for j in range(q):
             normals[j] = 0.0

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
+from saem.codes import codes_of
 from saem.data import ModelData
+from saem.data.weights import log_jacobian, with_unit_weights
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.variates import INDEPENDENT
 
 Array = np.ndarray
 
 DEPENDENT = 1e-10  # of a column's sum of squares: what is left of a column that others explain
-
-
-def combine(codes: Array, values: Array) -> Array:
-    """Codes of the pairs ``(codes, values)``, in the order of first appearance."""
-    other = pd.factorize(values)[0]
-    if other.size == 0 or other.max() == 0:
-        return codes
-    return np.asarray(pd.factorize(codes * (int(other.max()) + 1) + other)[0])
 
 
 def pattern_of_clusters(data: ModelData) -> Array:
@@ -29,14 +23,10 @@ def pattern_of_clusters(data: ModelData) -> Array:
     """
     order = np.argsort(data.cluster, kind="stable")
     first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
-    kinds = data.residual_group
-    for column in (*data.mean_design.T, *data.random_design.T):
-        kinds = combine(kinds, column)
+    kinds = codes_of(data.residual_group, *data.mean_design.T, *data.random_design.T)
     words = np.random.default_rng(20260101).integers(0, 2**63, size=(int(kinds.max()) + 1, 2), dtype=np.uint64)
-    code = data.cluster_group
-    for word in words.T:
-        code = combine(code, np.add.reduceat(word[kinds[order]], first_row))
-    return np.asarray(pd.factorize(code)[0])
+    sums = np.add.reduceat(words[kinds[order]], first_row)
+    return codes_of(data.cluster_group, *sums.T)
 
 
 def sum_by(code: Array, weights: Array, n: int) -> Array:
@@ -59,6 +49,7 @@ def spanning_columns(gram: Array, data: ModelData) -> Array:
 
 def build_arrays(data: ModelData) -> LinearArrays:
     """Arrays of the linear family for a validated table."""
+    log_weight, data = float(log_jacobian(data).sum()), with_unit_weights(data)
     x_design, z_design, residual = data.mean_design, data.random_design, data.residual_group
     p = x_design.shape[1]
     q = z_design.shape[1]
@@ -111,6 +102,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         xx[h], xy[h], yy[h] = x_h.T @ x_h, x_h.T @ y_h, y_h @ y_h
 
     slot_index, slot_terms = covariance_slots(data)
+    zx_of_patterns = zx.reshape(n_patterns, h_count, q, p)
     return LinearArrays(
         mean_index=np.ascontiguousarray(data.mean_index, dtype=np.int64),
         basis=spanning_columns(gram, data),
@@ -120,6 +112,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         slot_terms=slot_terms,
         residual_index=np.ascontiguousarray(data.residual_index, dtype=np.int64),
         beta_reference=reference,
+        log_weight=log_weight,
         n_rows=np.bincount(residual, minlength=h_count).astype(float),
         xx=xx,
         xy=xy,
@@ -129,11 +122,18 @@ def build_arrays(data: ModelData) -> LinearArrays:
         pattern_size=size.astype(float),
         pattern_start=start.astype(np.int64),
         zz=zz.reshape(n_patterns, h_count, q, q),
-        zx=zx.reshape(n_patterns, h_count, q, p),
+        zx=zx_of_patterns,
         column_start=column_start,
         columns=columns,
         reduced=reduced,
         constants=np.zeros(2),
+        variates=INDEPENDENT,
+        is_centred=np.zeros(n_groups, dtype=bool),
+        location=np.zeros((n_patterns, q, p)),
+        left_xx=xx,
+        left_xy=xy,
+        left_zx=zx_of_patterns,
+        location_moment=np.zeros((n_groups, q, q, p, p)),
     )
 
 
