@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
+    from saem.models.contract import Problem
     from saem.result import Fit
 
 Array = np.ndarray
@@ -99,7 +100,7 @@ def predict(
             f"{int(np.argmin(known)) + 1}; predict them with new_clusters='marginal'"
         )
     within = inside(fit, data)
-    covariance, free_directions = covariance_of(fit, data, within)
+    covariance, free_directions, near = covariance_of(fit, data, within)
     place, data, x, values = within.place, within.data, within.x, within.values
     x_design, z = place.designs(rows.mean_design, rows.random_design)
     rows = replace(rows, mean_design=x_design, random_design=z)
@@ -127,8 +128,8 @@ def predict(
 
     half = NormalDist().inv_cdf(0.5 + level / 2.0)
     columns: dict[str, Array] = {"known": known}
-    unit, lifted = place.unit, place.level(x_design)
-    vague = vague_widths(data, rows, x, free_directions)
+    unit, lifted = place.unit, place.level(x_design) + (0.0 if rows.offset is None else rows.offset)
+    vague = vague_widths(data, rows, near, free_directions)
     for prefix, mean, variance, more, lost, unsure in (
         ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined, np.where(known, *vague)),
         ("marginal_", marginal, error, spread, undetermined, vague[1]),
@@ -152,8 +153,8 @@ def own_rows(data: ModelData) -> OtherRows:
     )
 
 
-def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Array]:
-    """Covariance (n, n) of the estimates with parameters at the boundary as known, and directions (k, n) left free.
+def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Array, Array]:
+    """Covariance (n, n) of the estimates with parameters at the boundary as known, and `left_free`.
 
     In the coordinates of the fit. Where the data leave directions free, the covariance is that of what they determine.
     """
@@ -163,8 +164,7 @@ def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Arr
     edge = [fit.parameters.index(name) for name in fit.at_boundary]
     covariance[edge, :] = covariance[:, edge] = 0.0
     if fit.status is not Status.NOT_IDENTIFIED:
-        return covariance, np.empty((0, len(x)))
-    from saem.identification import null_directions_at
+        return covariance, np.empty((0, len(x))), x
     from saem.information import observed_information
     from saem.mstep.solver import Solver
 
@@ -175,13 +175,11 @@ def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Arr
         if fit.values[i] == 0.0:
             pinned[[k for k in problem.dependents.get(i, ()) if not fit.parameters.fixed[k]]] = True
     root = observed_information(problem, Solver(problem), x, pinned).root
-    directions = null_directions_at(problem, x, ~fit.parameters.fixed & ~pinned)
-    return root @ root.T, np.empty((0, len(x))) if directions is None else directions
+    return root @ root.T, *left_free(problem, x)
 
 
-def covariance_inside(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array]:
+def covariance_inside(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array, Array]:
     """`covariance_of` where the coordinates of the fit are not the user's, whose covariance keeps fewer digits."""
-    from saem.identification import null_directions_at
     from saem.inference.surface import maximum
 
     problem = posed(fit, data)
@@ -192,10 +190,22 @@ def covariance_inside(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array
     covariance = information.covariance.copy()
     covariance[pinned, :] = covariance[:, pinned] = 0.0
     if fit.status is not Status.NOT_IDENTIFIED:
-        return covariance, np.empty((0, len(x)))
-    directions = null_directions_at(problem, x, ~problem.parameters.fixed & ~pinned)
+        return covariance, np.empty((0, len(x))), x
     root = information.root
-    return root @ root.T, np.empty((0, len(x))) if directions is None else directions
+    return root @ root.T, *left_free(problem, x)
+
+
+def left_free(problem: Problem, x: Array) -> tuple[Array, Array]:
+    """Directions (k, n) that the data leave free, and the point (n,) where they are so: ``x``, off the boundary.
+
+    Where the likelihood is flat, a search may end at a standard deviation of zero, where nothing moves with it.
+    """
+    from saem.identification import inside as off_boundary
+    from saem.identification import null_directions_at
+
+    point = off_boundary(problem, x, pinned_at(problem, x))
+    directions = null_directions_at(problem, point, ~problem.parameters.fixed)
+    return np.empty((0, len(x))) if directions is None else directions, point
 
 
 def quadratic(z: Array, matrices: Array) -> Array:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from saem.constraint import compile_constraints, parameters_of
+from saem.coordinates import USERS
 from saem.errors import ConstraintError
 from saem.models.contract import Problem
 from saem.mstep.restore import restore
@@ -28,13 +29,19 @@ LARGEST = 1.0 - 1e-6  # correlation
 def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
     """Refuse constraints that no point inside the ranges of the parameters satisfies, where the ranges are the reason.
 
-    ``texts`` are the constraints as the user wrote them, for the message; those of the problem are in its coordinates.
+    Parameters
+    ----------
+    problem : Problem
+    texts : mapping of str to str
+        The constraints as the user has them. They are looked at on the user's scale: an equation of correlations in
+        inner coordinates has none of its digits where a covariance matrix is singular.
 
     Raises
     ------
     ConstraintError
         Naming the constraint, and what it asks for.
     """
+    problem = as_users_have_it(problem, texts)
     constraints = problem.constraints
     kinds = problem.parameters.kinds
     involved = [parameters_of(name, text) for name, text in zip(constraints.names, constraints.texts, strict=True)]
@@ -47,10 +54,26 @@ def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
             continue
         found = asked_for(alone, names)
         if found or set(names) <= ranged:  # else means may meet it where nobody looked
-            raise out_of_range(alone, name, texts[name], names, found)
-    for name, names in zip(constraints.names, involved, strict=True):
+            raise out_of_range(alone, name, text, names, found)
+    for name, text, names in zip(constraints.names, constraints.texts, involved, strict=True):
         if ranged & set(names) and (found := asked_for(problem, names)):
-            raise out_of_range(problem, name, texts[name], names, found)
+            raise out_of_range(problem, name, text, names, found)
+
+
+def as_users_have_it(problem: Problem, texts: Mapping[str, str]) -> Problem:
+    """A problem with constraints, starts and sizes on the user's scale; its likelihood is still that of inner ones."""
+    place = problem.coordinates
+    if place.is_users:
+        return problem
+    parameters = place.parameters(problem.parameters)
+    return replace(
+        problem,
+        parameters=parameters,
+        constraints=compile_constraints(texts, parameters.names),
+        starts=tuple(place.to_user(start) for start in problem.starts),
+        scale=place.sizes(problem.scale),
+        coordinates=USERS,
+    )
 
 
 def is_attainable(problem: Problem) -> bool:
@@ -133,16 +156,15 @@ def outside(problem: Problem, x: Array) -> list[int]:
 
 
 def asked_for(problem: Problem, names: tuple[str, ...]) -> dict[int, float]:
-    """What a solution without the ranges asks for, on the user's scale, of parameters out of range; or nothing."""
+    """What a solution without the ranges asks for, of those parameters that are out of range; empty without one."""
     free = ~problem.parameters.fixed
     for start in attempts(problem):
         point = start.copy()
         with np.errstate(all="ignore"):
             if not restore(problem, point, free):
                 continue
-        if found := [i for i in outside(problem, point) if problem.parameters.names[i] in names]:
-            users = problem.coordinates.to_user(point)
-            return {i: float(users[i]) for i in found}
+        if found := {i: float(point[i]) for i in outside(problem, point) if problem.parameters.names[i] in names}:
+            return found
     return {}
 
 
@@ -158,8 +180,7 @@ def out_of_range(
         "sd": "a standard deviation is never negative",
         "corr": "a correlation lies between -1 and 1",
     }
-    sizes = problem.coordinates.sizes(problem.scale)
-    zeros = [i for i in found if parameters.kinds[i] == "sd" and abs(found[i]) <= BEYOND * sizes[i]]
+    zeros = [i for i in found if parameters.kinds[i] == "sd" and abs(found[i]) <= BEYOND * problem.scale[i]]
     if zeros and len(zeros) == len(found):
         rules["sd"] = "a residual standard deviation of zero has no likelihood"
     if found:

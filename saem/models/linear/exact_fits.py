@@ -107,7 +107,7 @@ def in_words(data: ModelData, coordinates: Coordinates, i: int, groups: Array, r
     spread = float(values.max() - values.min())
     where = group_words("residual", [data.residual_levels[h] for h in groups])
     why = (
-        f"the response is {values[0]:g} in all of its {count(len(values), 'row')}"
+        f"the response is {values[0]:.12g} in all of its {count(len(values), 'row')}"
         if spread <= EXACT * float(np.abs(values).max()) and len(values) > 1
         else f"the model fits its {count(len(values), 'row')} exactly"
     )
