@@ -236,7 +236,8 @@ def conclude(
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
     directions = free_directions(problem, outcome.x, outcome.pinned)
-    moved = np.zeros(len(names), dtype=bool)  # of the user's parameters
+    moved = lost = np.zeros(len(names), dtype=bool)  # of the user's parameters
+    determined = information.covariance
     labels = tuple(problem.label(i) for i in range(len(names)))
     if len(directions) and not is_posterior:  # a prior determines what the data do not
         status = Status.NOT_IDENTIFIED
@@ -249,6 +250,8 @@ def conclude(
         hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
         if hanging.any():
             message += f" The standard errors of {listing(np.array(names)[hanging].tolist())} depend on it."
+        lost = moved | hanging
+        determined = information.root @ information.root.T
         information = without(information, moved_inside | unknown)
         outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
@@ -258,6 +261,7 @@ def conclude(
     x = at_true_zero(problem, outcome.x)
     pinned = outcome.pinned if place.is_users else place.pinned(x, outcome.pinned)
     values = place.to_user(x)
+    known = information.covariance if place.is_users else determined
     near = x if outcome.maximum is None else outcome.maximum  # where the covariance is that of
     found = len(outcome.solutions) > 0
     nothing = np.empty((len(data.cluster_group), 0))
@@ -271,7 +275,7 @@ def conclude(
         method=method,
         parameters=place.parameters(problem.parameters),
         values=values,
-        covariance=place.covariance(near, information.covariance, outcome.pinned),
+        covariance=np.where(lost[:, None] | lost, np.nan, place.covariance(near, known, outcome.pinned)),
         mcse=place.errors(near, mcse, outcome.mcse_covariance, outcome.pinned),
         loglik=information.loglik,
         n_rows=len(data.response),

@@ -29,8 +29,8 @@ from saem.errors import ModelError, listing
 from saem.inference.arguments import check_level
 from saem.inference.derived import UNTOUCHED, compile_quantity
 from saem.inference.maxima import pinned_at
-from saem.inference.prediction import covariance_inside
-from saem.inference.rows import estimate, refuse_posterior, rows_of
+from saem.inference.prediction import covariance_of
+from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.information import null_space
 from saem.models import pose
 
@@ -177,16 +177,16 @@ class Variances:
         problem = pose(fit.model, data, coordinates=None if len(fit.inner) else USERS)
         if problem.fisher_information is None:
             raise ModelError("the family of the model has no expected information, which t-tests need")
-        covariance, missing = fit.covariance.copy(), np.isnan(np.diag(fit.covariance))
+        within, missing = inside(fit, data), np.isnan(np.diag(fit.covariance))
+        covariance = covariance_of(fit, data, within)[0].copy()  # with the combinations that are determined
         edge = np.zeros(len(missing), dtype=bool)
         for name in fit.at_boundary:
             i = fit.parameters.index(name)
             edge[[i, *problem.dependents.get(i, ())]] = True
         edge &= missing
-        unknown, x, kinds = missing & ~edge, estimate(fit, problem), np.array(fit.parameters.kinds)
-        if not problem.coordinates.is_users:
-            covariance, edge = covariance_inside(fit, data, x)[0], pinned_at(problem, x)
-            missing = np.isnan(np.diag(covariance))
+        unknown, x, kinds = missing & ~edge, within.x, np.array(fit.parameters.kinds)
+        edge = edge if within.place.is_users else pinned_at(problem, x)
+        missing = np.isnan(np.diag(covariance))
         covariance[missing, :] = covariance[:, missing] = 0.0
         of_means = np.sqrt(np.diag(covariance)) if ties_means(fit.model, fit.parameters) else 0.0
         sizes = np.select([kinds == "sd", kinds == "corr"], [x, 1.0 - np.abs(x)], of_means)

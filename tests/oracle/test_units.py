@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import saem
 from saem.data import arrange
+from saem.inference.replicates import draw_responses
 from saem.models import pose
 from saem.models.linear.coordinates import LinearCoordinates
 
@@ -315,3 +316,92 @@ def test_the_error_of_a_correlation_near_one(table: pd.DataFrame, shift: float) 
         ]
     slope = np.array(slopes)
     assert raw.se[4] == pytest.approx(np.sqrt(slope @ fit.covariance[2:5, 2:5] @ slope), rel=1e-5)
+
+
+LEVEL, DAYS = 1e9, 365.25  # of a response; of a year
+
+
+@pytest.fixture(scope="module")
+def weighted() -> pd.DataFrame:
+    """Rows of several precisions, an offset, a response far from zero and what is left of it by hand."""
+    rng = np.random.default_rng(20262)
+    g, x = np.repeat(np.arange(N), K), np.tile(np.arange(K) - 2.5, N)
+    own = rng.multivariate_normal([0.0, 0.0], [[1.0, 0.15], [0.15, 0.25]], size=N)
+    w, o = rng.uniform(0.2, 5.0, N * K), np.round(rng.normal(size=N * K) * 1024.0) / 1024.0
+    left = 5.0 + own[g, 0] + (0.3 + own[g, 1]) * x + 0.5 * rng.normal(size=N * K) / np.sqrt(w)
+    left = np.round(left * 2.0**20) / 2.0**20
+    table = pd.DataFrame({"g": g, "x": x, "year": x + CENTRE, "w": w, "o": o, "left": left, "y": left + o + LEVEL})
+    return table.assign(days=735_000.0 + DAYS * x, two=2.0 * table["year"])
+
+
+def formula(response: str, right: str, weights: str | None = "w") -> saem.Model:
+    random = {"terms": {"i": "1", "s": right.split()[0]}, "covariance": "full"}
+    return saem.Model(cluster="g", mean=f"{response} ~ {right}", random=random, residual={"weights": weights})
+
+
+@pytest.mark.parametrize("method", ["ml", "reml", "saem"])
+def test_weights_and_offsets(weighted: pd.DataFrame, method: str) -> None:
+    """All that reads rows, beside a response without offset and level, and a centred column, by hand."""
+    raw = saem.fit(formula("y", "year + offset(o)"), weighted, method)
+    hand = saem.fit(formula("left", "x"), weighted, method)
+    assert len(raw.inner) and not len(hand.inner)
+    assert raw.loglik == pytest.approx(hand.loglik, abs=1e-7)
+    np.testing.assert_allclose(raw.values[[1, 3, 5]], hand.values[[1, 3, 5]], rtol=1e-6)
+    shift = weighted["o"].to_numpy() + LEVEL
+    ends = ("predicted", "lower", "upper", "marginal", "marginal_lower", "marginal_upper")
+    for look, levels in ((saem.predict, ends), (saem.residuals, ("fitted_marginal", "fitted_conditional"))):
+        ours, theirs = look(raw), look(hand)
+        for name in ours.columns.drop("known", errors="ignore"):
+            more = shift if name in levels else 0.0
+            np.testing.assert_allclose(ours[name] - more, theirs[name], rtol=1e-5, atol=2e-6, err_msg=name)
+    if method != "reml":
+        ours, theirs = (draw_responses(fit, 3, 1, "test") for fit in (raw, hand))
+        np.testing.assert_allclose(ours - shift, theirs, atol=1e-5)
+    ours = saem.t_tests(raw, {"slope": "year", "middle": f"intercept + {CENTRE} * year"})
+    theirs = saem.t_tests(hand, {"slope": "x", "middle": "intercept"})
+    np.testing.assert_allclose(ours[["se", "df"]], theirs[["se", "df"]], rtol=1e-5)
+    np.testing.assert_allclose(ours["estimate"] - [0.0, LEVEL], theirs["estimate"], atol=1e-5)
+    plain = saem.fit(formula("y", "year + offset(o)", None), weighted, method)  # the mutant without weights
+    assert abs(plain.loglik - raw.loglik) > 10.0
+
+
+def test_restricted_likelihoods_of_columns_in_other_units(weighted: pd.DataFrame) -> None:
+    """REML in days since a far day beside years since their middle: the same model, once the columns are counted."""
+    fits = {column: saem.fit(formula("left", column), weighted, "reml") for column in ("x", "days")}
+    assert len(fits["days"].inner)
+    assert fits["days"].loglik - fits["x"].loglik == pytest.approx(-np.log(DAYS), abs=1e-7)  # a mutant compares these
+    table = saem.compare_models(fits)
+    assert table["delta_aic"].max() == pytest.approx(0.0, abs=1e-6)
+    less = formula("left", "days").replace(random={"terms": {"i": "1"}})
+    both = [saem.likelihood_ratio(saem.fit(less, weighted, "reml"), fits["days"])]
+    both.append(saem.likelihood_ratio(saem.fit(less.replace(mean="left ~ x"), weighted, "reml"), fits["x"]))
+    assert both[0].statistic == pytest.approx(both[1].statistic, abs=1e-6) and both[0].statistic > 1.0
+    with pytest.raises(saem.SaemError, match="different means"):
+        saem.compare_models({"days": fits["days"], "none": saem.fit(less.replace(mean="left ~ 1"), weighted, "reml")})
+
+
+def test_what_columns_leave_free(weighted: pd.DataFrame) -> None:
+    """Twice the year beside the year: the level keeps its standard error, and t-tests tell what is determined."""
+    means = {"a": "1", "b": "year", "d": "two"}
+    free = saem.fit(saem.Model(response="left", cluster="g", mean=means), weighted, "ml")
+    tied = saem.fit(saem.Model(response="left", cluster="g", mean={"a": "1", "b": "year"}), weighted, "ml")
+    assert free.status == "not_identified" and len(free.inner)
+    assert free.se[0] == pytest.approx(tied.se[0], rel=1e-6) and np.isnan(free.se[1:3]).all()
+    assert free.message.startswith("b and d can move together (b by -1, d by +0.5)")
+    ours, theirs = saem.t_tests(free), saem.t_tests(tied)
+    np.testing.assert_allclose(ours.loc["a"], theirs.loc["a"], rtol=1e-5)
+    assert ours.loc["b", ["se", "df", "p"]].isna().all()
+
+
+@pytest.mark.parametrize(("constraint", "words"), [("sigma == -1", "sigma = -1"), ("corr_i_s == 2", "corr_i_s = 2")])
+def test_constraints_out_of_range_are_named_as_written(table: pd.DataFrame, constraint: str, words: str) -> None:
+    with pytest.raises(saem.SaemError) as raised:
+        saem.fit(model("year", constraints={"k": constraint}), table, "ml")
+    assert f"'k' ({constraint}) cannot be met" in str(raised.value) and f"it asks for {words}," in str(raised.value)
+
+
+def test_rows_that_are_fitted_exactly_are_named_as_they_are(table: pd.DataFrame) -> None:
+    flat = table.assign(y=np.where(table["arm"] == "a", 7.0, table["y"]) + LEVEL)
+    residual = {"by": "arm", "sd": {"a": "sa", "b": "sb"}}
+    with pytest.raises(saem.SaemError, match="the response is 1000000007 in all of its 72 rows"):
+        saem.fit(saem.Model(response="y", cluster="g", mean={"a": "1", "b": "year"}, residual=residual), flat, "ml")
