@@ -99,8 +99,8 @@ class AveragedSchedule:
         its start slows the clock down by itself.
     """
 
-    burn_in: int = 150
-    iterations: int = 350
+    burn_in: int = 100
+    iterations: int = 250
     exponent: float = 0.55
     transient: int = 50
     latent: int = 1000

@@ -14,11 +14,11 @@ from experiments.peptide import TRUTH, g, peptide_design, peptide_model
 from experiments.performance import WHOLE_FIT
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
-from saem.algorithms.saem import SAEM
+from experiments.uncentred import uncentred
 from saem.fitting import Algorithm
 from saem.schedules import RobbinsMonroSchedule
 
-TEXTBOOK = SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
+TEXTBOOK = uncentred(RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
 LOST = 0.01  # of the SD at the maximum
 
 

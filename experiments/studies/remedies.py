@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,15 +14,15 @@ from experiments.peptide import TREATMENTS
 from experiments.studies.headline import generate, model, performance, truth
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
+from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.annealed_saem import AnnealedSAEM
-from saem.algorithms.saem import SAEM
 from saem.fitting import Algorithm
-from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, draws_for
+from saem.schedules import RobbinsMonroSchedule, draws_for
 
 __all__ = ["estimate", "generate", "performance", "truth"]
 
 ENOUGH = 50  # clusters in an iteration, below which saemix draws several times
-LATENT = AveragedSchedule().latent
+LATENT = SCHEDULE.latent
 ONCE = saem.Target(max_iterations=0)
 BURN_IN, SMOOTHING = 300, 100  # of saemix 3, as the annealing: half of the burn-in, a factor of 0.97 a variance
 ANNEALING, FACTOR = 150, 0.97
@@ -33,11 +34,19 @@ def algorithm(schedule: str, replicates: int) -> Algorithm:
     several = math.ceil(ENOUGH / clusters)
     if schedule == "programs":
         steps = RobbinsMonroSchedule(BURN_IN, SMOOTHING, 1.0, draws=several)
-        return AnnealedSAEM(schedule=steps, target=ONCE, search=False, tau=FACTOR, annealing=ANNEALING, inflation=1.0)
+        return AnnealedSAEM(
+            schedule=steps,
+            target=ONCE,
+            search=False,
+            tau=FACTOR,
+            annealing=ANNEALING,
+            inflation=1.0,
+            augmentation="uncentred",
+        )
     if schedule in ("averaged", "once"):
-        return SAEM(schedule=AveragedSchedule(draws=1 if schedule == "averaged" else None), target=ONCE, search=False)
+        return uncentred(replace(SCHEDULE, draws=1 if schedule == "averaged" else None), target=ONCE, search=False)
     draws = {"textbook": 1, "several": several, "many": draws_for(clusters, LATENT)}[schedule]
-    return SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0, draws=draws), target=ONCE, search=False)
+    return uncentred(RobbinsMonroSchedule(500, 500, 1.0, draws=draws), target=ONCE, search=False)
 
 
 def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:

@@ -18,8 +18,8 @@ from experiments.peptide import TRUTH, peptide_design, peptide_model, peptide_ta
 from experiments.performance import COUNTED, WHOLE_FIT
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
+from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
-from saem.algorithms.saem import SAEM
 from saem.errors import SaemError
 from saem.fitting import Algorithm
 
@@ -34,8 +34,8 @@ METHODS: Mapping[str, str | Algorithm] = {
     "ml": "ml",
     "em": "em",
     "saem": "saem",
-    "saem_once": SAEM(target=ONCE),
-    "minibatch_once": MiniBatchSAEM(target=ONCE),
+    "saem_once": uncentred(target=ONCE),
+    "minibatch_once": MiniBatchSAEM(schedule=SCHEDULE, target=ONCE),
     "mcem": "mcem",
 }
 

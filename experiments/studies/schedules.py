@@ -14,7 +14,7 @@ from experiments.performance.jackknife import Groups, jackknife
 from experiments.problems import problem_of, truth_of
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
-from saem.algorithms.saem import SAEM
+from experiments.uncentred import uncentred
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
 
 BURN_IN = 500
@@ -44,7 +44,7 @@ def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: i
     if options["steps"] == "none":
         return outcome_of(saem.fit(model, data, "ml", seed))
     schedule = schedule_of(str(options["steps"]), int(cell["iterations"]))
-    once = SAEM(schedule=schedule, target=saem.Target(max_iterations=0), search=False)
+    once = uncentred(schedule, target=saem.Target(max_iterations=0), search=False)
     return outcome_of(saem.fit(model, data, once, seed))
 
 

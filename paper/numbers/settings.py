@@ -12,12 +12,13 @@ from scipy.special import digamma
 from experiments.peptide import TRUTH
 from experiments.studies.headline import LOST
 from experiments.studies.remedies import ENOUGH, algorithm
+from experiments.uncentred import SCHEDULE
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.refinement import MARGIN
 from saem.algorithms.saem import SAEM
-from saem.schedules import LATEST, AveragedSchedule, RobbinsMonroSchedule, Schedule
+from saem.schedules import LATEST, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
 
 C, D = 6.0, -5.0  # of the example with three solutions
@@ -34,7 +35,7 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 
 def settings() -> Iterator[Number]:
     """Defaults of the software, and the true values of the simulations."""
-    schedule, target = AveragedSchedule(), Target()
+    schedule, target = SCHEDULE, Target()
     plain, programs = (cast(RobbinsMonroSchedule, schedule_of(name, 1)) for name in ("textbook", "programs"))
     annealed = cast(AnnealedSAEM, algorithm("programs", 1))
     found = {

@@ -24,7 +24,7 @@ from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 
 Array = np.ndarray
 MEMORY = "memory_"
-COUNTS = ("slowed", "passes", "truncated")  # of an engine
+COUNTS = ("slowed", "passes", "truncated", "uncentred")  # of an engine
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -124,7 +124,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
     for _ in range(int(numbers.get("slowed", 0))):
         engine.slow_down()
     for name in COUNTS:
-        setattr(engine, name, int(numbers[name]))
+        setattr(engine, name, int(numbers.get(name, 0)))
     engine.spent.iterations, engine.spent.drawn = int(numbers["iterations"]), float(numbers["drawn"])
     engine.moves = arrays["moves"].copy()
     engine.spent.began = time.perf_counter() - numbers["seconds"]

@@ -12,8 +12,8 @@ with the complete-data score ``U``, which is linear in the statistics and zero a
 step sizes, which fall but slowly: where a parameter is nearly known given the data, or the steps are large because the
 start is forgotten slowly, it is larger than the Monte Carlo error. (For steps of constant size it is that of
 Dieuleveut, Durmus & Bach 2020, Annals of Statistics 48, 1348-1382.) Near a boundary of the parameters no Newton step
-can be believed, and none is made. What is left, of the third order or the whole of a step that is not made, counts as
-error.
+can be believed, and none is made. What is left counts as error: of a step that is made a share, for the third order; of
+one that is not, the distance to the maximum where a closed form tells it, or else all of it.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ class Engine:
         self.history: list[Snapshot] = []
         self.last_estimate: tuple[tuple[int, int, bytes], tuple[Array, Correction]] | None = None
         self.passes = 0
+        self.uncentred = 0  # whether centred latent data were given up
         self.slowed = 0  # times that the step sizes were made to fall more slowly
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.keep: Callable[[Chain], None] | None = None  # called where a chain can go on as if it had not ended
@@ -146,8 +147,14 @@ class Engine:
         self.passes += 1
         held = self.nothing_pinned if pinned is None else pinned
         chain = Chain(state, held, skipped, [start[None]], skipped, number=self.passes)
-        self.place(chain, self.placement.choose(start, held))
+        self.place(chain, self.choose(start, held))
         return chain
+
+    def choose(self, x: Array, pinned: Array, current: Array | None = None) -> Array | None:
+        """The placement at ``x``; uncentred from when centred ones were given up."""
+        if self.uncentred and self.placement.augmentation is not None:
+            return self.placement.augmentation.uncentred(x)
+        return self.placement.choose(x, pinned, current)
 
     def place(self, chain: Chain, placement: Array | None) -> None:
         """Let a chain have the latent data of a placement from now on."""
@@ -165,12 +172,12 @@ class Engine:
     def reviews(self) -> tuple[int, ...]:
         """Iterations of the schedule, of step size one, after which the placement is looked at again."""
         ones = int(np.argmin(np.append(self.steps.step_sizes == 1.0, False)))
-        return tuple(k for k in (EARLY, self.schedule.burn_in) if 0 < k <= ones)
+        return tuple(k for k in (self.schedule.burn_in or EARLY,) if k <= ones)
 
     def review(self, chain: Chain) -> None:
         """Look at the placement again, and give the chain the statistics that belong to another one."""
         now = chain.memory.get(PLACEMENT)
-        placement = self.placement.choose(chain.state.x, chain.pinned, now)
+        placement = self.choose(chain.state.x, chain.pinned, now)
         if placement is None or now is None or np.array_equal(placement, now):
             return
         self.place(chain, placement)
@@ -179,10 +186,20 @@ class Engine:
 
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start."""
+        try:
+            return self.advance(self.begun(start, pinned, burn_in), self.once)
+        except MStepError:
+            if self.uncentred or not self.placement.can_choose:
+                raise
+        self.uncentred = 1  # centred, a variance on its way to zero leaves the M-step nothing to go by
+        return self.advance(self.begun(start, pinned, burn_in), self.once)
+
+    def begun(self, start: Array, pinned: Array, burn_in: bool) -> Chain:
+        """A chain at its start; without the burn-in, with statistics that belong to the start."""
         chain = self.begin(start, pinned, 0 if burn_in else self.schedule.burn_in)
         if chain.skipped:
             self.warm(chain, self.steps.draws[:1])
-        return self.advance(chain, self.once)
+        return chain
 
     def warm(self, chain: Chain, draws: Array) -> None:
         """Give a chain statistics that belong to its estimate, where an iteration makes ``draws`` (1,) draws."""
@@ -352,7 +369,10 @@ class Engine:
         bias = BIAS_OF_AVERAGE if averaged or self.last_is_mean else BIAS_OF_ITERATE
         found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x, bias)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
-            return found.square + np.outer(run.correction.left, run.correction.left), ""
+            left = run.correction.left
+            if not run.correction.is_believed and top is not run.x:
+                left = run.x - top  # so far it is, by the closed form
+            return found.square + np.outer(left, left), ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))
         slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]

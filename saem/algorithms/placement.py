@@ -1,7 +1,7 @@
 """Which latent data an engine draws: the choice among a family's augmentations, and the problem for each.
 
-The choice is made at the start of a pass, looked at again early and at the end of the burn-in, while the step size is
-one and no statistics of another choice are carried along, and then kept: see `saem.models.contract.Augmentation`.
+The choice is made at the start of a pass, looked at again at the end of the burn-in, while the step size is one and no
+statistics of another choice are carried along, and then kept: see `saem.models.contract.Augmentation`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = np.ndarray
 
 AUTO, CENTRED, UNCENTRED = "auto", "centred", "uncentred"
 PLACEMENT = "placement"  # in a chain's memory
-EARLY = 20  # iterations after which a start has been forgotten so far that the choice is looked at again
+EARLY = 20  # iterations after which the choice is looked at again where there is no burn-in
 
 
 class Placement:
@@ -51,6 +51,11 @@ class Placement:
             raise ModelError(f"{reason or 'this family has no centred latent data'}; use augmentation 'uncentred'")
         self.solver = Solver(problem)
         self.known: dict[bytes, tuple[Problem, Solver]] = {}
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether the placement is not prescribed."""
+        return self.augmentation is not None and self.wish == AUTO and self.fixed is None
 
     def choose(self, x: Array, pinned: Array, current: Array | None = None) -> Array | None:
         """The placement at ``x`` (n,); None where there is no choice."""
@@ -86,11 +91,11 @@ class Placement:
         root = information_of(self.problem, at, np.zeros(len(at.c)), information, free).root
         return np.asarray(root @ root.T)
 
-    def describe(self, placement: Array | None) -> str:
-        """The latent data of a placement in words, and whether they were chosen; empty where there is no choice."""
+    def describe(self, placement: Array | None, given_up: bool = False) -> str:
+        """The latent data of a placement in words, and why they were taken; empty where there is no choice."""
         if placement is None or self.augmentation is None:
             return ""
-        why = "least is missing" if self.wish == AUTO else "as asked"
+        why = "as asked" if self.wish != AUTO else "centred ones failed" if given_up else "least is missing"
         return f"{self.augmentation.describe(placement)} ({why})"
 
     def at(self, placement: Array | None) -> tuple[Problem, Solver]:

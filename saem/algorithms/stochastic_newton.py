@@ -21,7 +21,6 @@ import numpy as np
 from saem.algorithms.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.chain import Chain
 from saem.algorithms.error import weights_of
-from saem.algorithms.placement import EARLY
 from saem.algorithms.sampling import scores_of
 from saem.algorithms.stepwise import StepwiseEngine
 from saem.errors import MStepError
@@ -75,7 +74,7 @@ class NewtonEngine(StepwiseEngine):
     @property
     def reviews(self) -> tuple[int, ...]:
         """See `Engine.reviews`; before the information is learned."""
-        return tuple(k for k in (EARLY, self.schedule.burn_in // 2) if 0 < k <= self.schedule.burn_in // 2)
+        return (self.schedule.burn_in // 2,)
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of the next iteration."""

@@ -97,7 +97,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
-        augmentation=engine.placement.describe(run.chain.memory.get(PLACEMENT)),
+        augmentation=engine.placement.describe(run.chain.memory.get(PLACEMENT), engine.uncentred > 0),
         history=history_of(engine, run, precision, loglik),
     )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from experiments.studies import remedies
 from experiments.study.cells import Cell
+from experiments.uncentred import SCHEDULE
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.saem import SAEM
-from saem.schedules import AveragedSchedule, RobbinsMonroSchedule
+from saem.schedules import RobbinsMonroSchedule
 
 ALL = ("textbook", "averaged", "several", "programs", "many", "once")
 
@@ -24,11 +27,11 @@ def test_draws_are_as_many_as_said(replicates: int, chains: int, many: int) -> N
 
 def test_step_sizes_are_those_of_the_textbook_or_of_the_default() -> None:
     of = {name: remedies.algorithm(name, 3).schedule.steps(6) for name in ALL}
-    textbook, default = RobbinsMonroSchedule(500, 500, 1.0).steps(6), AveragedSchedule().steps(6)
+    textbook, default = RobbinsMonroSchedule(500, 500, 1.0).steps(6), SCHEDULE.steps(6)
     for name in ("textbook", "several", "many"):
         np.testing.assert_array_equal(of[name].step_sizes, textbook.step_sizes)
     np.testing.assert_array_equal(of["once"].step_sizes, default.step_sizes)
-    np.testing.assert_array_equal(of["averaged"].step_sizes, AveragedSchedule(draws=1).steps(6).step_sizes)
+    np.testing.assert_array_equal(of["averaged"].step_sizes, replace(SCHEDULE, draws=1).steps(6).step_sizes)
     assert of["averaged"].averaging_from == of["once"].averaging_from == 300
     assert [float(of["programs"].step_sizes[k]) for k in (299, 300, 301, 399)] == [1.0, 1.0, 0.5, 0.01]
 

@@ -150,7 +150,7 @@ def decoupled_em(model: Model, table: pd.DataFrame) -> np.ndarray:
     c2, free = names.index("c2"), [names.index(name) for name in ("mu", "alpha2")]
     for _ in range(200):
         s = expected(problem, x)
-        xy, square, moments = s[:5], s[5], s[6:]
+        xy, square, moments = s[:5], s[5], s[6:8]
         x[arrays.sd_index[:, 0]] = np.sqrt(moments / arrays.n_clusters)
         x[c2] -= problem.constraints.evaluate(x)[0][0]
         beta = x[:5] - arrays.beta_reference
