@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 UNKNOWN = "-"
 PLAIN_WIDTH = 120
 MAX_PLACES = 8
+MAX_DIGITS = 15  # after the first
 
 
 def decimals(errors: Iterable[float]) -> int:
@@ -28,11 +29,19 @@ def row_decimals(error: float, errors: Iterable[float]) -> int:
     return min(common, decimals([error]) + 2) if error > 0.0 else common
 
 
-def number(value: float, places: int) -> str:
-    """`value` with that many decimals, or with four significant digits where these would hide it."""
+def number(value: float, places: int, error: float = math.nan) -> str:
+    """`value` with that many decimals, or with four significant digits where these would hide it.
+
+    A large number has more of them where its standard error warrants it.
+    """
     if not math.isfinite(value):
         return UNKNOWN if math.isnan(value) else str(value)
     hidden = 0.5 * 10.0**-places if places < MAX_PLACES else 100.0 * 10.0**-places
+    if abs(value) >= 1e9 and 0.0 < error < math.inf:
+        digits = math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) + 2
+        if places > 0 and digits <= MAX_DIGITS:
+            return f"{value:.{places}f}"
+        return f"{value:.{min(max(digits, 3), MAX_DIGITS)}e}"
     if value != 0.0 and (abs(value) >= 1e9 or abs(value) < hidden):
         return f"{value:.3e}"
     return f"{round(value, places) + 0.0:.{places}f}"  # + 0.0 makes a rounded -0 a 0

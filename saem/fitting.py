@@ -30,13 +30,20 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
+from saem.coordinates import USERS
 from saem.data import ModelData, arrange, rows_later
 from saem.deferred import as_given, replaced
 from saem.display import count, method_name
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
-from saem.identification import describe_direction, free_directions, means_without_error, moved_by
+from saem.identification import (
+    describe_direction,
+    free_directions,
+    means_without_error,
+    moved_by,
+    on_users_scale,
+)
 from saem.information import Information, observed_information
-from saem.models import pose
+from saem.models import coordinates_of, pose
 from saem.models.contract import Problem
 from saem.mstep.attainable import check_attainable
 from saem.mstep.solver import Solver
@@ -60,6 +67,7 @@ class Algorithm(Protocol):
         ...
 
 
+LEFT = 0.01  # of a column's size beside the others: with less, a sampler on the user's scale gets nowhere
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
 SAME_HEIGHT = 1e-3  # log-likelihood: solutions nearer than this, of a model that is not identified, are one
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
@@ -129,12 +137,32 @@ def fit(
     data = arrange(model, table, drop_missing)
     for text in data.warnings:
         warnings_module.warn(text, SaemWarning, stacklevel=2)
-    problem = pose(model, data, restricted=name == "reml")
-    check_attainable(problem)
+    problem = pose_for(algorithm, model, data, restricted=name == "reml")
+    check_attainable(problem, model.constraints)
     outcome = run(algorithm, problem, seed, callback)
     result: Fit = conclude(model, data, problem, outcome, name, seed, started)
     result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
+
+
+def pose_for(algorithm: Algorithm, model: Model, data: ModelData, restricted: bool = False) -> Problem:
+    """The problem of an algorithm: on the user's scale where the algorithm asks for it, as priors do.
+
+    Raises
+    ------
+    ModelError
+        When columns are too near combinations of each other for that.
+    """
+    if not getattr(algorithm, "on_users_scale", False):
+        return pose(model, data, restricted)
+    share, name = coordinates_of(model, data).left(data)
+    if share < LEFT:
+        raise ModelError(
+            f"method {method_name(algorithm)!r} works on the columns as they are, for priors are about their "
+            f"parameters; of the column of {name!r} {share:.1g} of its size is left beside the others: subtract a "
+            "typical value from a column that is far from zero, such as 'year - 2000' in place of 'year'"
+        )
+    return pose(model, data, restricted, USERS)
 
 
 def run(
@@ -203,40 +231,52 @@ def conclude(
     model: Model, data: ModelData, problem: Problem, outcome: Outcome, method: str, seed: int, started: float
 ) -> Fit:
     """Standard errors, Monte Carlo errors, random effects and status of an algorithm's outcome."""
-    names = problem.parameters.names
+    names, kinds, place = problem.parameters.names, problem.parameters.kinds, problem.coordinates
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
     directions = free_directions(problem, outcome.x, outcome.pinned)
-    moved = np.zeros(len(names), dtype=bool)
+    moved = lost = np.zeros(len(names), dtype=bool)  # of the user's parameters
+    determined = information.covariance
     labels = tuple(problem.label(i) for i in range(len(names)))
     if len(directions) and not is_posterior:  # a prior determines what the data do not
         status = Status.NOT_IDENTIFIED
-        moved = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
-        unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved
+        moves = on_users_scale(problem, outcome.x, directions)
+        moved = np.any([moved_by(*move) for move in moves], axis=0)
+        moved_inside = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
+        unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved_inside
         message = "The restricted likelihood is flat: " if problem.restricted else ""
-        message += " ".join(describe_direction(names, direction, problem.scale, labels) for direction in directions)
-        if unknown.any():
-            message += f" The standard errors of {listing(np.array(names)[unknown].tolist())} depend on it."
-        information = without(information, moved | unknown)
+        message += " ".join(describe_direction(names, *move, labels) for move in moves)
+        hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
+        if hanging.any():
+            message += f" The standard errors of {listing(np.array(names)[hanging].tolist())} depend on it."
+        lost = moved | hanging
+        determined = information.root @ information.root.T
+        information = without(information, moved_inside | unknown)
         outcome = one_for_all(outcome)
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     warnings = (*data.warnings, dropped) if data.n_dropped else data.warnings
     mcse = np.zeros(len(outcome.x)) if outcome.mcse is None else outcome.mcse
     mcse = np.where(np.isfinite(np.diag(information.covariance)), mcse, np.nan)
+    x = at_true_zero(problem, outcome.x)
+    pinned = outcome.pinned if place.is_users else place.pinned(x, outcome.pinned)
+    values = place.to_user(x)
+    known = information.covariance if place.is_users else determined
+    near = x if outcome.maximum is None else outcome.maximum  # where the covariance is that of
     found = len(outcome.solutions) > 0
     nothing = np.empty((len(data.cluster_group), 0))
     effects = problem.conditional_effects
     modes, deviations = (nothing, nothing) if effects is None else effects(outcome.x)
-    boundary = [names[i] for i in np.flatnonzero(outcome.pinned & ~moved) if is_on_boundary(problem, outcome, int(i))]
-    boundary += [name for name in outcome.towards_boundary if not moved[names.index(name)]]
+    boundary = [names[i] for i in np.flatnonzero(pinned & ~moved) if kinds[i] == "sd" or values[i] != 0.0]
+    going = towards_boundary(problem, x, outcome.towards_boundary)
+    boundary += [name for name in going if not moved[names.index(name)]]
     return Fit(
         model=model,
         method=method,
-        parameters=problem.parameters,
-        values=at_true_zero(problem, outcome.x),
-        covariance=information.covariance,
-        mcse=mcse,
+        parameters=place.parameters(problem.parameters),
+        values=values,
+        covariance=np.where(lost[:, None] | lost, np.nan, place.covariance(near, known, outcome.pinned)),
+        mcse=place.errors(near, mcse, outcome.mcse_covariance, outcome.pinned),
         loglik=information.loglik,
         n_rows=len(data.response),
         n_clusters=len(data.cluster_group),
@@ -247,10 +287,10 @@ def conclude(
         constraint_names=problem.constraints.names,
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
-        path=outcome.path,
+        path=place.to_user(outcome.path),
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
-        solutions=at_true_zero(problem, outcome.solutions if found else outcome.x[None]),
+        solutions=place.to_user(at_true_zero(problem, outcome.solutions if found else outcome.x[None])),
         solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
@@ -266,11 +306,12 @@ def conclude(
         drawn=round(outcome.drawn * problem.n_latent),
         augmentation=outcome.augmentation,
         looks=outcome.history,
-        chains=outcome.chains,
-        chain_paths=outcome.chain_paths,
+        chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
+        chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
         posterior=outcome.posterior,
         formula_state=data.formula_state,
         unclear=data.unclear,
+        inner=np.empty(0) if place.is_users else outcome.x,
     )
 
 
@@ -315,6 +356,12 @@ def without(information: Information, unknown: np.ndarray) -> Information:
     return replace(information, covariance=covariance)
 
 
-def is_on_boundary(problem: Problem, outcome: Outcome, i: int) -> bool:
-    """Whether a pinned parameter is itself on the boundary (and not a correlation with an absent effect)."""
-    return problem.parameters.kinds[i] == "sd" or outcome.x[i] != 0.0
+def towards_boundary(problem: Problem, x: np.ndarray, towards: tuple[str, ...]) -> tuple[str, ...]:
+    """The user's parameters that go to the boundary, where these inner ones do."""
+    place, kinds = problem.coordinates, np.array(problem.parameters.kinds)
+    if place.is_users or not towards:
+        return towards
+    there = np.isin(problem.parameters.names, towards)
+    end = np.where(there & (kinds == "sd"), 0.0, np.where(there, np.sign(x), x))
+    values, pinned = place.to_user(end), place.pinned(end, there)
+    return tuple(problem.parameters.names[i] for i in np.flatnonzero(pinned) if kinds[i] == "sd" or values[i] != 0.0)

@@ -50,6 +50,15 @@ def describe_direction(
     return f"{together}{more} can move together ({moves}) without a change of the fit."
 
 
+def on_users_scale(problem: Problem, x: np.ndarray, directions: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Directions (k, n) at ``x`` on the user's scale, largest entry 1, each with the typical sizes (n,) there."""
+    place = problem.coordinates
+    if place.is_users:
+        return [(direction, problem.scale) for direction in directions]
+    moved = directions @ place.jacobian(x).T
+    return [(move / np.max(np.abs(move)), place.sizes(problem.scale)) for move in moved]
+
+
 def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
     """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point.
 

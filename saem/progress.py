@@ -117,7 +117,7 @@ class Reporter:
             draws=round(engine.spent.drawn * engine.problem.n_latent),
             seconds=time.perf_counter() - self.started,
             names=engine.problem.parameters.names,
-            estimate=engine.history[-1].x.copy(),
+            estimate=engine.problem.coordinates.to_user(engine.history[-1].x.copy()),
             mcse_share=self.share,
             parameter=self.parameter,
             deficit=self.deficit,

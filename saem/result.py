@@ -115,6 +115,9 @@ class Fit:
         Parameter -> column of the design of a formula, for the names that do not tell it.
     posterior : Posterior or None
         The draws of a fit by "bayes", its priors and its diagnostics.
+    inner : (n,) ndarray
+        The estimates in the coordinates in which they were found, where columns are centred or scaled inside (more
+        digits than `values` can hold); empty where those are the user's.
     """
 
     model: Model
@@ -159,6 +162,7 @@ class Fit:
     posterior: Posterior | None = None
     formula_state: Mapping[str, Any] = field(default_factory=dict)
     unclear: Mapping[str, str] = field(default_factory=dict)
+    inner: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -14,8 +14,7 @@ from saem import schedules
 from saem.algorithms.truncation import Truncation
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.fitting import METHODS, Algorithm, conclude, run
-from saem.models import pose
+from saem.fitting import METHODS, Algorithm, conclude, pose_for, run
 from saem.settings import rebuild
 from saem.stopping import Target
 
@@ -37,7 +36,7 @@ def resume(
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
     algorithm = aimed(method_of(fit) if method is None else method, target)
     data = arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
-    problem = pose(fit.model, data)
+    problem = pose_for(algorithm, fit.model, data)
     outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
     again = conclude(fit.model, data, problem, outcome, fit.method, fit.seed, started)
     if outcome.checkpoint is not None:

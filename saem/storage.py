@@ -41,7 +41,7 @@ _ARRAYS = (
 ).split()
 _NUMBERS = ("loglik", "seconds", "gradient_norm")
 _COUNTS = ("n_rows", "n_clusters", "n_free", "burn_in", "averaging_from", "seed")
-_LATER = ("looks", "chains")  # an earlier saem did not save them
+_LATER = ("looks", "chains", "inner")  # an earlier saem did not save them
 _CHECKPOINT = "checkpoint/"  # before the names of its arrays
 _DRAWS, _STATS = "posterior/", "sampler/"  # likewise
 _OF_DRAWS = ("draws", "rhat", "ess_bulk", "ess_tail")

@@ -103,11 +103,11 @@ def estimates_table(fit: Fit) -> Table:
     for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):
         fixed = words == "fixed"
         places = row_decimals(fit.se[i], fit.se)
-        cells = [name, number(fit.values[i], places), UNKNOWN if fixed else number(fit.se[i], places)]
+        cells = [name, number(fit.values[i], places, fit.se[i]), UNKNOWN if fixed else number(fit.se[i], places)]
         if simulated:
             share = fit.mcse[i] / fit.se[i] if fit.se[i] > 0.0 else math.nan
             cells += [UNKNOWN, UNKNOWN] if fixed else [small(fit.mcse[i]), small(share)]
-        cells += [number(bound, places) for bound in intervals[i]]
+        cells += [number(bound, places, fit.se[i]) for bound in intervals[i]]
         rows.append([*cells, words] if any(notes) else cells)
     header = ["parameter", "estimate", "se", *(["mcse", "mcse/se"] if simulated else []), "2.5 %", "97.5 %"]
     align = "l" + "r" * (len(header) - 1)
@@ -154,8 +154,8 @@ def posterior_table(fit: Fit, posterior: Posterior) -> Table:
             continue
         origin = posterior.priors.get(name) or f"determined by {posterior.determined.get(name, UNKNOWN)}"
         sizes = [f"{posterior.ess_bulk[i]:.0f}", f"{posterior.ess_tail[i]:.0f}"]
-        cells = [number(row[0], places), number(row[1], places), small(row[2])]
-        cells += [number(bound, places) for bound in row[3:]]
+        cells = [number(row[0], places, row[1]), number(row[1], places), small(row[2])]
+        cells += [number(bound, places, row[1]) for bound in row[3:]]
         rows.append([name, *cells, f"{posterior.rhat[i]:.3f}", *sizes, origin])
     header = ["parameter", "mean", "sd", "mcse", "2.5 %", "97.5 %", "R-hat", "ESS bulk", "ESS tail", "prior"]
     return table(header, rows, "lrrrrrrrrl")

@@ -108,6 +108,10 @@ class IndependentChains:
         run = replace(runs[0], x=x, correction=correction, path=np.vstack([runs[0].path[:-1], x]))
         precision = assess(engine, run)
         mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)
+        every = [outcome.mcse_covariance for outcome in outcomes]
+        known = [matrix for matrix in every if matrix is not None]
+        covariance = np.tensordot(weights**2, known, axes=1) if len(known) == len(every) else None
+        precision = replace(precision, covariance=covariance)
         se = np.sqrt(np.diag(precision.information.covariance))
         share = np.divide(mcse, se, out=np.zeros(len(se)), where=se > 0.0)
         if np.isfinite(share).all():

@@ -44,6 +44,8 @@ class Outcome:
         Draws of all random effects in the whole fit, those of passes that were given up included.
     mcse : (n,) ndarray or None
         Monte Carlo standard errors, nan where none is valid; None for exact methods.
+    mcse_covariance : (n, n) ndarray or None
+        The covariance whose diagonal these are of, where it is known.
     information : Information or None
         Of the observed data at the estimate, where the algorithm has estimated it.
     history : (k, 7) ndarray
@@ -77,6 +79,7 @@ class Outcome:
     drawn: float = 0.0
     augmentation: str = ""
     mcse: np.ndarray | None = None
+    mcse_covariance: np.ndarray | None = None
     information: Information | None = None
     history: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))
     checkpoint: Checkpoint | None = None

@@ -49,6 +49,8 @@ class Precision:
         The deficit to be expected from the Monte Carlo error.
     mcse : (n,) ndarray
         Monte Carlo standard errors; nan where none is valid.
+    covariance : (n, n) ndarray or None
+        Of the Monte Carlo error.
     reason : str
         Why there are none.
     information : Information
@@ -76,6 +78,7 @@ class Precision:
     noise: Array
     top: Peak | None = None
     excess: float = 1.0
+    covariance: Array | None = None
 
 
 def assess(engine: Engine, run: Run) -> Precision:
@@ -172,6 +175,7 @@ def measured(
     covariance, reason = engine.error(run, information, missing, noise, x)
     if covariance is None:
         return replace(precision, reason=reason)
+    precision = replace(precision, covariance=covariance)
     mcse, share, explained = errors(run, information, covariance, fixed)
     if not share.any():
         return replace(precision, mcse=mcse, ratio=0.0 if np.isfinite(mcse).any() else np.nan, explained=explained)

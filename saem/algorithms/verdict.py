@@ -90,6 +90,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         averaging_from=run.averaging_from,
         draws=run.draws,
         mcse=precision.mcse,
+        mcse_covariance=precision.covariance,
         information=precision.information,
         solutions=np.array([run.x, *others, *(peak.x for peak in lower)]),
         solution_logliks=np.array(

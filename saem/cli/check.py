@@ -51,6 +51,7 @@ def check(
     _show_rows((len(everything), len(selected), len(table)), None if is_design else arranged, str(data), where)
     if is_design:
         say(f"There is no column {specification.response}: this is a design, looked at around parameters of zero.")
+    _show_coordinates(specification, arranged)
     _show_clusters(specification, arranged)
     _show_cells(specification, table, arranged)
     _show_identifiability(specification, table, arranged)
@@ -162,6 +163,17 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str,
     if data.weights is not None:
         w = data.weights
         say(f"prior weights from {w.min():.4g} to {w.max():.4g}; they divide the residual variance of their rows")
+
+
+def _show_coordinates(model: Model, data: ModelData) -> None:
+    """What is centred and scaled inside."""
+    from saem.cli.console import say
+    from saem.models import coordinates_of
+
+    found = coordinates_of(model, data).describe()
+    if found:
+        say(f"Centred and scaled inside, so that no digits are lost: {'; '.join(found)}")
+        say("Estimates, errors and likelihoods are those of the columns as they are.")
 
 
 def _show_clusters(model: Model, data: ModelData) -> None:

@@ -73,9 +73,9 @@ def show_comparison(first: Fit, second: Fit) -> None:
         rows.append(
             [
                 name,
-                number(first.values[i], places),
+                number(first.values[i], places, second.se[i]),
                 *([UNKNOWN, UNKNOWN] if fixed else errors),
-                number(second.values[i], places),
+                number(second.values[i], places, second.se[i]),
                 UNKNOWN if fixed else number(second.se[i], places),
                 UNKNOWN if math.isnan(distance) else f"{round(distance, 4) + 0.0:+.4f}",
                 words,

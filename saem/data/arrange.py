@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from saem.columns import NOTES, Factor, Values, check_columns, missing_rows, since_words
 from saem.data.aliasing import without_aliased
-from saem.data.conditioning import check_conditioning
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
 from saem.data.intake import needed_columns, read_columns, response_values
 from saem.data.table import Rows
@@ -175,8 +174,6 @@ def arrange(
     weights = None
     if model.residual.weights is not None:
         weights = check_weights(model.residual.weights, columns[model.residual.weights], rows)
-    free = [j for j, name in enumerate(mean_names) if name not in model.fixed]
-    check_conditioning(mean_design[:, free], [mean_names[j] for j in free], [mean_labels[j] for j in free])
     labels = partial(_labels, {name: table[name] for name in model.cluster}, first)
     repeated = repeated_rows(table, response, cluster, rows)
     notes = [text for name, text in table.attrs.get(NOTES, {}).items() if name in (*columns, *factors)]

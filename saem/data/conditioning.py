@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saem.errors import DataError
+
+if TYPE_CHECKING:
+    from saem.data.arrange import ModelData
 
 EXACT = 1e-12  # singular values of unit columns, over the largest: below, columns are combinations of each other ..
 NEAR = 5e-4  # .. and below this they nearly are: their squares are lost in the rounding of second derivatives
@@ -15,8 +17,8 @@ ENOUGH = 20_000  # rows that are looked at
 PART = 1e-3  # of the largest: a column that belongs to the combination
 
 
-def check_conditioning(design: NDArray[np.float64], names: Sequence[str], labels: Sequence[str]) -> None:
-    """Refuse mean columns (n, p) from whose differences a fit could not tell the parameters.
+def check_conditioning(data: ModelData) -> None:
+    """Refuse columns of free means from whose differences a fit could not tell the parameters.
 
     Columns that are exactly dependent are left to the constraints.
 
@@ -25,9 +27,12 @@ def check_conditioning(design: NDArray[np.float64], names: Sequence[str], labels
     DataError
         Naming the columns, and what to do.
     """
-    columns = design
-    if len(design) > ENOUGH:
-        columns = design[np.linspace(0, len(design) - 1, ENOUGH).astype(int)]
+    free = np.flatnonzero(~data.parameters.fixed[data.mean_index])
+    names = [data.parameters.names[data.mean_index[j]] for j in free]
+    labels = [data.mean_labels[j] for j in free]
+    columns = data.mean_design if len(free) == len(data.mean_index) else data.mean_design[:, free]
+    if len(columns) > ENOUGH:
+        columns = columns[np.linspace(0, len(columns) - 1, ENOUGH).astype(int)]
     lengths = np.linalg.norm(columns, axis=0)
     if columns.shape[1] < 2 or not np.all(lengths > 0.0):
         return

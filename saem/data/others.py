@@ -80,7 +80,10 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
     """
     if not hasattr(others, "columns"):
         raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
-    needed = [*design_columns(model), *(by for by in (model.random.by, model.residual.by) if by is not None)]
+    groups = [by for by in (model.random.by, model.residual.by) if by is not None]
+    weights = model.residual.weights
+    strict = list(dict.fromkeys([*design_columns(model), *groups, *([] if weights is None else [weights])]))
+    needed = strict.copy()
     texts = [str(name) for name in others.columns]
     absent = [name for name in model.cluster if name not in texts and name not in needed]
     if len(absent) < len(model.cluster) or any(nearest(name, texts) for name in absent):
@@ -89,9 +92,6 @@ def arrange_others(model: Model, table: pd.DataFrame, data: ModelData, others: p
     if len(others) == 0:
         raise DataError("the table has no rows to predict")
     rows = Rows(others)
-    groups = [by for by in (model.random.by, model.residual.by) if by is not None]
-    weights = model.residual.weights
-    strict = dict.fromkeys([*design_columns(model), *groups, *([] if weights is None else [weights])])
     columns = {name: _as_before(table, others, name, rows) for name in strict}
     terms = _evaluate(model.random.terms, columns, len(others), rows)
     offset = None

@@ -13,8 +13,7 @@ import numpy as np
 from saem.errors import FitError, SaemError
 from saem.inference.arguments import check_level
 from saem.inference.replicates import ENDED, REPLICATE, draw_responses, fit_replicates, fits_of
-from saem.inference.rows import rows_of
-from saem.models import pose
+from saem.inference.rows import posed, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +209,7 @@ def defined(estimates: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """Estimates with nan for the correlations of a random effect whose standard deviation is zero."""
     import pandas as pd
 
-    problem = pose(fit.model, rows_of(fit)[1])
+    problem = posed(fit, rows_of(fit)[1])
     values = estimates.to_numpy().copy()
     for sd, dependents in problem.dependents.items():
         for i in dependents:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.coordinates import Coordinates
 from saem.errors import FitError, ModelError, nearest
 from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
@@ -123,7 +124,30 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     found = information_at(*at, draws, seed)
     while kind == "louis" and not draws and 4 * found[3] * at[0].n_latent <= MOST and vague(found):
         found = information_at(*at, 4 * found[3], seed)
-    return FisherInformation(fit, kind, *found)
+    problem, x, pinned = at[:3]
+    place = problem.coordinates
+    if place.is_users:
+        return FisherInformation(fit, kind, *found)
+    matrix, covariance, mcse, drawn = found
+    solver = Solver(problem)
+    gradient = solver.derivatives(solver.observed(), x).gradient
+    bent = gradient if kind in ("observed", "louis", "sandwich") else np.zeros(len(x))  # those of scores are tensors
+    return FisherInformation(
+        fit,
+        kind,
+        place.matrix(x, matrix, bent),
+        place.covariance(x, covariance, pinned),
+        users_errors(place, x, covariance, mcse),
+        drawn,
+    )
+
+
+def users_errors(place: Coordinates, x: Array, covariance: Array, mcse: Array) -> Array:
+    """Monte Carlo errors (n,) of the user's standard errors; nan where several inner ones make one."""
+    jacobian = place.jacobian(x)
+    out = np.abs(jacobian) @ np.nan_to_num(mcse)
+    several = np.count_nonzero(jacobian[:, np.nan_to_num(mcse) > 0.0], axis=1) > 1
+    return np.where(several, np.nan, out)
 
 
 def vague(found: tuple[Array, Array, Array, int]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.display import count
 from saem.errors import ConstraintError, ModelError, SaemError
-from saem.identification import describe_direction, null_directions
+from saem.identification import describe_direction, null_directions, on_users_scale
 from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.models.contract import Problem
+    from saem.parameters import Parameters
     from saem.specification import Model
 
 Array = np.ndarray
@@ -193,24 +194,27 @@ def identifiability(
         table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)
-    check_attainable(problem)
+    check_attainable(problem, model.constraints)
     solver, names = Solver(problem), problem.parameters.names
     labels = tuple(problem.label(i) for i in range(len(names)))
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
+    place = problem.coordinates
     near = x if has_response else np.where(np.array(problem.parameters.kinds) == "mean", 0.0, x)
     if around is not None:
-        near = point_of(problem, around)
+        near = place.to_inner(point_of(place.parameters(problem.parameters), around))
     directions = null_directions(problem, near)
-    gram = data.mean_design.T @ data.mean_design
+    design = place.inside(data).mean_design
+    gram = design.T @ design
+    moves = on_users_scale(problem, near, directions)
     found = Identifiability(
         locally_identified=len(directions) == 0,
-        null_directions=tuple(describe_direction(names, direction, problem.scale, labels) for direction in directions),
-        directions=directions,
+        null_directions=tuple(describe_direction(names, *move, labels) for move in moves),
+        directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
         mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
         n_means=len(gram),
         structure=structure_of(problem, near, points),
-        solutions=pd.DataFrame(np.array(solutions).reshape(-1, len(names)), columns=list(names)),
+        solutions=pd.DataFrame(place.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
         link=link_along(problem, solver, x, solutions) if has_response else link_along(problem, solver, x, []),
     )
@@ -219,7 +223,7 @@ def identifiability(
     return with_data(found, model, table, drop_missing, problem, starts)
 
 
-def point_of(problem: Problem, values: Mapping[str, float]) -> Array:
+def point_of(parameters: Parameters, values: Mapping[str, float]) -> Array:
     """Parameters (n,) from their names; fixed ones have their value.
 
     Raises
@@ -227,7 +231,6 @@ def point_of(problem: Problem, values: Mapping[str, float]) -> Array:
     ModelError
         When a name is unknown, or a free parameter has no value.
     """
-    parameters = problem.parameters
     for name in values:
         parameters.index(name)
     missing = [
@@ -273,13 +276,16 @@ def with_data(
     columns = {"loglik": logliks, "below": below}
     columns |= dict(zip(problem.parameters.names, best.solutions.T, strict=True))
     ends, notes = profile_ends(problem, best)
-    information = information_beside(problem, best.values)
+    information = information_beside(problem, best.inner if len(best.inner) else best.values)
     weakest: dict[str, float] = {}
     condition = np.nan
     if len(information.curvatures):
         condition = float(information.curvatures[-1] / information.curvatures[0])
-        move = information.root[:, 0]
-        sizes = np.abs(move) / problem.scale
+        place = problem.coordinates
+        move, typical = information.root[:, 0], place.sizes(problem.scale)
+        if not place.is_users:
+            move = place.jacobian(best.inner) @ move
+        sizes = np.abs(move) / typical
         weakest = {
             problem.parameters.names[i]: float(move[i])
             for i in np.argsort(-sizes)

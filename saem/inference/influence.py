@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.coordinates import Coordinates
 from saem.data.leaving_out import without_cluster
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
@@ -103,7 +104,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     surface = Surface.of(fit)
     problem, top = surface.problem, surface.top
     information = observed_information(problem, Solver(problem), top.x, top.pinned)
-    names = problem.parameters.names
+    names, place = problem.parameters.names, problem.coordinates
     known = problem.parameters.fixed | top.pinned
     unknown = undetermined(names, information.covariance, known)
     if fit.status is Status.NOT_IDENTIFIED:
@@ -115,7 +116,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
         )
     refuse_posterior(fit, "the maximum of the likelihood")
     _, data = rows_of(fit)
-    found = all_deletions(fit.model, data, problem.restricted, top.x, workers)
+    found = all_deletions(Setting(fit.model, data, problem.restricted, place, top.x), workers)
 
     index = cluster_index(fit)
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
@@ -126,8 +127,16 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
         changes = np.where(measured, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
     scaled = information.root[measured] / se[measured, None]  # in units of standard errors: of no unit of measurement
     along = changes[:, measured] @ np.linalg.pinv(scaled).T
+    users, users_changes = np.where(zero, 0.0, estimates), changes
+    if not place.is_users:
+        users = place.to_user(users)
+        covariance = place.covariance(top.x, information.covariance, top.pinned)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            se = np.sqrt(np.diag(covariance))
+            fixed = np.where(problem.parameters.fixed, 0.0, np.nan)
+            users_changes = np.where(se > 0.0, (place.to_user(top.x) - users) / se, fixed)
     heights = np.array([loglik_at(problem, top, point) for point, _ in found])
-    size = np.abs(np.nan_to_num(changes))
+    size = np.abs(np.nan_to_num(users_changes))
     most = size.argmax(axis=1)
     fitted = np.isfinite(estimates).all(axis=1)
     table = pd.DataFrame(
@@ -135,7 +144,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
             "cooks_distance": np.sum(along**2, axis=1) / max(1, information.root.shape[1]),
             "displacement": np.maximum(2.0 * (top.loglik - heights), 0.0),
             "largest": [names[i] if ok else "" for i, ok in zip(most, fitted, strict=True)],
-            "change": np.where(fitted, changes[np.arange(len(most)), most], np.nan),
+            "change": np.where(fitted, users_changes[np.arange(len(most)), most], np.nan),
             "rows": np.bincount(data.cluster),
             "status": [status_of(point) for point, _ in found],
             "note": [note for _, note in found],
@@ -146,8 +155,8 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     return Influence(
         fit,
         table,
-        pd.DataFrame(np.where(fitted[:, None], changes, np.nan), index=index, columns=columns),
-        pd.DataFrame(np.where(zero, 0.0, estimates), index=index, columns=columns),
+        pd.DataFrame(np.where(fitted[:, None], users_changes, np.nan), index=index, columns=columns),
+        pd.DataFrame(users, index=index, columns=columns),
     )
 
 
@@ -182,42 +191,66 @@ def undetermined(names: tuple[str, ...], covariance: Array, known: Array) -> lis
 Deletion = tuple[Point | None, str]  # the maximum without a cluster, or why there is none
 
 
-def all_deletions(model: Model, data: ModelData, restricted: bool, x: Array, workers: int | None) -> list[Deletion]:
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What the fits without a cluster have in common.
+
+    Attributes
+    ----------
+    model : Model
+    data : ModelData
+        All rows, on the user's scale.
+    restricted : bool
+    place : Coordinates
+        In which all of them are made, so that they can be compared.
+    x : (n,) ndarray
+        The maximum with all data, from which they are searched.
+    """
+
+    model: Model
+    data: ModelData
+    restricted: bool
+    place: Coordinates
+    x: Array
+
+
+def all_deletions(setting: Setting, workers: int | None) -> list[Deletion]:
     """The maxima without each cluster, in order."""
     from saem.batch.driver import number_of_workers
     from saem.batch.pool import processes
 
-    count = len(data.cluster_group)
+    count = len(setting.data.cluster_group)
     asked = 1 if workers is None else number_of_workers(workers, count)
     begun = time.perf_counter()
-    found = deletions(model, data, restricted, x, range(min(FIRST, count)))
+    found = deletions(setting, range(min(FIRST, count)))
     left = count - len(found)
     if not left:
         return found
     saves = (time.perf_counter() - begun) / len(found) * left > PATIENCE
     number = number_of_workers(None, left) if workers is None and saves else asked
     if number == 1:
-        return found + deletions(model, data, restricted, x, range(len(found), count))
+        return found + deletions(setting, range(len(found), count))
     parts = [range(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(found), count), 4 * number)]
     with processes(number) as submit:
-        futures = [submit(deletions, model, data, restricted, x, part) for part in parts if len(part)]
+        futures = [submit(deletions, setting, part) for part in parts if len(part)]
         for future in futures:
             found += future.result()
     return found
 
 
-def deletions(model: Model, data: ModelData, restricted: bool, x: Array, clusters: range) -> list[Deletion]:
+def deletions(setting: Setting, clusters: range) -> list[Deletion]:
     """The maxima without some clusters, one by one."""
-    return [deletion(model, data, restricted, x, cluster) for cluster in clusters]
+    return [deletion(setting, cluster) for cluster in clusters]
 
 
-def deletion(model: Model, data: ModelData, restricted: bool, x: Array, cluster: int) -> Deletion:
-    """The maximum without one cluster, searched from ``x`` (n,)."""
+def deletion(setting: Setting, cluster: int) -> Deletion:
+    """The maximum without one cluster."""
     try:
-        problem = pose(model, without_cluster(data, cluster), restricted)
+        left = without_cluster(setting.data, cluster)
+        problem = pose(setting.model, left, setting.restricted, setting.place)
         solver = Solver(problem)
         best = None
-        for start in (x, problem.starts[0]):
+        for start in (setting.x, problem.starts[0]):
             point = maximum(problem, start, solver)
             if point is not None and (best is None or point.loglik > best.loglik + HIGHER):
                 best = point

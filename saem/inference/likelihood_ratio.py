@@ -12,7 +12,7 @@ from saem.constraint import parameters_of
 from saem.errors import ModelError, listing
 from saem.identification import FEASIBLE, towards_feasible
 from saem.inference.mean_space import check_same_means, only_restricted, size_of_columns
-from saem.inference.rows import refuse_posterior, rows_of
+from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def can_be_positive(fit: Fit, name: str) -> bool:
     i = problem.parameters.index(name)
     value = 0.1 * problem.scale[i]
     positive = held(problem, i, value)
-    start = np.where(positive.parameters.fixed, positive.parameters.fixed_values, fit.values)
+    start = np.where(positive.parameters.fixed, positive.parameters.fixed_values, estimate(fit, problem))
     return towards_feasible(positive, start)[1] < FEASIBLE
 
 

@@ -12,8 +12,7 @@ from saem.display import count
 from saem.errors import FitError, ModelError, SaemError, SaemWarning
 from saem.inference.arguments import whole
 from saem.inference.integration import integrate
-from saem.inference.rows import refuse_posterior, rows_of
-from saem.models import pose
+from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
 from saem.streams import stream
 
 if TYPE_CHECKING:
@@ -116,8 +115,8 @@ def log_likelihood(
     refuse_posterior(fit, "one estimate")
     if fit.method == "reml":
         raise ModelError("the restricted likelihood is not that of the data at the estimates; fit by 'ml'")
-    problem = pose(fit.model, rows_of(fit)[1])
-    x = np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
+    problem = posed(fit, rows_of(fit)[1])
+    x = estimate(fit, problem)
     result = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)
     if result.message:
         warnings.warn(result.message, SaemWarning, stacklevel=2)
@@ -139,7 +138,7 @@ def log_likelihood_at(
     if method == "exact":
         if problem.observed_clusters is None:
             raise ModelError("the family of the model has no likelihood in closed form; use 'quadrature'")
-        values = problem.observed_clusters(x)
+        values = problem.observed_clusters(x) + problem.constants
         none = np.full(len(values), np.nan)
         return assembled(method, values, np.zeros(len(values)), none, none)
     if problem.joint is None:
@@ -151,11 +150,14 @@ def log_likelihood_at(
         n_draws = whole(draws, "draws", 2, max(2, MOST_DRAWS // max(1, problem.n_clusters)))
         integrate(arrays, x, np.empty(0), np.empty(0), 0, n_draws, stream(seed, "log-likelihood"), parts)
         values, variances, ess, shares = found(parts)
+        values = values + problem.constants
         return assembled(method, values + 0.5 * variances, np.sqrt(variances), ess, shares, few_draws(ess))
     values, variances, ess, shares = by_rule(arrays, x, whole(nodes, "nodes", 1, MOST_NODES), problem.n_clusters)
+    values = values + problem.constants
     message = ""
     if nodes >= LEAST_NODES:
         half = by_rule(arrays, x, nodes // 2 + 1, problem.n_clusters)[0].sum()
+        half += float(np.sum(problem.constants + np.zeros(problem.n_clusters)))
         message = few_nodes(nodes, values.sum(), half)
     return assembled(method, values, np.sqrt(variances), ess, shares, message)
 

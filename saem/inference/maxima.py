@@ -37,21 +37,27 @@ def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array
     points = x + np.linspace(min(at) - beyond, max(at) + beyond, N_LINK)[:, None] * direction
     residuals = [problem.constraints.evaluate(point)[0][0] for point in points]
     loglik = solver.derivatives(solver.observed(), x).value
-    columns = {"residual": residuals, "loglik": loglik} | dict(zip(names, points.T, strict=True))
+    columns = {"residual": residuals, "loglik": loglik}
+    columns |= dict(zip(names, problem.coordinates.to_user(points).T, strict=True))
     return pd.DataFrame(columns)
 
 
 def information_beside(problem: Problem, values: Array) -> Information:
     """The observed information at a solution (n,) as a fit shows it, with what is at the boundary taken as known."""
+    x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
+    return observed_information(problem, Solver(problem), x, pinned_at(problem, x))
+
+
+def pinned_at(problem: Problem, x: Array) -> Array:
+    """Which parameters (n,) are at the boundary at ``x`` (n,), and the correlations that have lost their meaning."""
+    values = np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
     kinds = np.array(problem.parameters.kinds)
     pinned = ((kinds == "sd") & (values == 0.0)) | ((kinds == "corr") & (np.abs(values) == 1.0))
     for i in np.flatnonzero(pinned):
         pinned[list(problem.dependents.get(int(i), ()))] = True
     for corr in singular_blocks(problem, values):
         pinned[corr[corr >= 0]] = True
-    pinned &= ~problem.parameters.fixed
-    x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
-    return observed_information(problem, Solver(problem), x, pinned)
+    return np.asarray(pinned & ~problem.parameters.fixed)
 
 
 def singular_blocks(problem: Problem, values: Array) -> list[Array]:
@@ -70,7 +76,7 @@ def profile_ends(problem: Problem, best: Fit) -> tuple[tuple[str, ...], tuple[st
 
     if best.status == "several_solutions":  # the curve from one leads over the others
         return (), ()
-    if singular_blocks(problem, best.values):
+    if singular_blocks(problem, best.inner if len(best.inner) else best.values):
         return (), ("Profiles were left out: the correlations of the random effects are singular at the maximum.",)
     try:
         intervals = profile(best).intervals

@@ -14,8 +14,7 @@ import numpy as np
 
 from saem.display import count
 from saem.errors import ModelError, listing
-from saem.inference.rows import rows_of
-from saem.models import pose
+from saem.inference.rows import posed, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +70,15 @@ def check_same_means(first: ModelData, other: ModelData, words: str = "the two m
 
 
 def spanned(data: ModelData) -> tuple[Array, Array]:
-    """An orthonormal basis (n, r) of what the free means span, and what the fixed ones add to every row (n,)."""
+    """An orthonormal basis (n, r) of what the free means span, and what the fixed ones add to every row (n,).
+
+    Columns that are far from zero are centred first: they span the same, with more digits.
+    """
+    from saem.models.linear.columns import centred_and_scaled
+
     fixed = data.parameters.fixed[data.mean_index]
-    columns = data.mean_design[:, ~fixed]
+    columns, k = data.mean_design[:, ~fixed], int(np.sum(~fixed))
+    columns = centred_and_scaled(columns, np.ones(k, dtype=bool), np.full(k, np.nan)).apply(columns)
     lengths = np.linalg.norm(columns, axis=0)
     left, singular, _ = np.linalg.svd(columns[:, lengths > 0.0] / lengths[lengths > 0.0], full_matrices=False)
     basis = left[:, singular > RANK * max(float(singular.max(initial=0.0)), 1e-300)]
@@ -81,10 +86,19 @@ def spanned(data: ModelData) -> tuple[Array, Array]:
 
 
 def size_of_columns(fit: Fit) -> float:
-    """``1/2 log|X'X|`` of the columns with which a restricted log-likelihood was formed."""
+    """``1/2 log|X'X|`` of the columns with which a restricted log-likelihood was formed, as the user wrote them.
+
+    It is that of the inner columns, which are far from dependent, and what a restricted log-likelihood gains on its way
+    to the user's columns (`Coordinates.constants`), without the part of the response's unit.
+    """
+    from saem.models.linear.coordinates import log_volume
+
     data = rows_of(fit)[1]
-    columns = data.mean_design[:, pose(fit.model, data, restricted=True).arrays.basis]
-    return float(0.5 * np.linalg.slogdet(columns.T @ columns)[1])
+    problem = posed(fit, data)
+    basis, place = problem.arrays.basis, problem.coordinates
+    inner = place.inside(data)
+    gained = place.constants(inner, basis)[1] - len(basis) * float(np.log(place.unit))
+    return log_volume(inner.mean_design[:, basis]) - gained
 
 
 def lies_in(column: Array, space: Array, size: float = 0.0) -> bool:

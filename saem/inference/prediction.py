@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ import numpy as np
 from saem.data.others import OtherRows, arrange_others
 from saem.errors import DataError, ModelError
 from saem.inference.arguments import check_level
-from saem.inference.rows import inside, refuse_posterior, rows_of
+from saem.inference.maxima import information_beside, pinned_at
+from saem.inference.rows import Inside, inside, posed, refuse_posterior, rows_of
 from saem.stopping import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
+    from saem.models.contract import Problem
     from saem.result import Fit
 
 Array = np.ndarray
@@ -96,19 +99,19 @@ def predict(
             f"{int((~known).sum())} of {len(known)} rows are of clusters that the fit does not know, the first is row "
             f"{int(np.argmin(known)) + 1}; predict them with new_clusters='marginal'"
         )
-    x = inside(fit, data)
-    covariance, free_directions = covariance_of(fit, data, x)
-    noise = rows.residual_sds(data, fit.values) ** 2
-    z = rows.random_design
+    within = inside(fit, data)
+    covariance, free_directions, near = covariance_of(fit, data, within)
+    place, data, x, values = within.place, within.data, within.x, within.values
+    x_design, z = place.designs(rows.mean_design, rows.random_design)
+    rows = replace(rows, mean_design=x_design, random_design=z)
+    noise = rows.residual_sds(data, values) ** 2
 
     gradient = np.zeros((len(known), len(x)))
     for column, parameter in zip(rows.mean_design.T, data.mean_index, strict=True):
         gradient[:, parameter] += column
-    marginal = rows.mean_design @ fit.values[data.mean_index]
-    if rows.offset is not None:
-        marginal = marginal + rows.offset
+    marginal = rows.mean_design @ values[data.mean_index]
     error = delta_variance(gradient, covariance)
-    spread = quadratic(z, effect_covariance(data, fit.values)[rows.group])
+    spread = quadratic(z, effect_covariance(data, values)[rows.group])
     undetermined = touches(gradient, free_directions)
 
     means, variances = conditional_moments(data, x)
@@ -125,16 +128,17 @@ def predict(
 
     half = NormalDist().inv_cdf(0.5 + level / 2.0)
     columns: dict[str, Array] = {"known": known}
-    vague = vague_widths(data, rows, x, free_directions)
+    unit, lifted = place.unit, place.level(x_design) + (0.0 if rows.offset is None else rows.offset)
+    vague = vague_widths(data, rows, near, free_directions)
     for prefix, mean, variance, more, lost, unsure in (
         ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined, np.where(known, *vague)),
         ("marginal_", marginal, error, spread, undetermined, vague[1]),
     ):
-        mean = np.where(lost, np.nan, mean)
-        width = half * np.sqrt(np.where(unsure, np.nan, variance + more + noise))
+        mean = np.where(lost, np.nan, unit * mean + lifted)
+        width = unit * half * np.sqrt(np.where(unsure, np.nan, variance + more + noise))
         columns |= {
             "marginal" if prefix else "predicted": mean,
-            f"{prefix}se": np.where(lost, np.nan, np.sqrt(variance)),
+            f"{prefix}se": np.where(lost, np.nan, unit * np.sqrt(variance)),
             f"{prefix}lower": mean - width,
             f"{prefix}upper": mean + width,
         }
@@ -149,30 +153,59 @@ def own_rows(data: ModelData) -> OtherRows:
     )
 
 
-def covariance_of(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array]:
-    """Covariance (n, n) of the estimates with parameters at the boundary as known, and directions (k, n) left free.
+def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Array, Array]:
+    """Covariance (n, n) of the estimates with parameters at the boundary as known, and `left_free`.
 
-    Where the data leave directions free, the covariance is that of what they determine.
+    In the coordinates of the fit. Where the data leave directions free, the covariance is that of what they determine.
     """
-    covariance = fit.covariance.copy()
+    if not within.place.is_users:
+        return covariance_inside(fit, data, within.x)
+    covariance, x = fit.covariance.copy(), within.x
     edge = [fit.parameters.index(name) for name in fit.at_boundary]
     covariance[edge, :] = covariance[:, edge] = 0.0
     if fit.status is not Status.NOT_IDENTIFIED:
-        return covariance, np.empty((0, len(x)))
-    from saem.identification import null_directions_at
+        return covariance, np.empty((0, len(x))), x
     from saem.information import observed_information
-    from saem.models import pose
     from saem.mstep.solver import Solver
 
-    problem = pose(fit.model, data, restricted=fit.method == "reml")
+    problem = posed(fit, data)
     pinned = np.zeros(len(x), dtype=bool)
     pinned[edge] = True
     for i in edge:
         if fit.values[i] == 0.0:
             pinned[[k for k in problem.dependents.get(i, ()) if not fit.parameters.fixed[k]]] = True
     root = observed_information(problem, Solver(problem), x, pinned).root
-    directions = null_directions_at(problem, x, ~fit.parameters.fixed & ~pinned)
-    return root @ root.T, np.empty((0, len(x))) if directions is None else directions
+    return root @ root.T, *left_free(problem, x)
+
+
+def covariance_inside(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array, Array]:
+    """`covariance_of` where the coordinates of the fit are not the user's, whose covariance keeps fewer digits."""
+    from saem.inference.surface import maximum
+
+    problem = posed(fit, data)
+    top = maximum(problem, x)
+    pinned = pinned_at(problem, x)
+    near = x if top is None or not np.array_equal(top.pinned, pinned) else top.x
+    information = information_beside(problem, near)
+    covariance = information.covariance.copy()
+    covariance[pinned, :] = covariance[:, pinned] = 0.0
+    if fit.status is not Status.NOT_IDENTIFIED:
+        return covariance, np.empty((0, len(x))), x
+    root = information.root
+    return root @ root.T, *left_free(problem, x)
+
+
+def left_free(problem: Problem, x: Array) -> tuple[Array, Array]:
+    """Directions (k, n) that the data leave free, and the point (n,) where they are so: ``x``, off the boundary.
+
+    Where the likelihood is flat, a search may end at a standard deviation of zero, where nothing moves with it.
+    """
+    from saem.identification import inside as off_boundary
+    from saem.identification import null_directions_at
+
+    point = off_boundary(problem, x, pinned_at(problem, x))
+    directions = null_directions_at(problem, point, ~problem.parameters.fixed)
+    return np.empty((0, len(x))) if directions is None else directions, point
 
 
 def quadratic(z: Array, matrices: Array) -> Array:

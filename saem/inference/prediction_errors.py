@@ -13,7 +13,7 @@ import numpy as np
 
 from saem.inference.arguments import whole
 from saem.inference.residuals import normalised, residual_sds
-from saem.inference.rows import refuse_posterior, rows_of
+from saem.inference.rows import Inside, inside, refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -88,34 +88,37 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     check_seed(seed)
     refuse_posterior(fit, "one estimate that draws data")
     table, data = rows_of(fit)
-    mean = data.mean_design @ fit.values[data.mean_index]
-    below = ranks(fit, data, mean, int(draws), seed)
+    here = inside(fit, data)
+    mean = here.data.mean_design @ here.values[data.mean_index]
+    below = ranks(here, mean, int(draws), seed)
     # a rank among K draws has K + 1 values; spread evenly over its own part it is uniform, whatever K
     within = stream(seed, "prediction errors", "ties").random(len(below))
     share = (below + within) / (draws + 1)
     errors = ndtri(share)
-    fitted = mean if data.offset is None else mean + data.offset
+    fitted = here.place.unit * mean + here.place.level(here.data.mean_design)
+    fitted = fitted if data.offset is None else fitted + data.offset
     columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}
     return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))
 
 
-def ranks(fit: Fit, data: ModelData, mean: Array, draws: int, seed: int) -> Array:
+def ranks(within: Inside, mean: Array, draws: int, seed: int) -> Array:
     """How many of the draws (n,) are below each response, after both are made uncorrelated."""
-    sds = residual_sds(fit, data)
-    observed = normalised(data, fit.values, data.response - mean, sds)
+    data, values = within.data, within.values
+    sds = residual_sds(values, data)
+    observed = normalised(data, values, data.response - mean, sds)
     below = np.zeros(len(mean), dtype=np.int64)
     size = max(1, AT_ONCE // len(mean))
     for first in range(0, draws, size):
         block = range(first, min(first + size, draws))
-        drawn = np.column_stack([one_draw(fit, data, seed, k) for k in block])
-        below += np.sum(normalised(data, fit.values, drawn - mean[:, None], sds) < observed[:, None], axis=1)
+        drawn = np.column_stack([one_draw(data, values, seed, k) for k in block])
+        below += np.sum(normalised(data, values, drawn - mean[:, None], sds) < observed[:, None], axis=1)
     return below
 
 
-def one_draw(fit: Fit, data: ModelData, seed: int, k: int) -> Array:
+def one_draw(data: ModelData, values: Array, seed: int, k: int) -> Array:
     """The k-th set of responses (n,), of random streams of its own."""
     return draw_response(
-        data, fit.values, *(stream(seed, "prediction errors", str(k), part) for part in ("effects", "residuals"))
+        data, values, *(stream(seed, "prediction errors", str(k), part) for part in ("effects", "residuals"))
     )
 
 

@@ -149,6 +149,7 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
 
     from saem.algorithms.bayes.algorithm import pose_posterior
     from saem.algorithms.bayes.prior_draws import draw_priors
+    from saem.coordinates import USERS
     from saem.data import arrange
     from saem.errors import ModelError
     from saem.models import pose
@@ -157,7 +158,7 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
 
     draws, seed = whole(draws, "draws", 100), whole(seed, "seed", 0)
     data = arrange(model, table)
-    problem = pose(model, data)
+    problem = pose(model, data, coordinates=USERS)  # that of the priors
     _, _, plan, priors, density = pose_posterior(problem)
     x = draw_priors(density, priors, draws, stream(seed, "prior predictive", "parameters"))
     streams = stream(seed, "prior predictive", "random effects"), stream(seed, "prior predictive", "residuals")

@@ -87,6 +87,7 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     import pandas as pd
 
     from saem.arviz import quiet_import
+    from saem.coordinates import USERS
     from saem.errors import ModelError
     from saem.inference.rows import rows_of
     from saem.models import pose
@@ -97,7 +98,7 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     posterior = fit.posterior
     draws = posterior.draws
     _, data = rows_of(fit)
-    solver = Solver(pose(fit.model, data))
+    solver = Solver(pose(fit.model, data, coordinates=USERS))  # that of the draws
     likelihood = np.array([solver.derivatives(solver.observed(), x).value for x in posterior.pooled])
     likelihood = likelihood.reshape(draws.shape[:2])
     heights = log_priors(fit)

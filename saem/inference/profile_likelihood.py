@@ -35,6 +35,10 @@ STRIDE = 0.5  # in zeta, between two points of the curve
 EXACT = 1e-6  # in zeta, at the ends of an interval
 ROUNDS = 30
 LONGEST = 1e4  # standard errors or typical sizes: so far the likelihood is followed
+MIXED = (
+    "not followed: the columns of its random effects are centred inside, and this correlation belongs to the original "
+    "ones; centre them in the model for a profile"
+)
 HIGHER = 1e-4  # a log-likelihood by so much above the maximum is another maximum
 
 
@@ -84,6 +88,14 @@ class Curve:
         self.highest = 1.0 if self.kind == "corr" else np.inf
         self.nodes: list[Node] = []
         self.is_higher = False  # whether a higher maximum than the top was met
+
+    def shown(self, value: float) -> float:
+        """A value of the parameter on the user's scale."""
+        if self.problem.coordinates.is_users or not np.isfinite(value):
+            return value
+        x = self.top.x.copy()
+        x[self.i] = value
+        return float(self.problem.coordinates.to_user(x)[self.i])
 
     def at(self, value: float, near: Point) -> Node | None:
         """The point of the curve at a value; None where the likelihood cannot be maximised there.
@@ -154,7 +166,10 @@ class Curve:
                 value = 0.5 * (low + high)
             node = self.at(value, nearer.at)
             if node is None:
-                return np.nan, f"not found: near {value:.4g} the maximisation over the other parameters fails"
+                return (
+                    np.nan,
+                    f"not found: near {self.shown(value):.4g} the maximisation over the other parameters fails",
+                )
             if abs(node.zeta) < abs(target):
                 inner = node
             else:
@@ -178,7 +193,10 @@ class Curve:
         _, violation = towards_feasible(problem, np.where(fixed, values, last.at.x))
         if len(problem.constraints) and not violation < FEASIBLE:
             return last.value, "the constraints cannot be satisfied beyond"
-        return np.nan, f"not found: beyond {last.value:.4g} the maximisation over the other parameters fails"
+        return (
+            np.nan,
+            f"not found: beyond {self.shown(last.value):.4g} the maximisation over the other parameters fails",
+        )
 
 
 def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: float = 0.95) -> Profile:
@@ -209,10 +227,11 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
 
     check_level(level)
     surface = Surface.of(fit)
-    names = surface.problem.parameters.names
+    place, names = surface.problem.coordinates, surface.problem.parameters.names
     if isinstance(parameters, str):
         parameters = [parameters]
-    chosen = [name for name, fixed in zip(names, surface.problem.parameters.fixed, strict=True) if not fixed]
+    users = place.parameters(surface.problem.parameters)
+    chosen = [name for name, fixed in zip(names, users.fixed, strict=True) if not fixed]
     chosen = chosen if parameters is None else list(parameters)
     chosen = list(dict.fromkeys(chosen))
     if not chosen:
@@ -221,16 +240,28 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     z = NormalDist().inv_cdf(0.5 + level / 2)
     sizes = step_sizes(surface)
     wald = fit.intervals(level).to_numpy()
+    estimates = place.to_user(at_true_zero(surface.problem, surface.top.x))
     rows, curves = [], []
     for i in indices:
-        curve = Curve(surface, i)
-        lower, upper, note = interval(curve, float(sizes[i]), z)
+        alone = surface if place.is_aligned(i) else surface.by_itself(fit, i)
+        if alone is None:
+            rows.append([estimates[i], np.nan, np.nan, *wald[i], MIXED])
+            continue
+        curve = Curve(alone, i)
+        size = float(sizes[i] if alone is surface else step_sizes(alone)[i])
+        lower, upper, note = interval(curve, size, z)
         note = "; ".join(part for part in (note, other_solutions(fit, i)) if part)
-        rows.append([at_true_zero(surface.problem, surface.top.x)[i], lower, upper, *wald[i], note])
+        rows.append([estimates[i], curve.shown(lower), curve.shown(upper), *wald[i], note])
         curves.append(points_of(curve, names))
     index = pd.Index(chosen, name="parameter", dtype="str")
     columns = ["estimate", "lower", "upper", "wald_lower", "wald_upper", "note"]
-    return Profile(level, pd.DataFrame(rows, index=index, columns=columns), pd.concat(curves, ignore_index=True))
+    return Profile(
+        level,
+        pd.DataFrame(rows, index=index, columns=columns),
+        pd.concat(curves, ignore_index=True)
+        if curves
+        else pd.DataFrame(columns=["parameter", "value", "zeta", "loglik", *names]),
+    )
 
 
 def other_solutions(fit: Fit, i: int) -> str:
@@ -279,6 +310,7 @@ def points_of(curve: Curve, names: tuple[str, ...]) -> pd.DataFrame:
     i, top = curve.i, curve.top
     nodes = sorted([*curve.nodes, Node(float(top.x[i]), 0.0, np.nan, top)], key=lambda node: node.value)
     points = at_true_zero(curve.problem, np.array([node.at.x for node in nodes]))
+    points = curve.problem.coordinates.to_user(points)
     table = pd.DataFrame(
         [[x[i], node.zeta, node.at.loglik, *x] for node, x in zip(nodes, points, strict=True)],
     )

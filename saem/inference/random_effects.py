@@ -94,12 +94,15 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     draws = whole(draws, "draws", 0)
     check_seed(seed)
     _, data = rows_of(fit)
-    x = inside(fit, data)
-    mean, covariance = conditional_moments(data, x)
+    within = inside(fit, data)
+    place, x = within.place, within.x
+    mean, covariance = conditional_moments(within.data, x)
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *mean.shape))
     made = mean + np.einsum("cij,dcj->dci", root_of(covariance), normal)
-    marginal = effect_covariance(data, x)[data.cluster_group]
-    return ConditionalEffects(fit, mean, covariance, marginal, made)
+    marginal = effect_covariance(within.data, x)[data.cluster_group]
+    return ConditionalEffects(
+        fit, place.effects(mean), place.spreads(covariance), place.spreads(marginal), place.effects(made)
+    )
 
 
 def root_of(covariance: Array) -> Array:

@@ -17,7 +17,7 @@ from saem.batch import fit_by
 from saem.batch.driver import table_digest
 from saem.errors import ModelError
 from saem.inference.arguments import whole
-from saem.inference.rows import refuse_posterior, rows_of
+from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.simulation import draw_response
 from saem.streams import check_seed, stream
 
@@ -51,13 +51,15 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
     if fit.method == "reml":
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     data = rows_of(fit)[1]
-    offset = 0.0 if data.offset is None else data.offset
-    return offset + np.array(
-        [
-            draw_response(data, fit.values, *(stream(seed, purpose, str(k), part) for part in ("effects", "residuals")))
-            for k in range(replicates)
-        ]
-    )
+    within = inside(fit, data)
+    place, level = within.place, within.place.level(within.data.mean_design)
+    level = level if data.offset is None else level + data.offset
+
+    def drawn(k: int) -> np.ndarray:
+        streams = (stream(seed, purpose, str(k), part) for part in ("effects", "residuals"))
+        return np.asarray(place.unit * draw_response(within.data, within.values, *streams) + level)
+
+    return np.array([drawn(k) for k in range(replicates)])
 
 
 def fit_replicates(

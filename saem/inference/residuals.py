@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError
-from saem.inference.rows import rows_of
+from saem.inference.rows import inside, rows_of
 from saem.simulation import covariance_root
 
 if TYPE_CHECKING:
@@ -50,32 +50,38 @@ def residuals(fit: Fit) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from saem.models.linear.effects import conditional_moments
+
     table, data = rows_of(fit)
-    sds = residual_sds(fit, data)
-    mean = data.mean_design @ fit.values[data.mean_index]
-    with_effects = mean + np.einsum("ij,ij->i", data.random_design, fit.random_effects[data.cluster])
+    within = inside(fit, data)
+    place, data, values = within.place, within.data, within.values
+    sds = residual_sds(values, data)
+    mean = data.mean_design @ values[data.mean_index]
+    modes = fit.random_effects if place.is_users else conditional_moments(data, within.x)[0]
+    with_effects = mean + np.einsum("ij,ij->i", data.random_design, modes[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
-    offset = 0.0 if data.offset is None else data.offset
+    level = place.level(data.mean_design)
+    level = level if data.offset is None else level + data.offset  # that of the user's scale, inside too
     columns = {
-        "fitted_marginal": mean + offset,
-        "fitted_conditional": with_effects + offset,
-        "marginal": marginal,
-        "conditional": conditional,
+        "fitted_marginal": place.unit * mean + level,
+        "fitted_conditional": place.unit * with_effects + level,
+        "marginal": place.unit * marginal,
+        "conditional": place.unit * conditional,
         "standardised": conditional / sds,
-        "normalised": normalised(data, fit.values, marginal, sds),
+        "normalised": normalised(data, values, marginal, sds),
     }
     return pd.DataFrame(columns, index=table.index)
 
 
-def residual_sds(fit: Fit, data: ModelData) -> Array:
-    """The residual standard deviation (n,) of every row.
+def residual_sds(values: Array, data: ModelData) -> Array:
+    """The residual standard deviation (n,) of every row at parameters (n_parameters,).
 
     Raises
     ------
     ModelError
         When one is zero.
     """
-    sds = data.residual_sds(fit.values)
+    sds = data.residual_sds(values)
     if np.any(sds == 0.0):
         raise ModelError("a residual standard deviation is zero, so residuals have no scale")
     return sds

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData, arrange
 from saem.errors import ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.models.contract import Problem
     from saem.result import Fit
 
 
@@ -42,14 +45,63 @@ def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
     return fit.table, arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
 
 
-def inside(fit: Fit, data: ModelData) -> np.ndarray:
-    """The estimate (n,), with what stood for a residual standard deviation of zero when it was fitted."""
-    if not np.any(fit.values[data.residual_index] == 0.0):
-        return fit.values
+def posed(fit: Fit, data: ModelData, last: int = -1) -> Problem:
+    """The problem of a fit, in the coordinates in which it was fitted; or with a parameter that these leave by itself.
+
+    Parameters
+    ----------
+    fit : Fit
+    data : ModelData
+        Of its rows, on the user's scale.
+    last : int
+        A parameter, if any.
+    """
     from saem.models import pose
 
-    problem = pose(fit.model, data, restricted=fit.method == "reml")
-    return np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
+    return pose(fit.model, data, fit.method == "reml", None if len(fit.inner) else USERS, last)
+
+
+def estimate(fit: Fit, problem: Problem) -> np.ndarray:
+    """The estimate (n,) in the coordinates of a problem, with what stood for a residual SD of zero in the fit."""
+    from saem.fitting import at_true_zero
+
+    place, x = problem.coordinates, fit.values
+    if not place.is_users:
+        if np.array_equal(place.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
+            return fit.inner
+        x = place.to_inner(x)  # values that were put in place of the estimate
+    return np.where((x == 0.0) & (problem.at_zero > 0.0), problem.at_zero, x)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """The rows and the estimate of a fit in the coordinates in which it was fitted.
+
+    Attributes
+    ----------
+    place : Coordinates
+    data : ModelData
+    x : (n,) ndarray
+        The estimate, with what stood for a residual standard deviation of zero.
+    values : (n,) ndarray
+        The estimate, with zero there.
+    """
+
+    place: Coordinates
+    data: ModelData
+    x: np.ndarray
+    values: np.ndarray
+
+
+def inside(fit: Fit, data: ModelData) -> Inside:
+    """A fit and its rows in the coordinates in which it was fitted."""
+    if not len(fit.inner) and not np.any(fit.values[data.residual_index] == 0.0):
+        return Inside(USERS, data, fit.values, fit.values)
+    from saem.fitting import at_true_zero
+
+    problem = posed(fit, data)
+    x, place = estimate(fit, problem), problem.coordinates
+    return Inside(place, place.inside(data), x, at_true_zero(problem, x))
 
 
 def cluster_index(fit: Fit) -> pd.Index[Any]:

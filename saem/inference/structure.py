@@ -84,7 +84,7 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
         if directions is None or not np.all(inside | ~free):
             continue
         n_solutions = np.nan if len(directions) else float(max(1, len(solutions_along(problem, solver, x, free))))
-        rows.append([float(len(directions)), n_solutions, *x])
+        rows.append([float(len(directions)), n_solutions, *problem.coordinates.to_user(x)])
     columns = ["n_null", "n_solutions", *problem.parameters.names]
     points = pd.DataFrame(np.array(rows).reshape(-1, len(columns)), columns=columns)
     return Structure(points.astype({"n_null": int}), attempts)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.inference.rows import refuse_posterior, rows_of
-from saem.models import pose
+from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+SAME = 1e-5  # log-likelihoods of one maximum in two systems of coordinates
 NEARLY, INSIDE = 0.9999, 0.9  # correlations: those beyond, and where a search begins instead
 FAILED = (sqp.COLLAPSED, sqp.INFEASIBLE, sqp.BAD_START)
 
@@ -67,14 +67,35 @@ class Surface:
             When no maximum is found beside the estimate.
         """
         refuse_posterior(fit, "the likelihood around its maximum")
-        problem = pose(fit.model, rows_of(fit)[1], restricted=fit.method == "reml")
+        problem = posed(fit, rows_of(fit)[1])
         if not problem.has_observed:
             raise ModelError("the family of the model has no likelihood in closed form, which this needs")
-        start = np.where((fit.values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, fit.values)
-        top = maximum(problem, start)
+        top = maximum(problem, estimate(fit, problem))
         if top is None:
             raise FitError("no maximum of the likelihood was found beside the estimate of this fit; fit it by 'ml'")
         return cls(problem, top)
+
+    def by_itself(self, fit: Fit, i: int) -> Surface | None:
+        """The same surface in coordinates in which a parameter depends on the inner one of its name alone.
+
+        None where there are none: for a correlation of random effects whose columns are centred.
+
+        Raises
+        ------
+        FitError
+            When no maximum is found in them.
+        """
+        problem = posed(fit, rows_of(fit)[1], last=i)
+        if not problem.coordinates.is_aligned(i):
+            return None
+        users = self.problem.coordinates.to_user(self.top.x)
+        top = maximum(problem, problem.coordinates.to_inner(users))
+        if top is None or abs(top.loglik - self.top.loglik) > SAME:
+            raise FitError(
+                f"the maximum beside the estimate was not found again with {problem.parameters.names[i]} as a "
+                "parameter of its own; centre the columns of the model"
+            )
+        return Surface(problem, top)
 
     def index(self, name: str) -> int:
         """Where a free parameter is.
@@ -85,8 +106,9 @@ class Surface:
             When there is no such parameter, or it is fixed.
         """
         i = self.problem.parameters.index(name)
-        if self.problem.parameters.fixed[i]:
-            raise ModelError(f"{name} is fixed at {self.problem.parameters.fixed_values[i]:g}")
+        users = self.problem.coordinates.parameters(self.problem.parameters)
+        if users.fixed[i]:
+            raise ModelError(f"{name} is fixed at {users.fixed_values[i]:g}")
         return i
 
 

@@ -24,9 +24,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.constraint import parameters_of
+from saem.coordinates import USERS
 from saem.errors import ModelError, listing
 from saem.inference.arguments import check_level
 from saem.inference.derived import UNTOUCHED, compile_quantity
+from saem.inference.maxima import pinned_at
+from saem.inference.prediction import covariance_of
 from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.information import null_space
 from saem.models import pose
@@ -141,6 +144,9 @@ def contrast(fit: Fit, name: str, text: str) -> tuple[float, Array]:
 class Variances:
     """The variance of contrasts as a function of the parameters, around an estimate.
 
+    All of it is in the coordinates in which the model was fitted, where the expected information keeps its digits; a
+    contrast of the user's means becomes one of the inner means, of which they are straight lines, by the Jacobian.
+
     Attributes
     ----------
     problem : Problem
@@ -152,7 +158,7 @@ class Variances:
     covariance : (n, n) ndarray
         Of the estimates, zero where it is not known.
     unknown : (n,) bool ndarray
-        Parameters that the data do not determine.
+        Parameters that the data do not determine, of the user's.
     steps : (n,) ndarray
         Of the differences by which variances are differentiated; 0 for parameters that they do not hang on.
     """
@@ -168,26 +174,30 @@ class Variances:
     def of(cls, fit: Fit) -> Variances:
         """Those of a fit."""
         data = rows_of(fit)[1]
-        problem = pose(fit.model, data)
+        problem = pose(fit.model, data, coordinates=None if len(fit.inner) else USERS)
         if problem.fisher_information is None:
             raise ModelError("the family of the model has no expected information, which t-tests need")
-        covariance, missing = fit.covariance.copy(), np.isnan(np.diag(fit.covariance))
+        within, missing = inside(fit, data), np.isnan(np.diag(fit.covariance))
+        covariance = covariance_of(fit, data, within)[0].copy()  # with the combinations that are determined
         edge = np.zeros(len(missing), dtype=bool)
         for name in fit.at_boundary:
             i = fit.parameters.index(name)
             edge[[i, *problem.dependents.get(i, ())]] = True
         edge &= missing
+        unknown, x, kinds = missing & ~edge, within.x, np.array(fit.parameters.kinds)
+        edge = edge if within.place.is_users else pinned_at(problem, x)
+        missing = np.isnan(np.diag(covariance))
         covariance[missing, :] = covariance[:, missing] = 0.0
-        x, kinds = inside(fit, data), np.array(fit.parameters.kinds)
         of_means = np.sqrt(np.diag(covariance)) if ties_means(fit.model, fit.parameters) else 0.0
         sizes = np.select([kinds == "sd", kinds == "corr"], [x, 1.0 - np.abs(x)], of_means)
         steps = np.where(np.diag(covariance) > 0.0, STEP * sizes, 0.0)
-        return cls(problem, x, ~fit.parameters.fixed & ~edge, covariance, missing & ~edge, steps)
+        return cls(problem, x, ~fit.parameters.fixed & ~edge, covariance, unknown, steps)
 
     def at_estimate(self, gradient: Array) -> tuple[float, float]:
         """The variance of a contrast (n,), and its degrees of freedom; nan where the data do not determine it."""
         if np.any(np.abs(gradient[self.unknown]) > UNTOUCHED * max(1.0, float(np.abs(gradient).max()))):
             return np.nan, np.nan
+        gradient = gradient @ self.problem.coordinates.jacobian(self.x)
         variance = self.variance(self.x, gradient)
         slope = np.zeros(len(self.x))
         for i in np.flatnonzero(self.steps):

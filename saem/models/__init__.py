@@ -11,28 +11,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from saem.constraint import compile_constraints, parameters_of
+from saem.coordinates import USERS
+from saem.data.conditioning import check_conditioning
 from saem.errors import ModelError, listing
 from saem.specification.priors import problems_of
 
 if TYPE_CHECKING:
+    from saem.coordinates import Coordinates
     from saem.data import ModelData
     from saem.models.contract import Problem
     from saem.specification import Model
 
 
-def pose(model: Model, data: ModelData, restricted: bool = False) -> Problem:
+def coordinates_of(model: Model, data: ModelData, last: int = -1) -> Coordinates:
+    """The coordinates in which the problem of a table is solved, unless others are asked for; see `pose`."""
+    choose = getattr(import_module(f"saem.models.{model.family}"), "coordinates_of", None)
+    found: Coordinates = USERS if choose is None else choose(model.constraints, data, last)
+    return found
+
+
+def pose(
+    model: Model, data: ModelData, restricted: bool = False, coordinates: Coordinates | None = None, last: int = -1
+) -> Problem:
     """The problem that algorithms solve; the model's family is found by the name of its module.
+
+    Parameters
+    ----------
+    model : Model
+    data : ModelData
+        On the user's scale.
+    restricted : bool
+        Whether the likelihood is the restricted one.
+    coordinates : Coordinates, optional
+        In which to solve it, such as `saem.coordinates.USERS`; chosen by the family if omitted.
+    last : int
+        A parameter that the chosen coordinates are to leave by itself, if any.
 
     Raises
     ------
+    DataError
+        When columns of the means are nearly combinations of each other.
     ModelError
         When a prior is impossible, or the likelihood is to be restricted (REML) and a constraint involves a mean.
     """
     if restricted:
         check_restricted(model, data)
-    constraints = compile_constraints(model.constraints, data.parameters.names)
     module = import_module(f"saem.models.{model.family}")
-    problem: Problem = module.build_problem(data, constraints, restricted)
+    chosen = coordinates is None or coordinates.is_users
+    coordinates = coordinates_of(model, data, last) if coordinates is None else coordinates
+    inside = coordinates.inside(data)
+    if chosen:
+        check_conditioning(inside)
+    constraints = compile_constraints(coordinates.constraints(model.constraints), data.parameters.names)
+    others = () if coordinates.is_users else (coordinates,)
+    problem: Problem = module.build_problem(inside, constraints, restricted, *others)
     if not model.priors:
         return problem
     problems = [

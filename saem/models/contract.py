@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from saem.constraint import Constraints
+from saem.coordinates import USERS, Coordinates
 from saem.jit import overload, types
 from saem.parameters import Parameters
 
@@ -92,6 +93,9 @@ class Problem:
     observed_clusters : callable or None
         From parameters (n,) to the parts (C,) of the marginal log-likelihood (not the restricted one) that belong to
         the clusters, where they have a closed form; ``-inf`` outside its domain.
+    constants : (C,) ndarray or 0
+        What to add to the clusters' parts of the log-likelihood, from `joint` or `observed_clusters`, so that they are
+        those of the user's response.
     samplers : mapping of str to callable
         Other ways to draw the latent data, by name: from the family's arrays to those of a type of its own, with a
         `draw`; or to those of the same type, whose draws within an iteration depend on each other (antithetic ones).
@@ -104,6 +108,8 @@ class Problem:
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
+    coordinates : Coordinates
+        The edge to the user's scale: everything above is in inner coordinates, but what `conditional_effects` gives.
     """
 
     parameters: Parameters
@@ -131,11 +137,13 @@ class Problem:
     n_clusters: int = 0
     joint: Callable[[], Any] | None = None
     observed_clusters: Callable[[np.ndarray], np.ndarray] | None = None
+    constants: np.ndarray | float = 0.0
     samplers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     priors: Mapping[str, str] = field(default_factory=dict)
     default_priors: Callable[[], tuple[str, ...]] | None = None
     augmentation: Augmentation | None = None
     expand: Callable[[], Expansion] | None = None
+    coordinates: Coordinates = USERS
 
     def label(self, i: int) -> str:
         """A parameter with the groups that it belongs to, for messages."""

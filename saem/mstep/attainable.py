@@ -7,11 +7,13 @@ what a solution without the ranges would ask for tells why.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from saem.constraint import compile_constraints, parameters_of
+from saem.coordinates import USERS
 from saem.errors import ConstraintError
 from saem.models.contract import Problem
 from saem.mstep.restore import restore
@@ -24,14 +26,22 @@ BEYOND = 1e-6  # of a typical size: a solution further outside a range does not 
 LARGEST = 1.0 - 1e-6  # correlation
 
 
-def check_attainable(problem: Problem) -> None:
+def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
     """Refuse constraints that no point inside the ranges of the parameters satisfies, where the ranges are the reason.
+
+    Parameters
+    ----------
+    problem : Problem
+    texts : mapping of str to str
+        The constraints as the user has them. They are looked at on the user's scale: an equation of correlations in
+        inner coordinates has none of its digits where a covariance matrix is singular.
 
     Raises
     ------
     ConstraintError
         Naming the constraint, and what it asks for.
     """
+    problem = as_users_have_it(problem, texts)
     constraints = problem.constraints
     kinds = problem.parameters.kinds
     involved = [parameters_of(name, text) for name, text in zip(constraints.names, constraints.texts, strict=True)]
@@ -48,6 +58,22 @@ def check_attainable(problem: Problem) -> None:
     for name, text, names in zip(constraints.names, constraints.texts, involved, strict=True):
         if ranged & set(names) and (found := asked_for(problem, names)):
             raise out_of_range(problem, name, text, names, found)
+
+
+def as_users_have_it(problem: Problem, texts: Mapping[str, str]) -> Problem:
+    """A problem with constraints, starts and sizes on the user's scale; its likelihood is still that of inner ones."""
+    place = problem.coordinates
+    if place.is_users:
+        return problem
+    parameters = place.parameters(problem.parameters)
+    return replace(
+        problem,
+        parameters=parameters,
+        constraints=compile_constraints(texts, parameters.names),
+        starts=tuple(place.to_user(start) for start in problem.starts),
+        scale=place.sizes(problem.scale),
+        coordinates=USERS,
+    )
 
 
 def is_attainable(problem: Problem) -> bool:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from saem import Model
 from saem.algorithms.expectation import conditional_expectation
+from saem.coordinates import USERS
 from saem.data import arrange
 from saem.jit import entry
 from saem.models import pose
@@ -176,7 +177,7 @@ def test_large_offset_and_scale_cost_no_digits() -> None:
     s = setup("slope, full")
     offset = 1e6
     model = Model(**s.case.model)
-    problem = pose(model, arrange(model, s.case.table.assign(y=s.case.table["y"] + offset)))
+    problem = pose(model, arrange(model, s.case.table.assign(y=s.case.table["y"] + offset)), coordinates=USERS)
     solver, original = Solver(problem), Solver(s.problem)
     x = s.points[0].copy()
     before = original.derivatives(original.observed(), x)

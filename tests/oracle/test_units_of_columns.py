@@ -31,17 +31,16 @@ def table() -> pd.DataFrame:
 
 @pytest.mark.parametrize("method", ["ml", "saem"])
 def test_the_location_of_a_column(table: pd.DataFrame, method: str) -> None:
-    """Far from zero it is refused, loudly; nearer, it changes nothing."""
+    """It changes nothing but the intercept, however far from zero the column is."""
     centred = saem.fit(model(b="day - 14"), table, method)
-    for shift in (0.0, 1e2, 1e3):
+    for shift in (0.0, 1e2, 1e3, 1e5, 2460000.5, 1.7e9):
         fit = saem.fit(model(b="day"), table.assign(day=table["day"] + shift), method)
         assert fit.status == "converged"
         assert fit.loglik == pytest.approx(centred.loglik, abs=1e-3)
         np.testing.assert_allclose(fit.values[1:], centred.values[1:], rtol=1e-4)
         assert fit.se[1] == pytest.approx(centred.se[1], rel=1e-4)
-    for shift in (1e5, 2460000.5, 1.7e9):
-        with pytest.raises(saem.SaemError, match=r"\('day'\) .*are nearly combinations of each other"):
-            saem.fit(model(b="day"), table.assign(day=table["day"] + shift), method)
+    with pytest.raises(saem.SaemError, match=r"are nearly combinations of each other"):  # up to rounding
+        saem.fit(model(b="day", c="day + 1e-11 * day**2"), table.assign(day=table["day"] + 2e4), method)
 
 
 def test_a_slope_is_no_flat_direction(table: pd.DataFrame) -> None:

@@ -88,6 +88,7 @@ class Bayes:
     draws: int = 1000
     target_accept: float = 0.95
     name: ClassVar[str] = "bayes"
+    on_users_scale: ClassVar[bool] = True  # priors are those of the user's parameters
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 2), ("tune", 100), ("draws", 100)):

@@ -8,14 +8,16 @@ from functools import partial
 import numpy as np
 
 from saem.constraint import Constraints, parameters_of
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData
 from saem.models.contract import Problem
 from saem.models.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.models.linear.arrays import LinearArrays
 from saem.models.linear.centring import Centring
+from saem.models.linear.choosing import coordinates_of
 from saem.models.linear.clusters import ClusterArrays, build_clusters
 from saem.models.linear.default_priors import default_priors
-from saem.models.linear.effects import conditional_effects
+from saem.models.linear.effects import conditional_effects, conditional_moments
 from saem.models.linear.exact_fits import check_exact_fits, roles_of
 from saem.models.linear.expansion import expand
 from saem.models.linear.expected import fisher_information, restricted_unit_information, unit_information
@@ -31,6 +33,7 @@ __all__ = [
     "build_problem",
     "clusterwise",
     "complete",
+    "coordinates_of",
     "draws",
     "joint",
     "observed",
@@ -40,7 +43,9 @@ __all__ = [
 RESIDUAL_ZERO = 1e-3  # of its typical size: stands for a residual SD of zero (the likelihood is even and smooth there)
 
 
-def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool = False) -> Problem:
+def build_problem(
+    data: ModelData, constraints: Constraints, is_restricted: bool = False, coordinates: Coordinates = USERS
+) -> Problem:
     """The linear model of a validated table, as algorithms see it.
 
     Parameters
@@ -49,9 +54,13 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
     constraints : Constraints
     is_restricted : bool
         Whether the observed likelihood is the restricted one (REML).
+    coordinates : Coordinates
+        Those that data and constraints are in.
     """
     arrays = build_arrays(data)
-    check_exact_fits(data, constraints)
+    if not coordinates.is_users:
+        arrays = arrays._replace(constants=np.array(coordinates.constants(data, arrays.basis)))
+    check_exact_fits(data, constraints, coordinates)
     groups, q = arrays.sd_index.shape
     residual_groups, p = arrays.xy.shape
     starts = starting_values(data, arrays)
@@ -105,11 +114,13 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         can_fit_exactly=can_fit_exactly(arrays, data),
         expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
         fisher_information=None if is_restricted else partial(fisher_information, arrays),
-        conditional_effects=partial(conditional_effects, data),
+        conditional_effects=partial(effects_on_users_scale, data, coordinates),
         clusterwise=partial(build_clusters, data, arrays),
         n_clusters=len(data.cluster_group),
         joint=partial(build_clusters, data, arrays),
         observed_clusters=partial(observed_clusters, data),
+        constants=0.0 if coordinates.unit == 1.0 else -np.log(coordinates.unit) * np.bincount(data.cluster),
+        coordinates=coordinates,
         samplers={
             "metropolis": partial(build_metropolis, data),
             "antithetic": partial(with_variates, ANTITHETIC),
@@ -119,6 +130,15 @@ def build_problem(data: ModelData, constraints: Constraints, is_restricted: bool
         augmentation=Centring(arrays, term_labels(data)),
     )
     return replace(problem, expand=partial(expand, problem))
+
+
+def effects_on_users_scale(data: ModelData, coordinates: Coordinates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Modes (C, q) of the user's random effects and their standard deviations (C, q), at inner parameters (n,)."""
+    if coordinates.is_users:
+        return conditional_effects(data, x)
+    modes, variance = conditional_moments(data, x)
+    spread = np.einsum("cii->ci", coordinates.spreads(variance))
+    return coordinates.effects(modes), np.sqrt(np.maximum(spread, 0.0))
 
 
 def term_labels(data: ModelData) -> tuple[str, ...]:

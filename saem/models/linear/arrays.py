@@ -50,6 +50,7 @@ class LinearArrays(NamedTuple):
     column_start: np.ndarray  # (P + 1,) int64, first column of each pattern; the first column is the mean
     columns: np.ndarray  # (K, H * q)
     reduced: np.ndarray  # (C, H * q) reduced responses of the clusters, in the order of the patterns
+    constants: np.ndarray  # (2,) what to add to the log-likelihood, and beyond that to the restricted one
     variates: int  # how the draws of an iteration depend on each other (`variates`)
     is_centred: np.ndarray  # (G,) bool, variance groups in which W is not zero
     location: np.ndarray  # (P, q, p) W

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.constraint import Constraints, parameters_of
+from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData
 from saem.display import count
 from saem.errors import FitError, listing
@@ -19,10 +20,11 @@ Array = np.ndarray
 EXACT = 1e-13  # of the sum of squares of the responses: less is left over by rounding
 
 
-def check_exact_fits(data: ModelData, constraints: Constraints) -> None:
+def check_exact_fits(data: ModelData, constraints: Constraints, coordinates: Coordinates = USERS) -> None:
     """Refuse data in which one of several residual standard deviations goes to zero with an unbounded likelihood.
 
-    Where constraints involve one, or a mean of its rows, only the likelihood itself can tell.
+    Where constraints involve one, or a mean of its rows, only the likelihood itself can tell. Data and constraints are
+    in the ``coordinates``; what is said is on the user's scale.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def check_exact_fits(data: ModelData, constraints: Constraints) -> None:
             found.append((int(i), groups, rows))
     if found:
         raise FitError(
-            "; ".join(in_words(data, *entry) for entry in found)
+            "; ".join(in_words(data, coordinates, *entry) for entry in found)
             + ". So the likelihood is unbounded. Leave out such rows, use fewer means, or let groups share a residual "
             "standard deviation"
         )
@@ -96,13 +98,17 @@ def left_over(response: Array, design: Array) -> float:
     return float(np.sum((response - (design / size) @ coefficients) ** 2))
 
 
-def in_words(data: ModelData, i: int, groups: Array, rows: Array) -> str:
+def in_words(data: ModelData, coordinates: Coordinates, i: int, groups: Array, rows: Array) -> str:
     """What happens to the residual groups with the standard deviation ``i``."""
-    values = data.response[rows]
+    values = (
+        coordinates.unit * data.response[rows] + np.broadcast_to(coordinates.level(data.mean_design), len(rows))[rows]
+    )
+    values = values if data.offset is None else values + data.offset[rows]
+    spread = float(values.max() - values.min())
     where = group_words("residual", [data.residual_levels[h] for h in groups])
     why = (
-        f"the response is {values[0]:g} in all of its {count(len(values), 'row')}"
-        if values.min() == values.max() and len(values) > 1
+        f"the response is {values[0]:.12g} in all of its {count(len(values), 'row')}"
+        if spread <= EXACT * float(np.abs(values).max()) and len(values) > 1
         else f"the model fits its {count(len(values), 'row')} exactly"
     )
     return f"the residual standard deviation {data.parameters.names[i]!r} of the {where} goes to zero: {why}"

@@ -286,7 +286,7 @@ def observed_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Ar
     mean_index, residual_index = arrays.mean_index, arrays.residual_index
     gradient[:] = 0.0
     hessian[:] = 0.0
-    value = arrays.log_weight
+    value: float = arrays.log_weight + arrays.constants[0]
     for h in range(residual_groups):
         value += add_row_terms(
             mean_index,

@@ -126,6 +126,7 @@ def build_arrays(data: ModelData) -> LinearArrays:
         column_start=column_start,
         columns=columns,
         reduced=reduced,
+        constants=np.zeros(2),
         variates=INDEPENDENT,
         is_centred=np.zeros(n_groups, dtype=bool),
         location=np.zeros((n_patterns, q, p)),

@@ -157,7 +157,7 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
                 column[j] = 1.0
                 cholesky_solve(factor, p, column)
                 inverse[:, j] = column
-    value += 0.5 * p * LOG_2PI
+    value += 0.5 * p * LOG_2PI + arrays.constants[1]
 
     for h in range(residual_groups):
         sd_h = arrays.residual_index[h]
