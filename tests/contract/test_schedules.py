@@ -15,13 +15,13 @@ SCHEDULES = (AveragedSchedule, RobbinsMonroSchedule)
 
 def test_the_default_schedule():
     steps = AveragedSchedule().steps(n_latent=120)
-    k = np.arange(1, 1101)
-    np.testing.assert_array_equal(steps.step_sizes[:200], 1.0)
-    np.testing.assert_allclose(steps.step_sizes[200:], np.minimum(1.0, (k / 5.0) ** -0.55), rtol=1e-14)
-    np.testing.assert_array_equal(steps.draws, 5)  # 600 random effects an iteration
-    assert steps.averaging_from == 300
+    k = np.arange(1, 251)
+    np.testing.assert_array_equal(steps.step_sizes[:100], 1.0)
+    np.testing.assert_allclose(steps.step_sizes[100:], np.minimum(1.0, (k / 9.0) ** -0.55), rtol=1e-14)
+    np.testing.assert_array_equal(steps.draws, 9)  # 1000 random effects an iteration
+    assert steps.averaging_from == 150
     without = AveragedSchedule(clock=0.0).steps(n_latent=120)
-    np.testing.assert_allclose(without.step_sizes[200:], k**-0.55, rtol=1e-15)
+    np.testing.assert_allclose(without.step_sizes[100:], k**-0.55, rtol=1e-15)
 
 
 def test_the_textbook_schedule():
@@ -56,7 +56,7 @@ def test_averaging_begins_after_the_transient(transient):
 )
 def test_many_draws_when_clusters_are_few(kind, n_latent, draws):
     """At least about 600 random effects an iteration, and one draw of each at least."""
-    assert set(kind().steps(n_latent).draws) == {draws}
+    assert set(kind(latent=600).steps(n_latent).draws) == {draws}
     assert draws_for(n_latent, 600) == draws
     assert set(kind(draws=4).steps(n_latent).draws) == {4}
 
@@ -106,8 +106,8 @@ def test_what_is_no_schedule(kind, arguments, parts):
     [
         ({"exponent": 1.0}, ["must lie in (0.5, 1)", "got 1.0"]),
         ({"transient": -1}, ["transient must not be negative", "-1"]),
-        ({"transient": 1100}, ["iterations must exceed transient", "1100 and 1100"]),
-        ({"iterations": 60}, ["iterations must exceed transient", "60 and 100"]),
+        ({"transient": 250}, ["iterations must exceed transient", "250 and 250"]),
+        ({"iterations": 40}, ["iterations must exceed transient", "40 and 50"]),
     ],
     ids=str,
 )

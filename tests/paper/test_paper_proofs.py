@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from naive import complete_data, conditional, draw_effects, gradient, hessian, statistics
-from peptide_family import CASES, NAMES, OVERIDENTIFIED, SATURATED, Case, case, random_point
+from peptide_family import CASES, NAMES, OVERIDENTIFIED, SATURATED, SIZE, Case, case, random_point
 
 import saem
 from saem import recipes
@@ -35,7 +35,7 @@ def test_the_density_is_a_curved_exponential_family() -> None:
     rng, found = np.random.default_rng(0), case("posted")
     for _ in range(20):
         x, z = random_point(rng), rng.normal(size=(len(found.dense.group), 1))
-        s = statistics(found.dense, z, np.zeros(5))
+        s = statistics(found.dense, z, np.zeros(5))[:SIZE]
         close(found.complete(s, x), complete_data(found.dense, x, z), 1e-11)
 
 
@@ -61,7 +61,7 @@ def check_fisher(found: Case, x: Array) -> None:
 
 def plugged_in(found: Case, x: Array) -> Array:
     """Mutant: statistics of the conditional means of the effects, without their conditional variance."""
-    return statistics(found.dense, conditional(found.dense, x)[0], np.zeros(5))
+    return statistics(found.dense, conditional(found.dense, x)[0], np.zeros(5))[:SIZE]
 
 
 def check_kkt(found: Case, x: Array, slope: Array) -> Array:
@@ -176,7 +176,7 @@ def test_conditional_covariance_of_the_statistics() -> None:
     found, rng = case("posted"), np.random.default_rng(2)
     x = found.maximum
     centre, exact = found.expected(x), found.covariance(x)
-    draws = np.array([statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5)) for _ in range(600)])
+    draws = np.array([statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5))[:SIZE] for _ in range(600)])
     products = (draws - centre)[:, :, None] * (draws - centre)[:, None, :]
     error = products.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(products.mean(axis=0) - exact) <= 6.0 * error + 1e-9)
