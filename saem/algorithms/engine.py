@@ -369,10 +369,7 @@ class Engine:
         bias = BIAS_OF_AVERAGE if averaged or self.last_is_mean else BIAS_OF_ITERATE
         found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x, bias)
         if found.is_settled and (averaged or self.last_is_mean or not np.any(found.early > REMEMBERED)):
-            left = run.correction.left
-            if not run.correction.is_believed and top is not run.x:
-                left = run.x - top  # so far it is, by the closed form
-            return found.square + np.outer(left, left), ""
+            return found.square, ""
         worst = int(np.argmax(found.early)) if found.is_settled else int(np.argmax(found.bias))
         slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]

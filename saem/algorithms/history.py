@@ -8,7 +8,7 @@ import numpy as np
 
 from saem.algorithms.chain import Run, Snapshot
 from saem.algorithms.engine import Engine
-from saem.algorithms.precision import Precision, errors
+from saem.algorithms.precision import Precision, bias_left, errors
 
 Array = np.ndarray
 
@@ -50,4 +50,5 @@ def share_at(engine: Engine, run: Run, precision: Precision, look: Snapshot) -> 
     covariance, _ = engine.error(then, precision.information, precision.missing, precision.noise, precision.x)
     if covariance is None:
         return np.nan
-    return float(errors(then, precision.information, covariance, engine.problem.parameters.fixed)[1].max())
+    left, fixed = bias_left(run, precision.x), engine.problem.parameters.fixed
+    return float(errors(then, precision.information, covariance, left, fixed)[1].max())

@@ -175,8 +175,9 @@ def measured(
     covariance, reason = engine.error(run, information, missing, noise, x)
     if covariance is None:
         return replace(precision, reason=reason)
-    precision = replace(precision, covariance=covariance)
-    mcse, share, explained = errors(run, information, covariance, fixed)
+    left = bias_left(run, x)
+    precision = replace(precision, covariance=covariance + np.outer(left, left))
+    mcse, share, explained = errors(run, information, covariance, left, fixed)
     if not share.any():
         return replace(precision, mcse=mcse, ratio=0.0 if np.isfinite(mcse).any() else np.nan, explained=explained)
     worst = int(np.argmax(share))
@@ -188,16 +189,27 @@ def measured(
         ratio=float(share[worst]),
         worst=worst,
         explained=explained,
-        excess=float(mcse[worst] ** 2 / settled),
+        excess=float(covariance[worst, worst] / settled),
     )
 
 
-def errors(run: Run, information: Information, covariance: Array, fixed: Array) -> tuple[Array, Array, float]:
-    """Monte Carlo standard errors (n,), their shares (n,) of the standard errors, and the deficit they explain."""
+def bias_left(run: Run, x: Array) -> Array:
+    """The bias (n,) that may be left: where no correction was made, the distance to the maximum ``x`` if it is known."""
+    known = x is not run.x
+    return run.x - x if known and not run.correction.is_believed else run.correction.left
+
+
+def errors(
+    run: Run, information: Information, covariance: Array, left: Array, fixed: Array
+) -> tuple[Array, Array, float]:
+    """Monte Carlo standard errors (n,), their shares (n,) of the standard errors, and the deficit that noise explains.
+
+    ``covariance`` (n, n) is to the first order; ``left`` (n,) is a bias of the second.
+    """
     variance = np.diag(information.covariance)
     known = np.isfinite(variance) & ~fixed
     draws = run.draws if np.isfinite(run.draws) else float(run.drawn[-1:].sum())
-    mcse = standard_errors(covariance, known, variance, draws)
+    mcse = standard_errors(covariance + np.outer(left, left), known, variance, draws)
     mcse[fixed] = 0.0
     moves = known & (variance > 0.0)
     share = np.zeros(len(variance))

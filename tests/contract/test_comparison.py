@@ -31,8 +31,8 @@ def test_the_table_of_the_methods(table: pd.DataFrame) -> None:
     assert rows["deficit"].min() == 0.0 and rows.loc["saem", "deficit"] > 1e-6
     assert rows.loc["saem", "loglik"] == saem.fit(MODEL, table, "saem", seed=3).loglik, "the fit that `fit` gives"
     assert (rows.loc[["em", "ml"], "draws"] == 0).all()
-    assert rows.loc["saem", "draws"] == 1300 * 24 * 25, "24 random effects, 25 draws of each in an iteration"
-    assert rows.loc["saem", "iterations"] == 1300 and rows.loc["mcem", "iterations"] == 150
+    assert rows.loc["saem", "draws"] == 350 * 24 * 42, "24 random effects, 42 draws of each in an iteration"
+    assert rows.loc["saem", "iterations"] == 350 and rows.loc["mcem", "iterations"] == 150
     assert 0.0 < rows.loc["saem", "largest_mcse_share"] <= 0.05
     assert np.isnan(saem.compare(MODEL, table, ("stochastic_em",)).table["largest_mcse_share"][0]), "it has none"
     saem_fit, ml = found.fits["saem"], found.fits["ml"]

@@ -256,13 +256,13 @@ RAO = (15 + np.sqrt(15**2 + 4 * 197 * 68)) / 394  # the root of 197 t^2 - 15 t -
 POISSON = (-38 + np.sqrt(38**2 + 4 * 98.5 * 68)) / 197, 38 / 98.5
 MISSING = 125 * 2 / (2 + RAO) ** 2 / RAO  # information about the latent split, missing from the counts
 INFORMATION = 125 / (2 + RAO) ** 2 + 38 / (1 - RAO) ** 2 + 34 / RAO**2
-DRAWS = 1000 * 5  # of the default schedule: 1000 averaged iterations of 5 draws of 125 animals
+DRAWS = 200 * 8  # of the default schedule: 200 averaged iterations of 8 draws of 125 animals
 MCSE = np.sqrt(MISSING / DRAWS) / INFORMATION
 
 
 def test_the_reference_is_that_of_the_literature():
     assert pytest.approx(0.626821498, abs=5e-10) == RAO  # Dempster, Laird & Rubin (1977), table 1
-    assert MCSE == pytest.approx(2.9e-4, rel=0.02)
+    assert MCSE == pytest.approx(5.03e-4, rel=0.02)
 
 
 def test_exact_em_reaches_the_maximum():

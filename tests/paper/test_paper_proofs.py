@@ -176,7 +176,9 @@ def test_conditional_covariance_of_the_statistics() -> None:
     found, rng = case("posted"), np.random.default_rng(2)
     x = found.maximum
     centre, exact = found.expected(x), found.covariance(x)
-    draws = np.array([statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5))[:SIZE] for _ in range(600)])
+    draws = np.array(
+        [statistics(found.dense, draw_effects(found.dense, x, rng), np.zeros(5))[:SIZE] for _ in range(600)]
+    )
     products = (draws - centre)[:, :, None] * (draws - centre)[:, None, :]
     error = products.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(products.mean(axis=0) - exact) <= 6.0 * error + 1e-9)

@@ -76,7 +76,7 @@ def test_a_fit_that_goes_on_is_the_one_that_was_never_interrupted(table, tmp_pat
     whole = saem.fit(MODEL, table, method, seed=3)
     per_chain = whole.drawn // getattr(method, "chains", 1)
     ends: list[dict[str, Any]] = [{"mcse": 0.05}, {"max_iterations": 1400}]
-    early = 0.15 if name == "annealed_saem" else 0.03  # its first block is undone: less would leave nothing
+    early = 0.3 if name == "annealed_saem" else 0.03  # its first block is undone: less would leave nothing
     ends += [{"max_draws": int(part * per_chain)} for part in (early, 0.35, 0.85)]
     lengths = set()
     for i, end in enumerate(ends):

@@ -31,7 +31,7 @@ from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.stochastic_newton import NewtonEngine, StochasticNewton
 from saem.algorithms.truncation import Truncation
 from saem.data import arrange
-from saem.errors import ConstraintError, ModelError, MStepError
+from saem.errors import ModelError, MStepError
 from saem.models import pose
 from saem.models.contract import Problem
 from saem.schedules import AveragedSchedule, GrowingSchedule, NewtonSchedule, RobbinsMonroSchedule
@@ -268,7 +268,7 @@ def test_a_pass_that_large_variances_lead_astray_is_made_again_without_annealing
     assert stopped.iterations < fit.iterations, "it ends in the pass that fails"
     np.testing.assert_array_equal(stopped.resume(saem.Target()).values, fit.values)
     monkeypatch.setattr(AnnealedEngine, "pass_through", StepwiseEngine.pass_through)
-    with pytest.raises(ConstraintError):
+    with pytest.raises(saem.SaemError, match="failed|satisfy"):
         saem.fit(model, table, "annealed_saem", 48)
 
 
@@ -320,7 +320,7 @@ def test_a_chain_that_leaves_its_bounds_begins_again() -> None:
     assert ml.loglik - method.run(problem, 0).solution_logliks[0] < 0.02
     wide = SAEM(SHORT, target=ONCE, truncation=Truncation()).run(problem, 0)
     assert np.array_equal(wide.x, SAEM(SHORT, target=ONCE).run(problem, 0).x), "a net that is not needed changes no bit"
-    with pytest.raises(MStepError, match="left its bounds, 2 times"):
+    with pytest.raises(MStepError, match=r"left its bounds, \d times"):
         tight = SAEM(SHORT, truncation=Truncation(radius=1e-6, ratio=1.001, growth=1.001, most=1))
         engine = tight.engine(problem, 0)
         engine.pass_through(problem.starts[0] * 1.3, engine.nothing_pinned)

@@ -46,6 +46,7 @@ def check_estimates(sampler: Any) -> None:
     maximum = saem.fit(MODEL, TABLE, "ml").values
     for seed in SEEDS:
         fit = saem.fit(MODEL, TABLE, SAEM(sampler=sampler, target=ONCE), seed)
+        assert saem.fit(MODEL, TABLE, "ml").loglik - fit.loglik < 0.2
         touched = fit.mcse > 0.0
         assert touched.sum() >= 5
         check_within_error(fit.values[touched], maximum[touched], fit.mcse[touched])

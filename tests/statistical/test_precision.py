@@ -8,15 +8,15 @@ import pytest
 from linear_family import PEPTIDE, peptide_design
 
 import saem
+from experiments.uncentred import SCHEDULE, uncentred
 from saem import Model, recipes
 from saem.algorithms.engine import Engine
 from saem.algorithms.precision import assess
 from saem.algorithms.refinement import refine
-from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.models import pose
 from saem.models.contract import Problem
-from saem.schedules import AveragedSchedule, RobbinsMonroSchedule
+from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
 from saem.streams import stream
 
@@ -31,8 +31,9 @@ def problem(replicates: int, seed: int) -> Problem:
     return pose(MODEL, arrange(MODEL, table(replicates, seed)))
 
 
-def engine(posed: Problem, schedule: AveragedSchedule, seed: int = 0) -> Engine:
-    return Engine(posed, schedule, 1e-6, stream(seed, "test"))
+def engine(posed: Problem, schedule: Schedule = SCHEDULE, seed: int = 0) -> Engine:
+    """Uncentred, so that much is missing and the error is no small matter."""
+    return Engine(posed, schedule, 1e-6, stream(seed, "test"), augmentation="uncentred")
 
 
 def shares(fit: saem.Fit) -> np.ndarray:
@@ -45,10 +46,10 @@ def test_the_target_is_reached(target: float) -> None:
     """With 200 replicates the schedule alone leaves 7 %; the error is what is said: 4.5 of it in 40 cases, 3e-4."""
     data = table(200, 3)
     exact = saem.fit(MODEL, data, "ml")
-    short = saem.fit(MODEL, data, SAEM(target=Target(max_iterations=0)))
+    short = saem.fit(MODEL, data, uncentred(target=Target(max_iterations=0)))
     assert shares(short).max() > 0.05
     for seed in range(5):
-        fit = saem.fit(MODEL, data, SAEM(target=Target(mcse=target)), seed=seed)
+        fit = saem.fit(MODEL, data, uncentred(target=Target(mcse=target)), seed=seed)
         assert fit.status == "converged"
         assert 0.5 * target < shares(fit).max() <= target
         np.testing.assert_array_less(np.abs(fit.values - exact.values), 4.5 * fit.mcse + 1e-9)
@@ -58,17 +59,17 @@ def test_the_target_is_reached(target: float) -> None:
 def test_who_stops_short_says_so() -> None:
     """Neither more iterations nor the name of the missed target are kept from the user; ML has none to miss."""
     data = table(200, 3)
-    fit = saem.fit(MODEL, data, SAEM(target=Target(max_iterations=1300)))
+    fit = saem.fit(MODEL, data, uncentred(target=Target(max_iterations=1300)))
     assert fit.status == "not_converged" and len(fit.path) == 1302
     assert "The Monte Carlo error of b22 is" in fit.message and "(target 5 %)" in fit.message
-    loose = saem.fit(MODEL, data, SAEM(target=Target(mcse=0.2, max_iterations=1300)))
+    loose = saem.fit(MODEL, data, uncentred(target=Target(mcse=0.2, max_iterations=1300)))
     assert loose.status == "converged" and np.array_equal(loose.values, fit.values)
     posed = problem(200, 3)
-    chain = engine(posed, AveragedSchedule())
+    chain = engine(posed)
     run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
     refine(chain, run, Target(mcse=1e-4, max_iterations=3000))
     assert chain.spent.iterations == 3000, "the budget is used, and not overrun"
-    strict = saem.fit(MODEL, data, SAEM(target=Target(mcse=0.2, deficit=1e-9, max_iterations=2600)))
+    strict = saem.fit(MODEL, data, uncentred(target=Target(mcse=0.2, deficit=1e-9, max_iterations=2600)))
     assert strict.status == "not_converged" and "below its maximum (target 1e-09)" in strict.message
     assert len(strict.path) <= 2602
 
@@ -88,7 +89,7 @@ def test_going_on_gives_the_bits_of_one_long_pass() -> None:
 
 def test_the_error_falls_with_the_root_of_the_iterations() -> None:
     posed = problem(60, 1)
-    chain = engine(posed, AveragedSchedule())
+    chain = engine(posed)
     run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
     before = assess(chain, run)
     after = assess(chain, chain.go_on(run, 3000))  # 1000 iterations are averaged before, 4000 after
@@ -108,11 +109,11 @@ def test_the_deficit_is_explained_by_the_monte_carlo_error() -> None:
     def mean_of(schedule: AveragedSchedule | RobbinsMonroSchedule) -> tuple[float, float]:
         found = []
         for seed in range(40):
-            chain = Engine(posed, schedule, 1e-6, stream(seed, "test"))
+            chain = engine(posed, schedule, seed)
             found.append(assess(chain, chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))))
         return float(np.mean([p.deficit for p in found])), float(np.mean([p.explained for p in found]))
 
-    deficit, explained = mean_of(AveragedSchedule())
+    deficit, explained = mean_of(SCHEDULE)
     assert 0.5 < deficit / explained < 2.0
     last, nothing = mean_of(RobbinsMonroSchedule(500, 500, 0.6))
     assert np.isnan(nothing) and last > 2.0 * explained

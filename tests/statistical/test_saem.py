@@ -25,6 +25,7 @@ from linear_family import example_table, peptide_design
 from scipy.stats import chi2
 
 import saem
+from experiments.uncentred import uncentred
 from saem import recipes
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
@@ -234,8 +235,8 @@ def test_the_textbook_step_size_leaves_more_error_than_its_draws_promise():
     """1/k has not averaged out the slow directions: spread 1.6 to 3.1 times that of as many averaged draws."""
     table = example_table(60, 1)
     ml, touched = saem.fit(MODEL, table, "ml"), np.arange(8) != ALPHA2
-    mcse = saem.fit(MODEL, table).mcse * np.sqrt(800 / 500)
-    textbook = SAEM(schedule=RobbinsMonroSchedule(500, 500, 1.0))
+    mcse = saem.fit(MODEL, table, uncentred()).mcse * np.sqrt(800 / 500)
+    textbook = uncentred(RobbinsMonroSchedule(500, 500, 1.0))
     fits = [saem.fit(MODEL, table, textbook, seed) for seed in range(40)]
     assert np.isnan(fits[0].mcse[touched]).all()  # it does not promise any
     with pytest.raises(AssertionError, match="spread"):
@@ -286,5 +287,5 @@ def test_no_monte_carlo_error_where_nothing_is_missing():
 
 def test_more_draws_make_the_monte_carlo_error_smaller():
     table = example_table(12, 1)
-    few, many = saem.fit(MODEL, table), saem.fit(MODEL, table, SAEM(schedule=AveragedSchedule(latent=2400)))
+    few, many = (saem.fit(MODEL, table, SAEM(AveragedSchedule(latent=latent))) for latent in (600, 2400))
     np.testing.assert_allclose(np.delete(few.mcse, ALPHA2) / np.delete(many.mcse, ALPHA2), 2.0, rtol=0.1)
