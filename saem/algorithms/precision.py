@@ -194,7 +194,7 @@ def measured(
 
 
 def bias_left(run: Run, x: Array) -> Array:
-    """The bias (n,) that may be left: where no correction was made, the distance to the maximum ``x`` if it is known."""
+    """The bias (n,) that may be left; where no correction was made, the distance to the maximum ``x`` if known."""
     known = x is not run.x
     return run.x - x if known and not run.correction.is_believed else run.correction.left
 

@@ -268,7 +268,7 @@ def test_a_pass_that_large_variances_lead_astray_is_made_again_without_annealing
     assert stopped.iterations < fit.iterations, "it ends in the pass that fails"
     np.testing.assert_array_equal(stopped.resume(saem.Target()).values, fit.values)
     monkeypatch.setattr(AnnealedEngine, "pass_through", StepwiseEngine.pass_through)
-    with pytest.raises(saem.SaemError, match="failed|satisfy"):
+    with pytest.raises(saem.SaemError, match=r"failed|satisfy"):
         saem.fit(model, table, "annealed_saem", 48)
 
 
