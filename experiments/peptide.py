@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from itertools import product
 
 import pandas as pd
@@ -39,12 +38,6 @@ def peptide_model(recipe: str = "peptide") -> saem.Model:
 
 def peptide_design(replicates: int) -> pd.DataFrame:
     """Two rows (unmodified and modified) for each of `replicates` clusters in each of two arms."""
-    return design_of(replicates).copy(deep=False)
-
-
-@lru_cache(maxsize=16)
-def design_of(replicates: int) -> pd.DataFrame:
-    """The design that `peptide_design` shares out: a replicate of a study takes no time to make it."""
     rows = product(TREATMENTS, range(1, replicates + 1), MODIFICATIONS)
     return pd.DataFrame(list(rows), columns=["treatment", "replicate", "modification"])
 
