@@ -11,6 +11,7 @@ import numpy as np
 
 from saem.errors import SaemError
 
+DENSER = 4  # times as many draws, of a schedule that is made denser
 LATEST = 300  # iterations after the burn-in, after which step sizes begin to fall whatever the clock says
 
 
@@ -50,6 +51,15 @@ class Slowable(Extendable, Protocol):
 
     def slower(self) -> Schedule:
         """The same with step sizes that fall more slowly."""
+        ...
+
+
+@runtime_checkable
+class Densable(Extendable, Protocol):
+    """A schedule that can make more draws in an iteration, where their noise holds a pass back."""
+
+    def denser(self) -> Schedule:
+        """The same with several times as many draws."""
         ...
 
 
@@ -132,6 +142,11 @@ class AveragedSchedule:
     def slower(self) -> AveragedSchedule:
         """The same with a slower clock, for directions along which the start is not forgotten."""
         return replace(self, clock=max(1.0, 3.0 * self.clock))
+
+    def denser(self) -> AveragedSchedule:
+        """The same with four times as many draws, where their noise drives variances to the boundary."""
+        draws = None if self.draws is None else DENSER * self.draws
+        return replace(self, latent=DENSER * self.latent, draws=draws)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Algorithms at equal cost without a constraint, which admits parameter expansion."""
+"""Algorithms at equal cost without a constraint, parameter expansion among them."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run
 from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
+from saem.algorithms.handover import as_then
 from saem.algorithms.outcome import Outcome
 from saem.algorithms.placement import AUTO
 from saem.algorithms.precision import assess
@@ -145,10 +146,18 @@ class MonteCarloAlgorithm:
         watch: Watch | None = None,
         resume: Checkpoint | None = None,
         placement: Array | None = None,
+        is_pooled: bool = False,
     ) -> tuple[Engine, Run, Outcome]:
-        """As `run`, with a given placement of the latent data if need be; the engine and the run, too."""
+        """As `run`; the engine and the run, too.
+
+        A run that ``is_pooled`` with others keeps its kind of latent data, in a given placement if need be.
+        """
         engine = self.engine(problem, seed, watch)
         engine.placement.fixed = placement
+        if is_pooled:
+            engine.hands_over = 0
+        if resume is not None:
+            engine = as_then(engine, resume)
         keeper, closed = Keeper(engine), problem.has_observed
         stage = START if resume is None else resume.texts["stage"]
         if resume is None or stage == START:
@@ -161,7 +170,7 @@ class MonteCarloAlgorithm:
                 run = engine.advance(chain, chain.until)
             except MStepError:
                 if stage == SCHEDULE:  # there may be other starts
-                    return self.pursue(problem, seed, watch, None, placement)
+                    return self.pursue(problem, seed, watch, None, placement, is_pooled)
                 run = engine.run_of(keeper.restore(resume))
         with keeper.paused():
             if stage != REFINEMENT and closed and not engine.spent.stopped:
@@ -176,6 +185,6 @@ class MonteCarloAlgorithm:
         if len(free_directions(problem, run.x, run.pinned)):  # more iterations would not determine it either
             precision = assess(engine, run)
         else:
-            run, precision = refine(engine, run, self.target, keeper)
+            engine, run, precision = refine(engine, run, self.target, keeper)
         outcome = judge(engine, run, peaks, precision, self.target, note)
         return engine, run, replace(outcome, checkpoint=keeper.last())

@@ -24,7 +24,7 @@ from saem.continuation import REFINEMENT, SCHEDULE, Checkpoint
 
 Array = np.ndarray
 MEMORY = "memory_"
-COUNTS = ("slowed", "passes", "truncated", "uncentred")  # of an engine
+COUNTS = ("slowed", "thickened", "passes", "truncated", "uncentred", "hands_over", "taken_over")  # of an engine
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -123,6 +123,8 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
             getattr(engine.drawing, name)[:] = arrays[name]
     for _ in range(int(numbers.get("slowed", 0))):
         engine.slow_down()
+    for _ in range(int(numbers.get("thickened", 0))):
+        engine.thicken()
     for name in COUNTS:
         setattr(engine, name, int(numbers.get(name, 0)))
     engine.spent.iterations, engine.spent.drawn = int(numbers["iterations"]), float(numbers["drawn"])

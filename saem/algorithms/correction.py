@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from saem.algorithms.chain import Chain
-from saem.algorithms.expectation import conditional_expectations
 from saem.information import observed_information
 from saem.jit import entry
 from saem.mstep import sqp
@@ -94,14 +93,13 @@ def correction(engine: Engine, chain: Chain, x: Array) -> Correction:
     size, axes = np.linalg.eigh(0.5 * (covariance + covariance.T) / np.outer(scale, scale))
     spread = np.sqrt(np.maximum(size, 0.0))
     steps = np.vstack([mean - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
-    here, *both = conditional_expectations(problem, np.vstack([x, x + steps, x - steps]))
+    here, *both = engine.expectations(np.vstack([x, x + steps, x - steps]))
     ahead, behind = np.split(np.array(both), 2)
     excess = 0.5 * (ahead[0] - behind[0] + np.sum(ahead[1:] + behind[1:] - 2.0 * here, axis=0))
     if not np.isfinite(excess).all():
         return no_correction(len(x))
-    at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
-    root = observed_information(problem, solver, x, chain.pinned).root
-    along = root.T @ (at - beyond)
+    information = observed_information(problem, solver, x, chain.pinned)
+    root, along = information.root, engine.score_left(chain, x, information, here, excess)
     is_moved = np.sqrt(np.diag(covariance)) > UNMOVED * scale  # by the draws; what is not has no bias
     step = np.where(is_moved, root @ along, 0.0)
     room = np.select([solver.kinds == sqp.SD, solver.kinds == sqp.CORR], [x, 1.0 - np.abs(x)], np.inf)

@@ -10,6 +10,7 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.correction import Correction, corrected, no_correction, remember
 from saem.algorithms.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, directions, law, weights_of
+from saem.algorithms.expectation import conditional_expectations
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.placement import AUTO, EARLY, PLACEMENT, Placement
 from saem.algorithms.samplers import Sampler, are_dependent, arrays_of, own_copy
@@ -21,13 +22,14 @@ from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import residual_labels
 from saem.mstep.starts import solutions_along
-from saem.schedules import Extendable, Schedule, Slowable, Steps
+from saem.schedules import Densable, Extendable, Schedule, Slowable, Steps
 from saem.stopping import Target
 
 Array = np.ndarray
 
 BLOCK = 250  # iterations between two looks by Python, which come at its multiples wherever a chain was interrupted
 RESCUES = 100  # failed M-steps of a block after which it is given up
+THICKENED = 2  # times at most that the draws of an iteration are made more
 DEGENERATE = 1e-4  # of its typical size: a residual SD below, where an M-step fails, goes to zero
 WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
 
@@ -120,7 +122,10 @@ class Engine:
         self.last_estimate: tuple[tuple[int, int, bytes], tuple[Array, Correction]] | None = None
         self.passes = 0
         self.uncentred = 0  # whether centred latent data were given up
+        self.hands_over = 0  # whether another engine may go on in its place, see `saem.algorithms.handover`
+        self.taken_over = 0  # iterations that another engine had made before
         self.slowed = 0  # times that the step sizes were made to fall more slowly
+        self.thickened = 0  # times that the draws of an iteration were made more
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
         self.keep: Callable[[Chain], None] | None = None  # called where a chain can go on as if it had not ended
 
@@ -167,6 +172,10 @@ class Engine:
         if self.placement.augmentation is not None:
             self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
             self.drawing = self.problem.arrays if self.sampler is None else arrays_of(self.sampler, self.problem)
+
+    def latent_data(self, chain: Chain) -> str:
+        """What a chain draws, in words; empty where there is no choice."""
+        return self.placement.describe(chain.memory.get(PLACEMENT), self.uncentred > 0)
 
     @property
     def reviews(self) -> tuple[int, ...]:
@@ -254,6 +263,13 @@ class Engine:
         self.slowed += 1
         return True
 
+    def thicken(self) -> None:
+        """Let the next pass make more draws in an iteration, twice at most, if the schedule admits it."""
+        if isinstance(self.schedule, Densable) and self.thickened < THICKENED:
+            self.schedule = self.schedule.denser()
+            self.steps = self.schedule.steps(self.problem.n_latent)
+            self.thickened += 1
+
     def affordable(self, start: int, end: int) -> int:
         """How far a block may go within the budget."""
         return start + self.spent.affordable(self.steps.draws[start:end])
@@ -302,6 +318,19 @@ class Engine:
         if decreasing and self.corrects:
             return corrected(self, chain, estimate)
         return estimate, no_correction(len(estimate))
+
+    def expectations(self, points: Array) -> Array:
+        """Closed-form expectations (k, s) of the statistics at points (k, n)."""
+        return conditional_expectations(self.problem, points)
+
+    def score_left(self, chain: Chain, x: Array, information: Information, here: Array, excess: Array) -> Array:
+        """The observed score (d,) at a maximiser ``x`` of statistics that are in excess of their expectation ``here``.
+
+        In coordinates in which the observed information is one.
+        """
+        solver = self.solver
+        at, beyond = (solver.derivatives(solver.complete(each), x).gradient for each in (here, here + excess))
+        return np.asarray(information.root.T @ (at - beyond))
 
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
         """The constrained maximiser (n,) at averaged statistics, nearest to where a chain is.

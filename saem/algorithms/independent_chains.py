@@ -8,7 +8,6 @@ Carlo error; chains that lie further apart sit on different maxima, or have not 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -78,9 +77,12 @@ class IndependentChains:
         each = replace(self.method, target=replace(self.target, mcse=self.target.mcse * np.sqrt(self.chains)))
         seeds = [derived_seed(seed, "chain", str(i)) for i in range(self.chains)]
         begin = [None] * self.chains if resume is None else separated(resume, self.chains)
-        pursued = [each.pursue(problem, seeds[0], watch, begin[0])]
+        pursued = [each.pursue(problem, seeds[0], watch, begin[0], is_pooled=True)]
         placement = pursued[0][1].chain.memory.get(PLACEMENT)  # of the latent data whose statistics are pooled
-        pursued += [each.pursue(problem, *pair, placement) for pair in zip(seeds[1:], repeat(watch), begin[1:])]
+        pursued += [
+            each.pursue(problem, chain_seed, watch, start, placement, is_pooled=True)
+            for chain_seed, start in zip(seeds[1:], begin[1:], strict=True)
+        ]
         engines, runs, outcomes = (list(part) for part in zip(*pursued, strict=True))
         engines[0].spent.stopped = next((engine.spent.stopped for engine in engines if engine.spent.stopped), "")
         same = [i for i, run in enumerate(runs) if is_like(run, runs[0])]

@@ -17,6 +17,7 @@ from saem.algorithms.error import standard_errors
 from saem.algorithms.expectation import conditional_expectation
 from saem.algorithms.samplers import own_copy
 from saem.algorithms.sampling import batch_means, draw_each, scores_of
+from saem.algorithms.singularity import at_singularity
 from saem.information import Information, information_of, missing_information, observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
@@ -51,6 +52,8 @@ class Precision:
         Monte Carlo standard errors; nan where none is valid.
     covariance : (n, n) ndarray or None
         Of the Monte Carlo error.
+    is_singular : bool
+        Whether the deficit is that of the run at the singular covariance matrix that it goes to.
     reason : str
         Why there are none.
     information : Information
@@ -79,6 +82,7 @@ class Precision:
     top: Peak | None = None
     excess: float = 1.0
     covariance: Array | None = None
+    is_singular: bool = False
 
 
 def assess(engine: Engine, run: Run) -> Precision:
@@ -100,7 +104,8 @@ def exactly(engine: Engine, run: Run) -> Precision:
     beside = top is not None and np.array_equal(top.pinned, run.pinned)
     x = top.x if top is not None and beside else run.x
     information = observed_information(problem, solver, x, run.pinned)
-    deficit = information.deficit if top is None else top.loglik - engine.loglik(run.x, run.pinned)
+    end, words = at_singularity(engine, run, top)
+    deficit = information.deficit if top is None else top.loglik - engine.loglik(end.x, end.pinned)
     missing = np.full((len(x), len(x)), np.nan)
     if problem.has_expectation:
         missing = missing_information(problem, solver, x, conditional_expectation(problem, x))
@@ -109,7 +114,8 @@ def exactly(engine: Engine, run: Run) -> Precision:
         noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
     elif engine.is_paired:
         noise = noise_of_means(engine, run, x)
-    return measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
+    found = measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
+    return replace(found, is_singular=bool(words))
 
 
 def sample(engine: Engine, run: Run, x: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from saem.algorithms.chain import Run
 from saem.algorithms.checkpoint import Keeper
 from saem.algorithms.engine import Engine
+from saem.algorithms.handover import heir_of
 from saem.algorithms.precision import Precision, assess
 from saem.errors import MStepError
 from saem.mstep import sqp
@@ -21,16 +22,24 @@ MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
 EXCESS = 1.5  # of the variance, over that of a long average: a direction that is not averaged out
 SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does not forget its start
+LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
 
 
-def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = None) -> tuple[Run, Precision]:
+def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = None) -> tuple[Engine, Run, Precision]:
     """Iterate until the target is reached, or the budget is used up.
 
     Parameters
     ----------
     keeper : Keeper, optional
         Is told where the run can go on from, and counts the passes that are begun anew.
+
+    Returns
+    -------
+    engine : Engine
+        The one that made the last pass.
+    run : Run
+    precision : Precision
     """
     keeper = Keeper(engine) if keeper is None else keeper
     engine.spent.most_iterations = target.max_iterations
@@ -45,9 +54,15 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         )
         stuck = not unfinished and does_not_forget(engine, run, precision)
+        slow = unfinished or stuck or engine.spent.iterations >= LONG * engine.once
+        heir = heir_of(engine, run, precision) if slow else None
         look = keeper.last
         try:
-            if unfinished:
+            if heir is not None:
+                keeper.engine = heir
+                with keeper.paused():
+                    longer = expanded_pass(heir, run, left)
+            elif unfinished:
                 with keeper.paused():
                     longer = pass_from_above(engine, run, left, keeper.fresh + 1)
                 keeper.fresh += longer is not None
@@ -57,6 +72,9 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             else:
                 longer = go_on(engine, run, left)
         except MStepError:
+            if heir is not None:
+                keeper.engine, engine.hands_over = engine, 0
+                continue
             if unfinished:
                 keeper.fresh += 1
                 continue
@@ -64,31 +82,26 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             break
         if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
             break
+        engine = keeper.engine
         before = engine.spent.drawn
         after = assess(engine, longer)
-        if unfinished and not after.deficit < precision.deficit:
+        if heir is None and unfinished and not after.deficit < precision.deficit:
             continue
         run, precision = longer, after
-        if unfinished or stuck:
+        if heir is not None or unfinished or stuck:
             keeper.keep(run.chain, before)
-    return run, precision
+    return engine, run, precision
 
 
 def reached(engine: Engine, precision: Precision, target: Target) -> bool:
     """Whether both targets are; that of the deficit alone where no Monte Carlo error ever becomes valid."""
     if not precision.deficit + precision.doubt <= target.deficit:
         return False
-    if nears_singularity(engine, precision):  # the law of the error holds inside
+    if precision.is_singular:  # the law of the error holds inside
         return True
     if np.isnan(precision.ratio):
         return not (precision.reason and isinstance(engine.schedule, Extendable))
     return precision.ratio <= target.mcse
-
-
-def nears_singularity(engine: Engine, precision: Precision) -> bool:
-    """Whether the maximum beside the run has a correlation of one, which it does not reach."""
-    top, kinds = precision.top, engine.solver.kinds
-    return top is not None and bool(np.any(top.pinned & (kinds == sqp.CORR) & (np.abs(top.x) == 1.0)))
 
 
 def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:
@@ -98,16 +111,23 @@ def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:
 
 
 def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:
-    """Another pass without the burn-in, from the estimate; None where the budget is too small.
+    """Another pass without the burn-in, from the estimate, with more draws; None where the budget is too small.
 
-    EM leaves the neighbourhood of a zero variance very slowly: every second pass comes from above.
+    The noise of few draws can drive a pass to the boundary, from where it comes back very slowly: every second pass
+    comes from above.
     """
     problem = engine.problem
     if left < engine.once:
         return None
+    engine.thicken()
     sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
+
+
+def expanded_pass(heir: Engine, run: Run, left: int) -> Run | None:
+    """A pass of another engine from the estimate; None where the budget is too small."""
+    return heir.pass_through(run.x, run.pinned).after(run) if left >= heir.once else None
 
 
 def slower_pass(engine: Engine, run: Run, left: int) -> Run | None:

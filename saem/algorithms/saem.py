@@ -7,7 +7,8 @@
 The estimate is the maximiser at the average of the statistics, without its second-order bias
 (`saem.algorithms.correction`). A standard deviation whose maximum is zero is approached ever more slowly by any EM
 algorithm; where the marginal likelihood says that zero is better, the model without that random effect is fitted, and
-the estimate is reported as one on the boundary.
+the estimate is reported as one on the boundary. Where a direction of the variances stays slow, it goes on with
+parameter expansion (`saem.algorithms.handover`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saem.algorithms.base import MonteCarloAlgorithm
+from saem.algorithms.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine import Engine
+from saem.algorithms.placement import AUTO
+from saem.models.contract import Problem
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,9 @@ class SAEM(MonteCarloAlgorithm):
     """
 
     name: ClassVar[str] = "saem"
+
+    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
+        """What runs the iterations for a problem; it may hand over unless it is to draw or maximise in a given way."""
+        engine = super().engine(problem, seed, watch)
+        engine.hands_over = int(self.mstep is None and self.sampler is None and self.augmentation == AUTO)
+        return engine

@@ -9,6 +9,7 @@ import numpy as np
 
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
+from saem.algorithms.singularity import inside
 from saem.constraint import parameters_of
 from saem.errors import FitError, MStepError, listing
 from saem.mstep import sqp
@@ -86,13 +87,16 @@ def affordable_race(engine: Engine) -> int:
 def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     """Pin, one after another, the standard deviations for which zero has the higher likelihood.
 
-    Zero is taken when the maximum with the standard deviation held there is at most ``margin`` lower, and the
-    likelihood does not increase from it. Both are judged at that maximum itself: where a pass ends near it, the noise
-    of a small slope decides.
+    Zero is taken when the maximum with the standard deviation held there is at most ``margin`` lower than the one above
+    the run, and the likelihood does not increase from it. Both are judged at that maximum itself: where a pass ends
+    near it, the noise of a small slope decides.
     """
     problem, solver = engine.problem, engine.solver
+    best = -np.inf
     for _ in range(int(problem.collapsible.sum())):
         candidates = zero_candidates(engine, run)
+        if candidates:
+            best = max(best, engine.loglik(run.x, run.pinned), above(engine, run))
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
@@ -106,7 +110,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
             top, value = solver.summit(trial.x, solver.free & ~pinned)
             if not is_bounded(problem, solver, top, pinned):
                 continue
-            gain = value - engine.loglik(run.x, run.pinned)
+            gain = value - best
             jointly = len(which) > 1 and gain > 0.0  # released one by one, they would leave the constraints
             if jointly or (gain > -margin and not release(problem, solver, top, pinned).any()):
                 run = trial
@@ -132,7 +136,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
     )
     try:
-        again = settle_boundary(engine, engine.pass_through(peaks[0].x, peaks[0].pinned), margin)
+        again = settle_boundary(engine, engine.pass_through(*inside(engine, peaks[0])), margin)
     except MStepError as error:
         return run, f"{reached}, and could not run at the highest ({peaks[0].loglik:.3f}): {error}."
     if engine.spent.stopped:

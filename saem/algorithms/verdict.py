@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.history import history_of
 from saem.algorithms.outcome import Outcome
-from saem.algorithms.placement import PLACEMENT
 from saem.algorithms.precision import Precision
 from saem.algorithms.refinement import reached
+from saem.algorithms.singularity import at_singularity
 from saem.errors import ModelError, listing
 from saem.models.contract import Problem
 from saem.mstep import sqp
@@ -21,8 +19,6 @@ from saem.mstep.starts import solutions_along
 from saem.stopping import Status, Target
 
 Array = np.ndarray
-
-NEGLIGIBLE = 1e-3  # log-likelihood: an estimate that is put at a correlation of one loses no more
 
 
 def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, target: Target, note: str) -> Outcome:
@@ -39,7 +35,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         What happened on the way, for the user.
     """
     problem, top = engine.problem, precision.top
-    run, singular = with_singular(engine, run, top)
+    run, singular = at_singularity(engine, run, top)
     loglik = engine.loglik(run.x, run.pinned) if problem.has_observed else np.nan
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
@@ -52,7 +48,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
 
     messages = [note]
     if singular:
-        messages.append(f"{' and '.join(singular)} goes to -1 or 1, which no path reaches: it is put there.")
+        messages.append(singular)
     status = Status.BOUNDARY if run.pinned.any() or towards else Status.CONVERGED
     if towards:
         messages.append(
@@ -99,28 +95,9 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
-        augmentation=engine.placement.describe(run.chain.memory.get(PLACEMENT), engine.uncentred > 0),
+        augmentation=engine.latent_data(run.chain),
         history=history_of(engine, run, precision, loglik),
     )
-
-
-def with_singular(engine: Engine, run: Run, top: Peak | None) -> tuple[Run, list[str]]:
-    """A run whose correlations that go to one are there, and these in words; as it is where that is not as likely.
-
-    With a correlation of one the complete data have no density, so that no iteration gets there.
-    """
-    problem = engine.problem
-    if top is None:
-        return run, []
-    new = top.pinned & ~run.pinned
-    if not new.any() or np.any(new & ((engine.solver.kinds != sqp.CORR) | (np.abs(top.x) != 1.0))):
-        return run, []
-    if len(problem.constraints) and np.any(problem.constraints.evaluate(run.x)[1][:, new]):
-        return run, []
-    x, pinned = np.where(new, top.x, run.x), run.pinned | new
-    if not engine.loglik(x, pinned) >= engine.loglik(run.x, run.pinned) - NEGLIGIBLE:
-        return run, []
-    return replace(run, x=x, pinned=pinned), [problem.label(int(i)) for i in np.flatnonzero(new)]
 
 
 def can_expand(engine: Engine) -> bool:

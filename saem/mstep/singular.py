@@ -8,6 +8,8 @@ an ordinary stationary point.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from saem.models.contract import Problem
@@ -15,6 +17,8 @@ from saem.mstep.solver import Solver
 
 Array = np.ndarray
 
+ROUNDING = 1e-14  # of the log-likelihood
+IDLE = 10  # iterations without progress after which a search ends
 NEAR = 1e-3  # smallest eigenvalue of a correlation matrix below which its boundary is tried
 
 
@@ -144,9 +148,24 @@ def climb_singular(problem: Problem, solver: Solver, x: Array, pinned: Array) ->
             rows.append((value_and_slope(u + step)[1] - value_and_slope(u - step)[1]) / (2.0 * size))
         return np.asarray(0.5 * (np.array(rows) + np.array(rows).T))
 
+    best, idle = np.inf, 0
+
+    def watch(intermediate_result: Any) -> None:
+        """End where the value is no longer improved: rounding may keep the gradient above its tolerance."""
+        nonlocal best, idle
+        value = float(intermediate_result.fun)
+        idle = 0 if best - value > ROUNDING * (1.0 + abs(value)) else idle + 1
+        best = min(best, value)
+        if idle > IDLE:
+            raise StopIteration
+
     u = factors.start()
     if len(constraints) == 0:
-        u = minimize(value_and_slope, u, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9}).x
+        options: dict[str, float] = {"gtol": 1e-9}
+        search = minimize(
+            value_and_slope, u, jac=True, hess=curvature, method="trust-exact", callback=watch, options=options
+        )
+        u = search.x
     else:
         equality = {
             "type": "eq",

@@ -111,6 +111,18 @@ def test_a_zero_variance_is_found_all_the_same(table):
         assert differences(first.resume(GOAL), whole) == []
 
 
+def test_a_fit_that_was_handed_over_goes_on_as_such(tmp_path):
+    """Ended before parameter expansion took over, in its pass, and after it."""
+    slow = saem.simulate(MODEL, PEPTIDE | {"sigma1": 0.3}, peptide_design(6), 14)
+    whole = saem.fit(MODEL, slow, SAEM(target=GOAL), seed=1)
+    assert "parameter expansion" in whole.augmentation
+    ends: list[dict[str, Any]] = [{"max_draws": int(part * whole.drawn)} for part in (0.2, 0.6, 0.9)]
+    for i, end in enumerate([*ends, {"mcse": 0.05}]):
+        first = saem.fit(MODEL, slow, with_target(SAEM(target=GOAL), **end), seed=1)
+        first.save(tmp_path / str(i))
+        assert differences(saem.load(tmp_path / str(i)).resume(GOAL), whole) == [], end
+
+
 def test_parameter_expansion_and_dropped_rows():
     example = examples()["unbalanced"]
     gaps = example.table.assign(note="not read")

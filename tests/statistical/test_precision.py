@@ -127,7 +127,7 @@ def test_a_pass_that_is_not_finished_begins_anew() -> None:
     chain = engine(posed, AveragedSchedule(burn_in=0, iterations=300, transient=50))
     run = chain.pass_through(start, np.zeros(8, dtype=bool))
     assert assess(chain, run).deficit > 0.1
-    refined, precision = refine(chain, run, Target())
+    _, refined, precision = refine(chain, run, Target())
     assert precision.deficit <= 0.01 and precision.ratio <= 0.05
     assert refined.before is not None
 

@@ -12,6 +12,7 @@ from saem.errors import ModelError
 from saem.jit import entry
 from saem.models.contract import Expansion, Problem, reduce
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.coordinates import rewritten
 from saem.models.linear.expanded import ExpandedArrays
 from saem.parameters import Parameters
 
@@ -29,9 +30,12 @@ def reduce_in_place(arrays: ExpandedArrays, x: Array) -> None:
 def expand(problem: Problem) -> Expansion:
     """The expanded model of a problem of the linear family.
 
-    The working matrix of a variance group is full where it has correlations and shares no standard deviation with
-    another group or among its terms. Elsewhere it is diagonal, with one working parameter for each standard deviation,
-    so that groups that share it share that too.
+    The working matrix of a variance group is full where it has correlations, shares no standard deviation with another
+    group or among its terms, and is in no constraint. Elsewhere it is diagonal, with one working parameter for each
+    standard deviation, so that groups that share it share that too.
+
+    The constraints are those of the reduced parameters, ``c(reduce(x, a)) = 0``: the expanded model is that of the
+    constrained one, and a step increases its likelihood.
 
     Parameters
     ----------
@@ -44,12 +48,14 @@ def expand(problem: Problem) -> Expansion:
     Raises
     ------
     ModelError
-        Where the reduction would break a constraint, change a fixed value, or a parameter that acts elsewhere too.
+        Where the reduction would change a fixed value, or a parameter that acts elsewhere too.
     """
     check_expandable(problem)
     arrays: LinearArrays = problem.arrays
     n, p = len(problem.parameters), len(arrays.mean_index)
-    entries = working_entries(arrays)
+    texts = dict(zip(problem.constraints.names, problem.constraints.texts, strict=True))
+    tied = {problem.parameters.index(used) for pair in texts.items() for used in parameters_of(*pair)}
+    entries = working_entries(arrays, tied)
     work_column = np.full(arrays.corr_index.shape, -1, dtype=np.int64)
     for i, places in enumerate(entries):
         for place in places:
@@ -67,7 +73,10 @@ def expand(problem: Problem) -> Expansion:
     fixed = np.concatenate([own.fixed, nothing]), np.concatenate([own.fixed_values, np.full(len(names), np.nan)])
     residual_groups, (groups, q), size = len(arrays.residual_index), arrays.sd_index.shape, p + len(entries)
     parameters = Parameters((*own.names, *names), kinds, *fixed)
-    texts = dict(zip(problem.constraints.names, problem.constraints.texts, strict=True))
+    scaled = scaled_effects(
+        arrays, own.names, {place: name for name, each in zip(names, entries, strict=True) for place in each}
+    )
+    texts = {name: rewritten(name, text, lambda used: scaled.get(used, used)) for name, text in texts.items()}
     expanded = replace(
         problem,
         parameters=parameters,
@@ -114,26 +123,51 @@ def check_expandable(problem: Problem) -> None:
             raise ModelError(f"{why}, but {names[i]!r} is in [fixed]; {INSTEAD}")
         if i in arrays.residual_index:
             raise ModelError(f"{why}, but {names[i]!r} is the SD of a residual too; {INSTEAD}")
-    for name, text in zip(problem.constraints.names, problem.constraints.texts, strict=True):
-        tied = [used for used in parameters_of(name, text) if problem.parameters.index(used) in effects]
-        if tied:
-            raise ModelError(f"{why}, which would break the constraint {name!r} of {tied[0]!r}: {text!r}; {INSTEAD}")
 
 
-def working_entries(arrays: LinearArrays) -> list[list[tuple[int, int, int]]]:
-    """The entries (group, row, column) of the working matrices that each working parameter stands for."""
+def working_entries(arrays: LinearArrays, tied: set[int]) -> list[list[tuple[int, int, int]]]:
+    """The entries (group, row, column) of the working matrices that each working parameter stands for.
+
+    ``tied`` parameters are in a constraint.
+    """
     groups, q = arrays.sd_index.shape
     index = arrays.sd_index
     by_sd: dict[int, list[tuple[int, int, int]]] = {}
     full: list[list[tuple[int, int, int]]] = []
     for g in range(groups):
         own = all(np.sum(index == i) == 1 for i in index[g])
-        if own and np.any(arrays.corr_index[g] >= 0):
+        between = arrays.corr_index[g][arrays.corr_index[g] >= 0]
+        if own and len(between) and not tied.intersection(map(int, [*index[g], *between])):
             full += [[(g, j, k)] for j in range(q) for k in range(q)]
             continue
         for j in range(q):
             by_sd.setdefault(int(index[g, j]), []).append((g, j, j))
     return [*by_sd.values(), *full]
+
+
+def scaled_effects(
+    arrays: LinearArrays, names: tuple[str, ...], factors: dict[tuple[int, int, int], str]
+) -> dict[str, str]:
+    """The reduced standard deviations and correlations of groups with a diagonal working matrix, as expressions.
+
+    ``factors`` names the working parameter of each entry (group, row, column). Roots of squares, and not ``abs``,
+    have their derivatives everywhere but at zero.
+    """
+    found: dict[str, str] = {}
+    groups, q = arrays.sd_index.shape
+    for g in range(groups):
+        if any((g, j, k) in factors for j in range(q) for k in range(q) if j != k):
+            continue
+        for j in range(q):
+            size = f"sqrt({factors[g, j, j]}**2)"
+            sd = names[arrays.sd_index[g, j]]
+            found[sd] = f"{size} * {sd}"
+            for k in range(j):
+                if arrays.corr_index[g, j, k] >= 0:
+                    name = names[arrays.corr_index[g, j, k]]
+                    both = f"{factors[g, j, j]} * {factors[g, k, k]}"
+                    found[name] = f"{name} * {both} / sqrt(({both})**2)"
+    return found
 
 
 def working_names(taken: tuple[str, ...], n: int) -> list[str]:

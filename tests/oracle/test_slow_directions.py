@@ -1,0 +1,89 @@
+"""SAEM where variances are slow: nearly zero, nearly singular, singular. The referee is direct maximum likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from linear_family import PEPTIDE, peptide_design
+
+import saem
+from saem import recipes
+from saem.algorithms.saem import SAEM
+from saem.specification import Model
+from saem.stopping import Target
+
+SLOPES = Model(mean="y ~ t", cluster="id", random={"terms": {"i": "1", "t": "t"}})
+CURVES = Model(mean="y ~ t + I(t^2)", cluster="id", random={"terms": {"i": "1", "t": "t", "t2": "t**2"}})
+
+
+def lines(root: np.ndarray, clusters: int, times: int, seed: int) -> pd.DataFrame:
+    """Curves ``10 + t + (1, t, t^2) root u`` with noise of SD 1."""
+    rng = np.random.default_rng(seed)
+    t = np.tile(np.arange(times) - 0.5 * (times - 1), (clusters, 1))
+    effects = rng.standard_normal((clusters, len(root))) @ root.T
+    y = 10.0 + t + sum(effects[:, k : k + 1] * t**k for k in range(len(root))) + rng.standard_normal(t.shape)
+    names = np.repeat([f"c{i}" for i in range(clusters)], times)
+    return pd.DataFrame({"y": y.ravel(), "t": t.ravel(), "id": names})
+
+
+def little(seed: int) -> pd.DataFrame:
+    """Random effects with an intraclass correlation of 0.05."""
+    return lines(np.diag([0.23, 0.09]), 20, 6, seed)
+
+
+def check(ml: saem.Fit, fit: saem.Fit) -> None:
+    """The same status, no more than 0.01 below, all within 5 Monte Carlo errors where these are known."""
+    assert fit.status == ml.status
+    assert ml.loglik - fit.loglik <= 0.01
+    z = np.abs(fit.values - ml.values) / np.where(fit.mcse > 0.0, fit.mcse, np.nan)
+    assert np.nanmax(z, initial=0.0) < 5.0
+
+
+def test_a_variance_that_is_nearly_zero_is_reached_by_parameter_expansion() -> None:
+    """Interior and boundary maxima; false alarms below 1e-4. Mutant: nothing is handed over."""
+    handed_over, lost = 0, 0
+    for seed in (0, 3, 5):
+        table = little(seed)
+        ml = saem.fit(SLOPES, table, "ml")
+        fit = saem.fit(SLOPES, table, seed=1)
+        check(ml, fit)
+        if "parameter expansion after" in fit.augmentation:
+            handed_over += 1
+            plain = SAEM(augmentation="uncentred", target=Target(max_iterations=2 * len(fit.path)))
+            lost += saem.fit(SLOPES, table, plain, seed=1).status != ml.status
+    assert handed_over == 2 and lost >= 1
+
+
+@pytest.mark.parametrize("seed", [14, 27])
+def test_it_is_reached_under_the_posted_constraint(seed: int) -> None:
+    model = Model.from_text(recipes.text("peptide"))
+    table = saem.simulate(model, PEPTIDE | {"sigma1": 0.3}, peptide_design(6), seed)
+    ml, fit = saem.fit(model, table, "ml"), saem.fit(model, table, seed=1)
+    check(ml, fit)
+    assert "parameter expansion after" in fit.augmentation
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_a_covariance_matrix_that_is_nearly_singular_is_kept_away_from_its_boundary(seed: int) -> None:
+    """Correlations around .95 inside: passes with more draws, whose noise does not drive them to one."""
+    table = lines(np.array([[1.0, 0.0], [0.48, 0.15]]), 25, 6, seed)
+    ml = saem.fit(SLOPES, table, "ml")
+    check(ml, saem.fit(SLOPES, table, seed=1))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_three_effects_with_a_singular_covariance_matrix_are_put_there(seed: int) -> None:
+    table = lines(np.diag([1.0, 0.3, 0.02]), 15, 5, seed)
+    ml = saem.fit(CURVES, table, "ml")
+    assert ml.status == "boundary"
+    fit = saem.fit(CURVES, table, seed=1)
+    check(ml, fit)
+
+
+def test_what_is_drawn_in_a_given_way_is_not_handed_over() -> None:
+    table = little(0)
+    short = replace(SAEM(augmentation="uncentred"), target=Target(max_iterations=2000))
+    assert "expansion" not in saem.fit(SLOPES, table, short, seed=1).augmentation
