@@ -250,6 +250,24 @@ def test_a_singular_covariance(table: pd.DataFrame) -> None:
     assert np.isnan(raw.se[4]) and raw.se[3] == pytest.approx(hand.se[3], rel=1e-5)
 
 
+def test_effects_that_are_one_at_any_year(table: pd.DataFrame) -> None:
+    """Levels and slopes in proportion: the correlation is one inside, and minus one at year 0."""
+    rng = np.random.default_rng(0)
+    own, noise, x = rng.normal(size=N)[table["g"]], rng.normal(size=(N, K)), table["x"].to_numpy()[:K]
+    noise -= noise.mean(axis=1, keepdims=True)
+    noise -= np.outer(noise @ x, x) / (x @ x)
+    one = table.assign(y=5.0 + own * (1.0 + 0.4 * table["x"]) + 0.5 * noise.ravel())
+    raw, hand = saem.fit(model("year"), one, "ml"), saem.fit(model("x"), one, "ml")
+    assert raw.status == hand.status == "boundary"
+    assert raw.loglik == pytest.approx(hand.loglik, abs=1e-7)
+    assert raw.at_boundary == hand.at_boundary == ("corr_i_s",)
+    assert hand.values[4] == 1.0 and raw.values[4] == -1.0
+    slope = np.array([1.0, -CENTRE])  # of ``sd_i - 2014.5 sd_s``
+    assert raw.values[2] == pytest.approx(-slope @ hand.values[2:4], rel=1e-6)
+    assert raw.se[2] == pytest.approx(np.sqrt(slope @ hand.covariance[2:4, 2:4] @ slope), rel=1e-5)
+    assert np.isnan(raw.se[4]) and raw.se[3] == pytest.approx(hand.se[3], rel=1e-5)
+
+
 def test_a_fit_that_was_saved_goes_on_to_the_bit(table: pd.DataFrame, tmp_path: Any) -> None:
     fit = saem.fit(model("year"), table, "saem")
     fit.save(tmp_path / "fit")

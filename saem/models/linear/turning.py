@@ -79,14 +79,15 @@ def put_slopes_of_two(jacobian: Array, x: Array, sd: Array, corr: Array, loading
     omega = turned(x, sd, corr, loading)
     size = np.sqrt(np.diag(omega))
     rho = omega[0, 1] / (size[0] * size[1])
-    left = float(np.linalg.det(loading) * one * two / (size[0] * size[1])) ** 2 * (1.0 - r * r)  # 1 - rho^2
+    share = float(np.linalg.det(loading) * one * two / (size[0] * size[1])) ** 2
+    left = share * (1.0 - r * r)  # 1 - rho^2
     for k, i in enumerate((int(sd[0]), int(sd[1]), tie)):
         if i == tie:
             slope = loading[:, 0] * loading[:, 1] * one * two  # of half a variance
-            of_determinant = -2.0 * r / (1.0 - r * r)
+            of_determinant = -2.0 * r * share  # times ``left``, which is zero at the end of the range
         else:
             slope = loading[:, k] * (loading[:, k] * x[i] + loading[:, 1 - k] * r * x[sd[1 - k]])
-            of_determinant = 2.0 / x[i]
+            of_determinant = 2.0 / x[i] * left
         relative = slope / size**2
         jacobian[sd, i] = relative * size
-        jacobian[tie, i] = -left * (of_determinant - 2.0 * relative.sum()) / (2.0 * rho)
+        jacobian[tie, i] = -(of_determinant - 2.0 * left * relative.sum()) / (2.0 * rho)
