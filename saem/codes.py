@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -27,9 +27,7 @@ def codes_of(*columns: NDArray[Any]) -> NDArray[np.int64]:
         Equal where all columns are equal; the first row has 0, and a row that is new has the next number.
     """
     if len(columns[0]) <= SMALL:
-        parts = [column.tolist() for column in columns]
-        keys: Iterable[Any] = parts[0] if len(parts) == 1 else zip(*parts, strict=True)
-        return counted(keys, len(columns[0]))[0]
+        return counted(row_keys(columns), len(columns[0]))[0]
     import pandas as pd
 
     codes = pd.factorize(columns[0])[0]
@@ -39,6 +37,17 @@ def codes_of(*columns: NDArray[Any]) -> NDArray[np.int64]:
         if levels > 1:  # numbered anew at each step, so that the products never overflow
             codes = pd.factorize(codes * levels + other)[0]
     return codes.astype(np.int64, copy=False)
+
+
+def row_keys(columns: Sequence[NDArray[Any]]) -> list[Any]:
+    """A key for each row of some columns (n,): its numbers, or of several columns their bytes."""
+    if len(columns) == 1:
+        return list(columns[0].tolist())
+    words = np.empty((len(columns[0]), len(columns)), dtype=np.int64)
+    for j, column in enumerate(columns):
+        is_float = column.dtype.kind == "f"  # of which no zero must be negative
+        words[:, j] = np.add(column, 0.0, dtype=np.float64).view(np.int64) if is_float else column
+    return list(words.view(f"V{words.itemsize * len(columns)}").ravel().tolist())
 
 
 def counted(keys: Iterable[Any], n: int) -> tuple[NDArray[np.int64], list[Any]]:

@@ -203,7 +203,7 @@ def read_column(series: pd.Series[Any]) -> Values:
         return factorize(series)  # dates
     import pandas as pd
 
-    if isinstance(series.dtype, pd.CategoricalDtype):
+    if isinstance(series.dtype, pd.CategoricalDtype | pd.StringDtype):
         return factorize(series)
     if pd.api.types.is_bool_dtype(series.dtype) and not series.hasnans:
         return series.to_numpy(dtype=np.bool_)
@@ -282,7 +282,7 @@ def factorize_clusters(series: pd.Series[Any]) -> Factor:
     Factor
         Levels that look the same have the kind of value behind them.
     """
-    if getattr(series.dtype, "kind", "O") != "O" or not isinstance(series.dtype, np.dtype):
+    if not holds_objects(series):
         return factorize(series)
     tagged = series.map(_kind_and_value, na_action="ignore")
     kinds = {tag[0] for tag in tagged.dropna()}
@@ -293,6 +293,11 @@ def factorize_clusters(series: pd.Series[Any]) -> Factor:
     texts = [level_text(value) for _, value in known]
     levels = [text if texts.count(text) == 1 else f"{text} ({tag[0]})" for text, tag in zip(texts, known, strict=True)]
     return Factor(found.codes, tuple(levels))
+
+
+def holds_objects(series: pd.Series[Any]) -> bool:
+    """Whether a column holds Python objects, which may be of several types."""
+    return isinstance(series.dtype, np.dtype) and series.dtype.kind == "O"
 
 
 def _kind_and_value(value: object) -> tuple[str, object]:

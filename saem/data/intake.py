@@ -18,6 +18,7 @@ from saem.columns import (
     column_of,
     factorize,
     factorize_clusters,
+    holds_objects,
     missing_rows,
     read_column,
 )
@@ -133,11 +134,15 @@ def read_columns(
     columns: dict[str, Values] = {name: _read_response(table, name, rows) for name in model.response_columns}
     weights = [] if model.residual.weights is None else [model.residual.weights]
     for name in (*design_columns(model), *weights):
-        columns.setdefault(name, column_of(table, name))
-    factors: dict[str, Factor] = {name: factorize_clusters(table[name]) for name in model.cluster}
+        if name not in columns:
+            columns[name] = column_of(table, name)
+    factors: dict[str, Factor] = {}
     for name in text_columns(model):
-        values = columns.get(name)
-        factors.setdefault(name, values if isinstance(values, Factor) else factorize(table[name]))
+        values, series = columns.get(name), table[name]
+        if name in model.cluster and holds_objects(series):
+            factors[name] = factorize_clusters(series)
+        else:
+            factors[name] = values if isinstance(values, Factor) else factorize(series)
     n = len(table)
     bad: dict[str, NDArray[np.bool_]] = {}
     for name, values in (*columns.items(), *factors.items()):

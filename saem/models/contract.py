@@ -77,6 +77,8 @@ class Problem:
     can_fit_exactly : bool
         Whether means and random effects together can fit any response exactly: then the likelihood has no maximum,
         unless the constraints keep them from it.
+    has_one_maximum : callable or None
+        Tells whether the marginal likelihood is known to have one maximum where nothing constrains it.
     expected_information : callable or None
         From parameters (n,) to an information matrix (n, n) whose rank tells what the design determines.
     fisher_information : callable or None
@@ -130,6 +132,7 @@ class Problem:
     has_observed: bool = False
     restricted: bool = False
     can_fit_exactly: bool = False
+    has_one_maximum: Callable[[], bool] | None = None
     expected_information: Callable[[np.ndarray], np.ndarray] | None = None
     fisher_information: Callable[[np.ndarray], np.ndarray] | None = None
     conditional_effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None

@@ -7,15 +7,16 @@ what a solution without the ranges would ask for tells why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from saem.constraint import compile_constraints, parameters_of
 from saem.coordinates import USERS
-from saem.errors import ConstraintError
+from saem.errors import ConstraintError, ModelError
 from saem.models.contract import Problem
+from saem.mstep.elimination import plan_for, substitute
 from saem.mstep.restore import restore
 
 Array = np.ndarray
@@ -41,6 +42,8 @@ def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
     ConstraintError
         Naming the constraint, and what it asks for.
     """
+    if not len(problem.constraints) or gives_means(problem):
+        return
     problem = as_users_have_it(problem, texts)
     constraints = problem.constraints
     kinds = problem.parameters.kinds
@@ -58,6 +61,19 @@ def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
     for name, text, names in zip(constraints.names, constraints.texts, involved, strict=True):
         if ranged & set(names) and (found := asked_for(problem, names)):
             raise out_of_range(problem, name, text, names, found)
+
+
+def gives_means(problem: Problem) -> bool:
+    """Whether the constraints are equations for means one after the other, which are numbers at the first start."""
+    parameters = problem.parameters
+    held = parameters.fixed | (np.array(parameters.kinds) != "mean")
+    try:
+        plan = plan_for(problem.constraints, tuple(held.tolist()))
+    except ModelError:
+        return False
+    point = problem.starts[0].copy()
+    substitute(problem.constraints, plan, point)
+    return bool(np.isfinite(point).all())
 
 
 def as_users_have_it(problem: Problem, texts: Mapping[str, str]) -> Problem:
@@ -81,17 +97,16 @@ def is_attainable(problem: Problem) -> bool:
     return any(is_met_near(problem, start) for start in attempts(problem))
 
 
-def attempts(problem: Problem) -> list[Array]:
+def attempts(problem: Problem) -> Iterator[Array]:
     """Points (n,) to look for a solution from: the family's starts, and others of several sizes around the first."""
+    yield from problem.starts
     rng, first = np.random.default_rng(2), problem.starts[0]
     kinds, fixed = np.array(problem.parameters.kinds), problem.parameters.fixed
-    points = [*problem.starts]
     for size in np.resize([0.3, 1.0, 3.0], TRIES):
         normal = size * rng.standard_normal(len(first))
         moved = np.where(kinds == "sd", first * np.exp(normal), first + problem.scale * normal)
         moved = np.where(kinds == "corr", np.tanh(normal), moved)
-        points.append(np.where(fixed, first, moved))
-    return points
+        yield np.where(fixed, first, moved)
 
 
 def is_met_near(problem: Problem, start: Array) -> bool:

@@ -73,7 +73,7 @@ def find_maxima(problem: Problem, solver: Solver, n_scattered: int | None = None
     failures: list[Failure] = []
     starts, is_saturated = search_starts(problem, solver, n_scattered)
     visit_all(problem, solver, starts, peaks, failures)
-    if not is_saturated:
+    if not (is_saturated or (peaks and has_one_maximum(problem))):
         visit_submodels(problem, solver, peaks, failures)
     if len(peaks) > 1:
         peaks = [peak for peak in peaks if not is_saddle(problem, solver, peak)] or peaks
@@ -208,8 +208,8 @@ def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = No
     """
     first, free = problem.starts[0], ~problem.parameters.fixed
     if len(problem.constraints) == 0:
-        around = scattered(problem, first, n_scattered or 0)
-        return [first, at_total(problem, solver), *problem.more_starts, *around], False
+        others = [] if has_one_maximum(problem) else [at_total(problem, solver), *problem.more_starts]
+        return [first, *others, *scattered(problem, first, n_scattered or 0)], False
     starts, is_saturated = [*problem.starts, *problem.more_starts], False
     top = unconstrained_maximum(problem)
     if top is not None:
@@ -223,11 +223,18 @@ def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = No
     return [*starts, *solutions_along(problem, solver, first, free)], is_saturated
 
 
+def has_one_maximum(problem: Problem) -> bool:
+    """Whether one search is enough: nothing constrains a likelihood that is known to have one maximum."""
+    known = problem.has_one_maximum
+    return known is not None and len(problem.constraints) == 0 and known()
+
+
 def unconstrained_maximum(problem: Problem) -> Peak | None:
     """The highest maximum without the constraints; None where none is found."""
     plain = replace(problem, constraints=compile_constraints({}, problem.parameters.names))
     solver = Solver(plain)
     peaks: list[Peak] = []
     visit_all(plain, solver, [plain.starts[0], *plain.more_starts], peaks, [])
-    visit_submodels(plain, solver, peaks, [])
+    if not (peaks and has_one_maximum(plain)):
+        visit_submodels(plain, solver, peaks, [])
     return max(peaks, key=lambda peak: peak.loglik, default=None)

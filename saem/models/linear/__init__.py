@@ -23,6 +23,7 @@ from saem.models.linear.expansion import expand
 from saem.models.linear.expected import fisher_information, restricted_unit_information, unit_information
 from saem.models.linear.joint import observed_clusters
 from saem.models.linear.metropolis import build_metropolis
+from saem.models.linear.one_maximum import has_one_maximum
 from saem.models.linear.patterns import build_arrays
 from saem.models.linear.start import orthogonal_starts, starting_values
 from saem.models.linear.variates import ANTITHETIC, LATTICE
@@ -112,6 +113,7 @@ def build_problem(
         has_observed=True,
         restricted=is_restricted,
         can_fit_exactly=can_fit_exactly(arrays, data),
+        has_one_maximum=partial(has_one_maximum, arrays, data.parameters.fixed),
         expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
         fisher_information=None if is_restricted else partial(fisher_information, arrays),
         conditional_effects=partial(effects_on_users_scale, data, coordinates),

@@ -103,19 +103,24 @@ def level_and_unit(design: Array, response: Array, held: Array, fixed: Array) ->
 
 def random_of(data: ModelData, apart: Array, last: int) -> Columns:
     """The change of the columns of the random effects."""
+    q = data.sd_index.shape[1]
+    movable = np.full(q, q > 1 and is_free(data, apart))
+    if last < 0 and are_plain(data.random_design, movable):
+        return Columns.same(q)
+    term = int(np.argwhere(data.sd_index == last)[0, 1]) if last in data.sd_index else -1
+    return centred_and_scaled(data.random_design, movable, shared_units(data), term)
+
+
+def is_free(data: ModelData, apart: Array) -> bool:
+    """Whether the covariance matrices of the random effects are free ones, so that their columns may be combined."""
     sd, corr = data.sd_index, data.corr_index
-    q = sd.shape[1]
     used = np.concatenate([sd.ravel(), corr[corr >= 0].ravel()])
     alike = bool(np.all(sd == sd[0]) and np.all(corr == corr[0]))
     slots = sd[0] if alike else sd.ravel()
-    pairs = (corr[:1] if alike else corr)[:, *np.tril_indices(q, -1)].ravel()
+    pairs = (corr[:1] if alike else corr)[:, *np.tril_indices(sd.shape[1], -1)].ravel()
     own = len(set(slots)) == len(slots) and len(set(pairs)) == len(pairs)
     full = bool(np.all(pairs >= 0)) and not apart[used].any() and not np.isin(used, data.residual_index).any()
-    movable = np.full(q, bool(full and own and q > 1))
-    if last < 0 and are_plain(data.random_design, movable):
-        return Columns.same(q)
-    term = int(np.argwhere(sd == last)[0, 1]) if last in sd else -1
-    return centred_and_scaled(data.random_design, movable, shared_units(data), term)
+    return full and own
 
 
 def shared_units(data: ModelData) -> Array:

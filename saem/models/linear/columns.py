@@ -82,8 +82,8 @@ class Columns:
 
 def root_mean_square(column: Array) -> float:
     """Of the entries of a column (n,), without an overflow."""
-    largest = float(np.max(np.abs(column), initial=0.0))
-    return largest * float(np.sqrt(np.mean((column / largest) ** 2))) if largest > 0.0 else 0.0
+    largest = float(np.abs(column).max(initial=0.0))
+    return largest * float(np.sqrt(((column / largest) ** 2).sum() / len(column))) if largest > 0.0 else 0.0
 
 
 def power_of_two(size: float, band: float = BAND) -> float:

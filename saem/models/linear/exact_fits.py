@@ -121,14 +121,18 @@ def group_words(kind: str, levels: list[str]) -> str:
 
 def roles_of(data: ModelData) -> tuple[str, ...]:
     """The residual and variance groups (n,) of every parameter, in words; empty where there is one group."""
-    roles = []
-    for i in range(len(data.parameters)):
-        words = []
-        own = np.flatnonzero(np.any(data.sd_index == i, axis=1) | np.any(data.corr_index == i, axis=(1, 2)))
-        if len(data.group_levels) > 1 and len(own):
-            words.append(group_words("variance", [data.group_levels[g] for g in own]))
-        own = np.flatnonzero(data.residual_index == i)
-        if len(data.residual_levels) > 1 and len(own):
-            words.append(group_words("residual", [data.residual_levels[h] for h in own]))
-        roles.append(", ".join(words))
-    return tuple(roles)
+    words: list[list[str]] = [[] for _ in range(len(data.parameters))]
+    used = np.hstack([data.sd_index, data.corr_index.reshape(len(data.corr_index), -1)])
+    for kind, levels, index in (
+        ("variance", data.group_levels, used),
+        ("residual", data.residual_levels, data.residual_index[:, None]),
+    ):
+        if len(levels) < 2:
+            continue
+        members: dict[int, list[str]] = {}
+        for level, row in zip(levels, index.tolist(), strict=True):
+            for i in set(row) - {-1}:
+                members.setdefault(i, []).append(level)
+        for i, own in members.items():
+            words[i].append(group_words(kind, own))
+    return tuple(", ".join(parts) for parts in words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from saem.codes import codes_of
@@ -12,6 +14,7 @@ from saem.models.linear.variates import INDEPENDENT
 
 Array = np.ndarray
 
+FEW = 1024  # kinds of rows: to begin a random stream takes longer than so many words, which are kept
 DEPENDENT = 1e-10  # of a column's sum of squares: what is left of a column that others explain
 
 
@@ -24,9 +27,18 @@ def pattern_of_clusters(data: ModelData) -> Array:
     order = np.argsort(data.cluster, kind="stable")
     first_row = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
     kinds = codes_of(data.residual_group, *data.mean_design.T, *data.random_design.T)
-    words = np.random.default_rng(20260101).integers(0, 2**63, size=(int(kinds.max()) + 1, 2), dtype=np.uint64)
+    n_kinds = int(kinds.max()) + 1
+    words = few_words(n_kinds) if n_kinds <= FEW else random_words(n_kinds)
     sums = np.add.reduceat(words[kinds[order]], first_row)
     return codes_of(data.cluster_group, *sums.T)
+
+
+def random_words(n: int) -> Array:
+    """A pair of random 64-bit words for each of some kinds of rows, (n, 2) uint64."""
+    return np.random.default_rng(20260101).integers(0, 2**63, size=(n, 2), dtype=np.uint64)
+
+
+few_words = lru_cache(maxsize=8)(random_words)
 
 
 def sum_by(code: Array, weights: Array, n: int) -> Array:
