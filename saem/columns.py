@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -224,13 +224,18 @@ def column_of(table: pd.DataFrame, name: str) -> Values:
     -------
     (n,) ndarray of float or bool, or Factor
     """
-    values = read_column(table[name])
+    return as_column(table[name], table.attrs)
+
+
+def as_column(series: pd.Series[Any], attributes: Mapping[Any, Any]) -> Values:
+    """The same of a column itself, with the attributes of its table."""
+    values = read_column(series)
     if not isinstance(values, Factor):
         return values
-    more = [level for level in table.attrs.get(ALL_LEVELS, {}).get(name, ()) if level not in values.levels]
+    more = [level for level in attributes.get(ALL_LEVELS, {}).get(series.name, ()) if level not in values.levels]
     if more:
         values = replace(values, levels=(*values.levels, *more))
-    return replace(values, is_numeric=True) if name in table.attrs.get(TEXT_OF_NUMBERS, ()) else values
+    return replace(values, is_numeric=True) if series.name in attributes.get(TEXT_OF_NUMBERS, ()) else values
 
 
 def _read_objects(series: pd.Series[Any]) -> Values:

@@ -31,8 +31,8 @@ from saem.algorithms.stochastic_em import StochasticEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.continuation import Checkpoint
 from saem.coordinates import USERS
-from saem.data import ModelData, arrange, rows_later
-from saem.deferred import as_given, replaced
+from saem.data import ModelData, arrange
+from saem.deferred import as_given
 from saem.display import count, method_name
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
 from saem.identification import (
@@ -140,8 +140,7 @@ def fit(
     problem = pose_for(algorithm, model, data, restricted=name == "reml")
     check_attainable(problem, model.constraints)
     outcome = run(algorithm, problem, seed, callback)
-    result: Fit = conclude(model, data, problem, outcome, name, seed, started)
-    result = replaced(result, table=rows_later(model, table, data.n_dropped > 0))
+    result = conclude(model, data, problem, outcome, name, seed, started)
     return result if outcome.checkpoint is None else result.going_on(algorithm, outcome.checkpoint)
 
 
@@ -235,7 +234,7 @@ def conclude(
     is_posterior = outcome.posterior is not None
     information = information_at(problem, outcome)
     status, message = outcome.status, outcome.message
-    directions = free_directions(problem, outcome.x, outcome.pinned)
+    directions = free_directions(problem, outcome.x, outcome.pinned, information)
     moved = lost = np.zeros(len(names), dtype=bool)  # of the user's parameters
     determined = information.covariance
     labels = tuple(problem.label(i) for i in range(len(names)))
@@ -306,6 +305,7 @@ def conclude(
         drawn=round(outcome.drawn * problem.n_latent),
         augmentation=outcome.augmentation,
         looks=outcome.history,
+        table=as_given(data, "table"),
         chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
         chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
         posterior=outcome.posterior,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ConstraintError
-from saem.information import null_space
+from saem.information import Information, null_space
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.mstep.starts import infeasible
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 RANK_TOLERANCE = 1e-12
 POINTS = 5
 MOVED = 1e-6  # of the largest move, in typical sizes
+EXACT = 1e-8  # slope, in standard errors, of what is a maximum and not only near one
+CURVED = 1e-6  # curvature, where that of a parameter alone is one: of less it must be seen whether it is rounding
 FEASIBLE = 1e-8  # of a typical size: a constraint that so small a step would satisfy is satisfied
 
 
@@ -155,12 +157,17 @@ def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.
     return directions
 
 
-def free_directions(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.ndarray:
+def free_directions(
+    problem: Problem, x: np.ndarray, pinned: np.ndarray, information: Information | None = None
+) -> np.ndarray:
     """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
 
     A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
-    zero, which says nothing: what is at the boundary is looked at inside.
+    zero, which says nothing: what is at the boundary is looked at inside. A maximum that is curved in all directions
+    (as the ``information`` tells, if given) has none that is free: it would be flat along that.
     """
+    if information is not None and information.score_norm < EXACT and is_curved(information):
+        return np.empty((0, len(x)))
     fixed = problem.parameters.fixed
     looks = [(x, ~fixed & ~pinned)] + ([(inside(problem, x, pinned), ~fixed)] if pinned.any() else [])
     for point, free in looks:
@@ -168,6 +175,11 @@ def free_directions(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.n
         if directions is not None and len(directions) and free_almost_everywhere(problem, point):
             return directions
     return np.empty((0, len(fixed)))
+
+
+def is_curved(information: Information) -> bool:
+    """Whether the likelihood clearly falls in all directions from an estimate inside the ranges of its parameters."""
+    return bool(np.isfinite(information.covariance).all() and information.curvatures.min(initial=1.0) > CURVED)
 
 
 def inside(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saem.data.arrange import ModelData, arrange
-from saem.data.intake import needed_columns, rows_later, text_columns
+from saem.data.intake import needed_columns, text_columns
 from saem.data.table import read_table, where
 
-__all__ = ["ModelData", "arrange", "needed_columns", "read_table", "rows_later", "text_columns", "where"]
+__all__ = ["ModelData", "arrange", "needed_columns", "read_table", "text_columns", "where"]

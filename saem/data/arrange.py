@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from saem.columns import NOTES, Factor, Values, check_columns, missing_rows, since_words
 from saem.data.aliasing import without_aliased
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
-from saem.data.intake import needed_columns, read_columns, response_values
+from saem.data.intake import needed_columns, read_columns, response_values, table_of
 from saem.data.table import Rows
 from saem.data.weights import check_weights
 from saem.deferred import Deferred
@@ -81,6 +81,8 @@ class ModelData:
         Constants of the design of a formula (`saem.specification.formula.Design`), with the columns that it keeps.
     unclear : dict of str to str
         Parameter -> column of the design, for the names that do not tell it.
+    table : DataFrame or None
+        (n,) rows of the columns that the model reads, as the user has them.
     """
 
     parameters: Parameters
@@ -105,6 +107,7 @@ class ModelData:
     offset: _Floats | None = None
     formula_state: dict[str, Any] = field(default_factory=dict)
     unclear: dict[str, str] = field(default_factory=dict)
+    table: Deferred[pd.DataFrame | None] = Deferred(None)
 
     @property
     def observed(self) -> _Floats:
@@ -146,15 +149,15 @@ def arrange(
     check_columns(table, list(needed_columns(model)))
     if len(table) == 0:
         raise DataError("the table has no rows")
-    table, columns, factors, rows, n_dropped = read_columns(model, table, drop_missing)
-    response = response_values(model, columns, len(table))
+    series, columns, factors, rows, n_dropped = read_columns(model, table, drop_missing)
+    response = response_values(model, columns, len(table) - n_dropped)
     if response.min() == response.max():
         raise DataError(
             f"the response {model.response!r} is constant: it is {response[0]:g} in all {len(response)} rows"
         )
 
     cluster, first = cluster_codes([factors[name] for name in model.cluster])
-    mean = _mean(model, columns, len(table), rows, formula_state)
+    mean = _mean(model, columns, len(response), rows, formula_state)
     if mean.offset is not None:
         response = response - mean.offset
     random_design = _columns(model.random.terms, columns, len(response), rows, "random term")
@@ -174,8 +177,8 @@ def arrange(
     weights = None
     if model.residual.weights is not None:
         weights = check_weights(model.residual.weights, columns[model.residual.weights], rows)
-    labels = partial(_labels, {name: table[name] for name in model.cluster}, first)
-    repeated = repeated_rows(table, response, cluster, rows)
+    labels = partial(_labels, {name: series[name] for name in model.cluster}, first)
+    repeated = repeated_rows(response, cluster, rows)
     notes = [text for name, text in table.attrs.get(NOTES, {}).items() if name in (*columns, *factors)]
     warnings = [*notes, *([] if repeated is None else [repeated]), *mean.warnings, *_origins(model, columns)]
     return ModelData(
@@ -201,6 +204,7 @@ def arrange(
         offset=mean.offset,
         formula_state=mean.state,
         unclear={name: label for name, label in zip(mean_names, mean_labels, strict=True) if name in mean.unclear},
+        table=partial(table_of, series, table.attrs),
     )
 
 

@@ -121,17 +121,15 @@ def check_constant(
     return of_cluster
 
 
-def repeated_rows(table: Any, response: NDArray[np.float64], cluster: NDArray[np.int64], rows: Rows) -> str | None:
+def repeated_rows(response: NDArray[np.float64], cluster: NDArray[np.int64], rows: Rows) -> str | None:
     """A warning that names rows that repeat an earlier row in every column.
 
     Parameters
     ----------
-    table : DataFrame
-        (n,) rows, all columns.
     response : (n,) ndarray
     cluster : (n,) ndarray
     rows : Rows
-        For the message.
+        Of the table with all columns.
 
     Returns
     -------
@@ -145,13 +143,13 @@ def repeated_rows(table: Any, response: NDArray[np.float64], cluster: NDArray[np
     if not len(twice):
         return None
     candidates = np.flatnonzero(np.isin(key, twice))
-    copies = candidates[table.iloc[candidates].duplicated().to_numpy()]
+    copies = candidates[rows.take(candidates).duplicated().to_numpy()]
     if not len(copies):
         return None
     pairs = []
     for copy in copies[:5]:
         same = candidates[key[candidates] == key[copy]]
-        original = next(row for row in same if table.iloc[[row, copy]].duplicated().iloc[-1])
+        original = next(row for row in same if rows.take(np.array([row, copy])).duplicated().iloc[-1])
         pairs.append(f"{rows.number(int(copy))} (as row {rows.number(int(original))})")
     more = f" and {len(copies) - 5} more" if len(copies) > 5 else ""
     return (

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from saem.columns import (
     TEXT_OF_NUMBERS,
     Factor,
     Values,
+    as_column,
     column_of,
     factorize,
     factorize_clusters,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # 1,010: one number with or without a comma
-SMALL = 10_000  # rows: a larger table is not kept whole for the columns that are used
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -50,18 +48,6 @@ def needed_columns(model: Model) -> tuple[str, ...]:
     names = [*model.response_columns, *model.cluster]
     names += [name for name in (model.random.by, model.residual.by, model.residual.weights) if name is not None]
     return tuple(dict.fromkeys([*names, *design_columns(model)]))
-
-
-def rows_used(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame:
-    """The columns that a model reads, in the rows that it uses; without a copy where these are all."""
-    import pandas as pd
-
-    if drop_missing:
-        table = read_columns(model, table, drop_missing)[0]
-    used = pd.DataFrame({name: table[name] for name in needed_columns(model)}, copy=False)
-    kept = [name for name in table.attrs.get(TEXT_OF_NUMBERS, ()) if name in used.columns]
-    used.attrs = {TEXT_OF_NUMBERS: kept} if kept else {}
-    return used
 
 
 def with_all_levels(model: Model, table: pd.DataFrame) -> pd.DataFrame:
@@ -85,11 +71,14 @@ def text_columns(model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*model.cluster, *groups]))
 
 
-def rows_later(model: Model, table: pd.DataFrame, drop_missing: bool) -> pd.DataFrame | Callable[[], pd.DataFrame]:
-    """`rows_used`, or what makes it when it is asked for: of a small table, where that takes as long as a fit."""
-    if len(table) > SMALL:
-        return rows_used(model, table, drop_missing)
-    return partial(rows_used, model, table.copy(deep=False), drop_missing)  # pandas copies on write
+def table_of(series: dict[str, pd.Series[Any]], attributes: dict[Any, Any]) -> pd.DataFrame:
+    """The table of some of its columns, without a copy; of its attributes it keeps which are text of numbers."""
+    import pandas as pd
+
+    table = pd.DataFrame(series, copy=False)
+    kept = [name for name in attributes.get(TEXT_OF_NUMBERS, ()) if name in series]
+    table.attrs = {TEXT_OF_NUMBERS: kept} if kept else {}
+    return table
 
 
 def design_columns(model: Model) -> list[str]:
@@ -107,7 +96,7 @@ def design_columns(model: Model) -> list[str]:
 
 def read_columns(
     model: Model, table: pd.DataFrame, drop_missing: bool
-) -> tuple[pd.DataFrame, dict[str, Values], dict[str, Factor], Rows, int]:
+) -> tuple[dict[str, pd.Series[Any]], dict[str, Values], dict[str, Factor], Rows, int]:
     """Convert the columns that the model reads, and see to missing values.
 
     Parameters
@@ -120,10 +109,10 @@ def read_columns(
 
     Returns
     -------
-    table : DataFrame
-        (k,) rows that remain.
+    series : dict of str to Series
+        (k,) rows that remain of all columns that the model reads, as they are.
     columns : dict of str to Values
-        The response, the columns of the designs and the weights.
+        The response, the columns of the designs and the weights, converted.
     factors : dict of str to Factor
         The columns of clusters and groups.
     rows : Rows
@@ -131,18 +120,19 @@ def read_columns(
     n_dropped : int
     """
     rows = Rows(table)
-    columns: dict[str, Values] = {name: _read_response(table, name, rows) for name in model.response_columns}
+    series = {name: table[name] for name in needed_columns(model)}
+    columns: dict[str, Values] = {name: _read_response(series[name], rows) for name in model.response_columns}
     weights = [] if model.residual.weights is None else [model.residual.weights]
     for name in (*design_columns(model), *weights):
         if name not in columns:
-            columns[name] = column_of(table, name)
+            columns[name] = as_column(series[name], table.attrs)
     factors: dict[str, Factor] = {}
     for name in text_columns(model):
-        values, series = columns.get(name), table[name]
-        if name in model.cluster and holds_objects(series):
-            factors[name] = factorize_clusters(series)
+        values = columns.get(name)
+        if name in model.cluster and holds_objects(series[name]):
+            factors[name] = factorize_clusters(series[name])
         else:
-            factors[name] = values if isinstance(values, Factor) else factorize(series)
+            factors[name] = values if isinstance(values, Factor) else factorize(series[name])
     n = len(table)
     bad: dict[str, NDArray[np.bool_]] = {}
     for name, values in (*columns.items(), *factors.items()):
@@ -150,7 +140,7 @@ def read_columns(
         if mask is not None:
             bad[name] = bad[name] | mask if name in bad else mask
     if not bad:
-        return table, columns, factors, rows, 0
+        return series, columns, factors, rows, 0
     if not drop_missing:
         found = "; ".join(
             f"column {name!r}: {int(mask.sum())} of {n} rows, the first is {rows.first(mask)}"
@@ -164,20 +154,21 @@ def read_columns(
         raise DataError(f"no row is left: each has a missing or infinite value in one of {listing(bad)}")
     columns = {name: v.take(keep) if isinstance(v, Factor) else v[keep] for name, v in columns.items()}
     factors = {name: v.take(keep) for name, v in factors.items()}
+    series = {name: values[keep] for name, values in series.items()}
     kept = np.flatnonzero(keep)
     for name, values in columns.items():  # truth values of which some are missing are numbers until here
-        if not isinstance(values, Factor) and values.dtype.kind == "f" and table[name].dtype.kind in "Ob":
-            again = read_column(table[name][keep])
+        if not isinstance(values, Factor) and values.dtype.kind == "f" and series[name].dtype.kind in "Ob":
+            again = read_column(series[name])
             columns[name] = again if not isinstance(again, Factor) and again.dtype == np.bool_ else values
-    return table[keep], columns, factors, Rows(table, kept), n - len(kept)
+    return series, columns, factors, Rows(table, kept), n - len(kept)
 
 
-def _read_response(table: pd.DataFrame, name: str, rows: Rows) -> Values:
-    values = read_column(table[name])
+def _read_response(series: pd.Series[Any], rows: Rows) -> Values:
+    values, name = read_column(series), series.name
     if not isinstance(values, Factor):
         return values.astype(np.float64, copy=False)
     if not len(values.levels):
-        return np.full(len(table), np.nan)
+        return np.full(len(series), np.nan)
     is_text = np.array([not is_number(level) for level in values.levels] + [False])  # the last: missing, code -1
     if not is_text.any():
         raise DataError(f"the response {name!r} holds numbers stored as text; convert the column to numbers")

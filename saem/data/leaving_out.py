@@ -37,6 +37,7 @@ def without_cluster(data: ModelData, cluster: int) -> ModelData:
         residual_group=data.residual_group[keep],
         weights=None if data.weights is None else data.weights[keep],
         offset=None if data.offset is None else data.offset[keep],
+        table=None,
     )
     names, free = data.parameters.names, ~data.parameters.fixed
     for i, column in zip(left.mean_index, left.mean_design.T, strict=True):

@@ -231,6 +231,10 @@ class Rows:
         self._table = table
         self._kept = kept
 
+    def take(self, positions: NDArray[np.int64]) -> pd.DataFrame:
+        """Some of the rows, with all columns."""
+        return self._table.iloc[positions if self._kept is None else self._kept[positions]]
+
     def number(self, position: int) -> int:
         """Number of a row as a user counts: from 1, without the header; in the file if it was read from one."""
         position = int(position if self._kept is None else self._kept[position])

@@ -9,7 +9,6 @@ residuals, predictions) sees the rows as they are, with `ModelData.residual_sds`
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from saem.columns import Factor, Values
 from saem.data.intake import is_number
 from saem.data.table import Rows
+from saem.deferred import replaced
 from saem.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,13 +71,14 @@ def with_unit_weights(data: ModelData) -> ModelData:
     if data.weights is None:
         return data
     root = np.sqrt(data.weights)
-    return replace(
+    scaled: ModelData = replaced(
         data,
         response=data.response * root,
         mean_design=data.mean_design * root[:, None],
         random_design=data.random_design * root[:, None],
         weights=None,
     )
+    return scaled
 
 
 def log_jacobian(data: ModelData) -> _Floats:
