@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import product
 
 import pandas as pd
@@ -38,6 +39,11 @@ def peptide_model(recipe: str = "peptide") -> saem.Model:
 
 def peptide_design(replicates: int) -> pd.DataFrame:
     """Two rows (unmodified and modified) for each of `replicates` clusters in each of two arms."""
+    return _design(replicates).copy(deep=False)  # pandas copies on write
+
+
+@lru_cache(maxsize=16)
+def _design(replicates: int) -> pd.DataFrame:
     rows = product(TREATMENTS, range(1, replicates + 1), MODIFICATIONS)
     return pd.DataFrame(list(rows), columns=["treatment", "replicate", "modification"])
 

@@ -61,14 +61,15 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     if len(design) < 2:
         raise DataError(f"the design must have at least 2 rows; got {len(design)}")
     plain = model.plain()
-    data = arrange(plain, design.assign(**{plain.response: np.arange(len(design), dtype=np.float64)}))
+    table = design.assign(**{plain.response: np.arange(len(design), dtype=np.float64)})
+    data = arrange(plain, table)
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
     response = draw_response(data, values, *streams)
     if data.offset is not None:
         response = response + data.offset
     if not model.is_transformed:
-        return design.assign(**{model.response: response})
+        return table.assign(**{model.response: response})  # to replace a column is cheaper than to add one
     name, column = column_giving(str(model.mean), response)
     return design.assign(**{name: column})
 

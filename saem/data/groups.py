@@ -12,6 +12,7 @@ from saem.codes import codes_of
 from saem.columns import Factor
 from saem.data.table import Rows
 from saem.errors import DataError, listing, nearest
+from saem.remembered import remembered
 
 
 def cluster_codes(factors: Sequence[Factor]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -29,7 +30,13 @@ def cluster_codes(factors: Sequence[Factor]) -> tuple[NDArray[np.int64], NDArray
     first : (C,) ndarray of int64
         The first row of each cluster.
     """
-    codes = codes_of(*(factor.codes for factor in factors))
+    return numbered(*(factor.codes for factor in factors))
+
+
+@remembered
+def numbered(*columns: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`cluster_codes` of the codes of the levels."""
+    codes = codes_of(*columns)
     first = np.empty(int(codes.max()) + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeated targets the last one assigned stays
     return codes, first

@@ -49,7 +49,9 @@ def build_clusters(data: ModelData, arrays: LinearArrays) -> ClusterArrays:
     """Arrays of the cluster-wise functions for a validated table; clusters are numbered as in ``data``."""
     log_weight, data = log_jacobian(data), with_unit_weights(data)
     p, q, h_count = data.mean_design.shape[1], data.random_design.shape[1], len(data.residual_index)
-    pattern = pattern_of_clusters(data)
+    pattern = pattern_of_clusters(
+        data.mean_design, data.random_design, data.residual_group, data.cluster, data.cluster_group
+    )
     n_clusters = len(pattern)
     slot = data.cluster * h_count + data.residual_group
     centred = data.response - data.mean_design @ arrays.beta_reference

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from saem.remembered import remembered
+
 Array = np.ndarray
 
 NEAR = 0.1  # of a column's size: where no more is left of it by those before it, it is replaced by that
@@ -93,6 +95,7 @@ def power_of_two(size: float, band: float = BAND) -> float:
     return float(2.0 ** np.round(np.log2(size)))
 
 
+@remembered
 def are_plain(design: Array, movable: Array) -> bool:
     """Whether columns (n, k) need no change, at the cost of one product; False where it takes a closer look."""
     square = np.einsum("ij,ij->j", design, design)

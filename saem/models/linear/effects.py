@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.data import ModelData
+from saem.models.linear.stacks import solve
 
 Array = np.ndarray
 
@@ -56,7 +57,7 @@ def conditional_moments(data: ModelData, x: Array) -> tuple[Array, Array]:
     """
     sums = cluster_sums(data, x)
     omega = effect_covariance(data, x)[data.cluster_group]
-    variance = np.linalg.solve(np.eye(omega.shape[1]) + omega @ sums.information.sum(axis=0), omega)
+    variance = solve(np.eye(omega.shape[1]) + omega @ sums.information.sum(axis=0), omega)
     variance = 0.5 * (variance + np.swapaxes(variance, 1, 2))
     return np.einsum("cij,cj->ci", variance, sums.score.sum(axis=0)), variance
 

@@ -8,6 +8,7 @@ from saem.data import ModelData
 from saem.data.weights import with_unit_weights
 from saem.errors import EXACT_FIT, FitError
 from saem.models.linear.arrays import LinearArrays
+from saem.models.linear.stacks import pseudo_inverse, solve
 
 Array = np.ndarray
 
@@ -64,13 +65,6 @@ def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
     return with_fixed(data, x)
 
 
-def pseudo_inverse(matrices: Array) -> Array:
-    """Pseudo-inverses (P, q, q) of symmetric matrices; of numbers without a decomposition, and to the same bits."""
-    if matrices.shape[1] > 1:
-        return np.asarray(np.linalg.pinv(matrices, hermitian=True))
-    return np.asarray(np.divide(1.0, matrices, out=np.zeros_like(matrices), where=matrices != 0.0))
-
-
 def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
     """Coefficients (p,), less the reference ones, by generalised least squares at the standard deviations in ``x``.
 
@@ -82,7 +76,7 @@ def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
     omega = np.zeros((len(arrays.pattern_group), q, q))
     omega[:, np.arange(q), np.arange(q)] = x[arrays.sd_index[arrays.pattern_group]] ** 2
     information = np.einsum("h,phij->pij", precision, arrays.zz)
-    gain = np.linalg.solve(np.eye(q) + omega @ information, omega)
+    gain = solve(np.eye(q) + omega @ information, omega)
     design = np.einsum("h,phic->pic", precision, arrays.zx)
     means = arrays.columns[arrays.column_start[:-1]].reshape(len(omega), len(precision), q)
     scores = np.einsum("h,phi->pi", precision, means)
