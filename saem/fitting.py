@@ -237,13 +237,13 @@ def conclude(
     directions = free_directions(problem, outcome.x, outcome.pinned, information)
     moved = lost = np.zeros(len(names), dtype=bool)  # of the user's parameters
     determined = information.covariance
-    labels = tuple(problem.label(i) for i in range(len(names)))
     if len(directions) and not is_posterior:  # a prior determines what the data do not
         status = Status.NOT_IDENTIFIED
         moves = on_users_scale(problem, outcome.x, directions)
         moved = np.any([moved_by(*move) for move in moves], axis=0)
         moved_inside = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
         unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved_inside
+        labels = tuple(problem.label(i) for i in range(len(names)))
         message = "The restricted likelihood is flat: " if problem.restricted else ""
         message += " ".join(describe_direction(names, *move, labels) for move in moves)
         hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved

@@ -35,7 +35,7 @@ class Content:
 
 
 def remembered(function: F) -> F:
-    """Keep the last results of a function of arrays and numbers, which nobody may change; of large ones none is kept."""
+    """Keep the last results of a function of arrays and numbers, which nobody may change; of large ones none is."""
 
     @lru_cache(maxsize=KEPT)
     def kept(content: Content) -> Any:

@@ -22,7 +22,7 @@ from saem.expressions.rows import RowExpression, row_expression
 from saem.parameters import Parameters
 from saem.specification import Model
 from saem.specification.formula import Design, design
-from saem.specification.slots import ONE_GROUP, Slots, told_apart
+from saem.specification.slots import ONE_GROUP, Slots, slots_of, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,7 +169,7 @@ def arrange(
     if isinstance(model.mean, str):
         mean = _apart_from_sds(model, mean, group_levels, residual_levels)
     mean_design, mean_names, mean_labels = mean.matrix, mean.names, mean.labels
-    slots = Slots(model, mean_names, group_levels, residual_levels)
+    slots = slots_of(model, mean_names, group_levels, residual_levels)
     _check_counts(model, slots, cluster_group, len(response), mean_design)
     _check_sizes((model.response,), response[:, None])
     _check_sizes(mean_names, mean_design)

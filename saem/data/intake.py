@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # 1,010: one number with or without a comma
 
 
+@lru_cache(maxsize=64)
 def needed_columns(model: Model) -> tuple[str, ...]:
     """All columns that a model reads, the response first.
 
@@ -81,7 +83,8 @@ def table_of(series: dict[str, pd.Series[Any]], attributes: dict[Any, Any]) -> p
     return table
 
 
-def design_columns(model: Model) -> list[str]:
+@lru_cache(maxsize=64)
+def design_columns(model: Model) -> tuple[str, ...]:
     """Columns of the mean and of the random terms."""
     texts = list(model.random.terms.values())
     names: list[str] = []
@@ -91,7 +94,7 @@ def design_columns(model: Model) -> list[str]:
         texts = [*model.mean.values(), *texts]
     for text in texts:
         names.extend(sorted(row_expression(text).columns))
-    return list(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
 
 
 def read_columns(

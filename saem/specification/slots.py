@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +90,14 @@ class Slots:
             for (a, b), name in zip(pairs, names, strict=True):
                 self.corr_index[g, a, b] = self.corr_index[g, b, a] = position[name]
         self.residual_index = np.array([position[name] for name in self.residual_sds], dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def slots_of(
+    model: Model, means: tuple[str, ...], group_levels: tuple[str, ...], residual_levels: tuple[str, ...]
+) -> Slots:
+    """The `Slots` of a model, made once for many tables; nobody may change its arrays."""
+    return Slots(model, means, group_levels, residual_levels)
 
 
 def told_apart(levels: Sequence[str]) -> list[str]:
