@@ -12,6 +12,7 @@ from saem.data import ModelData
 from saem.errors import ConstraintError
 from saem.models.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.models.linear.coordinates import LinearCoordinates
+from saem.remembered import remembered
 
 Array = np.ndarray
 
@@ -84,11 +85,10 @@ def level_and_unit(design: Array, response: Array, held: Array, fixed: Array) ->
     size, coefficients = root_mean_square(response), fixed.copy()
     left = response - design @ fixed if held.any() else response
     columns = design[:, ~held] if held.any() else design
-    length = np.sqrt(np.maximum(np.einsum("ij,ij->j", columns, columns), 1e-300))
-    gram = (columns.T @ columns) / np.outer(length, length)
+    length, inverse = normal_equations(columns)
     rest = 0.0
     for _ in range(2):  # the second time finds what rounding has left of the first
-        step = np.linalg.lstsq(gram, (columns.T @ left) / length, rcond=1e-10)[0] / length
+        step = inverse @ ((columns.T @ left) / length) / length
         coefficients[~held] += step
         left = left - columns @ step
         rest = root_mean_square(left)
@@ -99,6 +99,13 @@ def level_and_unit(design: Array, response: Array, held: Array, fixed: Array) ->
     grain = 2.0 ** np.floor(np.log2(rest * np.sqrt(len(design)) / length))
     coefficients[~held] = np.round(coefficients[~held] / grain) * grain
     return coefficients, power_of_two(rest)
+
+
+@remembered
+def normal_equations(columns: Array) -> tuple[Array, Array]:
+    """Lengths (p,) of columns (n, p), and the pseudo-inverse (p, p) of the products of those of length one."""
+    length = np.sqrt(np.maximum(np.einsum("ij,ij->j", columns, columns), 1e-300))
+    return length, np.linalg.pinv((columns.T @ columns) / np.outer(length, length), rcond=1e-10, hermitian=True)
 
 
 def random_of(data: ModelData, apart: Array, last: int) -> Columns:

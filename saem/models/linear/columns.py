@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -44,11 +45,12 @@ class Columns:
     unit: Array
 
     @classmethod
+    @lru_cache(maxsize=64)
     def same(cls, k: int) -> Columns:
         """No change of k columns."""
         return cls(np.arange(k), np.zeros((k, k)), np.ones(k))
 
-    @property
+    @cached_property
     def is_same(self) -> bool:
         """Whether nothing changes."""
         return not self.part.any() and bool(np.all(self.unit == 1.0))
