@@ -10,11 +10,11 @@ import pandas as pd
 
 from experiments.performance.proportions import QUANTILE
 from paper.digest import Absent, Digest, Entry
-from paper.shared.designs import full_levels, full_methods
+from paper.shared.designs import full_methods
 from paper.shared.keys import extremes, keyed, size_of, stated, whole
 from paper.shared.methods import EXACT
 from paper.shared.pooling import counted, least
-from paper.shared.writing import Number, both, computed, measured, percent, significant
+from paper.shared.writing import Number, both, computed, percent, significant
 
 STUDIES = ("calibration", "calibration_slopes")
 IDEAL = {"spread": 1.0, "mean": 0.0}
@@ -28,11 +28,6 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     both_studies = [digests[name] for name in STUDIES]
     yield from of_claims(both_studies)
     yield from of_errors(both_studies)
-    slopes = digests["calibration_slopes"]
-    for method in ("chains", "px_saem"):
-        for subjects in full_levels(slopes.name, "subjects"):
-            key = keyed(slopes.name, "bias", method, subjects)
-            yield measured(key, both, slopes, "mcse_calibration_mean_claimed", method, "sigma", subjects=subjects)
 
 
 def of_claims(digests: list[Digest]) -> Iterator[Number]:
