@@ -8,11 +8,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from handmade import handmade_fit
+from handmade import handmade_model, storable_fit
+from tampering import tamper
 
 import saem
 from saem.errors import StorageError
-from saem.storage import replacing
+from saem.files import replacing
 
 
 def assert_same(first, second):
@@ -34,8 +35,8 @@ def assert_same(first, second):
 
 
 def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
-    fit = handmade_fit(looks=np.arange(14.0).reshape(2, 7), chains=np.ones((2, 8)))
-    paths = (np.ones((3, 8)), np.zeros((4, 8)))
+    fit = storable_fit(looks=np.arange(14.0).reshape(2, 7), chains=np.ones((2, 7)))
+    paths = (np.ones((3, 7)), np.zeros((4, 7)))
     dataclasses.replace(fit, chain_paths=paths).save(tmp_path / "chains")
     for path, loaded in zip(paths, saem.load(tmp_path / "chains").chain_paths, strict=True):
         np.testing.assert_array_equal(path, loaded)
@@ -49,7 +50,7 @@ def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
 
 @pytest.mark.parametrize("loglik", [float("nan"), float("-inf"), 1e308])
 def test_numbers_that_json_does_not_know(tmp_path, loglik):
-    fit = handmade_fit(loglik=loglik, values=np.array([np.nan, np.inf, 0, 0, 0, 1, 0, 1.0]))
+    fit = storable_fit(loglik=loglik, values=np.array([np.nan, np.inf, 0, 0, 0, 1, 1.0]))
     fit.save(tmp_path)
     assert_same(fit, saem.load(tmp_path))
     json.loads((tmp_path / "fit.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
@@ -65,7 +66,7 @@ def test_numbers_that_json_does_not_know(tmp_path, loglik):
     ],
 )
 def test_labels_of_every_kind(tmp_path, labels):
-    fit = handmade_fit(cluster_labels=labels)
+    fit = storable_fit(cluster_labels=labels, model=handmade_model(cluster=tuple(labels.columns)))
     fit.save(tmp_path)
     pd.testing.assert_frame_equal(
         saem.load(tmp_path).cluster_labels, labels, check_dtype=labels.dtypes.iloc[0] != "str"
@@ -73,37 +74,36 @@ def test_labels_of_every_kind(tmp_path, labels):
 
 
 def test_categories_are_saved_as_text(tmp_path):
-    handmade_fit(cluster_labels=pd.DataFrame({"s": pd.Categorical(list("abcabc"))})).save(tmp_path)
+    labels = pd.DataFrame({"s": pd.Categorical(list("abcabc"))})
+    storable_fit(cluster_labels=labels, model=handmade_model(cluster="s")).save(tmp_path)
     assert list(saem.load(tmp_path).cluster_labels["s"]) == list("abcabc")
 
 
 def test_saving_again_replaces_the_fit_and_leaves_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    handmade_fit().save(tmp_path)
-    handmade_fit(seed=8).save(tmp_path)
+    storable_fit().save(tmp_path)
+    storable_fit(seed=8).save(tmp_path)
     assert saem.load(tmp_path).seed == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "fit.json", "notes.txt"]
 
 
 def test_saving_twice_writes_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        handmade_fit().save(tmp_path / name)
+        storable_fit().save(tmp_path / name)
     for name in ("arrays.npz", "fit.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_an_interrupted_save_is_noticed(tmp_path):
-    handmade_fit().save(tmp_path / "a")
-    handmade_fit(loglik=-1.0, mcse=np.ones(8)).save(tmp_path / "b")
+    storable_fit().save(tmp_path / "a")
+    storable_fit(loglik=-1.0, mcse=np.ones(7)).save(tmp_path / "b")
     (tmp_path / "a" / "arrays.npz").write_bytes((tmp_path / "b" / "arrays.npz").read_bytes())
     with pytest.raises(StorageError, match=r"not whole.*save the fit again"):
         saem.load(tmp_path / "a")
 
 
 def spoil(folder, **changes):
-    content = json.loads((folder / "fit.json").read_text())
-    content.update(changes)
-    (folder / "fit.json").write_text(json.dumps(content))
+    tamper(folder, lambda content: content.update(changes))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def spoil(folder, **changes):
     ],
 )
 def test_damage_is_told_in_words(tmp_path, damage, message):
-    handmade_fit().save(tmp_path)
+    storable_fit().save(tmp_path)
     damage(tmp_path)
     with pytest.raises(StorageError, match=message):
         saem.load(tmp_path)
@@ -136,7 +136,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_pickled_arrays_are_not_loaded(tmp_path):
     import hashlib
 
-    handmade_fit().save(tmp_path)
+    storable_fit().save(tmp_path)
     np.savez(tmp_path / "arrays.npz", values=np.array([{"a": 1}], dtype=object))
     spoil(tmp_path, arrays_sha256=hashlib.sha256((tmp_path / "arrays.npz").read_bytes()).hexdigest())
     with pytest.raises(StorageError, match="plain arrays"):
@@ -146,7 +146,7 @@ def test_pickled_arrays_are_not_loaded(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be made"):
-        handmade_fit().save(tmp_path / "file" / "fit")
+        storable_fit().save(tmp_path / "file" / "fit")
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

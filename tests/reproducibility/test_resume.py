@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, examples, peptide_design
+from tampering import tamper
 
 import saem
 from saem import recipes
@@ -248,9 +248,16 @@ def test_what_is_no_target(table):
 
 def test_a_fit_of_an_earlier_saem_is_read_and_cannot_go_on(table, tmp_path):
     saem.fit(MODEL, table).save(tmp_path)
-    content = json.loads((tmp_path / "fit.json").read_text())
-    del content["continuation"], content["table_sha256"]
-    (tmp_path / "fit.json").write_text(json.dumps(content))
+
+    def without(content):
+        for name in ("continuation", "table_sha256", "drawn", "augmentation", "unclear"):
+            del content[name]
+
+    def fewer(arrays):
+        for name in [*(name for name in arrays if name.startswith("checkpoint/")), "looks", "chains", "inner"]:
+            del arrays[name]
+
+    tamper(tmp_path, without, fewer)
     (tmp_path / "table.parquet").unlink()
     with pytest.raises(ModelError, match="does not know where it stopped"):
         saem.load(tmp_path).resume(GOAL)
@@ -267,9 +274,7 @@ def test_settings_survive(table, tmp_path):
 
 
 def spoil(folder: Path, **changes: Any) -> None:
-    content = json.loads((folder / "fit.json").read_text())
-    content["continuation"]["method"] |= changes
-    (folder / "fit.json").write_text(json.dumps(content))
+    tamper(folder, lambda content: content["continuation"]["method"].update(changes))
 
 
 def test_a_file_names_no_code(table, tmp_path):
