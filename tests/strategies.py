@@ -1,0 +1,333 @@
+"""What strangers may hand to the package: texts of its languages, tables and saved fits, right and wrong."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from hypothesis import strategies as st
+
+from saem import recipes
+
+COLUMNS = ["y", "id", "x", "f", "True", "day"]
+PARAMETERS = ["mu", "effect", "slope", "s1", "s2", "sigma"]
+LEVELS = ["a", "b", "c d", "1", "<5"]
+NUMBERS = ["0", "1", "2.5", "-1", "1e308", "1e-308", "99999999999999999999", "0x10", "1_000", "1.", "pi", "1j", "007"]
+BINARY = ["+", "-", "*", "/", "**", "and", "or", "%", "//", "=", ";", "if", ",", "@", "<<"]
+FUNCTIONS = "exp log log2 log10 sqrt sin cos tan tanh abs expit logit max __import__ open min".split()
+
+ODD_TEXTS = st.sampled_from(
+    [
+        "",
+        " ",
+        "\x00",
+        "\x1b[31m",
+        "\r",
+        "\n",
+        "$x$",
+        "=1",
+        "é",
+        "\u202e",
+        "'",
+        '"',
+        "`",
+        "a" * 3000,
+        "nan",
+        "True",
+    ]
+)
+CHARACTERS = "ab1_ .,;:'\"`~+-*/^|()[]{}=<>!$%&@#\\\n\t\x00\x1bé\u0301Ωπ\u202e\u2028😀²"
+texts = st.one_of(ODD_TEXTS, st.text(CHARACTERS, max_size=8))
+names = st.one_of(st.sampled_from(COLUMNS + PARAMETERS), texts)
+numbers = st.one_of(st.sampled_from(NUMBERS), st.integers(-9, 9).map(str), st.floats().map(repr))
+
+
+# Expressions and formulas
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if text.isprintable() else "'a'"
+
+
+def expressions(columns: list[str], most: int = 8) -> st.SearchStrategy[str]:
+    """Texts of the language of model files, and texts that nearly are, of so many parts at most."""
+    quoted = st.one_of(st.sampled_from(LEVELS), texts).map(_quoted)
+    leaves = st.one_of(st.sampled_from(columns), numbers, quoted, names.map(lambda name: f"`{name}`"), texts)
+
+    def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        comparison = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is"])
+        return st.one_of(
+            st.tuples(inner, st.sampled_from(BINARY), inner).map(" ".join),
+            st.tuples(st.sampled_from(FUNCTIONS), inner).map(lambda part: f"{part[0]}({part[1]})"),
+            st.tuples(inner, comparison, inner).map(" ".join),
+            st.tuples(inner, comparison, inner, comparison, inner).map(" ".join),
+            st.tuples(st.sampled_from(["not ", "-", "+", "("]), inner).map("".join),
+            st.lists(inner, min_size=1, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
+        )
+
+    return st.recursive(leaves, larger, max_leaves=most)
+
+
+def constraints() -> st.SearchStrategy[str]:
+    """Equations between parameters, and what is none."""
+    side = expressions(PARAMETERS, 4)
+    return st.one_of(st.tuples(side, side).map(" == ".join), side)
+
+
+def formulas() -> st.SearchStrategy[str]:
+    """Formulas of R, and what is none."""
+    leaves = st.one_of(st.sampled_from(COLUMNS), numbers, names.map(lambda name: f"`{name}`"), texts)
+    calls = (
+        "C factor I poly bs cr center scale standardize log exp sqrt pmin as.factor c abs offset Treatment Sum "
+        "ns lag interaction relevel"
+    ).split()
+    settings = st.one_of(
+        numbers,
+        st.sampled_from(["Sum", "Treatment('b')", "degree=2", "df=4", "levels=['a', 'b']", "raw=TRUE", "knots=[1, 2]"]),
+    )
+
+    def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        operators = st.sampled_from(["+", "-", "*", "/", ":", "^", "**", "%in%", "==", "|", "~", ","])
+        return st.one_of(
+            st.tuples(inner, operators, inner).map(" ".join),
+            st.tuples(st.sampled_from(calls), inner).map(lambda part: f"{part[0]}({part[1]})"),
+            st.tuples(st.sampled_from(calls), inner, settings).map(lambda part: f"{part[0]}({part[1]}, {part[2]})"),
+            inner.map(lambda text: f"({text})"),
+            inner.map(lambda text: f"-{text}"),
+        )
+
+    right = st.recursive(leaves, larger, max_leaves=8)
+    left = st.one_of(st.just("y"), st.just(""), st.sampled_from(["log(y)", "y / 2", "x"]), right)
+    return st.one_of(st.tuples(left, right).map(" ~ ".join), right)
+
+
+# Model files
+
+
+def values() -> st.SearchStrategy[Any]:
+    """Whatever TOML may hold."""
+    plain = st.one_of(texts, names, st.integers(), st.floats(), st.booleans(), st.just(date(2026, 1, 2)))
+    inner = st.one_of(plain, st.lists(plain, max_size=2), _tables(plain))
+    return st.one_of(inner, st.lists(inner, max_size=2), _tables(inner))
+
+
+def _tables(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.one_of(names, st.sampled_from(LEVELS)), inner, max_size=2)
+
+
+def model_contents() -> st.SearchStrategy[dict[str, Any]]:
+    """Content of model files of which any part may be wrong."""
+
+    def odd(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return st.one_of(*[right] * 9, values())
+
+    names_of = st.sampled_from(PARAMETERS)
+    sd = st.one_of(names_of, st.dictionaries(st.sampled_from(LEVELS), names_of, min_size=1, max_size=3))
+    by = st.sampled_from(COLUMNS)
+    rows = st.dictionaries(names_of, expressions(COLUMNS, 3), min_size=1, max_size=3)
+    random = st.fixed_dictionaries(
+        {}, optional={"sd": odd(sd), "by": odd(by), "terms": odd(rows), "covariance": odd(st.just("full"))}
+    )
+    residual = st.fixed_dictionaries({}, optional={"sd": odd(sd), "by": odd(by), "weights": odd(by)})
+    priors = st.one_of(st.just("normal(0, 1)"), st.tuples(names, numbers, numbers).map("{0[0]}({0[1]}, {0[2]})".format))
+    return st.fixed_dictionaries(
+        {
+            "response": odd(st.just("y")),
+            "cluster": odd(st.one_of(st.just("id"), st.lists(by, max_size=3))),
+            "mean": odd(st.one_of(rows, formulas())),
+        },
+        optional={
+            "family": odd(st.just("linear")),
+            "random": odd(random),
+            "residual": odd(residual),
+            "constraints": odd(st.dictionaries(names, constraints(), max_size=3)),
+            "fixed": odd(st.dictionaries(names_of, st.floats(), max_size=2)),
+            "priors": odd(st.dictionaries(names_of, priors, max_size=2)),
+            "unknown": values(),
+        },
+    )
+
+
+@st.composite
+def model_texts(draw: st.DrawFn) -> str:
+    """Texts of model files: written from contents, recipes with changed characters, and plain text."""
+    kind = draw(st.integers(0, 5))
+    if kind == 0:
+        return draw(st.text(max_size=200))
+    if kind == 1:
+        text = recipes.text(draw(st.sampled_from(recipes.names())))
+        at, length = draw(st.integers(0, len(text) - 1)), draw(st.integers(0, 40))
+        return text[:at] + draw(texts) + text[at + length :]
+    try:
+        return tomli_w.dumps(draw(model_contents()))
+    except (TypeError, ValueError, UnicodeError):
+        return "x = ["
+
+
+# Tables
+
+
+def frames() -> st.SearchStrategy[pd.DataFrame]:
+    """Tables with the columns of the models above, of any type and with any gaps."""
+    n = 8
+    odd = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.dates(), st.just(1j), st.just([1]))
+    columns = {
+        "y": st.lists(st.floats(-9, 9), min_size=n, max_size=n),
+        "id": st.lists(st.sampled_from([1, 2, 3, "1", "a", None]), min_size=n, max_size=n),
+        "x": st.lists(st.one_of(st.integers(-3, 3), st.floats()), min_size=n, max_size=n),
+        "f": st.lists(st.one_of(st.sampled_from(LEVELS), texts), min_size=n, max_size=n),
+        "True": st.lists(st.booleans(), min_size=n, max_size=n),
+        "day": st.just(list(pd.date_range("2026-01-01", periods=n))),
+    }
+
+    def table(parts: dict[str, list[Any]]) -> pd.DataFrame:
+        return pd.DataFrame({name: pd.Series(values, dtype=object).infer_objects() for name, values in parts.items()})
+
+    usual = st.fixed_dictionaries({}, optional=columns)
+    other = st.dictionaries(
+        st.one_of(names, st.sampled_from(COLUMNS)), st.lists(odd, min_size=n, max_size=n), max_size=3
+    )
+    return st.tuples(usual, other).map(lambda parts: table(parts[0] | parts[1]))
+
+
+@st.composite
+def table_files(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Names and contents of data files: tables as CSV or Parquet with changed bytes, and plain text."""
+    kind = draw(st.integers(0, 4))
+    if kind == 0:
+        return "t.csv", draw(st.binary(max_size=200))
+    if kind == 1:
+        cell = st.one_of(texts, numbers, st.sampled_from(LEVELS))
+        separator = draw(st.sampled_from([",", ";", "\t"]))
+        rows = draw(st.lists(st.lists(cell, min_size=1, max_size=5).map(separator.join), max_size=8))
+        header = draw(st.sampled_from(["y,id,x,f", "y;id;x;f", "y\tid\tx\tf", "y,y", "id", ""]))
+        return draw(st.sampled_from(["t.csv", "t.tsv", "t.txt"])), "\n".join([header, *rows]).encode("utf-8", "replace")
+    table = draw(frames())
+    buffer = io.BytesIO()
+    if kind == 2:
+        return "t.csv", changed(draw, table.to_csv(index=False).encode("utf-8", "replace"))
+    try:
+        table.to_parquet(buffer, index=False)
+    except Exception:  # of pyarrow, with what it cannot hold
+        return "t.parquet", draw(st.binary(max_size=200))
+    return "t.parquet", changed(draw, buffer.getvalue())
+
+
+def changed(draw: st.DrawFn, data: bytes) -> bytes:
+    """Bytes of which some may be others, cut off or inserted."""
+    for _ in range(draw(st.integers(0, 2))):
+        if not data:
+            return data
+        at, length = draw(st.integers(0, len(data) - 1)), draw(st.sampled_from([0, 1, 1, 4, 10**9]))
+        data = data[:at] + draw(st.binary(max_size=4)) + data[at + length :]
+    return data
+
+
+# Saved fits
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(-1e9, 1e9), texts,
+        st.sampled_from(["../../x", "/tmp/x", "nan", "inf", "-inf", "converged", "mean", "a" * 200]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@st.composite
+def tampered_content(draw: st.DrawFn, content: dict[str, Any]) -> None:
+    """Change one or two values of `fit.json`, wherever they are."""
+    for _ in range(draw(st.integers(1, 2))):
+        here: Any = content
+        while True:
+            keys = list(here) if isinstance(here, dict) else list(range(len(here)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(here[key], dict | list) and here[key] and draw(st.booleans()):
+                here = here[key]
+                continue
+            act = draw(st.sampled_from(["replace", "replace", "remove", "add", "repeat"]))
+            if act == "remove":
+                del here[key]
+            elif act == "replace":
+                here[key] = draw(json_values)
+            elif isinstance(here, dict):
+                here[draw(texts)] = here[key] if act == "repeat" else draw(json_values)
+            else:
+                here.insert(key, here[key] if act == "repeat" else draw(json_values))
+            break
+
+
+@st.composite
+def tampered_arrays(draw: st.DrawFn, arrays: dict[str, np.ndarray]) -> None:
+    """Change one or two arrays: their type, their shape, their values, or whether they are there."""
+    for _ in range(draw(st.integers(1, 2))):
+        name = draw(st.sampled_from(sorted(arrays)))
+        array = arrays[name]
+        act = draw(st.sampled_from(["shape", "type", "value", "remove", "add", "swap", "order"]))
+        if act == "remove" and len(arrays) > 1:
+            del arrays[name]
+        elif act == "add":
+            arrays[draw(st.sampled_from(["extra", "checkpoint/x", "sampler/energy", "chain_7", "label_9", "../x"]))] = (
+                array
+            )
+        elif act == "swap":
+            other = draw(st.sampled_from(sorted(arrays)))
+            arrays[name], arrays[other] = arrays[other], array
+        elif act == "type":
+            kind = draw(st.sampled_from(["f4", "i8", "?", "U3", "c16", "O", "M8[ns]", "u1", "V4", ">f8"]))
+            arrays[name] = np.zeros(array.shape, dtype=kind)
+        elif act == "shape":
+            shape = tuple(draw(st.lists(st.integers(0, 5), max_size=3)))
+            arrays[name] = np.zeros(shape, dtype=array.dtype)
+        elif act == "value" and array.size and array.dtype.kind in "fi":
+            value = draw(st.sampled_from([np.nan, np.inf, -1.0, 1e300, 1e15, 0.0]))
+            other = array.astype(float).copy()
+            other.flat[draw(st.integers(0, array.size - 1))] = value
+            with np.errstate(invalid="ignore"):
+                arrays[name] = other.astype(array.dtype)
+        elif act == "order" and array.ndim == 2:
+            arrays[name] = np.asfortranarray(array)
+
+
+@st.composite
+def tampered_archives(draw: st.DrawFn, data: bytes) -> bytes:
+    """Change the file of the arrays as a file: bytes, entries, and heads that promise what is not there."""
+    if draw(st.booleans()):
+        return changed(draw, data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    name = draw(st.sampled_from(sorted(entries)))
+    head = draw(
+        st.sampled_from(
+            [
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+                "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+                "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+                "{'descr': '<U1000000000', 'fortran_order': False, 'shape': (2,), }",
+                "{'descr': '<f8', 'fortran_order': 3, 'shape': (1,), }",
+                "{'descr': '<f8', 'shape': (1,), }",
+                "[" * 900,
+                "__import__('os')",
+                "",
+            ]
+        )
+    ).ljust(118)
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + draw(st.binary(max_size=16))
+    entries[name] = draw(
+        st.sampled_from([content, entries[name][:-8], entries[name] + b"more", b"", b"\x93NUMPY\x09\x00"])
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_BZIP2]))) as archive:
+        for each, part in entries.items():
+            archive.writestr(each, part)
+    return buffer.getvalue()
