@@ -9,11 +9,9 @@ from __future__ import annotations
 import ast
 import ctypes
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -229,10 +227,7 @@ def _function(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) -
     source = _HEADER + "".join(f"    {line}\n" for line in lines)
     key = repr((GENERATOR, tuple(text for _, text in items), parameters))
     name = f"c_{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-    module = ModuleType(f"saem_constraints_{name}")
-    sys.modules[module.__name__] = module  # Numba looks the module up by name when it reads its cache
-    exec(compile(source, _written(name, source), "exec"), vars(module))
-    return jit.callback(module.constraints)
+    return jit.callback(source, "constraints", _written(name, source))
 
 
 def _written(name: str, source: str) -> str:

@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from saem import cache
@@ -180,14 +181,27 @@ def cache_of(function: Any) -> Any:
         return None
 
 
-def callback(function: Any) -> Any:
-    """Compile a function of four ``double *`` as a C function, cached on disk.
+def callback(source: str, name: str, path: str) -> Any:
+    """Compile a function of four ``double *`` from a source that the package has generated, cached on disk.
+
+    Parameters
+    ----------
+    source : str
+        Of a module.
+    name : str
+        Of the function in it.
+    path : str
+        Where the source was written to, by which numba finds what it kept.
 
     Returns
     -------
     CFunc
         Its `address` is that of the C function, for as long as it is kept.
     """
+    module = ModuleType(f"saem_generated_{os.path.splitext(os.path.basename(path))[0]}")
+    sys.modules[module.__name__] = module  # numba looks the module up by name when it reads its cache
+    exec(compile(source, path, "exec"), vars(module))
+    function = getattr(module, name)
     make_pointer: Any = types.CPointer
     pointer = make_pointer(types.float64)
     normalized: Any = sigutils.normalize_signature

@@ -19,8 +19,10 @@ COLUMNS = ["y", "id", "x", "f", "True", "day"]
 PARAMETERS = ["mu", "effect", "slope", "s1", "s2", "sigma"]
 LEVELS = ["a", "b", "c d", "1", "<5"]
 NUMBERS = ["0", "1", "2.5", "-1", "1e308", "1e-308", "99999999999999999999", "0x10", "1_000", "1.", "pi", "1j", "007"]
-BINARY = ["+", "-", "*", "/", "**", "and", "or", "%", "//", "=", ";", "if", ",", "@", "<<"]
-FUNCTIONS = "exp log log2 log10 sqrt sin cos tan tanh abs expit logit max __import__ open min".split()
+BINARY = ["+", "-", "*", "/", "**", "and", "or"]
+NO_OPERATORS = ["%", "//", "=", ";", "if", ",", "@", "<<", "^", "&"]
+FUNCTIONS = "exp log log2 log10 sqrt sin cos tan tanh abs expit logit".split()
+NO_FUNCTIONS = ["max", "__import__", "open", "lambda", "f"]
 
 ODD_TEXTS = st.sampled_from(
     [
@@ -48,6 +50,11 @@ names = st.one_of(st.sampled_from(COLUMNS + PARAMETERS), texts)
 numbers = st.one_of(st.sampled_from(NUMBERS), st.integers(-9, 9).map(str), st.floats().map(repr))
 
 
+def mostly(right: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """What is right nine times of ten."""
+    return st.integers(0, 9).flatmap(lambda k: odd if k == 9 else right)
+
+
 # Expressions and formulas
 
 
@@ -58,16 +65,19 @@ def _quoted(text: str) -> str:
 def expressions(columns: list[str], most: int = 8) -> st.SearchStrategy[str]:
     """Texts of the language of model files, and texts that nearly are, of so many parts at most."""
     quoted = st.one_of(st.sampled_from(LEVELS), texts).map(_quoted)
-    leaves = st.one_of(st.sampled_from(columns), numbers, quoted, names.map(lambda name: f"`{name}`"), texts)
+    odd = st.one_of(quoted, names.map(lambda name: f"`{name}`"), texts)
+    leaves = mostly(st.one_of(st.sampled_from(columns), st.sampled_from(["0", "1", "2.5", "'a'", "'b'"])), odd)
 
     def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        function = mostly(st.sampled_from(FUNCTIONS), st.sampled_from(NO_FUNCTIONS))
         comparison = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is"])
         return st.one_of(
-            st.tuples(inner, st.sampled_from(BINARY), inner).map(" ".join),
-            st.tuples(st.sampled_from(FUNCTIONS), inner).map(lambda part: f"{part[0]}({part[1]})"),
+            st.tuples(inner, mostly(st.sampled_from(BINARY), st.sampled_from(NO_OPERATORS)), inner).map(" ".join),
+            st.tuples(function, inner).map(lambda part: f"{part[0]}({part[1]})"),
             st.tuples(inner, comparison, inner).map(" ".join),
             st.tuples(inner, comparison, inner, comparison, inner).map(" ".join),
-            st.tuples(st.sampled_from(["not ", "-", "+", "("]), inner).map("".join),
+            st.tuples(st.sampled_from(["not ", "-", "+"]), inner).map("".join),
+            inner.map(lambda text: f"({text})"),
             st.lists(inner, min_size=1, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
         )
 
@@ -77,12 +87,13 @@ def expressions(columns: list[str], most: int = 8) -> st.SearchStrategy[str]:
 def constraints() -> st.SearchStrategy[str]:
     """Equations between parameters, and what is none."""
     side = expressions(PARAMETERS, 4)
-    return st.one_of(st.tuples(side, side).map(" == ".join), side)
+    return mostly(st.tuples(side, side).map(" == ".join), side)
 
 
 def formulas() -> st.SearchStrategy[str]:
     """Formulas of R, and what is none."""
-    leaves = st.one_of(st.sampled_from(COLUMNS), numbers, names.map(lambda name: f"`{name}`"), texts)
+    odd = st.one_of(numbers, names.map(lambda name: f"`{name}`"), texts)
+    leaves = mostly(st.sampled_from(COLUMNS), odd)
     calls = (
         "C factor I poly bs cr center scale standardize log exp sqrt pmin as.factor c abs offset Treatment Sum "
         "ns lag interaction relevel"
@@ -93,7 +104,7 @@ def formulas() -> st.SearchStrategy[str]:
     )
 
     def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-        operators = st.sampled_from(["+", "-", "*", "/", ":", "^", "**", "%in%", "==", "|", "~", ","])
+        operators = mostly(st.sampled_from(["+", "-", "*", "/", ":"]), st.sampled_from("^ ** %in% == | ~ ,".split()))
         return st.one_of(
             st.tuples(inner, operators, inner).map(" ".join),
             st.tuples(st.sampled_from(calls), inner).map(lambda part: f"{part[0]}({part[1]})"),
@@ -104,7 +115,7 @@ def formulas() -> st.SearchStrategy[str]:
 
     right = st.recursive(leaves, larger, max_leaves=8)
     left = st.one_of(st.just("y"), st.just(""), st.sampled_from(["log(y)", "y / 2", "x"]), right)
-    return st.one_of(st.tuples(left, right).map(" ~ ".join), right)
+    return mostly(st.tuples(left, right).map(" ~ ".join), right)
 
 
 # Model files
@@ -125,7 +136,7 @@ def model_contents() -> st.SearchStrategy[dict[str, Any]]:
     """Content of model files of which any part may be wrong."""
 
     def odd(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        return st.one_of(*[right] * 9, values())
+        return mostly(right, values())
 
     names_of = st.sampled_from(PARAMETERS)
     sd = st.one_of(names_of, st.dictionaries(st.sampled_from(LEVELS), names_of, min_size=1, max_size=3))
