@@ -125,6 +125,11 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
         raise StorageError("the columns of the clusters are not those of the model")
     if not np.array_equal(np.array(list(content.estimates.values())), arrays["values"], equal_nan=True):
         raise StorageError(f"the estimates of {FIT_FILE} are not those of {ARRAYS_FILE}")
+    kinds, values = np.array(content.parameter_kinds), arrays["values"]
+    if not (
+        np.isfinite(values).all() and (values[kinds == "sd"] >= 0.0).all() and (abs(values[kinds == "corr"]) <= 1).all()
+    ):
+        raise StorageError("an estimate is no number that a parameter of its kind can be")
     held = {name: float(value) for name, value, is_fixed in zip(names, at, fixed, strict=True) if is_fixed}
     if held != {name: float(value) for name, value in model.fixed.items()}:
         raise StorageError("the fixed parameters are not those of the model")

@@ -57,6 +57,7 @@ def understood(use: Callable[[], Any]) -> Any:
     """The result; None where it was refused in words."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaemWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, about numbers that are then refused
         try:
             return use()
         except SaemError as error:
@@ -166,6 +167,9 @@ def use_fit(folder: Path) -> None:
         fit.summary()
         fit.to_frame()
         fit.trace.describe()
+        understood(lambda: saem.variances(fit))
+        understood(lambda: saem.predict(fit, TABLE))
+        understood(lambda: saem.residuals(fit))
         if fit.continuation is not None:
             understood(lambda: fit.resume(Target(mcse=1e9, max_draws=1)))
 

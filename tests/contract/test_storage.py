@@ -52,7 +52,7 @@ def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
 
 @pytest.mark.parametrize("loglik", [float("nan"), float("-inf"), 1e308])
 def test_numbers_that_json_does_not_know(tmp_path, loglik):
-    fit = storable_fit(loglik=loglik, values=np.array([np.nan, np.inf, 0, 0, 0, 1, 1.0]))
+    fit = storable_fit(loglik=loglik, mcse=np.array([np.nan, np.inf, 0, 0, 0, 1, 1.0]), gradient_norm=np.inf)
     fit.save(tmp_path)
     assert_same(fit, saem.load(tmp_path))
     json.loads((tmp_path / "fit.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
@@ -255,6 +255,19 @@ def test_arrays_that_no_fit_has(tmp_path, change, message):
     storable_fit().save(tmp_path)
     tamper(tmp_path, arrays=change)
     with pytest.raises(StorageError, match=message):
+        saem.load(tmp_path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, "nan"), (0, "inf"), (4, -0.5)])
+def test_estimates_that_no_parameter_can_have(tmp_path, at, value):
+    storable_fit().save(tmp_path)
+    name = storable_fit().parameters.names[at]
+
+    def change(arrays):
+        arrays["values"][at] = float(value)
+
+    tamper(tmp_path, lambda content: content["estimates"].update({name: value}), change)
+    with pytest.raises(StorageError, match="an estimate is no number that a parameter of its kind can be"):
         saem.load(tmp_path)
 
 
