@@ -57,13 +57,13 @@ def of_a_file(continuation: Continuation) -> Iterator[None]:
     Raises
     ------
     StorageError
-        In place of the errors of Python and NumPy, which cannot be foreseen one by one.
+        In place of the errors of Python, NumPy and Numba, which cannot be foreseen one by one.
     """
     try:
         yield
     except SaemError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+    except Exception as error:
         if continuation.method is not None:  # made in this process: a mistake of the program
             raise
         raise StorageError(
@@ -114,7 +114,10 @@ def method_of(fit: Fit) -> Any:
         )
     with of_a_file(continuation):
         check_settings(continuation.settings)
-        return rebuild(continuation.settings, known_classes())
+        method = rebuild(continuation.settings, known_classes())
+    if not callable(getattr(method, "run", None)):
+        raise StorageError(f"the saved fit cannot go on: its method is {method!r:.40}, which is none")
+    return method
 
 
 def aimed(method: Any, target: Target | None) -> Any:
