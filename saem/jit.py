@@ -201,11 +201,14 @@ def callback(source: str, name: str, path: str) -> Any:
     module = ModuleType(f"saem_generated_{os.path.splitext(os.path.basename(path))[0]}")
     sys.modules[module.__name__] = module  # numba looks the module up by name when it reads its cache
     exec(compile(source, path, "exec"), vars(module))
-    function = getattr(module, name)
     make_pointer: Any = types.CPointer
-    pointer = make_pointer(types.float64)
+    return c_function(getattr(module, name), types.void(*[make_pointer(types.float64)] * 4))
+
+
+def c_function(function: Any, signature: Any) -> Any:
+    """Compile a function as a C function of a signature, cached on disk; see `callback`."""
     normalized: Any = sigutils.normalize_signature
-    compiled: Any = CFunc(function, normalized(types.void(*[pointer] * 4)), locals={}, options={"error_model": "numpy"})
+    compiled: Any = CFunc(function, normalized(signature), locals={}, options={"error_model": "numpy"})
     own = cache_of(function)
     if own is not None:
         compiled._cache = own

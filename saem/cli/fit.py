@@ -175,7 +175,7 @@ def _fit_once(
     from saem.cli.console import note
     from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
-    from saem.cli.write import check_folder, draw_fits, write_fits
+    from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.data import arrange
     from saem.data import where as rows_where
     from saem.display import method_name
@@ -205,12 +205,13 @@ def _fit_once(
         raise failures[-1][1]
     for name, failure in failures:
         note(f"no fit by {name}: {failure}")
-    if output is not None:  # whatever becomes of the rest
-        write_fits(output, fits)
+    unsaved = keep_fits(output, fits)
     if len(fits) == 1:
         show_fit(fits[0])
     else:
         show_comparison(fits[0], fits[1])
+    if unsaved is not None:
+        raise unsaved
     if t_tests:
         report_t_tests(fits, quantities, output)
     if quantities:

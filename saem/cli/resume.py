@@ -46,7 +46,7 @@ def resume(
     from saem.cli.report import show_fit
     from saem.cli.saved import fit_to_resume, others
     from saem.cli.watching import watching
-    from saem.cli.write import check_folder, draw_fits, write_fits
+    from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.resuming import method_of
 
     fit = fit_to_resume(folder)
@@ -58,9 +58,10 @@ def resume(
     warmup.ensure([fit.method])
     with watching(f"going on by {fit.method}") as watcher:
         result = fit.resume(target, callback=watcher)
-    if output is not None:
-        write_fits(output, [result], beside)
+    unsaved = keep_fits(output, [result], beside)
     show_fit(result)
+    if unsaved is not None:
+        raise unsaved
     if output is None:
         note("nothing was written: --output FOLDER keeps the fit; it may be the same folder")
     else:

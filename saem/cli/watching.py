@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from saem.cli.console import console
 from saem.cli.signals import Stopped, handling, interrupt
+from saem.display import printable
 
 if TYPE_CHECKING:
     from saem.progress import Progress
@@ -41,7 +42,7 @@ class Watcher:
         if self.bar is None:
             self.bar = new_bar()
             self.bar.start()
-            self.task = self.bar.add_task(self.text, total=None, words="")
+            self.task = self.bar.add_task(printable(self.text), total=None, words="")
         left, known = progress.seconds_left, math.isfinite(progress.seconds_left)
         self.bar.update(
             self.task,
@@ -107,5 +108,6 @@ def counting(text: str) -> Iterator[Callable[[int, int], None] | None]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True) as bar:
+        text = printable(text)  # names of columns
         task = bar.add_task(f"{text}: loading, or compiling once", total=None)
         yield lambda done, total: bar.update(task, description=text, completed=done, total=total)

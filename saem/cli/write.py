@@ -27,6 +27,23 @@ def check_folder(folder: Path) -> None:
         raise StorageError(f"{folder} holds the results of a run with --by; use another folder for a single fit")
 
 
+def keep_fits(folder: Path | None, fits: Sequence[Fit], others: Mapping[str, Fit] | None = None) -> StorageError | None:
+    """Write fits as soon as they are made, where there is a folder, whatever becomes of what is done with them.
+
+    Returns
+    -------
+    StorageError or None
+        What stood in the way, such as a full disk: to be raised after the fits were shown, so that they are not lost.
+    """
+    if folder is None:
+        return None
+    try:
+        write_fits(folder, fits, others)
+    except StorageError as error:
+        return error
+    return None
+
+
 def write_fits(folder: Path, fits: Sequence[Fit], others: Mapping[str, Fit] | None = None) -> None:
     """Write every fit to `folder`/<method>, and the tables to `folder`.
 

@@ -58,6 +58,16 @@ def test_fits_are_there_before_a_figure_fails(files, stubbed, monkeypatch):
     assert (files / "out" / "ml" / "random_effects.png").exists() and (files / "out" / "fits.csv").exists()
 
 
+def test_a_disk_that_is_full_at_the_end_does_not_lose_the_numbers(files, stubbed, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing.os, "replace", full)
+    result = invoke(*SAEM, "-o", "out", code=2)
+    assert "SAEM fit of a linear model" in result.stdout and "status: converged" in result.stdout
+    assert "No space left on device" in result.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [

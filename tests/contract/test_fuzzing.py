@@ -19,7 +19,7 @@ import strategies
 from handmade import storable_fit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tampering import read, tamper
+from tampering import read, tamper, tampered_archives, tampered_arrays, tampered_content
 
 import saem
 from saem.constraint import parameters_of, split
@@ -186,14 +186,14 @@ def fuzz_fits(saved: Path, count: int) -> None:
             part = data.draw(st.sampled_from(["content", "arrays", "archive", "bytes"]))
             content, arrays = read(folder)
             if part == "content":
-                data.draw(strategies.tampered_content(content))
+                data.draw(tampered_content(content))
                 tamper(folder, lambda kept: (kept.clear(), kept.update(content)))
             elif part == "arrays":
-                data.draw(strategies.tampered_arrays(arrays))
+                data.draw(tampered_arrays(arrays))
                 tamper(folder, arrays=lambda own: (own.clear(), own.update(arrays)))
             elif part == "archive":
                 archive = (folder / "arrays.npz").read_bytes()
-                tamper(folder, archive=data.draw(strategies.tampered_archives(archive)))
+                tamper(folder, archive=data.draw(tampered_archives(archive)))
             else:  # by somebody who knows nothing of seals
                 path = data.draw(st.sampled_from(sorted(folder.iterdir())))
                 path.write_bytes(strategies.changed(data.draw, path.read_bytes()))
