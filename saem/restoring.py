@@ -25,7 +25,7 @@ WORDS = 4  # of the state of a random stream
 MOST_OFTEN, LOOPED = 100, ("slowed", "thickened")  # of what is done so often when a fit goes on
 NUMBERS = "iterations drawn fresh done skipped number until half own_from burn_in seconds".split()
 
-Form = tuple[str, tuple[int | None, ...]]  # kind of values, and shape
+Form = tuple[str, tuple[int | None, ...]]  # type of the values, such as "f8", and shape
 
 
 def check_settings(settings: Any, name: str = "method") -> None:
@@ -75,22 +75,20 @@ def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str
     memory = {MEMORY + name: value for name, value in start.memory.items()}
     kernel = {name: getattr(engine.drawing, name) for name in KERNEL if hasattr(engine.drawing, name)}
     like = {**start.state._asdict(), **memory, **kernel, "pinned": start.pinned}
-    forms: dict[str, Form] = {name: (value.dtype.kind, value.shape) for name, value in like.items()}
-    forms |= {"stream": ("u", (WORDS,)), "moves": ("f", (2,)), "path": ("f", (None, n)), "draws": ("f", (None,))}
-    forms |= {"looks": ("f", (None, len(LOOK))), "look_estimates": ("f", (None, n))}
-    needed = set(forms)
-    later = {COUNT: (1,), MEAN: (n,), COMOMENT: (n, n)}
-    forms |= {MEMORY + name: ("f", shape) for name, shape in later.items()}
-    return forms | {f"{MEMORY}draws": ("i", (1,))} | forms, needed
+    forms: dict[str, Form] = {name: (value.dtype.str[1:], value.shape) for name, value in like.items()}
+    forms |= {"stream": ("u8", (WORDS,)), "moves": ("f8", (2,)), "path": ("f8", (None, n)), "draws": ("f8", (None,))}
+    forms |= {"looks": ("f8", (None, len(LOOK))), "look_estimates": ("f8", (None, n))}
+    later: dict[str, Form] = {COUNT: ("f8", (1,)), MEAN: ("f8", (n,)), COMOMENT: ("f8", (n, n)), "draws": ("i8", (1,))}
+    return {MEMORY + name: form for name, form in later.items()} | forms, set(forms)
 
 
 def _mistakes_in_arrays(part: Checkpoint, forms: Mapping[str, Form], needed: set[str]) -> Iterator[str]:
     yield from (f"{name!r} is missing" for name in sorted(needed - part.arrays.keys()))
     yield from (f"{name!r} is unknown" for name in part.arrays if name not in forms)
     for name, array in part.arrays.items():
-        kind, shape = forms.get(name, (array.dtype.kind, array.shape))
+        kind, shape = forms.get(name, (array.dtype.str[1:], array.shape))
         fits = len(shape) == array.ndim and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True))
-        if array.dtype.kind != kind or not fits:
+        if array.dtype.str[1:] != kind or not fits:
             yield f"{name!r} has the type {array.dtype} and the shape {array.shape}"
     if len(part.arrays.get("looks", ())) != len(part.arrays.get("look_estimates", ())):
         yield "'looks' and 'look_estimates' differ in length"

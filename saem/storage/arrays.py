@@ -17,6 +17,7 @@ import numpy as np
 
 from saem.display import count
 from saem.errors import StorageError, listing
+from saem.result import HISTORY
 from saem.storage.content import FitContent
 
 ARRAYS_FILE = "arrays.npz"
@@ -75,7 +76,7 @@ def optional(content: FitContent, heads: Mapping[str, Head]) -> dict[str, tuple[
     n = len(content.estimates)
     chains = heads["chains"].shape[0] if "chains" in heads and heads["chains"].shape else 0
     arrays: dict[str, tuple[str, list[Shape]]] = {
-        "looks": (FLOAT, [("l", 7)]),
+        "looks": (FLOAT, [("l", len(HISTORY))]),
         "chains": (FLOAT, [("h", n), (0, 0)]),
         "inner": (FLOAT, [(n,), (0,)]),
     }
