@@ -29,8 +29,8 @@ def to_arviz(fit: Fit) -> Any:
         arviz = quiet_import("arviz")
     except ImportError:
         raise ModelError(
-            "to_arviz needs the package arviz, which is not installed: pip install 'saem[bayes]', or '.[bayes]' in a "
-            "clone"
+            "to_arviz needs the package arviz, which is not installed: pip install '.[bayes]' in a clone of saem, or "
+            "pip install arviz"
         ) from None
     draws = fit.posterior.draws
     observed = None

@@ -14,13 +14,18 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from saem.errors import CacheWarning
+
 _DAY = 86400.0
 _KEEP_DAYS = 30
 _BUILD = re.compile(r"build-[0-9a-f]{16}")
+SAID = "SAEM_CACHE_TROUBLE_SAID"
 _OURS = "SAEM_NUMBA_CACHE_DIR"  # what configure() set, to tell it in a child process from a user's choice
 
 
@@ -59,20 +64,33 @@ def _base() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saem"
 
 
-def cache_folder() -> Path:
+def cache_folder() -> Path | None:
     """Folder of this version's compiled code, made if need be.
 
     Returns
     -------
-    Path
+    Path or None
         Below ``$SAEM_CACHE_DIR``, or else the user's cache folder. Where that cannot be written, a temporary
-        folder that this process removes when it ends; processes that it starts share it.
+        folder that this process removes when it ends; processes that it starts share it. None where there is no room
+        for that, either.
     """
     return _usable(os.environ.get("SAEM_CACHE_DIR"))
 
 
+def complain(reason: str) -> None:
+    """Say that compiled code cannot be kept or read: once, and not again in processes that this one starts."""
+    if not os.environ.get(SAID):
+        os.environ[SAID] = "1"
+        warnings.warn(
+            f"{reason}; fits are right, but take longer to begin, since what they need is compiled anew. "
+            "SAEM_CACHE_DIR names another folder for it",
+            CacheWarning,
+            stacklevel=2,
+        )
+
+
 @lru_cache(maxsize=8)
-def _usable(chosen: str | None) -> Path:
+def _usable(chosen: str | None) -> Path | None:
     """The cache folder for this value of ``$SAEM_CACHE_DIR`` (the argument is the key of the memory)."""
     try:
         folder = _base() / f"build-{source_hash()}"
@@ -81,15 +99,24 @@ def _usable(chosen: str | None) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, RuntimeError):  # RuntimeError: no home folder
+        return _temporary()
+    if unused > _DAY:
+        with suppress(OSError):
+            os.utime(folder)
+            _prune(folder.parent)
+    return folder
+
+
+def _temporary() -> Path | None:
+    """A folder for this process and those that it starts; None where there is no room for one."""
+    try:
         base = tempfile.mkdtemp(prefix="saem-")
         atexit.register(shutil.rmtree, base, ignore_errors=True)
-        os.environ["SAEM_CACHE_DIR"] = base
         folder = Path(base) / f"build-{source_hash()}"
         folder.mkdir(mode=0o700)
-        return folder
-    if unused > _DAY:
-        os.utime(folder)
-        _prune(folder.parent)
+    except OSError:
+        return None
+    os.environ["SAEM_CACHE_DIR"] = base
     return folder
 
 
@@ -116,22 +143,28 @@ def configure() -> None:
     config: Any = getattr(numba, "config", None)
     if not current and config is not None and config.CACHE_DIR:
         return
-    folder = str(cache_folder() / "numba")
+    usable = cache_folder()
+    if usable is None:
+        return
+    folder = str(usable / "numba")
     os.environ["NUMBA_CACHE_DIR"] = os.environ[_OURS] = folder
     if config is not None:
         config.CACHE_DIR = folder
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that no other process ever sees a part of it, and never twice.
+    """Write a file so that no other process ever sees a part of it; one that has this content already is left alone.
 
     Parameters
     ----------
     path : Path
-        Where to write; a file that is there already is kept, for its name stands for its content.
+        Where to write.
     content : bytes
         What to write.
     """
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
@@ -139,7 +172,6 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
         # Numba tells versions of a file apart by its time: the same content gets the same time.
         os.utime(temporary, (1_000_000_000, 1_000_000_000))
-        if not path.exists():
-            os.replace(temporary, path)
+        os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

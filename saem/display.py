@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ UNKNOWN = "-"
 PLAIN_WIDTH = 120
 MAX_PLACES = 8
 MAX_DIGITS = 15  # after the first
+_ORDERS = ("Cc", "Cf", "Cs", "Zl", "Zp")  # of Unicode: controls, directions of writing, line separators
 
 
 def decimals(errors: Iterable[float]) -> int:
@@ -57,6 +59,21 @@ def method_name(method: object) -> str:
     return method if isinstance(method, str) else str(getattr(method, "name", type(method).__name__))
 
 
+def printable(text: str, keep: str = "\n") -> str:
+    """A text without what a terminal would take for an order: control characters as they are written in Python.
+
+    Parameters
+    ----------
+    text : str
+        Perhaps with names and levels from a table or a file.
+    keep : str
+        Control characters that stay: line breaks, but in the cell of a table.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or unicodedata.category(c) not in _ORDERS else repr(c)[1:-1] for c in text)
+
+
 def count(n: int, thing: str, things: str | None = None) -> str:
     """`1 row`, `2 rows`: a count with its noun."""
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"
@@ -80,12 +97,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "")
     from rich.table import Table
     from rich.text import Text
 
+    def text(cell: str) -> Text:
+        return Text(printable(cell, keep=""))
+
     rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
     result = Table(box=rule, show_edge=False, pad_edge=False, header_style="bold")
     for name, side in zip(header, align or "l" + "r" * (len(header) - 1), strict=True):
-        result.add_column(Text(name), justify="left" if side == "l" else "right", no_wrap=side == "r")
+        result.add_column(text(name), justify="left" if side == "l" else "right", no_wrap=side == "r")
     for row in rows:
-        result.add_row(*(Text(cell) for cell in row))
+        result.add_row(*map(text, row))
     return result
 
 
@@ -95,5 +115,5 @@ def plain(*parts: RenderableType, width: int = PLAIN_WIDTH) -> str:
 
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
-        console.print(*parts, sep="\n")
+        console.print(*(printable(part) if isinstance(part, str) else part for part in parts), sep="\n")
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -88,6 +88,10 @@ class SaemWarning(UserWarning):
     """Something that does not stop a fit but deserves to be looked at."""
 
 
+class CacheWarning(UserWarning):
+    """Compiled code cannot be kept, or what was kept is damaged: it costs time, and nothing else."""
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Suggest the candidate that `name` was probably meant to be.
 

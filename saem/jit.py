@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from saem import cache
@@ -14,10 +17,11 @@ from saem import cache
 cache.configure()  # before numba is imported: it reads the folder of its cache once
 
 import numba  # noqa: E402
-from numba.core import caching, cgutils, types  # noqa: E402
+from numba.core import caching, cgutils, sigutils, types  # noqa: E402
+from numba.core.ccallback import CFunc  # noqa: E402
 from numba.extending import intrinsic, overload  # noqa: E402
 
-__all__ = ["call_address", "entry", "inlined", "kernel", "overload", "types"]
+__all__ = ["call_address", "callback", "entry", "inlined", "kernel", "overload", "types"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 njit: Any = numba.njit
@@ -25,16 +29,83 @@ njit: Any = numba.njit
 
 FunctionCache: Any = caching.FunctionCache
 IndexFile: Any = caching.IndexDataCacheFile
+Implementation: Any = caching.CompileResultCacheImpl
+
+
+class SealedFile(IndexFile):  # type: ignore[misc]
+    """Numba's files on disk, each after a hash of its content: one that is cut off or damaged is as good as missing."""
+
+    _index_path: str
+    _version: str
+    _source_stamp: Any
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            stream = io.BytesIO(self._content(self._index_path))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            cache.complain(str(error))
+            return {}
+        if pickle.load(stream) != self._version:
+            return {}
+        stamp, overloads = pickle.load(stream)
+        return dict(overloads) if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        content = pickle.dumps(self._version, protocol=-1) + self._dump((self._source_stamp, overloads))
+        self._write(self._index_path, content)
+
+    def _load_data(self, name: str) -> Any:
+        try:
+            return pickle.loads(self._content(self._data_path(name)))
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # numba takes it for a miss
+            cache.complain(str(error))
+            raise
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), self._dump(data))
+
+    def _write(self, path: str, content: bytes) -> None:
+        with self._open_for_write(path) as stream:
+            stream.write(hashlib.sha256(content).digest() + content)
+
+    @staticmethod
+    def _content(path: str) -> bytes:
+        with open(path, "rb") as stream:
+            seal, content = stream.read(32), stream.read()
+        if hashlib.sha256(content).digest() != seal:
+            raise OSError(f"the compiled code in {path} is damaged")
+        return content
+
+
+class FamilyImplementation(Implementation):  # type: ignore[misc]
+    """Where numba keeps a function: in the folder that it was given, and never beside the sources."""
+
+    _locator_classes = Implementation._locator_classes[:1]
 
 
 class FamilyCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache on disk, with a file of its own for each family of models defined outside the package.
 
     A process that does not know such a family could not read an index that names its types. And a family that is
-    edited is compiled again: its file's time and size are part of the key.
+    edited is compiled again: its file's time and size are part of the key. What cannot be read is compiled anew, and
+    what cannot be written is not kept.
     """
 
+    _impl_class = FamilyImplementation
     _cache_file: Any
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = self._file(self._impl.filename_base)
+
+    def _file(self, base: str) -> SealedFile:
+        make: Any = SealedFile
+        file: SealedFile = make(self._cache_path, base, self._impl.locator.get_source_stamp())
+        return file
 
     def _foreign(self, signature: Any) -> tuple[tuple[str, int, int], ...]:
         """Module, time and size of the files that define types of the signature outside the package."""
@@ -51,12 +122,19 @@ class FamilyCache(FunctionCache):  # type: ignore[misc]
         return (*super()._index_key(sig, codegen), self._foreign(sig))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with self._file_for(sig):
-            return super().load_overload(sig, target_context)
+        try:
+            with self._file_for(sig):
+                return super().load_overload(sig, target_context)
+        except Exception as error:  # of whatever kind: compiling helps
+            cache.complain(f"compiled code in {self._cache_path} cannot be read ({type(error).__name__}: {error})")
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with self._file_for(sig):
-            super().save_overload(sig, data)
+        try:
+            with self._file_for(sig):
+                super().save_overload(sig, data)
+        except OSError as error:
+            cache.complain(f"compiled code cannot be kept in {self._cache_path}: {error.strerror or error}")
 
     @contextmanager
     def _file_for(self, signature: Any) -> Iterator[None]:
@@ -65,9 +143,7 @@ class FamilyCache(FunctionCache):  # type: ignore[misc]
         before = self._cache_file
         if foreign:
             name = hashlib.sha256(repr([module for module, *_ in foreign]).encode()).hexdigest()[:12]
-            base = f"{self._impl.filename_base}-{name}"
-            stamp = self._impl.locator.get_source_stamp()
-            self._cache_file = IndexFile(self._cache_path, base, stamp)
+            self._cache_file = self._file(f"{self._impl.filename_base}-{name}")
         try:
             yield
         finally:
@@ -88,10 +164,56 @@ def nested_types(numba_type: Any) -> Iterator[Any]:
 
 
 def cached(dispatcher: Any) -> Any:
-    """Give a compiled function the package's cache on disk."""
-    make_cache: Any = FamilyCache
-    dispatcher._cache = make_cache(dispatcher.py_func)
+    """Give a compiled function the package's cache on disk, if there is one."""
+    own = cache_of(dispatcher.py_func)
+    if own is not None:
+        dispatcher._cache = own
     return dispatcher
+
+
+def cache_of(function: Any) -> Any:
+    """The cache of a function; None where nothing can be kept."""
+    make_cache: Any = FamilyCache
+    try:
+        return make_cache(function)
+    except (RuntimeError, OSError):  # no place that can be written to
+        cache.complain("there is no folder in which compiled code could be kept")
+        return None
+
+
+def callback(source: str, name: str, path: str) -> Any:
+    """Compile a function of four ``double *`` from a source that the package has generated, cached on disk.
+
+    Parameters
+    ----------
+    source : str
+        Of a module.
+    name : str
+        Of the function in it.
+    path : str
+        Where the source was written to, by which numba finds what it kept.
+
+    Returns
+    -------
+    CFunc
+        Its `address` is that of the C function, for as long as it is kept.
+    """
+    module = ModuleType(f"saem_generated_{os.path.splitext(os.path.basename(path))[0]}")
+    sys.modules[module.__name__] = module  # numba looks the module up by name when it reads its cache
+    exec(compile(source, path, "exec"), vars(module))
+    make_pointer: Any = types.CPointer
+    return c_function(getattr(module, name), types.void(*[make_pointer(types.float64)] * 4))
+
+
+def c_function(function: Any, signature: Any) -> Any:
+    """Compile a function as a C function of a signature, cached on disk; see `callback`."""
+    normalized: Any = sigutils.normalize_signature
+    compiled: Any = CFunc(function, normalized(signature), locals={}, options={"error_model": "numpy"})
+    own = cache_of(function)
+    if own is not None:
+        compiled._cache = own
+    compiled.compile()
+    return compiled
 
 
 def kernel(function: F) -> F:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,9 @@ import saem.mstep
 from saem import schedules
 from saem.algorithms.truncation import Truncation
 from saem.data import arrange
-from saem.errors import ModelError
+from saem.errors import ModelError, SaemError, StorageError
 from saem.fitting import METHODS, Algorithm, conclude, pose_for, run
+from saem.restoring import check_checkpoint, check_settings
 from saem.settings import rebuild
 from saem.stopping import Target
 
@@ -36,12 +39,36 @@ def resume(
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
     algorithm = aimed(method_of(fit) if method is None else method, target)
     data = arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
-    problem = pose_for(algorithm, fit.model, data)
-    outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
+    with of_a_file(continuation):
+        problem = pose_for(algorithm, fit.model, data)
+        if continuation.method is None:
+            check_checkpoint(algorithm, problem, continuation.checkpoint)
+        outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
     again = conclude(fit.model, data, problem, outcome, fit.method, fit.seed, started)
     if outcome.checkpoint is not None:
         again = again.going_on(algorithm, outcome.checkpoint)
     return replace(again, table=fit.table, warnings=fit.warnings)
+
+
+@contextmanager
+def of_a_file(continuation: Continuation) -> Iterator[None]:
+    """Say of errors in a method or a state that were read from a file that they are not what a fit has.
+
+    Raises
+    ------
+    StorageError
+        In place of the errors of Python, NumPy and Numba, which cannot be foreseen one by one.
+    """
+    try:
+        yield
+    except SaemError:
+        raise
+    except Exception as error:
+        if continuation.method is not None:  # made in this process: a mistake of the program
+            raise
+        raise StorageError(
+            f"the saved fit cannot go on: its method or its state was changed ({type(error).__name__}: {error})"
+        ) from error
 
 
 def continuation_of(fit: Fit) -> Continuation:
@@ -85,7 +112,12 @@ def method_of(fit: Fit) -> Any:
             f"the method {fit.method!r} is not one of this package, or has parts that are not; hand it over as it was: "
             "fit.resume(target, method=MyMethod(...))"
         )
-    return rebuild(continuation.settings, known_classes())
+    with of_a_file(continuation):
+        check_settings(continuation.settings)
+        method = rebuild(continuation.settings, known_classes())
+    if not callable(getattr(method, "run", None)):
+        raise StorageError(f"the saved fit cannot go on: its method is {method!r:.40}, which is none")
+    return method
 
 
 def aimed(method: Any, target: Target | None) -> Any:

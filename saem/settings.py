@@ -6,6 +6,7 @@ Only classes that the caller lists are made again, so that a file can neither na
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -37,6 +38,15 @@ def describe(value: Any) -> Any:
     raise ModelError(f"{value!r:.80} cannot be written to a file: it is no setting of this package")
 
 
+def _fits(value: Any, declared: str) -> bool:
+    """Whether a plain value is of the type that a field declares; of others their class decides."""
+    words = set(re.findall(r"\w+", declared))
+    plain = {bool: {"bool"}, int: {"int", "float"}, float: {"float"}, str: {"str", "Literal"}, type(None): {"None"}}
+    if type(value) in plain:
+        return bool(words & plain[type(value)])
+    return not isinstance(value, list) and not words <= {"int", "float", "bool", "str", "None"}
+
+
 def rebuild(description: Any, classes: Mapping[str, type]) -> Any:
     """What `describe` described.
 
@@ -59,6 +69,12 @@ def rebuild(description: Any, classes: Mapping[str, type]) -> Any:
     if name not in classes:
         raise ModelError(f"the saved method has a part {name!r} that this saem does not know")
     settings = {key: rebuild(part, classes) for key, part in description.items() if key != CLASS}
+    for entry in fields(classes[name]):
+        if entry.name in settings and not _fits(settings[entry.name], str(entry.type)):
+            raise ModelError(
+                f"the saved settings of {name} do not fit this saem: {entry.name} must be {entry.type}; "
+                f"got {settings[entry.name]!r:.40}"
+            )
     try:
         return classes[name](**settings)
     except TypeError as error:

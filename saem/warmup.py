@@ -6,12 +6,14 @@ another process compiles the second half while this one compiles the first.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from saem.cache import cache_folder
+from saem.cache import SAID, cache_folder
 
 MODEL = """
 response = "y"
@@ -27,22 +29,26 @@ sd = "sigma"
 
 def ensure(methods: Iterable[str]) -> None:
     """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal."""
-    if set(methods) <= {"ml", "reml", "bayes"} or _marker().exists():
+    marker = _marker()
+    if set(methods) <= {"ml", "reml", "bayes"} or marker is None or marker.exists():
         return
     if sys.stderr.isatty():
         print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)
-    other = subprocess.Popen([sys.executable, "-m", "saem.warmup"], stdin=subprocess.DEVNULL)
+    quiet = os.environ | {SAID: "1"}  # what is wrong with the cache is said here
+    other = subprocess.Popen([sys.executable, "-m", "saem.warmup"], stdin=subprocess.DEVNULL, env=quiet)
     try:
         compile_half("saem")
     finally:
         other.wait()
     if other.returncode == 0:
-        _marker().touch()
+        with suppress(OSError):
+            marker.touch()
 
 
-def _marker() -> Path:
-    """A file in the cache folder that says that everything is compiled."""
-    return cache_folder() / "compiled"
+def _marker() -> Path | None:
+    """A file in the cache folder that says that everything is compiled; None where nothing can be kept."""
+    folder = cache_folder()
+    return None if folder is None else folder / "compiled"
 
 
 def compile_half(half: str) -> None:

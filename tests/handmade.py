@@ -78,3 +78,20 @@ def handmade_fit(**changes: Any) -> Fit:
         "group_levels": ("Ctrl", "CCCP"),
     }
     return Fit(**(content | changes))
+
+
+def storable_fit(**changes: Any) -> Fit:
+    """The same without the correlation, which its model does not have: `saem.load` takes no other parameters."""
+    fit = handmade_fit()
+    kept = np.array([name != "rho" for name in NAMES])
+    own = {
+        "parameters": Parameters(
+            tuple(name for name in NAMES if name != "rho"),
+            tuple(kind for kind in KINDS if kind != "corr"),
+            fit.parameters.fixed[kept],
+            fit.parameters.fixed_values[kept],
+        ),
+        "covariance": fit.covariance[np.ix_(kept, kept)],
+        **{name: getattr(fit, name)[..., kept] for name in ("values", "mcse", "path", "solutions")},
+    }
+    return handmade_fit(**(own | changes))

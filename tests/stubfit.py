@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from handmade import handmade_fit
+from handmade import storable_fit
 
 from saem.errors import DataError
 from saem.result import Fit
@@ -40,15 +40,15 @@ def stub_fit(
         if not flag.exists():
             flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    noise = np.random.default_rng(seed).normal(size=8) if method == "saem" else np.zeros(8)
-    values = np.array([table["y"].mean(), 0.49, -1.0, 0.0, 0.4, 0.7, 0.5, 0.3]) + 0.001 * noise
+    noise = np.random.default_rng(seed).normal(size=7) if method == "saem" else np.zeros(7)
+    values = np.array([table["y"].mean(), 0.49, -1.0, 0.0, 0.4, 0.7, 0.3]) + 0.001 * noise
     status = Status.NOT_CONVERGED if behave == "slowly" else Status.CONVERGED
-    return handmade_fit(
+    return storable_fit(
         values=values,
         method=str(method),
         status=status,
         message="" if status.converged else "more iterations are needed",
-        covariance=np.diag([0.04, 0.01, 0.09, 0.0, 0.0025, 0.0025, 0.01, 0.0004]),
+        covariance=np.diag([0.04, 0.01, 0.09, 0.0, 0.0025, 0.0025, 0.0004]),
         at_boundary=(),
         warnings=(),
         n_rows=len(table),

@@ -39,7 +39,7 @@ def client_of(scheduler: str | None, workers: int) -> Iterator[Client]:
     try:
         import distributed
     except ImportError:
-        raise SaemError("the executor 'dask' needs the package distributed: pip install 'saem[cluster]'") from None
+        raise SaemError("the executor 'dask' needs the package distributed: pip install distributed") from None
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised; tracebacks tell a user nothing
     if scheduler is None:

@@ -51,8 +51,8 @@ def write_report(results: Results, path: Path, *, replay: bool = True) -> Path:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError:
         raise ModelError(
-            "the report needs the package jinja2, which is not installed: pip install 'saem[studies]', or '.[studies]' "
-            "in a clone"
+            "the report needs the package jinja2, which is not installed: pip install jinja2, or in a clone "
+            "of saem '.[studies]'"
         ) from None
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

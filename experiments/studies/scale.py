@@ -71,7 +71,7 @@ class PeakMemory:
         try:
             import psutil  # type: ignore[import-untyped]
         except ImportError:
-            raise SaemError("to measure memory needs the package psutil: pip install 'saem[studies]'") from None
+            raise SaemError("to measure memory needs the package psutil: pip install psutil") from None
         self.process = psutil.Process()
         give_back()
         self.start: int = self.process.memory_info().rss

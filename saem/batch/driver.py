@@ -18,7 +18,7 @@ from saem.data import where as rows_where
 from saem.data.intake import with_all_levels
 from saem.display import method_name
 from saem.errors import SaemError, SaemWarning, StorageError
-from saem.storage import make_folder
+from saem.files import make_folder
 from saem.streams import check_seed, derived_seed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during `fit_by`, after what was done has been written.
+    """Ctrl-C (on the command line SIGTERM, too) during `fit_by`, after what was done has been written.
 
     Attributes
     ----------

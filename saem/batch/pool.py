@@ -128,11 +128,11 @@ def _manager_silenced() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while processes may be started: they inherit this, and never print a traceback of their own."""
+    """Hold Ctrl-C and SIGTERM back while processes may be started, which inherit this: no traceback of their own."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from saem.batch.work import Record
+from saem.batch.work import Record, is_record
 from saem.errors import StorageError, listing
 
 FILE = "progress.sqlite"
-_TABLES = """
-CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS records (
-    level INTEGER NOT NULL, method INTEGER NOT NULL, again INTEGER NOT NULL, payload TEXT NOT NULL,
-    PRIMARY KEY (level, method)
-) WITHOUT ROWID;
-"""
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS records (level INTEGER NOT NULL, method INTEGER NOT NULL, again INTEGER NOT NULL, "
+    "payload TEXT NOT NULL, PRIMARY KEY (level, method)) WITHOUT ROWID",
+)
 
 
 class Store:
@@ -36,10 +34,15 @@ class Store:
 
     def __init__(self, folder: Path | None, identity: Mapping[str, str], restart: bool = False) -> None:
         self.folder = folder
-        if folder is not None and restart:
-            _discard(folder)
+        path = ":memory:" if folder is None else str(folder / FILE)
         try:
-            self._open(":memory:" if folder is None else str(folder / FILE), identity)
+            try:
+                self._open(path, identity, restart)
+            except sqlite3.DatabaseError as error:
+                if folder is None or not restart or isinstance(error, sqlite3.OperationalError):
+                    raise
+                _discard(folder)  # it is no database, which no other run can be writing to
+                self._open(path, identity, restart)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StorageError(
@@ -51,14 +54,20 @@ class Store:
                 f"{folder}/{FILE} is not a record of a run ({error}); use another folder, or --restart to discard it"
             ) from error
 
-    def _open(self, path: str, identity: Mapping[str, str]) -> None:
+    def _open(self, path: str, identity: Mapping[str, str], restart: bool) -> None:
         self._db = sqlite3.connect(path, timeout=0.2, isolation_level=None)
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_TABLES)
-            with self._transaction():
+            with self._transaction():  # from here on no other run can write
+                if restart:
+                    for name, kind in self._db.execute("SELECT name, type FROM sqlite_master").fetchall():
+                        if kind in ("table", "view") and not name.startswith("sqlite_"):
+                            quoted = name.replace('"', '""')
+                            self._db.execute(f'DROP {kind.upper()} "{quoted}"')
+                for statement in _TABLES:
+                    self._db.execute(statement)
                 found = dict(self._db.execute("SELECT part, value FROM identity"))
                 if not found:
                     self._db.executemany("INSERT INTO identity VALUES (?, ?)", identity.items())
@@ -96,7 +105,17 @@ class Store:
         """All records of the first levels, by level and then by method."""
         query = "SELECT level, payload FROM records WHERE level < ? ORDER BY level, method"
         rows = self._db.execute(query, (n_levels,))
-        return [(level, json.loads(payload)) for level, payload in rows]
+        return [(level, self._record(payload)) for level, payload in rows]
+
+    def _record(self, payload: object) -> Record:
+        """A record from its text, of a file that may have been changed."""
+        try:
+            record = json.loads(payload) if isinstance(payload, str) else None
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or not is_record(record):
+            raise StorageError(f"{self.folder}/{FILE} was changed: it holds what is no record; discard it by --restart")
+        return record
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

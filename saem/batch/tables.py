@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.batch.work import Record
-from saem.storage import make_folder, replacing
+from saem.files import make_folder, write_csv, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,5 @@ def write_tables(folder: Path, estimates: pd.DataFrame, fits: pd.DataFrame) -> N
     """Write `estimates` and `fits` as .csv and .parquet; each file is replaced in one step."""
     make_folder(folder)
     for name, table in (("estimates", estimates), ("fits", fits)):
-        with replacing(folder / f"{name}.csv") as path:
-            table.to_csv(path, index=False)
-        with replacing(folder / f"{name}.parquet") as path:
-            table.to_parquet(path, index=False)
+        write_csv(table, folder / f"{name}.csv", index=False)
+        write_parquet(table, folder / f"{name}.parquet")

@@ -58,7 +58,9 @@ class Case:
 
 
 def serve(driver: int) -> None:
-    """In a worker: Ctrl-C is for the driver, which then ends the workers; if it is killed, so are they.
+    """In a worker: Ctrl-C and SIGTERM are for the driver, which then ends the workers; if it is killed, so are they.
+
+    A batch system sends SIGTERM to all processes of a job: a worker that it ended would be taken for one that crashed.
 
     Parameters
     ----------
@@ -66,6 +68,9 @@ def serve(driver: int) -> None:
         Its process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *details: None)  # a function, which programs that it starts do not inherit
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
 
 
@@ -122,6 +127,23 @@ def record_of(fit: Fit, method: str) -> Record:
         "parameters": list(fit.parameters.names),
         "numbers": fit.to_numpy().tolist(),
     }
+
+
+def is_record(record: Record) -> bool:
+    """Whether something has what a record has: the same keys, and five numbers for each parameter."""
+    keys = failure("", "", "", 0, 0.0).keys()
+    parameters, rows = record.get("parameters"), record.get("numbers")
+    return (
+        record.keys() == keys
+        and all(isinstance(record[key], str) for key in ("method", "status", "message"))
+        and all(isinstance(record[key], int | float | None) for key in ("loglik", "seconds", "n_rows", "n_clusters"))
+        and isinstance(parameters, list)
+        and isinstance(rows, list)
+        and len(parameters) == len(rows)
+        and all(isinstance(name, str) for name in parameters)
+        and all(isinstance(row, list) and len(row) == 5 for row in rows)
+        and all(isinstance(value, int | float) for row in rows for value in row)
+    )
 
 
 def failure(method: str, status: str, message: str, n_rows: int, seconds: float) -> Record:

@@ -54,7 +54,7 @@ def bootstrap(
     from saem.cli.watching import counting
     from saem.cli.write import write_figure
     from saem.display import UNKNOWN, count, decimals, number, table
-    from saem.storage import replacing
+    from saem.files import write_csv
     from saem.summary import legend
 
     fit = fit_to_examine(folder)
@@ -85,8 +85,7 @@ def bootstrap(
     from saem.plotting import plot_bootstrap
 
     for file, frame in (("estimates.csv", found.estimates), ("bootstrap.csv", whole)):
-        with replacing(output / file) as path:
-            frame.to_csv(path)
+        write_csv(frame, output / file)
     n = int((~fit.parameters.fixed).sum())
     figure = Figure(figsize=(3.6 * min(3, n), 0.8 + 2.2 * -(-n // 3)), layout="constrained")
     plot_bootstrap(found, level=level, figure=figure)
@@ -103,7 +102,7 @@ def check_folder(output: Path | None) -> None:
         When it holds tables, and no progress of a bootstrap.
     """
     from saem.errors import StorageError
-    from saem.storage import make_folder
+    from saem.files import make_folder
 
     if output is None:
         return

@@ -58,9 +58,9 @@ def compare(
     from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import SaemWarning
+    from saem.files import make_folder
     from saem.fitting import METHODS, resolve
     from saem.specification import Model
-    from saem.storage import make_folder
 
     specification = Model.from_toml(model)
     table = read_table(data, text_columns(specification))
@@ -186,9 +186,10 @@ def _write(found: Comparison, folder: Path, repeats: int) -> None:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from saem.cli.write import write_figure
+    from saem.files import write_csv, write_parquet
     from saem.plotting import plot_comparison, plot_cost
     from saem.plotting.comparison import comparison_height
-    from saem.storage import replacing
 
     every = [each for fits in found.repetitions.values() for each in fits]
     estimates = pd.concat([each.to_frame().assign(seed=each.seed) for each in every], ignore_index=True)
@@ -196,15 +197,12 @@ def _write(found: Comparison, folder: Path, repeats: int) -> None:
     if repeats > 1:
         tables["over_seeds"] = found.over_seeds
     for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as path:
-            table.to_csv(path, index=False)
-        with replacing(folder / f"{name}.parquet") as path:
-            table.to_parquet(path, index=False)
+        write_csv(table, folder / f"{name}.csv", index=False)
+        write_parquet(table, folder / f"{name}.parquet")
     drawings = {"comparison": Figure(figsize=(7.0, comparison_height(found)), layout="constrained")}
     plot_comparison(found, drawings["comparison"].subplots())
     if any(each.drawn for each in every):  # exact methods have no cost to be shown
         drawings["cost"] = Figure(figsize=(10.0, 4.6), layout="constrained")
         plot_cost(found, drawings["cost"])
     for name, figure in drawings.items():
-        with replacing(folder / f"{name}.png") as path:
-            figure.savefig(path, format="png", dpi=150)
+        write_figure(figure, folder / f"{name}.png")

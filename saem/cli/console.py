@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saem.display import plain
+from saem.display import plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 WIDE = 1000  # tables are as wide as they need to be, and never cut
 STYLES = {
     "converged": "green",
@@ -39,7 +38,7 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 def say(text: str = "", style: str | None = None) -> None:
     """A line on stdout."""
-    console().print(text, style=style)
+    console().print(printable(text), style=style)
 
 
 def heading(text: str) -> None:
@@ -59,14 +58,14 @@ def show(table: Table) -> None:
 
 def note(text: str) -> None:
     """A line on stderr, for what is not a result."""
-    console(stderr=True).print(text, style="dim")
+    console(stderr=True).print(printable(text), style="dim")
 
 
 def complain(label: str, text: str, style: str) -> None:
     """`Label: text` on stderr as one paragraph, with the label in colour."""
     from rich.text import Text
 
-    line = Text.assemble((f"{label}:", f"bold {style}"), " ", text)
+    line = Text.assemble((f"{label}:", f"bold {style}"), " ", printable(text))
     err = console(stderr=True)
     err.print(line, soft_wrap=not err.is_terminal)
 
@@ -74,15 +73,16 @@ def complain(label: str, text: str, style: str) -> None:
 @contextmanager
 def friendly() -> Iterator[None]:
     """Turn errors of the package into a message and exit code 2, Ctrl-C into exit code 130, warnings into lines."""
-    from saem.errors import SaemError, SaemWarning
+    from saem.cli.signals import Stopped, terminated_as_interrupted
+    from saem.errors import CacheWarning, SaemError, SaemWarning
 
     def show_warning(message: Warning | str, category: type[Warning], *details: object, **more: object) -> None:
-        if issubclass(category, SaemWarning):
+        if issubclass(category, (SaemWarning, CacheWarning)):
             complain("Warning", str(message), "yellow")
         else:
             shown_before(message, category, *details, **more)  # type: ignore[arg-type]
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), terminated_as_interrupted():
         warnings.simplefilter("always", SaemWarning)
         shown_before = warnings.showwarning
         warnings.showwarning = show_warning
@@ -91,9 +91,12 @@ def friendly() -> Iterator[None]:
         except SaemError as error:
             complain("Error", str(error), "red")
             raise typer.Exit(BAD_INPUT) from None
+        except MemoryError:
+            complain("Error", "the memory does not suffice for this; use fewer rows, levels, draws or workers", "red")
+            raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as interrupt:
             complain("Interrupted", what_was_kept(interrupt), "yellow")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(Stopped.code()) from None
 
 
 def what_was_kept(interrupt: KeyboardInterrupt) -> str:

@@ -62,7 +62,7 @@ def derive(
     import saem
     from saem.cli.console import say
     from saem.errors import SaemError
-    from saem.storage import make_folder
+    from saem.files import make_folder
 
     texts = read_quantities(quantities or [])
     if seed and not (draws or information is Kind.LOUIS):
@@ -102,9 +102,10 @@ def derive(
 def write_derived(found: pd.DataFrame, output: Path | None) -> None:
     """Write a table of quantities to a folder, where there is one."""
     from saem.cli.console import note
+    from saem.files import write_csv
 
     if output is not None:
-        found.to_csv(output / "derived.csv")
+        write_csv(found, output / "derived.csv")
         note(f"written to {output}")
 
 
@@ -143,8 +144,8 @@ def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
     import pandas as pd
 
     from saem.cli.console import say
+    from saem.files import write_csv
     from saem.inference.derived import derive as derived
-    from saem.storage import make_folder
 
     tables = {fit.method: derived(fit, texts) for fit in fits}
     for method, found in tables.items():
@@ -153,8 +154,7 @@ def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
             say(f"derived from {method}:")
         show_derived(found)
     if output is not None:
-        make_folder(output)
-        pd.concat(tables, names=["method"]).to_csv(output / "derived.csv")
+        write_csv(pd.concat(tables, names=["method"]), output / "derived.csv")
 
 
 def show_derived(found: pd.DataFrame) -> None:
@@ -180,8 +180,8 @@ def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
 
     from saem import t_tests
     from saem.cli.console import say, show
+    from saem.files import write_csv
     from saem.inference.t_tests import quantities_of_means
-    from saem.storage import make_folder
     from saem.summary import T_TESTS, t_tests_table
 
     tables = {fit.method: t_tests(fit, quantities_of_means(fit.parameters, texts)) for fit in fits}
@@ -190,5 +190,4 @@ def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
         say(f"{T_TESTS}, of {method}" if len(tables) > 1 else T_TESTS)
         show(t_tests_table(found))
     if output is not None:
-        make_folder(output)
-        pd.concat(tables, names=["method"]).to_csv(output / "t_tests.csv")
+        write_csv(pd.concat(tables, names=["method"]), output / "t_tests.csv")

@@ -64,15 +64,13 @@ def diagnose(
     """
     import saem
     from saem.cli.console import note
+    from saem.files import make_folder
     from saem.inference.rows import rows_of
-    from saem.storage import make_folder
 
     fit = fit_to_examine(folder)
     rows_of(fit)  # without a table there is nothing to diagnose
     if output is not None:
         make_folder(output)
-        for name in WRITTEN:  # what is not written this time is not to stand beside what is
-            (output / name).unlink(missing_ok=True)
     residuals = attempt("residuals", lambda: saem.residuals(fit))
     errors = attempt("prediction errors", lambda: saem.npde(fit, draws, seed))
     influence = attempt("influence", lambda: saem.influence(fit, workers))
@@ -170,6 +168,7 @@ def write(
     from matplotlib.figure import Figure
 
     from saem.cli.write import beside, write_figure
+    from saem.files import write_csv
     from saem.plotting import (
         plot_effect_quantiles,
         plot_influence,
@@ -180,12 +179,14 @@ def write(
     )
 
     assert fit.table is not None  # see `diagnose`
+    for name in WRITTEN:  # what is not written this time is not to stand beside what is
+        (folder / name).unlink(missing_ok=True)
 
     def figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
     if residuals is not None:
-        beside(fit.table, residuals).to_csv(folder / "residuals.csv", index_label="index")
+        write_csv(beside(fit.table, residuals), folder / "residuals.csv", index_label="index")
         drawn = figure(11.4, 7.6)
         grid = drawn.subplots(2, 2)
         plot_residuals(residuals, grid[0, 0])
@@ -194,18 +195,18 @@ def write(
         plot_observed(fit, residuals, grid[1, 1])
         write_figure(drawn, folder / "residuals.png")
     if errors is not None:
-        beside(fit.table, errors.table).to_csv(folder / "npde.csv", index_label="index")
-        errors.tests.to_csv(folder / "npde_tests.csv")
+        write_csv(beside(fit.table, errors.table), folder / "npde.csv", index_label="index")
+        write_csv(errors.tests, folder / "npde_tests.csv")
         drawn = figure(11.4, 3.6)
         plot_npde(errors, drawn)
         write_figure(drawn, folder / "npde.png")
     if influence is not None:
-        influence.table.join(influence.changes.add_prefix("change_")).to_csv(folder / "influence.csv")
+        write_csv(influence.table.join(influence.changes.add_prefix("change_")), folder / "influence.csv")
         drawn = figure(8.0, 4.0)
         plot_influence(influence, drawn.subplots())
         write_figure(drawn, folder / "influence.png")
     if effects is not None:
-        effects.table.to_csv(folder / "random_effects.csv")
+        write_csv(effects.table, folder / "random_effects.csv")
         terms = [term for term in fit.term_names if effects.table["standardised"].xs(term, level="term").notna().any()]
         if terms:
             drawn = figure(4.6 * len(terms), 4.2)

@@ -175,7 +175,7 @@ def _fit_once(
     from saem.cli.console import note
     from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
-    from saem.cli.write import check_folder, write_fits
+    from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.data import arrange
     from saem.data import where as rows_where
     from saem.display import method_name
@@ -205,28 +205,32 @@ def _fit_once(
         raise failures[-1][1]
     for name, failure in failures:
         note(f"no fit by {name}: {failure}")
+    unsaved = keep_fits(output, fits)
     if len(fits) == 1:
         show_fit(fits[0])
     else:
         show_comparison(fits[0], fits[1])
+    if unsaved is not None:
+        raise unsaved
     if t_tests:
         report_t_tests(fits, quantities, output)
     if quantities:
         report_derived(fits, quantities, output)
     if output is not None:
-        write_fits(output, fits)
+        draw_fits(output, fits)
         note(f"written to {output}")
     if stopped:
         interrupted(output)
 
 
 def interrupted(output: Path | None) -> None:
-    """Say what became of a fit that Ctrl-C ended, and end with its exit code."""
-    from saem.cli.console import INTERRUPTED, complain
+    """Say what became of a fit that Ctrl-C or SIGTERM ended, and end with its exit code."""
+    from saem.cli.console import complain
+    from saem.cli.signals import Stopped
 
     kept = "without --output FOLDER it is not kept" if output is None else f"`saem resume {output}` goes on with it"
     complain("Interrupted", f"this is the fit so far; {kept}.", "yellow")
-    raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(Stopped.code())
 
 
 def _fit_levels(

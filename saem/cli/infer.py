@@ -44,7 +44,7 @@ def profile(
     from saem.cli.console import note, say, show
     from saem.cli.write import write_figure
     from saem.display import decimals, number, table
-    from saem.storage import make_folder
+    from saem.files import make_folder, write_csv
     from saem.summary import legend
 
     fit = fit_to_examine(folder)
@@ -67,8 +67,8 @@ def profile(
 
     from saem.plotting import plot_profile
 
-    found.intervals.to_csv(output / "intervals.csv")
-    found.points.to_csv(output / "points.csv", index=False)
+    write_csv(found.intervals, output / "intervals.csv")
+    write_csv(found.points, output / "points.csv", index=False)
     figure = Figure(figsize=(3.6 * min(3, len(rows)), 0.8 + 2.2 * -(-len(rows) // 3)), layout="constrained")
     plot_profile(found, figure)
     write_figure(figure, output / "profile.png")
@@ -160,7 +160,7 @@ def bootstrap_line(
     from saem import bootstrap_test
     from saem.cli.console import note
     from saem.cli.watching import counting
-    from saem.storage import make_folder
+    from saem.files import make_folder, write_csv
 
     if output is not None:
         make_folder(output)
@@ -169,7 +169,7 @@ def bootstrap_line(
             smaller, larger, replicates, seed, workers=workers, output=output, restart=restart, progress=progress
         )
     if output is not None:
-        found.replicates.to_csv(output / "replicates.csv")
+        write_csv(found.replicates, output / "replicates.csv")
         note(f"written to {output}")
     line = f"likelihood ratio {found.statistic:.4g} by {len(found.drawn)} replicates: "
     line += f"p = {found.p:.3g}, Monte Carlo error {found.p_mcse:.1g}"
@@ -193,7 +193,7 @@ def models(
     from saem import compare_models
     from saem.cli.console import note, show
     from saem.display import number, table
-    from saem.storage import make_folder
+    from saem.files import make_folder, write_csv
 
     if output is not None:
         make_folder(output)
@@ -206,5 +206,5 @@ def models(
     header = ["model", "status", "log-likelihood", "parameters", "AIC", "difference", "BIC", "difference"]
     show(table(header, rows, "llrrrrrr"))
     if output is not None:
-        found.to_csv(output / "models.csv")
+        write_csv(found, output / "models.csv")
         note(f"written to {output}")

@@ -62,7 +62,7 @@ def loglik(
     from saem.cli.console import note, show
     from saem.display import decimals, number, small, table
     from saem.errors import ModelError, SaemError
-    from saem.storage import make_folder
+    from saem.files import make_folder, write_csv
 
     given = {"nodes": nodes, "draws": draws, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}
@@ -70,6 +70,8 @@ def loglik(
         if name in options and way not in method.ways:
             raise SaemError(f"--{name} belongs to --method {way}; leave it out")
     fit, found, refused = fit_to_examine(folder), {}, {}
+    if output is not None:
+        make_folder(output)
     for way in method.ways:
         try:
             found[way] = log_likelihood(fit, way, **options)
@@ -87,10 +89,9 @@ def loglik(
         note(f"no log-likelihood by {way}: {reason}")
     if output is None:
         return
-    make_folder(output)
     columns = ["method", "loglik", "mcse", "ess", "max_weight_share"]
     values = [[way, each.value, each.mcse, each.ess, each.max_weight_share] for way, each in found.items()]
-    pd.DataFrame(values, columns=columns).to_csv(output / "loglik.csv", index=False)
+    write_csv(pd.DataFrame(values, columns=columns), output / "loglik.csv", index=False)
     parts = [each.contributions.assign(method=way) for way, each in found.items()]
-    pd.concat(parts, ignore_index=True).to_csv(output / "clusters.csv", index=False)
+    write_csv(pd.concat(parts, ignore_index=True), output / "clusters.csv", index=False)
     note(f"written to {output}")

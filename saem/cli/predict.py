@@ -41,12 +41,14 @@ def predict(
     """
     from saem import predict as predicted
     from saem.cli.console import note, show
-    from saem.cli.simulate import write_table
+    from saem.cli.simulate import check_output, write_table
     from saem.cli.write import beside
     from saem.data import needed_columns, read_table, text_columns
     from saem.data import where as rows_where
     from saem.display import count, decimals, number, table
 
+    if output is not None:
+        check_output(output)
     fit = fit_to_examine(folder)
     rows = read_table(data, text_columns(fit.model))
     if where is not None:

@@ -41,8 +41,8 @@ def prior(
     from saem.data import read_table
     from saem.data import where as rows_where
     from saem.display import count, table
+    from saem.files import make_folder, write_csv
     from saem.specification import Model
-    from saem.storage import make_folder
 
     specification = Model.from_toml(model)
     rows = read_table(data)
@@ -71,9 +71,9 @@ def prior(
 
     from saem.plotting import plot_prior_predictive
 
-    summaries.to_csv(output / "prior.csv")
-    implied.to_csv(output / "parameters.csv")
-    found.statistics.to_csv(output / "statistics.csv", index=False)
+    write_csv(summaries, output / "prior.csv")
+    write_csv(implied, output / "parameters.csv")
+    write_csv(found.statistics, output / "statistics.csv", index=False)
     figure = Figure(figsize=(10.8, 5.2), layout="constrained")
     plot_prior_predictive(found, figure)
     write_figure(figure, output / "prior.png")
@@ -97,7 +97,7 @@ def sensitivity(
     from saem.cli.console import note, say, show
     from saem.cli.saved import posterior_to_examine
     from saem.display import table
-    from saem.storage import make_folder
+    from saem.files import make_folder, write_csv
 
     fit = posterior_to_examine(folder)
     if output is not None:
@@ -118,5 +118,5 @@ def sensitivity(
     for text in found.findings:
         say(f"{text[0].upper()}{text[1:]}.")
     if output is not None:
-        found.table.to_csv(output / "sensitivity.csv")
+        write_csv(found.table, output / "sensitivity.csv")
         note(f"written to {output}")

@@ -24,7 +24,7 @@ def recipe(
     from saem.cli.console import note, say, show
     from saem.display import table
     from saem.errors import ModelError, StorageError
-    from saem.storage import replacing
+    from saem.files import check_writable, replacing
 
     if list_:
         show(table(["recipe", "model"], [[each, first_comment(recipes.text(each))] for each in recipes.names()], "ll"))
@@ -35,8 +35,7 @@ def recipe(
     path = output or Path(f"{name}.toml")
     if path.exists() and not force:
         raise StorageError(f"{path} exists already; choose another file by --output, or overwrite it by --force")
-    if not path.parent.is_dir():
-        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
+    check_writable(path.parent)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     say(f"{path} written")

@@ -46,21 +46,26 @@ def resume(
     from saem.cli.report import show_fit
     from saem.cli.saved import fit_to_resume, others
     from saem.cli.watching import watching
-    from saem.cli.write import check_folder, write_fits
+    from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.resuming import method_of
 
     fit = fit_to_resume(folder)
     target = replace(method_of(fit).target, **target_options(mcse, max_iterations, max_draws, max_seconds))
+    beside = {}
     if output is not None:
         check_folder(output)
+        beside = others(output, fit.method)  # before time is spent: one of them may be damaged
     warmup.ensure([fit.method])
     with watching(f"going on by {fit.method}") as watcher:
         result = fit.resume(target, callback=watcher)
+    unsaved = keep_fits(output, [result], beside)
     show_fit(result)
+    if unsaved is not None:
+        raise unsaved
     if output is None:
         note("nothing was written: --output FOLDER keeps the fit; it may be the same folder")
     else:
-        write_fits(output, [result, *others(output, result)])
+        draw_fits(output, [result])
         note(f"written to {output}")
     if watcher.interrupted:
         interrupted(output)

@@ -34,7 +34,7 @@ def fits_in(folder: Path) -> dict[str, Fit]:
     if (folder / FIT_FILE).is_file() or not folder.is_dir():
         alone = load(folder)
         return {alone.method: alone}
-    return {path.parent.name: load(path.parent) for path in sorted(folder.glob(f"*/{FIT_FILE}"))}
+    return {path.parent.name: load(path.parent) for path in _fit_files(folder)}
 
 
 def fit_to_examine(folder: Path) -> Fit:
@@ -96,8 +96,15 @@ def fit_to_resume(folder: Path) -> Fit:
     raise StorageError(f"{folder} holds several fits that can go on; give one of {folders}")
 
 
-def others(output: Path, result: Fit) -> list[Fit]:
-    """Fits by other methods that a folder holds, and that its tables go on to list."""
-    from saem.storage import FIT_FILE, load
+def others(output: Path, method: str) -> dict[str, Fit]:
+    """The fits in the other folders of a folder, by the names of these, which its tables go on to list."""
+    from saem.storage import load
 
-    return [load(path.parent) for path in sorted(output.glob(f"*/{FIT_FILE}")) if path.parent.name != result.method]
+    return {path.parent.name: load(path.parent) for path in _fit_files(output) if path.parent.name != method}
+
+
+def _fit_files(folder: Path) -> list[Path]:
+    """The saved fits in the folders of a folder, in order."""
+    from saem.storage import FIT_FILE
+
+    return sorted(folder.glob(f"*/{FIT_FILE}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS = 50_000_000
+CSV, PARQUET = (".csv", ".txt"), (".parquet", ".pq")
 
 
 def simulate(
@@ -57,11 +59,14 @@ def simulate(
     """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
     from saem.cli.console import note
     from saem.data import read_table, text_columns
-    from saem.display import count
+    from saem.display import count, printable
     from saem.errors import DataError
+    from saem.files import as_csv
     from saem.simulation import simulate
     from saem.specification import Model
 
+    if output is not None:
+        check_output(output)
     specification = Model.from_toml(model)
     values = {**(read_parameters(parameters) if parameters else {}), **parse_settings(set_ or [])}
     if (design is None) == (not cross):
@@ -73,7 +78,8 @@ def simulate(
     rows = read_table(design, text) if design is not None else full_factorial(cross or [])
     table = simulate(specification, values, rows, seed=seed)
     if output is None:
-        typer.echo(table.to_csv(index=False), nl=False)
+        text = table.to_csv(index=False, **as_csv(table))
+        typer.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
     else:
         write_table(table, output)
         note(f"{count(len(table), 'row')} written to {output}")
@@ -173,15 +179,28 @@ def _number(text: str) -> int | float | None:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet if the file is called so, else as CSV."""
-    from saem.errors import StorageError
-    from saem.storage import replacing
+    from saem.files import write_csv, write_parquet
 
-    if path.suffix.lower() not in (".csv", ".txt", ".parquet", ".pq"):
+    check_output(path)
+    if path.suffix.lower() in PARQUET:
+        write_parquet(table, path)
+    else:
+        write_csv(table, path, index=False)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before time is spent on its content.
+
+    Raises
+    ------
+    StorageError
+        Also when it is called neither as a CSV nor as a Parquet file.
+    """
+    from saem.errors import StorageError
+    from saem.files import check_writable
+
+    if path.suffix.lower() not in (*CSV, *PARQUET):
         raise StorageError(f"--output must end in .csv or .parquet; got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
-    with replacing(path) as temporary:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False)
+    if path.is_dir():
+        raise StorageError(f"{path} cannot be written: it is a folder")
+    check_writable(path.parent)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from saem.cli.console import console
+from saem.cli.signals import Stopped, handling, interrupt
+from saem.display import printable
 
 if TYPE_CHECKING:
     from saem.progress import Progress
@@ -23,7 +23,7 @@ class Watcher:
     Attributes
     ----------
     interrupted : bool
-        Whether Ctrl-C was pressed: the fit ends after the current block of iterations, and is not lost.
+        Whether Ctrl-C was pressed or SIGTERM came: the fit ends after the current block of iterations, and is not lost.
     """
 
     def __init__(self, text: str) -> None:
@@ -42,7 +42,7 @@ class Watcher:
         if self.bar is None:
             self.bar = new_bar()
             self.bar.start()
-            self.task = self.bar.add_task(self.text, total=None, words="")
+            self.task = self.bar.add_task(printable(self.text), total=None, words="")
         left, known = progress.seconds_left, math.isfinite(progress.seconds_left)
         self.bar.update(
             self.task,
@@ -51,10 +51,11 @@ class Watcher:
             words=words(progress),
         )
 
-    def interrupt(self, *details: object) -> None:
+    def interrupt(self, number: int, frame: object = None) -> None:
         """Ctrl-C, the first time; the second is a KeyboardInterrupt."""
-        self.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.interrupted:
+            interrupt(number)
+        self.interrupted, Stopped.last = True, number
 
 
 def words(progress: Progress) -> str:
@@ -81,16 +82,12 @@ def new_bar() -> Any:
 def watching(text: str) -> Iterator[Watcher]:
     """A watcher for a fit that is made within the block."""
     watcher = Watcher(text)
-    before = None
-    if threading.current_thread() is threading.main_thread():  # no other may handle signals
-        before = signal.signal(signal.SIGINT, watcher.interrupt)
     try:
-        yield watcher
+        with handling(watcher.interrupt):
+            yield watcher
     finally:
         if watcher.bar is not None:
             watcher.bar.stop()
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -111,5 +108,6 @@ def counting(text: str) -> Iterator[Callable[[int, int], None] | None]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=err, transient=True) as bar:
+        text = printable(text)  # names of columns
         task = bar.add_task(f"{text}: loading, or compiling once", total=None)
         yield lambda done, total: bar.update(task, description=text, completed=done, total=total)

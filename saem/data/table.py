@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import warnings
+import zlib
 from collections.abc import Collection
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.columns import NOTES, TEXT_OF_NUMBERS, Values, check_columns, column_of, level_text
+from saem.data.reading import check_file, header_of, opened, parquet_table
 from saem.errors import DataError
 from saem.expressions.rows import row_expression
 
@@ -51,23 +53,21 @@ def read_table(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
         If the file does not exist, is no such table, or is empty.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataError(f"there is no data file {str(path)!r}")
-    if not path.is_file():
-        raise DataError(f"the data file {str(path)!r} is a folder, not a file")
-    if path.suffix.lower() in _EXCEL:
-        raise DataError(f"{str(path)!r} is a spreadsheet; save it as CSV first")
     try:
-        table = _read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path, text)
+        check_file(path)
+        if path.suffix.lower() in _EXCEL:
+            raise DataError(f"{str(path)!r} is a spreadsheet; save it as CSV first")
+        table = parquet_table(path, str(path)) if path.suffix.lower() in _PARQUET else _read_csv(path, text)
     except OSError as error:
         raise DataError(f"the data file {str(path)!r} cannot be read: {error.strerror or error}") from None
     if len(table) == 0:
         raise DataError(f"the data file {str(path)!r} has no rows")
     table.columns = [name.strip() if isinstance(name, str) else str(name) for name in table.columns]
     table = table.reset_index(drop=True)
+    table.attrs = {}  # a Parquet file may hold any
     if path.suffix.lower() not in _PARQUET:
         _restore_numbers(table, text)
-        if _separator(path) != ",":
+        if separator_of(path) != ",":
             _read_decimal_commas(table, text)
     table.attrs[_FROM_FILE] = True
     return table
@@ -76,15 +76,17 @@ def read_table(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
 def _read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
+    separator = separator_of(path)
     try:
         names: list[Any] = []
         if text:
-            names = list(pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", nrows=0).columns)
-        with warnings.catch_warnings():
+            with opened(path, separator) as stream:
+                names = list(pd.read_csv(stream, sep=separator, encoding="utf-8-sig", nrows=0).columns)
+        with warnings.catch_warnings(), opened(path, separator) as stream:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                path,
-                sep=_separator(path),
+                stream,
+                sep=separator,
                 keep_default_na=False,
                 na_values=_MISSING,
                 encoding="utf-8-sig",
@@ -92,13 +94,15 @@ def _read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
                 low_memory=False,
                 dtype={name: "str" for name in names if str(name).strip() in text},
             )
+    except DataError:
+        raise
     except pd.errors.EmptyDataError:
         raise DataError(f"the data file {str(path)!r} is empty") from None
     except UnicodeDecodeError:
         raise DataError(f"{str(path)!r} is not a CSV file in UTF-8; save the table as 'CSV UTF-8'") from None
     except pd.errors.ParserWarning:
         raise DataError(f"{str(path)!r} is not a table: its rows have more fields than its header") from None
-    except (pd.errors.ParserError, ValueError, EOFError) as error:
+    except (pd.errors.ParserError, ValueError, EOFError, OverflowError, MemoryError, zlib.error, LZMAError) as error:
         raise DataError(f"{str(path)!r} cannot be read as a CSV file: {str(error).strip()}") from None
     if any("\x00" in str(name) for name in table.columns):
         raise DataError(f"{str(path)!r} is not a CSV file: it holds binary data")
@@ -161,27 +165,19 @@ def _occurs_twice(path: Path, name: str) -> bool:
     """Whether the header names a column more than once."""
     import pandas as pd
 
-    header = pd.read_csv(path, sep=_separator(path), header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+    with opened(path) as stream:
+        options: dict[str, Any] = {"sep": separator_of(path), "header": None, "nrows": 1, "dtype": str}
+        header = pd.read_csv(stream, encoding="utf-8-sig", **options)
     return int((header.iloc[0] == name).sum()) > 1
 
 
-def _separator(path: Path) -> str:
+def separator_of(path: Path) -> str:
     """The separator that the header uses; a comma unless there is none."""
+    header = header_of(path)
     if path.suffix.lower() in (".tsv", ".tab"):
         return "\t"
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-        header = stream.read(65536).split(b"\n", 1)[0]
     counts = {separator: header.count(separator.encode()) for separator in (",", ";", "\t")}
     return "," if counts[","] else max(counts, key=lambda separator: counts[separator])
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, TypeError) as error:  # pyarrow's errors are ValueErrors
-        raise DataError(f"{str(path)!r} cannot be read as a Parquet file: {error}") from None
 
 
 def where(table: pd.DataFrame, text: str) -> pd.DataFrame:

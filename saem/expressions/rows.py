@@ -174,7 +174,7 @@ class RowExpression:
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 pairs = zip(pairwise([left, *comparators]), ops, strict=True)
                 results = [self._compare(a, op, b, columns) for (a, b), op in pairs]
-                return results[0] if len(results) == 1 else np.logical_and.reduce(results)
+                return results[0] if len(results) == 1 else np.logical_and.reduce(np.broadcast_arrays(*results))
         raise AssertionError(f"parse() let {type(node).__name__} through")
 
     def _column(self, node: ast.Name, columns: Mapping[str, Values]) -> Values | float:

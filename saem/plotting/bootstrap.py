@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import ESTIMATE, LINE, SHADE, chosen, panels
+from saem.plotting.style import ESTIMATE, LINE, SHADE, chosen, panels, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -65,7 +65,7 @@ def plot_bootstrap(
             axes.axvline(row["estimate"], color=ESTIMATE, lw=1.4)
         notes = [f"{100 * zero:.3g} % at zero"] if zero > 0.0 else []
         notes += [f"{undefined} undefined"] if undefined else []
-        axes.set_title(f"{name} ({', '.join(notes)})" if notes else name, fontsize=10)
+        axes.set_title(verbatim(f"{name} ({', '.join(notes)})" if notes else name), fontsize=10)
         axes.locator_params(axis="x", nbins=5)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel("replicates", fontsize=9)

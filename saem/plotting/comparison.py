@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.plotting.cost import DEFICIT_LABEL, FLOOR, deficit_curve, draw_curves, error_curve
-from saem.plotting.style import NORMAL_95, look_of, new_figure
+from saem.plotting.style import NORMAL_95, look_of, new_figure, verbatim
 from saem.stopping import Target
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
         distance = comparison.distances(name)[shown]
         half = np.nan_to_num(NORMAL_95 * fit.mcse[shown] / reference.se[shown])
         axes.hlines(at, distance - half, distance + half, color=look["color"], lw=1.4, alpha=0.7)
-        axes.plot(distance, at, look["marker"], ms=4.0, color=look["color"], label=name)
+        axes.plot(distance, at, look["marker"], ms=4.0, color=look["color"], label=verbatim(name))
     axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
     for edge in range(1, len(shown)):
         axes.axhline(-edge + 0.1, color="0.92", lw=0.6, zorder=0)
-    axes.set_yticks(-np.arange(len(shown)) - 0.4, [reference.parameters.names[i] for i in shown])
+    axes.set_yticks(-np.arange(len(shown)) - 0.4, [verbatim(reference.parameters.names[i]) for i in shown])
     axes.set_xlabel(
-        f"difference to {comparison.reference}, in standard errors; lines: 95 % Monte Carlo error", fontsize=9
+        f"difference to {verbatim(comparison.reference)}, in standard errors; lines: 95 % Monte Carlo error", fontsize=9
     )
     if others:
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))

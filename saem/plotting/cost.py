@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import ModelError, nearest
-from saem.plotting.style import ESTIMATE, LINE, Fits, labelled, look_of, new_figure
+from saem.plotting.style import ESTIMATE, LINE, Fits, labelled, look_of, new_figure, verbatim
 from saem.stopping import Target
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def plot_acceptance(fit: Fit, ax: Axes | None = None) -> Axes:
         )
     axes = _axes(ax)
     axes.plot(history["iteration"][known], history["acceptance"][known], "o-", color=LINE, lw=1.0, ms=3.5)
-    axes.set(ylim=(0.0, 1.0), xlabel="iteration", ylabel="accepted share of the moves", title=fit.method)
+    axes.set(ylim=(0.0, 1.0), xlabel="iteration", ylabel="accepted share of the moves", title=verbatim(fit.method))
     return axes
 
 
@@ -160,11 +160,11 @@ def draw_curves(
             thin = {"lw": 0.7, "ms": 2.0 if len(x) == 1 else 0.0, "alpha": 0.35} if several and shown else {"lw": 1.4}
             if len(x):
                 style = {"ms": 4.5 if len(x) <= 30 else 2.5} | look | thin
-                axes.plot(x, np.maximum(y, floor), label=None if shown else label, **style)
+                axes.plot(x, np.maximum(y, floor), label=None if shown else verbatim(label), **style)
                 axes.plot(x[low], np.full(low.sum(), floor), "v", ms=8, mfc="white", color=look["color"], zorder=3)
                 shown = True
         if not shown:
-            axes.plot([], [], lw=1.4, ms=4.5, label=f"{label} (not known)", **look)
+            axes.plot([], [], lw=1.4, ms=4.5, label=verbatim(f"{label} (not known)"), **look)
     if target is not None:
         axes.axhline(target, color=ESTIMATE, lw=0.9, ls=(0, (5, 3)), zorder=0, label=f"target {target:g}")
     axes.set_xlabel(COSTS[cost], fontsize=9)

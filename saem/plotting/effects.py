@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError, nearest
-from saem.plotting.style import COLOURS, NORMAL_95, new_figure
+from saem.plotting.style import COLOURS, NORMAL_95, new_figure, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,11 +43,11 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         at = np.flatnonzero(group[order] == g)
         members = order[at]
         colour = COLOURS[g % len(COLOURS)]
-        label = (fit.group_levels[g] or None) if g < len(fit.group_levels) else None
+        label = (verbatim(fit.group_levels[g]) or None) if g < len(fit.group_levels) else None
         axes.hlines(at, modes[members] - half[members], modes[members] + half[members], color=colour, lw=1.0, alpha=0.7)
         axes.plot(modes[members], at, "o", ms=3.5 if len(modes) <= 200 else 1.0, color=colour, label=label)
     axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
-    columns = ", ".join(map(str, fit.cluster_labels.columns))
+    columns = verbatim(", ".join(map(str, fit.cluster_labels.columns)))
     if len(modes) <= 60:
         axes.set_yticks(np.arange(len(modes)), [_label(fit, c) for c in order], fontsize=7)
         axes.set_ylabel(columns, fontsize=9)
@@ -55,7 +55,7 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         axes.set_yticks([])
         axes.set_ylabel(f"{len(modes):,} clusters ({columns})", fontsize=9)
     axes.set_ylim(-1, len(modes))
-    axes.set_xlabel(f"random effect: {term}", fontsize=9)
+    axes.set_xlabel(verbatim(f"random effect: {term}"), fontsize=9)
     if any(fit.group_levels):
         axes.legend(fontsize=8, frameon=False, loc="lower right")  # the lowest modes are on the left
     return axes
@@ -74,4 +74,4 @@ def checked_term(fit: Fit, term: str | None) -> str:
 
 
 def _label(fit: Fit, cluster: int) -> str:
-    return ", ".join(str(value) for value in fit.cluster_labels.iloc[cluster])
+    return verbatim(", ".join(str(value) for value in fit.cluster_labels.iloc[cluster]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import NORMAL_95, Fits, chosen, labelled, look_of, panels
+from saem.plotting.style import NORMAL_95, Fits, chosen, labelled, look_of, panels, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -49,11 +49,11 @@ def plot_estimates(
                 axes.hlines(at[k], *bounds[j], color=colour, lw=1.1)
             if half > 0.0:
                 axes.hlines(at[k], value - half, value + half, color=colour, lw=9.0, alpha=0.5)
-            axes.plot(value, at[k], "o", color="black", ms=2.2, label=label, zorder=3)
+            axes.plot(value, at[k], "o", color="black", ms=2.2, label=verbatim(label), zorder=3)
     for axes, i in zip(grid, shown, strict=True):
-        axes.set_title(names[i], fontsize=10)
+        axes.set_title(verbatim(names[i]), fontsize=10)
         axes.set_ylim(-len(by_label) + 0.4, 0.6)
-        axes.set_yticks(at, list(by_label), fontsize=8)
+        axes.set_yticks(at, [verbatim(label) for label in by_label], fontsize=8)
         axes.locator_params(axis="x", nbins=5)
         axes.margins(x=0.08)
     for axes in grid:

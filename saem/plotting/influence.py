@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError
-from saem.plotting.style import COLOURS, ESTIMATE, new_figure
+from saem.plotting.style import COLOURS, ESTIMATE, new_figure, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +47,11 @@ def plot_influence(found: Influence, ax: Axes | None = None, measure: str = "coo
         here = fitted & (group == g)
         colour = COLOURS[g % len(COLOURS)]
         axes.vlines(place[here], 0.0, values[here], color=colour, lw=1.0, alpha=0.7)
-        label = found.fit.group_levels[g] or None if g < len(found.fit.group_levels) else None
+        label = verbatim(found.fit.group_levels[g]) or None if g < len(found.fit.group_levels) else None
         axes.plot(place[here], values[here], "o", ms=3.5 if len(values) <= 200 else 1.5, color=colour, label=label)
     if not fitted.all():
         axes.plot(place[~fitted], np.zeros(np.sum(~fitted)), "x", color=ESTIMATE, ms=6, label="cannot be left out")
-    texts = [", ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in table.index]
+    texts = [verbatim(", ".join(map(str, key)) if isinstance(key, tuple) else key) for key in table.index]
     height = float(np.nanmax(values, initial=0.0)) or 1.0
     axes.set_ylim(0.0 if fitted.all() else -0.04 * height, 1.12 * height)
     for c in named(values):
@@ -66,7 +66,7 @@ def plot_influence(found: Influence, ax: Axes | None = None, measure: str = "coo
             color=COLOURS[group[c] % len(COLOURS)],
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
-    columns = ", ".join(map(str, found.fit.cluster_labels.columns))
+    columns = verbatim(", ".join(map(str, found.fit.cluster_labels.columns)))
     axes.tick_params(labelsize=8)
     if len(values) <= FEW:
         axes.set_xticks(place, texts, rotation=90, fontsize=7)

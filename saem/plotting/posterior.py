@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError
-from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels
+from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels, verbatim
 from saem.result import Fit
 from saem.specification.priors import DOMAINS, parse_prior
 
@@ -107,7 +107,7 @@ def plot_posterior(
         if maximum is not None:
             value = maximum.values[maximum.parameters.index(name)]
             axes.axvline(value, color=ESTIMATE, lw=1.1, label="maximum likelihood")
-        axes.set_title(name, fontsize=10)
+        axes.set_title(verbatim(name), fontsize=10)
         axes.set_ylim(0.0, 1.08 * top)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=5)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import ESTIMATE, LINE, panels
+from saem.plotting.style import ESTIMATE, LINE, panels, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -33,7 +33,7 @@ def plot_prior_predictive(found: PriorPredictive, figure: Figure | SubFigure | N
     figure, grid = panels(figure, len(names), 2.2)
     for axes, name in zip(grid, names, strict=True):
         values, observed = found.statistics[name].to_numpy(), float(found.observed_statistics[name])
-        axes.set_title(name, fontsize=9)
+        axes.set_title(verbatim(name), fontsize=9)
         if not np.isfinite(observed):
             axes.text(0.5, 0.5, "not defined", transform=axes.transAxes, ha="center", fontsize=8)
             continue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import ESTIMATE, LINE, SHADE, panels
+from saem.plotting.style import ESTIMATE, LINE, SHADE, panels, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -45,7 +45,7 @@ def plot_profile(profile: Profile, figure: Figure | SubFigure | None = None) -> 
             if np.isfinite(value):
                 axes.axvline(value, color=ESTIMATE, lw=1.1, ls="--")
         axes.plot(points["value"], np.abs(points["zeta"]), "o-", color=LINE, ms=3, lw=1.2)
-        axes.set_title(name, fontsize=10)
+        axes.set_title(verbatim(name), fontsize=10)
         axes.set_ylim(bottom=0.0)
         axes.locator_params(axis="x", nbins=5)
         if axes.get_subplotspec().is_first_col():

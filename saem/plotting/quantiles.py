@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import ModelError, SaemError
-from saem.plotting.style import COLOURS, SHADE, new_figure
+from saem.plotting.style import COLOURS, SHADE, new_figure, verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,4 +115,4 @@ def plot_effect_quantiles(found: ConditionalEffects, ax: Axes | None = None, ter
     rows = found.table.xs(name, level="term")
     if rows["standardised"].isna().all():
         raise ModelError(f"the random effect {name!r} is absent: its standard deviation is zero")
-    return plot_quantiles(rows["standardised"].to_numpy(), ax, label=f"standardised random effect: {name}")
+    return plot_quantiles(rows["standardised"].to_numpy(), ax, label=verbatim(f"standardised random effect: {name}"))

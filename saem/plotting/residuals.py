@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.data.intake import design_columns
 from saem.errors import ModelError, nearest
-from saem.plotting.style import COLOURS, ESTIMATE, LINE, NORMAL_95, look_of, new_figure
+from saem.plotting.style import COLOURS, ESTIMATE, LINE, NORMAL_95, look_of, new_figure, verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +164,7 @@ def plot_observed(
             here, look = (cell == name).to_numpy(), look_of(k)
             style = {"color": look["color"], "marker": look["marker"], "ls": ""}
             x = residuals["fitted_conditional"][here]
-            axes.plot(x, observed[here], ms=size, alpha=0.6, mew=0, label=name or None, **style)
+            axes.plot(x, observed[here], ms=size, alpha=0.6, mew=0, label=verbatim(name) or None, **style)
             if name == "":
                 continue
             mean = residuals["fitted_marginal"][here].mean(), observed[here].mean()
@@ -172,6 +172,6 @@ def plot_observed(
         if names != [""]:
             axes.legend(fontsize=8, frameon=False, loc="upper left")
     axes.set_xlabel("fitted value (large marks: cell means)" if names != [""] else "fitted value", fontsize=9)
-    axes.set_ylabel(f"observed {fit.model.response}", fontsize=9)
+    axes.set_ylabel(verbatim(f"observed {fit.model.response}"), fontsize=9)
     axes.tick_params(labelsize=8)
     return axes

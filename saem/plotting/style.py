@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saem.display import printable
 from saem.errors import ModelError
 from saem.result import Fit
 
@@ -21,8 +22,20 @@ AVERAGE = "#111111"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = "osD^vPX*"
 NORMAL_95 = 1.96
+LONGEST = 60  # characters of a text from data
 
 Fits = Fit | Sequence[Fit] | Mapping[str, Fit]
+
+
+def verbatim(text: object) -> str:
+    """A text from data as a figure shows it: no mathematics between dollars, no control characters, not too long.
+
+    Matplotlib also leaves out of legends what begins with an underscore.
+    """
+    shown = printable(str(text), keep="")
+    shown = shown if len(shown) <= LONGEST else shown[: LONGEST - 2] + ".."
+    shown = shown.replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def look_of(k: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import AVERAGE, COLOURS, ESTIMATE, LINE, NORMAL_95, SHADE, chosen, panels
+from saem.plotting.style import AVERAGE, COLOURS, ESTIMATE, LINE, NORMAL_95, SHADE, chosen, panels, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def plot_trace(
     figure, grid = panels(figure, len(shown), 1.9, sharex=True)
     for axes, i in zip(grid, shown, strict=True):
         _draw(axes, fit, int(i))
-        axes.set_title(fit.parameters.names[i], fontsize=10)
+        axes.set_title(verbatim(fit.parameters.names[i]), fontsize=10)
         axes.margins(x=0.01)
     for axes in grid[-min(3, len(grid)) :]:
         axes.set_xlabel("iteration", fontsize=9)

@@ -107,7 +107,7 @@ def test_tables_have_the_promised_columns_and_order():
     assert list(zip(batch.fits["site"], batch.fits["method"], strict=True)) == [
         (site, method) for site in ("s0", "s1", "s2") for method in ("saem", "ml")
     ]
-    assert len(batch.estimates) == 3 * 2 * 8
+    assert len(batch.estimates) == 3 * 2 * 7
 
 
 def test_a_level_gets_what_it_would_get_alone():
@@ -299,6 +299,28 @@ def test_two_runs_cannot_write_to_one_folder(tmp_path):
             run(stub_table(3), output=tmp_path)
 
     run(stub_table(3), output=tmp_path, progress=second)
+
+
+def test_a_restart_waits_for_the_lock_before_it_discards(tmp_path):
+    """Nothing of a run that is under way is lost to another that is to begin anew."""
+
+    def second(done, total):
+        if done == 2:
+            with pytest.raises(StorageError, match="another run is writing"):
+                run(stub_table(3), output=tmp_path, restart=True, seed=5)
+
+    first = run(stub_table(3), output=tmp_path, progress=second)
+    assert_same(first, run(stub_table(3)))
+    assert_same(run(stub_table(3), output=tmp_path), first)
+
+
+def test_a_record_that_was_changed(tmp_path):
+    run(stub_table(2), output=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "progress.sqlite")) as db:
+        db.execute("UPDATE records SET payload = '[1]' WHERE level = 0")
+        db.commit()
+    with pytest.raises(StorageError, match="holds what is no record"):
+        run(stub_table(2), output=tmp_path)
 
 
 def test_a_file_that_is_no_record_of_a_run(tmp_path):

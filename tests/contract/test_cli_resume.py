@@ -67,20 +67,32 @@ def test_budgets_and_chains(folder):
         assert f"{option[0]} is for SAEM" in invoke(*FIT, "--method", "ml", *option, code=2).stderr
 
 
-def test_ctrl_c_keeps_the_fit_so_far(folder, monkeypatch):
+@pytest.fixture
+def signals():
+    """Signals as in a shell's foreground: those of a job in the background are ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_keep_the_fit_so_far(folder, monkeypatch, signals, number, code):
     """The signal comes after the burn-in; the fit that was written goes on to what it would have been."""
     true, calls = Watcher.__call__, []
 
     def interrupted(self, each):
         calls.append(each)
         if len(calls) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return true(self, each)
 
     monkeypatch.setattr(Watcher, "__call__", interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    result = invoke(*FIT, "-o", "out", code=130)
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.getsignal(number)
+    result = invoke(*FIT, "-o", "out", code=code)
+    assert signal.getsignal(number) is before
     assert "stopped by the caller" in " ".join(result.stdout.split())
     assert "`saem resume out` goes on with it" in " ".join(result.stderr.split())
     monkeypatch.undo()

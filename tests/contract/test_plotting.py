@@ -28,6 +28,26 @@ def legend(figure):
     return {text.get_text() for text in figure.legends[0].get_texts()}
 
 
+ODD = ("$\\frac{a$", "_hidden", "\x1b[31mred\r", "$x$")
+
+
+def test_texts_of_data_are_no_mathematics():
+    """A level may be no formula that can be read, and one that begins with an underscore is not left out."""
+    labels = pd.DataFrame({"$\\sum_$": [*ODD, "a" * 500, "b"]})
+    fit = handmade_fit(cluster_labels=labels, group_levels=ODD[:2], term_names=("$\\alpha_{$",))
+    axes = plot_random_effects(fit, plt.figure().subplots())
+    axes.figure.canvas.draw()
+    shown = [text.get_text() for text in axes.get_yticklabels()]
+    assert r"\$\frac{a\$" in shown and r"\x1b[31mred\r" in shown and max(map(len, shown)) <= 61
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [r"\$\frac{a\$", " _hidden"]
+    assert axes.get_xlabel() == r"random effect: \$\alpha_{\$"
+
+
+@pytest.mark.parametrize("label", ODD)
+def test_labels_of_fits_are_no_mathematics(label):
+    plot_estimates({label: handmade_fit()})[0].figure.canvas.draw()
+
+
 def test_trace_has_a_panel_for_every_free_parameter():
     axes = plot_trace(handmade_fit())
     assert all(isinstance(each, Axes) for each in axes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, examples, peptide_design
+from tampering import tamper
 
 import saem
 from saem import recipes
@@ -28,7 +30,7 @@ from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.algorithms.truncation import Truncation
-from saem.errors import ModelError, StorageError
+from saem.errors import ModelError, SaemError, StorageError
 from saem.schedules import AveragedSchedule
 from saem.specification import Model
 from saem.stopping import Status, Target
@@ -248,9 +250,16 @@ def test_what_is_no_target(table):
 
 def test_a_fit_of_an_earlier_saem_is_read_and_cannot_go_on(table, tmp_path):
     saem.fit(MODEL, table).save(tmp_path)
-    content = json.loads((tmp_path / "fit.json").read_text())
-    del content["continuation"], content["table_sha256"]
-    (tmp_path / "fit.json").write_text(json.dumps(content))
+
+    def without(content):
+        for name in ("continuation", "table_sha256", "drawn", "augmentation", "unclear"):
+            del content[name]
+
+    def fewer(arrays):
+        for name in [*(name for name in arrays if name.startswith("checkpoint/")), "looks", "chains", "inner"]:
+            del arrays[name]
+
+    tamper(tmp_path, without, fewer)
     (tmp_path / "table.parquet").unlink()
     with pytest.raises(ModelError, match="does not know where it stopped"):
         saem.load(tmp_path).resume(GOAL)
@@ -267,9 +276,7 @@ def test_settings_survive(table, tmp_path):
 
 
 def spoil(folder: Path, **changes: Any) -> None:
-    content = json.loads((folder / "fit.json").read_text())
-    content["continuation"]["method"] |= changes
-    (folder / "fit.json").write_text(json.dumps(content))
+    tamper(folder, lambda content: content["continuation"]["method"].update(changes))
 
 
 def test_a_file_names_no_code(table, tmp_path):
@@ -280,6 +287,91 @@ def test_a_file_names_no_code(table, tmp_path):
     spoil(tmp_path, schedule={"class": "AveragedSchedule", "speed": 3})
     with pytest.raises(ModelError, match="settings of AveragedSchedule do not fit"):
         saem.load(tmp_path).resume(GOAL)
+
+
+@pytest.fixture(scope="module")
+def stopped(table, tmp_path_factory):
+    """A saved fit by SAEM that can go on."""
+    folder = tmp_path_factory.mktemp("stopped") / "fit"
+    saem.fit(MODEL, table, seed=1).save(folder)
+    return folder
+
+
+def in_schedule(**changes: Any) -> Any:
+    return lambda content: content["continuation"]["method"]["schedule"].update(changes)
+
+
+def in_numbers(**changes: Any) -> Any:
+    return lambda content: content["continuation"]["numbers"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (in_schedule(iterations=10**12), "iterations = 1000000000000, and the largest is 10,000,000"),
+        (in_schedule(iterations=1e3), "iterations must be int; got 1000.0"),
+        (in_schedule(iterations="many"), "iterations must be int; got 'many'"),
+        (in_schedule(iterations=-5), "cannot go on|iterations"),
+        (lambda content: content["continuation"]["method"].update(tolerance="small"), "tolerance must be float"),
+        (lambda content: content["continuation"]["method"].update(target=3), "target must be Target; got 3"),
+        (
+            lambda content: content["continuation"]["method"].update(schedule=[1]),
+            r"schedule must be Schedule; got \[1\]",
+        ),
+        (
+            lambda content: content["continuation"]["method"].update(schedule={"class": "Target"}),
+            "its method or its state was changed",
+        ),
+        (lambda content: content["continuation"].update(method=[1]), r"its method is \[1\], which is none"),
+        (lambda content: content["continuation"]["texts"].update(stage="x"), "at which stage it stopped"),
+        (in_numbers(slowed=1e9), "'slowed' is 1e.09"),
+        (in_numbers(until=1e12), "'until' is 1e.12"),
+        (in_numbers(done=5e4), "50000 iterations are not those of its path"),
+        (in_numbers(done="nan"), "'done' must be a count; got nan"),
+        (in_numbers(half=1e15), "its random stream has no such state"),
+        (lambda content: content["continuation"]["numbers"].pop("drawn"), "'drawn' must be a count; got None"),
+    ],
+)
+def test_a_method_or_a_state_that_no_fit_has(stopped, tmp_path, change, message):
+    shutil.copytree(stopped, tmp_path / "fit")
+    tamper(tmp_path / "fit", change)
+    with pytest.raises(SaemError, match=message):
+        saem.load(tmp_path / "fit").resume(GOAL)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.update({"checkpoint/x": a["checkpoint/x"][:-1]}), "'x' has the type float64 and the shape"),
+        (lambda a: a.update({"checkpoint/statistics": np.zeros(10**6)}), "'statistics' has the type"),
+        (
+            lambda a: a.update({"checkpoint/pinned": a["checkpoint/pinned"].astype(float)}),
+            "'pinned' has the type float64",
+        ),
+        (lambda a: a.update({"checkpoint/memory_placement": np.zeros(99, bool)}), "'memory_placement' has the type"),
+        (lambda a: a.update({"checkpoint/draws": a["checkpoint/draws"] * np.inf}), "'draws' are not finite"),
+        (lambda a: a.update({"checkpoint/path_rows": np.array(10**9)}), "path_rows is not a number of rows"),
+        (lambda a: a.update({"checkpoint/path_rows": np.array([3])}), "path_rows is not a number of rows"),
+        (lambda a: a.update({"checkpoint/more": np.zeros(3)}), "'more' is unknown"),
+        (lambda a: a.pop("checkpoint/stream"), "'stream' is missing"),
+    ],
+)
+def test_arrays_of_a_state_that_no_fit_has(stopped, tmp_path, change, message):
+    """They would be read by compiled code, which does not look at lengths."""
+    shutil.copytree(stopped, tmp_path / "fit")
+    tamper(tmp_path / "fit", arrays=change)
+    with pytest.raises(StorageError, match=message):
+        saem.load(tmp_path / "fit").resume(GOAL)
+
+
+def test_a_table_of_another_model_is_noticed(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "fit")
+    rows = pd.read_parquet(tmp_path / "fit" / "table.parquet")
+    rows.assign(treatment="Ctrl").to_parquet(tmp_path / "fit" / "table.parquet")
+    digest = hashlib.sha256((tmp_path / "fit" / "table.parquet").read_bytes()).hexdigest()
+    tamper(tmp_path / "fit", lambda content: content.update(table_sha256=digest))
+    with pytest.raises(StorageError, match="the table does not fit the model"):
+        saem.load(tmp_path / "fit")
 
 
 def test_a_table_that_was_changed_is_noticed(table, tmp_path):
