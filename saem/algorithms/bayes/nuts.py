@@ -41,7 +41,7 @@ def check_installed() -> None:
     if missing:
         raise ModelError(
             f"method 'bayes' needs {' and '.join(missing)}, which is not installed: "
-            "pip install 'saem[bayes]', or '.[bayes]' in a clone"
+            "pip install nutpie arviz, or '.[bayes]' in a clone"
         )
 
 
@@ -127,10 +127,11 @@ def column(batch: Any, name: str) -> Array:
 @lru_cache(maxsize=1)
 def copying() -> Any:
     """The C function by which nutpie asks what to keep of a point: the point itself."""
-    from numba import cfunc
-    from numba import types as numba_types
+    from saem.jit import c_function
+    from saem.jit import types as numba_types
 
     types: Any = numba_types
+
     pointer = types.CPointer(types.float64)
 
     def copy(d: int, kept: int, v: Any, out: Any, block: Any) -> int:
@@ -138,7 +139,7 @@ def copying() -> Any:
             out[k] = v[k]
         return 0
 
-    return cfunc(types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr), cache=True)(copy)
+    return c_function(copy, types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
 
 
 def model_of(target: Standardised, start: Array) -> Any:
