@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.study.tasks import FAILED
+from experiments.study.records import FAILED
 
 if TYPE_CHECKING:
     from experiments.store import Store

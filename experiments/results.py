@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.agenda import agenda_of
 from experiments.performance import paired, performance
-from experiments.rows import TEXTS, nulls_of, reference_in, rows_of
+from experiments.rows import DATA, TEXTS, nulls_of, reference_in, rows_of
 from experiments.running import identity_of, job_of
 from experiments.store import Store
+from experiments.store.identity import changes
+from experiments.study.blame import blamed
 from experiments.study.functions import functions_in
-from saem.errors import StorageError
+from experiments.study.truths import Truths
+from saem.errors import ModelError, StorageError, listing
+
+OWN_COLUMNS = ("cell", "method", "estimand", "measure", "value", "mcse", "n")  # of a study's own measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +45,9 @@ class Results:
     goals : mapping of str to int
         Replicates that the precision takes, as far as is known, by the cell's name; empty without targets.
     changed : tuple of str
-        What is not as it was when the results were made, such as "the functions": true values are those of now.
+        What is not as it was when the results were made, such as "the function estimate": true values are those of now.
+    mixed : frozenset of (str, int)
+        Names of cells and replicates whose methods did not all see the same data: they are no pairs.
     """
 
     study: Study
@@ -50,6 +57,7 @@ class Results:
     runs: Sequence[dict[str, Any]]
     goals: Mapping[str, int] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+    mixed: frozenset[tuple[str, int]] = frozenset()
 
     @classmethod
     def read(cls, study: Study, path: Path, folder: Path) -> Results:
@@ -61,14 +69,19 @@ class Results:
             When there is no store, or it holds no result of this study.
         """
         with Store(folder) as store:
-            rows = rows_of(store, study, functions_in(path.with_suffix(".py").resolve()))
+            truths = Truths(path)
+            truths.recall(store.truths(truths.syntax))
+            rows = rows_of(store, study, truths)
             runs = store.runs()
             goals = agenda_of(store, study, path, again=False).goals() if study.precision else {}
-            found, now = store.identity(), identity_of(job_of(study, path))
+            changed = changes(store.identity(), identity_of(job_of(study, path)))
+            if store.rows_of("truths") and not store.truths(truths.syntax):
+                changed.append("the function truth")
+            names = {cell.key: cell.name for cell in study.design.all()}
+            mixed = frozenset((names[key], replicate) for key, replicate in store.mixed() if key in names)
         if not len(rows):
             raise StorageError(f"{folder} holds no result of this study yet; 'python -m experiments run' makes them")
-        changed = tuple(part for part, value in now.items() if found.get(part, value) != value)
-        return cls(study, path, folder, rows, runs, goals, changed)
+        return cls(study, path, folder, rows, runs, goals, tuple(changed), mixed)
 
     @property
     def study_name(self) -> str:
@@ -105,13 +118,24 @@ class Results:
     def _own(self) -> pd.DataFrame:
         import pandas as pd
 
-        own = functions_in(self.path.with_suffix(".py").resolve()).performance
-        columns = ["cell", "method", "estimand", "measure", "value", "mcse", "n"]
-        return pd.DataFrame(columns=columns) if own is None else own(self.rows)[columns]
+        path = self.path.with_suffix(".py").resolve()
+        own = functions_in(path).performance
+        if own is None:
+            return pd.DataFrame(columns=list(OWN_COLUMNS))
+        with blamed(f"the function performance of {path.name} failed", path):
+            found = own(self.rows.copy())  # what it does to them is nobody else's matter
+        missing = [name for name in OWN_COLUMNS if not isinstance(found, pd.DataFrame) or name not in found]
+        if missing:
+            got = f"it lacks {listing(missing)}" if isinstance(found, pd.DataFrame) else f"got {type(found).__name__}"
+            raise ModelError(
+                f"the function performance of {path.name} must return a table with the columns "
+                f"{listing(OWN_COLUMNS)}; {got}"
+            )
+        return found[list(OWN_COLUMNS)].reset_index(drop=True)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Performance on the replicates where all methods gave an estimate."""
+        """Performance on the replicates where all methods that give something gave an estimate, from the same data."""
         return self._measured("pairs")
 
     @cached_property
@@ -121,11 +145,33 @@ class Results:
 
         ran = [name for name in self.study.methods if name in set(self.rows["method"])]
         other = self.study.reference if self.study.reference in ran else ran[0]
-        rows = self.rows.drop(columns=list(TEXTS))
-        found = [paired(rows, name, other) for name in ran if name != other]
+        found = [paired(self.paired_rows, name, other) for name in ran if name != other]
         columns = ["cell", "method", "reference", "estimand", "measure", "value", "mcse", "n"]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
+    @cached_property
+    def paired_rows(self) -> pd.DataFrame:
+        """The rows of replicates whose methods saw the same data; without what is not measured."""
+        rows = self.rows.drop(columns=[name for name in (*TEXTS, DATA) if name in self.rows])
+        if self.mixed:
+            places = zip(rows["cell"].astype(str), rows["replicate"], strict=True)
+            rows = rows[[place not in self.mixed for place in places]]
+        return rows
+
+    @cached_property
+    def giving_nothing(self) -> dict[str, list[str]]:
+        """Methods without a finite estimate in some cells, and these cells: they are left out of pairs there."""
+        import numpy as np
+
+        ended = np.isfinite(self.rows["estimate"])
+        some = set(zip(self.rows.loc[ended, "cell"].astype(str), self.rows.loc[ended, "method"].astype(str), strict=True))
+        there = self.rows[["cell", "method"]].drop_duplicates().astype(str)
+        found: dict[str, list[str]] = {}
+        for cell, method in there.itertuples(index=False, name=None):
+            if (cell, method) not in some:
+                found.setdefault(method, []).append(cell)
+        return found
+
     def _measured(self, on: str) -> pd.DataFrame:
-        rows = self.rows.drop(columns=list(TEXTS))
+        rows = self.rows.drop(columns=list(TEXTS)) if on == "complete" else self.paired_rows
         return performance(rows, on=on, reference=reference_in(rows, self.study), null=nulls_of(self.study))

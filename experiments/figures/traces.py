@@ -24,7 +24,8 @@ from experiments.figures.style import (
     symbol,
 )
 from experiments.study.functions import Outcome, functions_in
-from experiments.study.tasks import FAILED, generated, in_words, method_seed
+from experiments.study.records import FAILED, in_words
+from experiments.study.tasks import generated, method_seed
 from saem.errors import ModelError
 from saem.plotting.style import NORMAL_95
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.performance.jackknife import Groups, Measured, jackknife, mean, standard_deviation
-from experiments.performance.measures import long
+from experiments.performance.measures import ever, long
 from experiments.performance.records import COUNTED, Records, check_choice
 from saem.errors import DataError
 
@@ -126,13 +126,16 @@ def of_estimands(
         with np.errstate(invalid="ignore"):
             width.append(upper - lower)
     exist = np.isfinite(width[0]) & np.isfinite(width[1])
-    given = np.bincount(codes[np.isfinite(width[0]) | np.isfinite(width[1])], minlength=len(first)) > 0
+    exists = ~(np.isnan(numbers["lower"]) | np.isnan(numbers["upper"]))
+    has = ever(records, exists)
+    given = np.ones(len(first), dtype=bool)
+    given[codes] = has[left] & has[right]
     covered = mean(true, (covers[0] - covers[1])[known])
     found = {
         "bias_difference": mean(groups, t - t0),
         "mse_ratio": ratio(true, e**2, e0**2),
         "precision_gain": jackknife(groups, [d, d**2, d0, d0**2], gain, least=2),
-        "coverage_difference": Measured(  # of an estimand that has no intervals there is none
+        "coverage_difference": Measured(  # where a method gives no intervals there is none
             np.where(given, covered.value, np.nan), np.where(given, covered.mcse, np.nan), covered.n
         ),
         "width_ratio": ratio(groups.where(exist), width[0][exist], width[1][exist]),

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from experiments.report.table import Table
-from experiments.study.tasks import FAILED
+from experiments.study.records import FAILED
 
 if TYPE_CHECKING:
     import pandas as pd

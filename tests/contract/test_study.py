@@ -18,7 +18,7 @@ from experiments.results import Results
 from experiments.running import Executor, Progress, job_of, run_study
 from experiments.store import Store
 from experiments.study import Cell, Study, load_study
-from experiments.study.tasks import Record, Result, Task, run_task
+from experiments.study.tasks import Result, Task, run_task
 from saem.errors import ModelError, StorageError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"

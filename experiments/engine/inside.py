@@ -1,0 +1,89 @@
+"""What the process of `experiments.engine.child` does."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from experiments.engine.memory import allowed, limit_memory
+from experiments.study.tasks import FOREVER, Job, prepared, records_of
+from saem.errors import SaemError
+
+STARTED = "started"
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    asked, answers, said = taken_over()
+    own = os.getpid()
+
+    def send(answer: Any) -> None:
+        if os.getpid() != own:
+            os._exit(0)  # a method forked, and this is the other one
+        pickle.dump(answer, answers)
+        answers.flush()
+
+    @contextmanager
+    def watch(what: str) -> Iterator[None]:
+        """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
+        send(what)
+        faulthandler.dump_traceback_later(min(limit, FOREVER), exit=True, file=said)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            forget(said)
+
+    requests: queue.Queue[Any] = queue.Queue()
+    threading.Thread(target=receive, args=(asked, requests), daemon=True).start()
+    job: Job = requests.get()
+    limit_memory(allowed(job.memory))
+    try:
+        prepared(job.functions, job.digest)
+    except SaemError as error:
+        send(error)
+    else:
+        send(STARTED)
+    while True:
+        task, limit = requests.get()
+        for record in records_of(job, task, watch):
+            send(record)
+
+
+def taken_over() -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    """Requests, answers, and what is printed, out of reach for methods: these find no input, and print into a file."""
+    asked, answers, said = (os.fdopen(os.dup(k), mode) for k, mode in ((0, "rb"), (1, "wb"), (2, "wb")))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return asked, answers, said
+
+
+def forget(said: IO[bytes]) -> None:
+    """Empty the file of what was printed, so that it does not fill a disk."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.ftruncate(said.fileno(), 0)
+        os.lseek(said.fileno(), 0, os.SEEK_SET)
+    except (OSError, ValueError):  # a method closed them
+        pass
+
+
+def receive(asked: IO[bytes], requests: queue.Queue[Any]) -> None:
+    """Put requests into a queue; end this process and its group with the one that sends them."""
+    while True:
+        try:
+            requests.put(pickle.load(asked))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            os.killpg(0, signal.SIGKILL)
