@@ -172,6 +172,21 @@ class Results:
                 found.setdefault(method, []).append(cell)
         return found
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of tables must know: pairs that are none, methods that gave nothing."""
+        found, cells = [], len(set(self.rows["cell"]))
+        if self.mixed:
+            found.append(
+                f"in {len(self.mixed):,} replicates not all methods saw the same data; these are left out of pairs and "
+                "comparisons"
+            )
+        for method, own in self.giving_nothing.items():
+            found.append(
+                f"{method} gave no estimate in {len(own)} of {cells} cells; pairs are those of the other methods there"
+            )
+        return found
+
     def _measured(self, on: str) -> pd.DataFrame:
         rows = self.rows.drop(columns=list(TEXTS)) if on == "complete" else self.paired_rows
         return performance(rows, on=on, reference=reference_in(rows, self.study), null=nulls_of(self.study))

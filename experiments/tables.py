@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table_of(
-    values: pd.DataFrame, columns: Sequence[str], keys: Sequence[str]
+    values: pd.DataFrame, columns: Sequence[str], keys: Sequence[str], levels: pd.DataFrame
 ) -> tuple[list[str], list[list[str]], str]:
     """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets.
 
@@ -22,14 +22,20 @@ def table_of(
     columns : sequence of str
         Which, in this order.
     keys : sequence of str
-        Levels of the index to show.
+        Levels of the index to show; the factors take the place of the cell.
+    levels : DataFrame
+        Those of the factors, a row a cell.
     """
+    factors = [str(name) for name in levels.columns]
+    texts = {str(cell): [str(level) for level in row] for cell, *row in levels.itertuples(name=None)}
     rows = []
     for key, row in values.iterrows():
         named = dict(zip(values.index.names, key, strict=True))
         numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in columns]
-        rows.append([*(str(named[name]) for name in keys), *numbers])
-    return [*keys, *columns], rows, "l" * len(keys) + "r" * len(columns)
+        shown = [texts[str(named[name])] if name == "cell" and factors else [str(named[name])] for name in keys]
+        rows.append([*(text for part in shown for text in part), *numbers])
+    header = [name for key in keys for name in (factors if key == "cell" and factors else [key])]
+    return [*header, *columns], rows, "l" * len(header) + "r" * len(columns)
 
 
 def with_error(value: float, mcse: float) -> str:

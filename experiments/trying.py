@@ -11,6 +11,7 @@ from experiments.running import job_of
 from experiments.study import Study
 from experiments.study.records import FAILED, Record
 from experiments.study.tasks import FOREVER, Task
+from saem.errors import listing
 
 TRIALS = 3  # replicates in which a method fails before it is said to be broken
 
@@ -42,17 +43,19 @@ def tried(study: Study, path: Path) -> Trial:
         Of its TOML file.
     """
     job, cells, limit = job_of(study, path), study.design.all(), min(study.run.timeout, FOREVER)
-    found = Trial()
+    found, bad = Trial(), dict[str, list[str]]()
     with Child() as one, Child() as other:
         for cell in cells:
             first, second = (result_of(job, Task(cell, 0, ()), limit, child).records[0] for child in (one, other))
             if first["status"] in FAILED:
-                found.problems.append(f"{cell.name}: {reason(first)}")
+                bad.setdefault(reason(first), []).append(cell.name)
             elif second["status"] in FAILED or first["data"] != second["data"]:
-                found.problems.append(
-                    f"{cell.name}: generate: two processes got different data from the same cell and seed; draw all "
-                    "from numpy.random.default_rng(seed), and do not depend on the order of sets"
+                why = (
+                    "generate: two processes got different data from the same cell and seed; draw all from "
+                    "numpy.random.default_rng(seed), and do not depend on the order of sets"
                 )
+                bad.setdefault(why, []).append(cell.name)
+        found.problems = [f"{why} (in {listing(names, 3)})" for why, names in bad.items()]
         if found.problems:
             return found
         left = tuple(study.methods)
@@ -62,8 +65,11 @@ def tried(study: Study, path: Path) -> Trial:
                 if record["status"] in FAILED:
                     found.warnings.append(f"{record['method']}, replicate {replicate}: {reason(record)}")
             left = tuple(name for name in left if found.records[name]["status"] in FAILED)
+    broken: dict[str, list[str]] = {}  # methods by why
+    for name in left:
+        broken.setdefault(reason(found.records[name]), []).append(name)
     found.problems += [
-        f"{name}: failed in {TRIALS} replicates of {cells[0].name}; {reason(found.records[name])}" for name in left
+        f"{', '.join(names)}: failed in {TRIALS} replicates of {cells[0].name}; {why}" for why, names in broken.items()
     ]
     found.warnings = [text for text in found.warnings if text.partition(",")[0] not in left]
     return found

@@ -41,6 +41,30 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(stream, index=False)
 
 
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made where it is not there."""
+    try:
+        check_writable(folder)
+    except StorageError:
+        return False
+    return True
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which no files can be made, before there is work to lose.
+
+    Raises
+    ------
+    StorageError
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
+            pass
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}; name another folder by --into") from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A stream whose content takes the place of a file at the end of the block, if that ends well.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 OK = "ok"
+ARGUMENTS = {
+    "generate": ("cell", "seed"),
+    "estimate": ("data", "cell", "options", "seed"),
+    "truth": ("cell",),
+    "performance": ("rows",),
+}
+OPTIONAL = "performance"
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,30 @@ def loaded(path: Path, digest: str) -> Functions:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ModelError(failed(f"{path} cannot be imported", error, path)) from error
-    missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
-    if missing:
-        raise ModelError(f"{path} must define the function {missing[0]}")
+    for name, arguments in ARGUMENTS.items():
+        check_function(path, name, getattr(module, name, None), arguments)
     return Functions(module.generate, module.estimate, module.truth, getattr(module, "performance", None))
+
+
+def check_function(path: Path, name: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Refuse a function that is not there, or cannot be called with what it will be given.
+
+    Raises
+    ------
+    ModelError
+    """
+    call = f"{name}({', '.join(arguments)})"
+    if function is None and name == OPTIONAL:
+        return
+    if not callable(function):
+        raise ModelError(f"{path} must define the function {name}, called as {call}")
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise ModelError(f"{path}: {name} must be a plain function that returns its result; it has yield or async")
+    try:
+        own = inspect.signature(function)
+    except (TypeError, ValueError):  # such as one that is built in
+        return
+    try:
+        own.bind(*arguments)
+    except TypeError as error:
+        raise ModelError(f"{path}: {name} must be defined so that it can be called as {call}; {error}") from None
