@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from experiments.performance import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-APART = "factor_"  # before the name of a factor that is that of another column
+APART = "factor_"  # before the name of a factor that is that of another column in any of the tables
+OTHERS = {*COLUMNS, "reference", "measure", "value", "n", "message", "warnings", "data", "stream"}
 
 
 def with_levels(table: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -24,10 +26,10 @@ def with_levels(table: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     found = table.copy(deep=False)
     at = levels.index.get_indexer(table["cell"].astype(str))
     for k, factor in enumerate(levels.columns):
-        found.insert(k + 1, heading_of(factor, table.columns), levels[factor].to_numpy()[at])
+        found.insert(k + 1, heading_of(factor), levels[factor].to_numpy()[at])
     return found
 
 
-def heading_of(factor: str, others: Iterable[str]) -> str:
-    """The name of a factor's column among others."""
-    return APART + factor if factor in set(others) else factor
+def heading_of(factor: str) -> str:
+    """The name of a factor's column."""
+    return APART + factor if factor in OTHERS else factor

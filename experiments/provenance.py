@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from experiments.study import Study
 
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "joblib", "distributed")
+NO_VERSIONS = {  # what is known of a run beside versions
+    *("began", "ended", "end", "study", "configuration", "settings", "seed", "executor", "workers", "shard"),
+    *("commit", "dirty", "study_commit", "study_dirty", "system", "processor", "cores", "threads", "command"),
+    *("replicates", "replicates_before", "seconds", "accepted changes"),
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

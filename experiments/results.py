@@ -101,6 +101,17 @@ class Results:
         index = pd.Index([cell.name for cell in cells], name="cell")
         return pd.DataFrame([dict(cell.levels) for cell in cells], index=index)
 
+    @property
+    def headings(self) -> list[str]:
+        """What stands above the levels of a cell in a table: the factors, in the order of the design."""
+        return [str(name) for name in self.levels.columns] or ["cell"]
+
+    def texts_of(self, cell: str) -> list[str]:
+        """The levels of a cell, as they stand in a table."""
+        if not len(self.levels.columns) or cell not in self.levels.index:
+            return [cell, *[""] * (len(self.headings) - 1)]
+        return [str(level) for level in self.levels.loc[cell]]
+
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Performance of every method on the replicates where it gave an estimate, and the study's own measures."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.results import Results
+
 
 def table_of(
-    values: pd.DataFrame, columns: Sequence[str], keys: Sequence[str], levels: pd.DataFrame
+    values: pd.DataFrame, columns: Sequence[str], results: Results
 ) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets.
+    """Header, rows and alignment of a wide table by cell and method, Monte Carlo standard errors in brackets.
 
     Parameters
     ----------
@@ -21,20 +23,15 @@ def table_of(
         As `experiments.performance.wide` returns it: by column its value and its error.
     columns : sequence of str
         Which, in this order.
-    keys : sequence of str
-        Levels of the index to show; the factors take the place of the cell.
-    levels : DataFrame
-        Those of the factors, a row a cell.
+    results : Results
+        Whose factors take the place of the cell.
     """
-    factors = [str(name) for name in levels.columns]
-    texts = {str(cell): [str(level) for level in row] for cell, *row in levels.itertuples(name=None)}
     rows = []
     for key, row in values.iterrows():
         named = dict(zip(values.index.names, key, strict=True))
         numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in columns]
-        shown = [texts[str(named[name])] if name == "cell" and factors else [str(named[name])] for name in keys]
-        rows.append([*(text for part in shown for text in part), *numbers])
-    header = [name for key in keys for name in (factors if key == "cell" and factors else [key])]
+        rows.append([*results.texts_of(str(named["cell"])), str(named["method"]), *numbers])
+    header = [*results.headings, "method"]
     return [*header, *columns], rows, "l" * len(header) + "r" * len(columns)
 
 

@@ -111,14 +111,14 @@ def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, 
         if known_in:
             columns = [column for column in dict.fromkeys(part["estimand"]) if column in known_in]
             side = wide(part[part["estimand"].isin(columns)], across="estimand")
-            yield name, *table_of(side, columns, ("cell", "method"), results.levels)
+            yield name, *table_of(side, columns, results)
     found = found[found["value"].notna()]
     part = found[(found["estimand"] == WHOLE_FIT) & found["measure"].isin([*OF_FITS, *results.own_measures, *wanted])]
     never = part.groupby("measure")["value"].transform("max") == 0.0
     part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
     present = [name for name in (*OF_FITS, *results.own_measures) if name in set(part["measure"])]
     if present:
-        yield "", *table_of(wide(part, present), present, ("cell", "method"), results.levels)
+        yield "", *table_of(wide(part, present), present, results)
 
 
 def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:

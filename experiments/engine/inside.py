@@ -39,6 +39,8 @@ def main() -> None:
         faulthandler.dump_traceback_later(min(limit, FOREVER), exit=True, file=said)
         try:
             yield
+        except KeyboardInterrupt:  # nobody's but the method's own: this process ignores the signal
+            raise RuntimeError("KeyboardInterrupt") from None
         finally:
             faulthandler.cancel_dump_traceback_later()
             forget(said)

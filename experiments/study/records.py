@@ -18,6 +18,8 @@ LONGEST = 2000  # letters of a message that are kept
 MOST_WARNINGS = 20  # different ones of a fit that are kept
 LARGE_SEED = "Seed must be between"  # how NumPy's old generators refuse a seed
 
+OF_FIT = ("loglik", "draws", "iterations")
+
 Record = dict[str, Any]
 
 
@@ -46,7 +48,7 @@ def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequ
         "status": str(outcome.status),
         "message": in_words(str(outcome.message)),
         "warnings": few(heard),
-        **{what: number_of(what, getattr(outcome, what)) for what in ("loglik", "draws", "iterations")},
+        **{what: number_of(f"{what} must be a number", getattr(outcome, what)) for what in OF_FIT},
         "seconds": seconds,
         "numbers": numbers,
     }
@@ -60,13 +62,12 @@ def numbers_of(estimand: str, given: Sequence[float]) -> list[float]:
     SaemError
         When there are not five of them, or they contradict each other.
     """
-    try:
-        numbers = [] if isinstance(given, str | bytes) else [number_of(estimand, value) for value in given]
-    except (TypeError, ValueError):
-        numbers = []
+    what = "estimate, SE, lower and upper end of the interval, Monte Carlo error (nan or None: it has none)"
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise SaemError(f"the outcome must have five numbers for {estimand!r}: {what}; got {type(given).__name__}")
+    numbers = [number_of(f"the outcome must have five numbers for {estimand!r}", value) for value in given]
     if len(numbers) != 5:
-        what = "estimate, SE, lower and upper end of the interval, Monte Carlo error (nan or None: it has none)"
-        raise SaemError(f"the outcome must have five numbers for {estimand!r}: {what}; got {given!r:.80}")
+        raise SaemError(f"the outcome must have five numbers for {estimand!r}: {what}; got {len(numbers)}")
     _, se, lower, upper, mcse = numbers
     if lower > upper:
         raise SaemError(f"the interval of {estimand!r} has its ends the wrong way round: {lower:g}, {upper:g}")
@@ -81,13 +82,16 @@ def number_of(what: str, value: Any) -> float:
     Raises
     ------
     SaemError
-        When it is none, but a text, a truth value or an array.
+        Beginning with `what`, when it is none, but a text, a truth value or an array.
     """
     if value is None:
         return math.nan
-    if isinstance(value, str | bytes | bool | np.bool_ | complex) or np.ndim(value):
-        raise SaemError(f"{what} must be a number, nan or None; got {value!r:.60}")
-    return float(value)
+    try:
+        if not isinstance(value, str | bytes | bool | np.bool_ | complex) and not np.ndim(value):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise SaemError(f"{what}; got one of type {type(value).__name__}")
 
 
 def failure(name: str, status: str, message: str, seconds: float, limit: float | None = None) -> Record:
