@@ -8,8 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments.agenda import agenda_of
-from experiments.performance import paired, performance
+from experiments.performance import performance
+from experiments.performance.comparison import compared
+from experiments.performance.parts import combinations
 from experiments.rows import DATA, TEXTS, nulls_of, reference_in, rows_of
 from experiments.running import identity_of, job_of
 from experiments.store import Store
@@ -134,7 +138,7 @@ class Results:
         if own is None:
             return pd.DataFrame(columns=list(OWN_COLUMNS))
         with blamed(f"the function performance of {path.name} failed", path):
-            found = own(self.rows.copy())  # what it does to them is nobody else's matter
+            found = own(self.rows.copy(deep=False))  # pandas copies what is changed
         missing = [name for name in OWN_COLUMNS if not isinstance(found, pd.DataFrame) or name not in found]
         if missing:
             got = f"it lacks {listing(missing)}" if isinstance(found, pd.DataFrame) else f"got {type(found).__name__}"
@@ -154,11 +158,14 @@ class Results:
         """Every method beside the reference (or the first method) on the same data sets."""
         import pandas as pd
 
-        ran = [name for name in self.study.methods if name in set(self.rows["method"])]
+        ran = [name for name in self.study.methods if name in set(self.rows["method"].unique())]
         other = self.study.reference if self.study.reference in ran else ran[0]
-        found = [paired(self.paired_rows, name, other) for name in ran if name != other]
-        columns = ["cell", "method", "reference", "estimand", "measure", "value", "mcse", "n"]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+        shared = combinations(self.paired_rows[["cell", "method"]], "method", "cell")
+        cells = {cell for method, cell in shared if method == other}
+        beside = [name for name in ran if name != other and any((name, cell) in shared for cell in cells)]
+        if not beside:
+            return pd.DataFrame(columns=["cell", "method", "reference", *OWN_COLUMNS[2:]])
+        return compared(self.paired_rows, beside, other)
 
     @cached_property
     def paired_rows(self) -> pd.DataFrame:
@@ -172,21 +179,17 @@ class Results:
     @cached_property
     def giving_nothing(self) -> dict[str, list[str]]:
         """Methods without a finite estimate in some cells, and these cells: they are left out of pairs there."""
-        import numpy as np
-
-        ended = np.isfinite(self.rows["estimate"])
-        some = set(zip(self.rows.loc[ended, "cell"].astype(str), self.rows.loc[ended, "method"].astype(str), strict=True))
-        there = self.rows[["cell", "method"]].drop_duplicates().astype(str)
+        arms = self.rows[["cell", "method"]]
+        some = combinations(arms[np.isfinite(self.rows["estimate"].to_numpy())], "cell", "method")
         found: dict[str, list[str]] = {}
-        for cell, method in there.itertuples(index=False, name=None):
-            if (cell, method) not in some:
-                found.setdefault(method, []).append(cell)
+        for cell, method in sorted(combinations(arms, "cell", "method") - some):
+            found.setdefault(str(method), []).append(str(cell))
         return found
 
     @property
     def warnings(self) -> list[str]:
         """What a reader of tables must know: pairs that are none, methods that gave nothing."""
-        found, cells = [], len(set(self.rows["cell"]))
+        found, cells = [], self.rows["cell"].nunique()
         if self.mixed:
             found.append(
                 f"in {len(self.mixed):,} replicates not all methods saw the same data; these are left out of pairs and "

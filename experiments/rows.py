@@ -138,6 +138,8 @@ def repeated(column: Any, times: int) -> Any:
     """Every value so many times."""
     import pandas as pd
 
+    if times == 1:
+        return column
     if isinstance(column, pd.Categorical):
         return pd.Categorical.from_codes(np.repeat(column.codes, times), dtype=column.dtype)
     return np.repeat(column, times)
@@ -169,7 +171,7 @@ def deficits(fits: Mapping[str, Any], reference: str | None) -> np.ndarray:
 
 def reference_in(rows: pd.DataFrame, study: Study) -> str | None:
     """The study's reference, if it has results already."""
-    return study.reference if study.reference in set(rows["method"]) else None
+    return study.reference if study.reference in set(rows["method"].unique()) else None
 
 
 def nulls_of(study: Study) -> Mapping[str, float]:

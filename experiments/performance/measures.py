@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,19 @@ from experiments.performance.jackknife import (
     spread,
     standard_deviation,
 )
-from experiments.performance.records import CONVERGED, COUNTED, FAILED, STATUSES, WHOLE_FIT, Records, check_choice
+from experiments.performance.parts import Pairs, given_in, parts_of, places_of
+from experiments.performance.records import (
+    CONVERGED,
+    COUNTED,
+    FAILED,
+    KEYS,
+    STATUSES,
+    WHOLE_FIT,
+    Records,
+    check_choice,
+    check_columns,
+    check_name,
+)
 from saem.errors import DataError, listing, nearest
 
 OF_INTERVALS = (
@@ -152,21 +164,37 @@ def performance(
     Morris, White & Crowther (2019), Statistics in Medicine 38, 2074-2102, table 6.
     """
     check_choice(on, counted)
+    check_columns(rows)
+    names = {key: [str(name) for name in rows[key].unique()] for key in ("method", "estimand")}
+    null = check_null(null, names["estimand"])
+    if reference is not None:
+        check_name("reference", reference, "methods", names["method"])
+    given = given_in(rows)
+    tables = [of_cells(part, on, counted, reference, null, given) for part in parts_of(rows)]
+    found = pd.concat(tables, ignore_index=True)
+    places = [places_of(rows, key, found) for key in ("method", "cell")]
+    return found.iloc[np.lexsort(places)].reset_index(drop=True)
+
+
+def of_cells(
+    rows: pd.DataFrame,
+    on: str,
+    counted: Collection[str],
+    reference: str | None,
+    null: Mapping[str, float],
+    given: Mapping[str, Pairs],
+) -> pd.DataFrame:
+    """The measures of some cells."""
     records = Records(rows)
-    null = check_null(null, records)
-    known = None if reference is None else records.code_of(reference, "reference")
-    tables = [
-        of_estimands(records, on, counted, known, null),
-        of_fits(records, on, counted, known),
-    ]
+    known = None if reference is None else next(iter(np.flatnonzero(records.labels["method"] == reference)), -1)
+    tables = [of_estimands(records, on, counted, known, null, given), of_fits(records, on, counted, known)]
     found = pd.concat(tables, ignore_index=True)
     order = found.pop("order").to_numpy()
-    return found.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return found.iloc[np.argsort(order, kind="stable")]
 
 
-def check_null(null: Mapping[str, float] | None, records: Records) -> dict[str, float]:
+def check_null(null: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
     """The null values by estimand."""
-    names = [str(name) for name in records.labels["estimand"]]
     for name, value in (null or {}).items():
         if name not in names:
             raise DataError(f"null must have names of estimands, {listing(names)}; got {name!r}{nearest(name, names)}")
@@ -188,13 +216,6 @@ def all_methods(records: Records, chosen: np.ndarray, *names: str) -> np.ndarray
     return kept
 
 
-def ever(records: Records, rows: np.ndarray) -> np.ndarray:
-    """Whether a method has some of these rows of an estimand, in any cell; for each row."""
-    level = records.level("method", "estimand")
-    found: np.ndarray = (np.bincount(level.codes[rows], minlength=len(level.first)) > 0)[level.codes]
-    return found
-
-
 def reference_rows(records: Records, known: int, of_all: np.ndarray, *names: str) -> np.ndarray:
     """The row (N,) of the reference on the same data, or -1; of rows `of_all`, with keys `names` beside the method."""
     case = records.level(*names, "replicate")
@@ -205,7 +226,12 @@ def reference_rows(records: Records, known: int, of_all: np.ndarray, *names: str
 
 
 def of_estimands(
-    records: Records, on: str, counted: Collection[str], known: int | None, null: Mapping[str, float]
+    records: Records,
+    on: str,
+    counted: Collection[str],
+    known: int | None,
+    null: Mapping[str, float],
+    given: Mapping[str, Pairs],
 ) -> pd.DataFrame:
     """The measures of estimates, standard errors and intervals."""
     numbers, level = records.numbers, records.level("cell", "method", "estimand")
@@ -228,12 +254,9 @@ def of_estimands(
         only(numbers["upper"], chosen),
         values[records.keys["estimand"][chosen]] if null else None,
     )
-    for names, given in (
-        (OF_INTERVALS, ~(np.isnan(numbers["lower"]) | np.isnan(numbers["upper"]))),
-        (("no_se",), ~np.isnan(numbers["se"])),
-        (("no_estimate",), ~np.isnan(numbers["estimate"])),
-    ):
-        without = ~ever(records, given)[level.first]
+    whose = list(zip(*(records.labels[key][records.keys[key][level.first]] for key in KEYS[2:]), strict=True))
+    for names, what in ((OF_INTERVALS, "interval"), (("no_se",), "se"), (("no_estimate",), "estimate")):
+        without = np.array([pair not in given[what] for pair in whose])
         found |= {name: unknown(found[name], without) for name in names if name in found}
     if known is not None:
         row = reference_rows(records, known, all_rows, "cell", "estimand")[chosen]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.wording import title_of
-from experiments.performance import WHOLE_FIT, paired
+from experiments.performance import WHOLE_FIT
 from experiments.report.table import Table
 from experiments.tables import with_error
-from saem.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,22 +113,13 @@ def comparisons(results: Results) -> dict[str, Any]:
     reference = results.study.reference
     if reference is None:
         return {"tables": [], "why": "The study names no reference method."}
-    rows = results.paired_rows
-    there = set(rows["method"].astype(str))
-    tables = []
-    missing = []
-    for method in results.study.methods:
-        if method == reference:
-            continue
-        if method not in there or reference not in there:
-            missing.append(method)
-            continue
-        try:
-            table = paired(rows, method, reference)
-        except DataError as error:
-            missing.append(f"{method} ({error})")
-            continue
-        tables.append((method, of_pairs(results, table)))
+    found = results.paired
+    there = set(found["method"].astype(str))
+    wanted = [method for method in results.study.methods if method != reference]
+    if not len(found) or set(found["reference"]) != {reference}:  # it has no results
+        there = set()
+    tables = [(method, of_pairs(results, found[found["method"] == method])) for method in wanted if method in there]
+    missing = [method for method in wanted if method not in there]
     why = f"Not compared, for lack of results in common: {', '.join(missing)}." if missing else ""
     return {"tables": tables, "why": why}
 

@@ -14,7 +14,7 @@ from saem.errors import StorageError
 if TYPE_CHECKING:
     import pandas as pd
 
-PART = 100_000  # rows of a large table that are converted at a time
+PART = 20_000  # rows of a large table that are converted at a time
 
 
 def write_parquet(

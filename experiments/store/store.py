@@ -183,14 +183,14 @@ class Store:
                 if statuses is None or status in statuses:
                     yield cell, replicate, json.loads(payload)
 
-    def rows_of(self, table: str) -> list[tuple[Any, ...]]:
+    def rows_of(self, table: str, condition: str = "1") -> list[tuple[Any, ...]]:
         """The rows of a table; none where an earlier version made the store without it."""
         there = self.db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
-        return list(self.db.execute(f"SELECT * FROM {table}")) if there.fetchone()[0] else []
+        return list(self.db.execute(f"SELECT * FROM {table} WHERE {condition}")) if there.fetchone()[0] else []
 
     def mixed(self) -> set[tuple[str, int]]:
         """Keys of cells and replicates whose methods did not all see the same data."""
-        return {(cell, replicate) for cell, replicate, _, mixed in self.rows_of("data") if mixed}
+        return {(cell, replicate) for cell, replicate, *_ in self.rows_of("data", "mixed")}
 
     def truths(self, syntax: str) -> dict[str, dict[str, float]]:
         """The true values that a function `truth` of this syntax gave, by the cell's key."""
