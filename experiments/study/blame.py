@@ -14,11 +14,11 @@ LONGEST = 3000  # letters
 
 
 def users_frames(error: BaseException, path: Path) -> list[str]:
-    """The lines of the traceback from the first file of the study on; nothing where none of them is in it."""
+    """The lines of the traceback from the first to the last that is in the study's files; nothing if none is."""
     frames = traceback.extract_tb(error.__traceback__)
     folder = path.resolve().parent
     own = [k for k, frame in enumerate(frames) if is_users(Path(frame.filename), folder)]
-    return traceback.format_list(frames[own[0] :]) if own else []
+    return traceback.format_list(frames[own[0] : own[-1] + 1]) if own else []
 
 
 def where_of(error: BaseException, path: Path) -> str:

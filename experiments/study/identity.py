@@ -50,7 +50,7 @@ def reach_of(path: Path, function: str) -> Reach:
     left, chosen = [path], {}
     while left:
         file = left.pop()
-        chosen[file] = statements_of(file, wanted[file])
+        chosen[file] = statements_of(file, wanted[file], path)
         for statement in chosen[file]:
             for other, names in imports_of(statement, file, path):
                 before = wanted.get(other, set())
@@ -67,12 +67,12 @@ def reach_of(path: Path, function: str) -> Reach:
     return Reach(content.hexdigest()[:16], frozenset(packages))
 
 
-def statements_of(file: Path, names: set[str] | None) -> list[ast.stmt]:
-    """The statements of a file that some names reach, in order."""
+def statements_of(file: Path, names: set[str] | None, path: Path) -> list[ast.stmt]:
+    """The statements of a file of the study at `path` that some names reach, in order."""
     body = [statement for statement in tree_of(file).body if not is_docstring(statement) and not is_main(statement)]
     bound, used = [names_bound(statement) for statement in body], [names_used(statement) for statement in body]
     everywhere = set().union(*used) if used else set()
-    kept = [acts(statement, own, everywhere) for statement, own in zip(body, bound, strict=True)]
+    kept = [acts(statement, own & everywhere, file, path) for statement, own in zip(body, bound, strict=True)]
     needed = set(names or ())
     grown = True
     while grown:
@@ -88,14 +88,14 @@ def statements_of(file: Path, names: set[str] | None) -> list[ast.stmt]:
     return [statement for statement, is_kept in zip(body, kept, strict=True) if is_kept]
 
 
-def acts(statement: ast.stmt, bound: set[str], everywhere: set[str]) -> bool:
-    """Whether a statement may do something by itself: also an import of what is used nowhere."""
+def acts(statement: ast.stmt, used: set[str], file: Path, path: Path) -> bool:
+    """Whether a statement may do something by itself: also an import of a file of the study of which nothing is used."""
     if isinstance(statement, ast.ClassDef):
         return bool(statement.decorator_list or statement.bases or statement.keywords)
     if isinstance(statement, DEFINED):
         return bool(statement.decorator_list)
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        return not bound & everywhere
+        return not used and any(True for _ in imports_of(statement, file, path))
     return isinstance(statement, ACTING)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from saem.errors import ModelError, listing, nearest
 STUDIES = Path(__file__).parents[1] / "studies"  # those that come with the project
 QUICK = "quick"  # the table of what the quick form changes
 LARGEST = 1_000_000  # bytes of a TOML file
+DOTTED = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")  # a key of so many parts
 
 
 def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Study:
@@ -70,7 +72,10 @@ def content_of(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ModelError(f"{name} must be a file of at most {LARGEST:,} bytes")
-        return tomllib.loads(text.decode())
+        words = text.decode()
+        if DOTTED.search(words):  # `tomllib` would take time with the square of their number
+            raise RecursionError
+        return tomllib.loads(words)
     except FileNotFoundError:
         raise ModelError(f"there is no study {str(path)!r}") from None
     except RecursionError:
