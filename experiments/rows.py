@@ -104,17 +104,16 @@ def table_of_records(
         numbers["estimates"].extend(chain.from_iterable(record["numbers"]) if record["numbers"] else nothing)
     keys, place = list(texts["cell"].places), np.frombuffer(texts["cell"].codes, dtype=np.int32)
     names = {key: cell.name for key, cell in cells.items()}
-    fits: dict[str, Any] = {
-        name: texts.pop(name).column(names if name == "cell" else None) for name in list(texts)
-    } | {"replicate": np.array(replicates), DATA: np.array(data)}
+    fits: dict[str, Any] = {name: texts.pop(name).column(names if name == "cell" else None) for name in list(texts)} | {
+        "replicate": np.array(replicates),
+        DATA: np.array(data),
+    }
     fits |= {name: np.array(numbers.pop(name)) for name in OF_FITS}
     fits["deficit"] = deficits(fits, study.reference)
     # column by column, since a table that is repeated as a whole is there three times for a moment
     many, count = len(estimands), len(replicates)
     rows: dict[str, Any] = {name: repeated(fits.pop(name), many) for name in list(fits)}
-    rows["estimand"] = pd.Categorical.from_codes(
-        np.tile(np.arange(many, dtype=np.int16), count), categories=estimands
-    )
+    rows["estimand"] = pd.Categorical.from_codes(np.tile(np.arange(many, dtype=np.int16), count), categories=estimands)
     values = np.frombuffer(numbers["estimates"]).reshape(count, len(kept), len(NUMBERS))
     places = [kept.index(name) for name in estimands]
     for k, name in enumerate(NUMBERS):
@@ -129,9 +128,7 @@ def with_streams(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     keys = {cell.name: cell.key for cell in study.design.all()}
     fits = zip(rows["cell"].map(keys), rows["replicate"], rows["method"], strict=True)
     hashes = [f"{number:016x}" if number else "" for number in rows[DATA]] if DATA in rows else ""
-    return rows.assign(
-        stream=[f"{key}/{replicate}/{method}" for key, replicate, method in fits], **{DATA: hashes}
-    )
+    return rows.assign(stream=[f"{key}/{replicate}/{method}" for key, replicate, method in fits], **{DATA: hashes})
 
 
 def repeated(column: Any, times: int) -> Any:

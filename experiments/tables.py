@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from experiments.results import Results
 
 
-def table_of(
-    values: pd.DataFrame, columns: Sequence[str], results: Results
-) -> tuple[list[str], list[list[str]], str]:
+def table_of(values: pd.DataFrame, columns: Sequence[str], results: Results) -> tuple[list[str], list[list[str]], str]:
     """Header, rows and alignment of a wide table by cell and method, Monte Carlo standard errors in brackets.
 
     Parameters

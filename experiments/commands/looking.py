@@ -157,7 +157,10 @@ def failures(study: StudyName, quick: Quick = False, output: Folder = None) -> N
             return
         rows = [[f.cell, f.method, f.status, str(f.times), str(f.first), f.message] for f in found]
         show(table(["cell", "method", "status", "times", "first replicate", "message"], rows, "lllrrl"))
-        say("'python -m experiments replay STUDY CELL REPLICATE METHOD' runs one of them again, 'run --retry errors' all")
+        say(
+            "'python -m experiments replay STUDY CELL REPLICATE METHOD' runs one of them again, 'run --retry errors' "
+            "all of them"
+        )
 
 
 @app.command()

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from saem.batch.pool import ONE_THREAD
 from experiments.study.records import Record
 from experiments.study.tasks import DATA_ONLY, Job, Task
+from saem.batch.pool import ONE_THREAD
 from saem.errors import SaemError
 
 ENDING = 5.0  # seconds that a process may take from its last word to its end

@@ -36,6 +36,7 @@ def main() -> None:
     def watch(what: str) -> Iterator[None]:
         """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
         send(what)
+        reopen(said)
         faulthandler.dump_traceback_later(min(limit, FOREVER), exit=True, file=said)
         try:
             yield
@@ -64,11 +65,20 @@ def main() -> None:
 def taken_over() -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
     """Requests, answers, and what is printed, out of reach for methods: these find no input, and print into a file."""
     asked, answers, said = (os.fdopen(os.dup(k), mode) for k, mode in ((0, "rb"), (1, "wb"), (2, "wb")))
+    reopen(said)
+    return asked, answers, said
+
+
+def reopen(said: IO[bytes]) -> None:
+    """No input, and output into a file, also for a method after one that closed them."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return asked, answers, said
+    if nothing > 2:
+        os.close(nothing)
+    for place, stream in ((1, "stdout"), (2, "stderr")):
+        os.dup2(said.fileno(), place)
+        if getattr(sys, stream) is None or getattr(sys, stream).closed:
+            setattr(sys, stream, open(place, "w", closefd=False))
 
 
 def forget(said: IO[bytes]) -> None:

@@ -20,7 +20,9 @@ from experiments.study.tasks import DATA_ONLY, GENERATE, Job, Result, Task
 from saem.errors import SaemError
 
 TRIALS = 2  # a method is to blame if its process dies so many times
-FULL = 0.5  # of the memory that a process may have: with more it is replaced, so that a leak costs the next fits nothing
+FULL = (
+    0.5  # of the memory that a process may have: with more it is replaced, so that a leak costs the next fits nothing
+)
 
 own = threading.local()
 

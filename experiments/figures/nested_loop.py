@@ -101,8 +101,8 @@ def nested_loop(
 ) -> Figure:
     """Nested-loop plot: a measure over all cells in nested order, and the steps of the factors' levels below.
 
-    A panel for each estimand, a line of steps for each method, with 1.96 Monte Carlo standard errors on both sides. What
-    is so far off that it would flatten all others runs out of its panel, and has its number there.
+    A panel for each estimand, a line of steps for each method, with 1.96 Monte Carlo standard errors on both sides.
+    What is so far off that it would flatten all others runs out of its panel, and has its number there.
 
     Parameters
     ----------

@@ -104,8 +104,8 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
     horizontal line is the coverage, broken lines are 1.96 Monte Carlo standard errors above and below: if the intervals
     that miss were just those with the largest distances, dark would begin there. Replicates without an interval count
     as missing the value, and are a hatched band on top. Intervals may run out of their panel, whose ends are the 1st
-    and the 99th centile of the ends of all intervals in its cell that are not wild, see `limits.calm`; of more than 1000
-    intervals every k-th is drawn. Methods that give no interval of the estimand are left out.
+    and the 99th centile of the ends of all intervals in its cell that are not wild, see `limits.calm`; of more than
+    1000 intervals every k-th is drawn. Methods that give no interval of the estimand are left out.
 
     Parameters
     ----------

@@ -96,9 +96,7 @@ def compared(
     return table
 
 
-def of_cells(
-    records: Records, method: str, reference: str, counted: Collection[str], intervals: Pairs
-) -> pd.DataFrame:
+def of_cells(records: Records, method: str, reference: str, counted: Collection[str], intervals: Pairs) -> pd.DataFrame:
     """The comparisons in some cells; nothing where the methods share none."""
     codes = [np.flatnonzero(records.labels["method"] == name) for name in (method, reference)]
     if not all(map(len, codes)):

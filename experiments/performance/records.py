@@ -161,7 +161,9 @@ def check_columns(rows: pd.DataFrame) -> None:
 def check_name(purpose: str, name: str, what: str, names: list[str]) -> None:
     """Whether there is what an argument names."""
     if name not in names:
-        raise DataError(f"{purpose} must be one of the {what} {listing(names)}; got {name!r}{nearest(str(name), names)}")
+        raise DataError(
+            f"{purpose} must be one of the {what} {listing(names)}; got {name!r}{nearest(str(name), names)}"
+        )
 
 
 def check_choice(on: str, counted: Collection[str]) -> None:

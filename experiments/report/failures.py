@@ -30,7 +30,9 @@ def failures_of(results: Results, fits: pd.DataFrame) -> Table:
     for (cell, method, status, _), count, first, message in found:
         replay = f"replay … {shlex.quote(cell)} {int(first)} {method}"
         share = f"{100 * count / totals[cell, method]:.1f}"
-        rows.append([*results.texts_of(cell), method, status, f"{count:,}", share, cut(message), f"{int(first)}", replay])
+        rows.append(
+            [*results.texts_of(cell), method, status, f"{count:,}", share, cut(message), f"{int(first)}", replay]
+        )
     header = [*results.headings, "method", "status", "fits", "% of all", "message", "first replicate", "to see it"]
     return Table.of(header, rows, "l" * len(results.headings) + "llrrlrl")
 

@@ -96,7 +96,9 @@ def side_by_side(results: Results, parts: dict[str, pd.DataFrame], measures: lis
                 own = [found.get((cell.name, method, name)) for name in measures]
                 n = next((one["n"] for one in own if one is not None), 0)
                 texts = ["–" if one is None else cell_text(one["value"], one["mcse"]) for one in own]
-                rows.append([*([estimand] if named else []), *results.texts_of(cell.name), method, f"{int(n):,}", *texts])
+                rows.append(
+                    [*([estimand] if named else []), *results.texts_of(cell.name), method, f"{int(n):,}", *texts]
+                )
     keys = [*(["estimand"] if named else []), *results.headings, "method"]
     header = [*keys, "replicates", *map(title_of, measures)]
     return Table.of(header, rows, "l" * len(keys) + "r" * (1 + len(measures)))

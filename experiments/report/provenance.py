@@ -54,13 +54,17 @@ def warnings_of(results: Results, runs: Sequence[Mapping[str, Any]]) -> list[str
     if any("commit" not in run for run in runs):
         found.append("A run was not made from a git repository: its code is known by version only.")
     found += [
-        f"A change of {run['accepted changes']} was accepted by the run of {run['began']}: results of before and after it "
-        "are together here."
+        f"A change of {run['accepted changes']} was accepted by the run of {run['began']}: results of before and after "
+        "it are together here."
         for run in runs
         if run.get("accepted changes")
     ]
     versions = [key for key in dict.fromkeys(key for run in runs for key in run) if key not in NO_VERSIONS]
-    for key, what in (("commit", "commits"), ("settings", "settings"), *((key, f"versions of {key}") for key in versions)):
+    for key, what in (
+        ("commit", "commits"),
+        ("settings", "settings"),
+        *((key, f"versions of {key}") for key in versions),
+    ):
         values = list(dict.fromkeys(str(run[key]) for run in runs if key in run))
         if len(values) > 1:
             found.append(f"The runs were made by different {what}: {', '.join(values)}.")

@@ -35,7 +35,9 @@ def refusal(folder: Path, changed: Iterable[str], by_user: bool = False) -> Stor
             f"{what} A change of {', '.join(final)} cannot be accepted, for results of before and of now would not go "
             "together: use another folder, or undo it"
         )
-    accept = "" if final else "'run --accept-changes' keeps the results that are there, and the report tells so; or use "
+    accept = (
+        "" if final else "'run --accept-changes' keeps the results that are there, and the report tells so; or use "
+    )
     return StorageError(
         f"{what} {accept or 'Use '}another folder, or undo the change ('sources' shows it); more cells, methods and "
         "replicates may be added"

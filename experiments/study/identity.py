@@ -89,7 +89,7 @@ def statements_of(file: Path, names: set[str] | None, path: Path) -> list[ast.st
 
 
 def acts(statement: ast.stmt, used: set[str], file: Path, path: Path) -> bool:
-    """Whether a statement may do something by itself: also an import of a file of the study of which nothing is used."""
+    """Whether a statement may do something by itself: also an import of a file of the study that nothing else uses."""
     if isinstance(statement, ast.ClassDef):
         return bool(statement.decorator_list or statement.bases or statement.keywords)
     if isinstance(statement, DEFINED):

@@ -22,7 +22,7 @@ from experiments.study.blame import where_of
 from experiments.study.cells import Cell
 from experiments.study.functions import Functions, functions_in
 from experiments.study.hashing import hash_of
-from experiments.study.records import ERROR, Record, failure, few, in_words, record_of
+from experiments.study.records import ERROR, Record, failure, in_words, record_of
 from experiments.study.surroundings import surroundings
 from saem.errors import SaemError
 from saem.streams import derived_seed
@@ -207,7 +207,7 @@ def heard_from(prefix: str = "") -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         yield heard
-    heard += few(prefix + in_words(warning.message) for warning in raised)
+    heard += [prefix + in_words(warning.message) for warning in raised]
 
 
 @contextmanager

@@ -177,8 +177,10 @@ def test_a_comment_or_a_measure_does_not_lock_a_store(tmp_path: Path) -> None:
     path = written(tmp_path)
     command("run", path, "-o", tmp_path / "out", "--workers", 0)
     functions = path.with_suffix(".py")
-    functions.write_text("# a comment\n" + functions.read_text() + "\ndef performance(rows):\n    return rows[:0].assign("
-                         "measure='m', value=1.0, n=1)\n")
+    functions.write_text(
+        "# a comment\n" + functions.read_text() + "\ndef performance(rows):\n    return rows[:0].assign("
+        "measure='m', value=1.0, n=1)\n"
+    )
     assert "16 of 16 replicates" in command("run", path, "-o", tmp_path / "out", "--workers", 0)
     assert "careful" not in command("summarise", path, "-o", tmp_path / "out")
 
