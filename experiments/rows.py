@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.performance import COLUMNS, CONVERGED, performance
+from experiments.store.content import damaged, parsed
 from experiments.study.specification import Design
 from saem.errors import StorageError, listing
 
@@ -56,7 +56,7 @@ def rows_of(store: Store, study: Study, truths: Truths, replicates: int | None =
         When the store has no numbers for an estimand of the study.
     """
     keys = [cell.key for cell in study.design.all()]
-    kept = json.loads(store.identity().get("the estimands", "[]")) or list(study.estimands)
+    kept = parsed(store.identity().get("the estimands", "[]"), list, "the estimands") or list(study.estimands)
     unknown = [name for name in study.estimands if name not in kept]
     if unknown:
         raise StorageError(
@@ -101,6 +101,8 @@ def table_of_records(
         texts["warnings"].append("; ".join(record["warnings"]))
         for name in OF_FITS:
             numbers[name].append(record[name])
+        if len(record["numbers"]) not in (0, len(kept)):
+            raise damaged(f"a record of replicate {replicate}")
         numbers["estimates"].extend(chain.from_iterable(record["numbers"]) if record["numbers"] else nothing)
     keys, place = list(texts["cell"].places), np.frombuffer(texts["cell"].codes, dtype=np.int32)
     names = {key: cell.name for key, cell in cells.items()}

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments.store.connecting import FILE, finish, reading, taken, writing
+from experiments.store.content import damaged, levels_in, number, parsed, record_in
 from experiments.store.identity import ACCEPTABLE, changes, refusal
 from experiments.study.cells import Cell
 from experiments.study.records import CRASHED, TIMEOUT, Record
@@ -99,7 +100,7 @@ class Store:
         """
         place = {method: k for k, method in enumerate(methods)}
         found: dict[str, np.ndarray] = {}
-        query = "SELECT cell, replicate, method, status FROM records WHERE replicate < ?"
+        query = "SELECT cell, replicate, method, status FROM records WHERE replicate >= 0 AND replicate < ?"
         for cell, replicate, method, status in self.db.execute(query, (replicates,)):
             is_open = (again and status == CRASHED) or status in retried
             if again and status == TIMEOUT and not is_open:
@@ -112,7 +113,8 @@ class Store:
     def limit_of(self, *place: object) -> float:
         """The seconds within which a fit did not end."""
         ((payload,),) = self.db.execute(f"SELECT payload FROM records WHERE {PLACE}", place)
-        return float(json.loads(payload)["limit"])
+        limit = parsed(payload, dict, "a record").get("limit")
+        return number(limit) if isinstance(limit, int | float) else 0.0
 
     def add(self, results: Iterable[Result]) -> None:
         """Keep the records of some tasks, all or none."""
@@ -159,7 +161,7 @@ class Store:
 
     def cells(self) -> dict[str, Cell]:
         """By key."""
-        return {key: Cell(json.loads(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
+        return {key: Cell(levels_in(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """Cell, method, status, and how many records."""
@@ -181,7 +183,7 @@ class Store:
             rows = self.db.execute(f"{query} ORDER BY replicate, method", (key, replicates or sys.maxsize))
             for cell, replicate, status, payload in rows:
                 if statuses is None or status in statuses:
-                    yield cell, replicate, json.loads(payload)
+                    yield cell, replicate, record_in(payload, cell, replicate, status)
 
     def rows_of(self, table: str, condition: str = "1") -> list[tuple[Any, ...]]:
         """The rows of a table; none where an earlier version made the store without it."""
@@ -194,7 +196,11 @@ class Store:
 
     def truths(self, syntax: str) -> dict[str, dict[str, float]]:
         """The true values that a function `truth` of this syntax gave, by the cell's key."""
-        return {cell: json.loads(content) for own, cell, content in self.rows_of("truths") if own == syntax}
+        kept = {cell: content for own, cell, content in self.rows_of("truths") if own == syntax}
+        found = {str(cell): parsed(content, dict, "the true values") for cell, content in kept.items()}
+        if not all(isinstance(value, int | float) for values in found.values() for value in values.values()):
+            raise damaged("the true values")
+        return found
 
     def keep_truths(self, syntax: str, truths: Mapping[str, Mapping[str, float]]) -> None:
         """Keep true values, by the cell's key."""
@@ -205,7 +211,7 @@ class Store:
     def sources(self) -> dict[str, str]:
         """The last files of the study that were kept, by name."""
         rows = self.rows_of("sources")
-        return dict(json.loads(rows[-1][2])) if rows else {}
+        return parsed(rows[-1][2], dict, "the files of the study") if rows else {}
 
     def keep_sources(self, digest: str, files: Mapping[str, str]) -> None:
         """Keep the files of a study; the same ones once."""
@@ -236,7 +242,8 @@ class Store:
 
     def runs(self) -> list[dict[str, Any]]:
         """The provenance of the runs, in order."""
-        return [json.loads(text) for (text,) in self.db.execute("SELECT provenance FROM runs ORDER BY number")]
+        texts = self.db.execute("SELECT provenance FROM runs ORDER BY number")
+        return [parsed(text, dict, "the note of a run") for (text,) in texts]
 
     def identity(self) -> dict[str, str]:
         """What the records depend on."""
