@@ -1,9 +1,9 @@
 """A process of our own that runs tasks, and that may be killed without harm to anyone else.
 
-It reads pickled requests from its standard input and answers on its standard output: what it begins (the data, or a
-method) and each record as it is done, so that who started it knows what is under way. It leads a group of processes,
-which ends with it: whatever a method forks or starts. It ends with the process that started it, also in the midst of a
-task.
+It reads pickled requests from its standard input and answers on its standard output with the records of each task. What
+it begins (the data, or a method) it notes in a small file, so that who started it knows what is under way. It leads a
+group of processes, which ends with it: whatever a method forks or starts. It ends with the process that started it, also
+in the midst of a task.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +32,7 @@ OVERDUE = "Timeout ("  # how `faulthandler` begins
 STARTING = 300.0  # seconds that a new process may take to import and compile what it needs
 SPARE = 30.0  # seconds beyond the limit after which a process that does not end itself is killed
 LOOK = 0.2  # seconds between two looks whether it lives
+NOTE = 256  # bytes for what is under way
 LAST_WORDS = 65536  # bytes of what it printed that are read
 
 
@@ -72,33 +73,35 @@ class Child:
         """Start the process, and have it load the functions of a study."""
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        self.said = tempfile.TemporaryFile()
+        self.said, self.note = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.note.truncate(NOTE)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "experiments.engine.child"],
+            [sys.executable, "-P", "-m", "experiments.engine.child", str(self.note.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
             env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            pass_fds=(self.note.fileno(),),
             start_new_session=True,  # a group of its own, which `close` ends as a whole
         )
         if self.abandoned:
             self.kill()
         self.answers: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=forward, args=(self.process.stdout, self.answers), daemon=True).start()
-        self.calls, self.at = 0, None
+        self.calls = 0
         self.run_of = job.run
         self.send(job)
         self.answer(STARTING)
 
-    def run(self, job: Job, task: Task, limit: float) -> Iterator[Record]:
-        """Run the methods of a task, one after the other.
+    def run(self, job: Job, tasks: Sequence[Task], limit: float) -> Iterator[tuple[int, list[Record], float]]:
+        """Run tasks, one after the other: the number of a task, some of its records, and its seconds with the last.
 
         Parameters
         ----------
         job : Job
-        task : Task
+        tasks : sequence of Task
         limit : float
-            Seconds for the data and for each method.
+            Seconds for the data and for each method of a task.
 
         Raises
         ------
@@ -113,13 +116,15 @@ class Child:
             raise RuntimeError("nobody waits for this process any more")
         if self.process is None:
             self.start(job)
-        self.send((task, limit))
-        for _ in task.methods or (DATA_ONLY,):
-            while isinstance(answer := self.answer(limit + SPARE), str):
-                self.at = answer
-            self.calls += 1
-            yield answer
-        self.at = None
+        self.send((tasks, limit))
+        for k, task in enumerate(tasks):
+            left = len(task.methods or (DATA_ONLY,))
+            while left:
+                # the process ends itself at a limit; this is for one that cannot
+                records, seconds = self.answer(SPARE + limit * (2 + 2 * len(task.methods)))
+                left -= len(records)
+                self.calls += len(records)
+                yield k, records, seconds
 
     def send(self, request: Any) -> None:
         """Ask for something."""
@@ -144,8 +149,7 @@ class Child:
                     answer = self.last_answer()
                     break
                 if time.monotonic() > end:
-                    self.close()
-                    raise Overdue("it does not answer", self.at)
+                    raise Overdue("it does not answer", self.noted())
         except BaseException:
             self.close()
             raise
@@ -171,13 +175,17 @@ class Child:
             code = self.process.wait(ENDING)
         except subprocess.TimeoutExpired:  # it lives, but what it said cannot be understood
             code = 0
-        size = self.said.seek(0, os.SEEK_END)
+        at, size = self.noted(), self.said.seek(0, os.SEEK_END)
         self.said.seek(max(0, size - LAST_WORDS))
         lines = self.said.read(LAST_WORDS).decode(errors="replace").strip().splitlines()
         self.close()
         if code == 1 and any(line.startswith(OVERDUE) for line in lines):
-            return Overdue("it did not end in time", self.at)
-        return Died(in_words(code) + (f": {lines[-1].strip():.200}" if lines else ""), self.at)
+            return Overdue("it did not end in time", at)
+        return Died(in_words(code) + (f": {lines[-1].strip():.200}" if lines else ""), at)
+
+    def noted(self) -> str | None:
+        """What is under way."""
+        return os.pread(self.note.fileno(), NOTE, 0).rstrip(b"\0").decode(errors="replace") or None
 
     def kill(self) -> None:
         """Kill the process and all of its group; it may have ended before, and others of its group live."""
@@ -192,7 +200,7 @@ class Child:
         if self.process is not None:
             self.kill()
             self.process.wait()
-            for stream in (self.process.stdin, self.said):
+            for stream in (self.process.stdin, self.said, self.note):
                 try:
                     if stream is not None:
                         stream.close()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import faulthandler
+import mmap
 import os
 import pickle
 import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from experiments.engine.child import NOTE
 from experiments.engine.memory import allowed, limit_memory
+from experiments.study.records import Record
 from experiments.study.tasks import FOREVER, Job, prepared, records_of
 from saem.errors import SaemError
 
 STARTED = "started"
+KEPT = 0.05  # seconds that records may wait for others: they are made again where the process dies meanwhile
 
 
 def main() -> None:
@@ -35,7 +40,9 @@ def main() -> None:
     @contextmanager
     def watch(what: str) -> Iterator[None]:
         """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
-        send(what)
+        if waiting and time.monotonic() - sent > KEPT:
+            give(float("nan"))
+        note[:] = what.encode()[:NOTE].ljust(NOTE, b"\0")
         reopen(said)
         faulthandler.dump_traceback_later(min(limit, FOREVER), exit=True, file=said)
         try:
@@ -46,6 +53,16 @@ def main() -> None:
             faulthandler.cancel_dump_traceback_later()
             forget(said)
 
+    def give(seconds: float) -> None:
+        """Send the records that wait."""
+        nonlocal sent
+        send((waiting.copy(), seconds))
+        waiting.clear()
+        sent = time.monotonic()
+
+    waiting: list[Record] = []
+    sent = time.monotonic()
+    note = mmap.mmap(int(sys.argv[1]), NOTE)
     requests: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=receive, args=(asked, requests), daemon=True).start()
     job: Job = requests.get()
@@ -57,20 +74,28 @@ def main() -> None:
     else:
         send(STARTED)
     while True:
-        task, limit = requests.get()
-        for record in records_of(job, task, watch):
-            send(record)
+        tasks, limit = requests.get()
+        for task in tasks:
+            begun = sent = time.monotonic()
+            for record in records_of(job, task, watch):
+                waiting.append(record)
+            note[:] = bytes(NOTE)
+            give(time.monotonic() - begun)
 
 
 def taken_over() -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
     """Requests, answers, and what is printed, out of reach for methods: these find no input, and print into a file."""
     asked, answers, said = (os.fdopen(os.dup(k), mode) for k, mode in ((0, "rb"), (1, "wb"), (2, "wb")))
+    sys.stdin = open(os.devnull)
+    os.close(0)
     reopen(said)
     return asked, answers, said
 
 
 def reopen(said: IO[bytes]) -> None:
     """No input, and output into a file, also for a method after one that closed them."""
+    if is_open(said):
+        return
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     if nothing > 2:
@@ -81,13 +106,26 @@ def reopen(said: IO[bytes]) -> None:
             setattr(sys, stream, open(place, "w", closefd=False))
 
 
+def is_open(said: IO[bytes]) -> bool:
+    """Whether all is as `reopen` leaves it."""
+    if sys.stdout is None or sys.stderr is None or sys.stdout.closed or sys.stderr.closed:
+        return False
+    try:
+        return os.fstat(0) is not None and all(
+            os.fstat(place).st_ino == os.fstat(said.fileno()).st_ino for place in (1, 2)
+        )
+    except OSError:
+        return False
+
+
 def forget(said: IO[bytes]) -> None:
     """Empty the file of what was printed, so that it does not fill a disk."""
     try:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        os.ftruncate(said.fileno(), 0)
-        os.lseek(said.fileno(), 0, os.SEEK_SET)
+        if os.fstat(said.fileno()).st_size:
+            os.ftruncate(said.fileno(), 0)
+            os.lseek(said.fileno(), 0, os.SEEK_SET)
     except (OSError, ValueError):  # a method closed them
         pass
 

@@ -8,10 +8,9 @@ process.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from experiments.engine.child import Child, Died, Overdue
 from experiments.engine.memory import allowed
@@ -37,8 +36,7 @@ def contained(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:
     limit : float
         Seconds for the data and for each method.
     """
-    child = child_of_this_thread()
-    return [result_of(job, task, limit, child) for task in tasks]
+    return results_of(job, tasks, limit, child_of_this_thread())
 
 
 def child_of_this_thread() -> Child:
@@ -49,34 +47,84 @@ def child_of_this_thread() -> Child:
 
 
 def result_of(job: Job, task: Task, limit: float, child: Child) -> Result:
-    """The result of a task: of each method its record, or the blame.
+    """The result of one task; see `results_of`."""
+    return results_of(job, [task], limit, child)[0]
+
+
+def results_of(job: Job, tasks: Sequence[Task], limit: float, child: Child) -> list[Result]:
+    """The results of tasks: of each method its record, or the blame.
 
     Raises
     ------
     SaemError
         When the study's functions cannot be loaded, or processes die before they do anything.
     """
-    found: dict[str, Record] = {}
-    deaths: Counter[str | None] = Counter()
-    wanted = task.methods or (DATA_ONLY,)
-    is_new, start = child.process is None, time.perf_counter()
-    while left := tuple(name for name in wanted if name not in found):
+    trials = [Trial(task) for task in tasks]
+    while left := [trial for trial in trials if trial.left]:
         before = child.calls
         try:
-            for record in child.run(job, replace(task, methods=left if task.methods else ()), limit):
-                others = before if record["message"].startswith(GENERATE) else child.calls - 1
-                if others and out_of_memory(record):
-                    child.close()  # they may have taken it: once more in a new process
+            for k, records, seconds in child.run(job, [trial.rest for trial in left], limit):
+                left[k].seconds = seconds if before and not left[k].deaths else float("nan")
+                is_full = False
+                for record in records:
+                    others = before if record["message"].startswith(GENERATE) else child.calls - 1
+                    is_full = is_full or bool(others and out_of_memory(record))  # they may have taken it
+                    if not is_full:
+                        left[k].found[record["method"]] = record
+                before = child.calls
+                if is_full or child.resident() > FULL * allowed(job.memory):
+                    child.close()  # what is left goes on in a new process
                     break
-                found[record["method"]] = record
         except Died as end:
-            deaths[end.at] += 1
-            if isinstance(end, Overdue) or deaths[end.at] == TRIALS:
-                found = blame(end, wanted, limit) | found
-    if child.resident() > FULL * allowed(job.memory):
-        child.close()
-    seconds = float("nan") if is_new or deaths else time.perf_counter() - start
-    return Result(task, [found[name] for name in wanted], seconds)
+            next(trial for trial in left if trial.left).learn(end, limit)
+    return [trial.result for trial in trials]
+
+
+@dataclass
+class Trial:
+    """A task and what is known of it.
+
+    Attributes
+    ----------
+    task : Task
+    found : dict of str to Record
+        By method.
+    deaths : Counter
+        How often the process died, by what was under way.
+    seconds : float
+        That it took; nan if that tells nothing.
+    """
+
+    task: Task
+    found: dict[str, Record] = field(default_factory=dict)
+    deaths: Counter[str | None] = field(default_factory=Counter)
+    seconds: float = float("nan")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The methods, or what takes their place."""
+        return self.task.methods or (DATA_ONLY,)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Methods without a record."""
+        return tuple(name for name in self.wanted if name not in self.found)
+
+    @property
+    def rest(self) -> Task:
+        """What is to be run."""
+        return replace(self.task, methods=self.left if self.task.methods else ())
+
+    @property
+    def result(self) -> Result:
+        """What came of it."""
+        return Result(self.task, [self.found[name] for name in self.wanted], self.seconds)
+
+    def learn(self, end: Died, limit: float) -> None:
+        """Take into account that the process ended."""
+        self.deaths[end.at] += 1
+        if isinstance(end, Overdue) or self.deaths[end.at] == TRIALS:
+            self.found = blame(end, self.wanted, limit) | self.found
 
 
 def blame(end: Died, methods: Sequence[str], limit: float) -> dict[str, Record]:

@@ -26,7 +26,7 @@ from experiments.figures.style import (
 )
 from experiments.study.functions import Outcome, functions_in
 from experiments.study.records import FAILED, in_words
-from experiments.study.surroundings import surroundings
+from experiments.study.surroundings import generators_kept, surroundings
 from experiments.study.tasks import generated, method_seed
 from experiments.study.truths import Truths
 from saem.errors import ModelError
@@ -108,7 +108,7 @@ def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int =
     for method in chosen:
         try:
             seed = method_seed(job, own, replicate, method)
-            with warnings.catch_warnings(), surroundings(seed):
+            with warnings.catch_warnings(), generators_kept(), surroundings(seed):
                 warnings.simplefilter("ignore")
                 outcome: Outcome = functions.estimate(*copy.deepcopy((data, own, options[method])), seed)
         except Exception as error:

@@ -11,6 +11,7 @@ from saem.errors import StorageError
 
 FILE, LOCK = "study.sqlite", "lock.sqlite"
 LOG = FILE + "-wal"  # what was committed and is not yet in the file, as after `kill -9`
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where a damaged name is in an error's message
 TABLES = """
 CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, provenance TEXT NOT NULL);
@@ -73,9 +74,9 @@ def reading(folder: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirecto
             for name in (FILE, LOG):
                 shutil.copy(folder / name, copy.name)
             return opened(Path(copy.name, FILE), "mode=rw"), copy
-        except (sqlite3.DatabaseError, OSError):
+        except (*UNREADABLE, OSError):
             raise StorageError(f"{file} cannot be read: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         raise StorageError(f"{file} cannot be read: {error}") from error
 
 
@@ -84,7 +85,7 @@ def opened(file: Path, options: str) -> sqlite3.Connection:
     db = sqlite3.connect(f"{file.resolve().as_uri()}?{options}", uri=True, timeout=10.0, isolation_level=None)
     try:
         db.execute("SELECT COUNT(*) FROM identity")
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         db.close()
         raise
     return db

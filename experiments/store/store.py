@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.store.connecting import FILE, finish, reading, taken, writing
+from experiments.store.connecting import FILE, UNREADABLE, finish, reading, taken, writing
 from experiments.store.content import damaged, levels_in, number, parsed, record_in
 from experiments.store.identity import ACCEPTABLE, changes, refusal
 from experiments.study.cells import Cell
@@ -267,5 +267,5 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if isinstance(error, sqlite3.DatabaseError):
+        if isinstance(error, UNREADABLE):
             raise StorageError(f"{self.folder / FILE} cannot be read: {error}") from error

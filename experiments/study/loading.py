@@ -123,7 +123,7 @@ def sentences(item: Any) -> list[str]:
 
 def listed(path: Path, problems: list[str]) -> str:
     """A message with one line a mistake."""
-    return f"{path} is not a valid study:\n" + "\n".join(f"  - {problem}" for problem in problems)
+    return printable(f"{path} is not a valid study:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def problems_of_truth(path: Path, study: Study) -> list[str]:

@@ -30,6 +30,10 @@ from saem.streams import derived_seed
 UNRULY = (Exception, SystemExit, GeneratorExit)  # all but Ctrl-C
 GENERATE = "generate: "  # what is under way when no method is
 DATA_ONLY = "the data"  # in place of a method in the one record of a task without methods
+UNREPEATABLE = (
+    "two calls with the same cell and seed gave different data, so that methods, and runs, could not be compared; draw "
+    "all from numpy.random.default_rng(seed)"
+)
 FIRST = 60.0  # seconds: a first call in a process that takes no longer is made again, so that loading is not timed
 FOREVER = 1e6  # seconds, for a limit that is none
 
@@ -149,8 +153,13 @@ def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) 
     try:
         with watch(GENERATE), same_process(), heard_from(GENERATE) as said:
             data = generated(job, task.cell, task.replicate)
-        with watch(GENERATE), same_process(), heard_from():
-            known = checked(job, task, data)
+            known = hash_of(data)
+        if (job.run, task.cell.key) not in repeatable:
+            with watch(GENERATE), same_process(), heard_from():
+                again = hash_of(generated(job, task.cell, task.replicate))
+            repeatable[job.run, task.cell.key] = again == known
+        if not repeatable[job.run, task.cell.key]:
+            raise SaemError(UNREPEATABLE)
     except UNRULY as error:
         message, seconds = GENERATE + in_words(error), time.perf_counter() - start
         where = {"where": where_of(error, job.functions)}
@@ -179,25 +188,6 @@ def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) 
             record = once()  # the first call in a process loads compiled code, or compiles it
         loaded.add((job.digest, name))
         yield record | {"data": known}
-
-
-def checked(job: Job, task: Task, data: Any) -> str:
-    """The hash of a data set; of the first one of a cell in this process it is seen whether it comes again.
-
-    Raises
-    ------
-    SaemError
-        When `generate` does not give the same data for the same seed.
-    """
-    found, key = hash_of(data), (job.run, task.cell.key)
-    if key not in repeatable:
-        repeatable[key] = hash_of(generated(job, task.cell, task.replicate)) == found
-    if not repeatable[key]:
-        raise SaemError(
-            "two calls with the same cell and seed gave different data, so that methods, and runs, could not be "
-            "compared; draw all from numpy.random.default_rng(seed)"
-        )
-    return found
 
 
 @contextmanager
