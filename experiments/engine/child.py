@@ -2,8 +2,8 @@
 
 It reads pickled requests from its standard input and answers on its standard output with the records of each task. What
 it begins (the data, or a method) it notes in a small file, so that who started it knows what is under way. It leads a
-group of processes, which ends with it: whatever a method forks or starts. It ends with the process that started it, also
-in the midst of a task.
+group of processes, which ends with it: whatever a method forks or starts. It ends with the process that started it,
+also in the midst of a task.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from experiments.engine.note import SIZE, read
 from experiments.study.records import Record
 from experiments.study.tasks import DATA_ONLY, Job, Task
 from saem.batch.pool import ONE_THREAD
@@ -32,7 +33,6 @@ OVERDUE = "Timeout ("  # how `faulthandler` begins
 STARTING = 300.0  # seconds that a new process may take to import and compile what it needs
 SPARE = 30.0  # seconds beyond the limit after which a process that does not end itself is killed
 LOOK = 0.2  # seconds between two looks whether it lives
-NOTE = 256  # bytes for what is under way
 LAST_WORDS = 65536  # bytes of what it printed that are read
 
 
@@ -43,11 +43,13 @@ class Died(Exception):
     ----------
     at : str or None
         What was under way.
+    records : list of dict
+        What was done of the task and not yet sent.
     """
 
-    def __init__(self, how: str, at: str | None) -> None:
+    def __init__(self, how: str, at: str | None, records: Sequence[Record] = ()) -> None:
         super().__init__(how)
-        self.at = at
+        self.at, self.records = at, list(records)
 
 
 class Overdue(Died):
@@ -74,7 +76,7 @@ class Child:
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         self.said, self.note = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        self.note.truncate(NOTE)
+        self.note.truncate(SIZE)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "experiments.engine.child", str(self.note.fileno())],
             stdin=subprocess.PIPE,
@@ -149,7 +151,7 @@ class Child:
                     answer = self.last_answer()
                     break
                 if time.monotonic() > end:
-                    raise Overdue("it does not answer", self.noted())
+                    raise Overdue("it does not answer", *read(self.note.fileno()))
         except BaseException:
             self.close()
             raise
@@ -175,17 +177,13 @@ class Child:
             code = self.process.wait(ENDING)
         except subprocess.TimeoutExpired:  # it lives, but what it said cannot be understood
             code = 0
-        at, size = self.noted(), self.said.seek(0, os.SEEK_END)
+        noted, size = read(self.note.fileno()), self.said.seek(0, os.SEEK_END)
         self.said.seek(max(0, size - LAST_WORDS))
         lines = self.said.read(LAST_WORDS).decode(errors="replace").strip().splitlines()
         self.close()
         if code == 1 and any(line.startswith(OVERDUE) for line in lines):
-            return Overdue("it did not end in time", at)
-        return Died(in_words(code) + (f": {lines[-1].strip():.200}" if lines else ""), at)
-
-    def noted(self) -> str | None:
-        """What is under way."""
-        return os.pread(self.note.fileno(), NOTE, 0).rstrip(b"\0").decode(errors="replace") or None
+            return Overdue("it did not end in time", *noted)
+        return Died(in_words(code) + (f": {lines[-1].strip():.200}" if lines else ""), *noted)
 
     def kill(self) -> None:
         """Kill the process and all of its group; it may have ended before, and others of its group live."""

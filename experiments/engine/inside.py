@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import mmap
 import os
 import pickle
 import queue
@@ -15,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from experiments.engine.child import NOTE
 from experiments.engine.memory import allowed, limit_memory
+from experiments.engine.note import Note
 from experiments.study.records import Record
 from experiments.study.tasks import FOREVER, Job, prepared, records_of
 from saem.errors import SaemError
 
 STARTED = "started"
-KEPT = 0.05  # seconds that records may wait for others: they are made again where the process dies meanwhile
+KEPT = 0.05  # seconds that records may wait for others, so that a task of fast methods is one answer
 
 
 def main() -> None:
@@ -42,7 +41,7 @@ def main() -> None:
         """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
         if waiting and time.monotonic() - sent > KEPT:
             give(float("nan"))
-        note[:] = what.encode()[:NOTE].ljust(NOTE, b"\0")
+        note.begin(what, waiting)
         reopen(said)
         faulthandler.dump_traceback_later(min(limit, FOREVER), exit=True, file=said)
         try:
@@ -58,11 +57,12 @@ def main() -> None:
         nonlocal sent
         send((waiting.copy(), seconds))
         waiting.clear()
+        note.clear()
         sent = time.monotonic()
 
     waiting: list[Record] = []
     sent = time.monotonic()
-    note = mmap.mmap(int(sys.argv[1]), NOTE)
+    note = Note(int(sys.argv[1]))
     requests: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=receive, args=(asked, requests), daemon=True).start()
     job: Job = requests.get()
@@ -79,7 +79,6 @@ def main() -> None:
             begun = sent = time.monotonic()
             for record in records_of(job, task, watch):
                 waiting.append(record)
-            note[:] = bytes(NOTE)
             give(time.monotonic() - begun)
 
 

@@ -122,6 +122,7 @@ class Trial:
 
     def learn(self, end: Died, limit: float) -> None:
         """Take into account that the process ended."""
+        self.found |= {record["method"]: record for record in end.records if record["method"] in self.left}
         self.deaths[end.at] += 1
         if isinstance(end, Overdue) or self.deaths[end.at] == TRIALS:
             self.found = blame(end, self.wanted, limit) | self.found
