@@ -112,9 +112,12 @@ class Results:
 
     def texts_of(self, cell: str) -> list[str]:
         """The levels of a cell, as they stand in a table."""
-        if not len(self.levels.columns) or cell not in self.levels.index:
-            return [cell, *[""] * (len(self.headings) - 1)]
-        return [str(level) for level in self.levels.loc[cell]]
+        return self._texts.get(cell) or [cell, *[""] * (len(self.headings) - 1)]
+
+    @cached_property
+    def _texts(self) -> dict[str, list[str]]:
+        cells = self.study.design.all()
+        return {cell.name: [str(cell[name]) for name in self.headings] for cell in cells if len(cell.levels)}
 
     @cached_property
     def complete(self) -> pd.DataFrame:

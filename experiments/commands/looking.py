@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of, study_in
+from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of, study_in, warm_up
 
 
 @app.command(name="list")
@@ -52,6 +52,7 @@ def check(study: StudyName, quick: Quick = False) -> None:
         say(f"methods: {', '.join(found.methods)}; reference: {found.reference or 'none'}")
         for measure, target in found.precision.items():
             say(f"precision: MCSE of {measure} at most {target:g}, looked at from {found.run.minimum} replicates on")
+        warm_up(found, path_of(study))
         trial = tried(found, path_of(study))
         if trial.records:
             say(f"one replicate of {cells[0].name}:")
@@ -86,6 +87,7 @@ def plan(
         path = path_of(study)
         found = load_study(path, quick)
         cores = workers or os.cpu_count() or 1
+        warm_up(found, path)
         with counting("pilot") as bar:
             plans = planned(found, path, pilot, bar)
         rows = [

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import Folder, Quick, StudyName, cell_named, folder_of, path_of, seconds_of, study_in
+from experiments.commands.options import (
+    Folder,
+    Quick,
+    StudyName,
+    cell_named,
+    folder_of,
+    path_of,
+    seconds_of,
+    study_in,
+    warm_up,
+)
 
 if TYPE_CHECKING:
     from experiments.running import Progress
@@ -126,6 +136,7 @@ def run(
             folder = folder / shard_folder(own)
         found = study_in(path, quick, folder, {"run": changes} | ({"precision": None} if fixed else {}))
         cores = (os.cpu_count() or 1) if workers is None else workers
+        warm_up(found, path)
         last: list[Progress] = []
         try:
             with counting(path.stem) as bar, orderly_end():

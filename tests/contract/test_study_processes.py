@@ -159,7 +159,7 @@ def test_a_termination_keeps_what_an_interrupt_keeps(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "experiments", "run", str(path), "-o", str(tmp_path / "out"), "--workers", "1"]
     process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 120.0
-    while time.monotonic() < end and not (started.exists() and len(started.read_text().split()) > 4):
+    while process.poll() is None and not (started.exists() and len(started.read_text().split()) > 4):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)

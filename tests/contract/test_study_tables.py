@@ -83,10 +83,11 @@ def test_truth_is_asked_once_for_a_cell(tmp_path: Path) -> None:
 
 def test_factors_are_columns_in_the_order_of_the_design(tmp_path: Path) -> None:
     """Of every table; rows are in the order of the design, not of the alphabet; names that are taken are told apart."""
-    path = written(tmp_path, reference="plain", design={"factors": {"size": [6, 4], "kind": ["b", "a"], "n": [1]}})
+    factors = {"size": [6, 4], "kind": ["b", "a"], "n": [1]}
+    path = written(tmp_path, reference="plain", design={"factors": factors})
     run_study(load_study(path), path, tmp_path / "out")
     text = command("summarise", path, "-o", tmp_path / "out")
-    assert "bias size kind n method centre" in text
+    assert "bias size kind n method centre" in text and "6 b 1 plain" in text
     for name in ("performance", "performance_on_pairs", "paired"):
         table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         assert list(table.columns[:4]) == ["cell", "size", "kind", "factor_n"]
@@ -94,6 +95,32 @@ def test_factors_are_columns_in_the_order_of_the_design(tmp_path: Path) -> None:
         assert places == [(6, "b"), (6, "a"), (4, "b"), (4, "a")]
     rows = pd.read_parquet(tmp_path / "out" / "rows.parquet")
     assert (rows["cell"] == [f"size={s}, kind={k}, n=1" for s, k in zip(rows["size"], rows["kind"], strict=True)]).all()
+
+
+def test_levels_are_printed_as_they_are_written(tmp_path: Path) -> None:
+    """A whole number beside one with a point stays whole."""
+    path = written(tmp_path, design={"factors": {"size": [4], "share": [0.5]}})
+    run_study(load_study(path), path, tmp_path / "out")
+    assert "4 0.5 plain" in command("summarise", path, "-o", tmp_path / "out")
+
+
+def test_the_report_tells_the_precision(tmp_path: Path) -> None:
+    """Each target beside the largest error, and by how much it is missed."""
+    path = written(tmp_path, run={"replicates": 40, "minimum": 20}, precision={"bias": 0.001, "mean_width": 5.0})
+    run_study(load_study(path), path, tmp_path / "out")
+    command("report", path, "-o", tmp_path / "out")
+    text = (tmp_path / "out" / "report.html").read_text()
+    results = Results.read(load_study(path), path, tmp_path / "out")
+    from experiments.report.content import precision_table
+
+    table = precision_table(results)
+    assert table is not None and table.header[:5] == ["size", "kind", "measure", "target", "largest error"]
+    found = {(*row[:3],): row for row in table.rows}
+    assert len(found) == 8 and found["4", "b", "mean_width"][-1] == "met"
+    own = results.complete[(results.complete["cell"] == "size=4, kind=b") & (results.complete["measure"] == "bias")]
+    assert found["4", "b", "bias"][4] == f"{own['mcse'].max():.2g}"
+    assert found["4", "b", "bias"][-1] == f"missed: {own['mcse'].max() / 0.001:.3g} times the target"
+    assert "missed" in text and "Precision" in text
 
 
 # Size
