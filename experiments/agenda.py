@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from experiments.precision import Shortfall, next_look, worst
 from experiments.rows import measured
 from experiments.store import Store
 from experiments.study import Cell, Study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Record, Result, Task
+from experiments.study.records import Record
+from experiments.study.tasks import Result, Task
+from experiments.study.truths import Truths
 from saem.errors import ModelError
 
 
@@ -226,6 +227,7 @@ def agenda_of(
     shard: Shard | None = None,
     again: bool = True,
     before_look: Callable[[], None] = lambda: None,
+    retried: Collection[str] = (),
 ) -> Agenda:
     """What is left to be run of a study.
 
@@ -240,12 +242,14 @@ def agenda_of(
         Whether to try again what was killed, or did not end within less time than now.
     before_look : callable
         Called before the store is read for a look at the precision.
+    retried : collection of str
+        Statuses of fits that are made again.
     """
-    functions = functions_in(path.with_suffix(".py").resolve())
+    truths = Truths(path)
 
     def look(cell: Cell, replicates: int) -> Shortfall | None:
         before_look()
-        return worst(measured(store, study, functions, cell, replicates), study.precision)
+        return worst(measured(store, study, truths, cell, replicates), study.precision)
 
-    done = store.done(study.methods, study.run.replicates, study.run.timeout, again)
+    done = store.done(study.methods, study.run.replicates, study.run.timeout, again, retried)
     return Agenda(study, done, shard or Shard(), look if study.precision else None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.study.tasks import FAILED
+from experiments.study.records import FAILED
 
 if TYPE_CHECKING:
     from experiments.store import Store
@@ -31,14 +32,22 @@ class Failure:
     first: int
 
 
+def kind_of(message: str) -> str:
+    """A message without its numbers, in which those of one kind differ."""
+    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", message)
+
+
 def failures_in(store: Store) -> list[Failure]:
-    """The failures of a store, the most frequent first."""
+    """The failures of a store, the most frequent first; messages that differ in numbers alone are one kind."""
     cells = store.cells()
     found: dict[tuple[str, str, str, str], Failure] = {}
     for key, replicate, record in store.records(statuses=FAILED):
-        kind = cells[key].name, record["method"], record["status"], record["message"]
+        where = f" ({record['where']})" if record.get("where") else ""
+        message = record["message"] + where
+        place = cells[key].name, record["method"], record["status"]
+        kind = (*place, kind_of(message))
         if kind in found:
             found[kind].times += 1
         else:
-            found[kind] = Failure(*kind, 1, replicate)
+            found[kind] = Failure(*place, message, 1, replicate)
     return sorted(found.values(), key=lambda failure: -failure.times)

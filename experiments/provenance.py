@@ -7,18 +7,23 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.study.functions import digest_of
+from experiments.study.sources import digest_of, packages_of
 
 if TYPE_CHECKING:
     from experiments.study import Study
 
 PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "joblib", "distributed")
+NO_VERSIONS = {  # what is known of a run beside versions
+    *("began", "ended", "end", "study", "configuration", "settings", "seed", "executor", "workers", "shard"),
+    *("commit", "dirty", "study_commit", "study_dirty", "system", "processor", "cores", "threads", "command"),
+    *("replicates", "replicates_before", "seconds", "accepted changes"),
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -37,11 +42,13 @@ def provenance(study: Study, path: Path, engine: Mapping[str, Any]) -> dict[str,
         "began": now(),
         "study": path.stem,
         "configuration": configuration_hash(study, path),
+        "settings": settings_hash(study),
         "seed": study.run.seed,
         **engine,
         **code_of(path),
         "python": platform.python_version(),
         **{name: found for name in PACKAGES if (found := version_of(name))},
+        **versions_of(name for name in packages_of(path.with_suffix(".py")) if name not in PACKAGES),
         "system": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count() or 1,
@@ -57,8 +64,17 @@ def now() -> str:
 
 def configuration_hash(study: Study, path: Path) -> str:
     """16 hexadecimal digits of all that a study is, settings and functions, but for how much of it is run."""
-    settings = study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget"}})
-    return hashlib.sha256((settings + digest_of(path.with_suffix(".py"))).encode()).hexdigest()[:16]
+    return hashlib.sha256((settings_of(study) + digest_of(path.with_suffix(".py"))).encode()).hexdigest()[:16]
+
+
+def settings_of(study: Study) -> str:
+    """The settings of a study as text, but for how much of it is run."""
+    return study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget", "memory"}})
+
+
+def settings_hash(study: Study) -> str:
+    """16 hexadecimal digits of these."""
+    return hashlib.sha256(settings_of(study).encode()).hexdigest()[:16]
 
 
 def code_of(path: Path) -> dict[str, Any]:
@@ -87,6 +103,16 @@ def version_of(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """The versions of what modules belong to, by distribution; a module that belongs to none has no version."""
+    modules, found = list(modules), {}
+    owners = packages_distributions() if modules else {}
+    for name in modules:
+        for owner in owners.get(name, [name]):
+            found[owner] = version_of(owner) or "not known"
+    return found
 
 
 def processor() -> str:

@@ -8,13 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments.agenda import agenda_of
-from experiments.performance import paired, performance
-from experiments.rows import TEXTS, nulls_of, reference_in, rows_of
+from experiments.performance import performance
+from experiments.performance.comparison import compared
+from experiments.performance.parts import combinations
+from experiments.rows import DATA, TEXTS, nulls_of, reference_in, rows_of
 from experiments.running import identity_of, job_of
 from experiments.store import Store
+from experiments.store.identity import changes
+from experiments.study.blame import blamed
 from experiments.study.functions import functions_in
-from saem.errors import StorageError
+from experiments.study.truths import Truths
+from saem.errors import ModelError, StorageError, listing
+
+OWN_COLUMNS = ("cell", "method", "estimand", "measure", "value", "mcse", "n")  # of a study's own measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +49,9 @@ class Results:
     goals : mapping of str to int
         Replicates that the precision takes, as far as is known, by the cell's name; empty without targets.
     changed : tuple of str
-        What is not as it was when the results were made, such as "the functions": true values are those of now.
+        What is not as it was when the results were made, such as "the function estimate": true values are those of now.
+    mixed : frozenset of (str, int)
+        Names of cells and replicates whose methods did not all see the same data: they are no pairs.
     """
 
     study: Study
@@ -50,6 +61,7 @@ class Results:
     runs: Sequence[dict[str, Any]]
     goals: Mapping[str, int] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+    mixed: frozenset[tuple[str, int]] = frozenset()
 
     @classmethod
     def read(cls, study: Study, path: Path, folder: Path) -> Results:
@@ -61,14 +73,19 @@ class Results:
             When there is no store, or it holds no result of this study.
         """
         with Store(folder) as store:
-            rows = rows_of(store, study, functions_in(path.with_suffix(".py").resolve()))
+            truths = Truths(path)
+            truths.recall(store.truths(truths.syntax))
+            rows = rows_of(store, study, truths)
             runs = store.runs()
             goals = agenda_of(store, study, path, again=False).goals() if study.precision else {}
-            found, now = store.identity(), identity_of(job_of(study, path))
+            changed = changes(store.identity(), identity_of(job_of(study, path)))
+            if store.rows_of("truths") and not store.truths(truths.syntax):
+                changed.append("the function truth")
+            names = {cell.key: cell.name for cell in study.design.all()}
+            mixed = frozenset((names[key], replicate) for key, replicate in store.mixed() if key in names)
         if not len(rows):
             raise StorageError(f"{folder} holds no result of this study yet; 'python -m experiments run' makes them")
-        changed = tuple(part for part, value in now.items() if found.get(part, value) != value)
-        return cls(study, path, folder, rows, runs, goals, changed)
+        return cls(study, path, folder, rows, runs, goals, tuple(changed), mixed)
 
     @property
     def study_name(self) -> str:
@@ -88,6 +105,20 @@ class Results:
         index = pd.Index([cell.name for cell in cells], name="cell")
         return pd.DataFrame([dict(cell.levels) for cell in cells], index=index)
 
+    @property
+    def headings(self) -> list[str]:
+        """What stands above the levels of a cell in a table: the factors, in the order of the design."""
+        return [str(name) for name in self.levels.columns] or ["cell"]
+
+    def texts_of(self, cell: str) -> list[str]:
+        """The levels of a cell, as they stand in a table."""
+        return self._texts.get(cell) or [cell, *[""] * (len(self.headings) - 1)]
+
+    @cached_property
+    def _texts(self) -> dict[str, list[str]]:
+        cells = self.study.design.all()
+        return {cell.name: [str(cell[name]) for name in self.headings] for cell in cells if len(cell.levels)}
+
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Performance of every method on the replicates where it gave an estimate, and the study's own measures."""
@@ -105,13 +136,24 @@ class Results:
     def _own(self) -> pd.DataFrame:
         import pandas as pd
 
-        own = functions_in(self.path.with_suffix(".py").resolve()).performance
-        columns = ["cell", "method", "estimand", "measure", "value", "mcse", "n"]
-        return pd.DataFrame(columns=columns) if own is None else own(self.rows)[columns]
+        path = self.path.with_suffix(".py").resolve()
+        own = functions_in(path).performance
+        if own is None:
+            return pd.DataFrame(columns=list(OWN_COLUMNS))
+        with blamed(f"the function performance of {path.name} failed", path):
+            found = own(self.rows.copy(deep=False))  # pandas copies what is changed
+        missing = [name for name in OWN_COLUMNS if not isinstance(found, pd.DataFrame) or name not in found]
+        if missing:
+            got = f"it lacks {listing(missing)}" if isinstance(found, pd.DataFrame) else f"got {type(found).__name__}"
+            raise ModelError(
+                f"the function performance of {path.name} must return a table with the columns "
+                f"{listing(OWN_COLUMNS)}; {got}"
+            )
+        return found[list(OWN_COLUMNS)].reset_index(drop=True)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Performance on the replicates where all methods gave an estimate."""
+        """Performance on the replicates where all methods that give something gave an estimate, from the same data."""
         return self._measured("pairs")
 
     @cached_property
@@ -119,13 +161,49 @@ class Results:
         """Every method beside the reference (or the first method) on the same data sets."""
         import pandas as pd
 
-        ran = [name for name in self.study.methods if name in set(self.rows["method"])]
+        ran = [name for name in self.study.methods if name in set(self.rows["method"].unique())]
         other = self.study.reference if self.study.reference in ran else ran[0]
-        rows = self.rows.drop(columns=list(TEXTS))
-        found = [paired(rows, name, other) for name in ran if name != other]
-        columns = ["cell", "method", "reference", "estimand", "measure", "value", "mcse", "n"]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+        shared = combinations(self.paired_rows[["cell", "method"]], "method", "cell")
+        cells = {cell for method, cell in shared if method == other}
+        beside = [name for name in ran if name != other and any((name, cell) in shared for cell in cells)]
+        if not beside:
+            return pd.DataFrame(columns=["cell", "method", "reference", *OWN_COLUMNS[2:]])
+        return compared(self.paired_rows, beside, other)
+
+    @cached_property
+    def paired_rows(self) -> pd.DataFrame:
+        """The rows of replicates whose methods saw the same data; without what is not measured."""
+        rows = self.rows.drop(columns=[name for name in (*TEXTS, DATA) if name in self.rows])
+        if self.mixed:
+            places = zip(rows["cell"].astype(str), rows["replicate"], strict=True)
+            rows = rows[[place not in self.mixed for place in places]]
+        return rows
+
+    @cached_property
+    def giving_nothing(self) -> dict[str, list[str]]:
+        """Methods without a finite estimate in some cells, and these cells: they are left out of pairs there."""
+        arms = self.rows[["cell", "method"]]
+        some = combinations(arms[np.isfinite(self.rows["estimate"].to_numpy())], "cell", "method")
+        found: dict[str, list[str]] = {}
+        for cell, method in sorted(combinations(arms, "cell", "method") - some):
+            found.setdefault(str(method), []).append(str(cell))
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of tables must know: pairs that are none, methods that gave nothing."""
+        found, cells = [], self.rows["cell"].nunique()
+        if self.mixed:
+            found.append(
+                f"in {len(self.mixed):,} replicates not all methods saw the same data; these are left out of pairs and "
+                "comparisons"
+            )
+        for method, own in self.giving_nothing.items():
+            found.append(
+                f"{method} gave no estimate in {len(own)} of {cells} cells; pairs are those of the other methods there"
+            )
+        return found
 
     def _measured(self, on: str) -> pd.DataFrame:
-        rows = self.rows.drop(columns=list(TEXTS))
+        rows = self.rows.drop(columns=list(TEXTS)) if on == "complete" else self.paired_rows
         return performance(rows, on=on, reference=reference_in(rows, self.study), null=nulls_of(self.study))

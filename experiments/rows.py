@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.performance import COLUMNS, CONVERGED, performance
+from experiments.store.content import damaged, parsed
 from experiments.study.specification import Design
 from saem.errors import StorageError, listing
 
@@ -20,15 +19,35 @@ if TYPE_CHECKING:
 
     from experiments.store import Store
     from experiments.study import Cell, Study
-    from experiments.study.functions import Functions
-    from experiments.study.tasks import Record
+    from experiments.study.records import Record
+    from experiments.study.truths import Truths
 
 NUMBERS = ("estimate", "se", "lower", "upper", "mcse")
 OF_FITS = ("loglik", "seconds", "draws", "iterations")
 TEXTS = ("message", "warnings")  # beside what is measured: why
+DATA = "data"  # the hash of the data set as a number, 0 if it is not known
 
 
-def rows_of(store: Store, study: Study, functions: Functions, replicates: int | None = None) -> pd.DataFrame:
+class Coded:
+    """A column of texts of which few differ, as it grows."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+        self.codes = array("i")
+
+    def append(self, text: str) -> None:
+        """Add a text."""
+        self.codes.append(self.places.setdefault(text, len(self.places)))
+
+    def column(self, names: Mapping[str, str] | None = None) -> Any:
+        """The column, with other names for the texts if they are given."""
+        import pandas as pd
+
+        labels = [text if names is None else names[text] for text in self.places]
+        return pd.Categorical.from_codes(np.frombuffer(self.codes, dtype=np.int32), categories=labels)
+
+
+def rows_of(store: Store, study: Study, truths: Truths, replicates: int | None = None) -> pd.DataFrame:
     """What a store has of a study, or of the first replicates of its cells; see `table_of_records`.
 
     Raises
@@ -37,18 +56,18 @@ def rows_of(store: Store, study: Study, functions: Functions, replicates: int | 
         When the store has no numbers for an estimand of the study.
     """
     keys = [cell.key for cell in study.design.all()]
-    kept = json.loads(store.identity().get("the estimands", "[]")) or list(study.estimands)
+    kept = parsed(store.identity().get("the estimands", "[]"), list, "the estimands") or list(study.estimands)
     unknown = [name for name in study.estimands if name not in kept]
     if unknown:
         raise StorageError(
             f"{store.folder} has no estimates of {unknown[0]!r}: it was run with {listing(kept)}. Run the study in "
             "another folder, or undo the change"
         )
-    return table_of_records(store.records(keys, replicates), study, functions, kept)
+    return table_of_records(store.records(keys, replicates), study, truths, kept)
 
 
 def table_of_records(
-    records: Iterable[tuple[str, int, Record]], study: Study, functions: Functions, kept: Sequence[str] | None = None
+    records: Iterable[tuple[str, int, Record]], study: Study, truths: Truths, kept: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """One row for each cell, replicate, method and estimand; failed fits have rows without numbers.
 
@@ -59,7 +78,7 @@ def table_of_records(
     records : iterable of (cell key, replicate, record)
         Records of other methods than the study has are left out.
     study : Study
-    functions : Functions
+    truths : Truths
     kept : sequence of str, optional
         The estimands whose numbers the records have, in order; those of the study if omitted.
     """
@@ -68,77 +87,90 @@ def table_of_records(
     estimands = list(study.estimands)
     kept = estimands if kept is None else list(kept)
     cells = {cell.key: cell for cell in study.design.all()}
-    truths = {key: functions.truth(cell) for key, cell in cells.items()}
     nothing = [np.nan] * (len(kept) * len(NUMBERS))
-    columns: dict[str, list[str]] = {name: [] for name in ("key", "method", "status", "message", "warnings")}
+    texts = {name: Coded() for name in ("cell", "method", "status", *TEXTS)}
     numbers = {name: array("d") for name in ("estimates", *OF_FITS)}  # a million Python floats would take 24 MB
-    replicates = array("q")
+    replicates, data = array("q"), array("Q")
     for key, replicate, record in records:
         if record["method"] not in study.methods:
             continue
-        columns["key"].append(key)
         replicates.append(replicate)
-        for name in ("method", "status", "message"):
-            columns[name].append(sys.intern(record[name]))
-        columns["warnings"].append(sys.intern("; ".join(record["warnings"])))
+        data.append(int(record.get(DATA) or "0", 16))
+        for name, text in (("cell", key), *((name, record[name]) for name in ("method", "status", "message"))):
+            texts[name].append(text)
+        texts["warnings"].append("; ".join(record["warnings"]))
         for name in OF_FITS:
             numbers[name].append(record[name])
+        if len(record["numbers"]) not in (0, len(kept)):
+            raise damaged(f"a record of replicate {replicate}")
         numbers["estimates"].extend(chain.from_iterable(record["numbers"]) if record["numbers"] else nothing)
-    fits = pd.DataFrame({name: pd.Categorical(columns.pop(name)) for name in list(columns)})
-    fits["cell"] = fits["key"].cat.rename_categories({key: cell.name for key, cell in cells.items()})
-    fits["replicate"] = np.array(replicates)
-    for name in OF_FITS:
-        fits[name] = np.array(numbers.pop(name))
+    keys, place = list(texts["cell"].places), np.frombuffer(texts["cell"].codes, dtype=np.int32)
+    names = {key: cell.name for key, cell in cells.items()}
+    fits: dict[str, Any] = {name: texts.pop(name).column(names if name == "cell" else None) for name in list(texts)} | {
+        "replicate": np.array(replicates),
+        DATA: np.array(data),
+    }
+    fits |= {name: np.array(numbers.pop(name)) for name in OF_FITS}
     fits["deficit"] = deficits(fits, study.reference)
     # column by column, since a table that is repeated as a whole is there three times for a moment
-    many = len(estimands)
-    rows: dict[str, Any] = {name: repeated(fits[name], many) for name in fits if name != "key"}
-    rows["estimand"] = pd.Categorical(np.tile(estimands, len(fits)), categories=estimands)
-    values = np.frombuffer(numbers["estimates"]).reshape(len(fits), len(kept), len(NUMBERS))
+    many, count = len(estimands), len(replicates)
+    rows: dict[str, Any] = {name: repeated(fits.pop(name), many) for name in list(fits)}
+    rows["estimand"] = pd.Categorical.from_codes(np.tile(np.arange(many, dtype=np.int16), count), categories=estimands)
+    values = np.frombuffer(numbers["estimates"]).reshape(count, len(kept), len(NUMBERS))
     places = [kept.index(name) for name in estimands]
     for k, name in enumerate(NUMBERS):
         rows[name] = values[:, places, k].ravel()
-    known = np.array([[truths[key][name] for name in estimands] for key in fits["key"].cat.categories], dtype=float)
-    rows["truth"] = known[fits["key"].cat.codes.to_numpy()].ravel()
-    return pd.DataFrame({name: rows.pop(name) for name in (*COLUMNS, *TEXTS)}, copy=False)
+    known = np.array([[truths.of(cells[key])[name] for name in estimands] for key in keys], dtype=float)
+    rows["truth"] = known.reshape(-1, many)[place].ravel()
+    return pd.DataFrame({name: rows.pop(name) for name in (*COLUMNS, *TEXTS, DATA)}, copy=False)
 
 
 def with_streams(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     """The rows with a column `stream`: what a method's random numbers are keyed by, below the study's seed."""
     keys = {cell.name: cell.key for cell in study.design.all()}
     fits = zip(rows["cell"].map(keys), rows["replicate"], rows["method"], strict=True)
-    return rows.assign(stream=[f"{key}/{replicate}/{method}" for key, replicate, method in fits])
+    hashes = [f"{number:016x}" if number else "" for number in rows[DATA]] if DATA in rows else ""
+    return rows.assign(stream=[f"{key}/{replicate}/{method}" for key, replicate, method in fits], **{DATA: hashes})
 
 
-def repeated(column: pd.Series, times: int) -> Any:
+def repeated(column: Any, times: int) -> Any:
     """Every value so many times."""
     import pandas as pd
 
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Categorical.from_codes(np.repeat(column.cat.codes.to_numpy(), times), dtype=column.dtype)
-    return np.repeat(column.to_numpy(), times)
+    if times == 1:
+        return column
+    if isinstance(column, pd.Categorical):
+        return pd.Categorical.from_codes(np.repeat(column.codes, times), dtype=column.dtype)
+    return np.repeat(column, times)
 
 
-def measured(store: Store, study: Study, functions: Functions, cell: Cell, replicates: int) -> pd.DataFrame:
+def measured(store: Store, study: Study, truths: Truths, cell: Cell, replicates: int) -> pd.DataFrame:
     """Performance in one cell by its first replicates."""
     own = study.model_copy(update={"design": Design(cells=[dict(cell.levels)])})
-    rows = rows_of(store, own, functions, replicates).drop(columns=list(TEXTS))
+    rows = rows_of(store, own, truths, replicates).drop(columns=list(TEXTS))
     return performance(rows, reference=reference_in(rows, study), null=nulls_of(study))
 
 
-def deficits(fits: pd.DataFrame, reference: str | None) -> np.ndarray:
+def deficits(fits: Mapping[str, Any], reference: str | None) -> np.ndarray:
     """How far each log-likelihood is below that of the reference on the same data; nan where that did not converge."""
-    if reference is None or not len(fits):
-        return np.full(len(fits), np.nan)
-    keys = ["cell", "replicate"]
-    exact = (fits["method"] == reference) & fits["status"].isin(CONVERGED)
-    best = fits.loc[exact, [*keys, "loglik"]].rename(columns={"loglik": "top"})
-    return (fits[keys].merge(best, on=keys, how="left")["top"] - fits["loglik"]).to_numpy()
+    loglik, method, status = fits["loglik"], fits["method"], fits["status"]
+    nothing = np.full(len(loglik), np.nan)
+    if reference not in set(method.categories) or not len(loglik):
+        return nothing
+    case = fits["cell"].codes.astype(np.int64) * (int(fits["replicate"].max()) + 1) + fits["replicate"]
+    ended = np.isin(status.codes, [k for k, name in enumerate(status.categories) if name in CONVERGED])
+    exact = np.flatnonzero(ended & (method.codes == list(method.categories).index(reference)))
+    exact = exact[np.argsort(case[exact])]
+    if not len(exact):
+        return nothing
+    place = np.minimum(np.searchsorted(case[exact], case), len(exact) - 1)
+    found: np.ndarray = np.where(case[exact][place] == case, loglik[exact][place], np.nan) - loglik
+    return found
 
 
 def reference_in(rows: pd.DataFrame, study: Study) -> str | None:
     """The study's reference, if it has results already."""
-    return study.reference if study.reference in set(rows["method"]) else None
+    return study.reference if study.reference in set(rows["method"].unique()) else None
 
 
 def nulls_of(study: Study) -> Mapping[str, float]:

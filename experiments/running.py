@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +22,11 @@ from experiments.precision import Shortfall
 from experiments.provenance import now, provenance
 from experiments.store import Store
 from experiments.study import Study
-from experiments.study.functions import digest_of
+from experiments.study.identity import reach_of
+from experiments.study.sources import digest_of, sources_of
 from experiments.study.tasks import FOREVER, Job, Result, Task
+from experiments.study.truths import Truths
+from experiments.tally import Tally
 
 KEEP = 0.5  # seconds between two transactions
 
@@ -73,6 +77,12 @@ class Progress:
     seconds : float
     shortfalls : mapping of str to Shortfall
         At the end: cells whose precision is below its target.
+    tally : Tally
+        How the fits of this run ended.
+    counts : mapping of str to int
+        At the end: all fits of the study that are kept, by status.
+    mixed : int
+        At the end: data sets that not all methods saw alike.
     """
 
     done: int
@@ -80,6 +90,9 @@ class Progress:
     begun: int
     seconds: float = 0.0
     shortfalls: Mapping[str, Shortfall] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    mixed: int = 0
 
 
 def job_of(study: Study, path: Path) -> Job:
@@ -92,6 +105,7 @@ def job_of(study: Study, path: Path) -> Job:
         estimands=tuple(study.estimands),
         seed=study.run.seed,
         analysis=tuple(study.design.analysis),
+        memory=study.run.memory,
     )
 
 
@@ -109,14 +123,21 @@ def identity_of(job: Job) -> dict[str, str]:
     """What the records depend on, in words that a message can use."""
     import saem
 
-    parts = {
-        "the functions": job.digest,
+    reached = {name: reach_of(job.functions, name) for name in ("generate", "estimate")}
+    parts = {f"the function {name}": reach.digest for name, reach in reached.items()} | {
         "the estimands": json.dumps(job.estimands),
         "the factors of the analysis": json.dumps(sorted(job.analysis)),
         "the seed": str(job.seed),
-        "the code of saem": f"{saem.__version__} {digest_of_package(saem)}",
     }
+    if any("saem" in reach.packages for reach in reached.values()):
+        parts["the code of saem"] = f"{saem.__version__} {digest_of_package(saem)}"
     return parts | {f"the method {name}": json.dumps(options, sort_keys=True) for name, options in job.methods}
+
+
+def files_of(path: Path) -> dict[str, str]:
+    """The texts of the files of a study, by name."""
+    files = [path, *sources_of(path.with_suffix(".py").resolve())]
+    return {file.name: file.read_text("utf-8", "replace") for file in files}
 
 
 class Keeper:
@@ -153,6 +174,8 @@ def run_study(
     executor: Executor | None = None,
     shard: Shard | None = None,
     progress: Callable[[Progress], None] | None = None,
+    retried: Collection[str] = (),
+    accept: bool = False,
 ) -> Progress:
     """Run what is missing of a study.
 
@@ -168,6 +191,10 @@ def run_study(
     shard : Shard, optional
     progress : callable, optional
         Called after every batch.
+    retried : collection of str
+        Statuses of fits that are made again.
+    accept : bool
+        Whether the functions, the options of methods and the code of saem may have changed since the store was made.
 
     Returns
     -------
@@ -180,25 +207,33 @@ def run_study(
         When the store belongs to another study or cannot be written, or the engine cannot run.
     """
     job, shard, executor = job_of(study, path), shard or Shard(), executor or Executor()
-    start = time.perf_counter()
-    with Store(folder, identity_of(job)) as store:
+    start, cells, truths = time.perf_counter(), study.design.all(), Truths(path)
+    with Store(folder, identity_of(job), accept) as store:
         keeper = Keeper(store)
-        agenda = agenda_of(store, study, path, shard, before_look=keeper.keep)
+        truths.recall(store.truths(truths.syntax))
+        agenda = agenda_of(store, study, path, shard, before_look=keeper.keep, retried=retried)
         state = Progress(agenda.finished, agenda.total, agenda.finished)
         with recorded(store, study, path, executor, shard, state):
+            store.keep_sources(job.digest, files_of(path))
+            store.keep_truths(truths.syntax, truths.numbers(cells))
             try:
                 with executor.results(job, agenda.take, min(study.run.timeout, FOREVER)) as found:
                     for results in found:
                         keeper.take(results)  # also where nothing is new: what is held may be old
                         agenda.learn(results)
+                        state.tally.learn(results, job.estimands)
                         state.done, state.total = agenda.finished, agenda.total
                         state.seconds = time.perf_counter() - start
                         if progress is not None:
                             progress(state)
             finally:
                 keeper.keep()
-        state.shortfalls = agenda.shortfalls()
-    return state
+        mine = {cell.key for cell in cells}
+        counts: Counter[str] = Counter()
+        for cell, method, status, n in store.counts():
+            counts[status] += n * (cell in mine and method in study.methods)
+        mixed = sum(cell in mine for cell, _ in store.mixed())
+        return replace(state, shortfalls=agenda.shortfalls(), counts=+counts, mixed=mixed)
 
 
 @contextmanager
@@ -209,6 +244,8 @@ def recorded(
     engine: dict[str, Any] = {"executor": executor.kind, "workers": executor.workers}
     if shard.count > 1:
         engine["shard"] = f"{shard.number}/{shard.count}"
+    if store.accepted:
+        engine["accepted changes"] = ", ".join(store.accepted)
     known = provenance(study, path, engine) | {"replicates_before": state.begun}
     number, ended = store.begin(known), "interrupted"
     try:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.results import Results
 
-def table_of(
-    values: pd.DataFrame, columns: Sequence[str], keys: Sequence[str]
-) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows and alignment of a wide table, Monte Carlo standard errors in brackets.
+
+def table_of(values: pd.DataFrame, columns: Sequence[str], results: Results) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows and alignment of a wide table by cell and method, Monte Carlo standard errors in brackets.
 
     Parameters
     ----------
@@ -21,15 +21,16 @@ def table_of(
         As `experiments.performance.wide` returns it: by column its value and its error.
     columns : sequence of str
         Which, in this order.
-    keys : sequence of str
-        Levels of the index to show.
+    results : Results
+        Whose factors take the place of the cell.
     """
     rows = []
     for key, row in values.iterrows():
         named = dict(zip(values.index.names, key, strict=True))
         numbers = [with_error(row[name, "value"], row[name, "mcse"]) for name in columns]
-        rows.append([*(str(named[name]) for name in keys), *numbers])
-    return [*keys, *columns], rows, "l" * len(keys) + "r" * len(columns)
+        rows.append([*results.texts_of(str(named["cell"])), str(named["method"]), *numbers])
+    header = [*results.headings, "method"]
+    return [*header, *columns], rows, "l" * len(header) + "r" * len(columns)
 
 
 def with_error(value: float, mcse: float) -> str:

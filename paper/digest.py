@@ -220,7 +220,7 @@ def claimed(results: Results) -> pd.DataFrame:
 def reference_of(results: Results) -> str | None:
     """The study's reference, if it has run."""
     name = results.study.reference
-    return name if name in set(results.rows["method"]) else None
+    return name if name in set(results.rows["method"].unique()) else None
 
 
 def rounded(values: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of
+from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of, study_in, warm_up
 
 
 @app.command(name="list")
@@ -28,9 +28,15 @@ def list_studies() -> None:
 
 @app.command()
 def check(study: StudyName, quick: Quick = False) -> None:
-    """Read a study and say what it is, or all that is wrong with it."""
+    """Read a study, and say what it is, or all that is wrong with it.
+
+    Its Python file is run: the true values of all cells, their data (twice), and every method once.
+    """
     from experiments.study import load_study
-    from saem.cli.console import friendly, say
+    from experiments.trying import tried
+    from saem.cli.console import complain, friendly, say, show
+    from saem.display import table
+    from saem.errors import ModelError
 
     with friendly():
         load_study(path_of(study), not quick)  # a mistake in the other form is one, too
@@ -46,6 +52,19 @@ def check(study: StudyName, quick: Quick = False) -> None:
         say(f"methods: {', '.join(found.methods)}; reference: {found.reference or 'none'}")
         for measure, target in found.precision.items():
             say(f"precision: MCSE of {measure} at most {target:g}, looked at from {found.run.minimum} replicates on")
+        warm_up(found, path_of(study))
+        trial = tried(found, path_of(study))
+        if trial.records:
+            say(f"one replicate of {cells[0].name}:")
+            rows = [
+                [name, own["status"], f"{own['seconds']:.3g}", own["message"]] for name, own in trial.records.items()
+            ]
+            show(table(["method", "status", "seconds", "message"], rows, "llrl"))
+        for text in trial.warnings:
+            complain("Warning", text, "yellow")
+        if trial.problems:
+            problems = "\n".join(f"  - {text}" for text in trial.problems)
+            raise ModelError(f"{path_of(study)} cannot be run as it is ('replay' shows where it fails):\n{problems}")
 
 
 @app.command()
@@ -60,7 +79,7 @@ def plan(
 
     from experiments.planning import planned
     from experiments.study import load_study
-    from saem.cli.console import friendly, say, show
+    from saem.cli.console import complain, friendly, say, show
     from saem.cli.watching import counting
     from saem.display import table
 
@@ -68,6 +87,7 @@ def plan(
         path = path_of(study)
         found = load_study(path, quick)
         cores = workers or os.cpu_count() or 1
+        warm_up(found, path)
         with counting("pilot") as bar:
             plans = planned(found, path, pilot, bar)
         rows = [
@@ -78,6 +98,9 @@ def plan(
         show(table(header, rows, "lrrrl"))
         total = sum(row.replicates * row.seconds for row in plans)
         count = sum(row.replicates for row in plans)
+        for row in plans:
+            for method, why in row.failures.items():
+                complain("Warning", f"{method} gave nothing in {row.cell.name}: {why}", "yellow")
         say(f"{count:,} replicates, {in_time(total)} on one core, some {in_time(total / cores)} on {cores}")
         share = 100 * (0.95 * 0.05 / min(row.replicates for row in plans)) ** 0.5
         say(f"a coverage of 95 % will have a Monte Carlo standard error of at most {share:.2g} %")
@@ -98,13 +121,12 @@ def status(study: StudyName, quick: Quick = False, output: Folder = None) -> Non
     """How far a study is, also while it runs elsewhere."""
     from experiments.agenda import agenda_of
     from experiments.store import Store
-    from experiments.study import load_study
     from saem.cli.console import friendly, say, show
     from saem.display import table
 
     with friendly():
-        found = load_study(path_of(study), quick)
         folder = folder_of(study, quick, output)
+        found = study_in(path_of(study), quick, folder)
         with Store(folder) as store:
             counts, runs, running = store.counts(), store.runs(), store.is_written_to()
             goals = agenda_of(store, found, path_of(study), again=False).goals()
@@ -137,4 +159,32 @@ def failures(study: StudyName, quick: Quick = False, output: Folder = None) -> N
             return
         rows = [[f.cell, f.method, f.status, str(f.times), str(f.first), f.message] for f in found]
         show(table(["cell", "method", "status", "times", "first replicate", "message"], rows, "lllrrl"))
-        say("'python -m experiments replay STUDY CELL REPLICATE METHOD' runs one of them again")
+        say(
+            "'python -m experiments replay STUDY CELL REPLICATE METHOD' runs one of them again, 'run --retry errors' "
+            "all of them"
+        )
+
+
+@app.command()
+def sources(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
+    """What changed in the files of a study since its results were made; the store keeps them."""
+    from difflib import unified_diff
+
+    from experiments.running import files_of
+    from experiments.store import Store
+    from saem.cli.console import friendly, say
+    from saem.errors import StorageError
+
+    with friendly():
+        folder = folder_of(study, quick, output)
+        with Store(folder) as store:
+            kept = store.sources()
+        if not kept:
+            raise StorageError(f"{folder} has kept no files: an earlier version of this program made it")
+        now = files_of(path_of(study))
+        for name in dict.fromkeys([*kept, *now]):
+            before, after = (files.get(name, "").splitlines() for files in (kept, now))
+            for line in unified_diff(before, after, f"{name} (kept)", f"{name} (now)", lineterm=""):
+                say("".join(letter if letter.isprintable() or letter == "\t" else "?" for letter in line))
+        if kept == now:
+            say("nothing changed")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,10 @@ Folder = Annotated[
     typer.Option(
         "--output", "-o", metavar="FOLDER", help="Of the results; results/STUDY if omitted.", show_default=False
     ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option("--into", metavar="FOLDER", help="For the files; that of the results if omitted.", show_default=False),
 ]
 
 
@@ -46,6 +51,38 @@ def path_of(name: str) -> Path:
 def folder_of(name: str, quick: bool, output: Path | None) -> Path:
     """Where a study's results are."""
     return output or Path("results") / (path_of(name).stem + ("-quick" if quick else ""))
+
+
+def study_in(path: Path, quick: bool, folder: Path, changes: Mapping[str, Any] | None = None) -> Study:
+    """A study, with the true values that the store of its results has kept, so that they are not asked for again.
+
+    Raises
+    ------
+    ModelError
+        As `load_study`.
+    """
+    from experiments.store import Store
+    from experiments.study import load_study
+    from experiments.study.truths import Truths
+    from saem.errors import StorageError
+
+    if path.is_file():
+        truths = Truths(path)
+        try:
+            with Store(folder) as store:
+                truths.recall(store.truths(truths.syntax))
+        except StorageError:
+            pass  # there is none yet, or it cannot be read: what needs it says so
+    return load_study(path, quick, changes)
+
+
+def warm_up(study: Study, path: Path) -> None:
+    """Compile what fits of saem need, where the study makes any: else it would count against their limits."""
+    from experiments.running import identity_of, job_of
+    from saem import warmup
+
+    if "the code of saem" in identity_of(job_of(study, path)):
+        warmup.ensure(["saem", "ml"])
 
 
 def seconds_of(text: str) -> float:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import Folder, Quick, StudyName, folder_of, path_of
+from experiments.commands.options import Folder, Into, Quick, StudyName, folder_of, path_of, study_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.results import Results
 
-SHOWN = ("bias", "coverage", "rejection", "distance")
+OF_MISSING = ("no_estimate", "no_interval", "no_se")
+SHOWN = ("bias", "coverage", "rejection", "distance", *OF_MISSING)
 RATES = ("convergence_rate", "boundary_rate", "several_solutions_rate", "not_converged_rate", "failure_rate")
 OF_FITS = (*RATES, "deficit", "median_seconds", "median_draws")
 Measures = Annotated[
@@ -31,11 +31,12 @@ Measures = Annotated[
 def results_of(study: str, quick: bool, output: Path | None) -> Results:
     """What the store of a study holds."""
     from experiments.results import Results
-    from experiments.study import load_study
-    from saem.cli.console import note
+    from saem.cli.console import complain, note
 
-    path = path_of(study)
-    found = Results.read(load_study(path, quick), path, folder_of(study, quick, output))
+    path, folder = path_of(study), folder_of(study, quick, output)
+    found = Results.read(study_in(path, quick, folder), path, folder)
+    for text in found.warnings:
+        complain("Warning", text, "yellow")
     if found.changed:
         note(
             f"careful: the study changed since the results were made ({', '.join(found.changed)}); true values and "
@@ -49,22 +50,30 @@ def summarise(
     study: StudyName,
     quick: Quick = False,
     output: Folder = None,
+    into: Into = None,
     measures: Measures = None,
     short: Annotated[bool, typer.Option("--short", help="Show the table of whole fits only.")] = False,
 ) -> None:
     """Performance of all methods with Monte Carlo standard errors, also written as CSV and Parquet."""
+    from experiments.levels import with_levels
     from experiments.rows import with_streams
-    from experiments.store.export import write_csv, write_parquet
+    from experiments.store.export import can_write, write_csv, write_parquet
     from saem.cli.console import friendly, note, say, show
     from saem.display import table
 
     with friendly():
         results = results_of(study, quick, output)
+        folder = into or results.folder
         tables = {"performance": results.complete, "performance_on_pairs": results.pairs, "paired": results.paired}
-        for name, found in tables.items():
-            write_csv(found, results.folder / f"{name}.csv")
-        streams = partial(with_streams, study=results.study)
-        write_parquet(results.rows, results.folder / "rows.parquet", streams)
+        written = into is not None or can_write(folder)
+        if written:
+            for name, found in tables.items():
+                write_csv(with_levels(in_order(found, results), results.levels), folder / f"{name}.csv")
+
+            def completed(part: pd.DataFrame) -> pd.DataFrame:
+                return with_levels(with_streams(part, results.study), results.levels)
+
+            write_parquet(results.rows, folder / "rows.parquet", completed)
         for title, header, rows, alignment in shown_tables(results, measures):
             if title and short:
                 continue
@@ -73,7 +82,10 @@ def summarise(
             show(table(header, rows, alignment))
             say()
         say("Monte Carlo standard errors in brackets; measures are explained in the report")
-        note(f"{', '.join(f'{name}.csv' for name in tables)} and rows.parquet are in {results.folder}")
+        if written:
+            note(f"{', '.join(f'{name}.csv' for name in tables)} and rows.parquet are in {folder}")
+        else:
+            note(f"{folder} cannot be written, so that no files are; '--into FOLDER' writes them elsewhere")
 
 
 def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, list[str], list[list[str]], str]]:
@@ -89,19 +101,24 @@ def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, 
     for name in wanted:
         if name not in known:
             raise ModelError(f"there is no measure {name!r}{nearest(name, known)}; there are {listing(known, 60)}")
-    found = in_order(results.complete[results.complete["value"].notna()], results)
+    found = in_order(results.complete, results)
     of_estimands = found[found["estimand"] != WHOLE_FIT]
     for name in wanted:
         part = of_estimands[of_estimands["measure"] == name]
-        if len(part):
-            columns = list(dict.fromkeys(part["estimand"]))
-            yield name, *table_of(wide(part, across="estimand"), columns, ("cell", "method"))
+        known_in = set(part.loc[part["value"].notna(), "estimand"])
+        if name in OF_MISSING and measures is None and not (part["value"] > 0.0).any():
+            continue  # what never happened needs no table
+        if known_in:
+            columns = [column for column in dict.fromkeys(part["estimand"]) if column in known_in]
+            side = wide(part[part["estimand"].isin(columns)], across="estimand")
+            yield name, *table_of(side, columns, results)
+    found = found[found["value"].notna()]
     part = found[(found["estimand"] == WHOLE_FIT) & found["measure"].isin([*OF_FITS, *results.own_measures, *wanted])]
     never = part.groupby("measure")["value"].transform("max") == 0.0
     part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
     present = [name for name in (*OF_FITS, *results.own_measures) if name in set(part["measure"])]
     if present:
-        yield "", *table_of(wide(part, present), present, ("cell", "method"))
+        yield "", *table_of(wide(part, present), present, results)
 
 
 def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -118,25 +135,31 @@ def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 @app.command()
-def plot(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
+def plot(study: StudyName, quick: Quick = False, output: Folder = None, into: Into = None) -> None:
     """Draw the figures that apply to a study, as PNG and PDF."""
     from experiments.figures.gallery import draw_all
+    from experiments.store.export import check_writable
     from saem.cli.console import friendly, note
 
     with friendly():
+        folder = (into or folder_of(study, quick, output)) / "figures"
         results = results_of(study, quick, output)
-        gallery = draw_all(results, results.folder / "figures")
+        check_writable(folder)
+        gallery = draw_all(results, folder)
         for name, why in gallery.left_out.items():
             note(f"no {name}: {why}")
-        note(f"{len(gallery)} figures are in {results.folder / 'figures'}, as PNG and PDF")
+        note(f"{len(gallery)} figures are in {folder}, as PNG and PDF")
 
 
 @app.command()
-def report(study: StudyName, quick: Quick = False, output: Folder = None) -> None:
+def report(study: StudyName, quick: Quick = False, output: Folder = None, into: Into = None) -> None:
     """Write all of it as one page: aims, design, tables, figures, failures, provenance."""
     from experiments.report import write_report
+    from experiments.store.export import check_writable
     from saem.cli.console import friendly, note
 
     with friendly():
+        folder = into or folder_of(study, quick, output)
         results = results_of(study, quick, output)
-        note(f"the report is {write_report(results, results.folder / 'report.html')}")
+        check_writable(folder)
+        note(f"the report is {write_report(results, folder / 'report.html')}")

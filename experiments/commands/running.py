@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +14,52 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from experiments.commands import app
-from experiments.commands.options import Folder, Quick, StudyName, cell_named, folder_of, path_of, seconds_of
+from experiments.commands.options import (
+    Folder,
+    Quick,
+    StudyName,
+    cell_named,
+    folder_of,
+    path_of,
+    seconds_of,
+    study_in,
+    warm_up,
+)
 
 if TYPE_CHECKING:
     from experiments.running import Progress
+
+
+class Retry(StrEnum):
+    """What is made again."""
+
+    ERRORS = "errors"
+    TIMEOUTS = "timeouts"
+    ALL = "all"
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The statuses of fits that are made again."""
+        from experiments.study.records import ERROR, FAILED, TIMEOUT
+
+        return {"errors": (ERROR,), "timeouts": (TIMEOUT,), "all": FAILED}[self.value]
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Within the block SIGTERM is as Ctrl-C: what is done is kept."""
+
+    def interrupt(*details: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Kind(StrEnum):
@@ -51,12 +96,24 @@ def run(
         str | None,
         typer.Option(help="Only every N-th replicate, into a folder of its own (see merge).", metavar="i/N"),
     ] = None,
+    retry: Annotated[
+        Retry | None, typer.Option(help="Make again what failed: errors, timeouts, or all.", show_default=False)
+    ] = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="Keep the results that are there, though functions or options changed since."
+        ),
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Then summarise, plot and report.")] = False,
 ) -> None:
-    """Run what is missing of a study; the same command goes on after an interruption."""
+    """Run what is missing of a study; the same command goes on after an interruption.
+
+    The exit code is 1 if no fit succeeded.
+    """
     from experiments.agenda import Shard
     from experiments.running import Executor, run_study
-    from experiments.study import load_study
+    from experiments.study.records import ENDED
     from saem.cli.console import complain, friendly, note
     from saem.cli.watching import counting
     from saem.errors import ModelError
@@ -73,24 +130,29 @@ def run(
             raise ModelError("--workers is for this machine; the scheduler's cluster has workers of its own")
         if executor is Kind.DASK and workers == 0:
             raise ModelError("'--executor dask' needs one worker or more; got --workers 0")
-        path = path_of(study)
-        found = load_study(path, quick, {"run": changes} | ({"precision": None} if fixed else {}))
-        folder = folder_of(study, quick, output)
+        path, folder = path_of(study), folder_of(study, quick, output)
         own = None if shard is None else Shard.of(shard)
         if own is not None and own.count > 1:
             folder = folder / shard_folder(own)
+        found = study_in(path, quick, folder, {"run": changes} | ({"precision": None} if fixed else {}))
         cores = (os.cpu_count() or 1) if workers is None else workers
+        warm_up(found, path)
         last: list[Progress] = []
         try:
-            with counting(path.stem) as bar:
+            with counting(path.stem) as bar, orderly_end():
 
                 def progress(state: Progress) -> None:
                     last[:] = [state]
+                    for text in state.tally.warnings():
+                        complain("Warning", text, "yellow")
                     if bar is not None:
                         bar(state.done, state.total)
 
                 by = Executor(executor.value, cores, scheduler)
-                state = run_study(found, path, folder, executor=by, shard=own, progress=progress)
+                state = run_study(
+                    found, path, folder, executor=by, shard=own, progress=progress,
+                    retried=() if retry is None else retry.statuses, accept=accept,
+                )  # fmt: skip
         except KeyboardInterrupt:
             done = f"{last[0].done} of {last[0].total} replicates are" if last else "what was done before is"
             complain("Interrupted", f"{done} kept in {folder}; the same command goes on.", "yellow")
@@ -102,8 +164,17 @@ def run(
         )
         if state.done < state.total:
             note("the time is up; the same command goes on")
+        fits = sum(state.counts.values())
+        note(f"{fits:,} fits: " + ", ".join(f"{n:,} {status}" for status, n in sorted(state.counts.items())))
+        for text in state.tally.lines():
+            complain("Warning", text, "yellow")
+        if state.mixed:
+            complain("Warning", f"in {state.mixed:,} replicates not all methods saw the same data: no pairs", "yellow")
         for name, shortfall in state.shortfalls.items():
             note(f"too few replicates for the precision in {name}: {shortfall}")
+        if fits and not any(state.counts.get(status) for status in ENDED):
+            complain("Error", f"none of {fits:,} fits succeeded; 'failures' tells why, 'replay' shows where", "red")
+            raise typer.Exit(1)
     if report:
         from experiments.commands.results import plot, summarise
         from experiments.commands.results import report as write_report
@@ -132,13 +203,13 @@ def merge(
     """Put the results of shards into the folder of the study; also of some now, and of others later."""
     from experiments.running import identity_of, job_of
     from experiments.store import Store
-    from experiments.study import load_study
+    from experiments.store.merging import merge as merge_store
     from saem.cli.console import friendly, note
     from saem.errors import StorageError
 
     with friendly():
-        path = path_of(study)
-        job, folder = job_of(load_study(path, quick), path), folder_of(study, quick, output)
+        path, folder = path_of(study), folder_of(study, quick, output)
+        job = job_of(study_in(path, quick, folder), path)
         sources = shards or sorted(folder.glob("shard-*-of-*"))
         if not sources:
             raise StorageError(f"there are no shards in {folder}; 'run --shard i/N' makes them, or name their folders")
@@ -146,7 +217,7 @@ def merge(
             Store(source).close()  # before anything is made
         with Store(folder, identity_of(job)) as store:
             for source in sources:
-                note(f"{store.merge(source)} fits from {source}")
+                note(f"{merge_store(store, source)} fits from {source}")
 
 
 @app.command()
@@ -161,9 +232,12 @@ def replay(
     """Run one method on one data set again, in this process, and show what it gives."""
     from experiments.running import job_of
     from experiments.study import load_study
+    from experiments.study.blame import users_frames
     from experiments.study.functions import functions_in
-    from experiments.study.tasks import generated, method_seed, record_of
-    from saem.cli.console import friendly, say
+    from experiments.study.records import in_words, record_of
+    from experiments.study.surroundings import surroundings
+    from experiments.study.tasks import generated, method_seed
+    from saem.cli.console import complain, friendly, say
     from saem.errors import ModelError, listing
 
     with friendly():
@@ -172,20 +246,22 @@ def replay(
         chosen = cell_named(found, cell)
         if method not in found.methods:
             raise ModelError(f"there is no method {method!r}; there are {listing(found.methods)}")
-    job, functions = job_of(found, path), functions_in(path.with_suffix(".py").resolve())
+        job = job_of(found, path)
+        functions = functions_in(job.functions)
+    seed = method_seed(job, chosen, replicate, method)
     try:
         data = generated(job, chosen, replicate)
-        seed = method_seed(job, chosen, replicate, method)
-        outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
-        with friendly():
-            numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
-    except Exception:
-        if not debug:
-            raise
-        import pdb
+        with surroundings(seed):
+            outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
+        numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
+    except Exception as error:
+        say("".join(users_frames(error, job.functions)).rstrip())
+        complain("Error", in_words(error), "red")
+        if debug:
+            import pdb
 
-        pdb.post_mortem(sys.exc_info()[2])
+            pdb.post_mortem(error.__traceback__)
         raise typer.Exit(1) from None
-    say(f"{outcome.status}, log-likelihood {outcome.loglik:.6g}. {outcome.message}")
+    say(f"{outcome.status}, log-likelihood {outcome.loglik:.6g}. {in_words(str(outcome.message))}")
     for name, (estimate, se, lower, upper, mcse) in zip(found.estimands, numbers, strict=True):
         say(f"{name}: {estimate:.6g}, se {se:.3g}, {lower:.6g} to {upper:.6g}, mcse {mcse:.2g}")

@@ -1,20 +1,33 @@
-"""Tasks in a child process, and which of them is to blame when it dies or hangs."""
+"""Tasks in a child process, and what becomes of a method when that dies or hangs.
+
+The child says what it begins. So what hangs is known, and recorded at once; what dies is tried a second time by itself,
+since a process may be killed from outside, too. Records of the methods before are kept, and the others go on in a new
+process.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from experiments.engine.child import Child, Died, Overdue
-from experiments.study.tasks import CRASHED, TIMEOUT, Job, Record, Result, Task, failure
+from experiments.engine.memory import allowed
+from experiments.study.records import CRASHED, ERROR, Record, failure, overdue
+from experiments.study.tasks import DATA_ONLY, GENERATE, Job, Result, Task
+from saem.errors import SaemError
 
-TRIALS = 2  # a process may be killed from outside, too: a method is to blame if it dies twice
+TRIALS = 2  # a method is to blame if its process dies so many times
+FULL = (
+    0.5  # of the memory that a process may have: with more it is replaced, so that a leak costs the next fits nothing
+)
 
 own = threading.local()
 
 
 def contained(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:
-    """Results of tasks, run in a child of this thread; the one under way when that dies is judged.
+    """Results of tasks, run in a child of this thread.
 
     Parameters
     ----------
@@ -23,15 +36,7 @@ def contained(job: Job, tasks: Sequence[Task], limit: float) -> list[Result]:
     limit : float
         Seconds for the data and for each method.
     """
-    child = child_of_this_thread()
-    found: list[Result] = []
-    while len(found) < len(tasks):
-        try:
-            for result in child.run(job, tasks[len(found) :], limit):
-                found.append(result)
-        except (Died, Overdue):
-            found.append(judged(job, tasks[len(found)], limit, child))
-    return found
+    return results_of(job, tasks, limit, child_of_this_thread())
 
 
 def child_of_this_thread() -> Child:
@@ -41,33 +46,106 @@ def child_of_this_thread() -> Child:
     return own.child  # type: ignore[no-any-return]
 
 
-def judged(job: Job, suspect: Task, limit: float, child: Child) -> Result:
-    """The result of a suspect, each method by itself on data of its own; only those that fail again are blamed.
+def result_of(job: Job, task: Task, limit: float, child: Child) -> Result:
+    """The result of one task; see `results_of`."""
+    return results_of(job, [task], limit, child)[0]
 
-    Parameters
-    ----------
-    job : Job
-    suspect : Task
-    limit : float
-        Seconds for the data and for each method.
-    child : Child
-        Where they are run.
+
+def results_of(job: Job, tasks: Sequence[Task], limit: float, child: Child) -> list[Result]:
+    """The results of tasks: of each method its record, or the blame.
+
+    Raises
+    ------
+    SaemError
+        When the study's functions cannot be loaded, or processes die before they do anything.
     """
-    records = [record_of(job, suspect, name, limit, child) for name in suspect.methods]
-    return Result(suspect, records, float("nan"))
-
-
-def record_of(job: Job, task: Task, method: str, limit: float, child: Child) -> Record:
-    """The record of one method of a suspect: its own, or the blame."""
-    one = Task(task.cell, task.replicate, (method,))
-    how = ""
-    for _ in range(TRIALS):
+    trials = [Trial(task) for task in tasks]
+    while left := [trial for trial in trials if trial.left]:
+        before = child.calls
         try:
-            (result,) = child.run(job, [one], limit)
-        except Overdue:
-            return failure(method, TIMEOUT, f"it did not end within {limit:g} s", float("nan"), limit)
-        except Died as death:
-            how = str(death)
-        else:
-            return result.records[0]
-    return failure(method, CRASHED, f"its process was killed ({how})", float("nan"))
+            for k, records, seconds in child.run(job, [trial.rest for trial in left], limit):
+                left[k].seconds = seconds if before and not left[k].deaths else float("nan")
+                is_full = False
+                for record in records:
+                    others = before if record["message"].startswith(GENERATE) else child.calls - 1
+                    is_full = is_full or bool(others and out_of_memory(record))  # they may have taken it
+                    if not is_full:
+                        left[k].found[record["method"]] = record
+                before = child.calls
+                if is_full or child.resident() > FULL * allowed(job.memory):
+                    child.close()  # what is left goes on in a new process
+                    break
+        except Died as end:
+            next(trial for trial in left if trial.left).learn(end, limit)
+    return [trial.result for trial in trials]
+
+
+@dataclass
+class Trial:
+    """A task and what is known of it.
+
+    Attributes
+    ----------
+    task : Task
+    found : dict of str to Record
+        By method.
+    deaths : Counter
+        How often the process died, by what was under way.
+    seconds : float
+        That it took; nan if that tells nothing.
+    """
+
+    task: Task
+    found: dict[str, Record] = field(default_factory=dict)
+    deaths: Counter[str | None] = field(default_factory=Counter)
+    seconds: float = float("nan")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The methods, or what takes their place."""
+        return self.task.methods or (DATA_ONLY,)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Methods without a record."""
+        return tuple(name for name in self.wanted if name not in self.found)
+
+    @property
+    def rest(self) -> Task:
+        """What is to be run."""
+        return replace(self.task, methods=self.left if self.task.methods else ())
+
+    @property
+    def result(self) -> Result:
+        """What came of it."""
+        return Result(self.task, [self.found[name] for name in self.wanted], self.seconds)
+
+    def learn(self, end: Died, limit: float) -> None:
+        """Take into account that the process ended."""
+        self.found |= {record["method"]: record for record in end.records if record["method"] in self.left}
+        self.deaths[end.at] += 1
+        if isinstance(end, Overdue) or self.deaths[end.at] == TRIALS:
+            self.found = blame(end, self.wanted, limit) | self.found
+
+
+def blame(end: Died, methods: Sequence[str], limit: float) -> dict[str, Record]:
+    """The records of what was under way: of a method, or of all where there are no data.
+
+    Raises
+    ------
+    SaemError
+        When it was neither.
+    """
+    if end.at is None:
+        raise SaemError(f"the processes that are to run replicates do not start: {end}")
+    part = GENERATE if end.at == GENERATE else ""
+    names = methods if part else [end.at]
+    if isinstance(end, Overdue):
+        return {name: overdue(name, limit, part) for name in names}
+    return {name: failure(name, CRASHED, f"{part}its process was killed ({end})", float("nan")) for name in names}
+
+
+def out_of_memory(record: Record) -> bool:
+    """Whether there was no memory for a method, or for its data."""
+    message = record["message"].removeprefix(GENERATE)
+    return bool(record["status"] == ERROR and message.startswith(("MemoryError", "_ArrayMemoryError")))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from experiments.study.surroundings import generators_kept
 from experiments.study.tasks import Job, Result, Task, run_task
 
 
 def run_serial(job: Job, take: Callable[[], Task | None]) -> Iterator[list[Result]]:
     """Run tasks; a replicate that kills or never ends takes this process with it."""
-    while (task := take()) is not None:
-        yield [run_task(job, task)]
+    with generators_kept():
+        while (task := take()) is not None:
+            yield [run_task(job, task)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.forest import ACROSS, forest_height, new_forest
+from experiments.figures.limits import LABEL, calm, cut_across
 from experiments.figures.style import COLUMN, DARK, FULL, LIGHT, TRUTH, label_below, legend_above, styled
 from saem.plotting.style import NORMAL_95
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 
 CUT = 3.0  # units where the panels end: what is longer is cut, and has its number
-LABEL: dict[str, Any] = {"fontsize": 5.5, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 0.6}}
 
 
 def bias_variance_numbers(
@@ -123,6 +123,8 @@ def bias_variance(
                 axes.text(CUT, at[k], f"{mse[k]:.3g} ({mcse[k]:.2g}) ▸", ha="right", va="center", **LABEL)
             if (mse[known] > CUT).any():
                 axes.set_xlim(right=CUT)
+        if not relative and (ends := calm(np.concatenate([mse, mse + NORMAL_95 * mcse]), 0.0)):
+            cut_across(axes, at, mse, mcse, (0.0, ends[1]))
         if not known.any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
     if relative:

@@ -18,7 +18,7 @@ from experiments.figures.nested_loop import nested_loop, nested_numbers
 from experiments.figures.saving import save
 from experiments.figures.traces import Paths, TooSlow, draw_paths, paths_of, quiet_replicate
 from experiments.figures.wording import title_of
-from experiments.figures.zip_plot import zip_numbers, zip_plot
+from experiments.figures.zip_plot import giving_intervals, zip_numbers, zip_plot
 from saem.errors import SaemError
 
 if TYPE_CHECKING:
@@ -191,13 +191,15 @@ def zips(results: Results) -> Iterator[Drawing]:
     choice, table, _ = zip_numbers(results)
     if not table["exists"].any():
         raise LeftOut(f"{choice.estimands[0]}, which is covered worst, has no interval at all")
+    left = [name for name in results.study.methods if name not in giving_intervals(results, choice.estimands[0])]
+    without = f" Without intervals of it: {', '.join(left)}." if 0 < len(left) < len(results.study.methods) else ""
     caption = (
         f"Zip plot of the 95 % intervals of {choice.estimands[0]}, the estimand whose coverage is furthest from 95 % "
         f"in some cell ({replicates_in(results)}). A line is the interval of a replicate; they are ordered by the "
         "distance of the estimate to the truth in standard errors, the largest on top. Light intervals cover the true "
         "value (vertical line), dark ones miss it, and hatched are replicates without an interval. Numbers, and "
         "horizontal lines with broken lines around them: coverage and its Monte Carlo standard error, 1.96 of these "
-        f"above and below. Intervals may run out of their panel.{choice.note()}"
+        f"above and below. Intervals may run out of their panel.{without}{choice.note()}"
     )
     yield Drawing("zip", caption, zip_plot(results))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
 from experiments.figures.forest import ACROSS, forest_height, new_forest
+from experiments.figures.limits import calm, cut_across
 from experiments.figures.style import TRUTH, label_below, look, styled
 from experiments.figures.wording import title_of
 from experiments.performance import WHOLE_FIT
@@ -65,7 +66,8 @@ def lolly(
     """Lollipop plot of a measure: a panel for each estimand, a line for each cell and method.
 
     The stem begins at the value of a perfect method (0 for bias, 0.95 for coverage), the head is the measure, and
-    brackets are 1.96 Monte Carlo standard errors on both sides. Where there is no result, there is no lollipop.
+    brackets are 1.96 Monte Carlo standard errors on both sides. Where there is no result, there is no lollipop. What is
+    so far off that it would flatten all others runs out of its panel, and has its number there.
 
     Parameters
     ----------
@@ -104,6 +106,9 @@ def lolly(
             for end, bracket in ((low, "$($"), (high, "$)$")):
                 axes.plot(end[:, k], at, marker=bracket, ls="none", color=TRUTH, ms=4.5, mew=0.2, zorder=3)
             axes.plot(x, at, **(style | {"ls": "none", "ms": 3.4, "zorder": 2}))
+        if ends := calm(np.concatenate([value, low, high], axis=None), target):
+            mcse = grid_of(table, "mcse", choice, estimand, measure)
+            cut_across(axes, forest.at, value, mcse, ends)
         if not np.isfinite(value).any():
             axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes)
     label_below(forest.figure, f"{title_of(measure)}, brackets: ±1.96 Monte Carlo standard errors")

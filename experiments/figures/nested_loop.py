@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.choosing import Choice, Names, choose, grid_of, measured, with_values
+from experiments.figures.limits import calm, cut_up
 from experiments.figures.lolly import TARGETS, of_whole_fits
 from experiments.figures.style import (
     COLUMN,
@@ -101,6 +102,7 @@ def nested_loop(
     """Nested-loop plot: a measure over all cells in nested order, and the steps of the factors' levels below.
 
     A panel for each estimand, a line of steps for each method, with 1.96 Monte Carlo standard errors on both sides.
+    What is so far off that it would flatten all others runs out of its panel, and has its number there.
 
     Parameters
     ----------
@@ -140,6 +142,9 @@ def nested_loop(
         value, low, high = (grid_of(table, name, choice, estimand, measure) for name in ("value", "lower", "upper"))
         for k in range(n_methods):
             draw_method(axes, x, value[:, k], low[:, k], high[:, k], look(k), k, n_methods)
+        if ends := calm(np.concatenate([value, low, high], axis=None)):
+            beside = np.stack([places(x, k, n_methods) for k in range(n_methods)], axis=1)
+            cut_up(axes, beside, value, grid_of(table, "mcse", choice, estimand, measure), ends)
         if measure in TARGETS or "bias" in measure:
             axes.axhline(TARGETS.get(measure, 0.0), color=TRUTH, lw=0.6, zorder=0)
         if not np.isfinite(value).any():
@@ -180,9 +185,14 @@ def draw_method(
     """Steps over the cells; points and errors of methods are beside each other."""
     edges = np.append(x - 0.5, x[-1] + 0.5)
     axes.stairs(value, edges, baseline=None, color=style["color"], ls=style["ls"], lw=0.9)
-    beside = x + (0.0 if n == 1 else 0.7 * (k / (n - 1) - 0.5))
+    beside = places(x, k, n)
     axes.vlines(beside, low, high, color=style["color"], lw=0.8)
     axes.plot(beside, value, **(style | {"ls": "none", "ms": 2.6, "mew": 0.7}))
+
+
+def places(x: np.ndarray, k: int, n: int) -> np.ndarray:
+    """Where the k-th of n methods has its points, beside one another."""
+    return x + (0.0 if n == 1 else 0.7 * (k / (n - 1) - 0.5))
 
 
 def draw_stairs(axes: Axes, own: np.ndarray, factor: str, levels: list[str], width: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from experiments.figures.style import (
     symbol,
 )
 from experiments.study.functions import Outcome, functions_in
-from experiments.study.tasks import FAILED, generated, in_words, method_seed
+from experiments.study.records import FAILED, in_words
+from experiments.study.surroundings import generators_kept, surroundings
+from experiments.study.tasks import generated, method_seed
+from experiments.study.truths import Truths
 from saem.errors import ModelError
 from saem.plotting.style import NORMAL_95
 
@@ -103,11 +107,10 @@ def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int =
     tables, ends, without = [], [], []
     for method in chosen:
         try:
-            with warnings.catch_warnings():
+            seed = method_seed(job, own, replicate, method)
+            with warnings.catch_warnings(), generators_kept(), surroundings(seed):
                 warnings.simplefilter("ignore")
-                outcome: Outcome = functions.estimate(
-                    data, own, options[method], method_seed(job, own, replicate, method)
-                )
+                outcome: Outcome = functions.estimate(*copy.deepcopy((data, own, options[method])), seed)
         except Exception as error:
             without.append(f"{method} ({in_words(error)})")
             continue
@@ -126,7 +129,7 @@ def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int =
         methods=tuple(name for name in study.methods if name in chosen),
         traces=pd.concat(tables, ignore_index=True)[shown] if tables else pd.DataFrame(columns=shown),
         ends=pd.DataFrame(ends, columns=["method", "estimand", "estimate", "mcse"]),
-        truth=functions.truth(own),
+        truth=Truths(path).of(own),
         reference=study.reference,
         without=tuple(without),
     )

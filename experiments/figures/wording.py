@@ -11,6 +11,8 @@ WORDS = {
     "coverage_existing": "coverage of the intervals that exist",
     "coverage_bias_eliminated": "bias-eliminated coverage",
     "no_interval": "share without an interval",
+    "no_estimate": "share without an estimate",
+    "no_se": "share without an SE",
     "rejection": "rejection rate",
     "rejection_existing": "rejection rate where an interval exists",
     "distance": "distance to the reference, in its SE",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.figures.choosing import Choice, Names, choose, measured, named
+from experiments.figures.choosing import MOST_METHODS, Choice, Names, choose, measured, named
+from experiments.figures.limits import calm
 from experiments.figures.style import (
     BAND,
     COLUMN,
@@ -25,6 +26,7 @@ from experiments.figures.style import (
     symbol,
 )
 from experiments.performance import COUNTED
+from experiments.performance.parts import given_in
 from saem.errors import ModelError
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def zip_numbers(
     name = named("estimand", None if estimand is None else [estimand], list(results.study.estimands))[0]
     if estimand is None:
         name = worst_covered(results)
+    if methods is None:
+        methods = giving_intervals(results, name) or None
     choice = choose(results, zip_height, 0, [name], methods, cells)
     rows = results.rows
     use = (
@@ -77,6 +81,12 @@ def zip_numbers(
     return choice, table.reset_index(drop=True), measured(results, ["coverage"], choice)
 
 
+def giving_intervals(results: Results, estimand: str) -> list[str]:
+    """The methods that give intervals of an estimand, as many as a figure shows: others would be empty panels."""
+    given = given_in(results.rows)["interval"]
+    return [name for name in results.study.methods if (name, estimand) in given][:MOST_METHODS]
+
+
 def worst_covered(results: Results) -> str:
     """The estimand whose coverage is furthest from 95 % in some cell and method; the first if none is known."""
     found = results.complete
@@ -94,7 +104,8 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
     horizontal line is the coverage, broken lines are 1.96 Monte Carlo standard errors above and below: if the intervals
     that miss were just those with the largest distances, dark would begin there. Replicates without an interval count
     as missing the value, and are a hatched band on top. Intervals may run out of their panel, whose ends are the 1st
-    and the 99th centile of the ends of all intervals in its cell; of more than 1000 intervals every k-th is drawn.
+    and the 99th centile of the ends of all intervals in its cell that are not wild, see `limits.calm`; of more than
+    1000 intervals every k-th is drawn. Methods that give no interval of the estimand are left out.
 
     Parameters
     ----------
@@ -140,9 +151,7 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
             (row,) = coverage[(coverage["cell"] == cell) & (coverage["method"] == method)].to_dict("records")
             draw_panel(axes, own[own["method"] == method], row)
             if len(ends):
-                low, high = np.percentile(ends, (1.0, 99.0))
-                space = 0.05 * (high - low) or 1.0
-                axes.set_xlim(low - space, high + space)
+                axes.set_xlim(*ends_of_panel(own, ends))
             if i == 0 or rows > 1:
                 axes.set_title(short[method], pad=11)
             if k % across == 0:
@@ -151,6 +160,16 @@ def zip_plot(results: Results, estimand: str | None = None, *, methods: Names = 
     what = symbol(name) if len(name) <= 40 else plain(name)
     label_below(figure, f"95 % intervals of {what}; dark: those that miss the true value (vertical line)")
     return figure
+
+
+def ends_of_panel(own: pd.DataFrame, ends: np.ndarray) -> tuple[float, float]:
+    """The 1st and the 99th centile of the ends of intervals, if these are not wild; the true value is in."""
+    low, high = calm(ends.ravel()) or (-np.inf, np.inf)
+    inner = ends[(low <= ends) & (ends <= high)]
+    truth = float(own["truth"].iloc[0])
+    low, high = (min(float(np.percentile(inner, 1.0)), truth), max(float(np.percentile(inner, 99.0)), truth))
+    space = 0.05 * (high - low) or 1.0
+    return low - space, high + space
 
 
 def draw_panel(axes: Axes, part: pd.DataFrame, coverage: dict[str, float]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from experiments.performance.jackknife import Groups, Measured, jackknife, mean, standard_deviation
 from experiments.performance.measures import long
-from experiments.performance.records import COUNTED, Records, check_choice
+from experiments.performance.parts import Pairs, given_in, parts_of, places_of
+from experiments.performance.records import COUNTED, KEYS, Records, check_choice, check_columns, check_name
 from saem.errors import DataError
 
 
@@ -62,24 +63,57 @@ def paired(rows: pd.DataFrame, method: str, reference: str, *, counted: Collecti
     Morris, White & Crowther (2019), table 6, "relative % increase in precision"; its closed form needs normal
     estimates.
     """
+    return compared(rows, [method], reference, counted=counted)
+
+
+def compared(
+    rows: pd.DataFrame, methods: Sequence[str], reference: str, *, counted: Collection[str] = COUNTED
+) -> pd.DataFrame:
+    """Several methods beside one, each as by `paired`."""
     check_choice("pairs", counted)
-    records = Records(rows)
-    a, b = records.code_of(method, "method"), records.code_of(reference, "reference")
-    if a == b:
-        raise DataError(f"method and reference must be two methods; both are {method!r}")
+    check_columns(rows)
+    names = [str(name) for name in rows["method"].unique()]
+    check_name("reference", reference, "methods", names)
+    for method in methods:
+        check_name("method", method, "methods", names)
+        if method == reference:
+            raise DataError(f"method and reference must be two methods; both are {method!r}")
+    intervals = given_in(rows)["interval"]
+    found: dict[str, list[pd.DataFrame]] = {method: [] for method in methods}
+    for part in parts_of(rows):
+        records = Records(part)
+        for method, tables in found.items():
+            if len(table := of_cells(records, method, reference, counted, intervals)):
+                tables.append(table)
+    for method, tables in found.items():
+        if not tables:
+            raise DataError(f"methods {method!r} and {reference!r} must share a cell; they have no cell in common")
+    together = [pd.concat(tables, ignore_index=True) for tables in found.values()]
+    table = pd.concat(
+        [own.iloc[np.argsort(places_of(rows, "cell", own), kind="stable")] for own in together], ignore_index=True
+    )
+    table.insert(2, "reference", reference)
+    return table
+
+
+def of_cells(records: Records, method: str, reference: str, counted: Collection[str], intervals: Pairs) -> pd.DataFrame:
+    """The comparisons in some cells; nothing where the methods share none."""
+    codes = [np.flatnonzero(records.labels["method"] == name) for name in (method, reference)]
+    if not all(map(len, codes)):
+        return pd.DataFrame()
+    a, b = (int(code[0]) for code in codes)
     ended = records.has_status(counted)
     finite = np.isfinite(records.numbers["estimate"])
     tables = [
-        of_estimands(records, *matched(records, ended & finite, a, b, "cell", "estimand")),
+        of_estimands(records, intervals, *matched(records, ended & finite, a, b, "cell", "estimand")),
         of_fits(records, *matched(records, ended, a, b, "cell")),
     ]
     filled = [table for table in tables if len(table)]
     if not filled:
-        raise DataError(f"methods {method!r} and {reference!r} must share a cell; they have no cell in common")
+        return pd.DataFrame()
     found = pd.concat(filled, ignore_index=True)
     order = found.pop("order").to_numpy()
-    found.insert(2, "reference", reference)
-    return found.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return found.iloc[np.argsort(order, kind="stable")]
 
 
 def matched(
@@ -107,9 +141,14 @@ def matched(
 
 
 def of_estimands(
-    records: Records, left: np.ndarray, right: np.ndarray, codes: np.ndarray, first: np.ndarray
+    records: Records,
+    intervals: Pairs,
+    left: np.ndarray,
+    right: np.ndarray,
+    codes: np.ndarray,
+    first: np.ndarray,
 ) -> pd.DataFrame:
-    """Comparisons of estimates and intervals."""
+    """Comparisons of estimates and intervals, of which those methods and estimands have some."""
     groups, numbers = Groups(codes, len(first)), records.numbers
     t, t0, truth = numbers["estimate"][left], numbers["estimate"][right], numbers["truth"][left]
     known = ~np.isnan(truth)
@@ -126,13 +165,20 @@ def of_estimands(
         with np.errstate(invalid="ignore"):
             width.append(upper - lower)
     exist = np.isfinite(width[0]) & np.isfinite(width[1])
-    given = np.bincount(codes[np.isfinite(width[0]) | np.isfinite(width[1])], minlength=len(first)) > 0
+    given = np.zeros(len(first), dtype=bool)
+    one = np.full(len(first), -1)
+    one[codes] = np.arange(len(codes))  # a pair of each group
+    for k in np.flatnonzero(one >= 0):
+        given[k] = all(
+            tuple(records.labels[key][records.keys[key][row]] for key in KEYS[2:]) in intervals
+            for row in (left[one[k]], right[one[k]])
+        )
     covered = mean(true, (covers[0] - covers[1])[known])
     found = {
         "bias_difference": mean(groups, t - t0),
         "mse_ratio": ratio(true, e**2, e0**2),
         "precision_gain": jackknife(groups, [d, d**2, d0, d0**2], gain, least=2),
-        "coverage_difference": Measured(  # of an estimand that has no intervals there is none
+        "coverage_difference": Measured(  # where a method gives no intervals there is none
             np.where(given, covered.value, np.nan), np.where(given, covered.mcse, np.nan), covered.n
         ),
         "width_ratio": ratio(groups.where(exist), width[0][exist], width[1][exist]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,28 @@ from experiments.performance.jackknife import (
     spread,
     standard_deviation,
 )
-from experiments.performance.records import CONVERGED, COUNTED, FAILED, STATUSES, WHOLE_FIT, Records, check_choice
+from experiments.performance.parts import Pairs, given_in, parts_of, places_of
+from experiments.performance.records import (
+    CONVERGED,
+    COUNTED,
+    FAILED,
+    KEYS,
+    STATUSES,
+    WHOLE_FIT,
+    Records,
+    check_choice,
+    check_columns,
+    check_name,
+)
 from saem.errors import DataError, listing, nearest
 
 OF_INTERVALS = (
     *("coverage", "coverage_existing", "coverage_bias_eliminated", "no_interval"),
     *("rejection", "rejection_existing"),
 )
+OF_MISSING = ("no_estimate", "no_se")
 RATES = ("convergence_rate", "failure_rate", *(f"{name}_rate" for name in STATUSES))
-SHARES = (*OF_INTERVALS, *RATES)
+SHARES = (*OF_INTERVALS, *OF_MISSING, *RATES)
 NEED_NULL = ("rejection", "rejection_existing")
 NEED_REFERENCE = (
     *("distance", "mcse_calibration_spread", "mcse_calibration_mean"),
@@ -64,8 +77,8 @@ def performance(
         All but the first four and the status may be nan.
     on : str
         'complete': replicates whose fit counts and whose estimate is finite, for every method by itself. 'pairs': of
-        these, replicates where it is so for all methods of the cell that ever give the estimand (or, for measures of
-        the fit, for all methods of the cell). Rates are always shares of all fits.
+        these, replicates where it is so for all methods that give the estimand in the cell at all (or, for measures of
+        the fit, for all methods that ever end there). Rates are always shares of all fits.
     counted : collection of str
         Statuses that count as ended; by default `COUNTED`, those that converged (also at the boundary, or to one of
         several solutions), and 'not_converged'.
@@ -90,13 +103,18 @@ def performance(
             standard deviation of t.
         mse, rmse
             mean of (t - theta)^2, and its root.
+        no_estimate
+            share of the fits that count without a finite estimate, such as an infinite one: all other measures are of
+            the rest. nan for an estimand that the method never gives.
+        no_se
+            share of replicates without a standard error; nan for a method that never gives one.
         model_se
-            root of the mean of se^2.
+            root of the mean of se^2, on replicates with a standard error.
         relative_error_se
             100 (model_se / empirical_se - 1), in per cent, on replicates with a standard error.
         coverage
             share of replicates with lower <= theta <= upper; a missing interval does not cover. This and what follows
-            is nan for an estimand for which no fit of the whole table has an interval: it is not meant to have one.
+            is nan for a method that gives no interval of the estimand in any cell: it is not meant to have one.
         coverage_existing
             the same among intervals that exist; it looks better than a method is whose interval is missing when needed.
         coverage_bias_eliminated
@@ -146,21 +164,37 @@ def performance(
     Morris, White & Crowther (2019), Statistics in Medicine 38, 2074-2102, table 6.
     """
     check_choice(on, counted)
+    check_columns(rows)
+    names = {key: [str(name) for name in rows[key].unique()] for key in ("method", "estimand")}
+    null = check_null(null, names["estimand"])
+    if reference is not None:
+        check_name("reference", reference, "methods", names["method"])
+    given = given_in(rows)
+    tables = [of_cells(part, on, counted, reference, null, given) for part in parts_of(rows)]
+    found = pd.concat(tables, ignore_index=True)
+    places = [places_of(rows, key, found) for key in ("method", "cell")]
+    return found.iloc[np.lexsort(places)].reset_index(drop=True)
+
+
+def of_cells(
+    rows: pd.DataFrame,
+    on: str,
+    counted: Collection[str],
+    reference: str | None,
+    null: Mapping[str, float],
+    given: Mapping[str, Pairs],
+) -> pd.DataFrame:
+    """The measures of some cells."""
     records = Records(rows)
-    null = check_null(null, records)
-    known = None if reference is None else records.code_of(reference, "reference")
-    tables = [
-        of_estimands(records, on, counted, known, null),
-        of_fits(records, on, counted, known),
-    ]
+    known = None if reference is None else next(iter(np.flatnonzero(records.labels["method"] == reference)), -1)
+    tables = [of_estimands(records, on, counted, known, null, given), of_fits(records, on, counted, known)]
     found = pd.concat(tables, ignore_index=True)
     order = found.pop("order").to_numpy()
-    return found.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return found.iloc[np.argsort(order, kind="stable")]
 
 
-def check_null(null: Mapping[str, float] | None, records: Records) -> dict[str, float]:
+def check_null(null: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
     """The null values by estimand."""
-    names = [str(name) for name in records.labels["estimand"]]
     for name, value in (null or {}).items():
         if name not in names:
             raise DataError(f"null must have names of estimands, {listing(names)}; got {name!r}{nearest(name, names)}")
@@ -172,14 +206,12 @@ def check_null(null: Mapping[str, float] | None, records: Records) -> dict[str, 
 def all_methods(records: Records, chosen: np.ndarray, *names: str) -> np.ndarray:
     """Of the chosen rows those whose replicate is chosen for all methods; `names` are the keys beside replicate.
 
-    A method that ended, and never gave an estimate of an estimand, is not meant to, and is not one of all.
+    A method that gives nothing there is not one of all: it would leave none to the others.
     """
     case, place = records.level(*names, "replicate"), records.level(*names)
     arms = records.level(*names, "method")
     some = np.bincount(arms.codes[chosen], minlength=len(arms.first)) > 0
-    ended = np.bincount(arms.codes[~records.has_status(FAILED)], minlength=len(arms.first)) > 0
-    counted = arms.first[some | ~ended]
-    methods = np.bincount(place.codes[counted], minlength=len(place.first))[place.codes]
+    methods = np.bincount(place.codes[arms.first[some]], minlength=len(place.first))[place.codes]
     kept: np.ndarray = chosen & (np.bincount(case.codes[chosen], minlength=len(case.first))[case.codes] == methods)
     return kept
 
@@ -194,7 +226,12 @@ def reference_rows(records: Records, known: int, of_all: np.ndarray, *names: str
 
 
 def of_estimands(
-    records: Records, on: str, counted: Collection[str], known: int | None, null: Mapping[str, float]
+    records: Records,
+    on: str,
+    counted: Collection[str],
+    known: int | None,
+    null: Mapping[str, float],
+    given: Mapping[str, Pairs],
 ) -> pd.DataFrame:
     """The measures of estimates, standard errors and intervals."""
     numbers, level = records.numbers, records.level("cell", "method", "estimand")
@@ -202,9 +239,12 @@ def of_estimands(
     chosen = all_rows & records.has_status(counted)
     if on == "pairs":
         chosen = all_methods(records, chosen, "cell", "estimand")
+    ended = Groups(only(level.codes, counts := records.has_status(counted)), len(level.first))
+    missing = share(ended, ~only(all_rows, counts))
     groups = Groups(only(level.codes, chosen), len(level.first))
     estimate, truth = only(numbers["estimate"], chosen), only(numbers["truth"], chosen)
     found = of_errors(groups, estimate, truth) | of_standard_errors(groups, estimate, only(numbers["se"], chosen))
+    found["no_estimate"] = missing
     values = np.array([null.get(str(name), np.nan) for name in records.labels["estimand"]])
     found |= of_intervals(
         groups,
@@ -214,10 +254,10 @@ def of_estimands(
         only(numbers["upper"], chosen),
         values[records.keys["estimand"][chosen]] if null else None,
     )
-    given = np.zeros(len(records.labels["estimand"]), dtype=bool)  # estimands for which some fit has an interval
-    given[records.keys["estimand"][~(np.isnan(numbers["lower"]) | np.isnan(numbers["upper"]))]] = True
-    without = ~given[records.keys["estimand"][level.first]]
-    found |= {name: unknown(found[name], without) for name in OF_INTERVALS if name in found}
+    whose = list(zip(*(records.labels[key][records.keys[key][level.first]] for key in KEYS[2:]), strict=True))
+    for names, what in ((OF_INTERVALS, "interval"), (("no_se",), "se"), (("no_estimate",), "estimate")):
+        without = np.array([pair not in given[what] for pair in whose])
+        found |= {name: unknown(found[name], without) for name in names if name in found}
     if known is not None:
         row = reference_rows(records, known, all_rows, "cell", "estimand")[chosen]
         away = estimate - numbers["estimate"][row]
@@ -261,7 +301,7 @@ def of_errors(groups: Groups, estimate: np.ndarray, truth: np.ndarray) -> dict[s
 
 def of_standard_errors(groups: Groups, estimate: np.ndarray, se: np.ndarray) -> dict[str, Measured]:
     """The model-based standard error beside the empirical one."""
-    known = np.isfinite(se)
+    known = ~np.isnan(se)
     own, variance = groups.where(known), se[known] ** 2
     d = own.around(estimate[known])
 
@@ -269,6 +309,7 @@ def of_standard_errors(groups: Groups, estimate: np.ndarray, se: np.ndarray) -> 
         return 100.0 * (np.sqrt(v) / standard_deviation(n, m, q) - 1.0)
 
     return {
+        "no_se": share(groups, ~known),
         "model_se": jackknife(own, [variance], lambda n, v: np.sqrt(np.maximum(v, 0.0))),
         "relative_error_se": jackknife(own, [variance, d, d**2], relative_error, least=2),
     }

@@ -110,13 +110,8 @@ class Records:
 
     def code_of(self, method: str, purpose: str) -> int:
         """The number of a method."""
-        found = np.flatnonzero(self.labels["method"] == method)
-        if not len(found):
-            names = [str(name) for name in self.labels["method"]]
-            raise DataError(
-                f"{purpose} must be one of the methods {listing(names)}; got {method!r}{nearest(str(method), names)}"
-            )
-        return int(found[0])
+        check_name(purpose, method, "methods", [str(name) for name in self.labels["method"]])
+        return int(np.flatnonzero(self.labels["method"] == method)[0])
 
     def _check(self) -> None:
         every = self.level(*KEYS)
@@ -161,6 +156,14 @@ def check_columns(rows: pd.DataFrame) -> None:
         )
     if not len(rows):
         raise DataError("rows must have at least one row; the table is empty")
+
+
+def check_name(purpose: str, name: str, what: str, names: list[str]) -> None:
+    """Whether there is what an argument names."""
+    if name not in names:
+        raise DataError(
+            f"{purpose} must be one of the {what} {listing(names)}; got {name!r}{nearest(str(name), names)}"
+        )
 
 
 def check_choice(on: str, counted: Collection[str]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 
 from experiments.figures.wording import title_of
 from experiments.performance import STATUSES, WHOLE_FIT
+from experiments.precision import worst
 from experiments.report.failures import failures_of, messages_of
 from experiments.report.measures import comparisons, definitions, measure_tables
 from experiments.report.provenance import origin
 from experiments.report.table import Table
 from experiments.study import STUDIES, load_study
-from experiments.study.functions import functions_in
+from experiments.study.truths import Truths
 from saem.errors import SaemError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def content_of(results: Results) -> dict[str, Any]:
         "data": study.data,
         "reference": study.reference,
         "progress": progress(results, fits),
+        "precision": precision_table(results),
+        "cautions": results.warnings,
         "cells": cells_table(results, fits),
         "estimands": estimands_table(results),
         "methods": methods_table(results),
@@ -87,12 +90,32 @@ def cells_table(results: Results, fits: pd.DataFrame) -> Table:
     return Table([*factors, "data sets", "planned"], rows, "l" * len(factors) + "rr")
 
 
+def precision_table(results: Results) -> Table | None:
+    """Each target of the precision in each cell, beside the worst error there; nothing without targets."""
+    study = results.study
+    if not study.precision:
+        return None
+    rows = []
+    for cell in study.design.all():
+        own = results.complete[results.complete["cell"] == cell.name]
+        for measure, target in study.precision.items():
+            found = worst(own, {measure: target})
+            place = [*results.texts_of(cell.name), measure, f"{target:g}"]
+            if found is None:
+                rows.append([*place, "–", "", "does not apply" if len(own) else "no results"])
+                continue
+            whose = found.method + (f", {found.estimand}" if found.estimand else "")
+            verdict = "met" if found.ratio <= 1.0 else f"missed: {found.ratio:.3g} times the target"
+            rows.append([*place, f"{found.mcse:.2g}", whose, verdict])
+    header = [*results.headings, "measure", "target", "largest error", "of", ""]
+    return Table.of(header, rows, "l" * len(results.headings) + "lrrll")
+
+
 def estimands_table(results: Results) -> Table:
     """The estimands with their true values."""
     study = results.study
-    functions = functions_in(results.path.with_suffix(".py").resolve())
-    cells = study.design.all()
-    truths = [functions.truth(cell) for cell in cells]
+    cells, known = study.design.all(), Truths(results.path)
+    truths = [known.of(cell) for cell in cells]
     values = {name: [float(truth.get(name, np.nan)) for truth in truths] for name in study.estimands}
     rows = []
     for name, estimand in study.estimands.items():
@@ -141,12 +164,12 @@ def statuses_table(results: Results, fits: pd.DataFrame) -> Table:
             own = [int(counts.get((cell.name, method, status), 0)) for status in statuses]
             if sum(own):
                 shares = [percent(whole.loc[(cell.name, method, rate), ["value", "mcse"]]) for rate in rates]
-                rows.append([cell.name, method, f"{sum(own):,}", *(f"{n:,}" for n in own), *shares])
+                rows.append([*results.texts_of(cell.name), method, f"{sum(own):,}", *(f"{n:,}" for n in own), *shares])
             else:
-                rows.append([cell.name, method, "0", *("" for _ in statuses), *("–" for _ in rates)])
-    header = ["cell", "method", "fits", *(name.replace("_", " ") for name in statuses)]
+                rows.append([*results.texts_of(cell.name), method, "0", *("" for _ in statuses), *("–" for _ in rates)])
+    header = [*results.headings, "method", "fits", *(name.replace("_", " ") for name in statuses)]
     header += [f"{title_of(name).removesuffix(' rate')}, %" for name in rates]
-    return Table(header, rows, "ll" + "r" * (1 + len(statuses) + len(rates)))
+    return Table(header, rows, "l" * (len(results.headings) + 1) + "r" * (1 + len(statuses) + len(rates)))
 
 
 def percent(measured: pd.Series) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import TYPE_CHECKING
 
+from experiments.failures import kind_of
 from experiments.report.table import Table
-from experiments.study.tasks import FAILED
+from experiments.study.records import FAILED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,15 +22,19 @@ def failures_of(results: Results, fits: pd.DataFrame) -> Table:
     failed = fits[fits["status"].isin(FAILED)]
     totals = fits.groupby(["cell", "method"]).size()
     order = {cell.name: k for k, cell in enumerate(results.study.design.all())}
-    groups = failed.groupby(["cell", "method", "status", "message"], sort=False)["replicate"].agg(["size", "min"])
-    found = sorted(groups.itertuples(), key=lambda row: (order.get(row[0][0], len(order)), row[0][1], -row[1]))
+    kinds = {text: kind_of(text) for text in set(failed["message"])}
+    groups = failed.assign(kind=failed["message"].map(kinds)).groupby(["cell", "method", "status", "kind"], sort=False)
+    table = groups.agg(size=("replicate", "size"), first=("replicate", "min"), message=("message", "first"))
+    found = sorted(table.itertuples(), key=lambda row: (order.get(row[0][0], len(order)), row[0][1], -row[1]))
     rows = []
-    for (cell, method, status, message), count, first in found:
+    for (cell, method, status, _), count, first, message in found:
         replay = f"replay … {shlex.quote(cell)} {int(first)} {method}"
         share = f"{100 * count / totals[cell, method]:.1f}"
-        rows.append([cell, method, status, f"{count:,}", share, cut(message), f"{int(first)}", replay])
-    header = ["cell", "method", "status", "fits", "% of all", "message", "first replicate", "to see it"]
-    return Table.of(header, rows, "lllrrlrl")
+        rows.append(
+            [*results.texts_of(cell), method, status, f"{count:,}", share, cut(message), f"{int(first)}", replay]
+        )
+    header = [*results.headings, "method", "status", "fits", "% of all", "message", "first replicate", "to see it"]
+    return Table.of(header, rows, "l" * len(results.headings) + "llrrlrl")
 
 
 def messages_of(fits: pd.DataFrame) -> Table:
@@ -40,7 +44,7 @@ def messages_of(fits: pd.DataFrame) -> Table:
     for column in ("message", "warnings"):
         said = ended[ended[column] != ""]
         if len(said):
-            words = said[column].map(lambda text: re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", text))
+            words = said[column].map(kind_of)
             parts += [
                 [method, "warning" if column == "warnings" else status.replace("_", " "), len(own), own[column].iloc[0]]
                 for (method, status, _), own in said.groupby([said["method"], said["status"], words], sort=False)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.wording import title_of
-from experiments.performance import WHOLE_FIT, paired
+from experiments.performance import WHOLE_FIT
 from experiments.report.table import Table
 from experiments.tables import with_error
-from saem.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +21,7 @@ MAIN = (
     "relative_error_se",
     "rmse",
     "coverage",
+    "no_estimate",
     "no_interval",
     "rejection",
     "distance",
@@ -37,6 +37,8 @@ MEANINGS = {
     "relative_error_se": "100 (model-based SE / empirical SE − 1)",
     "mse": "mean of (estimate − true value)²",
     "rmse": "its root",
+    "no_estimate": "share of fits that ended without a finite estimate; all other measures are of the rest",
+    "no_se": "share of replicates without a standard error",
     "coverage": "share of intervals that hold the true value; one that is missing does not",
     "no_interval": "share of replicates for which the method gives no interval",
     "rejection": "share of intervals that exclude the value of the hypothesis: power, or the size where it is true",
@@ -94,9 +96,12 @@ def side_by_side(results: Results, parts: dict[str, pd.DataFrame], measures: lis
                 own = [found.get((cell.name, method, name)) for name in measures]
                 n = next((one["n"] for one in own if one is not None), 0)
                 texts = ["–" if one is None else cell_text(one["value"], one["mcse"]) for one in own]
-                rows.append([*([estimand] if named else []), cell.name, method, f"{int(n):,}", *texts])
-    header = [*(["estimand"] if named else []), "cell", "method", "n", *map(title_of, measures)]
-    return Table.of(header, rows, "l" * (3 if named else 2) + "r" * (1 + len(measures)))
+                rows.append(
+                    [*([estimand] if named else []), *results.texts_of(cell.name), method, f"{int(n):,}", *texts]
+                )
+    keys = [*(["estimand"] if named else []), *results.headings, "method"]
+    header = [*keys, "replicates", *map(title_of, measures)]
+    return Table.of(header, rows, "l" * len(keys) + "r" * (1 + len(measures)))
 
 
 def cell_text(value: float, mcse: float) -> str:
@@ -110,22 +115,13 @@ def comparisons(results: Results) -> dict[str, Any]:
     reference = results.study.reference
     if reference is None:
         return {"tables": [], "why": "The study names no reference method."}
-    rows = results.rows
-    there = set(rows["method"].astype(str))
-    tables = []
-    missing = []
-    for method in results.study.methods:
-        if method == reference:
-            continue
-        if method not in there or reference not in there:
-            missing.append(method)
-            continue
-        try:
-            table = paired(rows, method, reference)
-        except DataError as error:
-            missing.append(f"{method} ({error})")
-            continue
-        tables.append((method, of_pairs(results, table)))
+    found = results.paired
+    there = set(found["method"].astype(str))
+    wanted = [method for method in results.study.methods if method != reference]
+    if not len(found) or set(found["reference"]) != {reference}:  # it has no results
+        there = set()
+    tables = [(method, of_pairs(results, found[found["method"] == method])) for method in wanted if method in there]
+    missing = [method for method in wanted if method not in there]
     why = f"Not compared, for lack of results in common: {', '.join(missing)}." if missing else ""
     return {"tables": tables, "why": why}
 
@@ -142,5 +138,6 @@ def of_pairs(results: Results, table: pd.DataFrame) -> Table:
                 continue
             n = max(int(one["n"]) for one in found if one is not None)
             texts = ["" if one is None else cell_text(one["value"], one["mcse"]) for one in found]
-            rows.append([cell.name, estimand or "the fit", f"{n:,}", *texts])
-    return Table.of(["cell", "estimand", "pairs", *map(title_of, measures)], rows, "llr" + "r" * len(measures))
+            rows.append([*results.texts_of(cell.name), estimand or "the fit", f"{n:,}", *texts])
+    keys = [*results.headings, "estimand"]
+    return Table.of([*keys, "pairs", *map(title_of, measures)], rows, "l" * len(keys) + "r" * (1 + len(measures)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.provenance import configuration_hash
+from experiments.provenance import NO_VERSIONS, settings_hash
 from experiments.report.table import Table
 
 if TYPE_CHECKING:
@@ -53,12 +53,23 @@ def warnings_of(results: Results, runs: Sequence[Mapping[str, Any]]) -> list[str
         found.append("Files differed from the commit when the study was run: the commit alone does not give its code.")
     if any("commit" not in run for run in runs):
         found.append("A run was not made from a git repository: its code is known by version only.")
-    for key, what in (("commit", "commits"), ("configuration", "configurations"), ("saem", "versions of saem")):
+    found += [
+        f"A change of {run['accepted changes']} was accepted by the run of {run['began']}: results of before and after "
+        "it are together here."
+        for run in runs
+        if run.get("accepted changes")
+    ]
+    versions = [key for key in dict.fromkeys(key for run in runs for key in run) if key not in NO_VERSIONS]
+    for key, what in (
+        ("commit", "commits"),
+        ("settings", "settings"),
+        *((key, f"versions of {key}") for key in versions),
+    ):
         values = list(dict.fromkeys(str(run[key]) for run in runs if key in run))
         if len(values) > 1:
             found.append(f"The runs were made by different {what}: {', '.join(values)}.")
-    last = [str(run["configuration"]) for run in runs if "configuration" in run][-1:]
-    if last and last[0] != configuration_hash(results.study, results.path):
+    last = [str(run["settings"]) for run in runs if "settings" in run][-1:]
+    if last and last[0] != settings_hash(results.study):
         found.append(
             "The study as it is now is not that of the last run (such as more cells): this page describes the "
             "study as it is now."

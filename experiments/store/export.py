@@ -14,7 +14,7 @@ from saem.errors import StorageError
 if TYPE_CHECKING:
     import pandas as pd
 
-PART = 100_000  # rows of a large table that are converted at a time
+PART = 20_000  # rows of a large table that are converted at a time
 
 
 def write_parquet(
@@ -39,6 +39,30 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table; see `replacing` for the errors."""
     with replacing(path) as stream:
         table.to_csv(stream, index=False)
+
+
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made where it is not there."""
+    try:
+        check_writable(folder)
+    except StorageError:
+        return False
+    return True
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which no files can be made, before there is work to lose.
+
+    Raises
+    ------
+    StorageError
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
+            pass
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}; name another folder by --into") from error
 
 
 @contextmanager

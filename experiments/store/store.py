@@ -12,26 +12,21 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from experiments.store.connecting import FILE, UNREADABLE, finish, reading, taken, writing
+from experiments.store.content import damaged, levels_in, number, parsed, record_in
+from experiments.store.identity import ACCEPTABLE, changes, refusal
 from experiments.study.cells import Cell
-from experiments.study.tasks import CRASHED, FOREVER, TIMEOUT, Record, Result
+from experiments.study.records import CRASHED, TIMEOUT, Record
+from experiments.study.tasks import FOREVER, Result
 from saem.errors import StorageError
 
-FILE, LOCK = "study.sqlite", "lock.sqlite"
 PLACE = "cell = ? AND replicate = ? AND method = ?"
-TABLES = """
-CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS runs (number INTEGER PRIMARY KEY, provenance TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, levels TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS records (
-    cell TEXT NOT NULL, replicate INTEGER NOT NULL, method TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
-    PRIMARY KEY (cell, replicate, method)
-) WITHOUT ROWID;
-"""
 
 
 class Store:
@@ -43,7 +38,15 @@ class Store:
         Made where it is not there.
     identity : mapping of str to str, optional
         What the records depend on, part by part: a part that differs from what is there is refused, a new part is
-        added. Without it the store is opened for reading, also while a run writes to it.
+        added. Without it the store is opened for reading, also while a run writes to it, or where nothing can be
+        written.
+    accept : bool
+        Whether functions, options of methods and the code of saem may differ: the records of before stay then.
+
+    Attributes
+    ----------
+    accepted : tuple of str
+        The parts that differed and were accepted.
 
     Raises
     ------
@@ -51,59 +54,58 @@ class Store:
         When there is no store to read, it belongs to another study, another run writes to it, or the disk refuses.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, str] | None = None, accept: bool = False) -> None:
         self.folder = folder
         self.lock: sqlite3.Connection | None = None
+        self.copy: TemporaryDirectory[str] | None = None
+        self.accepted: tuple[str, ...] = ()
         if identity is None:
-            if not (folder / FILE).is_file():
-                raise StorageError(f"there is no study in {folder}; 'python -m experiments run' makes one")
-            try:
-                where = f"{(folder / FILE).resolve().as_uri()}?mode=ro"
-                self.db = sqlite3.connect(where, uri=True, timeout=10.0, isolation_level=None)
-                self.db.execute("SELECT COUNT(*) FROM identity")
-            except sqlite3.DatabaseError as error:
-                raise StorageError(f"{folder / FILE} cannot be read: {error}") from error
+            self.db, self.copy = reading(folder)
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.lock = taken(folder)
-            self.db = sqlite3.connect(folder / FILE, timeout=10.0, isolation_level=None)
-            self.db.execute("PRAGMA journal_mode = WAL")
-            self.db.execute("PRAGMA synchronous = NORMAL")
-            self.db.executescript(TABLES)
+            self.db = writing(folder)
         except (OSError, sqlite3.DatabaseError) as error:
             self.close()
             raise StorageError(f"{folder} cannot be written: {error}; choose another folder") from error
-        self.check(identity)
+        self.claim(identity, accept)
 
-    def check(self, identity: Mapping[str, str]) -> None:
+    def claim(self, identity: Mapping[str, str], accept: bool) -> None:
         """Refuse another study, and note what is new."""
-        found = dict(self.db.execute("SELECT part, value FROM identity"))
-        changed = [part for part, value in identity.items() if found.get(part, value) != value]
+        changed = changes(self.identity(), identity)
         if changed and not self.db.execute("SELECT COUNT(*) FROM records").fetchone()[0]:
             self.db.execute("DELETE FROM identity")  # nothing depends on it yet
-        elif changed:
+            changed = []
+        if changed and not (accept and all(part.startswith(ACCEPTABLE) for part in changed)):
             self.close()
-            raise StorageError(
-                f"{self.folder} holds the results of another study: {', '.join(changed)} changed since then. Use "
-                "another folder, or undo the change; more cells, methods and replicates may be added"
-            )
-        self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
+            raise refusal(self.folder, changed, accept)
+        with self.transaction():
+            self.db.executemany("DELETE FROM identity WHERE part = ?", [(part,) for part in changed])
+            self.db.executemany("INSERT OR IGNORE INTO identity VALUES (?, ?)", identity.items())
+        self.accepted = tuple(changed)
 
-    def done(self, methods: Iterable[str], replicates: int, limit: float, again: bool = True) -> dict[str, np.ndarray]:
+    def done(
+        self,
+        methods: Iterable[str],
+        replicates: int,
+        limit: float,
+        again: bool = True,
+        retried: Collection[str] = (),
+    ) -> dict[str, np.ndarray]:
         """What need not be run again: by cell, whether (n_methods, n_replicates) are there.
 
         What was killed is tried again, and what did not end within less time than the limit now; or not, if `again` is
-        false.
+        false. So is what has a status of `retried`.
         """
         place = {method: k for k, method in enumerate(methods)}
         found: dict[str, np.ndarray] = {}
-        query = "SELECT cell, replicate, method, status FROM records WHERE replicate < ?"
+        query = "SELECT cell, replicate, method, status FROM records WHERE replicate >= 0 AND replicate < ?"
         for cell, replicate, method, status in self.db.execute(query, (replicates,)):
-            retried = status == CRASHED or (
-                status == TIMEOUT and self.limit_of(cell, replicate, method) < min(limit, FOREVER)
-            )
-            if method in place and not (again and retried):
+            is_open = (again and status == CRASHED) or status in retried
+            if again and status == TIMEOUT and not is_open:
+                is_open = self.limit_of(cell, replicate, method) < min(limit, FOREVER)
+            if method in place and not is_open:
                 own = found.setdefault(cell, np.zeros((len(place), replicates), dtype=bool))
                 own[place[method], replicate] = True
         return found
@@ -111,24 +113,38 @@ class Store:
     def limit_of(self, *place: object) -> float:
         """The seconds within which a fit did not end."""
         ((payload,),) = self.db.execute(f"SELECT payload FROM records WHERE {PLACE}", place)
-        return float(json.loads(payload)["limit"])
+        limit = parsed(payload, dict, "a record").get("limit")
+        return number(limit) if isinstance(limit, int | float) else 0.0
 
     def add(self, results: Iterable[Result]) -> None:
         """Keep the records of some tasks, all or none."""
-        rows, cells = [], {}
-        for result in results:
-            task = result.task
-            cells[task.cell.key] = json.dumps(dict(task.cell.levels))
-            for record in result.records:
-                rows.append((task.cell.key, task.replicate, record["method"], record["status"], json.dumps(record)))
-        if not rows:
+        results = [result for result in results if result.records]
+        if not results:
             return
-        with self._transaction():
-            self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", cells.items())
-            self.db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows)
+        with self.transaction():
+            self.add_cells({result.task.cell for result in results})
+            for result in results:
+                place = result.task.cell.key, result.task.replicate
+                for record in result.records:
+                    row = (*place, record["method"], record["status"], json.dumps(record))
+                    self.db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
+                    self.add_data(*place, record)
+
+    def add_cells(self, cells: Iterable[Cell]) -> None:
+        """Note cells, within a transaction."""
+        rows = [(cell.key, json.dumps(dict(cell.levels))) for cell in cells]
+        self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", rows)
+
+    def add_data(self, cell: str, replicate: int, record: Record) -> None:
+        """Note which data a method saw, within a transaction: others of the replicate may have seen other ones."""
+        if known := record.get("data"):
+            self.db.execute(
+                "INSERT INTO data VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET mixed = mixed OR hash != excluded.hash",
+                (cell, replicate, known),
+            )
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All of a block is kept, or nothing of it."""
         try:
             self.db.execute("BEGIN IMMEDIATE")
@@ -145,7 +161,7 @@ class Store:
 
     def cells(self) -> dict[str, Cell]:
         """By key."""
-        return {key: Cell(json.loads(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
+        return {key: Cell(levels_in(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """Cell, method, status, and how many records."""
@@ -167,7 +183,41 @@ class Store:
             rows = self.db.execute(f"{query} ORDER BY replicate, method", (key, replicates or sys.maxsize))
             for cell, replicate, status, payload in rows:
                 if statuses is None or status in statuses:
-                    yield cell, replicate, json.loads(payload)
+                    yield cell, replicate, record_in(payload, cell, replicate, status)
+
+    def rows_of(self, table: str, condition: str = "1") -> list[tuple[Any, ...]]:
+        """The rows of a table; none where an earlier version made the store without it."""
+        there = self.db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+        return list(self.db.execute(f"SELECT * FROM {table} WHERE {condition}")) if there.fetchone()[0] else []
+
+    def mixed(self) -> set[tuple[str, int]]:
+        """Keys of cells and replicates whose methods did not all see the same data."""
+        return {(cell, replicate) for cell, replicate, *_ in self.rows_of("data", "mixed")}
+
+    def truths(self, syntax: str) -> dict[str, dict[str, float]]:
+        """The true values that a function `truth` of this syntax gave, by the cell's key."""
+        kept = {cell: content for own, cell, content in self.rows_of("truths") if own == syntax}
+        found = {str(cell): parsed(content, dict, "the true values") for cell, content in kept.items()}
+        if not all(isinstance(value, int | float) for values in found.values() for value in values.values()):
+            raise damaged("the true values")
+        return found
+
+    def keep_truths(self, syntax: str, truths: Mapping[str, Mapping[str, float]]) -> None:
+        """Keep true values, by the cell's key."""
+        rows = [(syntax, cell, json.dumps(dict(values))) for cell, values in truths.items()]
+        with self.transaction():
+            self.db.executemany("INSERT OR REPLACE INTO truths VALUES (?, ?, ?)", rows)
+
+    def sources(self) -> dict[str, str]:
+        """The last files of the study that were kept, by name."""
+        rows = self.rows_of("sources")
+        return parsed(rows[-1][2], dict, "the files of the study") if rows else {}
+
+    def keep_sources(self, digest: str, files: Mapping[str, str]) -> None:
+        """Keep the files of a study; the same ones once."""
+        with self.transaction():
+            self.db.execute("DELETE FROM sources WHERE digest = ?", (digest,))
+            self.db.execute("INSERT INTO sources (digest, files) VALUES (?, ?)", (digest, json.dumps(dict(files))))
 
     def is_written_to(self) -> bool:
         """Whether a run, of any process, has the store."""
@@ -179,47 +229,21 @@ class Store:
             return False
         return False
 
-    def merge(self, other: Path) -> int:
-        """Add what another store of the same study has, such as a shard's, and return the number of its records.
-
-        Of two records of one method on one data set that stays which was not killed.
-
-        Raises
-        ------
-        StorageError
-            When there is no store, or it is of another study.
-        """
-        with Store(other) as source:
-            self.check(source.identity())
-            rows = source.db.execute("SELECT cell, replicate, method, status, payload FROM records")
-            count = 0
-            have = self.runs()
-            cells = source.db.execute("SELECT key, levels FROM cells")
-            with self._transaction():
-                self.db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", cells)
-                for row in rows:
-                    count += 1
-                    self.db.execute(f"DELETE FROM records WHERE {PLACE} AND status = ?", (*row[:3], CRASHED))
-                    self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)", row)
-                for run in source.runs():
-                    if run not in have:
-                        self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(run),))
-        return count
-
     def begin(self, provenance: Mapping[str, Any]) -> int:
         """Note a run that begins, and return its number; `end` completes it."""
-        with self._transaction():
+        with self.transaction():
             number = self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(provenance),)).lastrowid
         return int(number or 0)
 
     def end(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Note how a run ended."""
-        with self._transaction():
+        with self.transaction():
             self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (json.dumps(provenance), number))
 
     def runs(self) -> list[dict[str, Any]]:
         """The provenance of the runs, in order."""
-        return [json.loads(text) for (text,) in self.db.execute("SELECT provenance FROM runs ORDER BY number")]
+        texts = self.db.execute("SELECT provenance FROM runs ORDER BY number")
+        return [parsed(text, dict, "the note of a run") for (text,) in texts]
 
     def identity(self) -> dict[str, str]:
         """What the records depend on."""
@@ -227,9 +251,14 @@ class Store:
 
     def close(self) -> None:
         """Close the file; what is in it stays."""
-        for connection in (getattr(self, "db", None), self.lock):
+        db = getattr(self, "db", None)
+        if db is not None and self.lock is not None:
+            finish(db)
+        for connection in (db, self.lock):
             if connection is not None:
                 connection.close()
+        if self.copy is not None:
+            self.copy.cleanup()
 
     def __enter__(self) -> Store:
         return self
@@ -238,27 +267,5 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if isinstance(error, sqlite3.DatabaseError):
+        if isinstance(error, UNREADABLE):
             raise StorageError(f"{self.folder / FILE} cannot be read: {error}") from error
-
-
-def taken(folder: Path) -> sqlite3.Connection:
-    """A lock on the folder, which ends with the process however it ends; others may go on reading.
-
-    Raises
-    ------
-    StorageError
-        When another run has it.
-    """
-    lock = sqlite3.connect(folder / LOCK, timeout=2.0, isolation_level=None)
-    try:
-        lock.execute("PRAGMA locking_mode = EXCLUSIVE")
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        if "locked" in str(error):
-            raise StorageError(
-                f"another run is writing to {folder}; wait until it ends, or use another folder"
-            ) from None
-        raise
-    return lock

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.study.blame import failed
 from experiments.study.cells import Cell
+from experiments.study.sources import digest_of
 from saem.deferred import Deferred
 from saem.errors import ModelError
 
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
     from saem.result import Fit
 
 OK = "ok"
-HARNESS = ("experiments.study", "experiments.performance")  # what a study imports without depending on its details
+ARGUMENTS = {
+    "generate": ("cell", "seed"),
+    "estimate": ("data", "cell", "options", "seed"),
+    "truth": ("cell",),
+    "performance": ("rows",),
+}
+OPTIONAL = "performance"
 
 
 @dataclass(frozen=True)
@@ -121,56 +129,31 @@ def loaded(path: Path, digest: str) -> Functions:
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    missing = [name for name in ("generate", "estimate", "truth") if not callable(getattr(module, name, None))]
-    if missing:
-        raise ModelError(f"{path} must define the function {missing[0]}")
+        raise ModelError(failed(f"{path} cannot be imported", error, path)) from error
+    for name, arguments in ARGUMENTS.items():
+        check_function(path, name, getattr(module, name, None), arguments)
     return Functions(module.generate, module.estimate, module.truth, getattr(module, "performance", None))
 
 
-def digest_of(path: Path) -> str:
-    """16 hexadecimal digits of a study's Python file and of the files that it imports, see `sources_of`.
+def check_function(path: Path, name: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Refuse a function that is not there, or cannot be called with what it will be given.
 
     Raises
     ------
     ModelError
-        When the file is missing or is no Python.
     """
-    content = hashlib.sha256()
-    for file in sources_of(path):
-        content.update(file.read_bytes())
-    return content.hexdigest()[:16]
-
-
-def sources_of(path: Path) -> list[Path]:
-    """The file itself, and the modules of this project and beside the file that it imports; not the harness."""
-    root = Path(__file__).parents[2]
-    found, left = [path], [path]
-    while left:
-        for name in imported(left.pop()):
-            if name.startswith(HARNESS):
-                continue
-            folder = root if name.startswith("experiments.") else path.parent
-            whole = folder.joinpath(*name.split("."))
-            for file in (whole.with_suffix(".py"), whole / "__init__.py"):
-                if file.is_file() and file not in found:
-                    found.append(file)
-                    left.append(file)
-    return [path, *sorted(found[1:])]
-
-
-def imported(path: Path) -> Iterator[str]:
-    """The names of the modules that a file imports."""
+    call = f"{name}({', '.join(arguments)})"
+    if function is None and name == OPTIONAL:
+        return
+    if not callable(function):
+        raise ModelError(f"{path} must define the function {name}, called as {call}")
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise ModelError(f"{path}: {name} must be a plain function that returns its result; it has yield or async")
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        what = "with the functions generate, estimate and truth of the study"
-        raise ModelError(f"there is no file {str(path)!r} {what}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        own = inspect.signature(function)
+    except (TypeError, ValueError):  # such as one that is built in
+        return
+    try:
+        own.bind(*arguments)
+    except TypeError as error:
+        raise ModelError(f"{path}: {name} must be defined so that it can be called as {call}; {error}") from None

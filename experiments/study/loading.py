@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from experiments.study.functions import functions_in
-from experiments.study.specification import Study
+from experiments.study.specification import Study, printable
+from experiments.study.truths import Truths, is_number
 from saem.errors import ModelError, listing, nearest
 
 STUDIES = Path(__file__).parents[1] / "studies"  # those that come with the project
 QUICK = "quick"  # the table of what the quick form changes
+LARGEST = 1_000_000  # bytes of a TOML file
+DOTTED = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){50}""")  # a key of so many parts
 
 
 def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Study:
@@ -35,12 +38,7 @@ def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | Non
     ModelError
         Listing all mistakes with their paths, estimands without a true value among them.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"there is no study {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"the study {str(path)!r} cannot be read: {error}") from None
+    content = content_of(path)
     faster = content.pop(QUICK, {})
     if not isinstance(faster, Mapping):
         raise ModelError(f"{path} is not a valid study: quick must be a table of what the quick form changes")
@@ -51,10 +49,39 @@ def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | Non
     except ValidationError as error:
         problems = list(dict.fromkeys(line for item in error.errors(include_url=False) for line in sentences(item)))
         raise ModelError(listed(path, problems), problems) from None
+    except RecursionError:
+        raise ModelError(f"{path} is not a valid study: its lists or tables are nested too deeply") from None
+    functions_in(path.with_suffix(".py"))
     problems = problems_of_truth(path, study)
     if problems:
         raise ModelError(listed(path, problems), problems)
     return study
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    """What the TOML file of a study holds.
+
+    Raises
+    ------
+    ModelError
+        When it is missing, too large, or no TOML.
+    """
+    name = f"the study {str(path)!r}"
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ModelError(f"{name} must be a file of at most {LARGEST:,} bytes")
+        words = text.decode()
+        if DOTTED.search(words):  # `tomllib` would take time with the square of their number
+            raise RecursionError
+        return tomllib.loads(words)
+    except FileNotFoundError:
+        raise ModelError(f"there is no study {str(path)!r}") from None
+    except RecursionError:
+        raise ModelError(f"{name} cannot be read: its lists or tables are nested too deeply") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(f"{name} cannot be read: {printable(str(error))}") from None
 
 
 def laid_over(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,6 +107,7 @@ def sentences(item: Any) -> list[str]:
         return [f"{where}: {line}" if where else line for line in text.split("\n")]
     is_level = place[:1] == ["design"] and place[-1] in ("str", "int", "float", "bool")
     where = ".".join(map(str, place[:-1] if is_level else place)) or "study"
+    where = printable(where)
     got = f"; got {item['input']!r:.60}"
     if item["type"] == "extra_forbidden":
         known = [*Study.model_fields] if len(place) == 1 else []
@@ -95,25 +123,22 @@ def sentences(item: Any) -> list[str]:
 
 def listed(path: Path, problems: list[str]) -> str:
     """A message with one line a mistake."""
-    return f"{path} is not a valid study:\n" + "\n".join(f"  - {problem}" for problem in problems)
+    return printable(f"{path} is not a valid study:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def problems_of_truth(path: Path, study: Study) -> list[str]:
     """Estimands that have no true value in some cell."""
-    functions = functions_in(path.with_suffix(".py"))
     problems: dict[str, list[str]] = {}  # and the cells that have it
+    truths = Truths(path)
     for cell in study.design.all():
         try:
-            known = functions.truth(cell)
-            if not isinstance(known, Mapping):
-                raise TypeError(f"it must return a mapping of numbers by estimand; got {known!r:.60}")
-        except (Exception, SystemExit) as error:
-            problems.setdefault(f"truth: {type(error).__name__}: {error}", []).append(cell.name)
+            known = truths.of(cell)
+        except ModelError as error:
+            problems.setdefault(str(error), []).append(cell.name)
             continue
         for name in study.estimands:
             value = known.get(name)
-            is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not is_number or np.isinf(value):
+            if not is_number(value):
                 what = "gives it no value" if value is None else f"gives {value!r:.40}, and must give a number, or nan"
                 problems.setdefault(f"estimands.{name}: truth {what}", []).append(cell.name)
     return [f"{what} (in {listing(cells, 3)})" for what, cells in problems.items()]

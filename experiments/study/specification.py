@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from experiments.study.cells import Cell, Level, cells_of
 from saem.errors import nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Whole = Annotated[int, Strict()]
+MOST_CELLS = 10_000
+MOST_FITS = 200_000_000  # of a study: its agenda takes a byte for each
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which a terminal would obey; of lines and tabs too, where it is one line."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def check_printable(text: str) -> str:
+    """The text itself, if a terminal can show it."""
+    if text != printable(text):
+        raise ValueError("a text must have no control characters")
+    return text
+
+
+def check_level(level: Level) -> Level:
+    """The level itself, if it can be a part of a cell's name."""
+    if isinstance(level, str) and not level.isprintable():
+        raise ValueError(f"a level must be one line without control characters; got {level!r:.60}")
+    return level
+
+
+Text = Annotated[str, AfterValidator(check_printable)]
+ShownLevel = Annotated[Level, AfterValidator(check_level)]
 
 
 class Part(BaseModel):
@@ -33,18 +60,21 @@ class Design(Part):
         Factors that belong to the analysis, such as a budget: cells that differ in these alone have the same data.
     """
 
-    factors: dict[Name, Annotated[list[Level], Field(min_length=1)]] = Field(default_factory=dict)
-    cells: list[dict[Name, Level]] = Field(default_factory=list)
+    factors: dict[Name, Annotated[list[ShownLevel], Field(min_length=1)]] = Field(default_factory=dict)
+    cells: list[dict[Name, ShownLevel]] = Field(default_factory=list)
     analysis: list[Name] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> Design:
+        count = math.prod(map(len, self.factors.values())) * bool(self.factors) + len(self.cells)
+        if count > MOST_CELLS:
+            raise ValueError(f"a design must have at most {MOST_CELLS:,} cells; this one has {count:.6g}")
         names = set(self.factors) or (set(self.cells[0]) if self.cells else set())
         for k, cell in enumerate(self.cells):
             if set(cell) != names:
                 raise ValueError(f"cell {k + 1} must have the factors {sorted(names)}; it has {sorted(cell)}")
-        shown = [cell.name for cell in self.all()]
-        twice = next((name for name in shown if shown.count(name) > 1), None)
+        shown = Counter(cell.name for cell in self.all())
+        twice = next((name for name, times in shown.items() if times > 1), None)
         if twice is not None:
             raise ValueError(f"two cells are both called {twice!r}; give levels that differ when they are printed")
         unknown = [name for name in self.analysis if name not in names]
@@ -68,7 +98,7 @@ class Estimand(Part):
         The hypothesis whose rejection rate is of interest.
     """
 
-    what: str = ""
+    what: Text = ""
     null: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
@@ -82,14 +112,14 @@ class Method(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    what: str = ""
+    what: Text = ""
 
     @model_validator(mode="after")
     def _check(self) -> Method:
         for key, value in self.options.items():
             try:
                 json.dumps(value)
-            except TypeError:
+            except (TypeError, RecursionError):
                 raise ValueError(
                     f"{key} must be of texts, numbers, true, false, lists and tables; got {value}"
                 ) from None
@@ -116,6 +146,8 @@ class Run(Part):
         Replicates of a cell before its precision is looked at, if `precision` has targets.
     budget : float, optional
         Seconds for the whole run, in which all cells get the same share as far as they need it.
+    memory : float, optional
+        MiB that a process which runs fits may have; most of what the machine has if omitted.
     """
 
     replicates: Annotated[Whole, Field(ge=1)]
@@ -123,6 +155,7 @@ class Run(Part):
     timeout: Annotated[float, Field(gt=0.0)] = 300.0
     minimum: Annotated[Whole, Field(ge=2)] = 500
     budget: Annotated[float, Field(gt=0.0)] | None = None
+    memory: Annotated[float, Field(ge=200.0)] | None = None
 
 
 class Study(Part):
@@ -143,9 +176,9 @@ class Study(Part):
         gets no more replicates.
     """
 
-    title: Annotated[str, Field(min_length=1)]
-    aims: Annotated[str, Field(min_length=1)]
-    data: Annotated[str, Field(min_length=1)]
+    title: Annotated[Text, Field(min_length=1)]
+    aims: Annotated[Text, Field(min_length=1)]
+    data: Annotated[Text, Field(min_length=1)]
     design: Design
     estimands: Annotated[dict[Name, Estimand], Field(min_length=1)]
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
@@ -156,6 +189,12 @@ class Study(Part):
     @model_validator(mode="after")
     def _check(self) -> Study:
         problems = [problem for name, target in self.precision.items() for problem in self.obstacles(name, target)]
+        fits = len(self.design.all()) * len(self.methods) * self.run.replicates
+        if fits > MOST_FITS:
+            problems.append(
+                f"run.replicates: cells, methods and replicates make {fits:.3g} fits, and a study must have at most "
+                f"{MOST_FITS:,}; got {self.run.replicates}"
+            )
         if not self.design.all():
             problems.append("design: there is no cell; name factors, or list cells")
         if self.reference is not None and self.reference not in self.methods:

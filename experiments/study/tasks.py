@@ -7,35 +7,40 @@ its name. So all methods see the same data, and no cell, method or replicate tha
 from __future__ import annotations
 
 import copy
-import faulthandler
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from experiments.study.blame import where_of
 from experiments.study.cells import Cell
-from experiments.study.functions import Functions, Outcome, functions_in
-from saem.errors import SaemError, listing
+from experiments.study.functions import Functions, functions_in
+from experiments.study.hashing import hash_of
+from experiments.study.records import ERROR, Record, failure, in_words, record_of
+from experiments.study.surroundings import surroundings
+from saem.errors import SaemError
 from saem.streams import derived_seed
 
-ERROR, TIMEOUT, CRASHED = "error", "timeout", "crashed"
-FAILED = (ERROR, TIMEOUT, CRASHED)
-ENDED = ("ok", "boundary", "several_solutions", "not_converged", "not_identified")
 UNRULY = (Exception, SystemExit, GeneratorExit)  # all but Ctrl-C
-LONGEST = 2000  # letters of a message that are kept
-
+GENERATE = "generate: "  # what is under way when no method is
+DATA_ONLY = "the data"  # in place of a method in the one record of a task without methods
+UNREPEATABLE = (
+    "two calls with the same cell and seed gave different data, so that methods, and runs, could not be compared; draw "
+    "all from numpy.random.default_rng(seed)"
+)
 FIRST = 60.0  # seconds: a first call in a process that takes no longer is made again, so that loading is not timed
 FOREVER = 1e6  # seconds, for a limit that is none
-overdue_to: int | None = None  # the file in which a process that ends itself says why; nowhere if None
-loaded: set[tuple[str, str]] = set()  # functions and methods that were called in this process
 
-Record = dict[str, Any]
+loaded: set[tuple[str, str]] = set()  # functions and methods that were called in this process
+repeatable: dict[tuple[str, str], bool] = {}  # by functions and cell, whether two calls of `generate` agree
+
+Watch = Callable[[str], AbstractContextManager[None]]  # of what is under way: `GENERATE`, or a method
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Job:
     seed : int
     analysis : tuple of str
         Factors that the data do not depend on.
+    memory : float, optional
+        MiB that a process may have; most of what the machine has if omitted.
     run : str
         What tells a run from others, since a process that outlives one must not use old code in the next.
     """
@@ -63,6 +70,7 @@ class Job:
     estimands: tuple[str, ...]
     seed: int
     analysis: tuple[str, ...] = ()
+    memory: float | None = None
     run: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -75,7 +83,7 @@ class Task:
     cell : Cell
     replicate : int
     methods : tuple of str
-        Which to run.
+        Which to run; none to see only whether there are data.
     """
 
     cell: Cell
@@ -119,140 +127,85 @@ def prepared(path: Path, digest: str) -> Functions:
 
 def generated(job: Job, cell: Cell, replicate: int) -> Any:
     """A data set."""
-    return prepared(job.functions, job.digest).generate(cell.without(job.analysis), data_seed(job, cell, replicate))
+    seed = data_seed(job, cell, replicate)
+    with surroundings(seed):
+        return prepared(job.functions, job.digest).generate(cell.without(job.analysis), seed)
 
 
-def run_task(job: Job, task: Task, limit: float | None = None) -> Result:
-    """Run the methods of a task on its data set, each on a copy of its own.
+def run_task(job: Job, task: Task) -> Result:
+    """Run the methods of a task on its data set."""
+    start = time.perf_counter()
+    records = list(records_of(job, task))
+    return Result(task, records, time.perf_counter() - start)
+
+
+def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) -> Iterator[Record]:
+    """The records of a task as they come: every method has a copy of the data of its own.
 
     Parameters
     ----------
     job : Job
     task : Task
-    limit : float, optional
-        Seconds after which this process ends itself, for the data and for each method.
+    watch : callable
+        ``watch(what)``: around `generate`, and around each method.
     """
-    functions, options = prepared(job.functions, job.digest), dict(job.methods)
-    begun = start = time.perf_counter()
+    start = time.perf_counter()
     try:
-        with limited(limit), warnings.catch_warnings(record=True):
+        with watch(GENERATE), same_process(), heard_from(GENERATE) as said:
             data = generated(job, task.cell, task.replicate)
+            known = hash_of(data)
+        if (job.run, task.cell.key) not in repeatable:
+            with watch(GENERATE), same_process(), heard_from():
+                again = hash_of(generated(job, task.cell, task.replicate))
+            repeatable[job.run, task.cell.key] = again == known
+        if not repeatable[job.run, task.cell.key]:
+            raise SaemError(UNREPEATABLE)
     except UNRULY as error:
-        seconds = time.perf_counter() - start
-        message = f"generate: {in_words(error)}"
-        return Result(task, [failure(name, ERROR, message, seconds) for name in task.methods], seconds)
-    records = []
+        message, seconds = GENERATE + in_words(error), time.perf_counter() - start
+        where = {"where": where_of(error, job.functions)}
+        yield from (failure(name, ERROR, message, seconds) | where for name in task.methods or (DATA_ONLY,))
+        return
+    if not task.methods:
+        yield failure(DATA_ONLY, "ok", "", time.perf_counter() - start) | {"data": known}
+    functions, options = prepared(job.functions, job.digest), dict(job.methods)
     for name in task.methods:
 
         def once(name: str = name) -> Record:
             seed, start = method_seed(job, task.cell, task.replicate, name), time.perf_counter()
             try:
                 own, chosen = copy.deepcopy((data, options[name]))  # what it does to them is nobody else's matter
-                start = time.perf_counter()
-                with limited(limit), warnings.catch_warnings(record=True) as raised:
-                    warnings.simplefilter("always")
+                with watch(name), same_process(), surroundings(seed), heard_from() as raised:
+                    start = time.perf_counter()
                     outcome = functions.estimate(own, task.cell, chosen, seed)
-                heard = [in_words(w.message) for w in raised]
-                return record_of(name, outcome, job.estimands, heard, time.perf_counter() - start)
+                    seconds = time.perf_counter() - start
+                return record_of(name, outcome, job.estimands, [*said, *raised], seconds)
             except UNRULY as error:
-                return failure(name, ERROR, in_words(error), time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                return failure(name, ERROR, in_words(error), seconds) | {"where": where_of(error, job.functions)}
 
         record = once()
         if (job.digest, name) not in loaded and record["seconds"] < FIRST:
             record = once()  # the first call in a process loads compiled code, or compiles it
         loaded.add((job.digest, name))
-        records.append(record)
-    return Result(task, records, time.perf_counter() - begun)
+        yield record | {"data": known}
 
 
 @contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
-    """End this process if the block takes longer: nothing less ends compiled code that loops."""
-    if seconds is None:
+def heard_from(prefix: str = "") -> Iterator[list[str]]:
+    """The warnings within the block, in words, after it."""
+    heard: list[str] = []
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        yield heard
+    heard += [prefix + in_words(warning.message) for warning in raised]
+
+
+@contextmanager
+def same_process() -> Iterator[None]:
+    """End what the block forked, if that comes out of it, too: it must not run the rest of a study a second time."""
+    own = os.getpid()
+    try:
         yield
-        return
-    with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(min(seconds, FOREVER), exit=True, file=overdue_to or nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-
-
-def in_words(error: BaseException | str) -> str:
-    """What went wrong, in one line; what saem itself refuses needs no name of a class."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception as broken:
-        text = f"(its message cannot be read: {type(broken).__name__})"
-    text = text.encode("utf-8", "replace").decode()
-    text = text if len(text) <= LONGEST else text[:LONGEST] + " …"
-    return text if isinstance(error, SaemError | str) else f"{type(error).__name__}: {text}"
-
-
-def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequence[str], seconds: float) -> Record:
-    """What is kept of a method's outcome.
-
-    Raises
-    ------
-    SaemError
-        When it is no outcome, or has not five numbers, in order, for every estimand.
-    """
-    if not isinstance(outcome, Outcome):
-        raise SaemError(f"estimate must return an Outcome; got {type(outcome).__name__}")
-    if outcome.status not in ENDED:
-        hint = " (a fit that converged is 'ok')" if outcome.status == "converged" else ""
-        raise SaemError(f"the status of an outcome must be one of {listing(ENDED)}; got {outcome.status!r}{hint}")
-    missing = [estimand for estimand in estimands if estimand not in outcome.numbers]
-    if missing:
-        raise SaemError(f"the method gives no estimate of {missing[0]!r}")
-    return {
-        "method": name,
-        "status": str(outcome.status),
-        "message": in_words(str(outcome.message)),
-        "warnings": list(dict.fromkeys(heard)),
-        "loglik": float(outcome.loglik),
-        "draws": float(outcome.draws),
-        "iterations": float(outcome.iterations),
-        "seconds": seconds,
-        "numbers": [numbers_of(estimand, outcome.numbers[estimand]) for estimand in estimands],
-    }
-
-
-def numbers_of(estimand: str, given: Sequence[float]) -> list[float]:
-    """Estimate, SE, ends of the interval and Monte Carlo error.
-
-    Raises
-    ------
-    SaemError
-        When there are not five of them, or they contradict each other.
-    """
-    try:
-        numbers = [float(value) for value in given]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != 5:
-        what = "estimate, SE, lower and upper end of the interval, Monte Carlo error (nan: it has none)"
-        raise SaemError(f"the outcome must have five numbers for {estimand!r}: {what}; got {given!r:.80}")
-    _, se, lower, upper, mcse = numbers
-    if lower > upper:
-        raise SaemError(f"the interval of {estimand!r} has its ends the wrong way round: {lower:g}, {upper:g}")
-    if se < 0.0 or mcse < 0.0:
-        raise SaemError(f"the errors of {estimand!r} must not be negative; got SE {se:g}, Monte Carlo error {mcse:g}")
-    return numbers
-
-
-def failure(name: str, status: str, message: str, seconds: float, limit: float | None = None) -> Record:
-    """The record of a method that gave nothing, within a limit of seconds if that was why."""
-    nan = float("nan")
-    return {
-        "method": name,
-        "status": status,
-        "message": message,
-        "warnings": [],
-        "loglik": nan,
-        "draws": nan,
-        "iterations": nan,
-        "seconds": seconds,
-        "numbers": [],
-    } | ({} if limit is None else {"limit": limit})
+    finally:
+        if os.getpid() != own:
+            os._exit(0)

@@ -146,7 +146,12 @@ def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
             f'--cross must be COLUMN=LEVELS, such as "treatment=Ctrl,CCCP" or "replicate=1..60"; got {text!r}'
         )
     first, dots, last = (part.strip() for part in spec.partition(".."))
-    if dots and first.lstrip("-").isdecimal() and last.lstrip("-").isdecimal():
+    if dots and any(_is_numeric(part) for part in (first, last)):
+        if not all(part.removeprefix("-").isdecimal() for part in (first, last)):
+            raise DataError(
+                f"--cross {name}: the ends of a range must be whole numbers written in digits, such as 1..60; got "
+                f"{spec!r}"
+            )
         if not 0 <= int(last) - int(first) < MAX_ROWS:
             raise DataError(
                 f"--cross {name}: a range must go upwards, such as 1..60, and have at most {MAX_ROWS:,} levels; "
@@ -162,6 +167,15 @@ def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
         return name, list(texts)
     whole = all(isinstance(number, int) for number in known)
     return name, [number if whole else float(number) for number in known]
+
+
+def _is_numeric(text: str) -> bool:
+    """Whether a text is a number of any kind, infinite ones among them."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(text: str) -> int | float | None:

@@ -133,7 +133,7 @@ def test_texts_are_escaped(tmp_path: Path) -> None:
     assert "script" not in found.tags and "img" not in found.tags and "onerror" not in found.attributes
     words = " ".join(HOSTILE.split())
     assert found.text.count(words) > 10 and "49" not in words
-    messages = {row["message"] for row in found.rows("cell", "method", "status", "fits", "% of all")}
+    messages = {row["message"] for row in found.rows("level", "method", "status", "fits", "% of all")}
     assert messages == {HOSTILE}
 
 
@@ -174,31 +174,32 @@ def test_true_values_are_by_what_they_depend_on(tmp_path: Path) -> None:
 
 def test_tables_have_the_numbers_of_performance(results: Results, whole: Page) -> None:
     table = results.complete.set_index(["cell", "method", "estimand", "measure"])
-    rows = whole.rows("cell", "method", "n", "bias")
+    rows = whole.rows("n", "method", "replicates", "bias")
     assert len(rows) == 6
     for row in rows:
         for label, measure in (("bias", "bias"), ("coverage", "coverage"), ("empirical SE", "empirical_se")):
-            value = table.loc[(row["cell"], row["method"], "theta", measure)]
-            assert row[label] == with_error(value["value"], value["mcse"]) and row["n"] == str(int(value["n"]))
+            value = table.loc[(f"n={row['n']}", row["method"], "theta", measure)]
+            assert row[label] == with_error(value["value"], value["mcse"])
+            assert row["replicates"] == str(int(value["n"]))
     on_pairs = results.pairs.set_index(["cell", "method", "estimand", "measure"])["value"]
-    everything = whole.rows("estimand", "cell", "method", "n")
+    everything = whole.rows("estimand", "n", "method", "replicates")
     bias = {row["bias"] for row in everything}
     assert len(everything) == 12 and with_error(on_pairs["n=10", "saem", "theta", "bias"], np.nan)[:4] in str(bias)
 
 
 def test_comparisons_are_paired(results: Results, whole: Page) -> None:
     expected = paired(results.rows, "saem", "ml").set_index(["cell", "estimand", "measure"])
-    rows = [row for row in whole.rows("cell", "estimand", "pairs") if row["estimand"] == "theta"]
+    rows = [row for row in whole.rows("n", "estimand", "pairs") if row["estimand"] == "theta"]
     value = expected.loc[("n=10", "theta", "mse_ratio")]
     assert rows[0]["ratio of MSE"] == with_error(value["value"], value["mcse"]) and rows[0]["pairs"] == str(value["n"])
 
 
 def test_statuses_add_up(results: Results, whole: Page) -> None:
     fits = results.rows.drop_duplicates(["cell", "replicate", "method"])
-    rows = whole.rows("cell", "method", "fits", "ok")
+    rows = whole.rows("n", "method", "fits", "ok")
     assert len(rows) == 6
     for row in rows:
-        own = fits[(fits["cell"] == row["cell"]) & (fits["method"] == row["method"])]
+        own = fits[(fits["cell"] == f"n={row['n']}") & (fits["method"] == row["method"])]
         counts = own["status"].astype(str).value_counts()
         assert int(row["error"]) == counts.get("error", 0) and int(row["ok"]) == counts["ok"] and row["fits"] == "20"
         assert row["failure, %"].split(" ")[0] == f"{100 * counts.get('error', 0) / 20:.1f}"
@@ -207,12 +208,12 @@ def test_statuses_add_up(results: Results, whole: Page) -> None:
 def test_failures_have_their_first_replicate(results: Results, whole: Page) -> None:
     fits = results.rows.drop_duplicates(["cell", "replicate", "method"])
     failed = fits[fits["status"] == "error"]
-    rows = whole.rows("cell", "method", "status", "fits", "% of all")
+    rows = whole.rows("n", "method", "status", "fits", "% of all")
     assert sum(int(row["fits"]) for row in rows) == len(failed) > 0
     for row in rows:
-        own = failed[(failed["cell"] == row["cell"]) & (failed["method"] == row["method"])]
+        own = failed[(failed["cell"] == f"n={row['n']}") & (failed["method"] == row["method"])]
         assert row["message"] == f"RuntimeError: <b>{row['method']}</b> is lost"
-        assert int(row["first replicate"]) == own["replicate"].min() and f"{row['cell']} " in row["to see it"]
+        assert int(row["first replicate"]) == own["replicate"].min() and f"n={row['n']} " in row["to see it"]
     assert "UserWarning: look at 3.5" in whole.text
 
 
@@ -243,7 +244,10 @@ def test_provenance_of_several_runs(results: Results, tmp_path: Path) -> None:
     assert "describes the study as it is now" not in found.text
     for command in (first["command"], "python -m other", f"git checkout {'a' * 40}"):
         assert command in found.text
-    changed = [first | {"configuration": "0" * 16}]
+    commented = [first | {"configuration": "0" * 16}]
+    found = report_of(Results(results.study, results.path, results.folder, results.rows, commented), tmp_path)
+    assert "describes the study as it is now" not in found.text, "settings are the same"
+    changed = [first | {"settings": "0" * 16}]
     found = report_of(Results(results.study, results.path, results.folder, results.rows, changed), tmp_path)
     assert "describes the study as it is now" in found.text and "Files differed" not in found.text
 
@@ -274,8 +278,8 @@ def test_a_study_that_still_runs(results: Results, tmp_path: Path) -> None:
     assert "nothing yet of 1 cell: n=20" in found.text
     (ten, twenty) = found.rows("n", "data sets")
     assert ten["data sets"] == "7" and twenty["data sets"] == "0"
-    empty = [row for row in found.rows("cell", "method", "n", "bias") if row["cell"] == "n=20"]
-    assert len(empty) == 3 and all(row["bias"] == "–" and row["n"] == "0" for row in empty)
+    empty = [row for row in found.rows("n", "method", "replicates", "bias") if row["n"] == "20"]
+    assert len(empty) == 3 and all(row["bias"] == "–" and row["replicates"] == "0" for row in empty)
 
 
 def test_a_real_study(tmp_path: Path) -> None:
@@ -304,7 +308,7 @@ def test_odd_studies_have_a_report(tmp_path: Path, changes: dict, monkeypatch: p
     odd = results_in(tmp_path, **({"estimands": ("theta",)} | changes))
     found = report_of(odd, tmp_path)
     if changes.get("failures") == 1.0:
-        rows = found.rows("cell", "method", "fits")
+        rows = found.rows("n", "kind", "method", "fits")
         assert {row["failure, %"] for row in rows if "failure, %" in row} == {"100.0 (0.0)"}
         assert not re.search(r"\bnan\b", found.text)
     if "reference" in changes:

@@ -75,9 +75,10 @@ def test_a_child_tells_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with Child() as child:
         with pytest.raises(Died, match="SIGKILL"):
             list(child.run(own, tasks, 5.0))
-        with pytest.raises(Overdue):
+        with pytest.raises(Overdue) as overdue:
             list(child.run(own, tasks[1:], 0.3))
-        assert [result.task for result in child.run(own, tasks[2:], 5.0)] == tasks[2:]
+        assert overdue.value.at == "median"
+        assert [record["status"] for _, (record,), _ in child.run(own, tasks[2:], 5.0)] == ["ok"]
 
 
 def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

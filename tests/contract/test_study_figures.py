@@ -16,6 +16,7 @@ from simulated_results import results_in, study_in, with_rows
 from experiments import figures
 from experiments.figures.choosing import MOST_METHODS
 from experiments.figures.gallery import all_traces
+from experiments.figures.limits import calm
 from experiments.figures.saving import written
 from experiments.figures.style import PAGE, cell_labels, look, named_by_levels, plain, shortened, symbol
 from experiments.figures.traces import TooSlow, quiet_replicate
@@ -504,3 +505,34 @@ def test_one_replicate_has_no_error(tmp_path: Path) -> None:
     single = results_in(tmp_path, replicates=1, failures=0.0)
     axes = figures.lolly(single).axes[0]
     assert np.isfinite(heads(axes, "o")[0]).all() and np.isnan(heads(axes, "$($")[0][:, 0]).all()
+
+
+# Values that are wild
+
+
+def test_one_wild_value_does_not_flatten_an_axis(results: Results) -> None:
+    """It has its number at the end of the axis; all others are told apart there."""
+    rows = results.rows.copy()
+    wild = (rows["cell"] == "n=20, kind=b") & (rows["method"] == "em") & (rows["replicate"] == 3)
+    rows.loc[wild, ["estimate", "upper"]] = 1e9
+    spoiled = with_rows(results, rows)
+    (calm_axes, *_), (axes, *_) = (figures.lolly(one).axes for one in (results, spoiled))
+    low, high = axes.get_xlim()
+    assert high - low < 3 * np.diff(calm_axes.get_xlim())[0]
+    assert any("▸" in text.get_text() for text in axes.texts)
+    axes = figures.nested_loop(spoiled).axes[0]
+    assert np.diff(axes.get_ylim())[0] < 100.0 and any("▸" in text.get_text() for text in axes.texts)
+    for own, before in zip(
+        figures.zip_plot(spoiled, "theta").axes, figures.zip_plot(results, "theta").axes, strict=True
+    ):
+        assert np.diff(own.get_xlim())[0] < 3 * np.diff(before.get_xlim())[0]
+    absolute = figures.bias_variance(spoiled, relative=False).axes[0]
+    assert absolute.get_xlim()[1] < 100.0
+
+
+def test_axes_end_where_values_are_wild() -> None:
+    assert calm(np.array([1.0, 2.0, 3.0, 4.0, 5.0])) is None, "none is"
+    assert calm(np.array([0.0, 0.0, 0.0, 1e6])) is None, "there is nothing else to tell apart"
+    assert calm(np.array([1.0, 1e6])) is None, "nobody can say which"
+    low, high = calm(np.array([0.10, 0.11, 0.12, 1e6, np.inf, np.nan]), 0.0) or (0.0, 0.0)
+    assert low < 0.0 and 0.12 < high < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -178,12 +179,13 @@ def test_a_budget_is_shared_among_cells(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_run_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAEM_TEST_DELAY", "0.02")
+    """By a clock of our own, which goes on by a fiftieth of a second whenever somebody looks at it."""
+    ticks = itertools.count(step=0.02)
+    monkeypatch.setattr(agendas.time, "monotonic", lambda: next(ticks))
     arguments = ["run", str(PATH), "-o", str(tmp_path), "--workers", "0", "--replicates", "5000", "--budget", "1s"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0 and "the time is up; the same command goes on" in " ".join(result.output.split())
-    counts = replicates_in(tmp_path)
-    assert all(5 <= n <= 30 for n in counts.values()), counts
+    assert 5 <= sum(replicates_in(tmp_path).values()) <= 60
 
 
 def test_lengths_of_time() -> None:

@@ -137,6 +137,7 @@ def naive_estimands(own: pd.DataFrame, ml: pd.DataFrame | None, null: float | No
         "coverage_existing": share_of([low <= theta <= high for low, high in ordered]),
         "coverage_bias_eliminated": share_of(covering(none["mean"])),
         "no_interval": share_of([not is_there for is_there in there]),
+        "no_se": share_of(own["se"].isna()),
         "mean_width": average(widths),
         "median_width": median_of(widths),
     }
@@ -194,6 +195,8 @@ def naive_performance(rows: pd.DataFrame, on: str, counted: list[str]) -> dict[t
             good = paired_rows(place[place["status"].isin(counted) & place["estimate"].notna()])
             ml = place[place["method"] == "ml"] if method != "ml" else None
             own = naive_estimands(good[good["method"] == method], ml, 1.0 if estimand == "beta" else None)
+            counts = place[(place["method"] == method) & place["status"].isin(counted)]
+            own["no_estimate"] = share_of(counts["estimate"].isna())
             found |= {(cell, method, estimand, name): measure for name, measure in own.items()}
         fits = rows[rows["cell"] == cell].drop_duplicates(["method", "replicate"])
         good = paired_rows(fits[fits.index.isin(ended.index)])

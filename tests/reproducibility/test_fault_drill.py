@@ -1,4 +1,4 @@
-"""120 replicates of which 11 are faulty, while workers and drivers are killed from outside: the store stays the same.
+"""120 replicates of which 17 are faulty, while workers and drivers are killed from outside: the store stays the same.
 
 The referee is a quiet run: nothing is killed from outside. Which processes are killed, and when, is drawn from a fixed
 seed; the moments themselves differ from machine to machine, which is the point.
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "tests" / "studies" / "faulty.toml"
-FAULTS = ["kills"] * 3 + ["raises"] * 3 + ["warns"] * 3 + ["hangs"] * 2
+FAULTS = ["kills"] * 3 + ["raises"] * 3 + ["warns"] * 3 + ["hangs"] * 2 + ["stalls", "grows", "forks"] * 2
 REPLICATES = 60  # of each of two cells
 UNTIMED = ("method", "status", "warnings", "loglik", "numbers")
 
@@ -86,9 +86,19 @@ def workers_below(process: int) -> list[psutil.Process]:
             words = " ".join(child.cmdline())
         except psutil.Error:
             continue
-        if "LokyProcess" in words or "engine.child" in words or "spawn_main" in words:
+        if "engine.child" in words:
             found.append(child)
     return found
+
+
+def victims_below(root: int, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Workers below a process, as soon as there are any; none if the driver ends before."""
+    end = time.monotonic() + 60.0
+    while driver.poll() is None and time.monotonic() < end:
+        if found := workers_below(root) if psutil.pid_exists(root) else []:
+            return found
+        time.sleep(0.05)
+    return []
 
 
 def drill(start: Callable[[], subprocess.Popen[bytes]], roots: Callable[[int], list[int]], seed: int) -> int:
@@ -96,14 +106,12 @@ def drill(start: Callable[[], subprocess.Popen[bytes]], roots: Callable[[int], l
     rng, killed = stream(seed, "kills"), 0
     for _ in range(3):
         process = start()
-        time.sleep(1.5 + rng.uniform(0.0, 1.5))
         for _ in range(2):
             for root in roots(process.pid):
-                victims = workers_below(root) if psutil.pid_exists(root) else []
-                if victims:
+                if victims := victims_below(root, process):
                     os.kill(victims[int(rng.integers(len(victims)))].pid, signal.SIGKILL)
                     killed += 1
-            time.sleep(rng.uniform(0.2, 1.0))
+            time.sleep(rng.uniform(0.2, 1.5))
         process.kill()
         process.communicate()
     finish(start())
@@ -117,23 +125,24 @@ def quiet(tmp_path: Path, faulty: object) -> Content:
     found = content(tmp_path / "quiet")
     assert len(found) == 4 * REPLICATES
     counts = np.unique([record[1] for record in found.values()], return_counts=True)
-    assert dict(zip(*counts, strict=True)) == {"crashed": 3, "error": 3, "ok": 4 * REPLICATES - 8, "timeout": 2}
+    assert dict(zip(*counts, strict=True)) == {"crashed": 3, "error": 5, "ok": 4 * REPLICATES - 14, "timeout": 6}
     return found
 
 
 def test_local_processes(tmp_path: Path, quiet: Content) -> None:
     start = lambda: driver(tmp_path / "store", "--workers", "2")  # noqa: E731
-    assert drill(start, lambda process: [process], 2) >= 3
+    assert drill(start, lambda process: [process], 2) >= 1
     assert content(tmp_path / "store") == quiet
 
 
 def test_this_process(tmp_path: Path, quiet: Content, faulty: Callable[[list[str]], None]) -> None:
-    """Without workers a replicate that kills takes the driver along: only the others can be faulty."""
-    faulty(["raises", "warns"])
+    """Without workers nothing ends a replicate that kills, hangs or takes all memory: only the others can be faulty."""
+    faulty(["raises", "warns", "forks"])
     drill(lambda: driver(tmp_path / "store", "--workers", "0"), lambda process: [], 3)
     found = content(tmp_path / "store")
-    same = {key for key in found if quiet[key][1] not in ("crashed", "timeout")}
-    assert len(same) == 4 * REPLICATES - 5 and all(found[key] == quiet[key] for key in same)
+    other = {key for key in quiet if found[key] != quiet[key]}
+    assert len(found) == len(quiet) and len(other) == 3 + 2 + 4 + 2
+    assert all(found[key][1] == "ok" and quiet[key][1] in ("crashed", "timeout", "error") for key in other)
 
 
 def test_two_shards(tmp_path: Path, quiet: Content) -> None:
@@ -176,7 +185,7 @@ def test_a_cluster(tmp_path: Path, quiet: Content) -> None:
     pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")
     with cluster(tmp_path) as (address, workers, _):
         start = lambda: driver(tmp_path / "store", "--executor", "dask", "--scheduler", address)  # noqa: E731
-        assert drill(start, lambda process: workers, 6) >= 3
+        assert drill(start, lambda process: workers, 6) >= 1
     assert content(tmp_path / "store") == quiet
 
 

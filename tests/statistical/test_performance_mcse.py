@@ -41,7 +41,7 @@ def test_the_errors_of_all_measures(law: str) -> None:
     rows = two_methods(law, STUDIES, REPLICATES, 1)
     alone, pairs = performance(rows, reference="ml", null=NULL), paired(rows, "saem", "ml")
     ratios = calibration(alone)
-    assert len(ratios) == 22 + 32  # all measures that the two methods have and that vary
+    assert len(ratios) == 23 + 33  # all measures that the two methods have and that vary
     check_calibrated(ratios, *BOUNDS[law])
     differences = calibration(pairs)
     assert len(differences) == 8

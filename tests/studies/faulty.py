@@ -1,6 +1,7 @@
-"""The functions of the study `faulty`: some replicates kill their process, raise, warn or never end.
+"""The functions of the study `faulty`: replicates that kill, raise, warn, never end, take memory or fork.
 
-Which of them do is told by the file that the environment variable SAEM_TEST_FAULTS names. The mean suffers from none.
+Which of them do is told by the file that the environment variable SAEM_TEST_FAULTS names. The mean suffers only from
+data that are never made.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from experiments.study.functions import Outcome
 FAULTS = "SAEM_TEST_FAULTS"  # a JSON file: kinds of faults by `mark`
 DELAY = "SAEM_TEST_DELAY"  # seconds that every fit takes
 KILLS, RAISES, WARNS, HANGS = "kills", "raises", "warns", "hangs"
+STALLS, GROWS, FORKS = "stalls", "grows", "forks"  # data that are never made; memory without end; two processes
 
 
 def mark(data: np.ndarray) -> str:
@@ -40,7 +42,10 @@ def truth(cell: Cell) -> Mapping[str, float]:
 
 
 def generate(cell: Cell, seed: int) -> np.ndarray:
-    return float(cell["shift"]) + np.random.default_rng(seed).normal(size=5)
+    data = float(cell["shift"]) + np.random.default_rng(seed).normal(size=5)
+    if fault_of(data) == STALLS:
+        time.sleep(1e6)
+    return data
 
 
 def estimate(data: np.ndarray, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
@@ -54,6 +59,12 @@ def estimate(data: np.ndarray, cell: Cell, options: Mapping[str, Any], seed: int
         warnings.warn("look at this", stacklevel=1)
     elif fault == HANGS and options["function"] == "median":
         time.sleep(1e6)
+    elif fault == GROWS and options["function"] == "median":
+        held = []
+        while True:
+            held.append(np.ones(2**22))
+    elif fault == FORKS and options["function"] == "median" and os.fork() == 0:
+        time.sleep(float(options.get("sleep", 0.0)))  # and then it goes on, as if it were the first
     value = float(getattr(np, options["function"])(data))
     se = float(data.std(ddof=1) / np.sqrt(len(data)))
     return Outcome({"location": (value, se, value - 2 * se, value + 2 * se, float(seed % 7))}, loglik=-(se**2))
