@@ -99,7 +99,8 @@ def processes(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     """The `submit` of a pool of processes that Ctrl-C does not reach; they are killed if the block is left early."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(workers, initializer=serve, initargs=(os.getpid(),), env=ONE_THREAD)
+    with _tracker_silenced():
+        pool = ProcessPoolExecutor(workers, initializer=serve, initargs=(os.getpid(),), env=ONE_THREAD)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         with _interrupts_held():
@@ -113,6 +114,20 @@ def processes(workers: int) -> Iterator[Callable[..., Future[Any]]]:
             pool.shutdown(wait=True, kill_workers=True)
         raise
     pool.shutdown(wait=True)
+
+
+@contextmanager
+def _tracker_silenced() -> Iterator[None]:
+    """Let the process that cleans up after killed workers, which is started here, not warn that it has to."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager
