@@ -41,14 +41,16 @@ def names_in(studies: str | None) -> list[str] | None:
 
 @contextmanager
 def interrupted(kept: str) -> Iterator[None]:
-    """At Ctrl-C say what it left behind, and end."""
-    from saem.cli.console import INTERRUPTED, complain
+    """At Ctrl-C or SIGTERM say what it left behind, and end."""
+    from saem.cli.console import complain
+    from saem.cli.signals import Stopped, terminated_as_interrupted
 
     try:
-        yield
+        with terminated_as_interrupted():
+            yield
     except KeyboardInterrupt:
         complain("Interrupted", kept, "yellow")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(Stopped.code()) from None
 
 
 @app.command()
