@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.agenda import agenda_of
+from experiments.own_measures import OWN_COLUMNS, own_measures
 from experiments.performance import performance
 from experiments.performance.comparison import compared
 from experiments.performance.parts import combinations
@@ -18,12 +19,8 @@ from experiments.rows import DATA, TEXTS, nulls_of, reference_in, rows_of
 from experiments.running import identity_of, job_of
 from experiments.store import Store
 from experiments.store.identity import changes
-from experiments.study.blame import blamed
-from experiments.study.functions import functions_in
 from experiments.study.truths import Truths
-from saem.errors import ModelError, StorageError, listing
-
-OWN_COLUMNS = ("cell", "method", "estimand", "measure", "value", "mcse", "n")  # of a study's own measures
+from saem.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,22 +131,7 @@ class Results:
 
     @cached_property
     def _own(self) -> pd.DataFrame:
-        import pandas as pd
-
-        path = self.path.with_suffix(".py").resolve()
-        own = functions_in(path).performance
-        if own is None:
-            return pd.DataFrame(columns=list(OWN_COLUMNS))
-        with blamed(f"the function performance of {path.name} failed", path):
-            found = own(self.rows.copy(deep=False))  # pandas copies what is changed
-        missing = [name for name in OWN_COLUMNS if not isinstance(found, pd.DataFrame) or name not in found]
-        if missing:
-            got = f"it lacks {listing(missing)}" if isinstance(found, pd.DataFrame) else f"got {type(found).__name__}"
-            raise ModelError(
-                f"the function performance of {path.name} must return a table with the columns "
-                f"{listing(OWN_COLUMNS)}; {got}"
-            )
-        return found[list(OWN_COLUMNS)].reset_index(drop=True)
+        return own_measures(self.study, self.path.with_suffix(".py").resolve(), self.rows)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
