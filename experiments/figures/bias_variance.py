@@ -49,8 +49,9 @@ def bias_variance_numbers(
         table[table["measure"] == "mse"].drop(columns=["measure", "lower", "upper"]).rename(columns={"value": "mse"})
     )
     found = found.reset_index(drop=True)
-    found["squared_bias"] = table.loc[table["measure"] == "bias", "value"].to_numpy() ** 2
-    found["variance"] = np.maximum(found["mse"] - found["squared_bias"], 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite bars are left out
+        found["squared_bias"] = table.loc[table["measure"] == "bias", "value"].to_numpy() ** 2
+        found["variance"] = np.maximum(found["mse"] - found["squared_bias"], 0.0)
     found["unit"] = 1.0
     if relative:
         every = Choice(choice.cells, tuple(results.study.methods), choice.estimands)

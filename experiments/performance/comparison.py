@@ -14,6 +14,7 @@ from experiments.performance.records import COUNTED, KEYS, Records, check_choice
 from saem.errors import DataError
 
 
+@np.errstate(over="ignore")  # as in `performance`
 def paired(rows: pd.DataFrame, method: str, reference: str, *, counted: Collection[str] = COUNTED) -> pd.DataFrame:
     """A method less (or over) another one, on the replicates where both ended, with errors that use the pairing.
 
@@ -66,6 +67,7 @@ def paired(rows: pd.DataFrame, method: str, reference: str, *, counted: Collecti
     return compared(rows, [method], reference, counted=counted)
 
 
+@np.errstate(over="ignore")  # as in `performance`
 def compared(
     rows: pd.DataFrame, methods: Sequence[str], reference: str, *, counted: Collection[str] = COUNTED
 ) -> pd.DataFrame:

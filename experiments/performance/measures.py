@@ -49,6 +49,7 @@ COSTS = tuple(f"{kind}_{name}" for name in ("seconds", "draws", "iterations") fo
 MEASURES = (*OF_ERRORS, "mean_width", "median_width", *SHARES, *NEED_REFERENCE, *COSTS)
 
 
+@np.errstate(over="ignore")  # measures of estimates such as 1e200 are infinite, and shown so
 def performance(
     rows: pd.DataFrame,
     *,

@@ -75,9 +75,17 @@ def reading(folder: Path) -> tuple[sqlite3.Connection, tempfile.TemporaryDirecto
                 shutil.copy(folder / name, copy.name)
             return opened(Path(copy.name, FILE), "mode=rw"), copy
         except (*UNREADABLE, OSError):
-            raise StorageError(f"{file} cannot be read: {error}") from error
+            raise unreadable(folder, error) from error
     except UNREADABLE as error:
-        raise StorageError(f"{file} cannot be read: {error}") from error
+        raise unreadable(folder, error) from error
+
+
+def unreadable(folder: Path, error: BaseException) -> StorageError:
+    """What to raise for a file that is damaged, or is none."""
+    text = f"{folder / FILE} cannot be read: {error}"
+    if isinstance(error, OSError | sqlite3.OperationalError) and "decode" not in text:  # it is locked, or not there
+        return StorageError(text)
+    return StorageError(f"{text}. The store is damaged: use a copy, or run the study into another folder")
 
 
 def opened(file: Path, options: str) -> sqlite3.Connection:

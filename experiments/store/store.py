@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.store.connecting import FILE, UNREADABLE, finish, reading, taken, writing
+from experiments.store.connecting import FILE, UNREADABLE, finish, reading, taken, unreadable, writing
 from experiments.store.content import damaged, levels_in, number, parsed, record_in
 from experiments.store.identity import ACCEPTABLE, changes, refusal
 from experiments.study.cells import Cell
@@ -69,7 +69,11 @@ class Store:
         except (OSError, sqlite3.DatabaseError) as error:
             self.close()
             raise StorageError(f"{folder} cannot be written: {error}; choose another folder") from error
-        self.claim(identity, accept)
+        try:
+            self.claim(identity, accept)
+        except UNREADABLE as error:
+            self.close()
+            raise unreadable(folder, error) from error
 
     def claim(self, identity: Mapping[str, str], accept: bool) -> None:
         """Refuse another study, and note what is new."""
@@ -268,4 +272,4 @@ class Store:
     ) -> None:
         self.close()
         if isinstance(error, UNREADABLE):
-            raise StorageError(f"{self.folder / FILE} cannot be read: {error}") from error
+            raise unreadable(self.folder, error) from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from saem.columns import NOTES, Factor, Values, check_columns, missing_rows, since_words
 from saem.data.aliasing import without_aliased
 from saem.data.groups import check_constant, cluster_codes, group_codes, repeated_rows
-from saem.data.intake import needed_columns, read_columns, response_values, table_of
+from saem.data.intake import nearly_numbers, needed_columns, read_columns, response_values, table_of
 from saem.data.table import Rows
 from saem.data.weights import check_weights
 from saem.deferred import Deferred
@@ -181,6 +181,7 @@ def arrange(
     repeated = repeated_rows(response, cluster, rows)
     notes = [text for name, text in table.attrs.get(NOTES, {}).items() if name in (*columns, *factors)]
     warnings = [*notes, *([] if repeated is None else [repeated]), *mean.warnings, *_origins(model, columns)]
+    warnings += nearly_numbers(model, columns, rows)
     return ModelData(
         parameters=slots.parameters,
         response=response,

@@ -27,11 +27,13 @@ from saem.errors import DataError, listing
 from saem.expressions.rows import row_expression
 from saem.specification import Model
 from saem.specification.formula import read, response_of
+from saem.specification.formula.grammar import Name
 from saem.specification.formula.naming import identifier, level_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # 1,010: one number with or without a comma
 
 
@@ -190,6 +192,25 @@ def _advice_on(value: str) -> str:
     if THOUSANDS.fullmatch(value):
         return "write no commas between thousands"
     return "write a decimal point, not a comma" if is_number(value.replace(",", ".")) else "leave a missing value empty"
+
+
+def nearly_numbers(model: Model, columns: dict[str, Values], rows: Rows) -> list[str]:
+    """Columns of a formula that a few texts among numbers make factors, as one slip of the pen does, in words."""
+    if not isinstance(model.mean, str):
+        return []  # other designs refuse to calculate with text
+    found = []
+    for name in (node.text for node in read(model.mean).right.factors.values() if isinstance(node, Name)):
+        values = columns[name]
+        if not isinstance(values, Factor) or values.as_numbers:
+            continue
+        text = np.array([NUMBER.fullmatch(level.strip()) is None for level in values.levels])[values.codes]
+        if 0 < text.sum() < len(text) / 2:
+            level = values.levels[int(values.codes[np.argmax(text)])]
+            found.append(
+                f"column {name!r} is taken as a factor: {int(text.sum())} of {len(text)} rows are no number, the first "
+                f"{level!r} in {rows.first(text)}"
+            )
+    return found
 
 
 def response_values(model: Model, columns: dict[str, Values], n: int) -> NDArray[np.float64]:

@@ -493,3 +493,22 @@ def test_real_sites() -> None:
     assert outcomes["fits"] == 111
     assert sum(outcomes.values()) == 125
     assert outcomes["no row has treatment == 'CCCP' and modification == 'modified'"] == 2
+
+
+def test_a_slip_among_numbers_is_said() -> None:
+    """It makes a factor of a column that was meant to be numbers; levels of which most are words do not."""
+    model = Model(mean="y ~ x", cluster="s")
+
+    def said(texts: list[str]) -> list[str]:
+        table = pd.DataFrame({"y": range(12), "s": [1, 2, 3] * 4, "x": texts})
+        return [text for text in arrange(model, table).warnings if "taken as a factor" in text]
+
+    for slip in ("1_000", "0x2", "1\x00", "\u0661", "1o"):
+        (text,) = said(["1", "2.5", "-3e2", " 4 "] * 2 + ["1", "2.5", "1", slip])
+        assert "column 'x' is taken as a factor: 1 of 12 rows are no number, the first" in text
+        assert repr(slip) in text and "in data row 12" in text
+    assert not said(["1", "b", "c"] * 4)
+    assert not said(["1", "2", "3"] * 4)
+    table = pd.DataFrame({"y": range(12), "s": [1, 2, 3] * 4, "x": ["1", "2", "3", "1", "2", "o"] * 2})
+    meant = arrange(Model(mean="y ~ C(x)", cluster="s"), table)
+    assert not [text for text in meant.warnings if "taken as a factor" in text]

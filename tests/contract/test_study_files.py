@@ -173,3 +173,16 @@ def test_a_store_that_cannot_be_read(tmp_path: Path) -> None:
     with Store(other, json.loads("{}")):
         pass
     assert "holds no result of this study yet" in command("summarise", PATH, "-o", other, code=2)
+
+
+def test_damage_within_a_store_is_said_by_every_command(tmp_path: Path) -> None:
+    """Also by `run`, which reads before it writes: the file opens, and its pages hold something else."""
+    run_study(load_study(PATH, changes={"run": {"replicates": 2}}), PATH, tmp_path)
+    file = tmp_path / "study.sqlite"
+    content = bytearray(file.read_bytes())
+    for place in range(4096, len(content), 97):
+        content[place] ^= 255
+    file.write_bytes(content)
+    for name, *more in (("run", "--workers", 0), ("status",), ("summarise",), ("report",)):
+        text = command(name, PATH, "-o", tmp_path, *more, code=2)
+        assert "The store is damaged: use a copy, or run the study into another folder" in text

@@ -75,3 +75,14 @@ def test_the_command_names_the_users_function(tmp_path: Path) -> None:
     text = command("summarise", path, "-o", tmp_path / "out", code=2)
     assert "the function performance of own.py must return names of its own in the column 'measure'; 'bias'" in text
     assert not (tmp_path / "out" / "performance.csv").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_estimates_without_bounds_are_measured_without_warnings(tmp_path: Path) -> None:
+    """The mean of squares of 1e200 is infinite, and shown so, in all commands."""
+    body = "if 'odd' in options: found = Outcome({'centre': (1e200, 1e200, None, None, None)})"
+    path = written(tmp_path, body, design={"factors": {"size": [4]}}, reference="plain")
+    run_study(load_study(path), path, tmp_path / "out")
+    text = command("summarise", path, "-o", tmp_path / "out", "--measures", "bias,mse,model_se")
+    assert "4 odd 1e+200" in text and text.count("4 odd inf") == 2
+    command("plot", path, "-o", tmp_path / "out")
