@@ -1,4 +1,4 @@
-"""The measures that a study's own `performance` gives: run, and checked before they stand beside those of the project."""
+"""The measures that a study's own `performance` gives: run, and checked before they stand beside the others."""
 
 from __future__ import annotations
 

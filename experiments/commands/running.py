@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,23 +39,6 @@ class Retry(StrEnum):
         from experiments.study.records import ERROR, FAILED, TIMEOUT
 
         return {"errors": (ERROR,), "timeouts": (TIMEOUT,), "all": FAILED}[self.value]
-
-
-@contextmanager
-def orderly_end() -> Iterator[None]:
-    """Within the block SIGTERM is as Ctrl-C: what is done is kept."""
-
-    def interrupt(*details: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class Kind(StrEnum):
@@ -115,6 +94,7 @@ def run(
     from experiments.running import Executor, run_study
     from experiments.study.records import ENDED
     from saem.cli.console import complain, friendly, note
+    from saem.cli.signals import Stopped
     from saem.cli.watching import counting
     from saem.errors import ModelError
 
@@ -139,7 +119,7 @@ def run(
         warm_up(found, path)
         last: list[Progress] = []
         try:
-            with counting(path.stem) as bar, orderly_end():
+            with counting(path.stem) as bar:
 
                 def progress(state: Progress) -> None:
                     last[:] = [state]
@@ -156,7 +136,7 @@ def run(
         except KeyboardInterrupt:
             done = f"{last[0].done} of {last[0].total} replicates are" if last else "what was done before is"
             complain("Interrupted", f"{done} kept in {folder}; the same command goes on.", "yellow")
-            raise typer.Exit(130) from None
+            raise typer.Exit(Stopped.code()) from None
         new, rate = state.done - state.begun, (state.done - state.begun) / max(state.seconds, 1e-9)
         note(
             f"{state.done} of {state.total} replicates are in {folder}"

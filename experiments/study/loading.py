@@ -72,7 +72,7 @@ def content_of(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ModelError(f"{name} must be a file of at most {LARGEST:,} bytes")
-        words = text.decode()
+        words = text.decode().removeprefix("\ufeff")  # as some editors begin a file
         if DOTTED.search(words):  # `tomllib` would take time with the square of their number
             raise RecursionError
         return tomllib.loads(words)

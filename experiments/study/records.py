@@ -71,6 +71,11 @@ def numbers_of(estimand: str, given: Sequence[float]) -> list[float]:
     _, se, lower, upper, mcse = numbers
     if lower > upper:
         raise SaemError(f"the interval of {estimand!r} has its ends the wrong way round: {lower:g}, {upper:g}")
+    if math.isnan(lower) != math.isnan(upper):
+        raise SaemError(
+            f"the interval of {estimand!r} has one end only: {lower:g}, {upper:g}; where it has no bound, give "
+            "-math.inf or math.inf"
+        )
     if se < 0.0 or mcse < 0.0:
         raise SaemError(f"the errors of {estimand!r} must not be negative; got SE {se:g}, Monte Carlo error {mcse:g}")
     return numbers

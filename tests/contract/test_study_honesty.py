@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +229,32 @@ def test_one_broken_method_leaves_the_others_their_pairs(tmp_path: Path) -> None
     pairs = pd.read_csv(tmp_path / "out" / "performance_on_pairs.csv")
     bias = pairs[(pairs["measure"] == "bias")].groupby("method")["n"].max()
     assert bias.to_dict() == {"a": 4, "b": 4, "odd": 0}
+
+
+def test_an_interval_has_two_ends_or_none(tmp_path: Path) -> None:
+    """One that is infinite is an end; one that is missing makes the fit an error, not a missing interval."""
+    body = "found = Outcome({'centre': (value, 0.5, -math.inf if data[0] < 0 else None, value, None)})"
+    path = written(tmp_path, body)
+    command("run", path, "-o", tmp_path / "out", "--workers", 0)
+    own = records(tmp_path / "out")["odd"]
+    assert {record["status"] for record in own} == {"ok", "error"}
+    (message,) = {record["message"].split(":")[0] for record in own if record["status"] == "error"}
+    assert message == "the interval of 'centre' has one end only"
+
+
+def test_a_study_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_study(path).title == "Odd functions"
+
+
+def test_an_import_that_kills_the_process_shows_where(tmp_path: Path) -> None:
+    path = written(tmp_path, tail="import ctypes\nctypes.string_at(0)")
+    found = subprocess.run(
+        [sys.executable, "-m", "experiments", "check", str(path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode != 0 and "own.py" in found.stderr and "in <module>" in found.stderr

@@ -163,7 +163,7 @@ def test_a_termination_keeps_what_an_interrupt_keeps(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command goes on" in " ".join(said.split())
+    assert process.returncode == 143 and "the same command goes on" in " ".join(said.split())
     with Store(tmp_path / "out") as store:
         assert store.runs()[0]["end"] == "interrupted"
     if Path("/proc/self/stat").exists():
