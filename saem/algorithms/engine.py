@@ -10,14 +10,14 @@ import numpy as np
 from saem.algorithms.chain import Chain, Run, Snapshot
 from saem.algorithms.correction import Correction, corrected, no_correction, remember
 from saem.algorithms.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, directions, law, weights_of
-from saem.algorithms.expectation import conditional_expectations
+from saem.algorithms.expectation import conditional_expectation, conditional_expectations
 from saem.algorithms.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.placement import AUTO, EARLY, PLACEMENT, Placement
 from saem.algorithms.samplers import Sampler, are_dependent, arrays_of, own_copy
 from saem.algorithms.spending import Spending
 from saem.algorithms.truncation import Truncation, within_bounds
 from saem.errors import FitError, ModelError, MStepError, exact_fit
-from saem.information import Information
+from saem.information import Information, missing_information
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.boundary import residual_labels
@@ -403,6 +403,13 @@ class Engine:
         slowest = found.vectors[:, worst] / self.problem.scale
         name = self.problem.parameters.names[int(np.argmax(np.abs(slowest)))]
         return None, NOT_AVERAGED.format(name)
+
+    def missing(self, x: Array, pinned: Array, information: Information) -> Array:
+        """Missing information (n, n) of an iteration at ``x``, where the E-step has a closed form.
+
+        It is also the covariance of the complete-data score of one independent draw.
+        """
+        return missing_information(self.problem, self.solver, x, conditional_expectation(self.problem, x))
 
     def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
         """Weights (K + 1, d) of the start and of the draws in the estimate, see `saem.algorithms.error`."""

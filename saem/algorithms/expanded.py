@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.chain import Chain, Run
+from saem.algorithms.chain import Chain
 from saem.algorithms.expectation import conditional_expectations
 from saem.algorithms.loop import State
 from saem.algorithms.samplers import own_copy
@@ -83,16 +83,8 @@ class ExpandedEngine(StepwiseEngine):
         """The reduced maximiser (n,) at averaged expanded statistics."""
         return self.maximised(chain, statistics, 1e-10)
 
-    def error(
-        self, run: Run, information: Information, missing: Array, noise: Array, top: Array
-    ) -> tuple[Array | None, str]:
-        """See `Engine.error`; less is missing when the working parameters are estimated with the others."""
-        if self.expansion.problem.has_expectation:
-            missing = noise = self.missing(run.x, run.pinned, information)
-        return super().error(run, information, missing, noise, top)
-
     def missing(self, x: Array, pinned: Array, information: Information) -> Array:
-        """Missing information (n, n) at ``x``, which is also the covariance of the score of one draw.
+        """See `Engine.missing`; less is missing when the working parameters are estimated with the others.
 
         A step has the inverse information ``B = D A^-1 D'``, and its score the covariance ``B^-1 - I_o``.
         """

@@ -14,11 +14,10 @@ import numpy as np
 from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.error import standard_errors
-from saem.algorithms.expectation import conditional_expectation
 from saem.algorithms.samplers import own_copy
 from saem.algorithms.sampling import batch_means, draw_each, scores_of
 from saem.algorithms.singularity import at_singularity
-from saem.information import Information, information_of, missing_information, observed_information
+from saem.information import Information, information_of, observed_information
 from saem.mstep import sqp
 from saem.mstep.boundary import climb
 from saem.mstep.search import Peak
@@ -108,7 +107,7 @@ def exactly(engine: Engine, run: Run) -> Precision:
     deficit = information.deficit if top is None else top.loglik - engine.loglik(end.x, end.pinned)
     missing = np.full((len(x), len(x)), np.nan)
     if problem.has_expectation:
-        missing = missing_information(problem, solver, x, conditional_expectation(problem, x))
+        missing = engine.missing(x, run.pinned, information)
     noise = missing
     if engine.is_markov and problem.has_expectation:
         noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)

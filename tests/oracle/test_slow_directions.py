@@ -11,7 +11,11 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import recipes
+from saem.algorithms.precision import assess
+from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
+from saem.data import arrange
+from saem.models import pose
 from saem.specification import Model
 from saem.stopping import Target
 
@@ -81,6 +85,15 @@ def test_three_effects_with_a_singular_covariance_matrix_are_put_there(seed: int
     assert ml.status == "boundary"
     fit = saem.fit(CURVES, table, seed=1)
     check(ml, fit)
+
+
+def test_the_excess_of_an_expanded_run_is_over_an_average_of_its_own() -> None:
+    """Once averaged out it is about one; the mutant, over one of the plain iteration, gives less than a half."""
+    data = arrange(SLOPES, little(3))
+    problem = pose(SLOPES, data)
+    engine = PXSAEM().engine(problem, seed=1)
+    run = engine.go_on(engine.pass_through(problem.starts[0], engine.nothing_pinned), 1000)
+    assert 0.8 < assess(engine, run).excess < 1.5
 
 
 def test_what_is_drawn_in_a_given_way_is_not_handed_over() -> None:
