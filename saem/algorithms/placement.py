@@ -95,6 +95,7 @@ class Placement:
         """The latent data of a placement in words, and why they were taken; empty where there is no choice."""
         if placement is None or self.augmentation is None:
             return ""
+        given_up = given_up and not placement.any()  # in later passes, if it is centred
         why = "as asked" if self.wish != AUTO else "centred ones failed" if given_up else "least is missing"
         return f"{self.augmentation.describe(placement)} ({why})"
 

@@ -94,9 +94,10 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     problem, solver = engine.problem, engine.solver
     best = -np.inf
     for _ in range(int(problem.collapsible.sum())):
-        candidates = zero_candidates(engine, run)
+        height, at_top = above(engine, run)
+        candidates = zero_candidates(engine, run, at_top)
         if candidates:
-            best = max(best, engine.loglik(run.x, run.pinned), above(engine, run))
+            best = max(best, engine.loglik(run.x, run.pinned), height)
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
@@ -130,7 +131,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
         What happened, for the user; empty when the run had found the highest.
     """
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
-    if not peaks or peaks[0].loglik <= max(own, above(engine, run)) + HIGHER:
+    if not peaks or peaks[0].loglik <= max(own, above(engine, run)[0]) + HIGHER:
         return run, ""
     reached = (
         f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
@@ -146,24 +147,27 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     return again.after(run), f"{reached}; this is its estimate when it starts at the highest that direct ML finds."
 
 
-def above(engine: Engine, run: Run) -> float:
-    """Height of the maximum, on the boundary if need be, that lies above a run; ``-inf`` where none is found.
+def above(engine: Engine, run: Run) -> tuple[float, Array]:
+    """Height of the maximum that lies above a run, ``-inf`` where none is found, and what is pinned there (n,).
 
     A correlation of one, which no path reaches, is no other maximum than the one that the path goes to.
     """
     _, pinned, outcome = climb(engine.problem, engine.solver, run.x)
-    return outcome.value if outcome.status == sqp.CONVERGED and pinned[run.pinned].all() else -np.inf
+    if outcome.status == sqp.CONVERGED and pinned[run.pinned].all():
+        return outcome.value, pinned
+    return -np.inf, run.pinned
 
 
-def zero_candidates(engine: Engine, run: Run) -> list[int]:
-    """Standard deviations that are small, or that the likelihood, other things equal, would rather see at zero.
+def zero_candidates(engine: Engine, run: Run, at_top: Array) -> list[int]:
+    """Standard deviations that are small, or that the likelihood would rather see at zero, the smallest first.
 
-    The smallest first.
+    Other things equal, or at the maximum above the run, where ``at_top`` (n,) are pinned: of effects whose correlation
+    is near one, each makes up for the other, and only together would they vanish.
     """
     problem = engine.problem
     out = []
     for i in np.flatnonzero(problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)):
-        if run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
+        if at_top[i] or run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
             out.append(int(i))
     return sorted(out, key=lambda i: float(run.x[i] / problem.scale[i]))
 

@@ -198,6 +198,13 @@ def test_poorly_determined_random_effects_are_not_centred() -> None:
     assert not Placement(problem, "uncentred").choose(x, nothing).any()
 
 
+def test_only_latent_data_that_are_not_centred_are_said_to_have_failed_to_be() -> None:
+    """A later pass may have failed centred, whose end was not taken."""
+    chooser = Placement(EXAMPLES["independent slopes"].problem, "auto")
+    assert chooser.describe(np.array([True, False]), given_up=True).endswith("(least is missing)")
+    assert chooser.describe(np.zeros(2, dtype=bool), given_up=True).endswith("(centred ones failed)")
+
+
 def test_a_choice_is_kept_unless_another_is_clearly_better() -> None:
     problem, x = EXAMPLES["independent slopes"].problem, EXAMPLES["independent slopes"].x.copy()
     sd = [problem.parameters.names.index(name) for name in ("sd_intercept", "sd_slope")]

@@ -78,6 +78,17 @@ def test_a_covariance_matrix_that_is_nearly_singular_is_kept_away_from_its_bound
     check(ml, saem.fit(SLOPES, table, seed=1))
 
 
+@pytest.mark.parametrize("seed", [3, 28])
+def test_effects_that_make_up_for_each_other_vanish_together(seed: int) -> None:
+    """Far from zero in ``t`` a slope and an intercept cancel, and neither alone would rather be zero."""
+    table = lines(np.zeros((2, 2)), 2, 4, seed)
+    table["t"] += 8.0
+    ml, fit = saem.fit(SLOPES, table, "ml"), saem.fit(SLOPES, table, seed=1)
+    assert ml.estimates.loc[["sd_i", "sd_t"], "estimate"].tolist() == [0.0, 0.0]
+    assert fit.estimates.loc[["sd_i", "sd_t"], "estimate"].tolist() == [0.0, 0.0]
+    check(ml, fit)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_three_effects_with_a_singular_covariance_matrix_are_put_there(seed: int) -> None:
     table = lines(np.diag([1.0, 0.3, 0.02]), 15, 5, seed)
