@@ -73,7 +73,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                 longer = go_on(engine, run, left)
         except MStepError:
             if heir is not None:
-                keeper.engine, engine.hands_over = engine, 0
+                keeper.engine, engine.hands_over, engine.passes = engine, 0, heir.passes
                 continue
             if unfinished:
                 keeper.fresh += 1
@@ -82,9 +82,12 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             break
         if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
             break
-        engine = keeper.engine
         before = engine.spent.drawn
-        after = assess(engine, longer)
+        after = assess(keeper.engine, longer)
+        is_cut = engine.spent.stopped and not reached(keeper.engine, after, target)
+        if heir is not None and is_cut and not after.deficit < precision.deficit:
+            break  # the budget ended a pass that had not come as far yet
+        engine = keeper.engine
         if heir is None and unfinished and not after.deficit < precision.deficit:
             continue
         run, precision = longer, after

@@ -61,6 +61,18 @@ def test_a_variance_that_is_nearly_zero_is_reached_by_parameter_expansion() -> N
     assert handed_over == 2 and lost >= 1
 
 
+def test_a_budget_that_ends_a_pass_early_loses_nothing_that_was_reached() -> None:
+    """The pass of the expanded model begins with a burn-in, whose last iterate is further from the maximum."""
+    table, finer = lines(np.diag([0.4, 0.15]), 15, 5, 10), Target(mcse=0.03)
+    full = saem.fit(SLOPES, table, SAEM(target=finer), seed=1)
+    assert "parameter expansion after 763 iterations" in full.augmentation
+    before = full.history.set_index("iteration").loc[763]
+    stopped = SAEM(target=replace(finer, max_draws=int(before["draws"] * 783 / 763)))
+    fit = saem.fit(SLOPES, table, stopped, seed=1)
+    assert fit.drawn > before["draws"] and fit.status == "not_converged" and "expansion" not in fit.augmentation
+    assert fit.loglik == pytest.approx(before["loglik"], abs=1e-9)
+
+
 @pytest.mark.parametrize("seed", [14, 27])
 def test_it_is_reached_under_the_posted_constraint(seed: int) -> None:
     model = Model.from_text(recipes.text("peptide"))
