@@ -16,9 +16,12 @@ from saem.errors import MStepError
 from saem.information import Information, information_of
 from saem.models.contract import Expansion
 from saem.mstep import sqp
+from saem.mstep.singular import correlation, inner
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
+
+SINGULAR = 1e-6  # smallest eigenvalue of a correlation matrix
 
 
 class ExpandedEngine(StepwiseEngine):
@@ -77,7 +80,17 @@ class ExpandedEngine(StepwiseEngine):
         nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < NEARLY
         if outcome.status != sqp.CONVERGED and not nearly:
             raise self.failure(x[:n], outcome.status)
-        return self.expansion.reduced(x)
+        return self.inside(self.expansion.reduced(x))
+
+    def inside(self, x: Array) -> Array:
+        """The parameters (n,), with smaller correlations where a covariance matrix is singular up to rounding.
+
+        A working matrix of lower rank, as two clusters have, makes it so in one step, and from there no draw comes back.
+        """
+        for sd, corr in self.problem.blocks:
+            if np.all(x[sd] > 0.0) and np.linalg.eigvalsh(correlation(x, corr))[0] < SINGULAR:
+                x[inner(corr)] *= 1.0 - SINGULAR
+        return x
 
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
         """The reduced maximiser (n,) at averaged expanded statistics."""

@@ -120,10 +120,8 @@ class IndependentChains:
             worst = int(np.argmax(share))
             precision = replace(precision, mcse=mcse, ratio=float(share[worst]), worst=worst)
         else:  # a chain has none
-            reason = next(
-                (outcome.message for outcome in outcomes if np.isnan(np.asarray(outcome.mcse)).all()), precision.reason
-            )
-            precision = replace(precision, mcse=mcse, ratio=np.nan, reason=precision.reason or reason)
+            reason = precision.reason or "No Monte Carlo error is given: a chain has none."
+            precision = replace(precision, mcse=mcse, ratio=np.nan, reason=reason)
         return judge(engine, run, [], precision, self.target, "")
 
 

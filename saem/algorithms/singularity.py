@@ -50,7 +50,8 @@ def describe(engine: Engine, x: Array, new: Array) -> str:
     """What was done to the correlations, in words."""
     labels = [engine.problem.label(int(i)) for i in np.flatnonzero(new)]
     if np.all(np.abs(x[new]) == 1.0):
-        return f"{' and '.join(labels)} goes to -1 or 1, which no path reaches: it is put there."
+        verb, what = ("goes", "it is") if len(labels) == 1 else ("go", "they are")
+        return f"{' and '.join(labels)} {verb} to -1 or 1, which no path reaches: {what} put there."
     return f"The covariance matrix goes to a singular one, which no path reaches: {listing(labels)} are put there."
 
 

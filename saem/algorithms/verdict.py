@@ -101,8 +101,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
 
 
 def can_expand(engine: Engine) -> bool:
-    """Whether the model admits parameter expansion, which is not used already."""
-    if engine.problem.expand is None or hasattr(engine, "expansion"):
+    """Whether the model admits parameter expansion, which is not used already, nor where it is worthwhile."""
+    if engine.hands_over or engine.problem.expand is None or hasattr(engine, "expansion"):
         return False
     try:
         engine.problem.expand()

@@ -110,6 +110,14 @@ def test_three_effects_with_a_singular_covariance_matrix_are_put_there(seed: int
     check(ml, fit)
 
 
+def test_two_clusters_whose_covariance_matrix_is_singular_after_one_step() -> None:
+    """Two clusters differ in one direction: the working matrix has rank one."""
+    table = lines(np.array([[1.0, 0.0], [0.48, 0.15]]), 2, 5, 1)
+    ml = saem.fit(SLOPES, table, "ml")
+    assert abs(ml.estimates.loc["corr_i_t", "estimate"]) == 1.0
+    check(ml, saem.fit(SLOPES, table, "px_saem", seed=1))
+
+
 def test_the_excess_of_an_expanded_run_is_over_an_average_of_its_own() -> None:
     """Once averaged out it is about one; the mutant, over one of the plain iteration, gives less than a half."""
     data = arrange(SLOPES, little(3))
