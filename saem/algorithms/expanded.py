@@ -85,7 +85,7 @@ class ExpandedEngine(StepwiseEngine):
     def inside(self, x: Array) -> Array:
         """The parameters (n,), with smaller correlations where a covariance matrix is singular up to rounding.
 
-        A working matrix of lower rank, as two clusters have, makes it so in one step, and from there no draw comes back.
+        A working matrix of lower rank, as two clusters have, makes it so in one step, and no draw comes back.
         """
         for sd, corr in self.problem.blocks:
             if np.all(x[sd] > 0.0) and np.linalg.eigvalsh(correlation(x, corr))[0] < SINGULAR:

@@ -97,6 +97,8 @@ def visit_all(
         acceptable = outcome.status == sqp.CONVERGED or (
             outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < 1e-5
         )
+        if acceptable and not np.isfinite(problem.constraints.evaluate(x)[0]).all():
+            continue  # it ended where an effect is absent whose correlation the constraints ask for
         if not acceptable:
             failures.append(Failure(outcome, x))
         elif not any(is_same(problem, x, peak.x) for peak in peaks):

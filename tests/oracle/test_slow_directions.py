@@ -118,6 +118,16 @@ def test_two_clusters_whose_covariance_matrix_is_singular_after_one_step() -> No
     check(ml, saem.fit(SLOPES, table, "px_saem", seed=1))
 
 
+def test_a_maximum_where_a_tied_correlation_means_nothing_is_none() -> None:
+    """Without the slope its correlation is no number, and the constraint cannot be met."""
+    table = lines(np.diag([0.3, 0.1]), 4, 5, 0)
+    table["t"] += 20.0
+    model = Model(mean=SLOPES.mean, cluster="id", random=SLOPES.random, constraints={"c": "corr_i_t == 0.3 * t"})
+    ml = saem.fit(model, table, "ml")
+    x = ml.estimates["estimate"]
+    assert x["sd_t"] > 0.0 and x["corr_i_t"] == pytest.approx(0.3 * x["t"], abs=1e-6)
+
+
 def test_the_excess_of_an_expanded_run_is_over_an_average_of_its_own() -> None:
     """Once averaged out it is about one; the mutant, over one of the plain iteration, gives less than a half."""
     data = arrange(SLOPES, little(3))
