@@ -21,6 +21,7 @@ from saem.mstep.solver import Solver
 
 Array = np.ndarray
 
+ROUNDING = 1e-7  # of the observed information: what differences of the reduction leave where nothing is missing
 SINGULAR = 1e-6  # smallest eigenvalue of a correlation matrix
 
 
@@ -103,7 +104,8 @@ class ExpandedEngine(StepwiseEngine):
         """
         expectation = self.expectations(x[None])[0]
         coordinates = self.coordinates(x, pinned, information, expectation)[0]
-        efficient = np.linalg.pinv(coordinates @ coordinates.T) - np.eye(len(coordinates))
+        share, axes = np.linalg.eigh(np.linalg.pinv(coordinates @ coordinates.T) - np.eye(len(coordinates)))
+        efficient = (axes * np.where(share > ROUNDING, share, 0.0)) @ axes.T
         to_coordinates = np.linalg.pinv(information.root)
         return np.asarray(to_coordinates.T @ efficient @ to_coordinates)
 
