@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, peptide_design
 
 import saem
-from experiments.uncentred import SCHEDULE, uncentred
 from saem import Model, recipes
 from saem.algorithms.engine import Engine
 from saem.algorithms.precision import assess
 from saem.algorithms.refinement import refine
+from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.models import pose
 from saem.models.contract import Problem
@@ -21,6 +23,8 @@ from saem.stopping import Target
 from saem.streams import stream
 
 MODEL = Model.from_text(recipes.text("peptide"))
+SCHEDULE = AveragedSchedule(burn_in=200, iterations=1100, transient=100, latent=600)  # long enough to be cut short
+uncentred = partial(SAEM, schedule=SCHEDULE, augmentation="uncentred")
 
 
 def table(replicates: int, seed: int) -> pd.DataFrame:
