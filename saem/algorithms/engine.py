@@ -264,8 +264,8 @@ class Engine:
         return True
 
     def thicken(self) -> None:
-        """Let the next pass make more draws in an iteration, twice at most, if the schedule admits it."""
-        if isinstance(self.schedule, Densable) and self.thickened < THICKENED:
+        """Let the next pass make more draws in an iteration, if the schedule admits it."""
+        if isinstance(self.schedule, Densable):
             self.schedule = self.schedule.denser()
             self.steps = self.schedule.steps(self.problem.n_latent)
             self.thickened += 1

@@ -91,19 +91,22 @@ def assess(engine: Engine, run: Run) -> Precision:
     return exactly(engine, run) if engine.problem.has_observed else by_sampling(engine, run)
 
 
-def hilltop(engine: Engine, run: Run) -> Peak | None:
-    """The local maximum of the likelihood, on the boundary if need be, of the hill that a run ended on."""
+def hilltop(engine: Engine, run: Run) -> tuple[Peak | None, bool]:
+    """The local maximum, on the boundary if need be, of the hill that a run ended on, and whether it is a sharp one.
+
+    Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly.
+    """
     x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
-    # beside a fold of the constraints the hill is so flat that Newton's method gets there but slowly
+    is_sharp = outcome.status == sqp.CONVERGED
     slowly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= AT_THE_TOP
-    return Peak(outcome.value, x, pinned, run.x) if outcome.status == sqp.CONVERGED or slowly else None
+    return (Peak(outcome.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
 
 
 def exactly(engine: Engine, run: Run) -> Precision:
     """By the closed-form likelihood."""
     problem, solver = engine.problem, engine.solver
-    top = hilltop(engine, run)
-    beside = top is not None and np.array_equal(top.pinned, run.pinned)
+    top, is_sharp = hilltop(engine, run)
+    beside = top is not None and is_sharp and np.array_equal(top.pinned, run.pinned)
     x = top.x if top is not None and beside else run.x
     information = observed_information(problem, solver, x, run.pinned)
     end, words = at_singularity(engine, run, top)

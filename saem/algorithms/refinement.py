@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.algorithms.chain import Run
 from saem.algorithms.checkpoint import Keeper
-from saem.algorithms.engine import Engine
+from saem.algorithms.engine import THICKENED, Engine
 from saem.algorithms.handover import heir_of
 from saem.algorithms.precision import Precision, assess
 from saem.errors import MStepError
@@ -56,7 +56,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         stuck = not unfinished and does_not_forget(engine, run, precision)
         slow = unfinished or stuck or engine.spent.iterations >= LONG * engine.once
         heir = heir_of(engine, run, precision) if slow else None
-        look = keeper.last
+        look, plan = keeper.last, (engine.schedule, engine.steps, engine.thickened)
         try:
             if heir is not None:
                 keeper.engine = heir
@@ -77,6 +77,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                 continue
             if unfinished:
                 keeper.fresh += 1
+                engine.schedule, engine.steps, engine.thickened = plan
                 continue
             keeper.last = look  # the chain has moved on from the run
             break
@@ -89,6 +90,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
             break  # the budget ended a pass that had not come as far yet
         engine = keeper.engine
         if heir is None and unfinished and not after.deficit < precision.deficit:
+            engine.schedule, engine.steps, engine.thickened = plan  # of the chain that goes on
             continue
         run, precision = longer, after
         if heir is not None or unfinished or stuck:
@@ -122,7 +124,8 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
     problem = engine.problem
     if left < engine.once:
         return None
-    engine.thicken()
+    for _ in range(min(attempt, THICKENED) - engine.thickened):
+        engine.thicken()
     sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
