@@ -17,7 +17,7 @@ from saem.schedules import RobbinsMonroSchedule
 ALL = ("textbook", "averaged", "several", "programs", "many", "once")
 
 
-@pytest.mark.parametrize(("replicates", "chains", "many"), [(3, 9, 100), (12, 3, 25), (30, 1, 10)])
+@pytest.mark.parametrize(("replicates", "chains", "many"), [(3, 9, 167), (12, 3, 42), (30, 1, 17)])
 def test_draws_are_as_many_as_said(replicates: int, chains: int, many: int) -> None:
     wanted = {"textbook": 1, "averaged": 1, "several": chains, "programs": chains, "many": many, "once": many}
     for name, draws in wanted.items():
@@ -32,7 +32,7 @@ def test_step_sizes_are_those_of_the_textbook_or_of_the_default() -> None:
         np.testing.assert_array_equal(of[name].step_sizes, textbook.step_sizes)
     np.testing.assert_array_equal(of["once"].step_sizes, default.step_sizes)
     np.testing.assert_array_equal(of["averaged"].step_sizes, replace(SCHEDULE, draws=1).steps(6).step_sizes)
-    assert of["averaged"].averaging_from == of["once"].averaging_from == 300
+    assert of["averaged"].averaging_from == of["once"].averaging_from == 150
     assert [float(of["programs"].step_sizes[k]) for k in (299, 300, 301, 399)] == [1.0, 1.0, 0.5, 0.01]
 
 
