@@ -130,6 +130,12 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
         np.isfinite(values).all() and (values[kinds == "sd"] >= 0.0).all() and (abs(values[kinds == "corr"]) <= 1).all()
     ):
         raise StorageError("an estimate is no number that a parameter of its kind can be")
+    covariance, mcse = arrays["covariance"], arrays["mcse"]
+    if (np.diag(covariance) < 0.0).any() or (mcse < 0.0).any():
+        raise StorageError("a variance or a Monte Carlo error is negative")
+    rounding = 1e-9 * float(np.max(np.nan_to_num(np.diag(covariance)), initial=0.0))
+    if not np.allclose(covariance, covariance.T, rtol=1e-6, atol=rounding, equal_nan=True):
+        raise StorageError("the covariance matrix of the estimates is not symmetric")
     held = {name: float(value) for name, value, is_fixed in zip(names, at, fixed, strict=True) if is_fixed}
     if held != {name: float(value) for name, value in model.fixed.items()}:
         raise StorageError("the fixed parameters are not those of the model")

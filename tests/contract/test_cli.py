@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +38,17 @@ def test_a_fit_imports_what_it_needs():
 
 
 def test_help_takes_less_than_half_a_second():
+    """Of processor time, which other work on the machine hardly changes."""
+    resource = pytest.importorskip("resource", reason="this system does not count the time of processes")
+
+    def used():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     def once():
-        start = time.perf_counter()
+        start = used()
         subprocess.run([sys.executable, "-c", "from saem.cli import main; main()", "--help"], check=True, stdout=-3)
-        return time.perf_counter() - start
+        return used() - start
 
     assert min(once() for _ in range(5)) < 0.5
 
