@@ -57,9 +57,10 @@ def summarise(
     """Performance of all methods with Monte Carlo standard errors, also written as CSV and Parquet."""
     from experiments.levels import with_levels
     from experiments.rows import with_streams
-    from experiments.store.export import can_write, write_csv, write_parquet
+    from experiments.store.export import can_write, write_parquet
     from saem.cli.console import friendly, note, say, show
     from saem.display import table
+    from saem.files import write_csv
 
     with friendly():
         results = results_of(study, quick, output)
@@ -68,7 +69,7 @@ def summarise(
         written = into is not None or can_write(folder)
         if written:
             for name, found in tables.items():
-                write_csv(with_levels(in_order(found, results), results.levels), folder / f"{name}.csv")
+                write_csv(with_levels(in_order(found, results), results.levels), folder / f"{name}.csv", index=False)
 
             def completed(part: pd.DataFrame) -> pd.DataFrame:
                 return with_levels(with_streams(part, results.study), results.levels)
@@ -138,13 +139,13 @@ def in_order(measures: pd.DataFrame, results: Results) -> pd.DataFrame:
 def plot(study: StudyName, quick: Quick = False, output: Folder = None, into: Into = None) -> None:
     """Draw the figures that apply to a study, as PNG and PDF."""
     from experiments.figures.gallery import draw_all
-    from experiments.store.export import check_writable
+    from experiments.store.export import check_folder
     from saem.cli.console import friendly, note
 
     with friendly():
         folder = (into or folder_of(study, quick, output)) / "figures"
         results = results_of(study, quick, output)
-        check_writable(folder)
+        check_folder(folder)
         gallery = draw_all(results, folder)
         for name, why in gallery.left_out.items():
             note(f"no {name}: {why}")
@@ -155,11 +156,11 @@ def plot(study: StudyName, quick: Quick = False, output: Folder = None, into: In
 def report(study: StudyName, quick: Quick = False, output: Folder = None, into: Into = None) -> None:
     """Write all of it as one page: aims, design, tables, figures, failures, provenance."""
     from experiments.report import write_report
-    from experiments.store.export import check_writable
+    from experiments.store.export import check_folder
     from saem.cli.console import friendly, note
 
     with friendly():
         folder = into or folder_of(study, quick, output)
         results = results_of(study, quick, output)
-        check_writable(folder)
+        check_folder(folder)
         note(f"the report is {write_report(results, folder / 'report.html')}")

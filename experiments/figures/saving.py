@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.style import STYLE
-from experiments.store.export import replacing
 from saem.errors import ModelError
+from saem.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = FOR
     for form in formats:
         content = written(figure, form)
         path = folder / f"{name}.{form}"
-        with replacing(path) as stream:
-            stream.write(content)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
         paths.append(path)
     return tuple(paths)

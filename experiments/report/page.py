@@ -10,8 +10,8 @@ from experiments.figures import draw
 from experiments.figures.saving import written
 from experiments.provenance import now
 from experiments.report.content import content_of
-from experiments.store.export import replacing
 from saem.errors import ModelError
+from saem.files import replacing
 
 if TYPE_CHECKING:
     from experiments.results import Results
@@ -74,6 +74,6 @@ def write_report(results: Results, path: Path, *, replay: bool = True) -> Path:
     page = environment.get_template(TEMPLATE).render(
         content_of(results) | {"figures": figures, "left_out": left_out, "written": now()}
     )
-    with replacing(path) as stream:
-        stream.write(page.encode())
+    with replacing(path) as temporary:
+        temporary.write_bytes(page.encode())
     return path

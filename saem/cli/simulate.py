@@ -138,6 +138,7 @@ def full_factorial(crosses: Sequence[str]) -> pd.DataFrame:
 
 def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
     """`column=a,b,c` or `column=1..60`; levels that are all numbers are numbers."""
+    from saem.data.intake import is_number
     from saem.errors import DataError
 
     name, equals, spec = (part.strip() for part in text.partition("="))
@@ -146,7 +147,7 @@ def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
             f'--cross must be COLUMN=LEVELS, such as "treatment=Ctrl,CCCP" or "replicate=1..60"; got {text!r}'
         )
     first, dots, last = (part.strip() for part in spec.partition(".."))
-    if dots and any(_is_numeric(part) for part in (first, last)):
+    if dots and any(is_number(part) for part in (first, last)):
         if not all(part.removeprefix("-").isdecimal() for part in (first, last)):
             raise DataError(
                 f"--cross {name}: the ends of a range must be whole numbers written in digits, such as 1..60; got "
@@ -167,15 +168,6 @@ def parse_cross(text: str) -> tuple[str, list[int | float | str]]:
         return name, list(texts)
     whole = all(isinstance(number, int) for number in known)
     return name, [number if whole else float(number) for number in known]
-
-
-def _is_numeric(text: str) -> bool:
-    """Whether a text is a number of any kind, infinite ones among them."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _number(text: str) -> int | float | None:

@@ -15,12 +15,13 @@ from experiments.commands import app
 from experiments.provenance import configuration_hash
 from experiments.running import identity_of, job_of, run_study
 from experiments.store import Store
-from experiments.store.export import replacing, write_csv, write_parquet
+from experiments.store.export import write_parquet
 from experiments.store.merging import merge
 from experiments.study import Cell, load_study
 from experiments.study.sources import digest_of, sources_of
 from experiments.study.tasks import Result, Task, failure
 from saem.errors import ModelError, StorageError
+from saem.files import replacing, write_csv
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
 
@@ -128,11 +129,11 @@ def test_functions_that_changed_are_refused(tmp_path: Path) -> None:
 def test_exports_are_whole_or_not_there(tmp_path: Path) -> None:
     table = pd.DataFrame({"x": [1.0, 2.0], "s": pd.Categorical(["a", "b"])})
     write_parquet(table, tmp_path / "t.parquet")
-    write_csv(table, tmp_path / "t.csv")
+    write_csv(table, tmp_path / "t.csv", index=False)
     assert pd.read_parquet(tmp_path / "t.parquet")["x"].tolist() == [1.0, 2.0]
     assert pd.read_csv(tmp_path / "t.csv")["s"].tolist() == ["a", "b"]
-    with pytest.raises(RuntimeError), replacing(tmp_path / "t.csv") as stream:
-        stream.write(b"half of it")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "t.csv") as temporary:
+        temporary.write_bytes(b"half of it")
         raise RuntimeError
     assert pd.read_csv(tmp_path / "t.csv")["s"].tolist() == ["a", "b"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.parquet"]

@@ -238,7 +238,7 @@ def test_results_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
             said = command("summarise", path, "-o", tmp_path / name)
             assert "convergence_rate" in said and "cannot be written, so that no files are" in said
             assert f"{fits} fits of 32" in command("status", path, "-o", tmp_path / name)
-            assert "name another folder by --into" in command("plot", path, "-o", tmp_path / name, code=2)
+            assert "by --into" in command("plot", path, "-o", tmp_path / name, code=2)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
+from saem.algorithms import refinement
 from saem.algorithms.engine import Engine
 from saem.algorithms.precision import assess
 from saem.algorithms.refinement import refine
@@ -134,6 +136,18 @@ def test_a_pass_that_is_not_finished_begins_anew() -> None:
     _, refined, precision = refine(chain, run, Target())
     assert precision.deficit <= 0.01 and precision.ratio <= 0.05
     assert refined.before is not None
+
+
+def test_passes_that_are_given_up_leave_the_schedule_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pass looks as bad as the one before: three are made with more draws and given up, and the chain goes on."""
+    posed = problem(12, 5)
+    chain = engine(posed, AveragedSchedule())
+    run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
+    schedule, draws = chain.schedule, set(run.drawn)
+    monkeypatch.setattr(refinement, "assess", lambda *arguments: replace(assess(*arguments), deficit=1.0))
+    _, refined, _ = refine(chain, run, Target(max_iterations=2500))
+    assert len(refined.step_sizes) > len(run.step_sizes) and chain.spent.drawn > 2500 * max(draws), "both were done"
+    assert chain.thickened == 0 and chain.schedule == schedule and set(refined.drawn) == draws
 
 
 @pytest.mark.parametrize("wrong", [{"mcse": 0.0}, {"deficit": -1.0}, {"max_iterations": -1}, {"mcse": float("nan")}])
