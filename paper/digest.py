@@ -134,11 +134,12 @@ class Digest:
 
     def save(self, folder: Path) -> None:
         """Write `measures.parquet` and `provenance.json` into a folder; see `replacing` for the errors."""
-        from experiments.store.export import replacing, write_parquet
+        from experiments.store.export import write_parquet
+        from saem.files import replacing
 
         write_parquet(self.measures, folder / "measures.parquet")
-        with replacing(folder / "provenance.json") as stream:
-            stream.write((json.dumps(dict(self.provenance), indent=2, ensure_ascii=False) + "\n").encode())
+        with replacing(folder / "provenance.json") as temporary:
+            temporary.write_bytes((json.dumps(dict(self.provenance), indent=2, ensure_ascii=False) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> Digest:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.store.export import replacing
 from paper.digest import Absent, Digest
 from paper.pipeline.manifest import command_of, file_of, modules, read_manifest
 from paper.shared.style import COLUMN
 from paper.shared.writing import NOT_THERE, Number
 from saem.errors import ModelError, StorageError, listing, nearest
+from saem.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,8 +177,8 @@ def _empty() -> Figure:
 
 def write(path: Path, text: str) -> None:
     """A text file, whole or not at all; with one line's end at its end."""
-    with replacing(path) as stream:
-        stream.write((text.rstrip("\n") + "\n").encode())
+    with replacing(path) as temporary:
+        temporary.write_bytes((text.rstrip("\n") + "\n").encode())
 
 
 def numbers_tex(numbers: Iterable[Number]) -> str:
