@@ -15,18 +15,18 @@ import saem.mstep
 from saem import schedules
 from saem.algorithms.truncation import Truncation
 from saem.data import arrange
+from saem.display import method_name
 from saem.errors import ModelError, SaemError, StorageError
 from saem.fitting import METHODS, Algorithm, conclude, pose_for, run
 from saem.restoring import check_checkpoint, check_settings
 from saem.settings import rebuild
 from saem.stopping import Target
+from saem.storage.method import EXACT
 
 if TYPE_CHECKING:
     from saem.continuation import Continuation
     from saem.progress import Callback
     from saem.result import Fit
-
-EXACT = ("ml", "reml", "em")
 
 
 def resume(
@@ -37,6 +37,11 @@ def resume(
     continuation = continuation_of(fit)
     if fit.table is None:
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
+    if method is not None and method_name(method) != fit.method:
+        raise ModelError(
+            f"a fit by {fit.method!r} cannot go on by {method_name(method)!r:.80}; hand over the method that made it, "
+            "or fit again by the other"
+        )
     algorithm = aimed(method_of(fit) if method is None else method, target)
     data = arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
     with of_a_file(continuation):

@@ -91,6 +91,7 @@ def storable_fit(**changes: Any) -> Fit:
             fit.parameters.fixed[kept],
             fit.parameters.fixed_values[kept],
         ),
+        "drawn": 606,
         "covariance": fit.covariance[np.ix_(kept, kept)],
         **{name: getattr(fit, name)[..., kept] for name in ("values", "mcse", "path", "solutions")},
     }

@@ -48,6 +48,7 @@ def save(fit: Fit, folder: str | Path) -> None:
     from saem.storage.arrays import ARRAYS_FILE, MAX_BYTES
     from saem.storage.content import MAX_BYTES as MAX_CONTENT
     from saem.storage.content import METHOD, sealed
+    from saem.storage.method import check_method
     from saem.storage.table import TABLE_FILE, table_bytes
 
     folder = Path(folder)
@@ -56,6 +57,17 @@ def save(fit: Fit, folder: str | Path) -> None:
             "the name of a method must be letters a-z, digits and _, at most 64, for it becomes the name of a folder; "
             f"got {fit.method!r:.80}"
         )
+    try:
+        check_method(
+            fit.method,
+            goes_on=fit.continuation is not None,
+            settings=None if fit.continuation is None else fit.continuation.settings,
+            is_posterior=fit.posterior is not None,
+            chains=len(fit.chains),
+            drawn=fit.drawn if fit.term_names else None,
+        )
+    except StorageError as error:
+        raise StorageError(f"this fit cannot be saved: {error}") from None
     arrays = _arrays(fit)
     if sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
         raise StorageError(f"this fit cannot be saved: its arrays take more than {MAX_BYTES // 2**20} MB")

@@ -19,6 +19,7 @@ from saem.storage.arrays import ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, STATS,
 from saem.storage.arrays import MAX_BYTES as MAX_ARRAYS
 from saem.storage.content import MAX_BYTES as MAX_CONTENT
 from saem.storage.content import FitContent, PosteriorContent, read_content
+from saem.storage.method import check_method
 from saem.storage.table import TABLE_FILE, check_rows, read_rows
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ def build(content: FitContent, arrays: dict[str, np.ndarray], rows: bytes | None
     SaemError
         When its parts do not belong together.
     """
+    check_method(
+        content.method,
+        goes_on=content.continuation is not None,
+        settings=None if content.continuation is None else content.continuation.method,
+        is_posterior=content.posterior is not None,
+        chains=len(arrays.get("chains", ())),
+        drawn=content.drawn if content.term_names and "drawn" in content.model_fields_set else None,
+    )
     model = Model.from_text(content.model, source=source)
     parameters = parameters_of(content, arrays, model)
     if len(arrays["cluster_group"]) and not _are_positions(arrays["cluster_group"], len(content.group_levels)):

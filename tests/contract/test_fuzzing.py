@@ -153,8 +153,9 @@ def saved(tmp_path_factory):
         target_accept=0.9,
         implied={"c2": (-1.0, np.inf)},
     )
-    fit = storable_fit(chains=np.ones((2, 7)), chain_paths=(np.ones((3, 7)), np.ones((4, 7))), posterior=posterior)
-    fit.save(folder / "handmade")
+    storable_fit(method="bayes", drawn=0, posterior=posterior).save(folder / "posterior")
+    paths = (np.ones((3, 7)), np.ones((4, 7)))
+    storable_fit(method="chains", chains=np.ones((2, 7)), chain_paths=paths).save(folder / "chains")
     saem.fit(PLAIN, TABLE, seed=1).save(folder / "saem")
     with pytest.warns(SaemWarning, match="counts days since"):
         saem.fit(Model(cluster="id", mean="y ~ poly(x, 2) + day"), TABLE, "ml").save(folder / "formula")

@@ -16,6 +16,7 @@ from tampering import tamper
 import saem
 from saem.errors import StorageError
 from saem.files import replacing
+from saem.storage.method import CLASSES, KNOWN
 
 
 def assert_same(first, second):
@@ -37,12 +38,12 @@ def assert_same(first, second):
 
 
 def test_a_loaded_fit_is_the_same_to_the_last_bit(tmp_path):
-    fit = storable_fit(looks=np.arange(14.0).reshape(2, 7), chains=np.ones((2, 7)))
+    fit = storable_fit(method="chains", looks=np.arange(14.0).reshape(2, 7), chains=np.ones((2, 7)))
     paths = (np.ones((3, 7)), np.zeros((4, 7)))
     dataclasses.replace(fit, chain_paths=paths).save(tmp_path / "chains")
     for path, loaded in zip(paths, saem.load(tmp_path / "chains").chain_paths, strict=True):
         np.testing.assert_array_equal(path, loaded)
-    fit = dataclasses.replace(fit, chains=np.empty((0, 0)))
+    fit = dataclasses.replace(fit, method="saem", chains=np.empty((0, 0)))
     fit.save(tmp_path / "some" / "where")
     loaded = saem.load(tmp_path / "some" / "where")
     assert_same(fit, loaded)
@@ -160,6 +161,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_parts_that_another_method_has_are_not_saved(tmp_path):
+    with pytest.raises(StorageError, match=r"cannot be saved: it names the method 'ml', and has drawn .* of your own"):
+        storable_fit(method="ml").save(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    storable_fit(method="mine").save(tmp_path)  # of which nothing is known
+    assert saem.load(tmp_path).method == "mine"
+
+
+def test_methods_that_can_go_on_are_known_without_importing_them():
+    from saem.fitting import METHODS
+
+    own = {kind.__name__: kind.name for kind in METHODS.values()}
+    assert {kind: name for kind, name in own.items() if name in CLASSES.values()} == CLASSES
+    assert set(METHODS) == KNOWN
+
+
 # Folders from strangers, who know how they are sealed
 
 
@@ -210,6 +227,38 @@ def test_content_that_no_fit_has(tmp_path, changes, message):
     storable_fit().save(tmp_path)
     spoil(tmp_path, **changes)
     with pytest.raises(StorageError, match=message):
+        saem.load(tmp_path)
+
+
+def going_on(method):
+    """What a fit by a method of the package goes on from, as far as loading is concerned."""
+    return {"method": method, "numbers": {}, "texts": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "ml"}, "'ml', and has drawn random effects"),
+        ({"method": "em", "continuation": going_on(None)}, "'em', and has a state to go on from"),
+        ({"method": "bayes", "drawn": 0}, "'bayes', and lacks the draws of a posterior"),
+        ({"drawn": 0}, "'saem', and has drawn no random effects"),
+        ({"method": "mcem", "continuation": going_on({"class": "SAEM"})}, "'mcem', and has the settings of 'SAEM'"),
+        ({"method": "mine", "continuation": going_on({"class": "SAEM"})}, "'mine', and has the settings of 'SAEM'"),
+        ({"continuation": going_on({"class": ["SAEM"]})}, r"'saem', and has the settings of \['SAEM'\]"),
+        ({"continuation": going_on([1])}, r"'saem', and has the settings of \[1\]"),
+    ],
+)
+def test_parts_that_another_method_has(tmp_path, changes, message):
+    storable_fit().save(tmp_path)
+    spoil(tmp_path, **changes)
+    with pytest.raises(StorageError, match=f"it names the method {message}.*fit again"):
+        saem.load(tmp_path)
+
+
+def test_chains_that_another_method_has(tmp_path):
+    storable_fit(method="chains", chains=np.ones((2, 7)), chain_paths=(np.ones((3, 7)),) * 2).save(tmp_path)
+    spoil(tmp_path, method="saem")
+    with pytest.raises(StorageError, match="'saem', and has independent chains"):
         saem.load(tmp_path)
 
 

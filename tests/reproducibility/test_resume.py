@@ -227,8 +227,11 @@ def test_methods_from_outside(table, tmp_path):
     with pytest.raises(ModelError, match="'mine' is not one of this package"):
         loaded.resume(GOAL)
     assert differences(loaded.resume(GOAL, method=Mine()), whole) == []
+    for other in (SAEM(), Plain()):
+        with pytest.raises(ModelError, match=f"a fit by 'mine' cannot go on by '{other.name}'"):
+            loaded.resume(GOAL, method=other)
     with pytest.raises(ModelError, match="takes no 'resume'"):
-        loaded.resume(GOAL, method=Plain())
+        replace(loaded, method="plain").resume(GOAL, method=Plain())
     with pytest.raises(ModelError, match="does not know where it stopped"):
         saem.fit(MODEL, table, Plain()).resume(GOAL)
 
@@ -322,7 +325,7 @@ def in_numbers(**changes: Any) -> Any:
             lambda content: content["continuation"]["method"].update(schedule={"class": "Target"}),
             "its method or its state was changed",
         ),
-        (lambda content: content["continuation"].update(method=[1]), r"its method is \[1\], which is none"),
+        (lambda content: content["continuation"].update(method=[1]), r"has the settings of \[1\]"),
         (lambda content: content["continuation"]["texts"].update(stage="x"), "at which stage it stopped"),
         (in_numbers(slowed=1e9), "'slowed' is 1e.09"),
         (in_numbers(until=1e12), "'until' is 1e.12"),
