@@ -46,6 +46,7 @@ def stub_fit(
     return storable_fit(
         values=values,
         method=str(method),
+        drawn=0 if method in ("ml", "reml", "em") else 606,
         status=status,
         message="" if status.converged else "more iterations are needed",
         covariance=np.diag([0.04, 0.01, 0.09, 0.0, 0.0025, 0.0025, 0.0004]),

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C (on the command line SIGTERM, too) during `fit_by`, after what was done has been written.
+    """Ctrl-C (on the command line SIGTERM and SIGHUP, too) during `fit_by`, after what was done has been written.
 
     Attributes
     ----------

@@ -18,6 +18,7 @@ from typing import Any
 
 from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, serve
 from saem.display import method_name
+from saem.ending import ENDED_BY_OTHERS
 
 MAX_BATCH = 16
 PER_WORKER = 2  # batches under way for each worker: one that it works on, and the next
@@ -143,11 +144,11 @@ def _manager_silenced() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while processes may be started, which inherit this: no traceback of their own."""
+    """Hold back what ends the run while processes may be started, which inherit this: no traceback of their own."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDED_BY_OTHERS})
     try:
         yield
     finally:

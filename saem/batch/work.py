@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from saem.display import method_name
+from saem.ending import ENDED_BY_OTHERS
 from saem.errors import SaemError, SaemWarning
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class Case:
 
 
 def serve(driver: int) -> None:
-    """In a worker: Ctrl-C and SIGTERM are for the driver, which then ends the workers; if it is killed, so are they.
+    """In a worker: what ends the run is for the driver, which then ends the workers; if it is killed, so are they.
 
-    A batch system sends SIGTERM to all processes of a job: a worker that it ended would be taken for one that crashed.
+    A batch system sends SIGTERM to all processes of a job, a closed terminal SIGHUP: a worker that they ended would be
+    taken for one that crashed.
 
     Parameters
     ----------
@@ -68,9 +70,10 @@ def serve(driver: int) -> None:
         Its process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *details: None)  # a function, which programs that it starts do not inherit
+    for number in ENDED_BY_OTHERS:
+        signal.signal(number, lambda *details: None)  # a function, which programs that it starts do not inherit
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDED_BY_OTHERS)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
 
 

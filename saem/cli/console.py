@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def complain(label: str, text: str, style: str) -> None:
 
 @contextmanager
 def friendly() -> Iterator[None]:
-    """Turn errors of the package into a message and exit code 2, Ctrl-C into exit code 130, warnings into lines."""
+    """Turn errors into a message and exit code 2, Ctrl-C into exit code 130, warnings into lines."""
     from saem.cli.signals import Stopped, terminated_as_interrupted
     from saem.errors import CacheWarning, SaemError, SaemWarning
 
@@ -93,6 +94,12 @@ def friendly() -> Iterator[None]:
             raise typer.Exit(BAD_INPUT) from None
         except MemoryError:
             complain("Error", "the memory does not suffice for this; use fewer rows, levels, draws or workers", "red")
+            raise typer.Exit(BAD_INPUT) from None
+        except OSError as error:  # of a name that no file can have, of a folder without permission, of the disk
+            if error.errno == errno.EPIPE:  # nobody reads on: no mistake
+                raise
+            what = f"{str(error.filename)!r:.200}: " if error.filename is not None else ""
+            complain("Error", f"{what}{error.strerror or error}", "red")
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as interrupt:
             complain("Interrupted", what_was_kept(interrupt), "yellow")

@@ -224,7 +224,7 @@ def _fit_once(
 
 
 def interrupted(output: Path | None) -> None:
-    """Say what became of a fit that Ctrl-C or SIGTERM ended, and end with its exit code."""
+    """Say what became of a fit that Ctrl-C, SIGTERM or SIGHUP ended, and end with its exit code."""
     from saem.cli.console import complain
     from saem.cli.signals import Stopped
 

@@ -1,4 +1,4 @@
-"""SIGTERM as Ctrl-C: what a batch system, `timeout` or a shutdown ends is kept as what a person ends."""
+"""SIGTERM and SIGHUP as Ctrl-C: what a batch system or a closed terminal ends is kept as what a person ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
+from saem.ending import ENDED_BY_OTHERS
+
 Handler = Callable[[int, FrameType | None], object]
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, *ENDED_BY_OTHERS)
 OFFSET = 128  # a process that a signal ended has this exit code and the number of the signal
 
 
@@ -21,7 +23,7 @@ class Stopped:
 
     @classmethod
     def code(cls) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM."""
+        """130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return OFFSET + cls.last
 
 
@@ -47,6 +49,6 @@ def handling(handler: Handler, numbers: tuple[signal.Signals, ...] = ENDING) -> 
 
 
 def terminated_as_interrupted() -> AbstractContextManager[None]:
-    """Let SIGTERM raise a KeyboardInterrupt within a block, as Ctrl-C does."""
+    """Let the signals of others raise a KeyboardInterrupt within a block, as Ctrl-C does."""
     Stopped.last = signal.SIGINT
-    return handling(interrupt, (signal.SIGTERM,))
+    return handling(interrupt, ENDED_BY_OTHERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from saem.cli.console import console
@@ -23,7 +23,8 @@ class Watcher:
     Attributes
     ----------
     interrupted : bool
-        Whether Ctrl-C was pressed or SIGTERM came: the fit ends after the current block of iterations, and is not lost.
+        Whether Ctrl-C was pressed, or SIGTERM or SIGHUP came: the fit ends after the current block of iterations, and
+        is not lost.
     """
 
     def __init__(self, text: str) -> None:
@@ -87,7 +88,8 @@ def watching(text: str) -> Iterator[Watcher]:
             yield watcher
     finally:
         if watcher.bar is not None:
-            watcher.bar.stop()
+            with suppress(OSError):  # of a terminal that was closed, which is no reason to lose the fit
+                watcher.bar.stop()
 
 
 @contextmanager

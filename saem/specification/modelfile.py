@@ -38,12 +38,17 @@ def text_of(path: Path) -> str:
     if path.suffix.lower() in TABLES:
         raise ModelError(f"the model file {str(path)!r} is a table: the model file (TOML) comes first, then the table")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # reading it might never end
+            raise ModelError(f"the model file {str(path)!r} is a device or a pipe; write the model to a file first")
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
+    except ModelError:
+        raise
     except FileNotFoundError:
         raise ModelError(f"there is no model file {str(path)!r}; 'saem recipe NAME' writes one to start from") from None
-    except OSError as error:
-        raise ModelError(f"the model file {str(path)!r} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model file {str(path)!r:.300} cannot be read: {reason}") from None
     if len(content) > MAX_BYTES:
         raise ModelError(f"the model file {str(path)!r} is larger than {MAX_BYTES // 1024} kB; is it a model file?")
     try:

@@ -150,7 +150,8 @@ def _content(fit: Fit) -> dict[str, Any]:
 def _plain(labels: pd.Series[Any]) -> np.ndarray:
     """Labels as an array that needs no pickle: numbers and dates as they are, all else as text."""
     values = labels.to_numpy()
-    return values if values.dtype.kind in "biufM" else np.asarray([str(value) for value in values], dtype=str)
+    is_plain = values.dtype.kind in "biuM" or values.dtype in ("f4", "f8")
+    return values if is_plain else np.asarray([str(value) for value in values], dtype=str)
 
 
 def load(folder: str | Path) -> Fit:

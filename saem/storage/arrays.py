@@ -118,8 +118,8 @@ def check_heads(content: FitContent, heads: Mapping[str, Head]) -> None:
 
 
 def _check_head(name: str, head: Head, kinds: str, shapes: list[Shape], sizes: dict[str, int]) -> None:
-    wide = 8 if kinds in (FLOAT, WHOLE) else head.dtype.itemsize
-    if head.dtype.kind not in kinds or head.dtype.itemsize != wide:
+    widths = (8,) if kinds in (FLOAT, WHOLE) else (4, 8) if head.dtype.kind == FLOAT else (head.dtype.itemsize,)
+    if head.dtype.kind not in kinds or head.dtype.itemsize not in widths:  # pandas takes no float16 for a label
         raise StorageError(f"the array {name!r} has values of the type {head.dtype}")
     for shape in shapes:
         known = tuple(sizes.get(size, size) if isinstance(size, str) else size for size in shape)

@@ -29,6 +29,7 @@ _ARRAYS = (
     "values covariance mcse constraint_residuals multipliers path solutions solution_logliks "
     "random_effects random_effect_sds cluster_group"
 ).split()
+_BOUNDED = ("random_effects", "random_effect_sds")
 _LATER = ("looks", "chains", "inner")  # an earlier saem did not save them
 _AS_THEY_ARE = (
     "method status message loglik seconds gradient_norm n_rows n_clusters n_free burn_in averaging_from seed drawn "
@@ -39,9 +40,12 @@ _AS_THEY_ARE = (
 def load(folder: Path) -> Fit:
     """See `saem.storage.load`."""
     path = folder / FIT_FILE
-    if not path.is_file():
-        what = "does not exist" if not folder.exists() else f"holds no {FIT_FILE}"
-        raise StorageError(f"no saved fit in {folder}: it {what}; give the folder that was given to Fit.save")
+    try:
+        what = "" if path.is_file() else "does not exist" if not folder.exists() else f"holds no {FIT_FILE}"
+    except OSError as error:  # a name that no file can have, or a folder that may not be entered
+        what = f"cannot be read ({error.strerror})"
+    if what:
+        raise StorageError(f"no saved fit in {folder!s:.300}: it {what}; give the folder that was given to Fit.save")
     content = read_content(read_bytes(path, MAX_CONTENT), str(path))
     data = read_bytes(folder / ARRAYS_FILE, MAX_ARRAYS)
     if hashlib.sha256(data).hexdigest() != content.arrays_sha256:
@@ -96,6 +100,9 @@ def build(content: FitContent, arrays: dict[str, np.ndarray], rows: bytes | None
     )
     model = Model.from_text(content.model, source=source)
     parameters = parameters_of(content, arrays, model)
+    endless = [name for name in _BOUNDED if np.isinf(arrays[name]).any()]
+    if endless:
+        raise StorageError(f"there is an infinite number in {endless[0]!r}, where no fit has one")
     if len(arrays["cluster_group"]) and not _are_positions(arrays["cluster_group"], len(content.group_levels)):
         raise StorageError("cluster_group names variance groups that there are not")
     table = None

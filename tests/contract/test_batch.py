@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ import pytest
 from handmade import handmade_model
 from stubfit import stub_fit, stub_table
 
-from saem.batch import Interrupted, fit_by
+from saem.batch import Interrupted, fit_by, work
 from saem.batch.levels import split
 from saem.errors import DataError, SaemError, SaemWarning, StorageError
 
@@ -342,6 +343,20 @@ def test_arguments_that_make_no_sense(changes, message):
         run(stub_table(2), **changes)
 
 
+def test_what_ends_the_run_does_not_end_a_worker(monkeypatch):
+    """A worker that a closed terminal or a batch system ended would be taken for one that crashed."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(work.threading, "Thread", lambda **options: SimpleNamespace(start=lambda: None))
+    try:
+        work.serve(os.getpid())
+        for number in numbers:
+            os.kill(os.getpid(), number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 # Real processes
 
 DRIVER = """
@@ -350,7 +365,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 sys.path.insert(0, {tests!r})
 from handmade import handmade_model
 from stubfit import stub_fit, stub_table
-from saem.batch import Interrupted, fit_by
+from saem.batch import Interrupted, fit_by, work
 
 table = stub_table(200, {{i: "slow" for i in range(200)}})
 try:

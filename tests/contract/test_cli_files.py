@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 
 import pandas as pd
@@ -108,6 +110,34 @@ def test_nothing_of_the_data_reaches_the_terminal_as_an_order(files, monkeypatch
     assert "\\x1b[31ma" in invoke("check", "odd.toml", "odd.csv").stdout
     rows = pd.read_csv("found/residuals.csv")
     assert set(rows["arm"]) == {"\x1b[31ma", "\rb"} and len(rows) == 16
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("resume", "a" * 5_000), "File name too long"),
+        (("diagnose", "a" * 5_000), "File name too long"),
+        (("check", "model.toml", "a" * 5_000), "File name too long"),
+        (("fit", "model.toml", "data.csv", "-o", "a" * 5_000), "File name too long"),
+    ],
+)
+def test_names_that_no_file_can_have(files, command, message):
+    assert message in invoke(*command, code=2).stderr
+
+
+def test_what_the_system_refuses_is_told_in_words(files, monkeypatch):
+    """Wherever it comes from; but nobody who reads on is no mistake."""
+
+    def refused(number):
+        def fit(*arguments, **options):
+            raise OSError(number, os.strerror(number), "x\x1b[31m")
+
+        return fit
+
+    replace(monkeypatch, "warmup", ensure=refused(errno.EACCES))
+    assert invoke(*SAEM, code=2).stderr == "Error: 'x\\x1b[31m': Permission denied\n"
+    replace(monkeypatch, "warmup", ensure=refused(errno.EPIPE))
+    assert invoke(*SAEM, code=1).stderr == ""
 
 
 def test_where_the_memory_does_not_suffice(files, monkeypatch):

@@ -13,7 +13,7 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import progress, recipes
-from saem.cli.watching import Watcher, words
+from saem.cli.watching import Watcher, watching, words
 from saem.specification import Model
 from saem.stopping import Target
 
@@ -70,16 +70,17 @@ def test_budgets_and_chains(folder):
 @pytest.fixture
 def signals():
     """Signals as in a shell's foreground: those of a job in the background are ignored."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_and_sigterm_keep_the_fit_so_far(folder, monkeypatch, signals, number, code):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_what_ends_a_fit_keeps_it_so_far(folder, monkeypatch, signals, number, code):
     """The signal comes after the burn-in; the fit that was written goes on to what it would have been."""
     true, calls = Watcher.__call__, []
 
@@ -101,6 +102,16 @@ def test_ctrl_c_and_sigterm_keep_the_fit_so_far(folder, monkeypatch, signals, nu
     invoke("resume", "out", "-o", "out")
     invoke(*FIT, "-o", "whole")
     assert np.array_equal(saem.load("out/saem").path, saem.load("whole/saem").path)
+
+
+def test_a_bar_on_a_closed_terminal_does_not_lose_the_fit():
+    class Closed:
+        def stop(self):
+            raise OSError(5, "Input/output error")
+
+    with watching("fitting by saem") as watcher:
+        watcher.bar = Closed()
+    assert not watcher.interrupted
 
 
 def test_the_words_of_the_bar():

@@ -7,12 +7,16 @@ import csv
 import gzip
 import io
 import os
+import re
+import tomllib
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import saem
 from saem import files
 from saem.data import read_table, reading
 from saem.display import plain, printable, table
@@ -147,3 +151,25 @@ def test_nothing_that_is_printed_is_an_order_to_a_terminal():
     assert "\\x1bname" in text and "a\\r\\nb" in text and "\\x07bell" in text
     assert all(c.isprintable() or c == "\n" for c in text)
     assert printable(io.StringIO("\udc80").read()) == "\\udc80"
+
+
+# What is advised
+
+
+def test_only_packages_that_the_project_needs_are_advised():
+    """A name that nobody has reserved at the package index, such as the project's own, may become anybody's."""
+    root = Path(saem.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *(each for part in project["optional-dependencies"].values() for each in part)]
+    known = {re.match(r"[\w-]+", each)[0] for each in needed} - {project["name"]}
+    pages = [path for name in ("saem", "experiments", "docs") for path in (root / name).rglob("*.*")]
+    pages = [path for path in [*pages, root / "README.md"] if path.suffix in (".py", ".md", ".html", ".toml")]
+    advised = [
+        word
+        for path in pages
+        for line in re.findall(r"pip install ((?:[\w-]+ ?)+|\S+)", path.read_text(encoding="utf-8"))
+        for word in line.split()
+    ]
+    assert len(advised) > 5
+    ordinary = {"or", "in", "a", "clone", "adds", "gives", "the"}
+    assert [word for word in advised if word not in known | ordinary and not word.strip("`'\"").startswith(".")] == []

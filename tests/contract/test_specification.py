@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,21 @@ def test_digests() -> None:
     assert len(digests) == 5
     assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
     assert model().digest == model(random={"terms": {"intercept": "1"}}).digest
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (os.devnull, "is a device or a pipe; write the model to a file first"),
+        ("pipe.toml", "is a device or a pipe"),  # of which nobody writes the other end
+        ("a" * 5_000, "cannot be read: File name too long"),
+        ("a\0b", "cannot be read: embedded null byte"),
+    ],
+)
+def test_model_files_that_are_none(tmp_path: Path, name: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ModelError, match=message):
+        Model.from_toml(tmp_path / name)
 
 
 def test_files(tmp_path: Path) -> None:

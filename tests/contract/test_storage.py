@@ -76,6 +76,13 @@ def test_labels_of_every_kind(tmp_path, labels):
     )
 
 
+def test_labels_of_half_precision_are_saved_as_text(tmp_path):
+    """pandas has no index of such numbers."""
+    labels = pd.DataFrame({"dose": np.arange(6, dtype="f2") / 4})
+    storable_fit(cluster_labels=labels, model=handmade_model(cluster="dose")).save(tmp_path)
+    assert list(saem.load(tmp_path).cluster_labels["dose"]) == ["0.0", "0.25", "0.5", "0.75", "1.0", "1.25"]
+
+
 def test_categories_are_saved_as_text(tmp_path):
     labels = pd.DataFrame({"s": pd.Categorical(list("abcabc"))})
     storable_fit(cluster_labels=labels, model=handmade_model(cluster="s")).save(tmp_path)
@@ -300,6 +307,11 @@ def test_json_that_no_fit_has(tmp_path, text, message):
         (lambda a: a.update(more=a["mcse"]), "arrays that are not of a fit: 'more'"),
         (lambda a: a.update({"../more": a["mcse"]}), "arrays that are not of a fit"),
         (lambda a: a.update(chains=np.zeros((1, 7))), "'chain_0' is missing"),
+        (lambda a: a.update(label_0=np.zeros(6, dtype="f2")), "'label_0' has values of the type float16"),
+        (
+            lambda a: a.update(random_effects=np.full_like(a["random_effects"], np.inf)),
+            "an infinite number in 'random_effects'",
+        ),
         (lambda a: a.update(label_0=np.zeros(6, dtype="V4")), "does not hold plain numbers or texts"),
     ],
 )
