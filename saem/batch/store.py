@@ -7,14 +7,17 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from saem.batch.work import Record, is_record
 from saem.errors import StorageError, listing
 
 FILE = "progress.sqlite"
+SUFFIXES = ("", "-wal", "-shm", "-journal")  # of the files that SQLite keeps
+DISCARD = "discard it by --restart"
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS identity (part TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS records (level INTEGER NOT NULL, method INTEGER NOT NULL, again INTEGER NOT NULL, "
+    "CREATE TABLE identity (part TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE records (level INTEGER NOT NULL, method INTEGER NOT NULL, again INTEGER NOT NULL, "
     "payload TEXT NOT NULL, PRIMARY KEY (level, method)) WITHOUT ROWID",
 )
 
@@ -35,6 +38,8 @@ class Store:
     def __init__(self, folder: Path | None, identity: Mapping[str, str], restart: bool = False) -> None:
         self.folder = folder
         path = ":memory:" if folder is None else str(folder / FILE)
+        if folder is not None:
+            _check_files(folder)
         try:
             try:
                 self._open(path, identity, restart)
@@ -66,8 +71,12 @@ class Store:
                         if kind in ("table", "view") and not name.startswith("sqlite_"):
                             quoted = name.replace('"', '""')
                             self._db.execute(f'DROP {kind.upper()} "{quoted}"')
-                for statement in _TABLES:
-                    self._db.execute(statement)
+                kept = self._db.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+                if not kept:
+                    for statement in _TABLES:
+                        self._db.execute(statement)
+                elif sorted(kept) != sorted((statement,) for statement in _TABLES):  # views and triggers are programs
+                    raise sqlite3.DatabaseError("it has other tables")
                 found = dict(self._db.execute("SELECT part, value FROM identity"))
                 if not found:
                     self._db.executemany("INSERT INTO identity VALUES (?, ?)", identity.items())
@@ -87,8 +96,8 @@ class Store:
 
     def done(self) -> set[int]:
         """Levels with a record for every method, none of which is to be tried again."""
-        unfinished = {level for (level,) in self._db.execute("SELECT level FROM records WHERE again")}
-        return {level for (level,) in self._db.execute("SELECT DISTINCT level FROM records")} - unfinished
+        unfinished = {level for (level,) in self._ask("SELECT level FROM records WHERE again")}
+        return {level for (level,) in self._ask("SELECT DISTINCT level FROM records")} - unfinished
 
     def add(self, level: int, records: Iterable[Record]) -> None:
         """Keep the records of a level, one for each method, all or none."""
@@ -103,9 +112,19 @@ class Store:
 
     def records(self, n_levels: int) -> list[tuple[int, Record]]:
         """All records of the first levels, by level and then by method."""
-        query = "SELECT level, payload FROM records WHERE level < ? ORDER BY level, method"
-        rows = self._db.execute(query, (n_levels,))
-        return [(level, self._record(payload)) for level, payload in rows]
+        rows = self._ask("SELECT level, method, payload FROM records WHERE level < ? ORDER BY level, method", n_levels)
+        methods: dict[object, list[object]] = {}
+        for level, method, _ in rows:
+            methods.setdefault(level, []).append(method)
+        if any(found != list(range(len(rows) // len(methods))) for found in methods.values()):
+            raise StorageError(f"{self.folder}/{FILE} was changed: it lacks records, or has too many; {DISCARD}")
+        return [(level, self._record(payload)) for level, _, payload in rows]
+
+    def _ask(self, query: str, *values: int) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"{self.folder}/{FILE} cannot be read: {error}; {DISCARD}") from error
 
     def _record(self, payload: object) -> Record:
         """A record from its text, of a file that may have been changed."""
@@ -114,7 +133,7 @@ class Store:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not is_record(record):
-            raise StorageError(f"{self.folder}/{FILE} was changed: it holds what is no record; discard it by --restart")
+            raise StorageError(f"{self.folder}/{FILE} was changed: it holds what is no record; {DISCARD}")
         return record
 
     def _transaction(self) -> _Transaction:
@@ -131,10 +150,18 @@ class Store:
         self.close()
 
 
+def _check_files(folder: Path) -> None:
+    """Refuse links, by which a folder from somebody else could have files anywhere changed, and what is no file."""
+    for suffix in SUFFIXES:
+        path = folder / f"{FILE}{suffix}"
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise StorageError(f"{path} is a link, or no file; remove it, or choose another folder")
+
+
 def _discard(folder: Path) -> None:
     """Remove what an earlier run left."""
     try:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in SUFFIXES:
             (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}/{FILE} cannot be removed: {error.strerror}") from error

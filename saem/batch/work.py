@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from saem.display import method_name
 from saem.ending import ENDED_BY_OTHERS
 from saem.errors import SaemError, SaemWarning
+from saem.stopping import Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from saem.specification import Model
 
 WATCH = 1.0  # seconds between two looks for the driver
+LARGEST = 2**53  # of what is counted
 ERROR = "error"
 CRASHED = "crashed"
 
@@ -138,15 +140,32 @@ def is_record(record: Record) -> bool:
     parameters, rows = record.get("parameters"), record.get("numbers")
     return (
         record.keys() == keys
-        and all(isinstance(record[key], str) for key in ("method", "status", "message"))
-        and all(isinstance(record[key], int | float | None) for key in ("loglik", "seconds", "n_rows", "n_clusters"))
+        and all(_is_text(record[key]) for key in ("method", "status", "message"))
+        and record["status"] in (*Status, ERROR, CRASHED)
+        and all(_is_number(record[key]) for key in ("loglik", "seconds"))
+        and _is_count(record["n_rows"])
+        and (record["n_clusters"] is None or _is_count(record["n_clusters"]))
+        and isinstance(record["again"], bool)
         and isinstance(parameters, list)
         and isinstance(rows, list)
         and len(parameters) == len(rows)
-        and all(isinstance(name, str) for name in parameters)
+        and all(_is_text(name) for name in parameters)
         and all(isinstance(row, list) and len(row) == 5 for row in rows)
-        and all(isinstance(value, int | float) for row in rows for value in row)
+        and all(_is_number(value) for row in rows for value in row)
     )
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that a table takes: JSON knows halves of characters, which UTF-8 does not."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
 
 
 def failure(method: str, status: str, message: str, n_rows: int, seconds: float) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -341,6 +342,67 @@ def test_a_file_that_is_no_record_of_a_run(tmp_path):
 def test_arguments_that_make_no_sense(changes, message):
     with pytest.raises(SaemError, match=message):
         run(stub_table(2), **changes)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """The folder of a run that is done."""
+    folder = tmp_path_factory.mktemp("stored")
+    run(stub_table(3), methods=("saem", "ml"), output=folder)
+    return folder
+
+
+def change(db, **changes):
+    """Change values of all records."""
+    for level, method, payload in db.execute("SELECT level, method, payload FROM records").fetchall():
+        text = json.dumps(json.loads(payload) | changes)
+        db.execute("UPDATE records SET payload = ? WHERE level = ? AND method = ?", (text, level, method))
+
+
+@pytest.mark.parametrize(
+    ("statements", "message"),
+    [
+        ({"n_rows": 10**30}, "holds what is no record"),
+        ({"n_rows": 1.5}, "holds what is no record"),
+        ({"n_rows": -1}, "holds what is no record"),
+        ({"n_clusters": True}, "holds what is no record"),
+        ({"status": "splendid"}, "holds what is no record"),
+        ({"again": 0}, "holds what is no record"),
+        ({"message": "\ud800"}, "holds what is no record"),
+        ({"parameters": ["\ud800"] * 7}, "holds what is no record"),
+        ({"numbers": [[10**400] * 5] * 7}, "holds what is no record"),
+        (["UPDATE records SET method = 7 WHERE level = 0 AND method = 1"], "it lacks records, or has too many"),
+        (["DELETE FROM records WHERE level = 0 AND method = 1"], "it lacks records, or has too many"),
+        (
+            ["INSERT INTO records SELECT level, 2, 0, payload FROM records WHERE method = 0 AND level = 1"],
+            "has too many",
+        ),
+        (["DROP TABLE records", "CREATE TABLE records (a)"], "not a record of a run .it has other tables"),
+        (["DROP TABLE records", "CREATE VIEW records AS SELECT 1 AS level"], "it has other tables"),
+        (["CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END"], "it has other tables"),
+    ],
+)
+def test_records_that_no_run_has(stored, tmp_path, statements, message):
+    folder = shutil.copytree(stored, tmp_path / "run")
+    with closing(sqlite3.connect(folder / "progress.sqlite", isolation_level=None)) as db:
+        if isinstance(statements, dict):
+            change(db, **statements)
+        else:
+            for statement in statements:
+                db.execute(statement)
+    with pytest.raises(StorageError, match=message):
+        run(stub_table(3), methods=("saem", "ml"), output=folder)
+    assert len(run(stub_table(3), methods=("saem", "ml"), output=folder, restart=True).fits) == 6
+
+
+@pytest.mark.parametrize("name", ["progress.sqlite", "progress.sqlite-wal", "progress.sqlite-journal"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_link_is_not_written_through(tmp_path, name, restart):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="is a link, or no file; remove it"):
+        run(stub_table(2), output=tmp_path / "out", restart=restart)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_what_ends_the_run_does_not_end_a_worker(monkeypatch):
