@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from saem import cache
 
@@ -19,7 +19,9 @@ cache.configure()  # before numba is imported: it reads the folder of its cache 
 import numba  # noqa: E402
 from numba.core import caching, cgutils, sigutils, types  # noqa: E402
 from numba.core.ccallback import CFunc  # noqa: E402
-from numba.extending import intrinsic, overload  # noqa: E402
+from numba.core.typing import templates  # noqa: E402
+from numba.extending import intrinsic  # noqa: E402
+from numba.extending import overload as numba_overload  # noqa: E402
 
 __all__ = ["call_address", "callback", "entry", "inlined", "kernel", "overload", "types"]
 
@@ -237,6 +239,47 @@ def inlined(function: F) -> F:
 def entry(function: F) -> F:
     """Compile a function that Python calls, cached on disk."""
     return cast("F", cached(njit(error_model="numpy", nogil=True)(function)))
+
+
+def overload(function: Callable[..., Any], inline: Literal["never", "always"] = "never") -> Callable[[F], F]:
+    """Numba's decorator of that name, which makes a function known for some types.
+
+    Numba compiles even what is always put in place of its calls, to see that it can, and throws the code away. Of a
+    thin layer around large kernels LLVM optimises all that lies below. Here it is not compiled by itself.
+    """
+    if inline != "always":
+        return cast("Callable[[F], F]", numba_overload(function, inline=inline))
+
+    def decorate(implementation: F) -> F:
+        make: Any = templates.make_overload_template
+        options = {"no_cpython_wrapper": True, "nopython": True}  # those of numba's own decorator
+        template = make(function, implementation, options, True, inline)
+        template = type(template.__name__, (InlinedTemplate, template), {})
+        register: Any = templates.infer
+        register(template)
+        register_global: Any = templates.infer_global
+        register_global(function, types.Function(template))
+        return implementation
+
+    return decorate
+
+
+class InlinedTemplate:
+    """What a numba template of an overload is to do where the overload is always inlined."""
+
+    def _get_jit_decorator(self) -> Any:
+        parent: Any = super()
+        jitter = parent._get_jit_decorator()
+
+        def decorator(**options: Any) -> Any:
+            def dispatch(implementation: Any) -> Any:
+                dispatcher = jitter(**options)(implementation)
+                dispatcher._can_compile = False  # its types are inferred all the same, or refused
+                return dispatcher
+
+            return dispatch
+
+        return decorator
 
 
 @intrinsic

@@ -336,7 +336,7 @@ def is_a(numba_type: Any, cls: type) -> bool:
     return isinstance(numba_type, types.NamedTuple | types.NamedUniTuple) and numba_type.instance_class is cls
 
 
-@overload(evaluate)
+@overload(evaluate, inline="always")
 def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]  # Numba compares the signatures
     if is_a(objective, CompleteData):
         return lambda objective, x, gradient, hessian: complete(
