@@ -15,7 +15,7 @@ from saem.algorithms.chain import Run
 from saem.algorithms.engine import Engine
 from saem.algorithms.error import standard_errors
 from saem.algorithms.samplers import own_copy
-from saem.algorithms.sampling import batch_means, draw_each, scores_of
+from saem.algorithms.sampling import batch_means, draw_each, draw_means, scores_of
 from saem.algorithms.singularity import at_singularity
 from saem.information import Information, information_of, observed_information
 from saem.mstep import sqp
@@ -139,7 +139,7 @@ def noise_of_means(engine: Engine, run: Run, x: Array) -> Array:
     """Covariance (n, n) of the score of single draws that gives that of the mean of an iteration's dependent draws."""
     m = int(run.drawn[-1]) if len(run.drawn) else 1
     statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), engine.problem.n_statistics))
-    draw_each(engine.drawing, x, offshoot(engine.rng, "precision"), statistics, m)
+    draw_means(engine.drawing, x, offshoot(engine.rng, "precision"), m, statistics)
     return np.atleast_2d(m * np.cov(scores_of(engine.problem.arrays, statistics, x).scores, rowvar=False))
 
 

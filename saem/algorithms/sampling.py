@@ -13,16 +13,20 @@ Array = np.ndarray
 
 
 @entry
-def draw_mean(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
-    """Write the mean of the statistics over ``m`` draws, or for ``m = 0`` their expectation."""
-    draw(arrays, x, rng, m, statistics)
-
-
-@entry
-def draw_each(arrays: Any, x: Array, rng: np.random.Generator, statistics: Array, m: int = 1) -> None:
-    """Write the statistics (k, s) of ``k`` draws, one by one; or of ``k`` means over ``m`` draws."""
+def draw_means(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
+    """Write ``k`` means (k, s) of the statistics over ``m`` draws, one by one; for ``m = 0`` the expectation."""
     for i in range(statistics.shape[0]):
         draw(arrays, x, rng, m, statistics[i])
+
+
+def draw_mean(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
+    """Write the mean (s,) of the statistics over ``m`` draws, or for ``m = 0`` their expectation."""
+    draw_means(arrays, x, rng, m, statistics[None])
+
+
+def draw_each(arrays: Any, x: Array, rng: np.random.Generator, statistics: Array) -> None:
+    """Write the statistics (k, s) of ``k`` draws, one by one."""
+    draw_means(arrays, x, rng, 1, statistics)
 
 
 @entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawing import complete_by_cluster, drawn_clusters, expected, fill_complete_one_by_one, fill_one_by_one
+from drawing import complete_by_cluster, drawn_clusters, expected
 from test_families import cases, check_expectation, places, problems_of
 
 from saem.models.contract import Problem
@@ -50,7 +50,7 @@ def test_complete_likelihoods_add_up(family, name):
         assert values.sum() == pytest.approx(at.value, rel=1e-10)
         np.testing.assert_allclose(gradients.sum(axis=0) / size, at.gradient / size, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(hessian / np.outer(size, size), at.hessian / np.outer(size, size), atol=1e-9)
-        for part, alone in zip(found, complete_by_cluster(problem, x, each, fill_complete_one_by_one), strict=True):
+        for part, alone in zip(found, complete_by_cluster(problem, x, each, one_by_one=True), strict=True):
             np.testing.assert_allclose(alone, part, rtol=1e-12, atol=1e-12 * np.abs(part).max())
 
 
@@ -75,7 +75,7 @@ def test_clusters_may_come_in_any_order_and_one_by_one(family, name):
     each = drawn_clusters(problem, x, range(problem.n_clusters), 1, m=0)[0]
     np.testing.assert_array_equal(drawn_clusters(problem, x, order, 1, m=0)[0], each[order])
     together = drawn_clusters(problem, x, order, 3, m=2, seed=7)
-    np.testing.assert_array_equal(drawn_clusters(problem, x, order, 3, m=2, seed=7, fill=fill_one_by_one), together)
+    np.testing.assert_array_equal(drawn_clusters(problem, x, order, 3, m=2, seed=7, one_by_one=True), together)
 
 
 @clusterwise

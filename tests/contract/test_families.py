@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_family
-from drawing import drawn, expected, fill_draws, own_chain, plausible
+from drawing import drawn, expected, own_chain, plausible
 from numba.core.caching import FunctionCache
 from scipy.optimize import brentq
 
 from saem import models
 from saem.algorithms import loop
 from saem.algorithms.saem import SAEM
+from saem.algorithms.sampling import draw_means
 from saem.models.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
@@ -39,7 +40,7 @@ FAMILIES = sorted({path.name.removesuffix("_family.py") for path in TESTS.glob("
 def families_of_the_tests_stay_out_of_the_cache(request):
     """While Numba's own keys name the class of a family, processes that cannot import it could not read the cache."""
     parameters = getattr(getattr(request.node, "callspec", None), "params", {})
-    entries = (sqp.maximise, loop.run_block, fill_draws)
+    entries = (sqp.maximise, loop.run_block, draw_means)
     if parameters.get("family") in SHIPPED or any(type(entry._cache) is not FunctionCache for entry in entries):
         yield
         return
@@ -183,14 +184,14 @@ def test_a_chain_goes_on_from_its_state_and_counts_its_moves(family, name):
     x, arrays = problem.starts[0], own_chain(problem.arrays)
     rng = np.random.Generator(np.random.SFC64(2))
     statistics = np.zeros((3, problem.n_statistics))
-    fill_draws(arrays, x, rng, 1, statistics)
+    draw_means(arrays, x, rng, 1, statistics)
     accepted, proposed = arrays.acceptance
     assert arrays.latent.dtype == arrays.acceptance.dtype == float
     assert not np.array_equal(arrays.latent, problem.arrays.latent) and 0 < accepted < proposed
     # m draws are m sweeps of the chain, and the next call begins where the last one ended
     np.testing.assert_allclose(drawn(problem, x, 1, m=3, seed=2)[0], statistics.mean(axis=0), rtol=1e-12)
     before = statistics[0].copy()
-    fill_draws(arrays, x, np.random.Generator(np.random.SFC64(2)), 1, statistics)
+    draw_means(arrays, x, np.random.Generator(np.random.SFC64(2)), 1, statistics)
     assert not np.array_equal(statistics[0], before)
     assert arrays.acceptance[1] == 2 * proposed
     assert np.isnan(expected(problem, x)).all(), "an expectation that is not available must not look like one"

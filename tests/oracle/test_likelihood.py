@@ -14,11 +14,11 @@ from scipy import stats
 
 from saem import Model
 from saem.algorithms.expectation import conditional_expectation
+from saem.algorithms.sampling import draw_means
 from saem.coordinates import USERS
 from saem.data import arrange
-from saem.jit import entry
 from saem.models import pose
-from saem.models.contract import Problem, draw
+from saem.models.contract import Problem
 from saem.mstep.solver import Derivatives, Solver
 
 CASES: dict[str, dict[str, Any]] = {
@@ -243,17 +243,10 @@ def test_louis(name: str) -> None:
     np.testing.assert_array_less(np.abs(missing - variance), 1e-8 * (size + np.max(size)))
 
 
-@entry
-def draw_repeatedly(arrays: Any, x: np.ndarray, rng: np.random.Generator, m: int, out: np.ndarray) -> None:
-    """Fill each row of ``out`` by the contract's `draw`."""
-    for i in range(out.shape[0]):
-        draw(arrays, x, rng, m, out[i])
-
-
 def draws_of_statistics(s: Setup, x: np.ndarray, seed: int, m: int, repeats: int) -> np.ndarray:
     """Means (repeats, n_statistics) of the statistics over ``m`` draws."""
     out = np.empty((repeats, s.problem.n_statistics))
-    draw_repeatedly(s.problem.arrays, x, np.random.Generator(np.random.SFC64(seed)), m, out)
+    draw_means(s.problem.arrays, x, np.random.Generator(np.random.SFC64(seed)), m, out)
     return out
 
 
