@@ -81,6 +81,16 @@ class Digest:
         return {key: Entry(float(v), float(e), int(n)) for key, (v, e, n) in zip(keys, values, strict=True)}
 
     @cached_property
+    def _by_measure(self) -> dict[str, pd.DataFrame]:
+        """The rows of each measure: a paper asks some thousand times."""
+        return {str(name): rows for name, rows in self.measures.groupby("measure", sort=False)}
+
+    @cached_property
+    def _cells_of(self) -> dict[tuple[tuple[str, Any], ...], pd.DataFrame]:
+        """The cells that `_among` has found, by the levels that were asked for."""
+        return {}
+
+    @cached_property
     def cells(self) -> pd.DataFrame:
         """The levels of the factors, a row for each cell in the order of the study, indexed by the cell's name."""
         return self.measures[["cell", *self.factors]].drop_duplicates("cell").set_index("cell")
@@ -117,20 +127,24 @@ class Digest:
         DataFrame
             Empty where there are none.
         """
-        table = self.measures
-        chosen = (table["measure"] == measure) & table["value"].notna()
+        table = self._by_measure.get(measure, self.measures.iloc[:0])
+        chosen = table["value"].notna()
         for name, wanted in {"method": method, "estimand": estimand, **levels}.items():
             if wanted is not None:
                 chosen &= table[name] == wanted
         return table[chosen]
 
     def _among(self, fixed: Mapping[str, Any]) -> pd.DataFrame:
-        cells = self.cells
-        for name, level in fixed.items():
-            if name not in self.factors:
-                raise Absent(f"{self.name} has no factor {name!r}{nearest(name, self.factors)}; it has {self.factors}")
-            cells = cells[cells[name] == level]
-        return cells
+        asked = tuple(fixed.items())
+        if asked not in self._cells_of:
+            cells = self.cells
+            for name, level in fixed.items():
+                if name not in self.factors:
+                    near = nearest(name, self.factors)
+                    raise Absent(f"{self.name} has no factor {name!r}{near}; it has {self.factors}")
+                cells = cells[cells[name] == level]
+            self._cells_of[asked] = cells
+        return self._cells_of[asked]
 
     def save(self, folder: Path) -> None:
         """Write `measures.parquet` and `provenance.json` into a folder; see `replacing` for the errors."""

@@ -33,7 +33,7 @@ def sources_of(path: Path) -> list[Path]:
     found, left = [path], [path]
     while left:
         file = left.pop()
-        for name in imported(tree_of(file)):
+        for name in imported_by(tree_of(file)):
             for other in files_of(name, file, path):
                 if other not in found:
                     found.append(other)
@@ -91,10 +91,16 @@ def tree_of(path: Path) -> ast.Module:
         raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def parsed(path: Path, content: bytes) -> ast.Module:
     """The syntax tree of the content of a file."""
     return ast.parse(content, str(path))
+
+
+@lru_cache(maxsize=128)
+def imported_by(tree: ast.Module) -> tuple[str, ...]:
+    """What `imported` finds in a file, whose tree is the same object while its content is the same."""
+    return tuple(imported(tree))
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -113,6 +119,7 @@ def packages_of(path: Path) -> list[str]:
     """The packages that the files of a study import, beside the standard library and what belongs to the study."""
     import sys
 
-    found = {name.partition(".")[0] for file in sources_of(path) for name in imported(tree_of(file)) if name[:1] != "."}
-    own = {file.stem for file in sources_of(path)} | {file.parent.name for file in sources_of(path)[1:]}
+    files = sources_of(path)
+    found = {name.partition(".")[0] for file in files for name in imported_by(tree_of(file)) if name[:1] != "."}
+    own = {file.stem for file in files} | {file.parent.name for file in files[1:]}
     return sorted(found - set(sys.stdlib_module_names) - own - {"experiments"})
