@@ -165,15 +165,20 @@ def test_all_levels_may_fail():
 
 
 def test_a_killed_worker_costs_only_the_level_that_killed_it(tmp_path):
-    table = stub_table(24, {5: "crash", 17: "crash"})
-    batch = run(table, workers=2, output=tmp_path)
+    table = stub_table(10, {2: "crash", 7: "crash"})
+    batch = run(table, methods="ml", workers=2, output=tmp_path)
     crashed = batch.fits[batch.fits["status"] == "crashed"]
-    assert sorted(set(crashed["site"])) == ["s17", "s5"] and len(crashed) == 4
+    assert sorted(crashed["site"]) == ["s2", "s7"]
     assert crashed["message"].str.contains("was killed").all()
-    good = stub_table(24)
-    assert_same(run(good[~good["site"].isin(["s5", "s17"])]), type(batch)(*(
-        part[~part["site"].isin(["s5", "s17"])].reset_index(drop=True) for part in batch
+    good = stub_table(10)
+    assert_same(run(good[~good["site"].isin(["s2", "s7"])], methods="ml"), type(batch)(*(
+        part[~part["site"].isin(["s2", "s7"])].reset_index(drop=True) for part in batch
     )))  # fmt: skip
+    calls = []
+    well = {"methods": "ml", "workers": 2, "output": tmp_path}
+    again = run(table, **well, progress=lambda done, total: calls.append(done))
+    assert calls == [8, 9, 10], "what crashed is tried again, and nothing else"
+    assert_same(batch, again)
 
 
 def test_no_level_is_blamed_for_a_worker_that_is_killed_from_outside(tmp_path):
@@ -182,13 +187,13 @@ def test_no_level_is_blamed_for_a_worker_that_is_killed_from_outside(tmp_path):
     assert (tmp_path / "flag").exists() and set(batch.fits["status"]) == {"converged"}
 
 
-@pytest.mark.parametrize(("behave", "status", "workers"), [("crash", "crashed", 2), ("bug", "error", 1)])
-def test_only_what_may_not_happen_again_is_tried_again(tmp_path, behave, status, workers):
-    table = stub_table(3, {1: behave, 2: "error"})
-    batch = run(table, methods="ml", workers=workers, output=tmp_path)
-    assert list(batch.fits["status"]) == ["converged", status, "error"]
+def test_only_what_may_not_happen_again_is_tried_again(tmp_path):
+    """As after a crash, which `test_a_killed_worker_costs_only_the_level_that_killed_it` has."""
+    table = stub_table(3, {1: "bug", 2: "error"})
+    batch = run(table, methods="ml", output=tmp_path)
+    assert list(batch.fits["status"]) == ["converged", "error", "error"]
     calls = []
-    options = {"methods": "ml", "workers": workers, "output": tmp_path}
+    options = {"methods": "ml", "output": tmp_path}
     again = run(table, **options, progress=lambda done, total: calls.append(done))
     assert calls == [2, 3]
     assert_same(batch, again)

@@ -85,13 +85,28 @@ def test_the_page_on_algorithms_runs() -> None:
             assert printed.getvalue() == output
 
 
+FEWER = {  # what the page asks for, and what will do to see that it runs
+    "replicates=50": "replicates=10",
+    "smaller, fit, 49": "smaller, fit, 9",
+    'table, "bayes", seed=1': "table, saem.Bayes(chains=2, tune=200, draws=300), seed=1",
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*non-interactive")
-def test_the_page_on_inference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From top to bottom, the last block where its sampler is installed; and it names every public function."""
+@pytest.mark.parametrize("fewer", [FEWER, pytest.param({}, marks=pytest.mark.slow)], ids=len)
+def test_the_page_on_inference_runs(fewer: dict[str, str]) -> None:
+    """From top to bottom, the last block where its sampler is installed; and it names every public function.
+
+    The fast test has fewer replicates and draws than the page, the slow one has the page as it stands.
+    """
     import matplotlib.pyplot as plt
 
     names: dict[str, Any] = {}
-    blocks = [code for code, _ in fenced(INFERENCE)]
+    page = INFERENCE
+    for asked, will_do in fewer.items():
+        assert page.count(asked) == 1, asked
+        page = page.replace(asked, will_do)
+    blocks = [code for code, _ in fenced(page)]
     if importlib.util.find_spec("nutpie") is None:
         blocks = blocks[:-1]
     for code in blocks:

@@ -353,17 +353,17 @@ PLAIN = "{{'descr': '<f8', 'fortran_order': False, 'shape': ({},), }}"
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
-        (b"no archive", "not a file of plain arrays"),
-        (archive_of(values=(PLAIN.format(10**12), b"")), "does not have the length that its shape"),
-        (archive_of(values=(PLAIN.format(3), bytes(16))), "does not have the length that its shape"),
-        (archive_of(values=(PLAIN.format(2**24), bytes(2**27))), "the array 'covariance' is missing"),
-        (archive_of(values=("[" * 110, b"")), "has no head of an array"),
-        (archive_of(**{f"a{i}": (PLAIN.format(0), b"") for i in range(10_001)}), "it has 10,001 entries"),
+        (lambda: b"no archive", "not a file of plain arrays"),
+        (lambda: archive_of(values=(PLAIN.format(10**12), b"")), "does not have the length that its shape"),
+        (lambda: archive_of(values=(PLAIN.format(3), bytes(16))), "does not have the length that its shape"),
+        (lambda: archive_of(values=(PLAIN.format(2**24), bytes(2**27))), "the array 'covariance' is missing"),
+        (lambda: archive_of(values=("[" * 110, b"")), "has no head of an array"),
+        (lambda: archive_of(**{f"a{i}": (PLAIN.format(0), b"") for i in range(10_001)}), "it has 10,001 entries"),
     ],
 )
 def test_archives_that_are_none(tmp_path, archive, message):
     storable_fit().save(tmp_path)
-    tamper(tmp_path, archive=archive)
+    tamper(tmp_path, archive=archive())
     with pytest.raises(StorageError, match=message):
         saem.load(tmp_path)
 

@@ -51,13 +51,14 @@ def test_a_fixed_mean_is_an_offset(method: str) -> None:
     assert repeated.loglik == pytest.approx(free.loglik, abs=1e-8)
 
 
-def test_residuals_of_one_group_may_vanish() -> None:
+@pytest.mark.parametrize("seeds", [(0, 1, 2), pytest.param(tuple(range(3, 12)), marks=pytest.mark.slow)], ids=len)
+def test_residuals_of_one_group_may_vanish(seeds: tuple[int, ...]) -> None:
     """Two rows a cluster, with residuals of their own: the likelihood is bounded, and often largest at zero.
 
     Its limit is compared with a search over the logarithms of the SDs, which runs towards it.
     """
     at_zero = 0
-    for seed in range(12):
+    for seed in seeds:
         rng = np.random.default_rng([8, seed])
         cluster, kind = np.repeat(np.arange(24), 2), np.tile([0, 1], 24)
         y = 10.0 - kind + rng.normal(size=24)[cluster] * 0.8 + rng.normal(size=48) * np.where(kind == 1, 0.5, 0.05)
@@ -94,7 +95,7 @@ def test_residuals_of_one_group_may_vanish() -> None:
         fit = saem.fit(model, table, "saem")
         assert fit.loglik > exact.loglik - 0.02 or fit.status == "not_converged"
         at_zero += bool(exact.at_boundary)
-    assert 3 <= at_zero < 12
+    assert 0 < at_zero < len(seeds)
 
 
 def test_a_singular_maximum_with_a_shared_standard_deviation() -> None:

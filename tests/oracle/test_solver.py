@@ -35,6 +35,9 @@ CONSTRAINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 SETS = [(0,), (1,), (2,), (3,), (4,), (0, 3), (1, 2), (2, 4), (0, 1, 2), (0, 1, 2, 3)]
 
 
+SEEDS = [(0,), pytest.param((1, 2), marks=pytest.mark.slow)]  # of data
+
+
 def texts_of(which: tuple[int, ...]) -> dict[str, str]:
     return {f"c{i}": list(CONSTRAINTS)[i] for i in which}
 
@@ -105,10 +108,11 @@ def infeasible_start(problem: Problem, constraints: list[Any], rng: np.random.Ge
             return start
 
 
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
 @pytest.mark.parametrize("which", SETS, ids=str)
-def test_m_step_agrees_with_scipy(which: tuple[int, ...]) -> None:
+def test_m_step_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, ...]) -> None:
     """The M-step from infeasible starts: KKT by dense derivatives, and SLSQP comes back to it from nearby."""
-    for seed in range(3):
+    for seed in seeds:
         case, problem, constraints = problem_of(seed, which)
         names = problem.parameters.names
         dense, solver = case.dense.with_names(names), Solver(problem)
@@ -133,14 +137,15 @@ def test_m_step_agrees_with_scipy(which: tuple[int, ...]) -> None:
         np.testing.assert_allclose(x, found.x, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
 @pytest.mark.parametrize("which", SETS, ids=str)
-def test_direct_ml_agrees_with_scipy(which: tuple[int, ...]) -> None:
+def test_direct_ml_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, ...]) -> None:
     """The marginal likelihood: local climbs from infeasible starts, and the fit against SLSQP from the same starts.
 
     A climb from a bad start may end where the violation cannot be made smaller, if it says so; half must not.
     """
     climbs = []
-    for seed in range(2):
+    for seed in seeds:
         case, problem, constraints = problem_of(seed, which)
         names = problem.parameters.names
         dense, solver = case.dense.with_names(names), Solver(problem)
@@ -149,7 +154,7 @@ def test_direct_ml_agrees_with_scipy(which: tuple[int, ...]) -> None:
         def function(x: Array, dense: Any = dense) -> Any:
             return marginal(dense, x)
 
-        starts = [infeasible_start(problem, constraints, rng) for _ in range(4)]
+        starts = [infeasible_start(problem, constraints, rng) for _ in range(4 if len(seeds) > 1 else 2)]
         for start in starts:
             x, pinned, outcome = climb(problem, solver, start)
             climbs.append(outcome.status)
@@ -164,7 +169,7 @@ def test_direct_ml_agrees_with_scipy(which: tuple[int, ...]) -> None:
         assert -again.fun == pytest.approx(fit.loglik, abs=1e-6)
         np.testing.assert_allclose(fit.values, again.x, rtol=1e-3, atol=1e-3)
     assert set(climbs) <= {sqp.CONVERGED, sqp.INFEASIBLE}
-    assert climbs.count(sqp.CONVERGED) >= 4
+    assert climbs.count(sqp.CONVERGED) >= len(climbs) / 2
 
 
 def test_mutants_of_a_maximum_are_caught() -> None:
