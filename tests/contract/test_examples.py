@@ -86,8 +86,8 @@ def test_the_page_on_algorithms_runs() -> None:
 
 
 FEWER = {  # what the page asks for, and what will do to see that it runs
-    "replicates=50": "replicates=10",
-    "smaller, fit, 49": "smaller, fit, 9",
+    "replicates=50": "replicates=20",
+    "smaller, fit, 49": "smaller, fit, 20",
     'table, "bayes", seed=1': "table, saem.Bayes(chains=2, tune=200, draws=300), seed=1",
 }
 
