@@ -245,7 +245,7 @@ def agenda_of(
     retried : collection of str
         Statuses of fits that are made again.
     """
-    truths = Truths(path)
+    truths = Truths(path, study.run)
 
     def look(cell: Cell, replicates: int) -> Shortfall | None:
         before_look()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.performance import MEASURES, WHOLE_FIT
-from experiments.study.blame import blamed
-from experiments.study.functions import functions_in
+from experiments.study.asking import IMPORT, ask
 from saem.errors import ModelError, listing, nearest
 
 if TYPE_CHECKING:
@@ -27,34 +26,29 @@ def own_measures(study: Study, path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ModelError
-        When it fails, or returns what is no table of measures of this study.
+        When it fails, does not end, or returns what is no table of measures of this study.
     """
     import pandas as pd
 
-    own = functions_in(path).performance
-    if own is None:
+    if not ask(path, study.run, IMPORT):
         return pd.DataFrame(columns=list(OWN_COLUMNS))
-    with blamed(f"the function performance of {path.name} failed", path):
-        found = own(rows.copy(deep=False))  # pandas copies what is changed
     known = {
         "cell": [cell.name for cell in study.design.all()],
         "method": list(study.methods),
         "estimand": [WHOLE_FIT, *study.estimands],
     }
-    try:
-        return checked(found, known)
-    except ModelError as error:
-        raise ModelError(f"the function performance of {path.name} must return {error}") from None
+    found: pd.DataFrame = ask(path, study.run, "performance", rows, known)
+    return found
 
 
-def checked(found: Any, known: dict[str, list[str]]) -> pd.DataFrame:
+def checked(found: Any, known: Mapping[str, Collection[str]]) -> pd.DataFrame:
     """The columns of a table of measures, if it is one.
 
     Parameters
     ----------
     found : object
         What a user's function returned.
-    known : dict of str to list of str
+    known : mapping of str to collection of str
         The names that there are, by column.
 
     Raises

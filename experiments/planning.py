@@ -94,7 +94,7 @@ def plan_of(study: Study, path: Path, cell: Cell, results: list[Result], seconds
     replicates, why = study.run.replicates, "run.replicates"
     if study.precision:
         records = ((cell.key, r.task.replicate, record) for r in results for record in r.records)
-        rows = table_of_records(records, study, Truths(path)).drop(columns=[*TEXTS, DATA])
+        rows = table_of_records(records, study, Truths(path, study.run)).drop(columns=[*TEXTS, DATA])
         found = worst(performance(rows, reference=reference_in(rows, study), null=nulls_of(study)), study.precision)
         replicates, why = needed(study, found, pilot)
     return Plan(cell, seconds, replicates, why, failures)

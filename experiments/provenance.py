@@ -69,7 +69,7 @@ def configuration_hash(study: Study, path: Path) -> str:
 
 def settings_of(study: Study) -> str:
     """The settings of a study as text, but for how much of it is run."""
-    return study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget", "memory"}})
+    return study.model_dump_json(exclude={"run": {"replicates", "timeout", "minimum", "budget", "memory", "patience"}})
 
 
 def settings_hash(study: Study) -> str:

@@ -70,7 +70,7 @@ class Results:
             When there is no store, or it holds no result of this study.
         """
         with Store(folder) as store:
-            truths = Truths(path)
+            truths = Truths(path, study.run)
             truths.recall(store.truths(truths.syntax))
             rows = rows_of(store, study, truths)
             runs = store.runs()

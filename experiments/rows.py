@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.performance import COLUMNS, CONVERGED, performance
-from experiments.store.content import damaged, parsed
+from experiments.store.content import damaged, damaged_record, parsed
 from experiments.study.specification import Design
 from saem.errors import StorageError, listing
 
@@ -57,6 +57,8 @@ def rows_of(store: Store, study: Study, truths: Truths, replicates: int | None =
     """
     keys = [cell.key for cell in study.design.all()]
     kept = parsed(store.identity().get("the estimands", "[]"), list, "the estimands") or list(study.estimands)
+    if not all(isinstance(name, str) for name in kept):
+        raise damaged("the list of the estimands")
     unknown = [name for name in study.estimands if name not in kept]
     if unknown:
         raise StorageError(
@@ -102,7 +104,7 @@ def table_of_records(
         for name in OF_FITS:
             numbers[name].append(record[name])
         if len(record["numbers"]) not in (0, len(kept)):
-            raise damaged(f"a record of replicate {replicate}")
+            raise damaged_record(key, replicate, record["method"])
         numbers["estimates"].extend(chain.from_iterable(record["numbers"]) if record["numbers"] else nothing)
     keys, place = list(texts["cell"].places), np.frombuffer(texts["cell"].codes, dtype=np.int32)
     names = {key: cell.name for key, cell in cells.items()}

@@ -28,6 +28,7 @@ from experiments.study.tasks import FOREVER, Job, Result, Task
 from experiments.study.truths import Truths
 from experiments.tally import Tally
 
+DAMAGED = "damaged"  # beside statuses: what is made again
 KEEP = 0.5  # seconds between two transactions
 
 
@@ -83,6 +84,8 @@ class Progress:
         At the end: all fits of the study that are kept, by status.
     mixed : int
         At the end: data sets that not all methods saw alike.
+    dropped : int
+        Damaged records that were dropped, to be made again.
     """
 
     done: int
@@ -93,6 +96,7 @@ class Progress:
     tally: Tally = field(default_factory=Tally)
     counts: Mapping[str, int] = field(default_factory=dict)
     mixed: int = 0
+    dropped: int = 0
 
 
 def job_of(study: Study, path: Path) -> Job:
@@ -192,7 +196,7 @@ def run_study(
     progress : callable, optional
         Called after every batch.
     retried : collection of str
-        Statuses of fits that are made again.
+        Statuses of fits that are made again; `DAMAGED` for records that are not as they were written.
     accept : bool
         Whether the functions, the options of methods and the code of saem may have changed since the store was made.
 
@@ -207,12 +211,13 @@ def run_study(
         When the store belongs to another study or cannot be written, or the engine cannot run.
     """
     job, shard, executor = job_of(study, path), shard or Shard(), executor or Executor()
-    start, cells, truths = time.perf_counter(), study.design.all(), Truths(path)
+    start, cells, truths = time.perf_counter(), study.design.all(), Truths(path, study.run)
     with Store(folder, identity_of(job), accept) as store:
         keeper = Keeper(store)
+        dropped = store.drop_damaged() if DAMAGED in retried else 0
         truths.recall(store.truths(truths.syntax))
         agenda = agenda_of(store, study, path, shard, before_look=keeper.keep, retried=retried)
-        state = Progress(agenda.finished, agenda.total, agenda.finished)
+        state = Progress(agenda.finished, agenda.total, agenda.finished, dropped=dropped)
         with recorded(store, study, path, executor, shard, state):
             store.keep_sources(job.digest, files_of(path))
             store.keep_truths(truths.syntax, truths.numbers(cells))

@@ -31,14 +31,17 @@ class Retry(StrEnum):
 
     ERRORS = "errors"
     TIMEOUTS = "timeouts"
+    DAMAGED = "damaged"
     ALL = "all"
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """The statuses of fits that are made again."""
+        """The statuses of fits that are made again, or what takes their place."""
+        from experiments.running import DAMAGED
         from experiments.study.records import ERROR, FAILED, TIMEOUT
 
-        return {"errors": (ERROR,), "timeouts": (TIMEOUT,), "all": FAILED}[self.value]
+        found = {"errors": (ERROR,), "timeouts": (TIMEOUT,), "damaged": (DAMAGED,), "all": (*FAILED, DAMAGED)}
+        return found[self.value]
 
 
 class Kind(StrEnum):
@@ -76,7 +79,8 @@ def run(
         typer.Option(help="Only every N-th replicate, into a folder of its own (see merge).", metavar="i/N"),
     ] = None,
     retry: Annotated[
-        Retry | None, typer.Option(help="Make again what failed: errors, timeouts, or all.", show_default=False)
+        Retry | None,
+        typer.Option(help="Make again what failed: errors, timeouts, damaged records, or all.", show_default=False),
     ] = None,
     accept: Annotated[
         bool,
@@ -142,6 +146,8 @@ def run(
             f"{state.done} of {state.total} replicates are in {folder}"
             + (f" ({new} in {state.seconds:.1f} s, {rate:.3g} a second)" if new else "")
         )
+        if state.dropped:
+            note(f"{state.dropped:,} damaged records were dropped, to be made again")
         if state.done < state.total:
             note("the time is up; the same command goes on")
         fits = sum(state.counts.values())
@@ -215,8 +221,8 @@ def replay(
     from experiments.study.blame import users_frames
     from experiments.study.functions import functions_in
     from experiments.study.records import in_words, record_of
-    from experiments.study.surroundings import surroundings
-    from experiments.study.tasks import generated, method_seed
+    from experiments.study.surroundings import kept_alive, surroundings
+    from experiments.study.tasks import UNRULY, generated, method_seed
     from saem.cli.console import complain, friendly, say
     from saem.errors import ModelError, listing
 
@@ -227,14 +233,16 @@ def replay(
         if method not in found.methods:
             raise ModelError(f"there is no method {method!r}; there are {listing(found.methods)}")
         job = job_of(found, path)
-        functions = functions_in(job.functions)
+        with kept_alive():
+            functions = functions_in(job.functions)
     seed = method_seed(job, chosen, replicate, method)
     try:
-        data = generated(job, chosen, replicate)
-        with surroundings(seed):
-            outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
-        numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
-    except Exception as error:
+        with kept_alive():
+            data = generated(job, chosen, replicate)
+            with surroundings(seed):
+                outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
+            numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
+    except UNRULY as error:
         say("".join(users_frames(error, job.functions)).rstrip())
         complain("Error", in_words(error), "red")
         if debug:

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from experiments.engine.child import Child, Died, Overdue
-from experiments.engine.memory import allowed
+from experiments.engine.child import Child
+from experiments.process.memory import allowed
+from experiments.process.parent import Died, Overdue
 from experiments.study.records import CRASHED, ERROR, Record, failure, overdue
 from experiments.study.tasks import DATA_ONLY, GENERATE, Job, Result, Task
 from saem.errors import SaemError

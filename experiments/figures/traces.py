@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +22,8 @@ from experiments.figures.style import (
     styled,
     symbol,
 )
-from experiments.study.functions import Outcome, functions_in
+from experiments.study.asking import ask
 from experiments.study.records import FAILED, in_words
-from experiments.study.surroundings import generators_kept, surroundings
-from experiments.study.tasks import generated, method_seed
 from experiments.study.truths import Truths
 from saem.errors import ModelError
 from saem.plotting.style import NORMAL_95
@@ -80,7 +76,7 @@ class Paths:
 
 
 def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int = 0, *, methods: Names = None) -> Paths:
-    """Run the methods of one replicate again, in this process, and keep their paths.
+    """Run the methods of one replicate again, and keep their paths.
 
     Data and random numbers are those of the study. The arguments are those of `traces`.
 
@@ -99,28 +95,19 @@ def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int =
     if methods is not None and study.reference is not None and study.reference not in chosen:
         chosen.append(study.reference)
     job, own = job_of(study, path), cells[name]
-    functions, options = functions_in(job.functions), dict(job.methods)
-    try:
-        data = generated(job, own, replicate)
-    except Exception as error:
-        raise ModelError(f"replicate {replicate} of {name} has no data: {in_words(error)}") from error
     tables, ends, without = [], [], []
     for method in chosen:
         try:
-            seed = method_seed(job, own, replicate, method)
-            with warnings.catch_warnings(), generators_kept(), surroundings(seed):
-                warnings.simplefilter("ignore")
-                outcome: Outcome = functions.estimate(*copy.deepcopy((data, own, options[method])), seed)
-        except Exception as error:
+            what = f"{method} on replicate {replicate} of {name}"
+            own_ends, trace = ask(job.functions, study.run, "traced", job, own, replicate, method, what=what)
+        except ModelError as error:
             without.append(f"{method} ({in_words(error)})")
             continue
-        ends += [(method, key, outcome.numbers[key][0], outcome.numbers[key][4]) for key in study.estimands]
-        trace = outcome.trace
-        columns = [key for key in study.estimands if trace is not None and key in trace]
-        if trace is None or not columns:
+        ends += [(method, key, estimate, mcse) for key, (estimate, mcse) in own_ends.items()]
+        if trace is None:
             without.append(method)
             continue
-        long = trace[columns].reset_index(drop=True).rename_axis("iteration").reset_index()
+        long = trace.rename_axis("iteration").reset_index()
         tables.append(long.melt("iteration", var_name="estimand").assign(method=method))
     shown = ["method", "iteration", "estimand", "value"]
     return Paths(
@@ -129,7 +116,7 @@ def paths_of(study: Study, path: Path, cell: str | None = None, replicate: int =
         methods=tuple(name for name in study.methods if name in chosen),
         traces=pd.concat(tables, ignore_index=True)[shown] if tables else pd.DataFrame(columns=shown),
         ends=pd.DataFrame(ends, columns=["method", "estimand", "estimate", "mcse"]),
-        truth=Truths(path).of(own),
+        truth=Truths(path, study.run).of(own),
         reference=study.reference,
         without=tuple(without),
     )

@@ -114,7 +114,7 @@ def precision_table(results: Results) -> Table | None:
 def estimands_table(results: Results) -> Table:
     """The estimands with their true values."""
     study = results.study
-    cells, known = study.design.all(), Truths(results.path)
+    cells, known = study.design.all(), Truths(results.path, study.run)
     truths = [known.of(cell) for cell in cells]
     values = {name: [float(truth.get(name, np.nan)) for truth in truths] for name in study.estimands}
     rows = []

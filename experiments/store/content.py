@@ -6,67 +6,88 @@ import json
 import re
 from typing import Any
 
+from experiments.store.sealing import SEAL, is_whole
+from experiments.study.cells import Cell
 from experiments.study.records import ENDED, FAILED, OF_FIT, Record
+from saem.display import printable
 from saem.errors import StorageError
 
 HASH = re.compile(r"[0-9a-f]{16}")
 
 
-def parsed(text: Any, kind: type, what: str) -> Any:
-    """A JSON text as what it must be.
+WHAT_TO_DO = "Use a copy, or run the study into another folder"
+KEYS = {  # of a record; a damaged name would hide what it names, or the checksum
+    *("method", "status", "message", "warnings", "seconds", "numbers", *OF_FIT),
+    *("data", "where", "limit"),
+}
+
+
+def parsed(text: Any, kind: type, what: str, *place: object) -> Any:
+    """A JSON text as what it must be, without its checksum; see `experiments.store.sealing`.
 
     Raises
     ------
     StorageError
-        When it is no JSON, or of another kind.
+        When it is no JSON, of another kind, or not as it was written.
     """
     try:
         found = json.loads(text)
+        good = isinstance(found, kind) and is_whole(text, *place)
     except (TypeError, ValueError, RecursionError):
-        raise damaged(what) from None
-    if not isinstance(found, kind):
+        good = False
+    if not good:
         raise damaged(what)
+    if isinstance(found, dict):
+        found.pop(SEAL, None)
     return found
 
 
-def damaged(what: str) -> StorageError:
+def damaged(what: str, remedy: str = WHAT_TO_DO) -> StorageError:
     """That something in a store is not what a run writes."""
-    return StorageError(
-        f"the store is damaged: {what} cannot be read. Use a copy, or run the study into another folder"
+    return StorageError(f"the store is damaged: {what} cannot be read, or is not as it was written. {remedy}")
+
+
+def damaged_record(cell: Any, replicate: Any, method: Any) -> StorageError:
+    """That a record is not what a run writes."""
+    return damaged(
+        f"the record of {printable(f'{method!s:.60}')}, replicate {printable(f'{replicate!s:.20}')}, in the cell with "
+        f"the key {printable(f'{cell!s:.16}')}",
+        f"'run --retry damaged' drops such records and makes them again; or {WHAT_TO_DO[0].lower() + WHAT_TO_DO[1:]}",
     )
 
 
-def record_in(payload: Any, cell: Any, replicate: Any, status: Any) -> Record:
+def record_in(payload: Any, cell: Any, replicate: Any, method: Any, status: Any) -> Record:
     """A record.
 
     Raises
     ------
     StorageError
-        When it is not what a run writes.
+        When it is not what a run writes, or not at its place.
     """
-    what = f"a record of replicate {replicate!r:.20}"
-    record: Record = parsed(payload, dict, what)
     try:
+        record: Record = parsed(payload, dict, "", cell, replicate)
         good = (
             isinstance(cell, str)
             and isinstance(replicate, int)
             and replicate >= 0
             and record["status"] == status
             and status in (*ENDED, *FAILED)
+            and record["method"] == method
             and isinstance(record["method"], str)
             and isinstance(record["message"], str)
             and isinstance(record["warnings"], list)
             and all(isinstance(text, str) for text in record["warnings"])
             and HASH.fullmatch(record.get("data") or "0" * 16) is not None
+            and record.keys() <= KEYS
         )
         for name in (*OF_FIT, "seconds"):
             record[name] = number(record[name])
         record["numbers"] = [[number(value) for value in own] for own in record["numbers"]]
         good = good and all(len(own) == 5 for own in record["numbers"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # also what `parsed` raises
         good = False
     if not good:
-        raise damaged(what)
+        raise damaged_record(cell, replicate, method)
     return record
 
 
@@ -84,8 +105,8 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def levels_in(text: Any) -> dict[str, Any]:
-    """The levels of a cell.
+def cell_in(key: Any, text: Any) -> Cell:
+    """A cell, whose key is a checksum of its levels.
 
     Raises
     ------
@@ -95,4 +116,7 @@ def levels_in(text: Any) -> dict[str, Any]:
     found: dict[str, Any] = parsed(text, dict, "a cell")
     if not all(isinstance(level, str | int | float) for level in found.values()):
         raise damaged("a cell")
-    return found
+    cell = Cell(found)
+    if cell.key != key:
+        raise damaged("a cell")
+    return cell

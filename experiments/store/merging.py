@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from experiments.store.content import record_in
 from experiments.store.identity import changes, refusal
+from experiments.store.sealing import sealed
 from experiments.store.store import PLACE, Store
 from experiments.study.records import CRASHED
 
@@ -33,10 +33,10 @@ def merge(store: Store, other: Path) -> int:
                 place = (cell, replicate, method)
                 store.db.execute(f"DELETE FROM records WHERE {PLACE} AND status = ?", (*place, CRASHED))
                 store.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)", (*place, status, payload))
-                store.add_data(cell, replicate, record_in(payload, cell, replicate, status))
+                store.add_data(cell, replicate, record_in(payload, cell, replicate, method, status))
             for run in source.runs():
                 if run not in have:
-                    store.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(run),))
+                    store.db.execute("INSERT INTO runs (provenance) VALUES (?)", (sealed(run),))
             for table in ("truths", "sources"):
                 for row in source.rows_of(table):
                     marks = ", ".join("?" * len(row))

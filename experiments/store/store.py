@@ -10,7 +10,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from experiments.store.connecting import FILE, UNREADABLE, finish, reading, taken, unreadable, writing
-from experiments.store.content import damaged, levels_in, number, parsed, record_in
+from experiments.store.content import cell_in, damaged, number, parsed, record_in
 from experiments.store.identity import ACCEPTABLE, changes, refusal
+from experiments.store.sealing import sealed
 from experiments.study.cells import Cell
 from experiments.study.records import CRASHED, TIMEOUT, Record
 from experiments.study.tasks import FOREVER, Result
@@ -69,6 +70,7 @@ class Store:
         except (OSError, sqlite3.DatabaseError) as error:
             self.close()
             raise StorageError(f"{folder} cannot be written: {error}; choose another folder") from error
+        self.file = identity_of_file(folder)
         try:
             self.claim(identity, accept)
         except UNREADABLE as error:
@@ -117,8 +119,21 @@ class Store:
     def limit_of(self, *place: object) -> float:
         """The seconds within which a fit did not end."""
         ((payload,),) = self.db.execute(f"SELECT payload FROM records WHERE {PLACE}", place)
-        limit = parsed(payload, dict, "a record").get("limit")
+        limit = parsed(payload, dict, "a record", *place[:2]).get("limit")
         return number(limit) if isinstance(limit, int | float) else 0.0
+
+    def drop_damaged(self) -> int:
+        """Forget the records that are not as they were written, and return how many there were."""
+        bad = []
+        for row in self.db.execute("SELECT cell, replicate, method, status, payload FROM records"):
+            cell, replicate, method, status, payload = row
+            try:
+                record_in(payload, cell, replicate, method, status)
+            except StorageError:
+                bad.append((cell, replicate, method))
+        with self.transaction():
+            self.db.executemany(f"DELETE FROM records WHERE {PLACE}", bad)
+        return len(bad)
 
     def add(self, results: Iterable[Result]) -> None:
         """Keep the records of some tasks, all or none."""
@@ -130,7 +145,7 @@ class Store:
             for result in results:
                 place = result.task.cell.key, result.task.replicate
                 for record in result.records:
-                    row = (*place, record["method"], record["status"], json.dumps(record))
+                    row = (*place, record["method"], record["status"], sealed(record, *place))
                     self.db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
                     self.add_data(*place, record)
 
@@ -150,6 +165,11 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of a block is kept, or nothing of it."""
+        if identity_of_file(self.folder) != self.file:
+            raise StorageError(
+                f"{self.folder / FILE} was removed or replaced while it was written to, perhaps by what a method does; "
+                "what it held is lost. Run the same command again"
+            )
         try:
             self.db.execute("BEGIN IMMEDIATE")
             yield
@@ -165,7 +185,7 @@ class Store:
 
     def cells(self) -> dict[str, Cell]:
         """By key."""
-        return {key: Cell(levels_in(levels)) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
+        return {key: cell_in(key, levels) for key, levels in self.db.execute("SELECT key, levels FROM cells")}
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """Cell, method, status, and how many records."""
@@ -182,12 +202,13 @@ class Store:
 
         They are read as they are needed.
         """
-        query = "SELECT cell, replicate, status, payload FROM records WHERE cell = ? AND replicate < ?"
+        query = "SELECT cell, replicate, method, status, payload FROM records WHERE cell = ? AND replicate < ?"
         for key in sorted(self.cells() if cells is None else cells):
             rows = self.db.execute(f"{query} ORDER BY replicate, method", (key, replicates or sys.maxsize))
-            for cell, replicate, status, payload in rows:
-                if statuses is None or status in statuses:
-                    yield cell, replicate, record_in(payload, cell, replicate, status)
+            with closing(rows):  # also at an error, whose traceback would keep the file locked
+                for cell, replicate, method, status, payload in rows:
+                    if statuses is None or status in statuses:
+                        yield cell, replicate, record_in(payload, cell, replicate, method, status)
 
     def rows_of(self, table: str, condition: str = "1") -> list[tuple[Any, ...]]:
         """The rows of a table; none where an earlier version made the store without it."""
@@ -201,27 +222,28 @@ class Store:
     def truths(self, syntax: str) -> dict[str, dict[str, float]]:
         """The true values that a function `truth` of this syntax gave, by the cell's key."""
         kept = {cell: content for own, cell, content in self.rows_of("truths") if own == syntax}
-        found = {str(cell): parsed(content, dict, "the true values") for cell, content in kept.items()}
+        what = "the true values"
+        found = {str(cell): parsed(content, dict, what, syntax, cell) for cell, content in kept.items()}
         if not all(isinstance(value, int | float) for values in found.values() for value in values.values()):
             raise damaged("the true values")
         return found
 
     def keep_truths(self, syntax: str, truths: Mapping[str, Mapping[str, float]]) -> None:
         """Keep true values, by the cell's key."""
-        rows = [(syntax, cell, json.dumps(dict(values))) for cell, values in truths.items()]
+        rows = [(syntax, cell, sealed(values, syntax, cell)) for cell, values in truths.items()]
         with self.transaction():
             self.db.executemany("INSERT OR REPLACE INTO truths VALUES (?, ?, ?)", rows)
 
     def sources(self) -> dict[str, str]:
         """The last files of the study that were kept, by name."""
         rows = self.rows_of("sources")
-        return parsed(rows[-1][2], dict, "the files of the study") if rows else {}
+        return parsed(rows[-1][2], dict, "the files of the study", rows[-1][1]) if rows else {}
 
     def keep_sources(self, digest: str, files: Mapping[str, str]) -> None:
         """Keep the files of a study; the same ones once."""
         with self.transaction():
             self.db.execute("DELETE FROM sources WHERE digest = ?", (digest,))
-            self.db.execute("INSERT INTO sources (digest, files) VALUES (?, ?)", (digest, json.dumps(dict(files))))
+            self.db.execute("INSERT INTO sources (digest, files) VALUES (?, ?)", (digest, sealed(files, digest)))
 
     def is_written_to(self) -> bool:
         """Whether a run, of any process, has the store."""
@@ -236,13 +258,13 @@ class Store:
     def begin(self, provenance: Mapping[str, Any]) -> int:
         """Note a run that begins, and return its number; `end` completes it."""
         with self.transaction():
-            number = self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (json.dumps(provenance),)).lastrowid
+            number = self.db.execute("INSERT INTO runs (provenance) VALUES (?)", (sealed(provenance),)).lastrowid
         return int(number or 0)
 
     def end(self, number: int, provenance: Mapping[str, Any]) -> None:
         """Note how a run ended."""
         with self.transaction():
-            self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (json.dumps(provenance), number))
+            self.db.execute("UPDATE runs SET provenance = ? WHERE number = ?", (sealed(provenance), number))
 
     def runs(self) -> list[dict[str, Any]]:
         """The provenance of the runs, in order."""
@@ -273,3 +295,12 @@ class Store:
         self.close()
         if isinstance(error, UNREADABLE):
             raise unreadable(self.folder, error) from error
+
+
+def identity_of_file(folder: Path) -> tuple[int, int] | None:
+    """What tells the file of a store from another one of the same name; None where there is none."""
+    try:
+        found = (folder / FILE).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.study.functions import functions_in
+from experiments.study.asking import IMPORT, Ended, ask
 from experiments.study.specification import Study, printable
 from experiments.study.truths import Truths, is_number
 from saem.errors import ModelError, listing, nearest
@@ -51,7 +51,7 @@ def load_study(path: Path, quick: bool = False, changes: Mapping[str, Any] | Non
         raise ModelError(listed(path, problems), problems) from None
     except RecursionError:
         raise ModelError(f"{path} is not a valid study: its lists or tables are nested too deeply") from None
-    functions_in(path.with_suffix(".py"))
+    ask(path.with_suffix(".py").resolve(), study.run, IMPORT)
     problems = problems_of_truth(path, study)
     if problems:
         raise ModelError(listed(path, problems), problems)
@@ -129,16 +129,22 @@ def listed(path: Path, problems: list[str]) -> str:
 def problems_of_truth(path: Path, study: Study) -> list[str]:
     """Estimands that have no true value in some cell."""
     problems: dict[str, list[str]] = {}  # and the cells that have it
-    truths = Truths(path)
+    truths = Truths(path, study.run)
     for cell in study.design.all():
         try:
             known = truths.of(cell)
+        except Ended:  # in every other cell it may do so, too
+            raise
         except ModelError as error:
             problems.setdefault(str(error), []).append(cell.name)
             continue
         for name in study.estimands:
             value = known.get(name)
             if not is_number(value):
-                what = "gives it no value" if value is None else f"gives {value!r:.40}, and must give a number, or nan"
+                what = "gives it no value" if value is None else f"gives {value}, and must give a number, or nan"
                 problems.setdefault(f"estimands.{name}: truth {what}", []).append(cell.name)
-    return [f"{what} (in {listing(cells, 3)})" for what, cells in problems.items()]
+    found = []
+    for what, cells in problems.items():
+        first, line, rest = what.partition("\n")  # the lines below are of a traceback
+        found.append(f"{first} (in {listing(cells, 3)}){line}{rest}")
+    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 
+from experiments.process import memory
 from experiments.study.functions import Outcome
 from saem.errors import SaemError, listing
 
@@ -63,7 +65,8 @@ def numbers_of(estimand: str, given: Sequence[float]) -> list[float]:
         When there are not five of them, or they contradict each other.
     """
     what = "estimate, SE, lower and upper end of the interval, Monte Carlo error (nan or None: it has none)"
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+    unordered = str | bytes | AbstractSet | Mapping
+    if isinstance(given, unordered) or not isinstance(given, Iterable):
         raise SaemError(f"the outcome must have five numbers for {estimand!r}: {what}; got {type(given).__name__}")
     numbers = [number_of(f"the outcome must have five numbers for {estimand!r}", value) for value in given]
     if len(numbers) != 5:
@@ -71,6 +74,8 @@ def numbers_of(estimand: str, given: Sequence[float]) -> list[float]:
     _, se, lower, upper, mcse = numbers
     if lower > upper:
         raise SaemError(f"the interval of {estimand!r} has its ends the wrong way round: {lower:g}, {upper:g}")
+    if lower == math.inf or upper == -math.inf:
+        raise SaemError(f"the interval of {estimand!r} holds no number: {lower:g}, {upper:g}")
     if math.isnan(lower) != math.isnan(upper):
         raise SaemError(
             f"the interval of {estimand!r} has one end only: {lower:g}, {upper:g}; where it has no bound, give "
@@ -134,6 +139,8 @@ def in_words(error: BaseException | str) -> str:
         text = str(error)[: 10 * LONGEST]
     except Exception as broken:
         text = f"(its message cannot be read: {type(broken).__name__})"
+    if isinstance(error, MemoryError) and (limit := memory.in_words()):
+        text = f"{text} ({limit})".lstrip()
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     text = text if len(text) <= LONGEST else text[:LONGEST] + " …"

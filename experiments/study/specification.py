@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
@@ -35,6 +37,18 @@ def check_level(level: Level) -> Level:
     if isinstance(level, str) and not level.isprintable():
         raise ValueError(f"a level must be one line without control characters; got {level!r:.60}")
     return level
+
+
+def equal_levels(levels: Sequence[Level]) -> tuple[Level, Level] | None:
+    """Two levels that are equal, as 1, 1.0 and true are, or are printed alike; None if there are none."""
+    by_value: dict[Level, Level] = {}
+    by_text: dict[str, Level] = {}
+    for level in levels:
+        for known, key in ((by_value, level), (by_text, str(level))):
+            if key in known:
+                return known[key], level  # type: ignore[index]
+            known[key] = level  # type: ignore[index]
+    return None
 
 
 Text = Annotated[str, AfterValidator(check_printable)]
@@ -69,10 +83,17 @@ class Design(Part):
         count = math.prod(map(len, self.factors.values())) * bool(self.factors) + len(self.cells)
         if count > MOST_CELLS:
             raise ValueError(f"a design must have at most {MOST_CELLS:,} cells; this one has {count:.6g}")
+        for name, levels in self.factors.items():
+            if (pair := equal_levels(levels)) is not None:
+                raise ValueError(
+                    f"factors.{name} has equal levels, {pair[0]!r} and {pair[1]!r}; each level must be there once"
+                )
         names = set(self.factors) or (set(self.cells[0]) if self.cells else set())
         for k, cell in enumerate(self.cells):
             if set(cell) != names:
                 raise ValueError(f"cell {k + 1} must have the factors {sorted(names)}; it has {sorted(cell)}")
+        if (repeated := self.repeated()) is not None:
+            raise ValueError(f"the cell {repeated!r} is there twice; each must be there once")
         shown = Counter(cell.name for cell in self.all())
         twice = next((name for name, times in shown.items() if times > 1), None)
         if twice is not None:
@@ -81,6 +102,17 @@ class Design(Part):
         if unknown:
             raise ValueError(f"analysis must name some of the factors {sorted(names)}; got {unknown[0]!r}")
         return self
+
+    def repeated(self) -> str | None:
+        """The name of a listed cell that is there before, in the list or among the combinations."""
+        before = {tuple(levels) for levels in product(*self.factors.values())} if self.factors else set()
+        order = list(self.factors or (self.cells[0] if self.cells else ()))
+        for cell in self.cells:
+            levels = tuple(cell[name] for name in order)
+            if levels in before:  # 1, 1.0 and true are equal
+                return Cell(cell).name
+            before.add(levels)
+        return None
 
     def all(self) -> list[Cell]:
         """The cells in order."""
@@ -147,7 +179,9 @@ class Run(Part):
     budget : float, optional
         Seconds for the whole run, in which all cells get the same share as far as they need it.
     memory : float, optional
-        MiB that a process which runs fits may have; most of what the machine has if omitted.
+        MiB that a process which runs the study's functions may have; most of what the machine has if omitted.
+    patience : float, optional
+        Seconds for the import of the Python file, for `truth` in a cell, and for `performance`; `timeout` if omitted.
     """
 
     replicates: Annotated[Whole, Field(ge=1)]
@@ -156,6 +190,7 @@ class Run(Part):
     minimum: Annotated[Whole, Field(ge=2)] = 500
     budget: Annotated[float, Field(gt=0.0)] | None = None
     memory: Annotated[float, Field(ge=200.0)] | None = None
+    patience: Annotated[float, Field(gt=0.0)] | None = None
 
 
 class Study(Part):

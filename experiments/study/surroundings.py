@@ -15,19 +15,22 @@ LARGEST = 2**32  # above all seeds of the generators that are global
 
 @contextmanager
 def surroundings(seed: int) -> Iterator[None]:
-    """Seed the global generators, and undo what a function does to its folder and to the environment.
+    """Seed the global generators, and undo what a function does to its folder, the environment, and NumPy's errors.
 
     So that what a function draws from `random` or `numpy.random` belongs to its replicate, too, and no function changes
     what another one finds.
     """
-    folder, variables = os.getcwd(), variables_now().copy()
+    folder, variables, depth = os.getcwd(), variables_now().copy(), sys.getrecursionlimit()
     random.seed(seed)
     np.random.seed(seed % LARGEST)  # noqa: NPY002
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
     try:
-        yield
+        with np.errstate():
+            yield
     finally:
+        if sys.getrecursionlimit() != depth:
+            sys.setrecursionlimit(depth)
         if variables_now() != variables:
             restore(variables)
         try:
@@ -59,3 +62,27 @@ def generators_kept() -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
+
+
+class Exited(Exception):
+    """A function called `os._exit` in a process that others need."""
+
+
+@contextmanager
+def kept_alive() -> Iterator[None]:
+    """Make `os._exit` an error: a command that runs functions in its own process would end as if all were well.
+
+    What they fork may end so.
+    """
+    real, own = os._exit, os.getpid()
+
+    def refused(code: int) -> None:
+        if os.getpid() != own:
+            real(code)
+        raise Exited(f"it called os._exit({code!r}), which ends the process")
+
+    os._exit = refused  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = real

@@ -173,12 +173,13 @@ def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) 
         def once(name: str = name) -> Record:
             seed, start = method_seed(job, task.cell, task.replicate, name), time.perf_counter()
             try:
-                own, chosen = copy.deepcopy((data, options[name]))  # what it does to them is nobody else's matter
-                with watch(name), same_process(), surroundings(seed), heard_from() as raised:
-                    start = time.perf_counter()
-                    outcome = functions.estimate(own, task.cell, chosen, seed)
-                    seconds = time.perf_counter() - start
-                return record_of(name, outcome, job.estimands, [*said, *raised], seconds)
+                with watch(name), same_process():
+                    own, chosen = copy.deepcopy((data, options[name]))  # what it does to them is nobody else's matter
+                    with surroundings(seed), heard_from() as raised:
+                        start = time.perf_counter()
+                        outcome = functions.estimate(own, task.cell, chosen, seed)
+                        seconds = time.perf_counter() - start
+                    return record_of(name, outcome, job.estimands, [*said, *raised], seconds)
             except UNRULY as error:
                 seconds = time.perf_counter() - start
                 return failure(name, ERROR, in_words(error), seconds) | {"where": where_of(error, job.functions)}

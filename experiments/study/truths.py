@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.study.blame import failed
+from experiments.study.asking import ask
 from experiments.study.cells import Cell
-from experiments.study.functions import functions_in
 from experiments.study.identity import reach_of
-from saem.errors import ModelError, SaemError
+
+if TYPE_CHECKING:
+    from experiments.study.specification import Run
 
 asked: dict[tuple[Path, str], dict[str, dict[str, Any]]] = {}  # by file and syntax of `truth`, by the cell's key
+
+
+class NoNumber(str):
+    """What `truth` gave in place of a number, as it is printed."""
 
 
 class Truths:
@@ -24,6 +30,8 @@ class Truths:
     ----------
     path : Path
         Of a file of the study, TOML or Python.
+    run : Run, optional
+        The study's limits; without them nothing can be asked for, and only what is known be told.
 
     Attributes
     ----------
@@ -36,7 +44,8 @@ class Truths:
         When there is no file of functions, or it is no Python.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: Run | None = None) -> None:
+        self.run = run
         self.path = path.with_suffix(".py").resolve()
         self.syntax = reach_of(self.path, "truth").digest
         self.known = asked.setdefault((self.path, self.syntax), {})
@@ -47,18 +56,11 @@ class Truths:
         Raises
         ------
         ModelError
-            When `truth` fails, or returns something else than a mapping.
+            When `truth` fails, returns something else than a mapping, ends its process, or does not end in time.
         """
         if cell.key not in self.known:
-            try:
-                given = functions_in(self.path).truth(cell)
-                if not isinstance(given, Mapping):
-                    raise ModelError(f"it must return a mapping of numbers by estimand; got {given!r:.60}")
-                self.known[cell.key] = {str(name): value for name, value in given.items()}
-            except SaemError as error:
-                raise ModelError(f"truth: {error}") from None
-            except (Exception, SystemExit) as error:
-                raise ModelError(failed("truth", error, self.path)) from None
+            assert self.run is not None
+            self.known[cell.key] = ask(self.path, self.run, "truth", cell, what=f"truth (in {cell.name})")
         return self.known[cell.key]
 
     def recall(self, kept: Mapping[str, Mapping[str, float]]) -> None:
@@ -77,4 +79,9 @@ class Truths:
 
 def is_number(value: object) -> bool:
     """Whether a value can be a true one: a number, or nan where there is none."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and not np.isinf(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return not math.isinf(value)
+    except OverflowError:  # a whole number that no float is near
+        return False

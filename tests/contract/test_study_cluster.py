@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from experiments.commands import app
 from experiments.engine import cluster
-from experiments.engine.child import Child, Died, Overdue
+from experiments.engine.child import Child
 from experiments.engine.cluster import run_cluster
+from experiments.process.parent import Died, Overdue
 from experiments.running import job_of
 from experiments.study import Cell, load_study
 from experiments.study.tasks import Job, Task, run_task

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from own_study import command, records, written
 
+from experiments.engine import child
 from experiments.running import Executor, run_study
 from experiments.store import Store
 from experiments.study import load_study
@@ -81,7 +82,8 @@ def test_memory_that_grows(tmp_path: Path) -> None:
         path = written(tmp_path, body, design=ONE, run={"replicates": many, "timeout": 60.0, "memory": 500.0})
         found = run(path, tmp_path / name, 1)
         assert set(found["odd"]) == expected and set(found["plain"]) == {"ok"}, name
-    assert "MemoryError" in records(tmp_path / "big")["odd"][0]["message"]
+    said = records(tmp_path / "big")["odd"][0]["message"]
+    assert "MemoryError: Unable to allocate" in said and "run.memory = 500 MiB; raise it" in said
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
@@ -124,6 +126,7 @@ def test_a_method_that_prints_and_closes(tmp_path: Path, capfd: pytest.CaptureFi
         ("import ctypes; ctypes.string_at(0)", "crashed", "SIGSEGV"),
         ("sys.stdin.read(); raise RuntimeError('no input')", "error", "no input"),
         ("[warnings.warn(str(k)) for k in range(500)]; raise RuntimeError('noisy')", "error", "noisy"),
+        ("raise MemoryError", "error", "MemoryError: (a process may have run.memory = "),
     ],
 )
 def test_other_ends(tmp_path: Path, body: str, status: str, words: str) -> None:
@@ -170,3 +173,48 @@ def test_a_termination_keeps_what_an_interrupt_keeps(tmp_path: Path) -> None:
         while any(is_alive(int(line)) for line in set(started.read_text().split())) and time.monotonic() < end:
             time.sleep(0.05)
         assert not any(is_alive(int(line)) for line in set(started.read_text().split()))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped")
+def test_what_stops_itself_is_ended_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own clock stands still; it is not left to the limit of the whole task, which is far off here."""
+    monkeypatch.setattr(child, "SPARE", 1e6)
+    stop = "os.kill(os.getpid(), signal.SIGSTOP)"
+    path = written(
+        tmp_path, f"if 'odd' in options: {stop}", generate=f"if cell['size'] == 6: {stop}\nreturn np.arange(4.0)",
+        head="import signal", design={"factors": {"size": [4, 6]}}, run={"replicates": 1, "timeout": 0.5},
+    )  # fmt: skip
+    assert {name: sorted(own) for name, own in run(path, tmp_path / "out").items()} == {
+        "plain": ["ok", "timeout"],
+        "odd": ["timeout", "timeout"],
+    }
+    said = {record["message"] for record in records(tmp_path / "out")["odd"]}
+    assert said == {"it did not end within 0.5 s", "generate: it did not end within 0.5 s"}
+
+
+def test_a_number_that_never_comes(tmp_path: Path) -> None:
+    """Also what is done with an outcome has the limit of its method, and may end the process."""
+    head = "class Number(float):\n    def __float__(self): time.sleep(600)\n"
+    head += "class End(float):\n    def __float__(self): os._exit(0)"
+    body = "kind = {1: Number, 2: End}.get(options.get('odd'), float)\n"
+    body += "found = Outcome({'centre': (kind(1.0), 1.0, 0.0, 2.0, math.nan)})"
+    methods = {"plain": {}, "hangs": {"odd": 1}, "ends": {"odd": 2}}
+    path = written(tmp_path, body, head=head, design=ONE, methods=methods, run={"replicates": 1, "timeout": 0.5})
+    assert run(path, tmp_path / "out", 1) == {"plain": ["ok"], "hangs": ["timeout"], "ends": ["crashed"]}
+
+
+def test_what_is_left_behind_is_put_back(tmp_path: Path) -> None:
+    """Streams, errors of NumPy, depth of recursion and descriptors of one method are not those of the next."""
+    ways = {
+        "stream": "sys.stdout = 5",
+        "none": "sys.stderr = None",
+        "errors": "np.seterr(all='raise')",
+        "depth": "sys.setrecursionlimit(200)",
+        "folder": "import tempfile\n    with tempfile.TemporaryDirectory() as gone: os.chdir(gone)",
+    }
+    body = "np.float64(1.0) / np.float64(0.0); print('here', file=sys.stdout); print('there', file=sys.stderr)\n"
+    body += "depth = lambda k: k and depth(k - 1)\ndepth(400)\n"
+    body += "\n".join(f"if options.get('odd') == {name!r}:\n    {way}" for name, way in ways.items())
+    methods = {"first": {}} | {name: {"odd": name} for name in ways} | {"last": {}}
+    path = written(tmp_path, body, design=ONE, methods=methods, run={"replicates": 2, "timeout": 60.0})
+    assert run(path, tmp_path / "out", 1) == {name: ["ok"] * 2 for name in methods}

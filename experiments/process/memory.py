@@ -1,4 +1,4 @@
-"""How much memory a process that runs fits may have."""
+"""How much memory a process may have in which the code of a user runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 SHARE = 0.8  # of the machine
 MIB = 2**20
 GROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
+
+in_force: list[float] = []  # MiB that this process may have, once it is limited
 
 
 def allowed(wanted: float | None) -> float:
@@ -27,7 +29,8 @@ def allowed(wanted: float | None) -> float:
 
 
 def limit_memory(mebibytes: float) -> None:
-    """Have allocations of this process fail beyond so much, where the system can."""
+    """Have allocations of this process fail beyond so much, where the system can; a later limit takes its place."""
+    in_force.clear()
     try:
         import resource
 
@@ -35,4 +38,10 @@ def limit_memory(mebibytes: float) -> None:
         most = int(min(mebibytes * MIB, 2**62))
         resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
     except (ImportError, ValueError, OSError):
-        pass
+        return
+    in_force.append(mebibytes)
+
+
+def in_words() -> str:
+    """The limit of this process, and what raises it; empty where there is none."""
+    return f"a process may have run.memory = {in_force[0]:,.0f} MiB; raise it, or use less" if in_force else ""
