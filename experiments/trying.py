@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from experiments.engine.child import Child
 from experiments.engine.judging import result_of
@@ -13,6 +15,7 @@ from experiments.study.records import FAILED, Record
 from experiments.study.tasks import FOREVER, Task
 from saem.errors import listing
 
+ROUNDING = 1e-6
 TRIALS = 3  # replicates in which a method fails before it is said to be broken
 
 
@@ -60,10 +63,19 @@ def tried(study: Study, path: Path) -> Trial:
             return found
         left = tuple(study.methods)
         for replicate in range(TRIALS):
-            for record in result_of(job, Task(cells[0], replicate, left), limit, one).records if left else ():
+            task = Task(cells[0], replicate, left)
+            for record in result_of(job, task, limit, one).records if left else ():
                 found.records[record["method"]] = record
                 if record["status"] in FAILED:
                     found.warnings.append(f"{record['method']}, replicate {replicate}: {reason(record)}")
+            ended = tuple(name for name in left if found.records[name]["status"] not in FAILED)
+            for record in result_of(job, replace(task, methods=ended), limit, other).records if ended else ():
+                if names := differing(record, found.records[record["method"]], study):
+                    found.warnings.append(
+                        f"{record['method']}, replicate {replicate}: two processes got different numbers of "
+                        f"{listing(names)} from the same data and seed, so that no fit can be made again; draw all from "
+                        "numpy.random.default_rng(seed)"
+                    )
             left = tuple(name for name in left if found.records[name]["status"] in FAILED)
     broken: dict[str, list[str]] = {}  # methods by why
     for name in left:
@@ -79,3 +91,11 @@ def reason(record: Record) -> str:
     """Why a record has no numbers, and where."""
     where = f" ({record['where']})" if record.get("where") else ""
     return f"{record['status']}: {record['message']}{where}"
+
+
+def differing(one: Record, other: Record, study: Study) -> list[str]:
+    """The estimands of which two records of a fit have different numbers, but for rounding; all where one failed."""
+    if one["status"] in FAILED or other["status"] in FAILED:
+        return list(study.estimands)
+    pairs = zip(study.estimands, one["numbers"], other["numbers"], strict=True)
+    return [name for name, a, b in pairs if not np.allclose(a, b, rtol=ROUNDING, atol=ROUNDING, equal_nan=True)]

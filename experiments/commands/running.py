@@ -222,7 +222,7 @@ def replay(
     from experiments.study.functions import functions_in
     from experiments.study.records import in_words, record_of
     from experiments.study.surroundings import kept_alive, surroundings
-    from experiments.study.tasks import UNRULY, generated, method_seed
+    from experiments.study.tasks import generated, method_seed
     from saem.cli.console import complain, friendly, say
     from saem.errors import ModelError, listing
 
@@ -242,7 +242,9 @@ def replay(
             with surroundings(seed):
                 outcome = functions.estimate(data, chosen, found.methods[method].options, seed)
             numbers = record_of(method, outcome, tuple(found.estimands), [], 0.0)["numbers"]
-    except UNRULY as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         say("".join(users_frames(error, job.functions)).rstrip())
         complain("Error", in_words(error), "red")
         if debug:

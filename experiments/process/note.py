@@ -14,6 +14,7 @@ NAME, COUNT = 256, 8  # bytes for what is under way, and for the length of what 
 BEGUN = struct.Struct("d")  # when it began, by the clock of the machine, behind the name
 HEAD = NAME + BEGUN.size
 SIZE = 2**18  # bytes in all
+SPOILED = 113  # exit code of a process whose files were closed by what it ran
 
 
 class Note:

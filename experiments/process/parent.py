@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from experiments.process.note import SIZE, read, seconds_under_way
+from experiments.process.note import SIZE, SPOILED, read, seconds_under_way
 from saem.batch.pool import ONE_THREAD
 
 ENDING = 5.0  # seconds that a process may take from its last word to its end
@@ -202,6 +202,8 @@ class Process:
 
 def in_words(code: int) -> str:
     """How a process ended."""
+    if code == SPOILED:
+        return "it closed files that are not its own"
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -70,7 +70,7 @@ def truth(functions: Functions, path: Path, cell: Cell) -> dict[str, float | NoN
         raise ModelError(f"truth: {error}") from None
     except MemoryError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise ModelError(failed("truth", error, path)) from None
     if not isinstance(given, Mapping):
         raise ModelError(f"truth: it must return a mapping of numbers by estimand; got {given!r:.60}")

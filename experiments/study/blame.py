@@ -54,5 +54,7 @@ def blamed(what: str, path: Path) -> Iterator[None]:
         yield
     except SaemError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ModelError(failed(what, error, path)) from None

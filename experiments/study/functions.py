@@ -128,7 +128,9 @@ def loaded(path: Path, digest: str) -> Functions:
         sys.path.append(str(path.parent))  # for modules beside the study
     try:
         specification.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ModelError(failed(f"{path} cannot be imported", error, path)) from error
     for name, arguments in ARGUMENTS.items():
         check_function(path, name, getattr(module, name, None), arguments)

@@ -35,9 +35,13 @@ def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequ
     """
     if not isinstance(outcome, Outcome):
         raise SaemError(f"estimate must return an Outcome; got {type(outcome).__name__}")
-    if outcome.status not in ENDED:
+    if not isinstance(outcome.status, str) or outcome.status not in ENDED:
         hint = " (a fit that converged is 'ok')" if outcome.status == "converged" else ""
         raise SaemError(f"the status of an outcome must be one of {listing(ENDED)}; got {outcome.status!r}{hint}")
+    if not isinstance(outcome.numbers, Mapping):
+        raise SaemError(
+            f"the numbers of an outcome must be a mapping by estimand; got {type(outcome.numbers).__name__}"
+        )
     missing = [estimand for estimand in estimands if estimand not in outcome.numbers]
     if missing:
         raise SaemError(f"the method gives no estimate of {missing[0]!r}")
@@ -45,12 +49,16 @@ def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequ
     if not any(math.isfinite(own[0]) for own in numbers):
         got = f"{estimands[0]} = {numbers[0][0]:g}" if len(estimands) == 1 else "all are infinite or nan"
         raise SaemError(f"status {outcome.status!r}, but there is no finite estimate: {got}")
+    of_fit = {what: number_of(f"{what} must be a number", getattr(outcome, what)) for what in OF_FIT}
+    for what in ("draws", "iterations"):
+        if of_fit[what] < 0.0:
+            raise SaemError(f"{what} must not be negative; got {of_fit[what]:g}")
     return {
         "method": name,
         "status": str(outcome.status),
         "message": in_words(str(outcome.message)),
         "warnings": few(heard),
-        **{what: number_of(f"{what} must be a number", getattr(outcome, what)) for what in OF_FIT},
+        **of_fit,
         "seconds": seconds,
         "numbers": numbers,
     }

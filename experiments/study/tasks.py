@@ -27,7 +27,6 @@ from experiments.study.surroundings import surroundings
 from saem.errors import SaemError
 from saem.streams import derived_seed
 
-UNRULY = (Exception, SystemExit, GeneratorExit)  # all but Ctrl-C
 GENERATE = "generate: "  # what is under way when no method is
 DATA_ONLY = "the data"  # in place of a method in the one record of a task without methods
 UNREPEATABLE = (
@@ -160,7 +159,9 @@ def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) 
             repeatable[job.run, task.cell.key] = again == known
         if not repeatable[job.run, task.cell.key]:
             raise SaemError(UNREPEATABLE)
-    except UNRULY as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message, seconds = GENERATE + in_words(error), time.perf_counter() - start
         where = {"where": where_of(error, job.functions)}
         yield from (failure(name, ERROR, message, seconds) | where for name in task.methods or (DATA_ONLY,))
@@ -180,7 +181,9 @@ def records_of(job: Job, task: Task, watch: Watch = lambda what: nullcontext()) 
                         outcome = functions.estimate(own, task.cell, chosen, seed)
                         seconds = time.perf_counter() - start
                     return record_of(name, outcome, job.estimands, [*said, *raised], seconds)
-            except UNRULY as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also what is no `Exception`, such as that of a cancelled coroutine
                 seconds = time.perf_counter() - start
                 return failure(name, ERROR, in_words(error), seconds) | {"where": where_of(error, job.functions)}
 

@@ -35,6 +35,7 @@ timeout = 60.0
 """
 PYTHON = """
 import math, os, sys, time
+import numpy as np
 from experiments.study.functions import Outcome
 
 def truth(cell):
@@ -92,6 +93,18 @@ def command(*arguments: object, code: int = 0) -> str:
         ("inf = (math.inf, 1.0, 0.0, math.inf, 0.0)\nreturn Outcome({'a': inf, 'b': inf})", "are infinite or nan"),
         ("return Outcome(dict(found.numbers) | {'b': (1.0, 1.0, 3.0, 2.0, 0.0)})", "'b' has its ends the wrong way"),
         ("return Outcome(dict(found.numbers) | {'b': (1.0, -1.0, 1.0, 2.0, 0.0)})", "must not be negative; got SE -1"),
+        ("return Outcome(dict(found.numbers) | {'b': {1.0, 2.0, 3.0, 4.0, 5.0}})", "five numbers for 'b'"),
+        ("return Outcome(dict(found.numbers) | {'b': dict.fromkeys(range(5))})", "got dict"),
+        (
+            "return Outcome(dict(found.numbers) | {'b': (1.0, 1.0, math.inf, math.inf, 0.0)})",
+            "holds no number: inf, inf",
+        ),
+        ("return Outcome(dict(found.numbers) | {'b': (np.complex128(1), 1.0, 0.0, 2.0, 0.0)})", "of type complex128"),
+        ("return Outcome(dict(found.numbers) | {'b': (10**400, 1.0, 0.0, 2.0, 0.0)})", "int too large"),
+        ("return Outcome(found.numbers, draws=-1)", "draws must not be negative; got -1"),
+        ("return Outcome(None)", "must be a mapping by estimand; got NoneType"),
+        ("return Outcome(found.numbers, status=np.array(['ok', 'ok']))", "the status of an outcome must be one of"),
+        ("raise BaseException('base')", "BaseException: base"),
         ("return Outcome(found.numbers, status='converged')", "a fit that converged is 'ok'"),
         ("return Outcome(found.numbers, status=None)", "got None"),
         ("return Outcome({'a': found.numbers['a']})", "gives no estimate of 'b'"),
@@ -217,7 +230,18 @@ def test_folders_of_any_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("k = [1, 2]", "k = [1, '1']", "two cells are both called 'k=1'"),
+        ("k = [1, 2]", "k = [1, '1']", "design: factors.k has equal levels, 1 and '1'; each level must be there once"),
+        ("k = [1, 2]", "k = [20, 3, 20]", "factors.k has equal levels, 20 and 20"),
+        ("k = [1, 2]", "k = [1, 1.0]", "factors.k has equal levels, 1 and 1.0"),
+        ("k = [1, 2]", "k = [true, 1]", "factors.k has equal levels, True and 1"),
+        ("k = [1, 2]", "k = [0.0, -0.0]", "factors.k has equal levels, 0.0 and -0.0"),
+        ("k = [1, 2]", "k = [nan, 1, nan]", "factors.k has equal levels, nan and nan"),
+        (
+            "[estimands]",
+            "[[design.cells]]\nk = 3\n[[design.cells]]\nk = 3.0\n[estimands]",
+            "the cell 'k=3.0' is there twice",
+        ),
+        ("[estimands]", "[[design.cells]]\nk = 2\n[estimands]", "the cell 'k=2' is there twice"),
         ("k = [1, 2]", "k = [1, [2]]", "design.factors.k.1: a level must be a text, a number, true or false; got [2]"),
         ("a = {}", "a = { null = nan }", "estimands.a.null: Input should be a finite number"),
         ('how = "well"', "how = 2020-01-01", "methods.odd: how must be of texts"),
