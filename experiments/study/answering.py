@@ -45,7 +45,8 @@ def main() -> None:
                 raised.clear()
                 with inside.watch(request.what, request.limit), same_process(), surroundings(0):
                     value = ANSWERS[request.name](functions, request.path, *request.arguments)
-                    answer = value, few(f"{type(one.message).__name__}: {one.message}" for one in raised)
+                    said = raised if request.name in HEARD else []
+                    answer = value, few(f"{type(one.message).__name__}: {one.message}" for one in said)
                     pickle.dumps(answer)  # what cannot be handed over is an error of its own
             except SaemError as error:
                 answer = ModelError(str(error))
@@ -113,6 +114,7 @@ def traced(
     return ends, None if trace is None or not columns else trace[columns].reset_index(drop=True)
 
 
+HEARD = ("truth", "performance")  # whose warnings are passed on: those of fits are in their records
 ANSWERS = {"import": loaded, "truth": truth, "performance": performance, "traced": traced}
 
 
