@@ -73,8 +73,8 @@ def tried(study: Study, path: Path) -> Trial:
                 if names := differing(record, found.records[record["method"]], study):
                     found.warnings.append(
                         f"{record['method']}, replicate {replicate}: two processes got different numbers of "
-                        f"{listing(names)} from the same data and seed, so that no fit can be made again; draw all from "
-                        "numpy.random.default_rng(seed)"
+                        f"{listing(names)} from the same data and seed, so that no fit can be made again; draw all "
+                        "from numpy.random.default_rng(seed)"
                     )
             left = tuple(name for name in left if found.records[name]["status"] in FAILED)
     broken: dict[str, list[str]] = {}  # methods by why

@@ -15,6 +15,7 @@ from experiments.study.blame import blamed, failed
 from experiments.study.cells import Cell
 from experiments.study.functions import Functions, functions_in
 from experiments.study.records import few
+from experiments.study.records import in_words as why
 from experiments.study.surroundings import surroundings
 from experiments.study.tasks import Job, generated, method_seed, same_process
 from experiments.study.truths import NoNumber, is_number
@@ -103,11 +104,14 @@ def traced(
 ) -> tuple[dict[str, tuple[float, float]], pd.DataFrame | None]:
     """Estimate and Monte Carlo error by estimand of a method on a data set, and its path, if it has one."""
     seed, options = method_seed(job, cell, replicate, method), dict(job.methods)[method]
-    data = generated(job, cell, replicate)
-    with warnings.catch_warnings(), surroundings(seed):
-        warnings.simplefilter("ignore")
-        outcome = functions.estimate(*copy.deepcopy((data, cell, options)), seed)
-        trace = outcome.trace
+    try:
+        data = generated(job, cell, replicate)
+        with warnings.catch_warnings(), surroundings(seed):
+            warnings.simplefilter("ignore")
+            outcome = functions.estimate(*copy.deepcopy((data, cell, options)), seed)
+            trace = outcome.trace
+    except BaseException as error:  # in one line, since a caption has it
+        raise ModelError(why(error)) from None
     numbers = {name: outcome.numbers[name] for name in job.estimands}
     columns = [name for name in job.estimands if trace is not None and name in trace]
     ends = {name: (float(own[0]), float(own[4])) for name, own in numbers.items()}

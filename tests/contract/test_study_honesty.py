@@ -258,3 +258,16 @@ def test_an_import_that_kills_the_process_shows_where(tmp_path: Path) -> None:
         check=False,
     )
     assert found.returncode != 0 and "own.py" in found.stderr and "in <module>" in found.stderr
+
+
+def test_methods_that_do_not_come_again_are_told(tmp_path: Path) -> None:
+    """What draws from no seed, and what keeps a state from process to process; what only rounds is none."""
+    body = (
+        "kind, low = options.get('odd'), value - 1.0\n"
+        "value = {1: value + os.urandom(4)[0] / 255 + os.getpid(), 2: value + 1e-14 * os.getpid()}.get(kind, value)\n"
+        "found = Outcome({'centre': (value, 0.5, low, low + 2.0, math.nan)})"
+    )
+    methods = {"plain": {}, "random": {"odd": 1}, "rounds": {"odd": 2}}
+    said = command("check", written(tmp_path, body, design={"factors": {"size": [4]}}, methods=methods))
+    assert "random, replicate 0: two processes got different numbers of 'centre'" in said
+    assert said.count("different numbers") == 1
