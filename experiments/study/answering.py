@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.process.inside import Inside
-from experiments.process.memory import allowed, in_words, limit_memory
+from experiments.process.memory import allowed, limit_memory
 from experiments.study.blame import blamed, failed
 from experiments.study.cells import Cell
 from experiments.study.functions import Functions, functions_in
-from experiments.study.records import few
-from experiments.study.records import in_words as why
+from experiments.study.records import few, in_words
 from experiments.study.surroundings import surroundings
 from experiments.study.tasks import Job, generated, method_seed, same_process
 from experiments.study.truths import NoNumber, is_number
@@ -51,8 +50,6 @@ def main() -> None:
                     pickle.dumps(answer)  # what cannot be handed over is an error of its own
             except SaemError as error:
                 answer = ModelError(str(error))
-            except MemoryError as error:
-                answer = ModelError(f"{request.path}: {request.what}: MemoryError: {error} ({in_words()})")
             except BaseException as error:
                 answer = ModelError(failed(f"{request.path}: {request.what}", error, request.path))
         inside.send(answer)
@@ -70,8 +67,6 @@ def truth(functions: Functions, path: Path, cell: Cell) -> dict[str, float | NoN
         given = functions.truth(cell)
     except SaemError as error:
         raise ModelError(f"truth: {error}") from None
-    except MemoryError:
-        raise
     except BaseException as error:
         raise ModelError(failed("truth", error, path)) from None
     if not isinstance(given, Mapping):
@@ -111,7 +106,7 @@ def traced(
             outcome = functions.estimate(*copy.deepcopy((data, cell, options)), seed)
             trace = outcome.trace
     except BaseException as error:  # in one line, since a caption has it
-        raise ModelError(why(error)) from None
+        raise ModelError(in_words(error)) from None
     numbers = {name: outcome.numbers[name] for name in job.estimands}
     columns = [name for name in job.estimands if trace is not None and name in trace]
     ends = {name: (float(own[0]), float(own[4])) for name, own in numbers.items()}

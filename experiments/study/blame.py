@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.process import memory
 from saem.errors import ModelError, SaemError
 
 OURS = Path(__file__).parents[2]
@@ -39,6 +40,8 @@ def failed(what: str, error: BaseException, path: Path) -> str:
     """A message with the error and the user's part of its traceback."""
     lines = "".join(users_frames(error, path)).rstrip()
     text = "\n".join(str(error).split("\n")[:20])[:LONGEST]
+    if isinstance(error, MemoryError) and (limit := memory.in_words()):
+        text = f"{text} ({limit})".lstrip()
     return f"{what}: {type(error).__name__}: {text}" + (f"\n{lines}" if lines else "")
 
 

@@ -58,6 +58,14 @@ def take_parts(found: Any, data: Any, seen: dict[int, Any]) -> None:
         take_array(found, np.asarray(data), seen)
     elif isinstance(getattr(data, "__dict__", None), dict) and not callable(data):
         take(found, vars(data), seen)
+    elif names := slots_of(data):
+        take(found, {name: getattr(data, name) for name in names if hasattr(data, name)}, seen)
+
+
+def slots_of(data: Any) -> list[str]:
+    """The names of the fields of an object that has no others."""
+    slots = [own for kind in type(data).__mro__ for own in [vars(kind).get("__slots__", ())]]
+    return [name for own in slots for name in ([own] if isinstance(own, str) else own) if not name.startswith("__")]
 
 
 def take_array(found: Any, data: np.ndarray, seen: dict[int, Any]) -> None:

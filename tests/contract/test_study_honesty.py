@@ -161,6 +161,10 @@ def test_hashes_of_what_cannot_be_looked_into() -> None:
     """They are equal, so that nothing is made up; a loop comes to an end."""
     loop: list[object] = [1]
     loop.append(loop)
+    slots = type("Slots", (), {"__slots__": ("x", "y")})
+    first, second = slots(), slots()
+    first.x, second.x = np.arange(3.0), np.arange(3.0) + 1.0
+    assert hash_of(first) == hash_of(copy.deepcopy(first)) != hash_of(second)
     assert hash_of(loop) == hash_of(loop) and hash_of(iter([1])) == hash_of(iter([2]))
     assert hash_of({"a", "b", "c"}) == hash_of({"c", "b", "a"})
 
