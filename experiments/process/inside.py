@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from experiments.process.note import SPOILED, Note
 
-LONGEST = 1e6  # seconds that the timer of `faulthandler` takes
+SHORTEST, LONGEST = 1e-3, 1e6  # seconds that the timer of `faulthandler` takes
 ours: list[IO[str]] = []  # standard output and standard error, as they are to be found
 
 
@@ -52,7 +52,7 @@ class Inside:
         """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
         self.note.begin(what, records)
         reopen(self.said)
-        faulthandler.dump_traceback_later(min(limit, LONGEST), exit=True, file=self.said)
+        faulthandler.dump_traceback_later(min(max(limit, SHORTEST), LONGEST), exit=True, file=self.said)
         try:
             yield
         except KeyboardInterrupt:  # nobody's but the function's own: this process ignores the signal

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from experiments.study.specification import Run
 
 IMPORT = "import"
+LEAST = 10.0  # seconds, where fits have less: an import takes some, however fast the methods are
 turn = threading.Lock()
 
 
@@ -47,8 +48,6 @@ class Request:
         MiB; most of what the machine has if omitted.
     what : str
         In words, for messages: ``truth (in size=4)``.
-    is_patient : bool
-        Whether the limit is `run.patience`, not `run.timeout`.
     """
 
     path: Path
@@ -58,7 +57,6 @@ class Request:
     limit: float
     memory: float | None
     what: str
-    is_patient: bool
 
 
 class Ended(ModelError):
@@ -92,11 +90,9 @@ class Asked(Process):
 
 def overdue(request: Request, end: Died) -> str:
     """What to say of what did not end in time."""
-    at, name = end.at or request.what, "patience" if request.is_patient else "timeout"
-    raised = "it" if request.is_patient else "it (run.patience, for the import, truth and performance alone)"
     return (
-        f"{request.path}: {at} did not end within run.{name} = "
-        f"{request.limit:g} s; make it faster, or raise {raised}{where(request, end)}"
+        f"{request.path}: {end.at or request.what} did not end within {request.limit:g} s; make it faster, or raise "
+        f"run.patience (if omitted run.timeout, and {LEAST:g} s at least){where(request, end)}"
     )
 
 
@@ -141,7 +137,7 @@ def ask(path: Path, run: Run, name: str, *arguments: Any, what: str = "") -> Any
     ModelError
         When it fails, ends its process, or does not end in time.
     """
-    limit = run.timeout if run.patience is None else run.patience
-    request = Request(path, digest_of(path), name, arguments, limit, run.memory, what or name, run.patience is not None)
+    limit = max(run.timeout, LEAST) if run.patience is None else run.patience
+    request = Request(path, digest_of(path), name, arguments, limit, run.memory, what or name)
     with turn:
         return process.ask(request)

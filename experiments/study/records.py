@@ -36,7 +36,7 @@ def record_of(name: str, outcome: Outcome, estimands: Sequence[str], heard: Sequ
     if not isinstance(outcome, Outcome):
         raise SaemError(f"estimate must return an Outcome; got {type(outcome).__name__}")
     if not isinstance(outcome.status, str) or outcome.status not in ENDED:
-        hint = " (a fit that converged is 'ok')" if outcome.status == "converged" else ""
+        hint = " (a fit that converged is 'ok')" if str(outcome.status) == "converged" else ""
         raise SaemError(f"the status of an outcome must be one of {listing(ENDED)}; got {outcome.status!r}{hint}")
     if not isinstance(outcome.numbers, Mapping):
         raise SaemError(

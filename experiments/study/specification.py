@@ -181,7 +181,8 @@ class Run(Part):
     memory : float, optional
         MiB that a process which runs the study's functions may have; most of what the machine has if omitted.
     patience : float, optional
-        Seconds for the import of the Python file, for `truth` in a cell, and for `performance`; `timeout` if omitted.
+        Seconds for the import of the Python file, for `truth` in a cell, and for `performance`; if omitted `timeout`,
+        or 10 if that is less.
     """
 
     replicates: Annotated[Whole, Field(ge=1)]

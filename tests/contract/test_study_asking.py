@@ -30,7 +30,7 @@ def test_no_end_is_silent(tmp_path: Path, where: str, way: str) -> None:
     assert ends[way] in said and "own.py" in said
     assert {"head": "import", "truth": "truth", "tail": "performance"}[where] in said
     if way == "time.sleep(600)":
-        assert "within run.patience = 1 s; make it faster, or raise it" in said and ", line " in said
+        assert "did not end within 1 s; make it faster, or raise run.patience" in said and ", line " in said
 
 
 def test_truth_that_ends_all_is_called_in_one_cell(tmp_path: Path) -> None:
