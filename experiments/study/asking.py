@@ -71,21 +71,30 @@ class Asked(Process):
 
     def ask(self, request: Request) -> Any:
         """What it answers; see `ask`."""
-        if self.process is None:
-            self.launch()
-        self.send(request)
-        try:
-            answer = self.answer(request.limit, STARTING + 2.0 * request.limit)
-        except Overdue as end:
-            raise Ended(overdue(request, end)) from None
-        except Died as end:
-            raise Ended(died(request, end)) from None
+        is_new = self.process is None
+        answer = self.answer_to(request)
+        if isinstance(answer, SaemError) and "MemoryError" in str(answer):
+            self.close()
+            if not is_new:  # what was asked before may have taken the memory
+                answer = self.answer_to(request)
         if isinstance(answer, SaemError):
             raise answer
         value, heard = answer
         for text in heard:
             warnings.warn(f"{request.what} of {request.path.name}: {text}", SaemWarning, stacklevel=4)
         return value
+
+    def answer_to(self, request: Request) -> Any:
+        """The answer to a request, or the error that it is."""
+        if self.process is None:
+            self.launch()
+        self.send(request)
+        try:
+            return self.answer(request.limit, STARTING + 2.0 * request.limit)
+        except Overdue as end:
+            raise Ended(overdue(request, end)) from None
+        except Died as end:
+            raise Ended(died(request, end)) from None
 
 
 def overdue(request: Request, end: Died) -> str:

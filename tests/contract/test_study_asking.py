@@ -97,3 +97,13 @@ def test_one_process_alone(tmp_path: Path) -> None:
     assert "os._exit(0), which ends the process" in command("replay", path, "size=4", 0, "odd", code=1)
     path = written(tmp_path, "if 'odd' in options: sys.exit(0)", design=ONE, run=LIMITS)
     assert "SystemExit" in command("replay", path, "size=4", 0, "odd", code=1)
+
+
+def test_memory_that_others_took(tmp_path: Path) -> None:
+    """What was asked before, and is still in the memory of the process, does not make the next question fail."""
+    greedy, modest = tmp_path / "greedy", tmp_path / "modest"
+    greedy.mkdir()
+    modest.mkdir()
+    load_study(written(greedy, head="HELD = np.ones((450, 2**17))", design=ONE))
+    truth = "np.ones((300, 2**17))\nreturn {'centre': 0.0}"
+    load_study(written(modest, truth=truth, design=ONE, run={"replicates": 2, "memory": 600.0}))
