@@ -67,8 +67,8 @@ def results_of(job: Job, tasks: Sequence[Task], limit: float, child: Child) -> l
             for k, records, seconds in child.run(job, [trial.rest for trial in left], limit):
                 left[k].seconds = seconds if before and not left[k].deaths else float("nan")
                 is_full = False
-                for record in records:
-                    others = before if record["message"].startswith(GENERATE) else child.calls - 1
+                for place, record in enumerate(records):  # several may come together
+                    others = before + (0 if record["message"].startswith(GENERATE) else place)
                     is_full = is_full or bool(others and out_of_memory(record))  # they may have taken it
                     if not is_full:
                         left[k].found[record["method"]] = record
