@@ -12,7 +12,7 @@ from importlib.metadata import version
 import benchmarks
 from benchmarks.timing import Row
 from saem.cli.console import heading, note, say, show
-from saem.display import table
+from saem.system.display import table
 
 
 def names() -> list[str]:

@@ -24,7 +24,7 @@ def new_g(rng: random.Random) -> str:
 
 def compile_and_fit(text: str) -> tuple[float, float]:
     """Seconds to change the constraint (parse, differentiate, compile), and to fit by ML then."""
-    from saem.constraint import compile_constraints
+    from saem.expressions.constraint import compile_constraints
 
     table, model = peptide_table(60, seed=1), peptide_model()
     names = tuple(saem.fit(model, table, method="ml").parameters.names)

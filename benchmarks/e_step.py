@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.problems import at_truth, peptide_problem, take_turns
 from benchmarks.timing import Row, interleaved, ratio, timed
-from saem.jit import entry
-from saem.models.contract import draw
+from saem.families.contract import draw
+from saem.system.jit import entry
 
 SIZES = (60, 500_000)  # clusters in each arm
 REPEATS = 15

@@ -14,7 +14,7 @@ from experiments.peptide import peptide_model, peptide_table
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.models import pose
+from saem.families import pose
 
 SIZES = (3, 4, 6, 9, 12, 20, 30, 60)
 SEEDS = 6

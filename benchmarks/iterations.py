@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.e_step import bare_normals
 from benchmarks.problems import at_truth, peptide_problem, take_turns
 from benchmarks.timing import Row, interleaved, ratio, timed
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule
 
 ITERATIONS = 1000

@@ -57,7 +57,7 @@ def child(part: str) -> None:
     from experiments.peptide import peptide_model
     from saem.algorithms.saem import SAEM
     from saem.data import arrange
-    from saem.models import pose
+    from saem.families import pose
     from saem.schedules import AveragedSchedule
     from saem.stopping import Target
 

@@ -18,10 +18,10 @@ from saem.algorithms.bayes.nuts import sample
 from saem.algorithms.bayes.space import coordinates
 from saem.algorithms.bayes.starts import scattered_start
 from saem.algorithms.bayes.target import Standardised
-from saem.arviz import quiet_import
 from saem.data import arrange
-from saem.models import pose
-from saem.streams import derived_seed, stream
+from saem.families import pose
+from saem.fitting.arviz import quiet_import
+from saem.system.streams import derived_seed, stream
 
 CHAINS, DRAWS, REPEATS = 4, 1000, 3
 TARGET = 4.0  # times the effective draws a second of before

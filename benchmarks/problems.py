@@ -9,10 +9,10 @@ import pandas as pd
 
 import saem
 from experiments.peptide import MODIFICATIONS, TREATMENTS, TRUTH, peptide_model, peptide_table
-from saem.algorithms.engine import Engine
+from saem.algorithms.engine.engine import Engine
 from saem.data import arrange
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule
 
 

@@ -60,7 +60,7 @@ def child() -> None:
     from saem.algorithms.direct_ml import DirectML
     from saem.algorithms.saem import SAEM
     from saem.data import arrange
-    from saem.models import pose
+    from saem.families import pose
 
     path = STUDIES / "headline.toml"
     study = load_study(path, changes={"design": {"factors": {"replicates": [6], "ratio": [2]}}})

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from benchmarks.problems import peptide_problem
 from benchmarks.timing import Row, interleaved, ratio, timed
 from saem.algorithms.direct_ml import DirectML
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.mstep.solver import Solver
 
 REPEATS = 25

@@ -23,14 +23,14 @@ from experiments.peptide import TRUTH, peptide_design, peptide_model
 from saem.algorithms.direct_ml import DirectML
 from saem.cli.console import note, say, show
 from saem.data import arrange
-from saem.display import table
 from saem.errors import SaemError
+from saem.families import pose
+from saem.fitting.result import Fit
 from saem.inference.bootstrap import Bootstrap
-from saem.models import pose
 from saem.plotting.style import look_of
-from saem.result import Fit
 from saem.simulation import draw_response
-from saem.streams import stream
+from saem.system.display import table
+from saem.system.streams import stream
 
 LEVEL = 0.95
 KINDS = ("Wald", "profile", "percentile", "corrected", "basic")

@@ -15,10 +15,11 @@ import pandas as pd
 import saem
 from experiments.figure import save_figure, save_picture
 from experiments.peptide import TRUTH, peptide_model, peptide_table
-from saem import recipes, warmup
+from saem import recipes
+from saem.cli import warmup
 from saem.cli.console import note, say, show
-from saem.display import UNKNOWN, decimals, number, small, table
-from saem.summary import size_words, status_line
+from saem.fitting.summary import size_words, status_line
+from saem.system.display import UNKNOWN, decimals, number, small, table
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from experiments.study.functions import Outcome
 from saem.comparison.budget import Budget, judged
 from saem.data import arrange
 from saem.errors import FitError
-from saem.fitting import resolve
-from saem.models import pose
+from saem.families import pose
+from saem.fitting.fit import resolve
 from saem.stopping import Target
 
 DEFICIT = Target().deficit

@@ -20,7 +20,7 @@ import saem
 from experiments.peptide import TRUTH, peptide_design, peptide_model
 from saem.algorithms.bayes.algorithm import Bayes
 from saem.cli.console import note, say, show
-from saem.display import table
+from saem.system.display import table
 
 SIZES = (3, 4, 6)
 

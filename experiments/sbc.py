@@ -22,9 +22,9 @@ import saem
 from experiments.peptide import g, peptide_design, peptide_model
 from saem.algorithms.bayes.algorithm import Bayes
 from saem.cli.console import note, say, show
-from saem.display import table
 from saem.specification.priors import parse_prior
-from saem.streams import derived_seed, stream
+from saem.system.display import table
+from saem.system.streams import derived_seed, stream
 
 PRIORS = {
     "mu": "normal(10, 1)",
@@ -102,7 +102,7 @@ def calibrate(replicates: int, size: int = 4, seed: int = 0, draw: Draw = poster
         From a model with priors, a table and a seed to a fit by "bayes"; another one is a mutant.
     """
     from saem.data import arrange
-    from saem.models import pose
+    from saem.families import pose
     from saem.mstep.solver import Solver
 
     model = peptide_model().replace(priors=PRIORS)

@@ -149,7 +149,7 @@ class Digest:
     def save(self, folder: Path) -> None:
         """Write `measures.parquet` and `provenance.json` into a folder; see `replacing` for the errors."""
         from experiments.store.export import write_parquet
-        from saem.files import replacing
+        from saem.system.files import replacing
 
         write_parquet(self.measures, folder / "measures.parquet")
         with replacing(folder / "provenance.json") as temporary:

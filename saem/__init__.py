@@ -8,13 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from saem.cache import configure
+from saem.system.cache import configure
 
 if TYPE_CHECKING:
     from saem.algorithms.bayes.algorithm import Bayes
     from saem.comparison import compare
     from saem.errors import SaemError
-    from saem.fitting import fit
+    from saem.fitting.fit import fit
+    from saem.fitting.result import Fit
+    from saem.fitting.storage import load
     from saem.inference.bootstrap import bootstrap
     from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
@@ -31,17 +33,15 @@ if TYPE_CHECKING:
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
     from saem.inference.t_tests import t_tests
-    from saem.result import Fit
     from saem.simulation import simulate
     from saem.specification import Model
     from saem.stopping import Target
-    from saem.storage import load
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "Bayes": "saem.algorithms.bayes.algorithm",
-    "Fit": "saem.result",
+    "Fit": "saem.fitting.result",
     "Model": "saem.specification",
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
@@ -51,11 +51,11 @@ _MODULES = {
     "compare_models": "saem.inference.likelihood_ratio",
     "derive": "saem.inference.derived",
     "fisher_information": "saem.inference.fisher_information",
-    "fit": "saem.fitting",
+    "fit": "saem.fitting.fit",
     "identifiability": "saem.inference.identifiability",
     "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
-    "load": "saem.storage",
+    "load": "saem.fitting.storage",
     "log_likelihood": "saem.inference.log_likelihood",
     "npde": "saem.inference.prediction_errors",
     "predict": "saem.inference.prediction",

@@ -105,8 +105,8 @@ class AveragedSchedule:
         The step size is ``(k / (clock draws)) ** -exponent`` and begins to fall after ``clock`` iterations for each
         draw, or after 300; 0 is ``k ** -exponent`` whatever the draws. The slower, the sooner slow directions are
         averaged out. The bias that the noise of large steps leaves is the smaller the more draws an iteration averages,
-        and is taken out where the E-step has a closed form (`saem.algorithms.correction`). A fit that does not forget
-        its start slows the clock down by itself.
+        and is taken out where the E-step has a closed form (`saem.algorithms.engine.correction`). A fit that does not
+        forget its start slows the clock down by itself.
     """
 
     burn_in: int = 100

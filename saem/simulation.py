@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.constraint import Constraints, compile_constraints, parameters_of
 from saem.data import ModelData, arrange
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
-from saem.parameters import Parameters
+from saem.expressions.constraint import Constraints, compile_constraints, parameters_of
 from saem.specification.formula import column_giving
-from saem.streams import stream
+from saem.specification.parameters import Parameters
+from saem.system.streams import stream
 
 if TYPE_CHECKING:
     import pandas as pd

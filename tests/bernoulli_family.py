@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from saem.constraint import compile_constraints
-from saem.jit import entry, kernel, overload
-from saem.models import contract
-from saem.parameters import Parameters
+from saem.expressions.constraint import compile_constraints
+from saem.families import contract
+from saem.specification.parameters import Parameters
+from saem.system.jit import entry, kernel, overload
 
 TRUNCATION = 0.64  # where Devroye's sampler changes from one series to the other
 SPREAD = 2.4  # of proposals, in conditional standard deviations (Gelman, Roberts & Gilks 1996)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from saem.algorithms.sampling import draw_means
-from saem.jit import entry
-from saem.models.contract import Problem, complete_cluster, complete_clusters, draw_cluster, draw_clusters
+from saem.estep.sampling import draw_means
+from saem.families.contract import Problem, complete_cluster, complete_clusters, draw_cluster, draw_clusters
+from saem.system.jit import entry
 
 
 def own_chain(arrays: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from saem.parameters import Parameters
-from saem.result import Fit
+from saem.fitting.result import Fit
 from saem.specification import Model
+from saem.specification.parameters import Parameters
 from saem.stopping import Status
 
 NAMES = ("mu", "c2", "alpha2", "b21", "sigma1", "sigma2", "rho", "sigma")

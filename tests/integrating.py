@@ -1,4 +1,4 @@
-"""The joint density of clusters through the contract alone, and `saem.inference.integration` as plain Python."""
+"""The joint density of clusters through the contract alone, and `saem.estep.quadrature` as plain Python."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from saem import linalg
-from saem.inference import integration
-from saem.jit import entry
-from saem.models import contract
-from saem.models.contract import Problem
+from saem.estep import quadrature as integration
+from saem.families import contract
+from saem.families.contract import Problem
+from saem.system import linalg
+from saem.system.jit import entry
 
 
 @entry
 def log_joint(arrays, x, cluster, effects, values):
-    """`saem.models.contract.log_joint`, for Python."""
+    """`saem.families.contract.log_joint`, for Python."""
     contract.log_joint(arrays, x, cluster, effects, values)
 
 
 @entry
 def n_effects(arrays, x, cluster):
-    """`saem.models.contract.n_effects`, for Python."""
+    """`saem.families.contract.n_effects`, for Python."""
     return contract.n_effects(arrays, x, cluster)
 
 
@@ -44,7 +44,7 @@ def interpreted(right: str = "", wrong: str = "") -> Callable[..., Any]:
     text = Path(integration.__file__).read_text()
     assert right in text, f"{right!r} is not there any more: mend the mutant"
     text = text.replace(right, wrong) if right else text
-    for line in ("from saem.jit", "from saem.linalg", "from saem.models"):
+    for line in ("from saem.system.jit", "from saem.system.linalg", "from saem.families"):
         text = text.replace(line, f"# {line}")
 
     def same(function: Any) -> Any:

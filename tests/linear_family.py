@@ -11,8 +11,8 @@ import pandas as pd
 import saem
 from saem import recipes
 from saem.data import ModelData, arrange
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
 from saem.specification import Model
 
 PEPTIDE = {"mu": 10.0, "alpha2": -1.0, "b21": 0.5, "b22": 1.2, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}

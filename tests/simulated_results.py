@@ -13,7 +13,7 @@ import tomli_w
 from experiments.results import Results
 from experiments.study import Study, load_study
 from experiments.study.functions import functions_in
-from saem.streams import stream
+from saem.system.streams import stream
 
 FUNCTIONS = """
 import numpy as np

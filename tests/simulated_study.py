@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.performance import COLUMNS
-from saem.streams import stream
+from saem.system.streams import stream
 
 
 def study_rows(size: int, **columns: object) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from handmade import storable_fit
 
 from saem.errors import DataError
-from saem.result import Fit
+from saem.fitting.result import Fit
 from saem.stopping import Status
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 from strategies import changed, texts
 
-from saem.storage.content import sealed
+from saem.fitting.storage.content import sealed
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.constraint import compile_constraints
-from saem.jit import kernel, overload
-from saem.models import contract
-from saem.parameters import Parameters
+from saem.expressions.constraint import compile_constraints
+from saem.families import contract
+from saem.specification.parameters import Parameters
+from saem.system.jit import kernel, overload
 
 
 class Linkage(NamedTuple):

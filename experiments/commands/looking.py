@@ -15,7 +15,7 @@ def list_studies() -> None:
     """The studies that come with the project."""
     from experiments.study import STUDIES, load_study
     from saem.cli.console import friendly, show
-    from saem.display import table
+    from saem.system.display import table
 
     with friendly():
         studies = {path.stem: load_study(path) for path in sorted(STUDIES.glob("*.toml"))}
@@ -35,8 +35,8 @@ def check(study: StudyName, quick: Quick = False) -> None:
     from experiments.study import load_study
     from experiments.trying import tried
     from saem.cli.console import complain, friendly, say, show
-    from saem.display import table
     from saem.errors import ModelError
+    from saem.system.display import table
 
     with friendly():
         load_study(path_of(study), not quick)  # a mistake in the other form is one, too
@@ -81,7 +81,7 @@ def plan(
     from experiments.study import load_study
     from saem.cli.console import complain, friendly, say, show
     from saem.cli.watching import counting
-    from saem.display import table
+    from saem.system.display import table
 
     with friendly():
         path = path_of(study)
@@ -122,7 +122,7 @@ def status(study: StudyName, quick: Quick = False, output: Folder = None) -> Non
     from experiments.agenda import agenda_of
     from experiments.store import Store
     from saem.cli.console import friendly, say, show
-    from saem.display import table
+    from saem.system.display import table
 
     with friendly():
         folder = folder_of(study, quick, output)
@@ -150,7 +150,7 @@ def failures(study: StudyName, quick: Quick = False, output: Folder = None) -> N
     from experiments.failures import failures_in
     from experiments.store import Store
     from saem.cli.console import friendly, say, show
-    from saem.display import table
+    from saem.system.display import table
 
     with friendly(), Store(folder_of(study, quick, output)) as store:
         found = failures_in(store)

@@ -79,7 +79,7 @@ def study_in(path: Path, quick: bool, folder: Path, changes: Mapping[str, Any] |
 def warm_up(study: Study, path: Path) -> None:
     """Compile what fits of saem need, where the study makes any: else it would count against their limits."""
     from experiments.running import identity_of, job_of
-    from saem import warmup
+    from saem.cli import warmup
 
     if "the code of saem" in identity_of(job_of(study, path)):
         warmup.ensure(["saem", "ml"])

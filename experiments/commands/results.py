@@ -59,8 +59,8 @@ def summarise(
     from experiments.rows import with_streams
     from experiments.store.export import can_write, write_parquet
     from saem.cli.console import friendly, note, say, show
-    from saem.display import table
-    from saem.files import write_csv
+    from saem.system.display import table
+    from saem.system.files import write_csv
 
     with friendly():
         results = results_of(study, quick, output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.figures.style import STYLE
 from saem.errors import ModelError
-from saem.files import replacing
+from saem.system.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from experiments.figures.saving import written
 from experiments.provenance import now
 from experiments.report.content import content_of
 from saem.errors import ModelError
-from saem.files import replacing
+from saem.system.files import replacing
 
 if TYPE_CHECKING:
     from experiments.results import Results

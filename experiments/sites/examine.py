@@ -13,7 +13,7 @@ import saem
 from experiments.links import RECIPES
 from experiments.peptide import peptide_model
 from saem.errors import SaemError, SaemWarning
-from saem.streams import derived_seed
+from saem.system.streams import derived_seed
 
 POSTED = "posted"  # the link whose fits are examined closely
 METHODS = ("ml", "saem")

@@ -9,7 +9,7 @@ from experiments.peptide import TRUTH
 from experiments.sites.drawing import APART
 from experiments.sites.examine import ERROR, METHODS, POSTED
 from saem.cli.console import say, show
-from saem.display import table
+from saem.system.display import table
 
 
 def report(sites: pd.DataFrame, parameters: pd.DataFrame) -> None:

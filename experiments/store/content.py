@@ -9,8 +9,8 @@ from typing import Any
 from experiments.store.sealing import SEAL, is_whole
 from experiments.study.cells import Cell
 from experiments.study.records import ENDED, FAILED, OF_FIT, Record
-from saem.display import printable
 from saem.errors import StorageError
+from saem.system.display import printable
 
 HASH = re.compile(r"[0-9a-f]{16}")
 

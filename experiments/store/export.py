@@ -1,4 +1,4 @@
-"""Tables written as files, and folders for them; see `saem.files`."""
+"""Tables written as files, and folders for them; see `saem.system.files`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saem.errors import StorageError
-from saem.files import make_folder, replacing
+from saem.system.files import make_folder, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ PART = 20_000  # rows of a large table that are converted at a time
 def write_parquet(
     table: pd.DataFrame, path: Path, completed: Callable[[pd.DataFrame], pd.DataFrame] = lambda part: part
 ) -> None:
-    """Write a table, in parts to which columns may be added; see `saem.files.replacing` for the errors."""
+    """Write a table, in parts to which columns may be added; see `saem.system.files.replacing` for the errors."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 

@@ -15,7 +15,7 @@ from experiments.performance import WHOLE_FIT
 from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
 from experiments.uncentred import uncentred
-from saem.fitting import Algorithm
+from saem.fitting.fit import Algorithm
 from saem.schedules import RobbinsMonroSchedule
 
 TEXTBOOK = uncentred(RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))

@@ -18,12 +18,12 @@ from experiments.performance import CONVERGED
 from experiments.performance.jackknife import mean, median, share
 from experiments.study.cells import Cell
 from experiments.study.functions import OK, Outcome
-from saem.algorithms.expectation import conditional_expectation
 from saem.data import arrange
-from saem.models import pose
+from saem.estep.expectation import conditional_expectation
+from saem.families import pose
 from saem.mstep import sqp
 from saem.mstep.maximisers import MAXIMISERS
-from saem.mstep.single_step import Repeated
+from saem.mstep.methods.single_step import Repeated
 from saem.mstep.solver import Solver
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", *SDS)

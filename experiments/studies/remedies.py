@@ -16,7 +16,7 @@ from experiments.study.cells import Cell
 from experiments.study.functions import Outcome
 from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.annealed_saem import AnnealedSAEM
-from saem.fitting import Algorithm
+from saem.fitting.fit import Algorithm
 from saem.schedules import RobbinsMonroSchedule, draws_for
 
 __all__ = ["estimate", "generate", "performance", "truth"]

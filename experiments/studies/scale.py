@@ -21,7 +21,7 @@ from experiments.study.functions import Outcome
 from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.errors import SaemError
-from saem.fitting import Algorithm
+from saem.fitting.fit import Algorithm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from experiments.study.blame import failed
 from experiments.study.cells import Cell
 from experiments.study.sources import digest_of
-from saem.deferred import Deferred
 from saem.errors import ModelError
+from saem.system.deferred import Deferred
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 OK = "ok"
 ARGUMENTS = {

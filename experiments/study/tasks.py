@@ -25,7 +25,7 @@ from experiments.study.hashing import hash_of
 from experiments.study.records import ERROR, Record, failure, in_words, record_of
 from experiments.study.surroundings import surroundings
 from saem.errors import SaemError
-from saem.streams import derived_seed
+from saem.system.streams import derived_seed
 
 GENERATE = "generate: "  # what is under way when no method is
 DATA_ONLY = "the data"  # in place of a method in the one record of a task without methods

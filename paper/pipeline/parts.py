@@ -16,7 +16,7 @@ from paper.pipeline.manifest import command_of, file_of, modules, read_manifest
 from paper.shared.style import COLUMN
 from paper.shared.writing import NOT_THERE, Number
 from saem.errors import ModelError, StorageError, listing, nearest
-from saem.files import replacing
+from saem.system.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

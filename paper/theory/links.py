@@ -21,7 +21,7 @@ import numpy as np
 from experiments.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
 from experiments.performance.proportions import QUANTILE
 from paper.theory.clusters import SDS, cluster_covariance, differences, information, slopes_of
-from saem.constraint import Constraints, compile_constraints
+from saem.expressions.constraint import Constraints, compile_constraints
 
 Array = np.ndarray
 CRITICAL = QUANTILE**2  # of the test of one equation at 5 %

@@ -53,11 +53,11 @@ def rates_of(problem: LinearProblem) -> Rates:
     The maximum of a table whose means and covariances are those of the model is the truth, and its information is the
     expected one.
     """
-    from saem.algorithms.error import directions
-    from saem.algorithms.expectation import conditional_expectation
+    from saem.algorithms.accuracy.error import directions
     from saem.data import arrange
-    from saem.information import missing_information, observed_information
-    from saem.models import pose
+    from saem.estep.expectation import conditional_expectation
+    from saem.families import pose
+    from saem.maxima.information import missing_information, observed_information
     from saem.mstep.solver import Solver
 
     posed = pose(problem.model, arrange(problem.model, typical_table(problem)))
@@ -98,7 +98,7 @@ def rms_distances(rates: Rates, steps: Steps) -> Array:
     """Root mean square distances (K, n) to the maximum after every iteration, in standard errors of each parameter.
 
     From where averaging begins they are those of the average. The first iterate is at the maximum, which a burn-in
-    forgets. `saem.algorithms.error` has the same law for one end; this is the whole path.
+    forgets. `saem.algorithms.accuracy.error` has the same law for one end; this is the whole path.
     """
     r = rates.rates
     variance = covariance = total = np.zeros(len(r))  # of the iterate, of it and the sum, of the sum

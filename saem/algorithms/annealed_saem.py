@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain, Run
-from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.chain import Chain, Run
+from saem.algorithms.engine.stepwise import StepwiseEngine
 from saem.errors import ModelError, MStepError
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.mstep import sqp
-from saem.mstep.bounded import maximise_above
+from saem.mstep.methods.bounded import maximise_above
 from saem.schedules import AveragedSchedule, Schedule
 
 Array = np.ndarray
@@ -40,7 +40,7 @@ class AnnealedSAEM(MonteCarloAlgorithm):
     inflation : float
         Factor by which the standard deviations at the start are larger than those of the data's moments.
     schedule, tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`.
     """
 
     schedule: Schedule = field(default_factory=lambda: AveragedSchedule(burn_in=200))

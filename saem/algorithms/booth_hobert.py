@@ -16,13 +16,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain
-from saem.algorithms.sampling import scores_of
-from saem.algorithms.stepwise import AdaptiveEngine
+from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.chain import Chain
+from saem.algorithms.engine.stepwise import AdaptiveEngine
 from saem.errors import ModelError
-from saem.information import information_of
-from saem.models.contract import Problem
+from saem.estep.sampling import scores_of
+from saem.families.contract import Problem
+from saem.maxima.information import information_of
 from saem.schedules import GrowingSchedule, Schedule
 
 Array = np.ndarray
@@ -42,7 +42,7 @@ class BoothHobert(MonteCarloAlgorithm):
     divisor : float
         The draws grow by their number divided by this.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`.
     """
 
     schedule: Schedule = field(default_factory=lambda: GrowingSchedule(20, 20, 0.0))

@@ -10,17 +10,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.outcome import Outcome
+from saem.algorithms.course.outcome import Outcome
 from saem.errors import FitError, exact_fit, listing
-from saem.models.contract import Problem
+from saem.families.contract import Problem
+from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
+from saem.maxima.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
+from saem.maxima.starts import infeasible
 from saem.mstep import sqp
-from saem.mstep.boundary import NEAR_ZERO, climb, residual_labels
 from saem.mstep.maximiser import Maximiser
 from saem.mstep.maximisers import maximiser_of
-from saem.mstep.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
-from saem.mstep.single_step import Repeated
+from saem.mstep.methods.single_step import Repeated
 from saem.mstep.solver import Solver
-from saem.mstep.starts import infeasible
 from saem.stopping import Status
 
 Array = np.ndarray

@@ -19,23 +19,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.chain import Run
-from saem.algorithms.correction import no_correction
-from saem.algorithms.engine import Engine
-from saem.algorithms.outcome import Outcome
-from saem.algorithms.precision import assess
-from saem.algorithms.settling import HIGHER, first_start
-from saem.algorithms.verdict import judge
+from saem.algorithms.accuracy.precision import assess
+from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.course.settling import HIGHER, first_start
+from saem.algorithms.course.verdict import judge
+from saem.algorithms.engine.chain import Run
+from saem.algorithms.engine.correction import no_correction
+from saem.algorithms.engine.engine import Engine
 from saem.errors import ModelError, MStepError
-from saem.information import observed_information
-from saem.models.contract import Problem
+from saem.families.contract import Problem
+from saem.maxima.boundary import climb, pin
+from saem.maxima.information import observed_information
+from saem.maxima.search import Peak, find_maxima
+from saem.maxima.starts import scattered
 from saem.mstep import sqp
-from saem.mstep.boundary import climb, pin
-from saem.mstep.search import Peak, find_maxima
-from saem.mstep.starts import scattered
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
-from saem.streams import stream
+from saem.system.streams import stream
 
 Array = np.ndarray
 NEAR_ONE = 1.0 - 1e-9  # a correlation of one could never be left

@@ -18,15 +18,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain, Run
-from saem.algorithms.engine import NOT_AVERAGED
-from saem.algorithms.error import Directions, law, weights_of
-from saem.algorithms.sampling import cluster_scores
-from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.accuracy.error import Directions, law, weights_of
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.chain import Chain, Run
+from saem.algorithms.engine.engine import NOT_AVERAGED
+from saem.algorithms.engine.stepwise import StepwiseEngine
 from saem.errors import ModelError, MStepError
-from saem.information import Information, information_of
-from saem.models.contract import Problem
+from saem.estep.sampling import cluster_scores
+from saem.families.contract import Problem
+from saem.maxima.information import Information, information_of
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
 
@@ -45,7 +45,7 @@ class FisherGradient(MonteCarloAlgorithm):
     schedule : Schedule
         A burn-in of SAEM brings the estimate near; then the step sizes of the gradient.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`; the M-step is that of the burn-in and of the estimate.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`; the M-step is that of the burn-in and of the estimate.
     """
 
     schedule: Schedule = field(

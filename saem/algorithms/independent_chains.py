@@ -12,21 +12,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Run
-from saem.algorithms.checkpoint import combined, separated
-from saem.algorithms.correction import COMOMENT, COUNT, MEAN
-from saem.algorithms.engine import Engine
-from saem.algorithms.outcome import Outcome
-from saem.algorithms.placement import PLACEMENT
-from saem.algorithms.precision import assess
+from saem.algorithms.accuracy.precision import assess
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.course.verdict import judge
+from saem.algorithms.engine.chain import Run
+from saem.algorithms.engine.checkpoint import combined, separated
+from saem.algorithms.engine.continuation import Checkpoint
+from saem.algorithms.engine.correction import COMOMENT, COUNT, MEAN
+from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.placement import PLACEMENT
 from saem.algorithms.saem import SAEM
-from saem.algorithms.verdict import judge
-from saem.continuation import Checkpoint
 from saem.errors import ModelError
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.stopping import Status, Target
-from saem.streams import derived_seed
+from saem.system.streams import derived_seed
 
 Array = np.ndarray
 APART = "chains disagree:", "chains end on different parts"  # what is said of chains that lie apart

@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain, Run
-from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.chain import Chain, Run
+from saem.algorithms.engine.stepwise import StepwiseEngine
 from saem.errors import ModelError
-from saem.information import Information
-from saem.jit import entry
-from saem.models.contract import Problem, draw_clusters
+from saem.families.contract import Problem, draw_clusters
+from saem.maxima.information import Information
+from saem.system.jit import entry
 
 Array = np.ndarray
 REFRESH = 1000  # iterations after which the running total is summed again, against rounding
@@ -51,7 +51,8 @@ class MiniBatchSAEM(MonteCarloAlgorithm):
     share : float
         In (0, 1]: clusters of a batch, as a share of all.
     schedule, tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`. The schedule's draws are those of the clusters of a batch.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`. The schedule's draws are those of the clusters of a
+        batch.
     """
 
     share: float = 0.2

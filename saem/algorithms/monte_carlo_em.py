@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from saem.algorithms.base import MOST_DRAWS, MonteCarloAlgorithm
+from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm
 from saem.schedules import GrowingSchedule, Schedule
 
 
@@ -25,7 +25,7 @@ class MonteCarloEM(MonteCarloAlgorithm):
     schedule : Schedule
         `saem.schedules.GrowingSchedule`: numbers of draws that grow as a power of the iteration, or are fixed.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`.
     """
 
     schedule: Schedule = field(default_factory=GrowingSchedule)

@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.expanded import ExpandedEngine
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.expanded import ExpandedEngine
 from saem.errors import ModelError
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class PXSAEM(MonteCarloAlgorithm):
     Attributes
     ----------
     schedule, tolerance, target, search, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`. The M-step is that of the expanded model, so ``mstep`` must
-        be None.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`. The M-step is that of the expanded model, so ``mstep``
+        must be None.
     """
 
     name: ClassVar[str] = "px_saem"

@@ -5,10 +5,10 @@
     M    x_{k+1} = argmax { complete(s_{k+1}, x) : c(x) = 0 }
 
 The estimate is the maximiser at the average of the statistics, without its second-order bias
-(`saem.algorithms.correction`). A standard deviation whose maximum is zero is approached ever more slowly by any EM
-algorithm; where the marginal likelihood says that zero is better, the model without that random effect is fitted, and
-the estimate is reported as one on the boundary. Where a direction of the variances stays slow, it goes on with
-parameter expansion (`saem.algorithms.handover`).
+(`saem.algorithms.engine.correction`). A standard deviation whose maximum is zero is approached ever more slowly by any
+EM algorithm; where the marginal likelihood says that zero is better, the model without that random effect is fitted,
+and the estimate is reported as one on the boundary. Where a direction of the variances stays slow, it goes on with
+parameter expansion (`saem.algorithms.engine.handover`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.engine import Engine
-from saem.algorithms.placement import AUTO
-from saem.models.contract import Problem
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.placement import AUTO
+from saem.families.contract import Problem
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SAEM(MonteCarloAlgorithm):
     schedule : Schedule
         `saem.schedules.AveragedSchedule`, `RobbinsMonroSchedule`, or one of your own.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`.
     """
 
     name: ClassVar[str] = "saem"

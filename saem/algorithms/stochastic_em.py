@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from saem.algorithms.base import MonteCarloAlgorithm
+from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.schedules import Schedule, StochasticSchedule
 
 
@@ -26,8 +26,8 @@ class StochasticEM(MonteCarloAlgorithm):
     schedule : Schedule
         `saem.schedules.StochasticSchedule`.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`; of the target the deficit alone counts, since there is no
-        Monte Carlo error and the schedule is gone through once.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`; of the target the deficit alone counts, since there is
+        no Monte Carlo error and the schedule is gone through once.
     """
 
     schedule: Schedule = field(default_factory=StochasticSchedule)

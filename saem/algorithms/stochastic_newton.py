@@ -18,14 +18,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.chain import Chain
-from saem.algorithms.error import weights_of
-from saem.algorithms.sampling import scores_of
-from saem.algorithms.stepwise import StepwiseEngine
+from saem.algorithms.accuracy.error import weights_of
+from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.engine.chain import Chain
+from saem.algorithms.engine.stepwise import StepwiseEngine
 from saem.errors import MStepError
-from saem.information import information_of
-from saem.models.contract import Problem
+from saem.estep.sampling import scores_of
+from saem.families.contract import Problem
+from saem.maxima.information import information_of
 from saem.mstep.restore import move
 from saem.mstep.solver import Derivatives
 from saem.schedules import NewtonSchedule, Schedule
@@ -44,7 +44,7 @@ class StochasticNewton(MonteCarloAlgorithm):
     schedule : NewtonSchedule
         A burn-in of SAEM, in the second half of which the information is learned, then Newton steps.
     tolerance, target, search, mstep, truncation
-        As in `saem.algorithms.base.MonteCarloAlgorithm`; the M-step is that of the burn-in.
+        As in `saem.algorithms.course.base.MonteCarloAlgorithm`; the M-step is that of the burn-in.
     """
 
     schedule: Schedule = field(default_factory=NewtonSchedule)

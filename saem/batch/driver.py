@@ -8,18 +8,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saem import warmup
 from saem.batch.levels import Levels, split
 from saem.batch.pool import run
 from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import Case, FitFunction, Task
+from saem.cli import warmup
 from saem.data import where as rows_where
 from saem.data.intake import with_all_levels
-from saem.display import method_name
 from saem.errors import SaemError, SaemWarning, StorageError
-from saem.files import make_folder
-from saem.streams import check_seed, derived_seed
+from saem.system.display import method_name
+from saem.system.files import make_folder
+from saem.system.streams import check_seed, derived_seed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import check_columns, factorize, level_text
 from saem.errors import DataError, listing
-from saem.streams import escaped
+from saem.expressions.columns import check_columns, factorize, level_text
+from saem.system.streams import escaped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, serve
-from saem.display import method_name
-from saem.ending import ENDED_BY_OTHERS
+from saem.system.display import method_name
+from saem.system.ending import ENDED_BY_OTHERS
 
 MAX_BATCH = 16
 PER_WORKER = 2  # batches under way for each worker: one that it works on, and the next

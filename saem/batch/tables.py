@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.batch.work import Record
-from saem.files import make_folder, write_csv, write_parquet
+from saem.system.files import make_folder, write_csv, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

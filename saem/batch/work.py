@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saem.display import method_name
-from saem.ending import ENDED_BY_OTHERS
 from saem.errors import SaemError, SaemWarning
 from saem.stopping import Status
+from saem.system.display import method_name
+from saem.system.ending import ENDED_BY_OTHERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
     from saem.specification import Model
 
 WATCH = 1.0  # seconds between two looks for the driver
@@ -113,7 +113,7 @@ def _attempt(task: Task, table: pd.DataFrame, method: Any, seed: int) -> Record:
 
 def _fit() -> FitFunction:
     """`saem.fit`, imported when it is first used, in the process that uses it."""
-    from saem import fitting
+    from saem.fitting import fit as fitting
 
     return fitting.fit
 

@@ -53,9 +53,9 @@ def bootstrap(
     from saem.cli.console import note, say, show
     from saem.cli.watching import counting
     from saem.cli.write import write_figure
-    from saem.display import UNKNOWN, count, decimals, number, table
-    from saem.files import write_csv
-    from saem.summary import legend
+    from saem.fitting.summary import legend
+    from saem.system.display import UNKNOWN, count, decimals, number, table
+    from saem.system.files import write_csv
 
     fit = fit_to_examine(folder)
     fit.intervals(level)  # a level that is no good is refused before time is spent
@@ -102,7 +102,7 @@ def check_folder(output: Path | None) -> None:
         When it holds tables, and no progress of a bootstrap.
     """
     from saem.errors import StorageError
-    from saem.files import make_folder
+    from saem.system.files import make_folder
 
     if output is None:
         return

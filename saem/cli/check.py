@@ -25,10 +25,10 @@ def check(
 ) -> None:
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say
-    from saem.constraint import compile_constraints
     from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import nearest
+    from saem.expressions.constraint import compile_constraints
     from saem.specification import Model
 
     specification = Model.from_toml(model)
@@ -62,7 +62,7 @@ def check(
 def _show_parameters(model: Model, data: ModelData) -> None:
     """Every parameter with its kind and where it acts."""
     from saem.cli.console import heading, show
-    from saem.display import table
+    from saem.system.display import table
 
     heading("Parameters")
     rows = list(describe_parameters(model, data))
@@ -97,7 +97,7 @@ def describe_parameters(model: Model, data: ModelData) -> Iterator[tuple[str, st
 
 def _show_constraints(model: Model) -> None:
     from saem.cli.console import heading, say, show
-    from saem.display import table
+    from saem.system.display import table
 
     heading("Constraints")
     if model.constraints:
@@ -112,9 +112,9 @@ def _show_priors(model: Model, rows: pd.DataFrame | None) -> None:
     What they say of a determined parameter cannot be read off them, so it is drawn.
     """
     from saem.cli.console import heading, say, show
-    from saem.display import table
     from saem.errors import SaemError
     from saem.inference.prior_predictive import prior_predictive
+    from saem.system.display import table
 
     if not model.priors:
         return
@@ -147,7 +147,7 @@ def _with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:
 def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str, where: str | None) -> None:
     """How many rows the file has, how many were selected, left out and used."""
     from saem.cli.console import heading, say
-    from saem.display import count
+    from saem.system.display import count
 
     n_file, n_selected, n_used = sizes
     heading("Rows")
@@ -168,7 +168,7 @@ def _show_rows(sizes: tuple[int, int, int], data: ModelData | None, source: str,
 def _show_coordinates(model: Model, data: ModelData) -> None:
     """What is centred and scaled inside."""
     from saem.cli.console import say
-    from saem.models import coordinates_of
+    from saem.families import coordinates_of
 
     found = coordinates_of(model, data).describe()
     if found:
@@ -181,7 +181,7 @@ def _show_clusters(model: Model, data: ModelData) -> None:
     import numpy as np
 
     from saem.cli.console import heading, show
-    from saem.display import table
+    from saem.system.display import table
 
     heading(f"Clusters ({' × '.join(model.cluster)})")
     sizes = np.bincount(data.cluster, minlength=len(data.cluster_group))
@@ -206,7 +206,7 @@ def _show_cells(model: Model, rows: pd.DataFrame, data: ModelData) -> None:
     import numpy as np
 
     from saem.cli.console import heading, say, show
-    from saem.display import count, table
+    from saem.system.display import count, table
 
     design, n_columns = data.mean_design, data.mean_design.shape[1]
     _, first, inverse = np.unique(design, axis=0, return_index=True, return_inverse=True)
@@ -249,8 +249,8 @@ def without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a value in every column that the model reads."""
     import numpy as np
 
-    from saem.columns import column_of, missing_rows
     from saem.data import needed_columns
+    from saem.expressions.columns import column_of, missing_rows
 
     keep = np.ones(len(table), bool)
     for name in needed_columns(model):

@@ -52,15 +52,15 @@ def compare(
     drop_missing: DropMissing = False,
 ) -> None:
     """Fit a model by several methods, and tell how near to the maximum each came and what it cost."""
-    from saem import warmup
+    from saem.cli import warmup
     from saem.cli.console import note
     from saem.comparison import compare as compare_methods
     from saem.data import arrange, read_table, text_columns
     from saem.data import where as rows_where
     from saem.errors import SaemWarning
-    from saem.files import make_folder
-    from saem.fitting import METHODS, resolve
+    from saem.fitting.fit import METHODS, resolve
     from saem.specification import Model
+    from saem.system.files import make_folder
 
     specification = Model.from_toml(model)
     table = read_table(data, text_columns(specification))
@@ -100,8 +100,8 @@ def compare(
 def _show(found: Comparison) -> None:
     """The table of the methods that found an estimate."""
     from saem.cli.console import show
-    from saem.display import small, table
-    from saem.summary import status_words
+    from saem.fitting.summary import status_words
+    from saem.system.display import small, table
 
     rows = []
     for row in found.table.to_dict("records"):
@@ -127,7 +127,7 @@ def _show(found: Comparison) -> None:
 def _show_seeds(found: Comparison) -> None:
     """The table over several seeds, errors after the numbers they belong to."""
     from saem.cli.console import show
-    from saem.display import small, table
+    from saem.system.display import small, table
 
     def with_error(value: float, error: float) -> str:
         return small(value) if math.isnan(error) else f"{small(value)} ± {error:.1g}"
@@ -151,8 +151,8 @@ def _show_seeds(found: Comparison) -> None:
 def _show_remarks(found: Comparison, repeats: int) -> None:
     """The maximum, what each method says of itself where it did not converge, and why others have no estimate."""
     from saem.cli.console import STYLES, say
-    from saem.display import number
-    from saem.summary import status_words
+    from saem.fitting.summary import status_words
+    from saem.system.display import number
 
     say()
     say(f"highest log-likelihood {number(found.maximum, 4)}; deficits are what is missing to it")
@@ -187,9 +187,9 @@ def _write(found: Comparison, folder: Path, repeats: int) -> None:
     from matplotlib.figure import Figure
 
     from saem.cli.write import write_figure
-    from saem.files import write_csv, write_parquet
     from saem.plotting import plot_comparison, plot_cost
     from saem.plotting.comparison import comparison_height
+    from saem.system.files import write_csv, write_parquet
 
     every = [each for fits in found.repetitions.values() for each in fits]
     estimates = pd.concat([each.to_frame().assign(seed=each.seed) for each in every], ignore_index=True)

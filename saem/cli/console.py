@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saem.display import plain, printable
+from saem.system.display import plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,7 +15,7 @@ from saem.cli.saved import SavedFit, fit_to_examine
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 
 class Kind(StrEnum):
@@ -62,7 +62,7 @@ def derive(
     import saem
     from saem.cli.console import say
     from saem.errors import SaemError
-    from saem.files import make_folder
+    from saem.system.files import make_folder
 
     texts = read_quantities(quantities or [])
     if seed and not (draws or information is Kind.LOUIS):
@@ -102,7 +102,7 @@ def derive(
 def write_derived(found: pd.DataFrame, output: Path | None) -> None:
     """Write a table of quantities to a folder, where there is one."""
     from saem.cli.console import note
-    from saem.files import write_csv
+    from saem.system.files import write_csv
 
     if output is not None:
         write_csv(found, output / "derived.csv")
@@ -144,8 +144,8 @@ def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
     import pandas as pd
 
     from saem.cli.console import say
-    from saem.files import write_csv
     from saem.inference.derived import derive as derived
+    from saem.system.files import write_csv
 
     tables = {fit.method: derived(fit, texts) for fit in fits}
     for method, found in tables.items():
@@ -160,8 +160,8 @@ def report_derived(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
 def show_derived(found: pd.DataFrame) -> None:
     """Print estimates, standard errors and intervals."""
     from saem.cli.console import show
-    from saem.display import decimals, number, small, table
-    from saem.summary import t_tests_table
+    from saem.fitting.summary import t_tests_table
+    from saem.system.display import decimals, number, small, table
 
     if "df" in found:
         show(t_tests_table(found))
@@ -180,9 +180,9 @@ def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
 
     from saem import t_tests
     from saem.cli.console import say, show
-    from saem.files import write_csv
+    from saem.fitting.summary import T_TESTS, t_tests_table
     from saem.inference.t_tests import quantities_of_means
-    from saem.summary import T_TESTS, t_tests_table
+    from saem.system.files import write_csv
 
     tables = {fit.method: t_tests(fit, quantities_of_means(fit.parameters, texts)) for fit in fits}
     for method, found in tables.items():

@@ -13,10 +13,10 @@ from saem.cli.saved import SavedFit, fit_to_examine
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.fitting.result import Fit
     from saem.inference.influence import Influence
     from saem.inference.prediction_errors import PredictionErrors
     from saem.inference.random_effects import ConditionalEffects
-    from saem.result import Fit
 
 SHOWN = 5  # clusters and rows
 WRITTEN = (
@@ -64,8 +64,8 @@ def diagnose(
     """
     import saem
     from saem.cli.console import note
-    from saem.files import make_folder
     from saem.inference.rows import rows_of
+    from saem.system.files import make_folder
 
     fit = fit_to_examine(folder)
     rows_of(fit)  # without a table there is nothing to diagnose
@@ -101,7 +101,7 @@ def attempt(what: str, compute: Callable[[], Found]) -> Found | None:
 def show_tests(errors: PredictionErrors) -> None:
     """The tests of the prediction errors."""
     from saem.cli.console import heading, show
-    from saem.display import number, table
+    from saem.system.display import number, table
 
     heading(f"normalised prediction distribution errors ({errors.draws} draws; N(0, 1) if the model is right)")
     rows = [[str(name), number(row["value"], 3), f"{row['p']:.2g}"] for name, row in errors.tests.iterrows()]
@@ -111,7 +111,7 @@ def show_tests(errors: PredictionErrors) -> None:
 def show_influence(found: Influence) -> None:
     """The most influential clusters."""
     from saem.cli.console import heading, say, show
-    from saem.display import count, number, table
+    from saem.system.display import count, number, table
 
     fitted = found.table[found.table["cooks_distance"].notna()].sort_values("cooks_distance", ascending=False)
     heading("most influential clusters")
@@ -132,7 +132,7 @@ def show_influence(found: Influence) -> None:
 def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
     """The rows with the largest residuals."""
     from saem.cli.console import heading, show
-    from saem.display import decimals, number, table
+    from saem.system.display import decimals, number, table
 
     assert fit.table is not None  # there are residuals
     places = decimals([float(residuals["conditional"].std())])
@@ -168,7 +168,6 @@ def write(
     from matplotlib.figure import Figure
 
     from saem.cli.write import beside, write_figure
-    from saem.files import write_csv
     from saem.plotting import (
         plot_effect_quantiles,
         plot_influence,
@@ -177,6 +176,7 @@ def write(
         plot_quantiles,
         plot_residuals,
     )
+    from saem.system.files import write_csv
 
     assert fit.table is not None  # see `diagnose`
     for name in WRITTEN:  # what is not written this time is not to stand beside what is

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.errors import FitError
-    from saem.fitting import Algorithm
-    from saem.result import Fit
+    from saem.fitting.fit import Algorithm
+    from saem.fitting.result import Fit
     from saem.specification import Model
 
 
@@ -171,15 +171,16 @@ def _fit_once(
     t_tests: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
-    from saem import fitting, warmup
+    from saem.cli import warmup
     from saem.cli.console import note
     from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.data import arrange
     from saem.data import where as rows_where
-    from saem.display import method_name
     from saem.errors import FitError, SaemWarning
+    from saem.fitting import fit as fitting
+    from saem.system.display import method_name
 
     if output is not None:
         check_folder(output)

@@ -11,7 +11,7 @@ from saem.cli.options import Level
 from saem.cli.saved import SavedFit, fit_to_examine
 
 if TYPE_CHECKING:
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 
 def profile(
@@ -43,9 +43,9 @@ def profile(
     from saem import profile as profiled
     from saem.cli.console import note, say, show
     from saem.cli.write import write_figure
-    from saem.display import decimals, number, table
-    from saem.files import make_folder, write_csv
-    from saem.summary import legend
+    from saem.fitting.summary import legend
+    from saem.system.display import decimals, number, table
+    from saem.system.files import make_folder, write_csv
 
     fit = fit_to_examine(folder)
     if output is not None:
@@ -120,9 +120,9 @@ def test(
     """
     from saem import likelihood_ratio
     from saem.cli.console import say, show
-    from saem.display import number, table
     from saem.errors import SaemError
     from saem.inference.likelihood_ratio import comparable, loglik_of
+    from saem.system.display import number, table
 
     for name, value in (("seed", seed), ("workers", workers), ("output", output), ("restart", restart or None)):
         if value is not None and bootstrap is None:
@@ -160,7 +160,7 @@ def bootstrap_line(
     from saem import bootstrap_test
     from saem.cli.console import note
     from saem.cli.watching import counting
-    from saem.files import make_folder, write_csv
+    from saem.system.files import make_folder, write_csv
 
     if output is not None:
         make_folder(output)
@@ -192,8 +192,8 @@ def models(
     """
     from saem import compare_models
     from saem.cli.console import note, show
-    from saem.display import number, table
-    from saem.files import make_folder, write_csv
+    from saem.system.display import number, table
+    from saem.system.files import make_folder, write_csv
 
     if output is not None:
         make_folder(output)

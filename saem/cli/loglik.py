@@ -60,9 +60,9 @@ def loglik(
 
     from saem import log_likelihood
     from saem.cli.console import note, show
-    from saem.display import decimals, number, small, table
     from saem.errors import ModelError, SaemError
-    from saem.files import make_folder, write_csv
+    from saem.system.display import decimals, number, small, table
+    from saem.system.files import make_folder, write_csv
 
     given = {"nodes": nodes, "draws": draws, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saem.fitting import Algorithm
+    from saem.fitting.fit import Algorithm
 
 EXACT = ("ml", "reml", "em")
 
@@ -32,7 +32,7 @@ def tailored(
     if not asked and mstep is None:
         return name
     from saem.errors import SaemError
-    from saem.fitting import METHODS
+    from saem.fitting.fit import METHODS
     from saem.mstep.maximisers import maximiser_of
 
     settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}

@@ -45,7 +45,7 @@ def predict(
     from saem.cli.write import beside
     from saem.data import needed_columns, read_table, text_columns
     from saem.data import where as rows_where
-    from saem.display import count, decimals, number, table
+    from saem.system.display import count, decimals, number, table
 
     if output is not None:
         check_output(output)

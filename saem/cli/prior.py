@@ -40,9 +40,9 @@ def prior(
     from saem.cli.write import write_figure
     from saem.data import read_table
     from saem.data import where as rows_where
-    from saem.display import count, table
-    from saem.files import make_folder, write_csv
     from saem.specification import Model
+    from saem.system.display import count, table
+    from saem.system.files import make_folder, write_csv
 
     specification = Model.from_toml(model)
     rows = read_table(data)
@@ -96,8 +96,8 @@ def sensitivity(
     from saem import prior_sensitivity
     from saem.cli.console import note, say, show
     from saem.cli.saved import posterior_to_examine
-    from saem.display import table
-    from saem.files import make_folder, write_csv
+    from saem.system.display import table
+    from saem.system.files import make_folder, write_csv
 
     fit = posterior_to_examine(folder)
     if output is not None:

@@ -22,9 +22,9 @@ def recipe(
     """Write a model file to edit: a copy of one of the recipes that come with saem."""
     from saem import recipes
     from saem.cli.console import note, say, show
-    from saem.display import table
     from saem.errors import ModelError, StorageError
-    from saem.files import check_writable, replacing
+    from saem.system.display import table
+    from saem.system.files import check_writable, replacing
 
     if list_:
         show(table(["recipe", "model"], [[each, first_comment(recipes.text(each))] for each in recipes.names()], "ll"))

@@ -9,15 +9,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saem.cli.console import STYLES, console, heading, note, say, show
-from saem.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
-from saem.summary import METHOD_NAMES, legend, size_words, solutions_table, status_line, status_words, summary_parts
-from saem.summary import note as parameter_note
+from saem.fitting.summary import (
+    METHOD_NAMES,
+    legend,
+    size_words,
+    solutions_table,
+    status_line,
+    status_words,
+    summary_parts,
+)
+from saem.fitting.summary import note as parameter_note
+from saem.system.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.batch import Batch
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 SHORT = {
     "saem": "SAEM",

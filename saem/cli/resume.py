@@ -40,14 +40,14 @@ def resume(
     """
     from dataclasses import replace
 
-    from saem import warmup
+    from saem.cli import warmup
     from saem.cli.console import note
     from saem.cli.fit import interrupted
     from saem.cli.report import show_fit
     from saem.cli.saved import fit_to_resume, others
     from saem.cli.watching import watching
     from saem.cli.write import check_folder, draw_fits, keep_fits
-    from saem.resuming import method_of
+    from saem.fitting.resuming import method_of
 
     fit = fit_to_resume(folder)
     target = replace(method_of(fit).target, **target_options(mcse, max_iterations, max_draws, max_seconds))

@@ -10,7 +10,7 @@ import typer
 from saem.errors import StorageError, listing
 
 if TYPE_CHECKING:
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 SavedFit = Annotated[
     Path,
@@ -29,7 +29,7 @@ def fits_in(folder: Path) -> dict[str, Fit]:
     StorageError
         When there is no folder, or a fit cannot be read.
     """
-    from saem.storage import FIT_FILE, load
+    from saem.fitting.storage import FIT_FILE, load
 
     if (folder / FIT_FILE).is_file() or not folder.is_dir():
         alone = load(folder)
@@ -81,7 +81,7 @@ def fit_to_resume(folder: Path) -> Fit:
     StorageError
         When there is none, or several.
     """
-    from saem.storage import FIT_FILE
+    from saem.fitting.storage import FIT_FILE
 
     found = fits_in(folder)
     if (folder / FIT_FILE).is_file():  # it says itself where it cannot
@@ -98,13 +98,13 @@ def fit_to_resume(folder: Path) -> Fit:
 
 def others(output: Path, method: str) -> dict[str, Fit]:
     """The fits in the other folders of a folder, by the names of these, which its tables go on to list."""
-    from saem.storage import load
+    from saem.fitting.storage import load
 
     return {path.parent.name: load(path.parent) for path in _fit_files(output) if path.parent.name != method}
 
 
 def _fit_files(folder: Path) -> list[Path]:
     """The saved fits in the folders of a folder, in order."""
-    from saem.storage import FIT_FILE
+    from saem.fitting.storage import FIT_FILE
 
     return sorted(folder.glob(f"*/{FIT_FILE}"))

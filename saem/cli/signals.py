@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
-from saem.ending import ENDED_BY_OTHERS
+from saem.system.ending import ENDED_BY_OTHERS
 
 Handler = Callable[[int, FrameType | None], object]
 

@@ -59,11 +59,11 @@ def simulate(
     """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
     from saem.cli.console import note
     from saem.data import read_table, text_columns
-    from saem.display import count, printable
     from saem.errors import DataError
-    from saem.files import as_csv
     from saem.simulation import simulate
     from saem.specification import Model
+    from saem.system.display import count, printable
+    from saem.system.files import as_csv
 
     if output is not None:
         check_output(output)
@@ -185,7 +185,7 @@ def _number(text: str) -> int | float | None:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet if the file is called so, else as CSV."""
-    from saem.files import write_csv, write_parquet
+    from saem.system.files import write_csv, write_parquet
 
     check_output(path)
     if path.suffix.lower() in PARQUET:
@@ -203,7 +203,7 @@ def check_output(path: Path) -> None:
         Also when it is called neither as a CSV nor as a Parquet file.
     """
     from saem.errors import StorageError
-    from saem.files import check_writable
+    from saem.system.files import check_writable
 
     if path.suffix.lower() not in (*CSV, *PARQUET):
         raise StorageError(f"--output must end in .csv or .parquet; got {str(path)!r}")

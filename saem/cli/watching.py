@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from saem.cli.console import console
 from saem.cli.signals import Stopped, handling, interrupt
-from saem.display import printable
+from saem.system.display import printable
 
 if TYPE_CHECKING:
-    from saem.progress import Progress
+    from saem.fitting.progress import Progress
 
 SHORT = 0.5  # seconds: a fit that is done by then shows nothing
 

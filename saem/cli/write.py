@@ -11,13 +11,13 @@ from saem.batch.tables import assemble, write_tables
 from saem.batch.work import record_of
 from saem.cli.console import complain
 from saem.errors import StorageError
-from saem.files import make_folder, replacing
+from saem.system.files import make_folder, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 
 def check_folder(folder: Path) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from saem.algorithms.base import MonteCarloAlgorithm
+from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.independent_chains import APART, IndependentChains
-from saem.display import count
 from saem.errors import ModelError
-from saem.fitting import Algorithm
-from saem.result import Fit
+from saem.fitting.fit import Algorithm
+from saem.fitting.result import Fit
 from saem.schedules import Extendable, Schedule
 from saem.stopping import Status, Target
+from saem.system.display import count
 
 OUT_OF_REACH = 1e-300
 ENDLESS = 10**12  # iterations

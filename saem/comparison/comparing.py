@@ -11,17 +11,17 @@ from saem.algorithms.bayes.algorithm import Bayes
 from saem.comparison.budget import Budget, is_limitable, judged
 from saem.comparison.result import Comparison, highest
 from saem.data import arrange
-from saem.display import method_name
 from saem.errors import FitError, ModelError, SaemWarning
-from saem.fitting import Algorithm, check_arguments, fit, resolve
-from saem.models import pose
+from saem.families import pose
+from saem.fitting.fit import Algorithm, check_arguments, fit, resolve
 from saem.stopping import Target
-from saem.streams import check_seed
+from saem.system.display import method_name
+from saem.system.streams import check_seed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
     from saem.specification import Model
 
 MORE = 20  # iterations after the burn-in to warm up

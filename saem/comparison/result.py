@@ -13,7 +13,7 @@ from saem.comparison.seeds import over_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 COLUMNS = (
     "method status loglik deficit largest_distance parameter largest_mcse_share iterations draws seconds message"

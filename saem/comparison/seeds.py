@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.comparison.result import Comparison
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 COLUMNS = (
     "method fits converged mean_deficit mean_deficit_error median_deficit rms_distance rms_distance_error parameter "

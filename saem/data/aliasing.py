@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.constraint import parameters_of
 from saem.errors import DataError, listing
+from saem.expressions.constraint import parameters_of
 from saem.specification import Model
 from saem.specification.formula import Design, missing_cells
 

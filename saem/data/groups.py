@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.codes import codes_of
-from saem.columns import Factor
 from saem.data.table import Rows
 from saem.errors import DataError, listing, nearest
-from saem.remembered import remembered
+from saem.expressions.columns import Factor
+from saem.system.codes import codes_of
+from saem.system.remembered import remembered
 
 
 def cluster_codes(factors: Sequence[Factor]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import (
+from saem.data.table import Rows
+from saem.errors import DataError, listing
+from saem.expressions.columns import (
     ALL_LEVELS,
     TEXT_OF_NUMBERS,
     Factor,
@@ -22,8 +24,6 @@ from saem.columns import (
     missing_rows,
     read_column,
 )
-from saem.data.table import Rows
-from saem.errors import DataError, listing
 from saem.expressions.rows import row_expression
 from saem.specification import Model
 from saem.specification.formula import read, response_of

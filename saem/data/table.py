@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import NOTES, TEXT_OF_NUMBERS, Values, check_columns, column_of, level_text
 from saem.data.reading import check_file, header_of, opened, parquet_table
 from saem.errors import DataError
+from saem.expressions.columns import NOTES, TEXT_OF_NUMBERS, Values, check_columns, column_of, level_text
 from saem.expressions.rows import row_expression
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values
 from saem.data.intake import is_number
 from saem.data.table import Rows
-from saem.deferred import replaced
 from saem.errors import DataError
+from saem.expressions.columns import Factor, Values
+from saem.system.deferred import replaced
 
 if TYPE_CHECKING:
-    from saem.data.arrange import ModelData
+    from saem.families.linear.data import ModelData
 
 LARGEST = 1e50  # beyond, and below its inverse, squares of scaled rows may be no numbers that a computer can hold
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, level_text
 from saem.errors import DataError, ExpressionError, listing, nearest
+from saem.expressions.columns import Factor, Values, level_text
 from saem.expressions.folding import CONSTANTS, describe
 from saem.expressions.grammar import names_in, parse
 from saem.expressions.quoting import Column

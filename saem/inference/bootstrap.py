@@ -18,7 +18,7 @@ from saem.inference.rows import posed, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 KINDS = ("percentile", "corrected", "basic")
 SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # of basic intervals, and back

@@ -16,7 +16,7 @@ from saem.inference.replicates import ENDED, draw_responses, fit_replicates, fit
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import Constraints, compile_constraints, parameters_of
 from saem.errors import ConstraintError, ExpressionError, ModelError
+from saem.expressions.constraint import Constraints, compile_constraints, parameters_of
 from saem.expressions.grammar import parse
+from saem.fitting.result import wald_intervals
 from saem.inference.arguments import check_level
-from saem.result import wald_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.fitting.result import Fit
     from saem.inference.fisher_information import FisherInformation
-    from saem.result import Fit
 
 UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does not count
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from saem.algorithms.samplers import KERNEL, own_copy
-from saem.algorithms.sampling import cluster_scores, draw_each, scores_of
-from saem.models.contract import Problem
-from saem.streams import stream
+from saem.estep.samplers import KERNEL, own_copy
+from saem.estep.sampling import cluster_scores, draw_each, scores_of
+from saem.families.contract import Problem
+from saem.system.streams import stream
 
 Array = np.ndarray
 

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.coordinates import Coordinates
 from saem.errors import FitError, ModelError, nearest
+from saem.families.contract import Problem
+from saem.families.coordinates import Coordinates
+from saem.fitting.result import LEVEL, wald_intervals
 from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
 from saem.inference.surface import Surface
-from saem.information import information_of
-from saem.models.contract import Problem
+from saem.maxima.information import information_of
 from saem.mstep.solver import Derivatives, Solver
-from saem.result import LEVEL, wald_intervals
-from saem.streams import check_seed
+from saem.system.streams import check_seed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.display import count
 from saem.errors import ConstraintError, ModelError, SaemError
-from saem.identification import describe_direction, null_directions, on_users_scale
 from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
-from saem.mstep.attainable import check_attainable
+from saem.maxima.attainable import check_attainable
+from saem.maxima.identification import describe_direction, null_directions, on_users_scale
+from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver
-from saem.mstep.starts import solutions_along
+from saem.system.display import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
-    from saem.parameters import Parameters
+    from saem.families.contract import Problem
     from saem.specification import Model
+    from saem.specification.parameters import Parameters
 
 Array = np.ndarray
 
@@ -184,8 +184,8 @@ def identifiability(
     import pandas as pd
 
     from saem.data import arrange
-    from saem.models import pose
-    from saem.mstep.boundary import climb
+    from saem.families import pose
+    from saem.maxima.boundary import climb
 
     starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
     has_response = all(name in table.columns for name in model.response_columns)
@@ -258,8 +258,8 @@ def with_data(
 
     from saem.algorithms.direct_ml import DirectML
     from saem.errors import SaemWarning
-    from saem.fitting import fit
-    from saem.mstep.search import TIE
+    from saem.fitting.fit import fit
+    from saem.maxima.search import TIE
 
     try:
         with catch_warnings():

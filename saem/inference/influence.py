@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.coordinates import Coordinates
-from saem.data.leaving_out import without_cluster
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
+from saem.families import pose
+from saem.families.coordinates import Coordinates
+from saem.families.linear.leaving_out import without_cluster
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
 from saem.inference.surface import Point, Surface, maximum
-from saem.information import observed_information
-from saem.models import pose
-from saem.mstep.search import rises_without_end
+from saem.maxima.information import observed_information
+from saem.maxima.search import rises_without_end
 from saem.mstep.solver import Solver
 from saem.stopping import Status
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
-    from saem.models.contract import Problem
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
     from saem.specification import Model
 
 Array = np.ndarray

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import parameters_of
 from saem.errors import ModelError, listing
-from saem.identification import FEASIBLE, towards_feasible
+from saem.expressions.constraint import parameters_of
 from saem.inference.mean_space import check_same_means, only_restricted, size_of_columns
 from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
+from saem.maxima.identification import FEASIBLE, towards_feasible
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 AT_ONE = 1e-6  # of a correlation
 LOWER = 1e-6  # a larger model whose log-likelihood is lower by more than this has not been maximised

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.display import count
 from saem.errors import FitError, ModelError, SaemError, SaemWarning
+from saem.estep.quadrature import integrate
 from saem.inference.arguments import whole
-from saem.inference.integration import integrate
 from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
-from saem.streams import stream
+from saem.system.display import count
+from saem.system.streams import stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

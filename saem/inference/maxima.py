@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import SaemError
-from saem.information import Information, observed_information
+from saem.maxima.information import Information, observed_information
+from saem.maxima.starts import flat_directions
 from saem.mstep.solver import Solver
-from saem.mstep.starts import flat_directions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

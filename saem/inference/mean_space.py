@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.display import count
 from saem.errors import ModelError, listing
 from saem.inference.rows import posed, rows_of
+from saem.system.display import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from saem.data import ModelData
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 
@@ -74,7 +74,7 @@ def spanned(data: ModelData) -> tuple[Array, Array]:
 
     Columns that are far from zero are centred first: they span the same, with more digits.
     """
-    from saem.models.linear.columns import centred_and_scaled
+    from saem.families.linear.columns import centred_and_scaled
 
     fixed = data.parameters.fixed[data.mean_index]
     columns, k = data.mean_design[:, ~fixed], int(np.sum(~fixed))
@@ -91,7 +91,7 @@ def size_of_columns(fit: Fit) -> float:
     It is that of the inner columns, which are far from dependent, and what a restricted log-likelihood gains on its way
     to the user's columns (`Coordinates.constants`), without the part of the response's unit.
     """
-    from saem.models.linear.coordinates import log_volume
+    from saem.families.linear.coordinates import log_volume
 
     data = rows_of(fit)[1]
     problem = posed(fit, data)

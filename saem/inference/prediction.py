@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.data.others import OtherRows, arrange_others
 from saem.errors import DataError, ModelError
+from saem.families.linear.other_rows import OtherRows, arrange_others
 from saem.inference.arguments import check_level
 from saem.inference.maxima import information_beside, pinned_at
 from saem.inference.rows import Inside, inside, posed, refuse_posterior, rows_of
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
-    from saem.models.contract import Problem
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 
@@ -85,7 +85,7 @@ def predict(
     """
     import pandas as pd
 
-    from saem.models.linear.effects import conditional_moments, conditional_slopes, effect_covariance
+    from saem.families.linear.effects import conditional_moments, conditional_slopes, effect_covariance
 
     check_level(level)
     if new_clusters not in NEW_CLUSTERS:
@@ -165,7 +165,7 @@ def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Arr
     covariance[edge, :] = covariance[:, edge] = 0.0
     if fit.status is not Status.NOT_IDENTIFIED:
         return covariance, np.empty((0, len(x))), x
-    from saem.information import observed_information
+    from saem.maxima.information import observed_information
     from saem.mstep.solver import Solver
 
     problem = posed(fit, data)
@@ -200,8 +200,8 @@ def left_free(problem: Problem, x: Array) -> tuple[Array, Array]:
 
     Where the likelihood is flat, a search may end at a standard deviation of zero, where nothing moves with it.
     """
-    from saem.identification import inside as off_boundary
-    from saem.identification import null_directions_at
+    from saem.maxima.identification import inside as off_boundary
+    from saem.maxima.identification import null_directions_at
 
     point = off_boundary(problem, x, pinned_at(problem, x))
     directions = null_directions_at(problem, point, ~problem.parameters.fixed)
@@ -218,7 +218,7 @@ def vague_widths(data: ModelData, rows: OtherRows, x: Array, directions: Array) 
 
     Of an observation in its cluster, where that is known, and in a new one; by differences, relative to the variance.
     """
-    from saem.models.linear.effects import conditional_moments, effect_covariance
+    from saem.families.linear.effects import conditional_moments, effect_covariance
 
     def variances(at: Array) -> Array:
         noise = rows.residual_sds(data, at) ** 2

@@ -15,13 +15,13 @@ from saem.inference.arguments import whole
 from saem.inference.residuals import normalised, residual_sds
 from saem.inference.rows import Inside, inside, refuse_posterior, rows_of
 from saem.simulation import draw_response
-from saem.streams import check_seed, stream
+from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

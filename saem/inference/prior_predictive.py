@@ -149,12 +149,12 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
 
     from saem.algorithms.bayes.algorithm import pose_posterior
     from saem.algorithms.bayes.prior_draws import draw_priors
-    from saem.coordinates import USERS
     from saem.data import arrange
     from saem.errors import ModelError
-    from saem.models import pose
+    from saem.families import pose
+    from saem.families.coordinates import USERS
     from saem.simulation import draw_response
-    from saem.streams import stream
+    from saem.system.streams import stream
 
     draws, seed = whole(draws, "draws", 100), whole(seed, "seed", 0)
     data = arrange(model, table)

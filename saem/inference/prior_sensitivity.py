@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 THRESHOLD = 0.05  # of Kallioinen et al.: a standard normal whose mean moves by 0.3 standard deviations a doubling
 DELTA = 0.01  # powers 1 / (1 + DELTA) and 1 + DELTA
@@ -86,11 +86,11 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     """
     import pandas as pd
 
-    from saem.arviz import quiet_import
-    from saem.coordinates import USERS
     from saem.errors import ModelError
+    from saem.families import pose
+    from saem.families.coordinates import USERS
+    from saem.fitting.arviz import quiet_import
     from saem.inference.rows import rows_of
-    from saem.models import pose
     from saem.mstep.solver import Solver
 
     if fit.posterior is None:
@@ -149,7 +149,7 @@ def log_priors(fit: Fit) -> dict[str, np.ndarray]:
 
 def pareto_shape(height: np.ndarray) -> float:
     """Shape of the largest importance weights of the two powers, the larger of both."""
-    from saem.arviz import quiet_import
+    from saem.fitting.arviz import quiet_import
 
     arviz = quiet_import("arviz")
     powers = (DELTA, 1.0 / (1.0 + DELTA) - 1.0)

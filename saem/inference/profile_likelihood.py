@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.fitting import at_true_zero
-from saem.identification import FEASIBLE, towards_feasible
+from saem.fitting.fit import at_true_zero
 from saem.inference.arguments import check_level
 from saem.inference.surface import Point, Surface, held, maximum
-from saem.information import observed_information
+from saem.maxima.identification import FEASIBLE, towards_feasible
+from saem.maxima.information import observed_information
 from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from saem.inference.arguments import whole
 from saem.inference.rows import inside, rows_of
-from saem.streams import check_seed, stream
+from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 NOTHING = 1e-12  # of a variance: what is left of it by rounding
@@ -89,7 +89,7 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     ModelError
         When the fit has no table, or `draws` is no number of draws.
     """
-    from saem.models.linear.effects import conditional_moments, effect_covariance
+    from saem.families.linear.effects import conditional_moments, effect_covariance
 
     draws = whole(draws, "draws", 0)
     check_seed(seed)

@@ -19,13 +19,13 @@ from saem.errors import ModelError
 from saem.inference.arguments import whole
 from saem.inference.rows import inside, refuse_posterior, rows_of
 from saem.simulation import draw_response
-from saem.streams import check_seed, stream
+from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.batch import Batch
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 REPLICATE = "bootstrap replicate"  # the column that tells them apart
 ENDED = ("converged", "boundary", "several_solutions")

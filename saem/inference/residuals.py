@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.data import ModelData
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 
@@ -50,7 +50,7 @@ def residuals(fit: Fit) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from saem.models.linear.effects import conditional_moments
+    from saem.families.linear.effects import conditional_moments
 
     table, data = rows_of(fit)
     within = inside(fit, data)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.coordinates import USERS, Coordinates
 from saem.data import ModelData, arrange
 from saem.errors import ModelError
+from saem.families.coordinates import USERS, Coordinates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
 
 
 def refuse_posterior(fit: Fit, what: str) -> None:
@@ -56,14 +56,14 @@ def posed(fit: Fit, data: ModelData, last: int = -1) -> Problem:
     last : int
         A parameter, if any.
     """
-    from saem.models import pose
+    from saem.families import pose
 
     return pose(fit.model, data, fit.method == "reml", None if len(fit.inner) else USERS, last)
 
 
 def estimate(fit: Fit, problem: Problem) -> np.ndarray:
     """The estimate (n,) in the coordinates of a problem, with what stood for a residual SD of zero in the fit."""
-    from saem.fitting import at_true_zero
+    from saem.fitting.fit import at_true_zero
 
     place, x = problem.coordinates, fit.values
     if not place.is_users:
@@ -97,7 +97,7 @@ def inside(fit: Fit, data: ModelData) -> Inside:
     """A fit and its rows in the coordinates in which it was fitted."""
     if not len(fit.inner) and not np.any(fit.values[data.residual_index] == 0.0):
         return Inside(USERS, data, fit.values, fit.values)
-    from saem.fitting import at_true_zero
+    from saem.fitting.fit import at_true_zero
 
     problem = posed(fit, data)
     x, place = estimate(fit, problem), problem.coordinates

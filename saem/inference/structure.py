@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.identification import FEASIBLE, null_directions_at, towards_feasible
+from saem.maxima.identification import FEASIBLE, null_directions_at, towards_feasible
+from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver
-from saem.mstep.starts import solutions_along
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
+    from saem.families.contract import Problem
 
 Array = np.ndarray
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.families.contract import Problem
 from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
-from saem.models.contract import Problem
+from saem.maxima.boundary import climb
 from saem.mstep import sqp
-from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Array = np.ndarray
 

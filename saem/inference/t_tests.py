@@ -23,24 +23,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.constraint import parameters_of
-from saem.coordinates import USERS
 from saem.errors import ModelError, listing
+from saem.expressions.constraint import parameters_of
+from saem.families import pose
+from saem.families.coordinates import USERS
 from saem.inference.arguments import check_level
 from saem.inference.derived import UNTOUCHED, compile_quantity
 from saem.inference.maxima import pinned_at
 from saem.inference.prediction import covariance_of
 from saem.inference.rows import inside, refuse_posterior, rows_of
-from saem.information import null_space
-from saem.models import pose
+from saem.maxima.information import null_space
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.models.contract import Problem
-    from saem.parameters import Parameters
-    from saem.result import Fit
+    from saem.families.contract import Problem
+    from saem.fitting.result import Fit
     from saem.specification import Model
+    from saem.specification.parameters import Parameters
 
 Array = np.ndarray
 

@@ -11,7 +11,7 @@ from saem.errors import ModelError
 from saem.mstep import sqp
 
 if TYPE_CHECKING:
-    from saem.models.contract import Problem
+    from saem.families.contract import Problem
     from saem.mstep.solver import Solver
 
 Array = np.ndarray

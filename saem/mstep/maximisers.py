@@ -10,16 +10,16 @@ import numpy as np
 
 from saem.errors import ModelError, listing, nearest
 from saem.mstep import sqp
-from saem.mstep.augmented_lagrangian import AugmentedLagrangian
-from saem.mstep.elimination import Elimination
-from saem.mstep.l1_penalty import L1Penalty
 from saem.mstep.maximiser import Maximiser
-from saem.mstep.quadratic_penalty import QuadraticPenalty
-from saem.mstep.scipy_reference import SLSQP, TrustConstr
-from saem.mstep.single_step import GradientStep, NewtonStep
+from saem.mstep.methods.augmented_lagrangian import AugmentedLagrangian
+from saem.mstep.methods.elimination import Elimination
+from saem.mstep.methods.l1_penalty import L1Penalty
+from saem.mstep.methods.quadratic_penalty import QuadraticPenalty
+from saem.mstep.methods.scipy_reference import SLSQP, TrustConstr
+from saem.mstep.methods.single_step import GradientStep, NewtonStep
 
 if TYPE_CHECKING:
-    from saem.models.contract import Problem
+    from saem.families.contract import Problem
     from saem.mstep.solver import Solver
 
 __all__ = [

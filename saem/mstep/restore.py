@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.mstep import sqp
 
 Array = np.ndarray

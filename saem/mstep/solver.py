@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.models.contract import CompleteData, Observed, Problem, Restricted
+from saem.families.contract import CompleteData, Observed, Problem, Restricted
 from saem.mstep import sqp
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Solver:
         self.no_path = np.empty((0, n))
         self.no_floor = np.zeros(n)
         self.free = ~problem.parameters.fixed
-        self.floors: np.ndarray | None = None  # of `saem.mstep.boundary`, which a search asks for many times
+        self.floors: np.ndarray | None = None  # of `saem.maxima.boundary`, which a search asks for many times
 
     def observed(self) -> Observed | Restricted:
         """The objective of direct maximum likelihood: marginal or restricted."""

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.jit import call_address, entry, inlined, kernel
-from saem.linalg import cholesky, cholesky_solve, factor_jacobian, reflect, reflect_both_sides
-from saem.models.contract import evaluate
+from saem.families.contract import evaluate
+from saem.system.jit import call_address, entry, inlined, kernel
+from saem.system.linalg import cholesky, cholesky_solve, factor_jacobian, reflect, reflect_both_sides
 
 Array = np.ndarray
 
@@ -281,7 +281,7 @@ def maximise(
     Parameters
     ----------
     objective : CompleteData, Observed or Restricted
-        What `saem.models.contract.evaluate` understands.
+        What `saem.families.contract.evaluate` understands.
     constraint : int
         Address of the compiled constraints.
     x : (n,) ndarray, overwritten by the last iterate

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 Curve = tuple[np.ndarray, np.ndarray]
 COSTS = {"draws": "random effects drawn", "iteration": "iterations", "seconds": "seconds"}

@@ -12,7 +12,7 @@ from saem.plotting.style import COLOURS, NORMAL_95, new_figure, verbatim
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 
 def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = None) -> Axes:

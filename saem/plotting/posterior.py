@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError
+from saem.fitting.result import Fit
 from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels, verbatim
-from saem.result import Fit
 from saem.specification.priors import DOMAINS, parse_prior
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 MAX_BINS, LEAST_IN_BIN = 12, 8
 MAX_CELLS = 12

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.display import printable
 from saem.errors import ModelError
-from saem.result import Fit
+from saem.fitting.result import Fit
+from saem.system.display import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from saem.result import Fit
+    from saem.fitting.result import Fit
 
 SETTLED = 10  # iterations after which a path has left its start
 

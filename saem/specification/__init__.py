@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saem.specification.effects import RandomEffects, Residual
+from saem.families.linear.random_parts import RandomEffects, Residual
 from saem.specification.model import Model
 
 __all__ = ["Model", "RandomEffects", "Residual"]

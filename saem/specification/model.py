@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from saem.constraint import MAX_CONSTRAINTS, parameters_of
 from saem.errors import ConstraintError, ModelError, listing, nearest
+from saem.expressions.constraint import MAX_CONSTRAINTS, parameters_of
 from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
-from saem.parameters import Parameters
-from saem.specification.effects import Part, RandomEffects, Residual, row_table
+from saem.families.linear.layout import Slots
+from saem.families.linear.random_parts import Part, RandomEffects, Residual, row_table
 from saem.specification.formula import read, readable
 from saem.specification.modelfile import read_toml, text_of
+from saem.specification.parameters import Parameters
 from saem.specification.priors import parse_prior, problems_of
-from saem.specification.slots import Slots
 
 MAX_MEANS = 200
 

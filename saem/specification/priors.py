@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from saem.constraint import split
 from saem.errors import ExpressionError, ModelError, listing, nearest
+from saem.expressions.constraint import split
 from saem.expressions.folding import fold
 from saem.expressions.grammar import MAX_CHARACTERS, names_in, parse
 from saem.expressions.quoting import short
 
 if TYPE_CHECKING:
-    from saem.parameters import Parameters
+    from saem.specification.parameters import Parameters
 
 #: The numbers that each distribution has.
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {

@@ -25,6 +25,6 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stubbed(monkeypatch):
-    """`saem.fitting.fit` takes no time."""
+    """`saem.fitting.fit.fit` takes no time."""
     replace(monkeypatch, "fitting", fit=stub_fit)
     replace(monkeypatch, "warmup", ensure=lambda methods: None)

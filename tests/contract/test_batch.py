@@ -200,8 +200,8 @@ def test_only_what_may_not_happen_again_is_tried_again(tmp_path):
 
 
 def test_a_package_that_cannot_be_imported_is_no_failure_of_a_level(monkeypatch):
-    monkeypatch.setitem(sys.modules, "saem.fitting", None)
-    monkeypatch.delattr("saem.fitting", raising=False)
+    monkeypatch.setitem(sys.modules, "saem.fitting.fit", None)
+    monkeypatch.delattr("saem.fitting.fit", raising=False)
     with pytest.raises(ImportError):
         fit_by(MODEL, stub_table(2), "site", "ml", workers=1)
 

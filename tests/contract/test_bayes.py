@@ -25,7 +25,7 @@ import saem
 from saem import Bayes, Model, recipes
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.models import pose
+from saem.families import pose
 from saem.plotting import marginal_densities, plot_posterior, plot_trace
 
 MODEL = Model.from_text(recipes.text("peptide"))

@@ -20,7 +20,7 @@ from linear_family import PEPTIDE, example_table, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.algorithms import spending
+from saem.algorithms.engine import spending
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.saem import SAEM
 from saem.comparison import Comparison

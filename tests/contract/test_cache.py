@@ -11,10 +11,11 @@ import numba
 import numpy as np
 import pytest
 
-from saem import cache, constraint
-from saem.constraint import Constraints
 from saem.errors import CacheWarning
-from saem.jit import SealedFile
+from saem.expressions import constraint
+from saem.expressions.constraint import Constraints
+from saem.system import cache
+from saem.system.jit import SealedFile
 
 ITEMS, PARAMETERS = (("g", "a == b**2 + 1"),), ("a", "b")
 

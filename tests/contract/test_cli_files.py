@@ -13,8 +13,8 @@ from handmade import storable_fit
 from tampering import tamper
 
 import saem
-from saem import files as writing
 from saem import plotting
+from saem.system import files as writing
 
 SAEM = ("fit", "model.toml", "data.csv", "--method", "saem")
 

@@ -10,9 +10,9 @@ from stubfit import stub_fit, stub_table
 
 import saem
 from saem.cli.fit import Method
-from saem.display import method_name
-from saem.fitting import METHODS
+from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import SLSQP
+from saem.system.display import method_name
 
 # fit
 

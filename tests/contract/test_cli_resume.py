@@ -12,8 +12,9 @@ from commandline import invoke
 from linear_family import PEPTIDE, peptide_design
 
 import saem
-from saem import progress, recipes
+from saem import recipes
 from saem.cli.watching import Watcher, watching, words
+from saem.fitting import progress
 from saem.specification import Model
 from saem.stopping import Target
 

@@ -11,9 +11,9 @@ from commandline import invoke as run
 
 import saem
 from saem import Model
-from saem.columns import factorize_clusters
 from saem.data import arrange, read_table, text_columns, where
 from saem.errors import DataError
+from saem.expressions.columns import factorize_clusters
 
 MODEL = Model(cluster="plot", mean="y ~ 1")
 

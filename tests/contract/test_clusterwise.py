@@ -7,7 +7,7 @@ import pytest
 from drawing import complete_by_cluster, drawn_clusters, expected
 from test_families import cases, check_expectation, places, problems_of
 
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.mstep.solver import Solver
 
 

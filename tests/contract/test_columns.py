@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saem.models.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two
+from saem.families.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two
 
 FREE = np.ones(3, dtype=bool)
 UNKNOWN = np.full(3, np.nan)

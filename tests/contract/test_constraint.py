@@ -18,8 +18,8 @@ import pytest
 import sympy
 
 from saem import recipes
-from saem.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
 from saem.errors import ConstraintError, ModelError
+from saem.expressions.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
 from saem.expressions.derivatives import source_of
 from saem.expressions.symbolic import to_sympy
 from saem.specification import Model
@@ -179,7 +179,7 @@ def test_latex_is_as_written() -> None:
 
 _SECOND_PROCESS = f"""
 import sys
-from saem.constraint import compile_constraints
+from saem.expressions.constraint import compile_constraints
 constraints = compile_constraints({{"posted": {POSTED!r}}}, {PARAMETERS!r})
 print(constraints._owner.cache_hits, "sympy" in sys.modules, constraints.evaluate({POINT.tolist()})[0][0])
 """
@@ -202,7 +202,7 @@ def test_a_second_process_neither_compiles_nor_imports_sympy(tmp_path: Path) -> 
 
 def test_generated_source_does_not_depend_on_hash_seeds() -> None:
     code = (
-        "from saem.constraint import split; from saem.expressions.derivatives import source_of;"
+        "from saem.expressions.constraint import split; from saem.expressions.derivatives import source_of;"
         f"print(source_of([('g', *split('g', {POSTED!r}))], {PARAMETERS!r}))"
     )
     outputs = {

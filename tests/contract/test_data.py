@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from saem import recipes
-from saem.columns import Factor, factorize, level_text, read_column
 from saem.data import arrange, needed_columns, read_table, where
 from saem.errors import DataError, ModelError
+from saem.expressions.columns import Factor, factorize, level_text, read_column
 from saem.specification import Model
 
 PEPTIDE = Model.from_text(recipes.text("peptide"))

@@ -11,8 +11,8 @@ import pytest
 
 import saem
 from experiments.peptide import peptide_model, peptide_table
-from saem import codes
-from saem.deferred import Deferred, as_given, replaced
+from saem.system import codes
+from saem.system.deferred import Deferred, as_given, replaced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def test_codes_are_those_of_a_loop(n):
 @pytest.mark.parametrize("values", [[3, 1, 3, 2], [True, False, True], [2**63, 5]])
 def test_levels_of_whole_numbers_short_and_long(values):
     """A dictionary and pandas number the levels of a column alike."""
-    from saem.columns import _SMALL, factorize
+    from saem.expressions.columns import _SMALL, factorize
 
     short = factorize(pd.Series(values))
     long = factorize(pd.Series(values * _SMALL))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saem.display import UNKNOWN, count, decimals, number, plain, small, table
+from saem.system.display import UNKNOWN, count, decimals, number, plain, small, table
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.fitting import METHODS
+from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
 REFERENCE = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")

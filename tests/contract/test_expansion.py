@@ -24,7 +24,7 @@ from test_families import check_derivatives, check_expectation, differences, pla
 
 from saem import recipes
 from saem.errors import ModelError
-from saem.models.contract import Problem
+from saem.families.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.specification import Model

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saem.columns import Factor, factorize
 from saem.errors import DataError, ExpressionError
+from saem.expressions.columns import Factor, factorize
 from saem.expressions.grammar import MAX_CHARACTERS, MAX_NODES, names_in, parse
 from saem.expressions.rows import RowExpression
 

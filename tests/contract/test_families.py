@@ -1,6 +1,6 @@
 """What every family of models promises, and what algorithms do with a family that they have never heard of.
 
-Families are found, not listed: each module of `saem.models` but the contract, with examples in
+Families are found, not listed: each module of `saem.families` but the contract, with examples in
 ``tests/<name>_family.py``; and each ``tests/<name>_family.py`` of its own.
 """
 
@@ -22,11 +22,11 @@ from drawing import drawn, expected, own_chain, plausible
 from numba.core.caching import FunctionCache
 from scipy.optimize import brentq
 
-from saem import models
-from saem.algorithms import loop
+from saem import families as models
+from saem.algorithms.engine import loop
 from saem.algorithms.saem import SAEM
-from saem.algorithms.sampling import draw_means
-from saem.models.contract import Problem
+from saem.estep.sampling import draw_means
+from saem.families.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.schedules import Steps

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import saem
-from saem import files
 from saem.data import read_table, reading
-from saem.display import plain, printable, table
 from saem.errors import DataError, StorageError
-from saem.files import make_folder, write_csv, write_parquet
+from saem.system import files
+from saem.system.display import plain, printable, table
+from saem.system.files import make_folder, write_csv, write_parquet
 
 ODD = ["\rCCCP", "a\nb", 'say "no"', "=HYPERLINK(1)", "x,y", "\x1b[31m", " "]
 

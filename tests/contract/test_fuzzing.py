@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from tampering import read, tamper, tampered_archives, tampered_arrays, tampered_content
 
 import saem
-from saem.constraint import parameters_of, split
 from saem.data import arrange, read_table
 from saem.data import where as rows_where
 from saem.errors import SaemError, SaemWarning
+from saem.expressions.constraint import parameters_of, split
 from saem.expressions.derivatives import source_of
-from saem.posterior import Posterior
+from saem.fitting.posterior import Posterior
 from saem.specification import Model
 from saem.stopping import Target
 

@@ -1,4 +1,5 @@
-"""`saem.jit.overload`: what is put in place of its calls is not compiled by itself, and its errors are noticed."""
+"""`saem.system.jit.overload`: what is put in place of its calls is not compiled by itself, and its errors are
+noticed."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import numba
 import pytest
 from numba.core import event
 
-from saem.jit import overload
+from saem.system.jit import overload
 
 
 class Compiled(event.Listener):

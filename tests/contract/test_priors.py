@@ -12,7 +12,7 @@ import saem
 from saem import Model, recipes
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.models import pose
+from saem.families import pose
 from saem.specification.priors import DISTRIBUTIONS, Prior, parse_prior
 
 MODEL = Model.from_text(recipes.text("peptide"))

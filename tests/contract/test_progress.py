@@ -12,13 +12,14 @@ from bernoulli_family import problems as bernoulli_problems
 from linear_family import PEPTIDE, peptide_design
 
 import saem
-from saem import progress, recipes
+from saem import recipes
+from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.monte_carlo_em import MonteCarloEM
-from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.errors import ModelError
-from saem.progress import Progress, Reporter
+from saem.fitting import progress
+from saem.fitting.progress import Progress, Reporter
 from saem.schedules import AveragedSchedule, GrowingSchedule
 from saem.specification import Model
 from saem.stopping import Status, Target

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from saem import recipes
-from saem.constraint import compile_constraints
 from saem.errors import ModelError
+from saem.expressions.constraint import compile_constraints
 from saem.specification import Model
 
 NAMES = ("peptide", "peptide_conservation", "peptide_log2", "peptide_unconstrained")

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import saem
-from saem.models.linear import patterns
-from saem.models.linear.stacks import eigen, pseudo_inverse, solve
-from saem.remembered import KEPT, LARGEST, remembered
+from saem.families.linear import patterns
+from saem.families.linear.stacks import eigen, pseudo_inverse, solve
+from saem.system.remembered import KEPT, LARGEST, remembered
 
 Array = np.ndarray
 

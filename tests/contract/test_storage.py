@@ -15,8 +15,8 @@ from tampering import tamper
 
 import saem
 from saem.errors import StorageError
-from saem.files import replacing
-from saem.storage.method import CLASSES, KNOWN
+from saem.fitting.storage.method import CLASSES, KNOWN
+from saem.system.files import replacing
 
 
 def assert_same(first, second):
@@ -177,7 +177,7 @@ def test_parts_that_another_method_has_are_not_saved(tmp_path):
 
 
 def test_methods_that_can_go_on_are_known_without_importing_them():
-    from saem.fitting import METHODS
+    from saem.fitting.fit import METHODS
 
     own = {kind.__name__: kind.name for kind in METHODS.values()}
     assert {kind: name for kind, name in own.items() if name in CLASSES.values()} == CLASSES
@@ -370,7 +370,7 @@ def test_archives_that_are_none(tmp_path, archive, message):
 
 def test_arrays_that_would_fill_the_memory(tmp_path, monkeypatch):
     """They are refused by what their heads say, before they are unpacked."""
-    from saem.storage import arrays
+    from saem.fitting.storage import arrays
 
     storable_fit().save(tmp_path)
     monkeypatch.setattr(arrays, "MAX_BYTES", 5_000)

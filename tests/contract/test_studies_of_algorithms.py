@@ -19,9 +19,9 @@ from experiments.study import Cell, load_study
 from experiments.study.functions import functions_in
 from experiments.study.tasks import Task, run_task
 from saem.algorithms.bayes.algorithm import Bayes
-from saem.constraint import compile_constraints
 from saem.errors import ModelError
-from saem.fitting import METHODS
+from saem.expressions.constraint import compile_constraints
+from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
 STUDIES = Path(complete_data.__file__).parent / "studies"

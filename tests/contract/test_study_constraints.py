@@ -30,8 +30,8 @@ from experiments.studies.constraints import as_interval, performance, total_effe
 from experiments.study import Cell, load_study
 from experiments.study.functions import functions_in
 from experiments.study.tasks import Task, run_task
-from saem.constraint import compile_constraints
 from saem.errors import ModelError
+from saem.expressions.constraint import compile_constraints
 from saem.inference.likelihood_ratio import LikelihoodRatio
 
 PATH = Path(experiments.__file__).parent / "studies" / "constraints.toml"

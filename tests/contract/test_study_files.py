@@ -21,7 +21,7 @@ from experiments.study import Cell, load_study
 from experiments.study.sources import digest_of, sources_of
 from experiments.study.tasks import Result, Task, failure
 from saem.errors import ModelError, StorageError
-from saem.files import replacing, write_csv
+from saem.system.files import replacing, write_csv
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
 

@@ -17,17 +17,17 @@ from drawing import drawn, expected
 
 import saem
 from experiments.problems import subjects
+from saem.algorithms.engine.placement import Placement
 from saem.algorithms.exact_em import ExactEM
 from saem.algorithms.fisher_gradient import FisherGradient
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
-from saem.algorithms.placement import Placement
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.models import pose
-from saem.models.contract import Problem
-from saem.models.linear import centring
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.families.linear import centring
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

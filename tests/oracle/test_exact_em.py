@@ -8,14 +8,14 @@ from overidentified import STUDIES, direct, solved
 
 import saem
 from saem.algorithms import exact_em
-from saem.algorithms.engine import Engine
+from saem.algorithms.engine.engine import Engine
 from saem.algorithms.exact_em import ExactEM
 from saem.data import arrange
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
-from saem.streams import stream
+from saem.system.streams import stream
 
 INTERIOR = ["b21 = 0", "additive", "conservation", "two constraints", "means only", "scalar link"]
 

@@ -18,9 +18,9 @@ from test_reference_lmm import fitted
 import saem
 from saem import Model, recipes
 from saem.data import arrange
+from saem.families import pose
+from saem.fitting.result import Fit
 from saem.inference.fisher_information import information_at
-from saem.models import pose
-from saem.result import Fit
 
 Array = np.ndarray
 NAMES = ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")

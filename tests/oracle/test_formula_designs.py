@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from saem.columns import column_of
 from saem.errors import SaemError
+from saem.expressions.columns import column_of
 from saem.specification.formula import Design, design
 
 X = np.array([0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 8.0, 9.5])

@@ -16,8 +16,8 @@ from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.data import arrange
-from saem.identification import towards_feasible
-from saem.models import pose
+from saem.families import pose
+from saem.maxima.identification import towards_feasible
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -10,7 +10,7 @@ import saem
 from saem import Model
 from saem.data import arrange
 from saem.errors import FitError
-from saem.models import pose
+from saem.families import pose
 
 METHODS = ["ml", "saem", "em", "mcem", "stochastic_newton"]
 BY_ARM = {"random": {"by": "arm"}, "residual": {"by": "arm"}}

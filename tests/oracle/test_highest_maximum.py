@@ -16,7 +16,7 @@ import pytest
 from scipy.optimize import minimize
 
 import saem
-from saem.mstep import search
+from saem.maxima import search
 
 Array = np.ndarray
 POINTS = np.array([20.0, 21.0, 22.0, 23.0])

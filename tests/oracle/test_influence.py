@@ -14,8 +14,8 @@ from test_reference_lmm import MODELS, fitted, table_of
 import saem
 from saem import Model, recipes
 from saem.data import arrange
+from saem.families import pose
 from saem.inference import influence as module
-from saem.models import pose
 
 MODEL = Model.from_text(recipes.text("peptide"))
 

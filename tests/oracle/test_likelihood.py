@@ -13,12 +13,12 @@ from designs import Case, random_case
 from scipy import stats
 
 from saem import Model
-from saem.algorithms.expectation import conditional_expectation
-from saem.algorithms.sampling import draw_means
-from saem.coordinates import USERS
 from saem.data import arrange
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.estep.expectation import conditional_expectation
+from saem.estep.sampling import draw_means
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.families.coordinates import USERS
 from saem.mstep.solver import Derivatives, Solver
 
 CASES: dict[str, dict[str, Any]] = {

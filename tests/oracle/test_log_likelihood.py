@@ -21,9 +21,9 @@ from test_likelihood import CASES, setup
 
 import saem
 from saem.errors import SaemWarning
+from saem.families.contract import Problem
 from saem.inference import log_likelihood as module
 from saem.inference.log_likelihood import LogLikelihood, log_likelihood_at
-from saem.models.contract import Problem
 
 
 def check_importance(found: LogLikelihood, exact: np.ndarray) -> None:

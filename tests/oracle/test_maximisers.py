@@ -15,21 +15,22 @@ from test_solver import SETS, problem_of, texts_of
 import saem
 from saem import Model, recipes
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.expectation import conditional_expectation
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.models import pose
-from saem.models.contract import Problem
-from saem.mstep import elimination, single_step, sqp
-from saem.mstep.augmented_lagrangian import AugmentedLagrangian
-from saem.mstep.boundary import floors
-from saem.mstep.elimination import Elimination, chain_rule, plan_for, substitute
-from saem.mstep.l1_penalty import L1Penalty
+from saem.estep.expectation import conditional_expectation
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.maxima.boundary import floors
+from saem.mstep import sqp
 from saem.mstep.maximiser import Domain, Maximiser, conclude
 from saem.mstep.maximisers import MAXIMISERS
-from saem.mstep.quadratic_penalty import QuadraticPenalty
-from saem.mstep.scipy_reference import SLSQP, TrustConstr
-from saem.mstep.single_step import GradientStep, NewtonStep, Repeated
+from saem.mstep.methods import elimination, single_step
+from saem.mstep.methods.augmented_lagrangian import AugmentedLagrangian
+from saem.mstep.methods.elimination import Elimination, chain_rule, plan_for, substitute
+from saem.mstep.methods.l1_penalty import L1Penalty
+from saem.mstep.methods.quadratic_penalty import QuadraticPenalty
+from saem.mstep.methods.scipy_reference import SLSQP, TrustConstr
+from saem.mstep.methods.single_step import GradientStep, NewtonStep, Repeated
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -10,10 +10,10 @@ import pytest
 
 import saem
 from saem.data import arrange
-from saem.models import pose
-from saem.models.contract import Problem
-from saem.mstep.boundary import climb
-from saem.mstep.search import find_maxima
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.maxima.boundary import climb
+from saem.maxima.search import find_maxima
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -15,7 +15,7 @@ from simulated_study import study_rows
 from experiments.performance import COUNTED, STATUSES, WHOLE_FIT, adjusted, paired, performance, wide
 from experiments.performance.jackknife import Groups, jackknife, median
 from saem.errors import DataError
-from saem.streams import stream
+from saem.system.streams import stream
 
 CONVERGED = ["ok", "boundary", "several_solutions"]
 FAILED = ["error", "timeout", "crashed"]

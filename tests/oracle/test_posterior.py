@@ -19,9 +19,9 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.identification import towards_feasible
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.maxima.identification import towards_feasible
 
 Array = np.ndarray
 Prior = tuple[Any, ...]

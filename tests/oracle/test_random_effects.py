@@ -10,8 +10,8 @@ from linear_family import Example, dense, examples
 from test_reference_lmm import fitted
 
 import saem
+from saem.families.linear.effects import conditional_moments, conditional_slopes
 from saem.inference.random_effects import root_of
-from saem.models.linear.effects import conditional_moments, conditional_slopes
 
 
 def at(example: Example, x: np.ndarray) -> saem.Fit:

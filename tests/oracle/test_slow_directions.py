@@ -11,11 +11,11 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import recipes
-from saem.algorithms.precision import assess
+from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.models import pose
+from saem.families import pose
 from saem.specification import Model
 from saem.stopping import Target
 

@@ -16,10 +16,10 @@ import saem
 from saem import Fit, Model, recipes
 from saem.data import arrange
 from saem.errors import ConstraintError, SaemError
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.maxima.boundary import climb
 from saem.mstep import sqp
-from saem.mstep.boundary import climb
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -13,8 +13,8 @@ import saem
 from saem import Model, recipes
 from saem.data import arrange
 from saem.errors import FitError
+from saem.families import pose
 from saem.inference.structure import structure_of
-from saem.models import pose
 from saem.plotting import plot_solutions
 
 PEPTIDE_MODEL = Model.from_text(recipes.text("peptide"))
@@ -149,7 +149,7 @@ def test_what_cannot_be_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*arguments: object, **options: object) -> None:
         raise FitError("no search ended in a maximum")
 
-    monkeypatch.setattr("saem.fitting.fit", failing)
+    monkeypatch.setattr("saem.fitting.fit.fit", failing)
     found = saem.identifiability(PEPTIDE_MODEL, table)
     assert found.locally_identified and found.n_maximisers == 0 and not found.unique
     assert "could not be examined: no search" in found.notes[0]

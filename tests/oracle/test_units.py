@@ -1,7 +1,7 @@
 """Units do not matter: a fit of raw columns beside one whose columns were centred and scaled by hand.
 
 The hand's way back is written out here, with numerical derivatives for the delta method: it shares nothing with
-`saem.models.linear.coordinates`.
+`saem.families.linear.coordinates`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import saem
 from saem.data import arrange
+from saem.families import pose
+from saem.families.linear.coordinates import LinearCoordinates
 from saem.inference.replicates import draw_responses
-from saem.models import pose
-from saem.models.linear.coordinates import LinearCoordinates
 
 Array = np.ndarray
 CENTRE, UNIT = 2014.5, 1.0

@@ -10,8 +10,8 @@ import pytest
 
 import saem
 from saem.data import arrange
-from saem.information import information_of
-from saem.models import pose
+from saem.families import pose
+from saem.maxima.information import information_of
 from saem.mstep.solver import Solver
 
 

@@ -24,7 +24,7 @@ from paper.shared.designs import full_levels, full_methods
 from paper.shared.pooling import counted, pooled, ratio_of, share_of_all
 from paper.shared.writing import NOT_THERE
 from paper.theory.step_sizes import Rates, rates_of, rms_distances, typical_table
-from saem.algorithms.error import weights_of
+from saem.algorithms.accuracy.error import weights_of
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
 
 FIGURES = ("absorption", "step_sizes", "calibration", "equal_cost", "equal_cost_slopes", "scale")

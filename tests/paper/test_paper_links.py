@@ -23,7 +23,7 @@ from paper.shared.writing import NOT_THERE
 from paper.theory.clusters import cluster_covariance, differences, information
 from paper.theory.links import Setting, setting
 from paper.theory.uniqueness import band, border_of_d, gain_of, height, roots, steepness, turning_point, width
-from saem.streams import stream
+from saem.system.streams import stream
 
 RNG = stream(1, "paper links")
 PATH = Path(experiments.__file__).parent / "studies" / "constraints.toml"

@@ -19,7 +19,7 @@ from paper.pipeline.verifying import Finding, findings, sentence, uses, verify
 from paper.pipeline.watching import Key, entries_of, used_by
 from paper.shared.writing import Number, both
 from paper.shared.writing import measured as written
-from saem.streams import stream
+from saem.system.streams import stream
 
 CELLS = 8  # of a figure
 

@@ -25,7 +25,7 @@ from experiments.study import load_study
 from experiments.study.functions import functions_in
 from experiments.study.tasks import generated
 from saem.errors import StorageError
-from saem.streams import stream
+from saem.system.streams import stream
 
 psutil = pytest.importorskip("psutil", reason="it needs psutil (extra studies)")
 pytestmark = pytest.mark.slow

@@ -18,8 +18,8 @@ from linear_family import PEPTIDE, examples, peptide_design
 
 import saem
 from saem import recipes
-from saem.algorithms import engine
 from saem.algorithms.direct_ml import DirectML
+from saem.algorithms.engine import engine
 from saem.algorithms.saem import SAEM
 from saem.schedules import AveragedSchedule
 from saem.specification import Model

@@ -19,17 +19,17 @@ from tampering import tamper
 
 import saem
 from saem import recipes
-from saem.algorithms import checkpoint
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.booth_hobert import BoothHobert
+from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.engine import checkpoint
+from saem.algorithms.engine.truncation import Truncation
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.monte_carlo_em import MonteCarloEM
-from saem.algorithms.outcome import Outcome
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import StochasticNewton
-from saem.algorithms.truncation import Truncation
 from saem.errors import ModelError, SaemError, StorageError
 from saem.schedules import AveragedSchedule
 from saem.specification import Model
@@ -280,7 +280,7 @@ def test_settings_survive(table, tmp_path):
     target = Target(mcse=float("inf"), max_draws=300_000)
     method = SAEM(schedule=schedule, target=target, truncation=Truncation(), tolerance=1e-7)
     saem.fit(MODEL, table, method).save(tmp_path)
-    from saem.resuming import method_of
+    from saem.fitting.resuming import method_of
 
     assert method_of(saem.load(tmp_path)) == method
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saem.errors import SaemError
-from saem.streams import derived_seed, spawn_key, stream
+from saem.system.streams import derived_seed, spawn_key, stream
 
 
 def test_a_stream_is_the_same_everywhere_and_always():

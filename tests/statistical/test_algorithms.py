@@ -22,19 +22,19 @@ from saem import Fit, Model, recipes
 from saem.algorithms.annealed_saem import AnnealedEngine, AnnealedSAEM
 from saem.algorithms.ascent_mcem import AscentMCEM
 from saem.algorithms.booth_hobert import BoothHobert
-from saem.algorithms.expanded import ExpandedEngine
+from saem.algorithms.engine.expanded import ExpandedEngine
+from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.truncation import Truncation
 from saem.algorithms.fisher_gradient import FisherGradient
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
-from saem.algorithms.stepwise import StepwiseEngine
 from saem.algorithms.stochastic_newton import NewtonEngine, StochasticNewton
-from saem.algorithms.truncation import Truncation
 from saem.data import arrange
 from saem.errors import ModelError, MStepError
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule, GrowingSchedule, NewtonSchedule, RobbinsMonroSchedule
 from saem.stopping import Target
 

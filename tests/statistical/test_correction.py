@@ -10,14 +10,14 @@ from linear_family import example_table
 import saem
 from experiments.problems import subjects
 from saem import Model, recipes
-from saem.algorithms.correction import COMOMENT, correction, remember
-from saem.algorithms.engine import Engine
-from saem.algorithms.expectation import conditional_expectations
+from saem.algorithms.engine.correction import COMOMENT, correction, remember
+from saem.algorithms.engine.engine import Engine
 from saem.algorithms.independent_chains import IndependentChains, together
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.information import observed_information
-from saem.models import pose
+from saem.estep.expectation import conditional_expectations
+from saem.families import pose
+from saem.maxima.information import observed_information
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
 
@@ -70,8 +70,8 @@ def test_the_bias_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def losses(near: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Log-likelihood (k,) that the correction gains in fits whose maximum is at or beside a correlation of one."""
-    monkeypatch.setattr("saem.algorithms.correction.NEAREST", near)
-    monkeypatch.setattr("saem.algorithms.correction.LARGEST", max(0.25, near))
+    monkeypatch.setattr("saem.algorithms.engine.correction.NEAREST", near)
+    monkeypatch.setattr("saem.algorithms.engine.correction.LARGEST", max(0.25, near))
     gains = []
     for seed in range(4):
         rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saem.algorithms.error import directions, law, weights_of
+from saem.algorithms.accuracy.error import directions, law, weights_of
 from saem.schedules import AveragedSchedule, GrowingSchedule, RobbinsMonroSchedule, Steps
 
 Array = np.ndarray

@@ -12,9 +12,9 @@ from linear_family import PEPTIDE, build, examples, peptide_design
 from test_metropolis import FILE, needs_file
 
 from saem import Model, recipes
+from saem.families.contract import Problem
 from saem.inference import log_likelihood as module
 from saem.inference.log_likelihood import log_likelihood_at
-from saem.models.contract import Problem
 
 SEEDS = 1000
 BENCHMARK = np.array([6.132163, np.sqrt(1.766461)])  # Booth & Hobert (1999), whose log-likelihood there is -44.05626

@@ -20,10 +20,10 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.algorithms import precision
+from saem.algorithms.accuracy import precision
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.models import pose
+from saem.families import pose
 from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide")).replace(fixed={"b21": 0.0})

@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 import saem
 from saem import recipes
 from saem.data import arrange
-from saem.models import pose
+from saem.families import pose
 from saem.specification import Model
 
 MODEL = Model.from_text(recipes.text("peptide"))

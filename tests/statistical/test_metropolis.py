@@ -30,11 +30,11 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import kstest
 
 from saem.algorithms.saem import SAEM
-from saem.jit import entry
-from saem.models.contract import Problem, draw
+from saem.families.contract import Problem, draw
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
+from saem.system.jit import entry
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "booth_hobert.csv"
 needs_file = pytest.mark.skipif(

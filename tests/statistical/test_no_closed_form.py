@@ -22,14 +22,14 @@ import saem
 from saem import recipes
 from saem.algorithms.ascent_mcem import AscentMCEM
 from saem.algorithms.booth_hobert import BoothHobert
-from saem.algorithms.engine import Engine
+from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.engine.engine import Engine
 from saem.algorithms.independent_chains import IndependentChains
-from saem.algorithms.outcome import Outcome
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.fitting import METHODS
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
+from saem.fitting.fit import METHODS
 from saem.schedules import AveragedSchedule
 from saem.specification import Model
 from saem.stopping import Target
@@ -130,7 +130,7 @@ def test_sampling_agrees_with_the_closed_form() -> None:
 def test_a_deficit_is_seen_without_a_closed_form() -> None:
     """Far from the maximum the estimated deficit is the true one, to second order; at it, it is next to nothing."""
     problem, ml = linear()
-    from saem.algorithms.precision import assess
+    from saem.algorithms.accuracy.precision import assess
 
     blind = replace(problem, has_observed=False)
     engine = SAEM(AveragedSchedule(burn_in=0, iterations=40, transient=10)).engine(blind, 0)

@@ -12,7 +12,7 @@ from simulated_study import study_rows, two_methods
 
 from experiments.performance import adjusted, paired, performance
 from experiments.performance.records import OF_FITS
-from saem.streams import stream
+from saem.system.streams import stream
 
 STUDIES, REPLICATES = 500, 200
 NULL = {"theta": 1.8}

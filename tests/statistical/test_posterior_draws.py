@@ -16,7 +16,7 @@ from scipy import stats
 
 import saem
 from saem import Bayes, Model, recipes
-from saem.fitting import METHODS
+from saem.fitting.fit import METHODS
 
 pytest.importorskip("nutpie", reason="the extra 'bayes' is not installed")
 arviz = pytest.importorskip("arviz", reason="the extra 'bayes' is not installed")

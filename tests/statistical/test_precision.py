@@ -12,17 +12,17 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.algorithms import refinement
-from saem.algorithms.engine import Engine
-from saem.algorithms.precision import assess
-from saem.algorithms.refinement import refine
+from saem.algorithms.accuracy.precision import assess
+from saem.algorithms.course import refinement
+from saem.algorithms.course.refinement import refine
+from saem.algorithms.engine.engine import Engine
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
-from saem.models import pose
-from saem.models.contract import Problem
+from saem.families import pose
+from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
-from saem.streams import stream
+from saem.system.streams import stream
 
 MODEL = Model.from_text(recipes.text("peptide"))
 SCHEDULE = AveragedSchedule(burn_in=200, iterations=1100, transient=100, latent=600)  # long enough to be cut short

@@ -30,7 +30,7 @@ from saem import recipes
 from saem.algorithms.saem import SAEM
 from saem.data import arrange
 from saem.errors import FitError
-from saem.models import pose
+from saem.families import pose
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
 from saem.specification import Model
 from saem.stopping import Target

@@ -13,17 +13,17 @@ from scipy.stats import kstest
 
 import saem
 from saem import recipes
-from saem.algorithms import precision
+from saem.algorithms.accuracy import precision
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.data import arrange
 from saem.errors import ModelError
-from saem.jit import entry
-from saem.models import pose
-from saem.models.linear.variates import ANTITHETIC, LATTICE, fill_normals, lattice_steps, normal_quantile
+from saem.families import pose
+from saem.families.linear.variates import ANTITHETIC, LATTICE, fill_normals, lattice_steps, normal_quantile
 from saem.schedules import AveragedSchedule
 from saem.specification import Model
 from saem.stopping import Target
+from saem.system.jit import entry
 
 MODEL = Model.from_text(recipes.text("peptide"))
 EXAMPLES = ("balanced", "correlated slopes", "slopes by arm and device")

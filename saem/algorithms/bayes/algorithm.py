@@ -15,15 +15,15 @@ from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.starts import likely, maxima, scattered_start
 from saem.algorithms.bayes.target import LogPosterior, Standardised
-from saem.algorithms.outcome import Outcome
+from saem.algorithms.course.outcome import Outcome
 from saem.errors import ConstraintError, FitError, ModelError
-from saem.identification import describe_direction, null_directions
-from saem.information import Information
-from saem.models.contract import Problem
-from saem.mstep.elimination import Explicit
+from saem.families.contract import Problem
+from saem.fitting.posterior import Posterior
+from saem.maxima.identification import describe_direction, null_directions
+from saem.maxima.information import Information
+from saem.mstep.methods.elimination import Explicit
 from saem.mstep.solver import Solver
-from saem.posterior import Posterior
-from saem.streams import derived_seed, stream
+from saem.system.streams import derived_seed, stream
 
 Array = np.ndarray
 

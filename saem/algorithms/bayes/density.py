@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.jit import call_address, entry, kernel
-from saem.linalg import invert
-from saem.models.contract import evaluate
+from saem.families.contract import evaluate
+from saem.system.jit import call_address, entry, kernel
+from saem.system.linalg import invert
 
 Array = np.ndarray
 

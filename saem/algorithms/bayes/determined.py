@@ -6,8 +6,8 @@ import numpy as np
 
 from saem.algorithms.bayes.density import Space, count_roots
 from saem.errors import ModelError, listing
-from saem.models.contract import Problem
-from saem.mstep.elimination import Explicit, explicit_forms, first_order, parameters_in
+from saem.families.contract import Problem
+from saem.mstep.methods.elimination import Explicit, explicit_forms, first_order, parameters_in
 
 Array = np.ndarray
 

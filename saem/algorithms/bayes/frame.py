@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.algorithms.bayes.density import Space, carry_over, determine, log_posterior, transformed
-from saem.jit import entry, kernel
+from saem.system.jit import entry, kernel
 
 Array = np.ndarray
 

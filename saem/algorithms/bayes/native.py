@@ -20,9 +20,9 @@ from numba.extending import intrinsic
 from saem.algorithms.bayes.density import Space
 from saem.algorithms.bayes.frame import Frame, standardised
 from saem.algorithms.bayes.target import Standardised
-from saem.jit import entry, kernel
-from saem.jit import types as numba_types
-from saem.models.contract import Observed
+from saem.families.contract import Observed
+from saem.system.jit import entry, kernel
+from saem.system.jit import types as numba_types
 
 Array = np.ndarray
 types: Any = numba_types

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from saem.algorithms.bayes.target import Standardised
-from saem.arviz import quiet_import
 from saem.errors import FitError, ModelError
+from saem.fitting.arviz import quiet_import
 
 Array = np.ndarray
 STATS = {  # by their names in nutpie
@@ -127,8 +127,8 @@ def column(batch: Any, name: str) -> Array:
 @lru_cache(maxsize=1)
 def copying() -> Any:
     """The C function by which nutpie asks what to keep of a point: the point itself."""
-    from saem.jit import c_function
-    from saem.jit import types as numba_types
+    from saem.system.jit import c_function
+    from saem.system.jit import types as numba_types
 
     types: Any = numba_types
 

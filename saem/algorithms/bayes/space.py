@@ -9,8 +9,8 @@ import numpy as np
 from saem.algorithms.bayes import density
 from saem.algorithms.bayes.density import Space
 from saem.errors import ModelError, listing
-from saem.models.contract import Problem
-from saem.mstep.elimination import Explicit
+from saem.families.contract import Problem
+from saem.mstep.methods.elimination import Explicit
 from saem.specification.priors import DOMAINS, Prior, parse_prior
 
 Array = np.ndarray

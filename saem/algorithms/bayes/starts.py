@@ -6,11 +6,11 @@ import numpy as np
 
 from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.errors import FitError
-from saem.identification import FEASIBLE, towards_feasible
-from saem.models.contract import Problem
-from saem.mstep.search import find_maxima
+from saem.families.contract import Problem
+from saem.maxima.identification import FEASIBLE, towards_feasible
+from saem.maxima.search import find_maxima
+from saem.maxima.starts import infeasible
 from saem.mstep.solver import Solver
-from saem.mstep.starts import infeasible
 
 Array = np.ndarray
 

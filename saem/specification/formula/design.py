@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, since_words
 from saem.errors import DataError, ExpressionError, SaemError
+from saem.expressions.columns import Factor, Values, since_words
 from saem.specification.formula.coding import codings, contrast
 from saem.specification.formula.evaluation import Evaluation, Levels, Numbers, State
 from saem.specification.formula.functions import CATEGORICAL, check_response

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.columns import Factor, Values, level_text
 from saem.errors import DataError, listing, nearest
+from saem.expressions.columns import Factor, Values, level_text
 from saem.specification.formula import bases
 from saem.specification.formula.functions import CATEGORICAL, ELEMENTWISE, STATEFUL, settings
 from saem.specification.formula.grammar import Call, Name, Node, Number, Operation, Pi, Sign, Text, text_of

@@ -1,0 +1,54 @@
+"""Deficit and Monte Carlo error against cost, along the way to an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from saem.algorithms.accuracy.precision import Precision, bias_left, errors
+from saem.algorithms.engine.chain import Run, Snapshot
+from saem.algorithms.engine.engine import Engine
+
+Array = np.ndarray
+
+#: What is known at every look: iterations and draws of random effects so far, seconds, the log-likelihood of the
+#: estimate if the run had ended there and how far it is below the maximum, the largest MCSE/SE, the acceptance rate.
+COLUMNS = ("iteration", "draws", "seconds", "loglik", "deficit", "mcse_share", "acceptance")
+
+
+def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) -> Array:
+    """The looks of an engine at its runs (k, 7), with the columns `COLUMNS`; nan where something is not known.
+
+    Parameters
+    ----------
+    run : Run
+        The last one.
+    loglik : float
+        Its log-likelihood.
+    """
+    rows = np.full((len(engine.history), len(COLUMNS)), np.nan)
+    for row, look in zip(rows, engine.history, strict=True):
+        row[:3] = look.iterations, look.drawn * engine.problem.n_latent, look.seconds
+        row[6] = look.acceptance
+        if engine.problem.has_observed:
+            row[3] = engine.loglik(look.x, run.pinned)
+            row[4] = loglik + precision.deficit - row[3]
+        if look.number == run.chain.number:
+            row[5] = share_at(engine, run, precision, look)
+    return rows
+
+
+def share_at(engine: Engine, run: Run, precision: Precision, look: Snapshot) -> float:
+    """The largest MCSE/SE that the run had at a look."""
+    k = look.done - run.chain.skipped
+    first = engine.steps.averaging_from - run.chain.skipped
+    if np.isnan(precision.ratio) or k <= 0 or (0 < run.averaging_from and k <= first):
+        return np.nan
+    draws = float(run.drawn[first:k].sum()) if run.averaging_from else np.nan
+    then = replace(run, draws=draws, step_sizes=run.step_sizes[:k], drawn=run.drawn[:k])
+    covariance, _ = engine.error(then, precision.information, precision.missing, precision.noise, precision.x)
+    if covariance is None:
+        return np.nan
+    left, fixed = bias_left(run, precision.x), engine.problem.parameters.fixed
+    return float(errors(then, precision.information, covariance, left, fixed)[1].max())

@@ -1,0 +1,230 @@
+"""How far a run is from the maximum: the likelihood deficit, and the Monte Carlo error of every parameter.
+
+With a closed-form likelihood both are evaluated at the maximum beside the run. Without one, draws at the estimate give
+the observed score (Fisher's identity), the observed information (Louis 1982) and, by batch means, the long-run
+covariance of the score, whose noise is accounted for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from saem.algorithms.accuracy.error import standard_errors
+from saem.algorithms.course.singularity import at_singularity
+from saem.algorithms.engine.chain import Run
+from saem.algorithms.engine.engine import Engine
+from saem.estep.samplers import own_copy
+from saem.estep.sampling import batch_means, draw_each, draw_means, scores_of
+from saem.maxima.boundary import climb
+from saem.maxima.information import Information, information_of, observed_information
+from saem.maxima.search import Peak
+from saem.mstep import sqp
+from saem.system.streams import offshoot
+
+Array = np.ndarray
+
+LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
+MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
+WARM = 0.1  # share of them before, which are not used
+NORMAL_95 = 1.645
+AT_THE_TOP = 1e-6  # standard errors: a gradient that is nearly zero
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """How far a run is from the maximum of the likelihood.
+
+    Attributes
+    ----------
+    deficit : float
+        Log-likelihood below the maximum; to second order, less what its noise adds, where it is estimated.
+    doubt : float
+        What the deficit may be larger by, given its own noise (95 %, one-sided); 0 where it is exact.
+    ratio : float
+        Largest Monte Carlo standard error in units of the standard error; nan where none is valid.
+    worst : int
+        The parameter that has it.
+    explained : float
+        The deficit to be expected from the Monte Carlo error.
+    mcse : (n,) ndarray
+        Monte Carlo standard errors; nan where none is valid.
+    covariance : (n, n) ndarray or None
+        Of the Monte Carlo error.
+    is_singular : bool
+        Whether the deficit is that of the run at the singular covariance matrix that it goes to.
+    reason : str
+        Why there are none.
+    information : Information
+    x : (n,) ndarray
+        Where these are evaluated: the maximum beside the run, or its estimate.
+    missing, noise : (n, n) ndarray
+        Missing information, and the long-run covariance of the complete-data score of one draw.
+    top : Peak or None
+        The local maximum beside the run, where a closed form gives it.
+    excess : float
+        Variance of the worst parameter in units of that which as many draws have in a long average; nan for a last
+        iterate.
+    """
+
+    deficit: float
+    doubt: float
+    ratio: float
+    worst: int
+    explained: float
+    mcse: Array
+    reason: str
+    information: Information
+    x: Array
+    missing: Array
+    noise: Array
+    top: Peak | None = None
+    excess: float = 1.0
+    covariance: Array | None = None
+    is_singular: bool = False
+
+
+def assess(engine: Engine, run: Run) -> Precision:
+    """Measure a run against the likelihood."""
+    engine.take_up(run.chain)
+    return exactly(engine, run) if engine.problem.has_observed else by_sampling(engine, run)
+
+
+def hilltop(engine: Engine, run: Run) -> tuple[Peak | None, bool]:
+    """The local maximum, on the boundary if need be, of the hill that a run ended on, and whether it is a sharp one.
+
+    Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly.
+    """
+    x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
+    is_sharp = outcome.status == sqp.CONVERGED
+    slowly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= AT_THE_TOP
+    return (Peak(outcome.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
+
+
+def exactly(engine: Engine, run: Run) -> Precision:
+    """By the closed-form likelihood."""
+    problem, solver = engine.problem, engine.solver
+    top, is_sharp = hilltop(engine, run)
+    beside = top is not None and is_sharp and np.array_equal(top.pinned, run.pinned)
+    x = top.x if top is not None and beside else run.x
+    information = observed_information(problem, solver, x, run.pinned)
+    end, words = at_singularity(engine, run, top)
+    deficit = information.deficit if top is None else top.loglik - engine.loglik(end.x, end.pinned)
+    missing = np.full((len(x), len(x)), np.nan)
+    if problem.has_expectation:
+        missing = engine.missing(x, run.pinned, information)
+    noise = missing
+    if engine.is_markov and problem.has_expectation:
+        noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
+    elif engine.is_paired:
+        noise = noise_of_means(engine, run, x)
+    found = measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
+    return replace(found, is_singular=bool(words))
+
+
+def sample(engine: Engine, run: Run, x: Array) -> Array:
+    """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
+
+    They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
+    """
+    wanted = run.draws if np.isfinite(run.draws) else run.drawn.sum()
+    n = int(np.clip(wanted, LEAST_SAMPLE, MOST_SAMPLE))
+    statistics = np.empty((n + int(WARM * n), engine.problem.n_statistics))
+    draw_each(own_copy(engine.drawing), x, offshoot(engine.rng, "precision"), statistics)
+    return statistics[-n:]
+
+
+def noise_of_means(engine: Engine, run: Run, x: Array) -> Array:
+    """Covariance (n, n) of the score of single draws that gives that of the mean of an iteration's dependent draws."""
+    m = int(run.drawn[-1]) if len(run.drawn) else 1
+    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), engine.problem.n_statistics))
+    draw_means(engine.drawing, x, offshoot(engine.rng, "precision"), m, statistics)
+    return np.atleast_2d(m * np.cov(scores_of(engine.problem.arrays, statistics, x).scores, rowvar=False))
+
+
+def by_sampling(engine: Engine, run: Run) -> Precision:
+    """By draws at the estimate."""
+    problem, solver = engine.problem, engine.solver
+    statistics = sample(engine, run, run.x)
+    n = len(statistics)
+    scores = scores_of(problem.arrays, statistics, run.x)
+    free = solver.free & ~run.pinned
+    at = solver.derivatives(solver.complete(statistics.mean(axis=0)), run.x, free)
+    missing = np.atleast_2d(np.cov(scores.scores, rowvar=False))
+    information = information_of(problem, at, solver.multipliers, -at.hessian - missing, free)
+    noise = batch_means(scores.scores)
+    # the square of the score's own noise would count as deficit
+    spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
+    deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
+    doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
+    return measured(engine, run, deficit, doubt, information, missing, noise, run.x, None)
+
+
+def measured(
+    engine: Engine,
+    run: Run,
+    deficit: float,
+    doubt: float,
+    information: Information,
+    missing: Array,
+    noise: Array,
+    x: Array,
+    top: Peak | None,
+) -> Precision:
+    """The precision at the maximum ``x``, with the Monte Carlo error as the engine's iteration has it."""
+    n, fixed = len(run.x), engine.problem.parameters.fixed
+    precision = Precision(
+        deficit, doubt, np.nan, 0, np.nan, np.full(n, np.nan), "", information, x, missing, noise, top
+    )
+    if np.isinf(run.draws):  # nothing was drawn
+        return replace(precision, ratio=0.0, explained=0.0, mcse=np.zeros(n))
+    if np.isnan(missing).any():
+        return precision
+    if len(run.drawn) == 0:
+        return replace(precision, reason="No Monte Carlo error is given: the fit ended before its first iteration.")
+    covariance, reason = engine.error(run, information, missing, noise, x)
+    if covariance is None:
+        return replace(precision, reason=reason)
+    left = bias_left(run, x)
+    precision = replace(precision, covariance=covariance + np.outer(left, left))
+    mcse, share, explained = errors(run, information, covariance, left, fixed)
+    if not share.any():
+        return replace(precision, mcse=mcse, ratio=0.0 if np.isfinite(mcse).any() else np.nan, explained=explained)
+    worst = int(np.argmax(share))
+    root = information.root
+    settled = root[worst] @ (root.T @ noise @ root) @ root[worst] / run.draws  # of a long average
+    return replace(
+        precision,
+        mcse=mcse,
+        ratio=float(share[worst]),
+        worst=worst,
+        explained=explained,
+        excess=float(covariance[worst, worst] / settled),
+    )
+
+
+def bias_left(run: Run, x: Array) -> Array:
+    """The bias (n,) that may be left; where no correction was made, the distance to the maximum ``x`` if known."""
+    known = x is not run.x
+    return run.x - x if known and not run.correction.is_believed else run.correction.left
+
+
+def errors(
+    run: Run, information: Information, covariance: Array, left: Array, fixed: Array
+) -> tuple[Array, Array, float]:
+    """Monte Carlo standard errors (n,), their shares (n,) of the standard errors, and the deficit that noise explains.
+
+    ``covariance`` (n, n) is to the first order; ``left`` (n,) is a bias of the second.
+    """
+    variance = np.diag(information.covariance)
+    known = np.isfinite(variance) & ~fixed
+    draws = run.draws if np.isfinite(run.draws) else float(run.drawn[-1:].sum())
+    mcse = standard_errors(covariance + np.outer(left, left), known, variance, draws)
+    mcse[fixed] = 0.0
+    moves = known & (variance > 0.0)
+    share = np.zeros(len(variance))
+    share[moves] = mcse[moves] / np.sqrt(variance[moves])
+    block = np.ix_(moves, moves)
+    inverse = np.linalg.pinv(information.covariance[block], hermitian=True) if moves.any() else np.zeros((0, 0))
+    return mcse, share, 0.5 * float(np.trace(inverse @ covariance[block]))

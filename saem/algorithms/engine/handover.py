@@ -1,0 +1,72 @@
+"""From random effects as they are to parameter expansion: what SAEM does along slow directions of the variances.
+
+No placement of the means helps where a variance itself is slow: one that is nearly zero, or a covariance matrix that is
+nearly singular. With working parameters (`saem.algorithms.px_saem`) much less is missing there. That is measured at the
+estimate, by the largest missing information over the observed one; the run then goes on from the estimate with
+the expanded model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saem.algorithms.accuracy.error import directions
+from saem.algorithms.accuracy.precision import Precision
+from saem.algorithms.engine.chain import Run
+from saem.algorithms.engine.checkpoint import COUNTS
+from saem.algorithms.engine.continuation import Checkpoint
+from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.expanded import ExpandedEngine
+from saem.errors import ModelError
+
+Array = np.ndarray
+
+WORTHWHILE = 0.5  # of what is missing: with more left, the iterations made so far are worth more
+
+
+def successor(engine: Engine) -> ExpandedEngine | None:
+    """An engine that goes on in place of another, with its random stream and its budget; None where it cannot."""
+    problem = engine.placement.problem
+    if problem.expand is None:
+        return None
+    try:
+        expansion = problem.expand()
+    except ModelError:
+        return None
+    heir = ExpandedEngine(
+        problem, engine.schedule, engine.tolerance, engine.rng, engine.target, engine.watch, engine.truncation
+    ).with_expansion(expansion)
+    for name in (*COUNTS, "once", "spent", "history", "keep"):
+        setattr(heir, name, getattr(engine, name))
+    heir.hands_over = 0
+    heir.taken_over = engine.spent.iterations
+    return heir
+
+
+def heir_of(engine: Engine, run: Run, precision: Precision) -> ExpandedEngine | None:
+    """The engine that should go on from a run in place of its own: None unless much less is missing with it."""
+    if not (engine.hands_over and engine.problem.has_expectation and np.isfinite(precision.missing).all()):
+        return None
+    information = precision.information
+    if not np.isfinite(information.root).all():
+        return None
+    heir = successor(engine)
+    if heir is None:
+        return None
+    own, other = (
+        largest_share(information.root, missing)
+        for missing in (precision.missing, heir.missing(precision.x, run.pinned, information))
+    )
+    return heir if other < WORTHWHILE * own else None
+
+
+def as_then(engine: Engine, checkpoint: Checkpoint) -> Engine:
+    """The engine, or the one that had taken over from it when the checkpoint was made."""
+    heir = successor(engine) if checkpoint.numbers.get("taken_over") else None
+    return engine if heir is None else heir
+
+
+def largest_share(root: Array, missing: Array) -> float:
+    """The largest ratio of the missing to the observed information over all directions."""
+    iota = directions(root, missing, missing).iota
+    return float(np.max(1.0 / iota - 1.0, initial=0.0))

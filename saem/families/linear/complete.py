@@ -1,0 +1,306 @@
+"""Complete-data log-likelihood of the linear family as a function of its statistics.
+
+The latent data are ``phi_c = theta_c + W_c delta`` with ``delta = beta - beta_reference`` (see `centring`; ``W = 0``
+makes them the random effects). The statistics are, in this order in one vector: ``(X - ZW)'(y - Z phi)`` for each
+residual group (H * p), ``|y - Z phi|^2`` for each residual group (H), ``sum phi phi'`` for each variance group
+(G * q * q), and ``sum phi_j W_k.`` for each variance group (G * q * q * p), zero where it is not centred.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from saem.families import contract
+from saem.families.linear.arrays import LinearArrays
+from saem.families.linear.covariance import (
+    add_covariance_terms,
+    add_scalar_terms,
+    fill_covariance,
+    fill_derivatives,
+    multiply,
+    read_group,
+)
+from saem.system.jit import kernel, overload
+from saem.system.linalg import cholesky, invert
+
+Array = np.ndarray
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+@kernel
+def add_row_terms(
+    mean_index: Array,
+    residual_index: int,
+    reference: Array,
+    n: float,
+    xx: Array,
+    xy: Array,
+    yy: float,
+    x: Array,
+    gradient: Array,
+    hessian: Array,
+) -> float:
+    """Gaussian log-likelihood of ``n`` independent rows of one residual group, with its derivatives.
+
+    ``xx`` (p, p), ``xy`` (p,) and ``yy`` are their moments. Returns ``-inf`` for a residual SD that is not positive.
+    """
+    p = mean_index.shape[0]
+    sd = x[residual_index]
+    if not sd > 0.0:
+        return -math.inf
+    precision = 1.0 / (sd * sd)
+    rss = yy
+    for j in range(p):
+        a = mean_index[j]
+        score = xy[j]
+        for k in range(p):
+            score -= xx[j, k] * (x[mean_index[k]] - reference[k])
+            hessian[a, mean_index[k]] -= precision * xx[j, k]
+        rss -= (x[a] - reference[j]) * (xy[j] + score)
+        gradient[a] += precision * score
+        cross = 2.0 * precision / sd * score
+        hessian[a, residual_index] -= cross
+        hessian[residual_index, a] -= cross
+    gradient[residual_index] += (precision * rss - n) / sd
+    hessian[residual_index, residual_index] += (n - 3.0 * precision * rss) * precision
+    return float(-0.5 * (n * (LOG_2PI + 2.0 * math.log(sd)) + precision * rss))
+
+
+@kernel
+def effect_terms(
+    index: Array,
+    terms: Array,
+    sd: Array,
+    rho: Array,
+    n: float,
+    moments: Array,
+    precision: Array,
+    derivative: Array,
+    gradient: Array,
+    hessian: Array,
+) -> float:
+    """Log-density of ``n`` draws of the random effects with ``moments`` (q, q), with its derivatives.
+
+    A random effect whose standard deviation is exactly zero is absent: it has no density and no derivative. Writes
+    ``precision`` (q, q), the inverse covariance, and ``derivative`` (L, q, q), that of the covariance by its slots.
+    """
+    q = sd.shape[0]
+    omega = np.empty((q, q))
+    weight = np.empty((q, q))
+    work = np.empty((q, q))
+    fill_covariance(sd, rho, omega)
+    present = 0
+    for j in range(q):
+        if sd[j] == 0.0:
+            omega[j, j] = 1.0  # in place of the absent effect, one of unit variance that is always zero
+        else:
+            present += 1
+    for j in range(q):
+        for k in range(q):
+            work[j, k] = omega[j, k]
+    if not cholesky(work, q, 0.0):
+        return -math.inf
+    value = -0.5 * n * (present * LOG_2PI + math.log(invert(omega, precision, q)))
+    for j in range(q):
+        if sd[j] == 0.0:
+            precision[j, j] = 0.0
+    for j in range(q):
+        for k in range(q):
+            value -= 0.5 * precision[j, k] * moments[j, k]
+    multiply(precision, moments, work)
+    multiply(work, precision, weight)
+    fill_derivatives(terms, sd, rho, derivative)
+    add_covariance_terms(index, terms, sd, rho, n, precision, weight, derivative, gradient, hessian)
+    return float(value)
+
+
+@kernel
+def scalar_effect_terms(index: int, n: float, moment: float, x: Array, gradient: Array, hessian: Array) -> float:
+    """`effect_terms` for a single random effect, given the parameter of its standard deviation."""
+    sd = x[index]
+    if sd < 0.0:
+        return -math.inf
+    if sd == 0.0:  # an effect of variance zero is absent
+        return 0.0
+    precision = 1.0 / (sd * sd)
+    add_scalar_terms(index, sd, n, precision, precision * precision * moment, gradient, hessian)
+    return float(-0.5 * (n * (LOG_2PI + 2.0 * math.log(sd)) + precision * moment))
+
+
+@kernel
+def add_effect_terms(
+    sd_index: Array,
+    corr_index: Array,
+    slot_index: Array,
+    slot_terms: Array,
+    n_clusters: Array,
+    moments: Array,
+    x: Array,
+    gradient: Array,
+    hessian: Array,
+) -> float:
+    """Log-density of the random effects of all variance groups, with its derivatives; ``moments`` (G * q * q,)."""
+    groups, q = sd_index.shape
+    value = 0.0
+    if q == 1:
+        for g in range(groups):
+            value += scalar_effect_terms(sd_index[g, 0], n_clusters[g], moments[g], x, gradient, hessian)
+        return value
+    sds, rho, precision = np.empty(q), np.empty((q, q)), np.empty((q, q))
+    derivative = np.empty((slot_terms.shape[0], q, q))
+    for g in range(groups):
+        read_group(sd_index[g], corr_index[g], x, sds, rho)
+        for j in range(q):
+            if sds[j] < 0.0:
+                return -math.inf
+        moment = moments[g * q * q : (g + 1) * q * q].reshape((q, q))
+        value += effect_terms(
+            slot_index[g], slot_terms, sds, rho, n_clusters[g], moment, precision, derivative, gradient, hessian
+        )
+    return value
+
+
+@kernel
+def add_located_terms(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
+    """`add_effect_terms` where the latent effects have means: ``phi_c ~ N(W_c delta, Omega)``.
+
+    With ``R = sum (phi - W delta)(phi - W delta)'`` and ``N_jk. = sum (phi - W delta)_j W_k.`` the gradient by the
+    means is ``sum_jk P_jk N_jk.`` with ``P = Omega^-1``; by a mean and a slot it is ``-sum_jk (P Omega_l P)_jk N_jk.``.
+    """
+    groups, q = arrays.sd_index.shape
+    p = arrays.mean_index.shape[0]
+    slots = arrays.slot_terms.shape[0]
+    sds, delta, slope = np.empty(q), np.empty(p), np.empty(p)
+    rho, precision = np.empty((q, q)), np.empty((q, q))
+    moment, work, bent = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    derivative, left = np.empty((slots, q, q)), np.empty((q, q, p))
+    index = arrays.mean_index
+    for c in range(p):
+        delta[c] = x[index[c]] - arrays.beta_reference[c]
+    value = 0.0
+    for g in range(groups):
+        read_group(arrays.sd_index[g], arrays.corr_index[g], x, sds, rho)
+        for j in range(q):
+            if sds[j] < 0.0:
+                return -math.inf
+        second = statistics[g * q * q : (g + 1) * q * q].reshape((q, q))
+        if not arrays.is_centred[g]:
+            value += effect_terms(
+                arrays.slot_index[g],
+                arrays.slot_terms,
+                sds,
+                rho,
+                arrays.n_clusters[g],
+                second,
+                precision,
+                derivative,
+                gradient,
+                hessian,
+            )
+            continue
+        start = (groups + g * p) * q * q
+        cross = statistics[start : start + q * q * p].reshape((q, q, p))
+        square = arrays.location_moment[g]
+        for j in range(q):
+            for k in range(q):
+                work[j, k] = 0.0  # sum (phi - W delta)_j (W delta)_k
+                bent[j, k] = 0.0  # sum phi_k (W delta)_j
+                for a in range(p):
+                    left[j, k, a] = cross[j, k, a]
+                    for b in range(p):
+                        left[j, k, a] -= square[j, k, b, a] * delta[b]
+                    work[j, k] += left[j, k, a] * delta[a]
+                    bent[j, k] += cross[k, j, a] * delta[a]
+        for j in range(q):
+            for k in range(q):
+                moment[j, k] = second[j, k] - bent[j, k] - work[j, k]
+        if q == 1:
+            sd, n = sds[0], arrays.n_clusters[g]
+            if sd == 0.0:
+                continue
+            value += scalar_effect_terms(arrays.sd_index[g, 0], n, moment[0, 0], x, gradient, hessian)
+            precision[0, 0], derivative[0, 0, 0] = 1.0 / (sd * sd), 2.0 * sd
+        else:
+            value += effect_terms(
+                arrays.slot_index[g],
+                arrays.slot_terms,
+                sds,
+                rho,
+                arrays.n_clusters[g],
+                moment,
+                precision,
+                derivative,
+                gradient,
+                hessian,
+            )
+        for a in range(p):
+            for b in range(p):
+                total = 0.0
+                for j in range(q):
+                    for k in range(q):
+                        total += precision[j, k] * square[j, k, a, b]
+                hessian[index[a], index[b]] -= total
+            total = 0.0
+            for j in range(q):
+                for k in range(q):
+                    total += precision[j, k] * left[j, k, a]
+            gradient[index[a]] += total
+        for slot in range(slots):
+            multiply(precision, derivative[slot], work)
+            multiply(work, precision, bent)
+            other = arrays.slot_index[g, slot]
+            for a in range(p):
+                slope[a] = 0.0
+                for j in range(q):
+                    for k in range(q):
+                        slope[a] -= bent[j, k] * left[j, k, a]
+                hessian[index[a], other] += slope[a]
+                hessian[other, index[a]] += slope[a]
+    return value
+
+
+@kernel
+def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
+    """Complete-data log-likelihood; see `saem.families.contract.complete`."""
+    residual_groups, p = arrays.xy.shape
+    gradient[:] = 0.0
+    hessian[:] = 0.0
+    value = arrays.log_weight
+    for h in range(residual_groups):
+        value += add_row_terms(
+            arrays.mean_index,
+            arrays.residual_index[h],
+            arrays.beta_reference,
+            arrays.n_rows[h],
+            arrays.left_xx[h],
+            statistics[h * p : h * p + p],
+            statistics[residual_groups * p + h],
+            x,
+            gradient,
+            hessian,
+        )
+    effects = statistics[residual_groups * (p + 1) :]
+    if arrays.is_centred.any():
+        return value + add_located_terms(arrays, effects, x, gradient, hessian)
+    return value + add_effect_terms(
+        arrays.sd_index,
+        arrays.corr_index,
+        arrays.slot_index,
+        arrays.slot_terms,
+        arrays.n_clusters,
+        effects,
+        x,
+        gradient,
+        hessian,
+    )
+
+
+@overload(contract.complete, inline="always")
+def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, LinearArrays):
+        return lambda arrays, statistics, x, gradient, hessian: complete_linear(
+            arrays, statistics, x, gradient, hessian
+        )
+    return None

@@ -1,0 +1,1 @@
+"""The constrained maximisers of an M-step, one in each file."""

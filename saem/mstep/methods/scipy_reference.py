@@ -1,0 +1,248 @@
+"""SciPy's optimisers with exact derivatives, as references: SLSQP (Kraft 1988) and trust-constr (Lalee et al. 1998).
+
+Both see variables in units of standard errors. They are begun again where they end, with new units, until a round
+brings no more: their own tests of convergence know nothing of standard errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from saem.mstep import sqp
+from saem.mstep.maximiser import Domain, check_positive, conclude, scale_of
+
+if TYPE_CHECKING:
+    from saem.families.contract import Problem
+    from saem.mstep.solver import Derivatives, Solver
+
+Array = np.ndarray
+OUTSIDE = 1e10  # in place of an objective that is not finite, relative to its size
+EDGE = 1e-13  # of its typical size: as near to zero as a standard deviation without a floor may come
+STOP = 1e-8  # gradient in standard errors after which no other round is begun
+
+
+class Scaled:
+    """An objective to be minimised and its constraints, in standard errors from a point; remembers the last point."""
+
+    def __init__(self, solver: Solver, objective: Any, x: Array, free: Array) -> None:
+        self.solver, self.objective, self.x, self.free = solver, objective, x.copy(), free
+        self.index = np.flatnonzero(free)
+        at = solver.derivatives(objective, x, free)
+        self.value = at.value
+        self.scale = scale_of(solver.problem, at.hessian)[self.index] if np.isfinite(at.value) else np.ones(0)
+        lengths = np.linalg.norm(at.jacobian[:, self.index] * self.scale, axis=1) if len(self.scale) else np.ones(0)
+        self.units = np.where(lengths > 0.0, lengths, 1.0)
+        self.last: tuple[Array, Derivatives] | None = None
+
+    def point(self, u: Array) -> Array:
+        """Parameters (n,) at coordinates (k,)."""
+        out = self.x.copy()
+        out[self.index] += self.scale * u
+        return out
+
+    def at(self, u: Array) -> Derivatives:
+        if self.last is None or not np.array_equal(self.last[0], u):
+            self.last = u.copy(), self.solver.derivatives(self.objective, self.point(u), self.free)
+        return self.last[1]
+
+    def minus(self, u: Array) -> float:
+        value = self.at(u).value
+        return -value if np.isfinite(value) else OUTSIDE * (1.0 + abs(self.value))
+
+    def slope(self, u: Array) -> Array:
+        return finite(-self.at(u).gradient[self.index] * self.scale)
+
+    def curvature(self, u: Array) -> Array:
+        return finite(-self.block(self.at(u).hessian))
+
+    def block(self, hessian: Array) -> Array:
+        return np.asarray(hessian[np.ix_(self.index, self.index)] * np.outer(self.scale, self.scale))
+
+    def residuals(self, u: Array) -> Array:
+        return finite(self.solver.problem.constraints.evaluate(self.point(u))[0] / self.units)
+
+    def jacobian(self, u: Array) -> Array:
+        rows = self.solver.problem.constraints.evaluate(self.point(u))[1]
+        return finite(rows[:, self.index] * self.scale / self.units[:, None])
+
+    def bend(self, u: Array, weights: Array) -> Array:
+        """Hessian (k, k) of the weighted sum of the residuals."""
+        hessians = self.solver.problem.constraints.evaluate(self.point(u))[2]
+        return finite(self.block(np.tensordot(weights / self.units, hessians, axes=1)))
+
+
+def finite(values: Array) -> Array:
+    """The values, with a large number in place of what is not finite, which SciPy would stumble over."""
+    return np.asarray(np.nan_to_num(values, nan=OUTSIDE, posinf=OUTSIDE, neginf=-OUTSIDE).clip(-OUTSIDE, OUTSIDE))
+
+
+def in_rounds(
+    search: Callable[[Scaled, Domain, int], tuple[Array, int]],
+    solver: Solver,
+    objective: Any,
+    x: Array,
+    domain: Domain,
+    tolerance: float,
+    max_iterations: int,
+    rounds: int,
+) -> sqp.Outcome:
+    """Call a search again from where it ended, until the compiled code is content or sees no progress."""
+    iterations = 0
+    best: tuple[float, Array, sqp.Outcome] | None = None
+    for _ in range(rounds):
+        scaled = Scaled(solver, objective, x, domain.free)
+        if not np.isfinite(scaled.value):
+            break
+        try:
+            u, used = search(scaled, domain, max_iterations - iterations)
+        except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the domain
+            break
+        iterations += used
+        x[:] = scaled.point(u)
+        outcome = conclude(solver, objective, x, domain, tolerance, iterations)
+        if outcome.status == sqp.COLLAPSED:
+            return outcome
+        error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
+        improved = best is None or error < 0.5 * best[0]
+        if best is None or error < best[0]:
+            best = error, x.copy(), outcome
+        if error <= max(tolerance, STOP) or not improved or iterations >= max_iterations:
+            break
+    if best is None:
+        return conclude(solver, objective, x, domain, tolerance, iterations)
+    x[:] = best[1]
+    return best[2]._replace(iterations=iterations)
+
+
+def bounds_of(solver: Solver, domain: Domain) -> tuple[Array, Array]:
+    """Lower and upper bounds (n,): a little below the floors, so that a search that ends there has passed them."""
+    margin = np.where(domain.floor > 0.0, 0.999 * domain.floor, EDGE * solver.problem.scale)
+    lower = np.where(solver.kinds == sqp.SD, margin, np.where(solver.kinds == sqp.CORR, margin - 1.0, -np.inf))
+    return lower, np.where(solver.kinds == sqp.CORR, 1.0 - margin, np.inf)
+
+
+@dataclass(frozen=True)
+class SLSQP:
+    """Sequential least squares with updates of the Hessian, ``scipy.optimize.minimize(method="SLSQP")``.
+
+    Attributes
+    ----------
+    rounds : int
+        How often it is begun at most.
+    """
+
+    rounds: int = 10
+    name: ClassVar[str] = "slsqp"
+    single_step: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_positive("SLSQP", rounds=self.rounds)
+
+    def check(self, problem: Problem) -> None:
+        """Any problem will do."""
+
+    def maximise(
+        self,
+        solver: Solver,
+        objective: Any,
+        x: Array,
+        free: Array,
+        *,
+        floor: Array,
+        tolerance: float,
+        max_iterations: int,
+    ) -> sqp.Outcome:
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        domain = Domain(solver.kinds, free, floor)
+        lower, upper = bounds_of(solver, domain)
+        x[free] = np.clip(x, lower, upper)[free]
+
+        def search(scaled: Scaled, domain: Domain, limit: int) -> tuple[Array, int]:
+            from scipy.optimize import minimize
+
+            index = scaled.index
+            found = minimize(
+                scaled.minus,
+                np.zeros(len(index)),
+                jac=scaled.slope,
+                method="SLSQP",
+                bounds=list(
+                    zip(
+                        (lower - scaled.x)[index] / scaled.scale,
+                        (upper - scaled.x)[index] / scaled.scale,
+                        strict=True,
+                    )
+                ),
+                constraints=[{"type": "eq", "fun": scaled.residuals, "jac": scaled.jacobian}],
+                options={"ftol": 1e-15, "maxiter": limit},
+            )
+            return found.x, int(found.nit)
+
+        return in_rounds(search, solver, objective, x, domain, tolerance, max_iterations, self.rounds)
+
+
+@dataclass(frozen=True)
+class TrustConstr:
+    """The trust-region method with exact Hessians, ``scipy.optimize.minimize(method="trust-constr")``.
+
+    Bounds would turn it into an interior-point method, which ends short of the maximum; instead the objective is
+    infinitely bad outside, and the search ends where it passes a floor.
+
+    Attributes
+    ----------
+    rounds : int
+        How often it is begun at most.
+    """
+
+    rounds: int = 5
+    name: ClassVar[str] = "trust_constr"
+    single_step: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_positive("trust-constr", rounds=self.rounds)
+
+    def check(self, problem: Problem) -> None:
+        """Any problem will do."""
+
+    def maximise(
+        self,
+        solver: Solver,
+        objective: Any,
+        x: Array,
+        free: Array,
+        *,
+        floor: Array,
+        tolerance: float,
+        max_iterations: int,
+    ) -> sqp.Outcome:
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        domain = Domain(solver.kinds, free, floor)
+
+        def search(scaled: Scaled, domain: Domain, limit: int) -> tuple[Array, int]:
+            from scipy.optimize import NonlinearConstraint, minimize
+
+            def has_passed(u: Array, state: Any) -> bool:
+                return domain.is_below_floor(scaled.point(u))
+
+            m = len(solver.problem.constraints)
+            equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a singular Jacobian: `conclude` says what came of it
+                found = minimize(
+                    scaled.minus,
+                    np.zeros(len(scaled.index)),
+                    jac=scaled.slope,
+                    hess=scaled.curvature,
+                    method="trust-constr",
+                    constraints=[equal] if m else [],
+                    callback=has_passed,
+                    options={"gtol": 1e-9, "xtol": 1e-13, "maxiter": max(1, limit), "initial_tr_radius": 10.0},
+                )
+            return found.x, int(found.nit)
+
+        return in_rounds(search, solver, objective, x, domain, tolerance, max_iterations, self.rounds)

@@ -1,0 +1,1 @@
+"""What everything else stands on: cache, compiler, linear algebra, random streams, text and files."""
