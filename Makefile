@@ -13,10 +13,10 @@ help:  ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
 	    printf '  make %-12s %s\n' "$$name" "$$what"; done
 
-venv: $(MARKER)  ## create or update .venv (when missing, or older than pyproject.toml)
+venv: $(MARKER)  ## create or update .venv (when missing, or older than pyproject.toml and setup.py)
 	@echo "$(VENV) is up to date"
 
-$(MARKER): pyproject.toml
+$(MARKER): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "saem needs Python 3.11 or newer, and $(PYTHON) is older; try: make venv PYTHON=python3.12" >&2; exit 1; }
 	@if [ ! -x $(BIN)/python ]; then echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); fi

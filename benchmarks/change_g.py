@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import saem
 from benchmarks.timing import Row, run_python, timed
-from experiments.peptide import peptide_model, peptide_table
+from experiments.studies.peptide import peptide_model, peptide_table
 
 REPEATS = 7
 TERMS = ("{a} * sigma1", "log({a} + sigma2**2)", "{a} * tanh(b21)", "exp(-{a} * sigma**2)", "{a} / (2 + mu**2)")

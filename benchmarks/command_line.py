@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.timing import Row, run_python, timed
-from experiments.peptide import peptide_table
+from experiments.studies.peptide import peptide_table
 from saem import recipes
 
 SAEM = ("-c", "from saem.cli import main; main()")

@@ -10,11 +10,10 @@ import numpy as np
 import saem
 from benchmarks.problems import peptide_problem
 from benchmarks.timing import Row, interleaved, ratio, timed
-from experiments.peptide import peptide_model, peptide_table
+from experiments.studies.peptide import peptide_model, peptide_table
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 
 SIZES = (3, 4, 6, 9, 12, 20, 30, 60)
 SEEDS = 6

@@ -54,10 +54,9 @@ def child(part: str) -> None:
 
     import saem
     from benchmarks.problems import large_table
-    from experiments.peptide import peptide_model
+    from experiments.studies.peptide import peptide_model
     from saem.algorithms.saem import SAEM
-    from saem.data import arrange
-    from saem.families import pose
+    from saem.families import arrange, pose
     from saem.schedules import AveragedSchedule
     from saem.stopping import Target
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import saem
 from benchmarks.timing import Row, median, quartiles
-from experiments.peptide import peptide_model, peptide_table
+from experiments.studies.peptide import peptide_model, peptide_table
 from saem.algorithms.bayes.algorithm import Bayes, Posed, pose_posterior
 from saem.algorithms.bayes.diagnosis import Diagnosis, diagnose
 from saem.algorithms.bayes.framing import frame_of
@@ -18,9 +18,8 @@ from saem.algorithms.bayes.nuts import sample
 from saem.algorithms.bayes.space import coordinates
 from saem.algorithms.bayes.starts import scattered_start
 from saem.algorithms.bayes.target import Standardised
-from saem.data import arrange
-from saem.families import pose
-from saem.fitting.arviz import quiet_import
+from saem.families import arrange, pose
+from saem.system.optional import quiet_import
 from saem.system.streams import derived_seed, stream
 
 CHAINS, DRAWS, REPEATS = 4, 1000, 3

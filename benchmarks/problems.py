@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 
 import saem
-from experiments.peptide import MODIFICATIONS, TREATMENTS, TRUTH, peptide_model, peptide_table
-from saem.algorithms.engine.engine import Engine
-from saem.data import arrange
-from saem.families import pose
+from experiments.studies.peptide import MODIFICATIONS, TREATMENTS, TRUTH, peptide_model, peptide_table
+from saem.algorithms.engine.iteration import Iteration
+from saem.families import arrange, pose
 from saem.families.contract import Problem
-from saem.schedules import AveragedSchedule
 
 
 def large_table(replicates: int, seed: int = 0) -> pd.DataFrame:
@@ -52,9 +50,9 @@ def at_truth(problem: Problem) -> np.ndarray:
 
 def take_turns(problem: Problem, x: np.ndarray, rng: np.random.Generator, m: int, iterations: int) -> np.ndarray:
     """Iterations of the compiled loop from ``x`` with ``m`` draws: a burn-in of 30 %, then ``k ** -0.55``."""
-    engine = Engine(problem, AveragedSchedule(), 1e-6, rng)
+    iteration = Iteration(problem, 1e-6, rng)
     burn_in = int(0.3 * iterations)
     steps = np.concatenate([np.ones(burn_in), np.arange(1, iterations - burn_in + 1) ** -0.55])
-    chain = engine.begin(x)
-    engine.iterate(chain, steps, np.full(iterations, m, dtype=np.int64), burn_in)
+    chain = iteration.begin(x)
+    iteration.iterate(chain, steps, np.full(iterations, m, dtype=np.int64), burn_in)
     return chain.state.x

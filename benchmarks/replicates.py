@@ -53,14 +53,13 @@ def measure() -> Iterator[Row]:
 
 def child() -> None:
     """Measure the checkout that is imported, and print seconds a replicate as JSON."""
-    from experiments.peptide import peptide_model
-    from experiments.running import job_of
-    from experiments.study import STUDIES, load_study
-    from experiments.study.tasks import Task, data_seed, method_seed, prepared, run_task
+    from experiments.harness.running import job_of
+    from experiments.harness.study import STUDIES, load_study
+    from experiments.harness.study.tasks import Task, data_seed, method_seed, prepared, run_task
+    from experiments.studies.peptide import peptide_model
     from saem.algorithms.direct_ml import DirectML
     from saem.algorithms.saem import SAEM
-    from saem.data import arrange
-    from saem.families import pose
+    from saem.families import arrange, pose
 
     path = STUDIES / "headline.toml"
     study = load_study(path, changes={"design": {"factors": {"replicates": [6], "ratio": [2]}}})

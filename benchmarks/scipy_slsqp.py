@@ -24,7 +24,7 @@ def slsqp(problem: Problem) -> np.ndarray:
         at = solver.derivatives(solver.observed(), x)
         return -at.value, -at.gradient
 
-    sds = np.array([kind == "sd" for kind in problem.parameters.kinds])
+    sds = problem.parameters.domains.can_vanish
     found = minimize(
         negative,
         problem.starts[0],

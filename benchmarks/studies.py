@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import Row, run_python
-from experiments.running import Executor, Progress, identity_of, job_of, run_study
-from experiments.store import Store
-from experiments.study import STUDIES, Study, load_study
-from experiments.study.tasks import Result, Task
+from experiments.harness.running import Executor, Progress, identity_of, job_of, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import STUDIES, Study, load_study
+from experiments.harness.study.tasks import Result, Task
 
 HEADLINE = STUDIES / "headline.toml"
 REPLICATES = 400
@@ -34,7 +34,7 @@ nothing = {}
 replicates = 10000
 """
 EMPTY_PYTHON = """
-from experiments.study.functions import Outcome
+from experiments.harness.study.functions import Outcome
 
 def truth(cell):
     return {"a": 0.0}

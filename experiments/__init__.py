@@ -1,1 +1,5 @@
-"""Studies of the estimators on simulated data; `python -m experiments.demo` is the first."""
+"""Simulation studies of estimators: the harness, the studies that come with the project, and programs of their own."""
+
+from .names import install
+
+install()

@@ -1,6 +1,7 @@
-"""`python -m experiments`: simulation studies from the command line."""
+"""Simulation studies from the command line."""
 
-from experiments.commands import app
+from .harness.commands import app
+from .names import COMMAND
 
 if __name__ == "__main__":
-    app(prog_name="python -m experiments")
+    app(prog_name=COMMAND)

@@ -9,16 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.performance import WHOLE_FIT
+from experiments.harness.performance import WHOLE_FIT
 from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.results import Results
+    from experiments.harness.results import Results
 
 KEYS = ("cell", "method", "estimand", "measure")
 OF_CLAIMS = ("mcse_calibration_spread", "mcse_calibration_mean")
+ACCEPTED = "accepted"  # in a provenance: the hash of files that were rearranged since, and do the same
 BORROWED = "borrowed"  # in the provenance of a digest that a rerun took from the committed results
 NEEDED = ("study", "configuration", "seed", "replicates")  # of a provenance
 OWN = (*KEYS, "value", "mcse", "n")  # columns of the measures, which no factor may be named as
@@ -67,6 +68,11 @@ class Digest:
     def borrowed(self) -> bool:
         """Whether a rerun took it from the committed results, for want of data."""
         return bool(self.provenance.get(BORROWED))
+
+    @property
+    def configurations(self) -> set[str]:
+        """Its configuration, and the one of the present files that was shown to be the same; none where it has none."""
+        return {self.provenance[key] for key in ("configuration", ACCEPTED) if self.provenance.get(key)}
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
@@ -148,7 +154,7 @@ class Digest:
 
     def save(self, folder: Path) -> None:
         """Write `measures.parquet` and `provenance.json` into a folder; see `replacing` for the errors."""
-        from experiments.store.export import write_parquet
+        from experiments.harness.store.export import write_parquet
         from saem.system.files import replacing
 
         write_parquet(self.measures, folder / "measures.parquet")
@@ -220,22 +226,15 @@ def measures_of(results: Results) -> pd.DataFrame:
 
 def claimed(results: Results) -> pd.DataFrame:
     """Measures of how right Monte Carlo errors are, of the fits that claim to have converged."""
-    from experiments.performance import CONVERGED, performance
+    from experiments.harness.performance import CONVERGED, performance
+    from experiments.harness.rows import reference_in
 
-    rows = results.rows
+    rows, reference = results.rows, reference_in(results.rows, results.study)
     wanted = rows[["cell", "replicate", "method", "estimand", "estimate", "se", "mcse", "status"]]
     other = ["lower", "upper", "truth", "loglik", "deficit", "seconds", "draws", "iterations"]
-    table = performance(
-        wanted.assign(**dict.fromkeys(other, float("nan"))), counted=CONVERGED, reference=reference_of(results)
-    )
+    table = performance(wanted.assign(**dict.fromkeys(other, float("nan"))), counted=CONVERGED, reference=reference)
     found: pd.DataFrame = table[table["measure"].isin(OF_CLAIMS) & table["value"].notna()]
     return found.assign(measure=found["measure"] + "_claimed")
-
-
-def reference_of(results: Results) -> str | None:
-    """The study's reference, if it has run."""
-    name = results.study.reference
-    return name if name in set(results.rows["method"].unique()) else None
 
 
 def rounded(values: Any) -> Any:

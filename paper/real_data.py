@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.performance import WHOLE_FIT
+from experiments.harness.performance import WHOLE_FIT
 from paper.digest import KEYS, Digest, rounded
 from saem.errors import StorageError
 
@@ -95,8 +95,8 @@ def cell_of(table: pd.DataFrame) -> pd.Series:
 
 def provenance_of(fits: pd.DataFrame, run: dict[str, Any]) -> dict[str, Any]:
     """Where the results come from; the configuration is a hash of the data, the settings and the code of the fits."""
-    from experiments.provenance import PACKAGES, processor, version_of
-    from experiments.sites.origin import configuration_hash
+    from experiments.harness.provenance import PACKAGES, processor, version_of
+    from experiments.programs.sites.origin import configuration_hash
 
     return {
         "study": NAME,
@@ -121,7 +121,7 @@ def provenance_of(fits: pd.DataFrame, run: dict[str, Any]) -> dict[str, Any]:
 
 def configuration_now(known: Mapping[str, Any]) -> str:
     """The configuration of the data and settings of a provenance, with the code as it is now."""
-    from experiments.sites.origin import SETTINGS, configuration_hash
+    from experiments.programs.sites.origin import SETTINGS, configuration_hash
 
     lacking = [name for name in SETTINGS if name not in known]
     if lacking:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from saem.fitting import handed
 from saem.system.cache import configure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from saem.algorithms.bayes.algorithm import Bayes
     from saem.comparison import compare
     from saem.errors import SaemError
+    from saem.families import Model
     from saem.fitting.fit import fit
-    from saem.fitting.result import Fit
-    from saem.fitting.storage import load
+    from saem.fitting.result import Fit, load
     from saem.inference.bootstrap import bootstrap
     from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from saem.inference.residuals import residuals
     from saem.inference.t_tests import t_tests
     from saem.simulation import simulate
-    from saem.specification import Model
     from saem.stopping import Target
 
 __version__ = "0.1.0"
@@ -42,7 +44,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "Bayes": "saem.algorithms.bayes.algorithm",
     "Fit": "saem.fitting.result",
-    "Model": "saem.specification",
+    "Model": "saem.families",
     "SaemError": "saem.errors",
     "Target": "saem.stopping",
     "bootstrap": "saem.inference.bootstrap",
@@ -55,7 +57,7 @@ _MODULES = {
     "identifiability": "saem.inference.identifiability",
     "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
-    "load": "saem.fitting.storage",
+    "load": "saem.fitting.result",
     "log_likelihood": "saem.inference.log_likelihood",
     "npde": "saem.inference.prediction_errors",
     "predict": "saem.inference.prediction",
@@ -101,6 +103,16 @@ __all__ = [
 ]
 
 configure()
+
+
+def _t_tests(fit: Fit) -> pd.DataFrame:
+    """The t-tests for `Fit.summary`, which is below inference and cannot ask for them itself."""
+    from saem.inference.t_tests import t_tests
+
+    return t_tests(fit)
+
+
+handed.t_tests = _t_tests
 
 
 def __getattr__(name: str) -> object:

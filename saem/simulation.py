@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.data import ModelData, arrange
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
 from saem.expressions.constraint import Constraints, compile_constraints, parameters_of
+from saem.families import Model, arrange, family_of, with_any_response
 from saem.specification.formula import column_giving
 from saem.specification.parameters import Parameters
 from saem.system.streams import stream
@@ -19,7 +19,6 @@ from saem.system.streams import stream
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.specification import Model
 
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-8  # of a constraint's residual, relative to the size of the parameters in it
@@ -61,58 +60,15 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     if len(design) < 2:
         raise DataError(f"the design must have at least 2 rows; got {len(design)}")
     plain = model.plain()
-    table = design.assign(**{plain.response: np.arange(len(design), dtype=np.float64)})
+    table = with_any_response(plain, design)
     data = arrange(plain, table)
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
-    response = draw_response(data, values, *streams)
-    if data.offset is not None:
-        response = response + data.offset
-    if not model.is_transformed:
+    response = family_of(model).draw_response(data, values, *streams) + data.shift
+    if not model.is_transformed or model.formula is None:
         return table.assign(**{model.response: response})  # to replace a column is cheaper than to add one
-    name, column = column_giving(str(model.mean), response)
+    name, column = column_giving(model.formula, response)
     return design.assign(**{name: column})
-
-
-def draw_response(
-    data: ModelData, values: Floats, for_effects: np.random.Generator, for_residuals: np.random.Generator
-) -> Floats:
-    """One draw of the response (n,), less the offset, at parameters (n_parameters,)."""
-    response: Floats = data.mean_design @ values[data.mean_index]
-    effects = draw_random_effects(data, values, for_effects)
-    response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
-    noise = for_residuals.standard_normal(len(response))
-    response += data.residual_sds(values) * noise
-    return response
-
-
-def draw_random_effects(data: ModelData, values: Floats, rng: np.random.Generator) -> Floats:
-    """One draw of the random effects, (n_clusters, q) ndarray, from the covariance of each cluster's group."""
-    q = len(data.term_names)
-    effects = rng.standard_normal((len(data.cluster_group), q))
-    for group in range(len(data.group_levels)):
-        members = data.cluster_group == group
-        effects[members] = effects[members] @ covariance_root(data, values, group).T
-    return effects
-
-
-def covariance_root(data: ModelData, values: Floats, group: int) -> Floats:
-    """A (q, q) matrix whose product with its transpose is the covariance of a group's random effects."""
-    index = data.corr_index[group]
-    correlation = np.where(index >= 0, values[index], 0.0)
-    np.fill_diagonal(correlation, 1.0)
-    eigenvalues, vectors = np.linalg.eigh(correlation)
-    if eigenvalues[0] < -1e-10:
-        names = sorted({data.parameters.names[i] for i in index.ravel() if i >= 0})
-        raise ModelError(
-            f"the correlations {listing(names)} contradict each other: no covariance matrix has them; "
-            "bring them closer to 0"
-        )
-    if eigenvalues[0] > 1e-10:
-        root = np.linalg.cholesky(correlation)
-    else:
-        root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    return np.asarray(values[data.sd_index[group]][:, None] * root)
 
 
 def complete(model: Model, parameters: Parameters, given: Mapping[str, float]) -> Floats:
@@ -145,13 +101,11 @@ def _check_given(parameters: Parameters, given: Mapping[str, float]) -> None:
             hint = nearest(name, parameters.names)
             problems.append(f"there is no parameter {name!r}{hint}; the parameters are {listing(parameters.names, 20)}")
             continue
-        kind = parameters.kinds[parameters.index(name)]
+        domain = parameters.domains[parameters.index(name)]
         if not np.isfinite(value):
             problems.append(f"parameter {name!r} must be a finite number; got {value}")
-        elif kind == "sd" and value < 0:
-            problems.append(f"parameter {name!r} is an SD, which must be 0 or larger; got {value:g}")
-        elif kind == "corr" and not -1 <= value <= 1:
-            problems.append(f"parameter {name!r} is a correlation, which must lie in [-1, 1]; got {value:g}")
+        elif not domain.admits(value):
+            problems.append(f"parameter {name!r} is {domain.words}, which must {domain.range_in_words}; got {value:g}")
     if problems:
         raise ModelError("; ".join(problems), problems)
 
@@ -167,12 +121,11 @@ def _solve(constraints: Constraints, parameters: Parameters, values: Floats, mis
     from scipy.optimize import least_squares
 
     names = [parameters.names[i] for i in missing]
-    kinds = np.array([parameters.kinds[i] for i in missing])
-    is_sd, is_corr = kinds == "sd", kinds == "corr"
+    domains = parameters.domains.take(missing)
 
     def at(free: Floats) -> Floats:
         full = values.copy()
-        full[missing] = np.where(is_sd, np.exp(np.minimum(free, 300.0)), np.where(is_corr, np.tanh(free), free))
+        full[missing] = domains.from_free(free)
         return full
 
     def residual(free: Floats) -> Floats:
@@ -180,11 +133,10 @@ def _solve(constraints: Constraints, parameters: Parameters, values: Floats, mis
 
     def jacobian(free: Floats) -> Floats:
         full = at(free)
-        slope = np.where(is_sd, full[missing], np.where(is_corr, 1.0 - full[missing] ** 2, 1.0))
-        return np.nan_to_num(constraints.evaluate(full)[1][:, missing] * slope)
+        return np.nan_to_num(constraints.evaluate(full)[1][:, missing] * domains.slopes(full[missing]))
 
     rng = np.random.default_rng(0)
-    spread = np.where(kinds == "mean", 3.0, 1.0)
+    spread = np.where(domains.is_real, 3.0, 1.0)
     solutions: list[Floats] = []
     for k in range(N_STARTS):
         start = rng.standard_normal(len(missing)) * spread if k else np.zeros(len(missing))

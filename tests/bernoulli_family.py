@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from parameterkinds import slots_of
 
 from saem.expressions.constraint import compile_constraints
 from saem.families import contract
@@ -227,7 +228,7 @@ def bernoulli(table: Mapping[str, Any], **constraints: str) -> contract.Problem:
     order = np.argsort(cluster, kind="stable")
     _, sizes = np.unique(cluster, return_counts=True)
     covariate = np.asarray(table["x"], dtype=float)[order]
-    parameters = Parameters.build([("beta", "mean"), ("sigma", "sd")], {})
+    parameters = Parameters.build(slots_of(("beta", "mean"), ("sigma", "sd")), {})
     arrays = Bernoulli(
         y=np.asarray(table["y"], dtype=float)[order],
         covariate=covariate,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import types
+import importlib
 
 from typer.testing import CliRunner
 
-import saem
 from saem.cli import app
 
 MODEL = """
@@ -37,10 +35,7 @@ def invoke(*arguments, code=0):
 
 
 def replace(monkeypatch, name, **content):
-    """Put a module with this content in place of `saem.<name>`."""
-    module = types.ModuleType(f"saem.{name}")
+    """Put other functions in place of those of the module `saem.<name>`."""
+    module = importlib.import_module(f"saem.{name}")
     for key, value in content.items():
-        setattr(module, key, value)
-    monkeypatch.setitem(sys.modules, f"saem.{name}", module)
-    if "." not in name:
-        monkeypatch.setattr(saem, name, module, raising=False)
+        monkeypatch.setattr(module, key, value, raising=False)

@@ -6,23 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from saem.estep.samplers import own_copy
 from saem.estep.sampling import draw_means
 from saem.families.contract import Problem, complete_cluster, complete_clusters, draw_cluster, draw_clusters
 from saem.system.jit import entry
-
-
-def own_chain(arrays: Any) -> Any:
-    """The arrays, with a state of their own where the family is drawn by a chain."""
-    return arrays._replace(
-        **{name: getattr(arrays, name).copy() for name in ("latent", "acceptance") if hasattr(arrays, name)}
-    )
 
 
 def drawn(problem: Problem, x: Any, n: int, m: int = 1, seed: int = 0) -> np.ndarray:
     """Statistics (n, s): each row the mean over ``m`` draws of all random effects."""
     statistics = np.full((n, problem.n_statistics), np.nan)
     rng = np.random.Generator(np.random.SFC64(seed))
-    draw_means(own_chain(problem.arrays), np.array(x, dtype=float), rng, m, statistics)
+    draw_means(own_copy(problem.arrays), np.array(x, dtype=float), rng, m, statistics)
     return statistics
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.running import job_of
-from experiments.study import load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Task, generated
+from experiments.harness.running import job_of
+from experiments.harness.study import load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import Task, generated
 
 
 def with_faults(

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from parameterkinds import domains_of
 
+from saem.families import Model
 from saem.fitting.result import Fit
-from saem.specification import Model
 from saem.specification.parameters import Parameters
 from saem.stopping import Status
 
@@ -46,7 +47,7 @@ def handmade_fit(**changes: Any) -> Fit:
     content: dict[str, Any] = {
         "model": handmade_model(),
         "method": "saem",
-        "parameters": Parameters(NAMES, KINDS, fixed, np.where(fixed, 0.0, np.nan)),
+        "parameters": Parameters(NAMES, domains_of(KINDS), fixed, np.where(fixed, 0.0, np.nan)),
         "values": values,
         "covariance": covariance,
         "mcse": np.array([0.001, 0.002, 0.0, 0.0, 0.0, 0.0005, 0.001, 0.0001]),
@@ -87,7 +88,7 @@ def storable_fit(**changes: Any) -> Fit:
     own = {
         "parameters": Parameters(
             tuple(name for name in NAMES if name != "rho"),
-            tuple(kind for kind in KINDS if kind != "corr"),
+            domains_of([kind for kind in KINDS if kind != "corr"]),
             fit.parameters.fixed[kept],
             fit.parameters.fixed_values[kept],
         ),

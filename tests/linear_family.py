@@ -10,10 +10,9 @@ import pandas as pd
 
 import saem
 from saem import recipes
-from saem.data import ModelData, arrange
-from saem.families import pose
+from saem.families import Model, arrange, pose
 from saem.families.contract import Problem
-from saem.specification import Model
+from saem.families.linear.data import LinearData
 
 PEPTIDE = {"mu": 10.0, "alpha2": -1.0, "b21": 0.5, "b22": 1.2, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}
 
@@ -26,7 +25,7 @@ class Example:
     ----------
     model : Model
     table : DataFrame
-    data : ModelData
+    data : LinearData
     problem : Problem
     x : (n,) ndarray
         The parameters of the simulation.
@@ -34,7 +33,7 @@ class Example:
 
     model: Model
     table: pd.DataFrame
-    data: ModelData
+    data: LinearData
     problem: Problem
     x: np.ndarray
 

@@ -8,13 +8,13 @@ from typing import Any
 import tomli_w
 from typer.testing import CliRunner
 
-from experiments.commands import app
-from experiments.store import Store
+from experiments.harness.commands import app
+from experiments.harness.store import Store
 
 PYTHON = """
 import math, os, random, sys, time, warnings
 import numpy as np
-from experiments.study.functions import Outcome
+from experiments.harness.study.functions import Outcome
 {head}
 
 def truth(cell):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.commands.options import path_of
-from experiments.performance import WHOLE_FIT
-from experiments.study import load_study
+from experiments.harness.commands.options import path_of
+from experiments.harness.performance import WHOLE_FIT
+from experiments.harness.study import load_study
 from paper.digest import Digest, rounded
 
 SHARES = ("collapse_rate", "convergence_rate", "maximum_rate", "wrong_claims", "targets_met", "deficit_met")

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from experiments.results import Results
-from experiments.study import Study, load_study
-from experiments.study.functions import functions_in
+from experiments.harness.results import Results
+from experiments.harness.study import Study, load_study
+from experiments.harness.study.functions import functions_in
 from saem.system.streams import stream
 
 FUNCTIONS = """
 import numpy as np
 import pandas as pd
-from experiments.study.functions import Outcome
+from experiments.harness.study.functions import Outcome
 
 NAMES = {names}
 KNOWN = {known}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.performance import COLUMNS
+from experiments.harness.performance import COLUMNS
 from saem.system.streams import stream
 
 

@@ -58,7 +58,7 @@ def digest(name: str = STUDY, shift: float = 0.0, cells: tuple[int, ...] = (10, 
 
 def draw(digests: Mapping[str, Digest]) -> Any:
     """The figure."""
-    from experiments.figures.style import new_page
+    from experiments.harness.figures.style import new_page
 
     table = digests[STUDY].select("bias", estimand="mu")
     figure = new_page(3.3, 2.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from parameterkinds import slots_of
 
 from saem.expressions.constraint import compile_constraints
 from saem.families import contract
@@ -64,7 +65,7 @@ def _complete(arrays, statistics, x, gradient, hessian):
 
 def linkage(**constraints: str) -> contract.Problem:
     """The problem, by default with ``a + b == 1``."""
-    parameters = Parameters.build([("a", "mean"), ("b", "mean")], {})
+    parameters = Parameters.build(slots_of(("a", "mean"), ("b", "mean")), {})
     return contract.Problem(
         parameters=parameters,
         arrays=Linkage(np.array([125.0, 18.0, 20.0, 34.0])),

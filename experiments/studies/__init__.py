@@ -1,0 +1,1 @@
+"""The studies that come with the project, a TOML and a Python file each, and what they share."""

@@ -1,5 +1,5 @@
 """The functions of the study `algorithms_slopes`."""
 
-from experiments.equal_cost import estimate, generate, performance, truth
+from .equal_cost import estimate, generate, performance, truth
 
 __all__ = ["estimate", "generate", "performance", "truth"]

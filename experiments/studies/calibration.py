@@ -1,5 +1,5 @@
 """The functions of the study `calibration`."""
 
-from experiments.own_rule import estimate, generate, performance, truth
+from .own_rule import estimate, generate, performance, truth
 
 __all__ = ["estimate", "generate", "performance", "truth"]

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import saem
-from experiments.links import (
+from saem.errors import SaemError
+from saem.inference.likelihood_ratio import LikelihoodRatio
+
+from ..harness.performance import paired
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .links import (
     NO_LINK,
     design_of,
     generating_model,
@@ -19,11 +25,6 @@ from experiments.links import (
     solutions_of_posted,
     true_parameters,
 )
-from experiments.performance import paired
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
-from saem.errors import SaemError
-from saem.inference.likelihood_ratio import LikelihoodRatio
 
 if TYPE_CHECKING:
     import pandas as pd

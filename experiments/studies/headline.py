@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 import saem
-from experiments.peptide import TRUTH, g, peptide_design, peptide_model
-from experiments.performance import WHOLE_FIT
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
-from experiments.uncentred import uncentred
 from saem.fitting.fit import Algorithm
 from saem.schedules import RobbinsMonroSchedule
+
+from ..harness.performance import WHOLE_FIT
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .peptide import TRUTH, g, peptide_design, peptide_model
+from .uncentred import uncentred
 
 TEXTBOOK = uncentred(RobbinsMonroSchedule(500, 500, 1.0, draws=1), target=saem.Target(max_iterations=0))
 LOST = 0.01  # of the SD at the maximum

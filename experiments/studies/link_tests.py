@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 import saem
-from experiments.peptide import TRUTH, peptide_design
-from experiments.performance import WHOLE_FIT
-from experiments.sites.examine import HELD, restricted, tested
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
 from saem.errors import SaemError
+
+from ..harness.performance import WHOLE_FIT
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .examine import HELD, restricted, tested
+from .peptide import TRUTH, peptide_design
 
 LEVELS = {"rejected_5": 0.05, "rejected_1": 0.01}
 NOTHING = math.nan

@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 
 import saem
-from experiments.beside_maximum import beside, grouped, long
-from experiments.complete_data import SDS, Maximum, Values, expected, maximum
-from experiments.peptide import TRUTH, peptide_design, peptide_model
-from experiments.performance import CONVERGED
-from experiments.performance.jackknife import mean, median, share
-from experiments.study.cells import Cell
-from experiments.study.functions import OK, Outcome
-from saem.data import arrange
 from saem.estep.expectation import conditional_expectation
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.mstep import sqp
 from saem.mstep.maximisers import MAXIMISERS
 from saem.mstep.methods.single_step import Repeated
 from saem.mstep.solver import Solver
+
+from ..harness.performance import CONVERGED
+from ..harness.performance.jackknife import mean, median, share
+from ..harness.study.cells import Cell
+from ..harness.study.functions import OK, Outcome
+from .beside_maximum import beside, grouped, long
+from .complete_data import SDS, Maximum, Values, expected, maximum
+from .peptide import TRUTH, peptide_design, peptide_model
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", *SDS)
 TOLERANCE, ITERATIONS = 1e-10, 500

@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 
 import saem
-from experiments.peptide import TREATMENTS
-from experiments.studies.headline import generate, model, performance, truth
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
-from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.fitting.fit import Algorithm
 from saem.schedules import RobbinsMonroSchedule, draws_for
+
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .headline import generate, model, performance, truth
+from .peptide import TREATMENTS
+from .uncentred import SCHEDULE, uncentred
 
 __all__ = ["estimate", "generate", "performance", "truth"]
 

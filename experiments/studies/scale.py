@@ -14,14 +14,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import saem
-from experiments.peptide import TRUTH, peptide_design, peptide_model, peptide_table
-from experiments.performance import COUNTED, WHOLE_FIT
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
-from experiments.uncentred import SCHEDULE, uncentred
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.errors import SaemError
 from saem.fitting.fit import Algorithm
+
+from ..harness.performance import COUNTED, WHOLE_FIT
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .peptide import TRUTH, peptide_design, peptide_model, peptide_table
+from .uncentred import SCHEDULE, uncentred
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 
 import saem
-from experiments.beside_maximum import outcome_of
-from experiments.performance import CONVERGED
-from experiments.performance.jackknife import Groups, jackknife
-from experiments.problems import problem_of, truth_of
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
-from experiments.uncentred import uncentred
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
+
+from ..harness.performance import CONVERGED
+from ..harness.performance.jackknife import Groups, jackknife
+from ..harness.study.cells import Cell
+from ..harness.study.functions import Outcome
+from .beside_maximum import outcome_of
+from .problems import problem_of, truth_of
+from .uncentred import uncentred
 
 BURN_IN = 500
 KEYS = ["cell", "replicate", "estimand"]

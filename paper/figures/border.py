@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures.style import look, new_page, styled
-from experiments.links import BORDER, scene_named
-from experiments.performance import WHOLE_FIT
+from experiments.harness.figures.style import look, new_page, styled
+from experiments.harness.performance import WHOLE_FIT
+from experiments.studies.links import BORDER, scene_named
 from paper.shared import bars
 from paper.shared.links import AT_BORDER, LINKED, product
 from paper.shared.style import WIDE

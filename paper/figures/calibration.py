@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import new_page, styled
-from experiments.performance.proportions import QUANTILE
+from experiments.harness.figures.style import new_page, styled
+from experiments.harness.performance.proportions import QUANTILE
 from paper.digest import Digest
 from paper.shared.curves import letter
 from paper.shared.methods import METHODS, method_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from experiments.figures.style import styled
+from experiments.harness.figures.style import styled
 from paper.digest import Digest
 from paper.shared.dots import equal_cost_page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from experiments.figures.style import new_page, styled
+from experiments.harness.figures.style import new_page, styled
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, method_look, methods_above, whole_numbers

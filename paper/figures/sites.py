@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.figures.style import LINES, look, new_page, styled
-from experiments.performance import WHOLE_FIT
+from experiments.harness.figures.style import LINES, look, new_page, styled
+from experiments.harness.performance import WHOLE_FIT
 from paper.shared.style import WIDE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import look, new_page, styled, symbol
+from experiments.harness.figures.style import look, new_page, styled, symbol
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.curves import curve, dodged, letter, plain_decades, whole_numbers
@@ -30,7 +30,7 @@ SCHEDULES = {
 @styled
 def draw(digests: Mapping[str, Digest]) -> Figure:
     """A slow parameter and a fast one: markers are simulated, lines are theory."""
-    from experiments.problems import problems
+    from experiments.studies.problems import problems
     from paper.theory.step_sizes import rates_of
 
     digest = digests["schedules"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import new_page, styled
-from experiments.links import BORDER
+from experiments.harness.figures.style import new_page, styled
+from experiments.studies.links import BORDER
 from paper.shared.style import WIDE
 from paper.theory.uniqueness import (
     EXAMPLE,

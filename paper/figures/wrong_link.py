@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import look, new_page, styled
+from experiments.harness.figures.style import look, new_page, styled
 from paper.digest import Absent
 from paper.shared import bars
 from paper.shared.links import C2, DEPARTING, LINKED

@@ -8,7 +8,7 @@ from typing import Any
 
 from paper.digest import Digest
 from paper.shared.designs import full_levels, full_methods
-from paper.shared.keys import extremes, keyed, size_of, stated
+from paper.shared.keys import keyed, stated
 from paper.shared.methods import EXACT
 from paper.shared.pooling import difference, most, ratio_of
 from paper.shared.writing import Number, both, computed, measured, plain, size
@@ -23,21 +23,11 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     """All of them."""
     for name in STUDIES:
         digest = digests[name]
-        yield from size_of(name, digest)
-        yield from deficits(digest)
         yield from relative(digest)
         said = f"{name}: {MEAN} of em, most over cells"
         yield stated(keyed(name, "em.most"), size, most, digest.select(MEAN, "em"), said, name)
     yield from seconds(digests["algorithms"])
     yield from expansion(digests["algorithms_slopes"])
-
-
-def deficits(digest: Digest) -> Iterator[Number]:
-    """Of every method that simulates: the least and the most over problems and budgets."""
-    name = digest.name
-    for method in full_methods(name, *EXACT):
-        table, said = digest.select(MEDIAN, method), f"{name}: {MEDIAN} of {method}"
-        yield from extremes(keyed(name, "median", method), both, table, said, name)
 
 
 def relative(digest: Digest) -> Iterator[Number]:

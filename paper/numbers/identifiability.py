@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from experiments.links import BORDER
-from experiments.performance import WHOLE_FIT
+from experiments.harness.performance import WHOLE_FIT
+from experiments.studies.links import BORDER
 from paper.digest import Digest
 from paper.shared.designs import full_cells
 from paper.shared.links import AT_BORDER, LINKED, product
 from paper.shared.writing import Number, both, measured, percent, significant
-from paper.theory.uniqueness import EXAMPLE, band, steepness, turning_point, width
+from paper.theory.uniqueness import EXAMPLE, band
 
 STUDY = "constraints"
 MEASURES = {  # word of the key: form, measure, estimand
@@ -38,11 +38,8 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 def example() -> Iterator[Number]:
     """What the closed forms say about the example of the text."""
     c, d = EXAMPLE
-    a = steepness(c, d)
     low, high = band(c, d)
     found = {
-        "turn": (turning_point(a), 3, "beta, where h turns"),
-        "width": (width(a), 2, "h(-beta) - h(beta)"),
         "from": (low, 6, "h(beta)"),
         "to": (high, 6, "h(-beta)"),
         "border": (BORDER / (1.0 - 2.0**d), 4, "C at the border, (4 / ln 2) / (1 - 2^d)"),

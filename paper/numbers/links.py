@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from experiments.links import scene_named
+from experiments.studies.links import scene_named
 from paper.digest import Absent, Digest, Entry
 from paper.shared.designs import full_cells
-from paper.shared.keys import extremes, stated
-from paper.shared.links import AT_BORDER, C2, ESTIMANDS, LINKED, WRONG, Cell, theory_of
+from paper.shared.keys import stated
+from paper.shared.links import AT_BORDER, ESTIMANDS, LINKED, Cell, theory_of
 from paper.shared.pooling import share_of_all
-from paper.shared.writing import Number, both, computed, known_share, measured, percent, significant
+from paper.shared.writing import Number, both, computed, measured, percent, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +30,6 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     yield from gains(digest, held, over)
     yield from sizes(digest, over)
     yield from departures(digest, [cell for cell in cells if cell["departure"] == DELTA])
-    yield from wrong_links(digest)
-    yield from same_effects(digest)
 
 
 def kind_of(cell: Cell) -> str:
@@ -100,43 +98,13 @@ def sizes(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
 
 
 def departures(digest: Digest, cells: Sequence[Cell]) -> Iterator[Number]:
-    """`departure.KIND.REPLICATES.DELTA.WORD`: where the truth departs from the link by so much, and theory."""
+    """`departure.KIND.REPLICATES.DELTA.WORD`: where the truth departs from the link by so much."""
     for cell in cells:
-        key, own = f"departure.{kind_of(cell)}.{cell['replicates']}.{DELTA:g}", theory_of(cell)
+        key = f"departure.{kind_of(cell)}.{cell['replicates']}.{DELTA:g}"
         yield measured(f"{key}.bias", both, digest, "bias", LINKED, "c2", **cell)
         yield measured(f"{key}.coverage", percent, digest, "coverage", LINKED, "c2", **cell)
         yield measured(f"{key}.power", percent, digest, "rejection", LINKED, "lr", **cell)
         yield measured(f"{key}.mse", both, digest, "mse_ratio_to_free", LINKED, "c2", **cell)
-        shift = float(own.limit[own.names.index("c2")] - own.truth[own.names.index("c2")])
-        source = "theory: the parameters under the link that are nearest by Kullback and Leibler, less the truth"
-        yield Number(f"{key}.bias.limit", significant(shift, 2), source)
-        source = "theory: of normal intervals around the limit"
-        yield Number(f"{key}.coverage.limit", known_share(own.coverage(C2)), source)
-        source = "theory: non-central chi-square, twice the divergence"
-        yield Number(f"{key}.power.limit", known_share(own.power), source)
-
-
-def wrong_links(digest: Digest) -> Iterator[Number]:
-    """`wrong.WORD.least`, `.most`: under another link than that of the truth, where it restricts something."""
-    for word, form, measure, estimand in (
-        ("bias", both, "bias", "c2"),
-        ("coverage", percent, "coverage", "c2"),
-        ("power", percent, "rejection", "lr"),
-    ):
-        table = among(digest.select(measure, WRONG, estimand, departure=0.0), saturated=False)
-        yield from extremes(f"wrong.{word}", form, table, f"{STUDY}: {measure} of {estimand} by {WRONG}", STUDY)
-
-
-def same_effects(digest: Digest) -> Iterator[Number]:
-    """`saturated.WORD.least`, `.most`: coverage of an effect and of c2, under the link of the truth and another."""
-    for word, method, estimand in (
-        ("coverage", LINKED, "effect1"),
-        ("coverage-wrong", WRONG, "effect1"),
-        ("coverage-wrong-c2", WRONG, "c2"),
-    ):
-        table = among(digest.select("coverage", method, estimand), saturated=True)
-        source = f"{STUDY}: coverage of {estimand} by {method} in saturated scenes"
-        yield from extremes(f"saturated.{word}", percent, table, source, STUDY)
 
 
 def among(table: pd.DataFrame, saturated: bool) -> pd.DataFrame:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from paper.digest import Digest, Entry
 from paper.shared.designs import full_levels
-from paper.shared.keys import keyed, size_of, stated, whole
-from paper.shared.pooling import counted, least, most, pooled
+from paper.shared.keys import keyed, stated, whole
+from paper.shared.pooling import counted, least, pooled
 from paper.shared.problems import MAXIMISERS
-from paper.shared.writing import Number, computed, percent, plain, significant, size
+from paper.shared.writing import Number, computed, percent, plain, significant
 
 STUDIES = ("msteps",)
 NAME = "msteps"
@@ -21,20 +21,13 @@ FASTEST = "sqp"
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     """All of them."""
     digest = digests[NAME]
-    yield from size_of(NAME, digest)
-    wrong, searches = digest.select("wrong_claims"), digest.select("maximum_rate")
-    own = digest.select("maximum_rate", FASTEST)
+    wrong, own = digest.select("wrong_claims"), digest.select("maximum_rate", FASTEST)
     yield whole("msteps.claims", lambda: counted(wrong)[1], "msteps: claims to have converged, all maximisers", NAME)
     yield whole("msteps.wrong", lambda: counted(wrong)[0], "msteps: those that are wrong", NAME)
-    yield whole("msteps.searches", lambda: counted(searches)[1], "msteps: searches of all maximisers", NAME)
     yield whole("msteps.each", lambda: counted(own)[1], "msteps: searches of one maximiser", NAME)
     for start in full_levels(NAME, "start"):
         for method in MAXIMISERS:
             yield from of_maximiser(digest, method, start)
-    near, apart = digest.select("largest_distance"), digest.select("median_residual")
-    said = "msteps: largest_distance, in standard errors, most over cells"
-    yield stated("msteps.distance.most", size, most, near, said, NAME)
-    yield stated("msteps.residual.most", size, most, apart, "msteps: median_residual, most over cells", NAME)
 
 
 def of_maximiser(digest: Digest, method: str, start: str) -> Iterator[Number]:

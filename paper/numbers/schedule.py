@@ -10,23 +10,23 @@ import pandas as pd
 
 from paper.digest import Absent, Digest, Entry
 from paper.shared.designs import full_levels, full_methods
-from paper.shared.keys import extremes, keyed, size_of, stated, whole
+from paper.shared.keys import extremes, keyed, whole
 from paper.shared.methods import DIRECT
-from paper.shared.pooling import counted, most
+from paper.shared.pooling import counted
 from paper.shared.writing import Number, both, computed, latex, measured, percent, plain, significant
 
 STUDIES = ("headline", "remedies", "schedules")
 SIMULATED = ("textbook", "saem", "mcem")
 FEW = 6  # replicates of a real experiment at most
 SCHEDULES = ("one_over_k", "two_thirds", "averaged_067", "averaged_055")
-SHOWN = ("b22", "sigma2", "sigma")  # from slow to fast
+SHOWN = ("b22", "sigma2")  # from slow to fast
 
 
 def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
     """All of them."""
     headline, remedies = digests["headline"], digests["remedies"]
     yield from absorption(headline, SIMULATED, "absorption", "deficit")
-    yield from costs(headline)
+    yield from claims(headline)
     yield from absorption(remedies, full_methods(remedies.name, DIRECT), "remedy.lost", "remedy.deficit")
     for method in full_methods(remedies.name, DIRECT):
         where, key = {"replicates": 3, "ratio": 1}, keyed("remedy.seconds", method, 3, 1)
@@ -37,7 +37,6 @@ def numbers(digests: Mapping[str, Digest]) -> Iterator[Number]:
 def absorption(digest: Digest, methods: Iterable[str], share: str, deficit: str) -> Iterator[Number]:
     """Variances that are lost, and what it costs; `share` and `deficit` begin the keys."""
     name = digest.name
-    yield from size_of(name, digest)
     for method in methods:
         for replicates in full_levels(name, "replicates"):
             for ratio in full_levels(name, "ratio"):
@@ -46,7 +45,6 @@ def absorption(digest: Digest, methods: Iterable[str], share: str, deficit: str)
                 yield measured(keyed(share, *parts), percent, digest, "collapse_rate", method, **where)
                 yield measured(keyed(deficit, *parts), both, digest, "reference_deficit", method, **where)
         lost, said = digest.select("collapse_rate", method), f"{name}: collapse_rate of {method}"
-        yield stated(keyed(share, method, "most"), percent, most, lost, f"{said}, most over cells", name)
         few, where_few = lost[lost["replicates"] <= FEW], f"{said} with at most {FEW} replicates"
         yield from extremes(keyed(share, method, "few"), percent, few, where_few, name)
         for k, word in enumerate(("lost", "fits")):
@@ -56,21 +54,14 @@ def absorption(digest: Digest, methods: Iterable[str], share: str, deficit: str)
             key = keyed(share, method, "interior", word)
             source = f"{said}: data sets with an interior maximum, {word} over cells"
             yield whole(key, partial(data_sets, lost, fewest), source, name)
-        below, said = digest.select("reference_deficit", method), f"{name}: reference_deficit of {method}"
-        yield from extremes(keyed(deficit, method), both, below, said, name)
-        few = below[below["replicates"] <= FEW]
-        yield from extremes(keyed(deficit, method, "few"), both, few, f"{said} with at most {FEW} replicates", name)
 
 
-def costs(digest: Digest) -> Iterator[Number]:
-    """Who claims to have converged, and seconds."""
+def claims(digest: Digest) -> Iterator[Number]:
+    """Who claims to have converged."""
     name = digest.name
     for method in SIMULATED:
-        claims, key = digest.select("convergence_rate", method), keyed("headline.claims", method)
-        yield from extremes(key, percent, claims, f"{name}: convergence_rate of {method}", name)
-    for method in full_methods(name):
-        seconds, key = digest.select("median_seconds", method), keyed("headline.seconds", method)
-        yield from extremes(key, plain, seconds, f"{name}: median_seconds of {method}", name)
+        rates, key = digest.select("convergence_rate", method), keyed("headline.claims", method)
+        yield from extremes(key, percent, rates, f"{name}: convergence_rate of {method}", name)
 
 
 def count(table: pd.DataFrame, k: int) -> int:
@@ -89,12 +80,11 @@ def data_sets(table: pd.DataFrame, choose: Callable[[Iterable[int]], int]) -> in
 
 def distances(digest: Digest) -> Iterator[Number]:
     """EM's rates, the exponents that they imply, and the distances that were measured."""
-    from experiments.problems import problems
+    from experiments.studies.problems import problems
     from experiments.studies.schedules import BURN_IN, schedule_of
     from paper.theory.step_sizes import rates_of, rms_distances
 
     name = digest.name
-    yield from size_of(name, digest)
     levels = full_levels(name, "iterations")
     rates = rates_of(problems()[str(full_levels(name, "problem")[0])])
     source = "EM's rate matrix through the constraint at the truth, expected information, parameters of the study"
@@ -102,7 +92,6 @@ def distances(digest: Digest) -> Iterator[Number]:
         yield Number(keyed("rate", word), significant(float(rate), 3), source)
         yield Number(keyed("exponent", word), significant(1.0 - float(rate), 2), f"one less it: {source}")
     smallest = 1.0 - float(rates.rates[-1])
-    yield Number("rate.smallest", significant(smallest, 2), f"smallest share that is observed: {source}")
     for word, nearer in (("halving", 2.0), ("factor", 10.0)):
         text = significant(nearer ** (1.0 / smallest), 1)
         yield Number(f"rate.{word}", text, f"{nearer:g}^(1/a) with a the smallest share: {source}")

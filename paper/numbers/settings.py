@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 from scipy.special import digamma
 
-from experiments.peptide import TRUTH
 from experiments.studies.headline import LOST
+from experiments.studies.peptide import TRUTH
 from experiments.studies.remedies import ENOUGH, algorithm
-from experiments.uncentred import SCHEDULE
+from experiments.studies.uncentred import SCHEDULE
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
 from saem.algorithms.annealed_saem import AnnealedSAEM
@@ -68,7 +68,6 @@ def settings() -> Iterator[Number]:
 def closed_forms() -> Iterator[Number]:
     """What follows from the formulas of the text."""
     ln2 = math.log(2.0)
-    kappa = ln2 / 4 * C * (1 - 2**D)
     centre = C * (1 + 2**D) / 2
     root = outer_root(C, D, centre)
     drift = math.log(1.5) - float(digamma(1.5))
@@ -76,7 +75,6 @@ def closed_forms() -> Iterator[Number]:
         "example.product": (C * (1 - 2**D), 4, "C (1 - 2^d) at C = 6, d = -5"),
         "example.bound": (4 / ln2, 3, "4 / ln 2"),
         "example.m": (centre, 6, "C (1 + 2^d) / 2 at C = 6, d = -5"),
-        "example.kappa": (kappa, 4, "(ln 2 / 4) C (1 - 2^d) at C = 6, d = -5"),
         "example.low": (-root, 3, "the lowest root of h(b) = m at the centre of symmetry"),
         "example.high": (root, 3, "the highest root of h(b) = m at the centre of symmetry"),
         "example.safe": (2 * math.log(4 / ln2) / ln2**2, 3, "2 ln(4 / ln 2) / (ln 2)^2"),

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from experiments.links import RECIPES
-from experiments.sites.drawing import APART
-from experiments.sites.examine import METHODS, POSTED
+from experiments.programs.sites.drawing import APART
+from experiments.studies.examine import METHODS, POSTED
+from experiments.studies.links import RECIPES
 from paper.digest import Absent, Digest, Entry
 from paper.real_data import NAME, STATUSES
-from paper.shared.sites import LAWS, LEVELS, SYMBOLS, counted
+from paper.shared.sites import LAWS, LEVELS, counted
 from paper.shared.writing import Number, both, computed, exact, significant
 
 ML, SAEM = METHODS
@@ -48,28 +48,14 @@ def effects(digest: Digest) -> Iterator[Number]:
 
 
 def statuses(digest: Digest) -> Iterator[Number]:
-    """How many fits ended how; where an SD of random effects is zero; where the maximum is unique."""
-    for link in RECIPES:
-        for method in METHODS:
-            for status in STATUSES:
-                key = f"sites.{link}.{method}.{status.replace('_', '-')}"
-                rows = digest.select(f"is_{status}", method, link=link)
-                yield counting(
-                    key, int(rows["value"].sum()), len(rows), f"sites with is_{status} under {link}, {method}"
-                )
-            rows = digest.select("is_error", method, link=link)
-            fitted = int((rows["value"] == 0.0).sum())
-            yield counting(
-                f"sites.{link}.{method}.fitted", fitted, len(rows), f"sites that {method} fitted under {link}"
-            )
-    unique = digest.select("unique", ML, link=POSTED)["value"]
-    yield counting("sites.unique", int(unique.sum()), len(unique), "sites with one highest maximum, posted link")
-    maxima = digest.select("n_maxima", ML, link=POSTED)["value"]
-    yield counting("sites.maxima", int((maxima > 1).sum()), len(maxima), "sites with lower maxima besides, posted link")
-    condition = digest.select("condition", ML, link=POSTED)["value"]
-    yield computed(
-        "sites.condition", lambda: significant(middle(condition), 2), f"{NAME}: median condition number", NAME
-    )
+    """How many fits by ML ended how, under the posted link."""
+    for status in STATUSES:
+        rows = digest.select(f"is_{status}", ML, link=POSTED)
+        key = f"sites.{POSTED}.{ML}.{status.replace('_', '-')}"
+        yield counting(key, int(rows["value"].sum()), len(rows), f"sites with is_{status} under {POSTED}, {ML}")
+    rows = digest.select("is_error", ML, link=POSTED)
+    fitted = int((rows["value"] == 0.0).sum())
+    yield counting(f"sites.{POSTED}.{ML}.fitted", fitted, len(rows), f"sites that {ML} fitted under {POSTED}")
 
 
 def counting(key: str, value: int, of: int, source: str) -> Number:
@@ -92,35 +78,19 @@ def middle(values: object) -> float:
 
 
 def agreement(digest: Digest) -> Iterator[Number]:
-    """How far SAEM is from ML, in standard errors and in log-likelihood, and where both have the same status."""
-    for link in RECIPES:
-        far = digest.select("largest_distance", SAEM, link=link)["value"].to_numpy()
-        deficit = digest.select("deficit", SAEM, link=link)["value"].to_numpy()
-        source = f"{NAME}: largest |SAEM - ML| / SE of a site under {link}"
-        yield computed(
-            f"sites.distance.{link}.median", lambda x=far: significant(middle(x), 2), f"{source}, median", NAME
-        )
-        yield computed(
-            f"sites.distance.{link}.largest", lambda x=far: significant(most(x), 2), f"{source}, largest", NAME
-        )
-        done = set(digest.select("is_not_converged", SAEM, link=link).query("value == 0.0")["site"])
-        rows = digest.select("largest_distance", SAEM, link=link)
-        claimed = rows.loc[rows["site"].isin(done), "value"].to_numpy()
-        where = f"{source}, largest where SAEM met its target"
-        yield computed(f"sites.distance.{link}.claimed", lambda x=claimed: significant(most(x), 2), where, NAME)
-        source = f"{NAME}: root mean square of (SAEM - ML) / MCSE under {link}, by sites left out one at a time"
-        yield computed(f"sites.calibration.{link}", lambda link=link: both(calibration(digest, link)), source, NAME)
-        within = int((far <= 0.05).sum())
-        yield counting(
-            f"sites.distance.{link}.within", within, len(far), f"sites where it is at most 0.05, of {len(far)}"
-        )
-        source = f"{NAME}: log-likelihood of ML less that of SAEM under {link}"
-        yield computed(
-            f"sites.deficit.{link}.largest", lambda x=deficit: significant(most(x), 2), f"{source}, largest", NAME
-        )
-        same = sum(together(digest, f"is_{status}", link) for status in STATUSES if status != "error")
-        said = f"sites that can be fitted, with the same status by both under {link}"
-        yield counting(f"sites.same-status.{link}", same, len(far), said)
+    """How far SAEM is from ML, in standard errors, and where both have the same status, under the posted link."""
+    rows = digest.select("largest_distance", SAEM, link=POSTED)
+    far, source = rows["value"].to_numpy(), f"{NAME}: largest |SAEM - ML| / SE of a site under {POSTED}"
+    yield computed(f"sites.distance.{POSTED}.median", lambda: significant(middle(far), 2), f"{source}, median", NAME)
+    done = set(digest.select("is_not_converged", SAEM, link=POSTED).query("value == 0.0")["site"])
+    claimed = rows.loc[rows["site"].isin(done), "value"].to_numpy()
+    where = f"{source}, largest where SAEM met its target"
+    yield computed(f"sites.distance.{POSTED}.claimed", lambda: significant(most(claimed), 2), where, NAME)
+    source = f"{NAME}: root mean square of (SAEM - ML) / MCSE under {POSTED}, by sites left out one at a time"
+    yield computed(f"sites.calibration.{POSTED}", lambda: both(calibration(digest, POSTED)), source, NAME)
+    same = sum(together(digest, f"is_{status}", POSTED) for status in STATUSES if status != "error")
+    said = f"sites that can be fitted, with the same status by both under {POSTED}"
+    yield counting(f"sites.same-status.{POSTED}", same, len(far), said)
 
 
 def calibration(digest: Digest, link: str) -> Entry:
@@ -153,7 +123,7 @@ def together(digest: Digest, measure: str, link: str) -> int:
 
 
 def tests(digest: Digest) -> Iterator[Number]:
-    """`sites.tests.LINK.LAW.LEVEL`: rejections; the smallest bootstrap p-value that there can be, and its errors."""
+    """`sites.tests.LINK.LAW.LEVEL`: rejections; the Monte Carlo error of a bootstrap p-value of 5 %."""
     for link in RECIPES:
         for measure in LAWS:
             p = digest.select(measure, ML, link=link)["value"]
@@ -162,13 +132,6 @@ def tests(digest: Digest) -> Iterator[Number]:
             for level in LEVELS:
                 key = f"sites.tests.{link}.{law}.{100 * level:g}"
                 yield counting(key, int((p <= level).sum()), len(p), f"sites that reject {link} at {level:g} by {law}")
-            expected = LEVELS[0] * len(p)
-            yield counting(
-                f"sites.tests.{link}.{law}.chance", round(expected), len(p), "5 per cent of the sites tested"
-            )
-    error = digest.select("p_bootstrap", ML)["mcse"]
-    largest = f"{NAME}: largest Monte Carlo error of a bootstrap p-value"
-    yield computed("sites.tests.mcse", lambda: significant(most(error.to_numpy()), 2), largest, NAME)
     draws = digest.provenance["draws"]
     if draws:
         at_level = math.sqrt(0.05 * 0.95 / draws)
@@ -176,15 +139,7 @@ def tests(digest: Digest) -> Iterator[Number]:
 
 
 def intervals(digest: Digest) -> Iterator[Number]:
-    """`sites.intervals.PARAMETER.WORD`: how many sites have each, and where both kinds disagree; by ML."""
-    for name in SYMBOLS:
-        (se, wald, profile), apart = counted(digest, name)
-        counts = {"se": se, "wald": wald, "profile": profile, "apart": int((apart > APART).sum()), "both": len(apart)}
-        for word, value in counts.items():
-            yield counting(f"sites.intervals.{name}.{word}", value, 1, f"sites with {word} of {name}, posted link")
-        yield computed(
-            f"sites.intervals.{name}.median",
-            lambda x=apart: significant(middle(x), 2),
-            f"{NAME}: median over the sites of how far the ends of both intervals of {name} are apart, in SE",
-            NAME,
-        )
+    """`sites.intervals.c2.WORD`: at how many sites there are both kinds, and where they disagree; by ML."""
+    _, apart = counted(digest, "c2")
+    for word, value in {"apart": int((apart > APART).sum()), "both": len(apart)}.items():
+        yield counting(f"sites.intervals.c2.{word}", value, 1, f"sites with {word} of c2, posted link")

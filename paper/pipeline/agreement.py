@@ -104,8 +104,7 @@ def _apart(entries: pd.MultiIndex) -> np.ndarray:
 
 
 def _same_configuration(committed: Digest, rerun: Digest) -> bool:
-    own = committed.provenance.get("configuration")
-    return own is not None and own == rerun.provenance.get("configuration")
+    return bool(committed.configurations & rerun.configurations)
 
 
 def _lost(
@@ -152,7 +151,7 @@ def _names(entries: pd.MultiIndex, level: str) -> list[str]:
 
 def shares_in(both: pd.DataFrame) -> np.ndarray:
     """Which entries are shares: those of `SHARES`, and of measures whose entries are all counts over n."""
-    from experiments.performance import SHARES
+    from experiments.harness.performance import SHARES
 
     measure = both.index.get_level_values("measure")
     alike = np.ones(len(both), dtype=bool)
@@ -207,6 +206,8 @@ def _notes(committed: Digest, rerun: Digest) -> list[str]:
     notes = []
     for key, words in {"configuration": "the configuration", "seed": "the seed", "commits": "the code"}.items():
         a, b = committed.provenance.get(key), rerun.provenance.get(key)
+        if key == "configuration" and _same_configuration(committed, rerun):
+            continue
         if a != b and a is not None and b is not None:
             notes.append(f"{committed.name}: {words} is another: {_short(a)} committed, {_short(b)} now")
     return notes

@@ -150,16 +150,16 @@ def problems_of_results(digests: Digests) -> list[str]:
 
 def changed_since(digests: Digests) -> list[str]:
     """Studies whose settings or functions are not those of their results, and the real sites likewise."""
-    from experiments.provenance import configuration_hash
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.provenance import configuration_hash
+    from experiments.harness.study import STUDIES, load_study
 
     found = []
     for name in read_manifest().sources:
         path = STUDIES / f"{name}.toml"
         if name in digests and (name == SITES or path.exists()):
-            known = digests[name].provenance
+            known, own = digests[name].provenance, digests[name].configurations
             now = configuration_now(known) if name == SITES else configuration_hash(load_study(path), path)
-            if now != known.get("configuration"):
+            if now not in own:
                 found.append(
                     f"{name} is {now} now, and its results are of {known.get('configuration')}: '{command_of(name)}'"
                 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from experiments.harness.commands.options import By, Kind, Scheduler, Workers, executor_of
 
 if TYPE_CHECKING:
     from paper.digest import Digest
@@ -25,13 +26,6 @@ Studies = Annotated[
     str | None, typer.Option(metavar="A,B", help="Only these, separated by commas; all if omitted.", show_default=False)
 ]
 SHOWN = 40  # problems that are listed
-
-
-class Kind(StrEnum):
-    """Who runs the replicates."""
-
-    LOCAL = "local"
-    DASK = "dask"
 
 
 def names_in(studies: str | None) -> list[str] | None:
@@ -129,35 +123,22 @@ def build(
 def run(
     quick: Quick = False,
     studies: Studies = None,
-    executor: Annotated[Kind, typer.Option(help="Processes on this machine, or a Dask cluster.")] = Kind.LOCAL,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler; a cluster on this machine if omitted.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=0)
-    ] = None,
+    executor: By = Kind.LOCAL,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     data: Annotated[
         Path | None, typer.Option(metavar="CSV", help="The ubiquitin data; looked for beside the project if omitted.")
     ] = None,
 ) -> None:
     """Run what is missing of the studies, into results/paper or results/paper-quick; the same command goes on."""
-    from experiments.running import Executor
     from paper.pipeline.manifest import read_manifest
     from paper.pipeline.rerunning import borrow, chosen, data_of, folder_of, rerun, rerun_sites
     from saem.cli.console import friendly, note
     from saem.cli.watching import counting
-    from saem.errors import ModelError, StorageError
+    from saem.errors import StorageError
 
     with friendly():
-        if scheduler is not None and executor is not Kind.DASK:
-            raise ModelError("--scheduler is for '--executor dask'; add it, or leave the scheduler out")
-        if scheduler is not None and workers is not None:
-            raise ModelError("--workers is for this machine; the scheduler's cluster has workers of its own")
-        if executor is Kind.DASK and workers == 0:
-            raise ModelError("'--executor dask' needs one worker or more; got --workers 0")
-        names = chosen(names_in(studies))
-        cores = (os.cpu_count() or 1) if workers is None else workers
-        by, table = Executor(executor.value, cores, scheduler), data_of(data)
+        by, names, table = executor_of(executor, workers, scheduler), chosen(names_in(studies)), data_of(data)
         for k, name in enumerate(names):
             note(f"{name}: {k + 1} of {len(names)}" + (f"; then {', '.join(names[k + 1 :])}" if names[k + 1 :] else ""))
             with interrupted(f"in {name}; what was done is kept in {folder_of(quick)}; the same command goes on."):
@@ -170,7 +151,7 @@ def run(
                         + (f" ({new} in {state.seconds:.1f} s)" if new else "; nothing was missing")
                     )
                 elif table is not None:
-                    rerun_sites(table, quick, cores)
+                    rerun_sites(table, quick, by.workers)
                     note(f"  {table} examined; tables are in {folder_of(quick) / name}")
                 elif told := borrow(name, quick):
                     note(f"  no data table is there (--data CSV gives one): {told}")

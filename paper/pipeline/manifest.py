@@ -217,7 +217,7 @@ def problems_of_manifest(cited: Collection[str] = ()) -> list[str]:
     cited : collection of str
         Studies that numbers come from.
     """
-    from experiments.study import STUDIES as FOLDER
+    from experiments.harness.study import STUDIES as FOLDER
 
     manifest, problems = read_manifest(), []
     known = {path.stem for path in FOLDER.glob("*.toml")}
@@ -245,4 +245,4 @@ def command_of(source: str, manifest: Manifest | None = None) -> str:
 
 def file_of(source: str) -> str:
     """The file of a study, or the program that examines the real sites."""
-    return "experiments/sites/__main__.py" if source == SITES else f"experiments/studies/{source}.toml"
+    return "experiments/programs/sites/__main__.py" if source == SITES else f"experiments/studies/{source}.toml"

@@ -114,7 +114,7 @@ def make(digests: Mapping[str, Digest], output: Path, only: str | None = None) -
     StorageError
         When the folder cannot be written.
     """
-    from experiments.figures.saving import save
+    from experiments.harness.figures.saving import save
 
     made = Made()
     figures, tables = modules("figures"), modules("tables")
@@ -168,7 +168,7 @@ def _told(what: str, error: Exception) -> str:
 
 def _empty() -> Figure:
     """In place of a figure that the results lack."""
-    from experiments.figures.style import new_page
+    from experiments.harness.figures.style import new_page
 
     figure = new_page(COLUMN, 1.0)
     figure.text(0.5, 0.5, "not in these results", ha="center", va="center", fontsize=8)

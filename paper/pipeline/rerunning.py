@@ -17,7 +17,7 @@ from paper.real_data import configuration_now
 from saem.errors import ModelError, StorageError, listing, nearest
 
 if TYPE_CHECKING:
-    from experiments.running import Executor, Progress
+    from experiments.harness.running import Executor, Progress
 
 ROOT = Path("results")
 
@@ -35,7 +35,7 @@ def chosen(names: Sequence[str] | None) -> tuple[str, ...]:
     ModelError
         When there is none of a name, the list is empty, or a study of the manifest has no file.
     """
-    from experiments.study import STUDIES
+    from experiments.harness.study import STUDIES
 
     known = read_manifest().sources
     if names is not None and not names:
@@ -61,8 +61,8 @@ def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progre
     SaemError
         As `experiments.running.run_study`.
     """
-    from experiments.running import run_study
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.running import run_study
+    from experiments.harness.study import STUDIES, load_study
 
     path, folder = STUDIES / f"{name}.toml", folder_of(quick) / name
     own = read_manifest().studies[name]
@@ -75,8 +75,8 @@ def rerun(name: str, quick: bool, executor: Executor, progress: Callable[[Progre
 
 def digest(name: str, quick: bool) -> Digest:
     """The digest of what a study's store holds, written beside the stores."""
-    from experiments.results import Results
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.results import Results
+    from experiments.harness.study import STUDIES, load_study
 
     path, folder = STUDIES / f"{name}.toml", folder_of(quick)
     made = Digest.of(Results.read(load_study(path, quick), path, folder / name))
@@ -111,7 +111,7 @@ def rerun_sites(data: Path, quick: bool, workers: int) -> None:
     StorageError
         When the program fails.
     """
-    from experiments.sites.origin import code_hash
+    from experiments.programs.sites.origin import code_hash
     from paper.real_data import digest_of
 
     folder = folder_of(quick) / SITES
@@ -161,8 +161,8 @@ def adopt(names: Sequence[str] | None, target: Path = RESULTS) -> list[str]:
         When one has another number of replicates than the manifest says, or another configuration than the study has
         now; none is copied then.
     """
-    from experiments.provenance import configuration_hash
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.provenance import configuration_hash
+    from experiments.harness.study import STUDIES, load_study
 
     found = Digests(folder_of(quick=False) / "digests")
     wanted = [name for name in chosen(names) if names or (name in found and not found[name].borrowed)]

@@ -95,8 +95,8 @@ def verify(
 
 def is_quick(name: str, digest: Digest) -> bool:
     """Whether a digest is of the quick form of a study that has not changed since."""
-    from experiments.provenance import configuration_hash
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.provenance import configuration_hash
+    from experiments.harness.study import STUDIES, load_study
 
     if name == SITES:
         sites = read_manifest().sites

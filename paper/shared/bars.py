@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.performance.proportions import QUANTILE
+from experiments.harness.performance.proportions import QUANTILE
 
 if TYPE_CHECKING:
     import pandas as pd

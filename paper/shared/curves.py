@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import look
+from experiments.harness.figures.style import look
 from paper.shared.bars import cut_ends
 from paper.shared.methods import METHODS, method_name
 

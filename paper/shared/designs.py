@@ -9,13 +9,13 @@ from paper.shared.methods import METHODS
 from paper.shared.problems import ordered
 
 if TYPE_CHECKING:
-    from experiments.study import Study
+    from experiments.harness.study import Study
 
 
 @cache
 def full_form(study: str) -> Study:
     """A study that ships, in its full form."""
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.study import STUDIES, load_study
 
     return load_study(STUDIES / f"{study}.toml")
 

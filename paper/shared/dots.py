@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import new_page
+from experiments.harness.figures.style import new_page
 from paper.shared import bars
 from paper.shared.curves import letter, short
 from paper.shared.methods import EXACT, METHODS, method_name

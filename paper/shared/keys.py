@@ -12,8 +12,6 @@ from paper.shared.writing import Number, computed, latex
 if TYPE_CHECKING:
     import pandas as pd
 
-    from paper.digest import Digest
-
 
 def keyed(*parts: Any) -> str:
     """The key of a number: parts with dots between, hyphens in names."""
@@ -43,10 +41,3 @@ def extremes(
 def whole(key: str, compute: Callable[[], int], source: str, *studies: str) -> Number:
     """A count."""
     return computed(key, lambda: latex(f"{compute():,}"), source, *studies)
-
-
-def size_of(study: str, digest: Digest) -> Iterator[Number]:
-    """Numbers that every study has: of cells and fits, and how many fits failed."""
-    for name in ("cells", "fits", "failed"):
-        text = latex(f"{int(digest.provenance[name]):,}")
-        yield Number(f"{keyed(study)}.{name}", text, f"{study}: {name}", (study,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.links import scene_named, true_parameters
+from experiments.studies.links import scene_named, true_parameters
 from paper.theory.links import Setting, setting
 from paper.theory.uniqueness import gain_of, steepness
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.sites.examine import POSTED
+from experiments.studies.examine import POSTED
 from paper.shared.methods import DIRECT
 
 if TYPE_CHECKING:

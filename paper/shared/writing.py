@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.performance import WHOLE_FIT
-from experiments.tables import with_error
+from experiments.harness.performance import WHOLE_FIT
+from experiments.harness.tables import with_error
 from paper.digest import Absent, Digest, Entry
 
 NOT_THERE = r"\notthere"  # what the text shows for a number that a quick form lacks

@@ -11,7 +11,7 @@ from paper.pipeline.tex import code, escaped, longtable
 from paper.shared.designs import full_form
 
 if TYPE_CHECKING:
-    from experiments.study import Study
+    from experiments.harness.study import Study
 
 STUDIES = tuple(read_manifest().studies)
 CAPTION = (
@@ -58,7 +58,7 @@ def _cells(study: Study) -> str:
 
 def _measures(study: Study, digest: Digest) -> str:
     """The measures of the study's own, and the method that others are compared with."""
-    from experiments.performance import MEASURES
+    from experiments.harness.performance import MEASURES
 
     own = [name for name in dict.fromkeys(digest.measures["measure"]) if name not in MEASURES and "_to_" not in name]
     parts = [", ".join(map(code, own))] if own else []

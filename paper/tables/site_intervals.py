@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.sites.drawing import APART
-from experiments.sites.examine import POSTED
+from experiments.programs.sites.drawing import APART
+from experiments.studies.examine import POSTED
 from paper.digest import Digest
 from paper.shared.methods import DIRECT
 from paper.shared.sites import SYMBOLS, counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.links import TWO_FORMS, scene_named
+from experiments.studies.links import TWO_FORMS, scene_named
 from paper.digest import Absent, Digest, Entry
 from paper.shared.links import C2, WRONG, other_link, theory_of
 from paper.shared.writing import both, known_share, percent, significant

@@ -18,8 +18,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from experiments.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
-from experiments.performance.proportions import QUANTILE
+from experiments.harness.performance.proportions import QUANTILE
+from experiments.studies.links import NO_LINK, design_of, generating_model, model_of, scene_named, true_parameters
 from paper.theory.clusters import SDS, cluster_covariance, differences, information, slopes_of
 from saem.expressions.constraint import Constraints, compile_constraints
 

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.problems import LinearProblem
+    from experiments.studies.problems import LinearProblem
     from saem.schedules import Steps
 
 Array = np.ndarray
@@ -54,9 +54,8 @@ def rates_of(problem: LinearProblem) -> Rates:
     expected one.
     """
     from saem.algorithms.accuracy.error import directions
-    from saem.data import arrange
     from saem.estep.expectation import conditional_expectation
-    from saem.families import pose
+    from saem.families import arrange, pose
     from saem.maxima.information import missing_information, observed_information
     from saem.mstep.solver import Solver
 
@@ -73,8 +72,8 @@ def rates_of(problem: LinearProblem) -> Rates:
 
 def typical_table(problem: LinearProblem) -> pd.DataFrame:
     """The design's table with responses whose means and covariances in each arm are exactly those of the truth."""
-    from experiments.complete_data import cell_means
-    from experiments.peptide import MODIFICATIONS, TREATMENTS
+    from experiments.studies.complete_data import cell_means
+    from experiments.studies.peptide import MODIFICATIONS, TREATMENTS
 
     truth, table = problem.truth, problem.design.copy()
     means = np.reshape(cell_means(truth), (2, 2))

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from experiments.links import BORDER, LN2
+from experiments.studies.links import BORDER, LN2
 
 Array = np.ndarray
 EXAMPLE = (6.0, -5.0)  # C and d of a model with the three solutions -0.425, 0 and 0.425 at h(0) = 3.09375

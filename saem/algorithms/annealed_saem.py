@@ -10,15 +10,18 @@ then the pass is made once more without annealing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.engine.chain import Chain, Run
-from saem.algorithms.engine.stepwise import StepwiseEngine
-from saem.errors import ModelError, MStepError
+from saem.algorithms.course.base import MonteCarloAlgorithm
+from saem.algorithms.engine.chain import Chain
+from saem.algorithms.engine.stepwise import StepwiseIteration
+from saem.algorithms.registry import DECLARED, Declaration
+from saem.errors import ModelError
 from saem.families.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.methods.bounded import maximise_above
@@ -48,6 +51,7 @@ class AnnealedSAEM(MonteCarloAlgorithm):
     annealing: int = 150
     inflation: float = 2.0
     name: ClassVar[str] = "annealed_saem"
+    declaration: ClassVar[Declaration] = DECLARED["annealed_saem"]
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tau < 1.0:
@@ -60,29 +64,25 @@ class AnnealedSAEM(MonteCarloAlgorithm):
         if not self.inflation >= 1.0:
             raise ModelError(f"inflation must be at least 1; got {self.inflation}")
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> AnnealedEngine:
-        """What runs the iterations for a problem."""
-        engine = self.make(AnnealedEngine, problem, seed, watch)
-        engine.settings = self
-        return engine.with_maximiser(self.mstep)
+    def iteration(self, problem: Problem, seed: int) -> AnnealedIteration:
+        """Iterations with bounds on the variances."""
+        iteration = self.make(AnnealedIteration, problem, seed)
+        iteration.settings = self
+        return iteration.with_maximiser(self.mstep)
 
 
-class AnnealedEngine(StepwiseEngine):
+class AnnealedIteration(StepwiseIteration):
     """Iterations of SAEM, the first of them with bounds."""
 
     settings: AnnealedSAEM
     annealed = True
 
-    def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
-        """Go through the schedule once; if its M-steps fail, once more without annealing."""
-        try:
-            return super().pass_through(start, pinned, burn_in)
-        except MStepError:
-            if not burn_in:
-                raise
+    @contextmanager
+    def plainer(self) -> Iterator[None]:
+        """See `Iteration.plainer`: without annealing."""
         self.annealed = False
         try:
-            return super().pass_through(start, pinned)
+            yield
         finally:
             self.annealed = True
 
@@ -92,7 +92,7 @@ class AnnealedEngine(StepwiseEngine):
         annealed = self.annealed and not skipped
         chain.memory["annealing"] = np.array([self.settings.annealing if annealed else 0])
         if annealed:
-            larger = self.solver.free & ~chain.pinned & (self.solver.kinds == sqp.SD)
+            larger = self.solver.free & ~chain.pinned & self.solver.domains.can_vanish
             chain.state.x[larger] *= self.settings.inflation
         return chain
 
@@ -100,7 +100,7 @@ class AnnealedEngine(StepwiseEngine):
         """One iteration of SAEM, with the bounds of the moment."""
         left = chain.memory["annealing"]
         bounded = left[0] > 0 and constrained
-        falling = np.where(self.solver.kinds == sqp.SD, np.sqrt(self.settings.tau) * chain.state.x, -np.inf)
+        falling = np.where(self.solver.domains.can_vanish, np.sqrt(self.settings.tau) * chain.state.x, -np.inf)
         self.lower = falling if bounded else None
         super().step(chain, gamma, m, constrained)
         self.lower = None
@@ -114,6 +114,6 @@ class AnnealedEngine(StepwiseEngine):
             return super().solve(objective, x, free, constrained)
 
         def inside(objective: Any, x: Array, free: Array) -> sqp.Outcome:
-            return super(AnnealedEngine, self).solve(objective, x, free, constrained)
+            return super(AnnealedIteration, self).solve(objective, x, free, constrained)
 
         return maximise_above(self.solver, inside, objective, x, free, self.lower)

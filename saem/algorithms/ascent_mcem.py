@@ -18,9 +18,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
+from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm
 from saem.algorithms.engine.chain import Chain
-from saem.algorithms.engine.stepwise import AdaptiveEngine
+from saem.algorithms.engine.stepwise import AdaptiveIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
 from saem.estep.sampling import scores_of
 from saem.families.contract import Problem
@@ -55,6 +56,7 @@ class AscentMCEM(MonteCarloAlgorithm):
     divisor: float = 3.0
     rise: float = 1e-3
     name: ClassVar[str] = "ascent_mcem"
+    declaration: ClassVar[Declaration] = DECLARED["ascent_mcem"]
     most_draws: ClassVar[int | None] = MOST_DRAWS
     last_iterate: ClassVar[bool] = True
     gamma_one: ClassVar[bool] = True
@@ -68,14 +70,14 @@ class AscentMCEM(MonteCarloAlgorithm):
         if not self.rise > 0.0:
             raise ModelError(f"the rise of ascent-based MCEM must be positive; got {self.rise}")
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> AscentEngine:
-        """What runs the iterations for a problem."""
-        engine = self.make(AscentEngine, problem, seed, watch)
-        engine.settings = self
-        return engine.with_maximiser(self.mstep)
+    def iteration(self, problem: Problem, seed: int) -> AscentIteration:
+        """Iterations that add draws until a step climbs."""
+        iteration = self.make(AscentIteration, problem, seed)
+        iteration.settings = self
+        return iteration.with_maximiser(self.mstep)
 
 
-class AscentEngine(AdaptiveEngine):
+class AscentIteration(AdaptiveIteration):
     """Iterations of ascent-based Monte Carlo EM."""
 
     draws_singly: ClassVar[bool] = True

@@ -16,9 +16,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm, Watch
+from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm
 from saem.algorithms.engine.chain import Chain
-from saem.algorithms.engine.stepwise import AdaptiveEngine
+from saem.algorithms.engine.stepwise import AdaptiveIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
 from saem.estep.sampling import scores_of
 from saem.families.contract import Problem
@@ -49,6 +50,7 @@ class BoothHobert(MonteCarloAlgorithm):
     confidence: float = 0.75
     divisor: float = 3.0
     name: ClassVar[str] = "booth_hobert"
+    declaration: ClassVar[Declaration] = DECLARED["booth_hobert"]
     most_draws: ClassVar[int | None] = MOST_DRAWS
     last_iterate: ClassVar[bool] = True
     gamma_one: ClassVar[bool] = True
@@ -59,14 +61,14 @@ class BoothHobert(MonteCarloAlgorithm):
         if not self.divisor >= 1.0:
             raise ModelError(f"the divisor of Booth & Hobert's rule must be at least 1; got {self.divisor}")
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> BoothHobertEngine:
-        """What runs the iterations for a problem."""
-        engine = self.make(BoothHobertEngine, problem, seed, watch)
-        engine.confidence, engine.divisor = self.confidence, self.divisor
-        return engine.with_maximiser(self.mstep)
+    def iteration(self, problem: Problem, seed: int) -> BoothHobertIteration:
+        """Iterations that ask how large a step was."""
+        iteration = self.make(BoothHobertIteration, problem, seed)
+        iteration.confidence, iteration.divisor = self.confidence, self.divisor
+        return iteration.with_maximiser(self.mstep)
 
 
-class BoothHobertEngine(AdaptiveEngine):
+class BoothHobertIteration(AdaptiveIteration):
     """Iterations of automated Monte Carlo EM."""
 
     draws_singly: ClassVar[bool] = True

@@ -11,16 +11,17 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, exact_fit, listing
+from saem.estep.marginal import refined
 from saem.families.contract import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
 from saem.maxima.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.maxima.starts import infeasible
 from saem.mstep import sqp
-from saem.mstep.maximiser import Maximiser
 from saem.mstep.maximisers import maximiser_of
 from saem.mstep.methods.single_step import Repeated
-from saem.mstep.solver import Solver
+from saem.mstep.solver import Maximiser, Solver
 from saem.stopping import Status
 
 Array = np.ndarray
@@ -46,6 +47,7 @@ class DirectML:
     mstep: str | Maximiser | None = None
     scattered: int | None = None
     name: ClassVar[str] = "ml"
+    declaration: ClassVar[Declaration] = DECLARED["ml"]
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
         """Find the highest of the maxima that the starts lead to, and list all.
@@ -65,6 +67,7 @@ class DirectML:
         FitError
             When the likelihood is unbounded, or no search ends in a maximum.
         """
+        check_needs(self, problem)
         mstep = maximiser_of(self.mstep)
         if mstep is not None:
             mstep.check(problem)
@@ -73,6 +76,8 @@ class DirectML:
         peaks, failures = find_maxima(problem, solver, self.scattered)
         if not peaks:
             raise no_maximum(problem, failures)
+        if refined(problem, peaks[0].x):  # once more, with nodes that suffice there
+            peaks, failures = find_maxima(problem, solver, self.scattered)
         best, tied = peaks[0], count_tied(peaks)
         message = describe_rivals(peaks[tied:], best.loglik)
         status = Status.BOUNDARY if best.pinned.any() else Status.CONVERGED

@@ -23,10 +23,11 @@ from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.course.settling import HIGHER, first_start
 from saem.algorithms.course.verdict import judge
-from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.correction import no_correction
-from saem.algorithms.engine.engine import Engine
-from saem.errors import ModelError, MStepError
+from saem.algorithms.engine.chain import Run, no_correction
+from saem.algorithms.engine.iteration import Iteration
+from saem.algorithms.engine.passes import Engine
+from saem.algorithms.registry import DECLARED, Declaration, check_needs
+from saem.errors import MStepError
 from saem.families.contract import Problem
 from saem.maxima.boundary import climb, pin
 from saem.maxima.information import observed_information
@@ -64,6 +65,7 @@ class ExactEM:
     max_iterations: int = 20_000
     gradient: float = 1e-6
     name: ClassVar[str] = "em"
+    declaration: ClassVar[Declaration] = DECLARED["em"]
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
         """Estimate the parameters; nothing is drawn, the seed does not matter.
@@ -75,15 +77,14 @@ class ExactEM:
         FitError
             When an M-step fails.
         """
-        if not (problem.has_expectation and problem.has_observed):
-            raise ModelError("exact EM needs a family with a closed-form E-step and likelihood; use method 'saem'")
-        engine = Engine(problem, AveragedSchedule(), 1e-12, stream(seed, self.name))
-        x, pinned = working_start(engine), engine.nothing_pinned.copy()
+        check_needs(self, problem)
+        engine = Engine(Iteration(problem, 1e-12, stream(seed, self.name)), AveragedSchedule())
+        x, pinned = working_start(engine), engine.iteration.nothing_pinned.copy()
         path = self.ascend(engine, x, pinned, 0)
         run = run_of(engine, path, pinned)
-        precision, note = assess(engine, run), ""
+        precision, note = assess(engine.iteration, run), ""
         peaks = find_maxima(problem, engine.solver)[0]
-        own = precision.top.loglik if precision.top is not None else engine.loglik(run.x, pinned)
+        own = precision.top.loglik if precision.top is not None else engine.iteration.loglik(run.x, pinned)
         if peaks and peaks[0].loglik > own + HIGHER:
             note = (
                 f"From its own start EM reached a lower local maximum (log-likelihood {own:.3f}); this is its estimate "
@@ -92,7 +93,7 @@ class ExactEM:
             x, pinned = reachable(engine, peaks[0])
             path = np.vstack([path, self.ascend(engine, x, pinned, len(path) - 1)])
             run = run_of(engine, path, pinned)
-            precision = assess(engine, run)
+            precision = assess(engine.iteration, run)
         nears = is_at_singularity(engine, run.x, run.pinned)
         target = Target(deficit=SINGULAR_DEFICIT if nears else DEFICIT)
         return judge(engine, run, peaks, precision, target, note)
@@ -121,14 +122,14 @@ class ExactEM:
 def run_of(engine: Engine, path: Array, pinned: Array) -> Run:
     """A path (k, n) as a run that drew nothing."""
     x = path[-1]
-    nothing, chain = np.zeros(0, dtype=np.int64), engine.begin(x, pinned)
-    return Run(x, pinned, path, 0, 0, np.inf, np.ones(0), nothing, chain, no_correction(len(x)))
+    nothing, chain = np.zeros(0, dtype=np.int64), engine.iteration.begin(x, pinned)
+    return Run(x, pinned, path, 0, 0, 0, np.inf, np.ones(0), nothing, chain, no_correction(len(x)))
 
 
 def reachable(engine: Engine, peak: Peak) -> tuple[Array, Array]:
     """A maximum as a start: zeros stay, correlations of one, at which no complete data exist, are just inside."""
-    kinds = engine.solver.kinds
-    singular = peak.pinned & (kinds == sqp.CORR) & (np.abs(peak.x) > NEAR_ONE)
+    domains = engine.solver.domains
+    singular = peak.pinned & domains.is_between & (np.abs(peak.x) > NEAR_ONE)
     x = np.where(singular, np.sign(peak.x) * NEAR_ONE, peak.x)
     return x, peak.pinned & ~singular
 
@@ -139,7 +140,7 @@ def working_start(engine: Engine) -> Array:
     error: MStepError | None = None
     for start in [first_start(engine), *problem.starts, *scattered(problem, problem.starts[0], 5)]:
         try:
-            expectation_maximisation(engine, start, engine.nothing_pinned, 2)
+            expectation_maximisation(engine, start, engine.iteration.nothing_pinned, 2)
             return start
         except MStepError as failure:
             error = error or failure
@@ -150,7 +151,7 @@ def working_start(engine: Engine) -> Array:
 def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
     """The point with those standard deviations at zero that are zero at the top of its hill; changes ``pinned``."""
     top, _, outcome = climb(engine.problem, engine.solver, x)
-    zero = engine.problem.collapsible & ~pinned & (engine.solver.kinds == sqp.SD) & (top == engine.problem.at_zero)
+    zero = engine.problem.collapsible & ~pinned & engine.solver.domains.can_vanish & (top == engine.problem.at_zero)
     if outcome.status != sqp.CONVERGED or not zero.any():
         return x
     inside = x.copy()
@@ -161,23 +162,24 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
 def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
     """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
     top, held, outcome = climb(engine.problem, engine.solver, x)
-    singular = held & ~pinned & (engine.solver.kinds == sqp.CORR) & (np.abs(top) == 1.0)
-    near = outcome.status == sqp.CONVERGED and outcome.value - engine.loglik(x, pinned) < SINGULAR_DEFICIT
+    singular = held & ~pinned & engine.solver.domains.is_between & (np.abs(top) == 1.0)
+    near = outcome.status == sqp.CONVERGED and outcome.value - engine.iteration.loglik(x, pinned) < SINGULAR_DEFICIT
     return bool(singular.any() and near)
 
 
 def expectation_maximisation(engine: Engine, x: Array, pinned: Array, k: int) -> Array:
     """The path (k, n) of ``k`` iterations from a point."""
-    return engine.iterate(engine.begin(x, pinned), np.ones(k), np.zeros(k, dtype=np.int64))[0]
+    iteration = engine.iteration
+    return iteration.iterate(iteration.begin(x, pinned), np.ones(k), np.zeros(k, dtype=np.int64))[0]
 
 
 def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
     """The path (k, n) of one extrapolated step: two plain iterations, and the one after the extrapolation."""
-    problem, kinds = engine.problem, engine.solver.kinds
+    problem, domains = engine.problem, engine.solver.domains
     plain = expectation_maximisation(engine, x, pinned, 2)
     free = engine.solver.free & ~pinned
-    is_log = free & (kinds == sqp.SD) & (x > 0.0) & (plain > 0.0).all(axis=0)
-    is_angle = free & (kinds == sqp.CORR)
+    is_log = free & domains.can_vanish & (x > 0.0) & (plain > 0.0).all(axis=0)
+    is_angle = free & domains.is_between
 
     def straight(point: Array) -> Array:
         out: Array = point / problem.scale
@@ -196,12 +198,12 @@ def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
     point = u * problem.scale
     point[is_log], point[is_angle] = np.exp(u[is_log]), np.clip(np.tanh(u[is_angle]), -NEAR_ONE, NEAR_ONE)
     point[~free] = x[~free]
-    if not np.isfinite(engine.loglik(point, pinned)):
+    if not np.isfinite(engine.iteration.loglik(point, pinned)):
         return plain
     try:
         far = expectation_maximisation(engine, point, pinned, 1)
     except MStepError:
         return plain
-    if engine.loglik(far[0], pinned) < engine.loglik(plain[1], pinned):
+    if engine.iteration.loglik(far[0], pinned) < engine.iteration.loglik(plain[1], pinned):
         return plain
     return np.vstack([plain, far])

@@ -19,11 +19,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saem.algorithms.accuracy.error import Directions, law, weights_of
-from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.accuracy.first_order import NOT_AVERAGED
+from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.chain import Chain, Run
-from saem.algorithms.engine.engine import NOT_AVERAGED
-from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.stepwise import StepwiseIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError, MStepError
+from saem.estep.samplers import clusters_of
 from saem.estep.sampling import cluster_scores
 from saem.families.contract import Problem
 from saem.maxima.information import Information, information_of
@@ -52,11 +54,10 @@ class FisherGradient(MonteCarloAlgorithm):
         default_factory=lambda: AveragedSchedule(300, 1000, exponent=0.6, transient=200, clock=0.0)
     )
     name: ClassVar[str] = "fisher_gradient"
+    declaration: ClassVar[Declaration] = DECLARED["fisher_gradient"]
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> FisherEngine:
-        """What runs the iterations for a problem."""
-        if problem.clusterwise is None:
-            raise ModelError("Fisher preconditioning needs a family that draws single clusters; use method 'saem'")
+    def iteration(self, problem: Problem, seed: int) -> FisherIteration:
+        """Iterations of SAEM, then gradient steps."""
         free = int((~problem.parameters.fixed).sum()) - len(problem.constraints)
         if problem.n_clusters < LEAST_CLUSTERS * free:
             raise ModelError(
@@ -65,17 +66,19 @@ class FisherGradient(MonteCarloAlgorithm):
             )
         if self.sampler is not None:
             raise ModelError("Fisher preconditioning draws single clusters in the family's own way; leave sampler out")
-        engine = self.make(FisherEngine, problem, seed, watch)
-        engine.clusters = problem.clusterwise()
-        return engine.with_maximiser(self.mstep)
+        iteration = self.make(FisherIteration, problem, seed)
+        iteration.clusters = clusters_of(problem, iteration.drawing)
+        iteration.burn_in = self.schedule.burn_in
+        return iteration.with_maximiser(self.mstep)
 
 
-class FisherEngine(StepwiseEngine):
+class FisherIteration(StepwiseIteration):
     """Iterations of SAEM in the burn-in, then gradient steps."""
 
     plain: ClassVar[str] = "scores are taken cluster by cluster, of plain random effects"
 
     clusters: Any
+    burn_in: int
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without scores."""
@@ -89,7 +92,7 @@ class FisherEngine(StepwiseEngine):
         """A step of SAEM in the burn-in, in whose second half the scores settle, and a gradient step after it."""
         count, learned, held = chain.memory["count"], chain.memory["learned"], chain.memory["scores"]
         count[0] += 1.0
-        if not constrained or count[0] <= self.schedule.burn_in // 2:
+        if not constrained or count[0] <= self.burn_in // 2:
             super().step(chain, gamma, m, constrained)
             return
         state, n_clusters = chain.state, self.problem.n_clusters
@@ -102,7 +105,7 @@ class FisherEngine(StepwiseEngine):
         state.statistics[:] = state.drawn  # their average belongs to the estimate
         learned[0] += 1.0
         held += max(gamma, 1.0 / learned[0]) * (scores - held) if gamma < 1.0 else (scores - held) / learned[0]
-        if count[0] <= self.schedule.burn_in:
+        if count[0] <= self.burn_in:
             self.maximise(chain)
             return
         free = self.solver.free & ~chain.pinned
@@ -114,13 +117,13 @@ class FisherEngine(StepwiseEngine):
         root = information_of(self.problem, at, np.zeros(len(self.problem.constraints)), fisher, free).root
         along = root.T @ score  # the step in standard errors
         direction = root @ along * min(1.0, LONGEST / max(float(np.linalg.norm(along)), 1e-300))
-        if not move(self.problem, self.solver.kinds, state.x, gamma * direction, free):
+        if not move(self.problem, state.x, gamma * direction, free):
             raise MStepError("a gradient step leads to where the constraints cannot be satisfied", True)
 
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """See `Engine.error`; the rates of the steps are the eigenvalues of ``F^-1 I_o`` on the tangent space."""
+        """See `Iteration.error`; the rates of the steps are the eigenvalues of ``F^-1 I_o`` on the tangent space."""
         if not run.averaging_from:
             return None, NOT_AVERAGED.format("the gradient")
         free = self.solver.free & ~run.pinned
@@ -131,9 +134,8 @@ class FisherEngine(StepwiseEngine):
         rates, turn = np.linalg.eigh(inverse @ inverse.T)  # in coordinates in which the observed information is one
         vectors = information.root @ turn
         along = Directions(vectors, np.minimum(rates, 1.0), vectors.T @ noise @ vectors)
-        first = self.steps.averaging_from - run.chain.skipped
-        weights = weights_of(run.step_sizes, along.iota, first)
-        found = law(along, weights, run.drawn, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
+        weights = weights_of(run.step_sizes, along.iota, run.first)
+        found = law(along, weights, run.made, run.chain.paths[0][0] - top, run.burn_in, top is run.x)
         if found.is_settled:
             return found.square, ""
         return None, NOT_AVERAGED.format("the Fisher information")

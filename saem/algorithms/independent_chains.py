@@ -1,4 +1,4 @@
-"""Several independent chains of an algorithm, pooled, and whether they agree (Gelman & Rubin 1992 for the idea).
+"""Independent chains of an algorithm are pooled, and their agreement is judged (Gelman & Rubin 1992 for the idea).
 
 Every chain has a random stream of its own. The estimate is the maximiser at the mean of the chains' statistics: a mean
 of estimates could leave the constraints. Chains of an unbiased algorithm scatter around the maximum with their Monte
@@ -20,8 +20,9 @@ from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import combined, separated
 from saem.algorithms.engine.continuation import Checkpoint
 from saem.algorithms.engine.correction import COMOMENT, COUNT, MEAN
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.passes import Engine
 from saem.algorithms.engine.placement import PLACEMENT
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.algorithms.saem import SAEM
 from saem.errors import ModelError
 from saem.families.contract import Problem
@@ -48,6 +49,7 @@ class IndependentChains:
     method: MonteCarloAlgorithm = field(default_factory=SAEM)
     chains: int = 4
     name: ClassVar[str] = "chains"
+    declaration: ClassVar[Declaration] = DECLARED["chains"]
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, MonteCarloAlgorithm):
@@ -106,9 +108,9 @@ class IndependentChains:
         states = [run.chain.state for run in runs]
         statistics = weights @ np.array([state.average if averaged else state.statistics for state in states])
         chain = replace(runs[0].chain, memory=together([run.chain.memory for run in runs]))
-        x, correction = engine.unbiased(chain, engine.maximiser_at(chain, statistics))
+        x, correction = engine.unbiased(chain, engine.iteration.maximiser_at(chain, statistics))
         run = replace(runs[0], x=x, correction=correction, path=np.vstack([runs[0].path[:-1], x]))
-        precision = assess(engine, run)
+        precision = assess(engine.iteration, run)
         mcse = np.sqrt(weights**2 @ np.array([outcome.mcse for outcome in outcomes], dtype=float) ** 2)
         every = [outcome.mcse_covariance for outcome in outcomes]
         known = [matrix for matrix in every if matrix is not None]

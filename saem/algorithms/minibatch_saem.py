@@ -17,10 +17,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.chain import Chain, Run
-from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.stepwise import StepwiseIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
+from saem.estep.samplers import clusters_of
 from saem.families.contract import Problem, draw_clusters
 from saem.maxima.information import Information
 from saem.system.jit import entry
@@ -57,24 +59,23 @@ class MiniBatchSAEM(MonteCarloAlgorithm):
 
     share: float = 0.2
     name: ClassVar[str] = "minibatch_saem"
+    declaration: ClassVar[Declaration] = DECLARED["minibatch_saem"]
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
             raise ModelError(f"the share of a mini-batch must lie in (0, 1]; got {self.share}")
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> MiniBatchEngine:
-        """What runs the iterations for a problem."""
-        if problem.clusterwise is None:
-            raise ModelError("mini-batches need a family that draws single clusters; use method 'saem'")
+    def iteration(self, problem: Problem, seed: int) -> MiniBatchIteration:
+        """Iterations that draw some of the clusters."""
         if self.sampler is not None:
             raise ModelError("mini-batches draw single clusters in the family's own way; leave sampler out")
-        engine = self.make(MiniBatchEngine, problem, seed, watch)
-        engine.clusters = problem.clusterwise()
-        engine.size = max(1, round(self.share * problem.n_clusters))
-        return engine.with_maximiser(self.mstep)
+        iteration = self.make(MiniBatchIteration, problem, seed)
+        iteration.clusters = clusters_of(problem, iteration.drawing)
+        iteration.size = max(1, round(self.share * problem.n_clusters))
+        return iteration.with_maximiser(self.mstep)
 
 
-class MiniBatchEngine(StepwiseEngine):
+class MiniBatchIteration(StepwiseIteration):
     """Iterations of SAEM with mini-batches; the chain remembers the statistics of every cluster."""
 
     plain: ClassVar[str] = "statistics are kept cluster by cluster, of plain random effects"
@@ -113,5 +114,5 @@ class MiniBatchEngine(StepwiseEngine):
     def error(
         self, run: Run, information: Information, missing: Array, noise: Array, top: Array
     ) -> tuple[Array | None, str]:
-        """See `Engine.error`, with the correlation between iterations."""
+        """See `Iteration.error`, with the correlation between iterations."""
         return super().error(run, information, missing, (2.0 - self.share) * noise, top)

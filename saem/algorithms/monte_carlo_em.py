@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from saem.algorithms.course.base import MOST_DRAWS, MonteCarloAlgorithm
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.schedules import GrowingSchedule, Schedule
 
 
@@ -30,4 +31,5 @@ class MonteCarloEM(MonteCarloAlgorithm):
 
     schedule: Schedule = field(default_factory=GrowingSchedule)
     name: ClassVar[str] = "mcem"
+    declaration: ClassVar[Declaration] = DECLARED["mcem"]
     most_draws: ClassVar[int | None] = MOST_DRAWS

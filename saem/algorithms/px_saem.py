@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.engine.expanded import ExpandedEngine
+from saem.algorithms.course.base import MonteCarloAlgorithm
+from saem.algorithms.engine.expanded import ExpandedIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
 from saem.families.contract import Problem
 
@@ -33,13 +34,13 @@ class PXSAEM(MonteCarloAlgorithm):
     """
 
     name: ClassVar[str] = "px_saem"
+    declaration: ClassVar[Declaration] = DECLARED["px_saem"]
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> ExpandedEngine:
-        """What runs the iterations for a problem."""
-        if problem.expand is None:
-            raise ModelError("parameter expansion needs a family that offers it; use method 'saem'")
+    def iteration(self, problem: Problem, seed: int) -> ExpandedIteration:
+        """Iterations with the working parameters of the family."""
+        assert problem.expand is not None, "declared as needed"
         if self.mstep is not None:
             raise ModelError("parameter expansion has an M-step of its own; leave mstep out")
         if self.sampler is not None:
             raise ModelError("parameter expansion draws in the way of the expanded model; leave sampler out")
-        return self.make(ExpandedEngine, problem, seed, watch).with_expansion(problem.expand())
+        return self.make(ExpandedIteration, problem, seed).with_expansion(problem.expand())

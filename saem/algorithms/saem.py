@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.passes import Engine
 from saem.algorithms.engine.placement import AUTO
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.families.contract import Problem
 
 
@@ -35,9 +36,10 @@ class SAEM(MonteCarloAlgorithm):
     """
 
     name: ClassVar[str] = "saem"
+    declaration: ClassVar[Declaration] = DECLARED["saem"]
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
-        """What runs the iterations for a problem; it may hand over unless it is to draw or maximise in a given way."""
+        """See `MonteCarloAlgorithm.engine`; it may hand over unless it is to draw or maximise in a given way."""
         engine = super().engine(problem, seed, watch)
-        engine.hands_over = int(self.mstep is None and self.sampler is None and self.augmentation == AUTO)
+        engine.counts.hands_over = int(self.mstep is None and self.sampler is None and self.augmentation == AUTO)
         return engine

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from saem.algorithms.course.base import MonteCarloAlgorithm
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.schedules import Schedule, StochasticSchedule
 
 
@@ -32,3 +33,4 @@ class StochasticEM(MonteCarloAlgorithm):
 
     schedule: Schedule = field(default_factory=StochasticSchedule)
     name: ClassVar[str] = "stochastic_em"
+    declaration: ClassVar[Declaration] = DECLARED["stochastic_em"]

@@ -19,9 +19,10 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.accuracy.error import weights_of
-from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
+from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.chain import Chain
-from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.stepwise import StepwiseIteration
+from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import MStepError
 from saem.estep.sampling import scores_of
 from saem.families.contract import Problem
@@ -49,19 +50,22 @@ class StochasticNewton(MonteCarloAlgorithm):
 
     schedule: Schedule = field(default_factory=NewtonSchedule)
     name: ClassVar[str] = "stochastic_newton"
+    declaration: ClassVar[Declaration] = DECLARED["stochastic_newton"]
     last_iterate: ClassVar[bool] = True
 
-    def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> NewtonEngine:
-        """What runs the iterations for a problem."""
-        engine = self.make(NewtonEngine, problem, seed, watch)
-        return engine.with_maximiser(self.mstep)
+    def iteration(self, problem: Problem, seed: int) -> NewtonIteration:
+        """Iterations of SAEM, then Newton steps."""
+        iteration = self.make(NewtonIteration, problem, seed)
+        iteration.burn_in = self.schedule.burn_in
+        return iteration.with_maximiser(self.mstep)
 
 
-class NewtonEngine(StepwiseEngine):
+class NewtonIteration(StepwiseIteration):
     """Iterations of SAEM in the burn-in, then Newton steps."""
 
     draws_singly: ClassVar[bool] = True
     last_is_mean: ClassVar[bool] = True
+    burn_in: int
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without information."""
@@ -71,10 +75,9 @@ class NewtonEngine(StepwiseEngine):
         chain.memory |= {"learned": np.zeros(1), "draws": np.zeros(1), "count": np.full(1, max(0.0, skipped - 1.0))}
         return chain
 
-    @property
-    def reviews(self) -> tuple[int, ...]:
-        """See `Engine.reviews`; before the information is learned."""
-        return (self.schedule.burn_in // 2,)
+    def reviews(self, burn_in: int) -> tuple[int, ...]:
+        """See `Iteration.reviews`; before the information is learned."""
+        return (burn_in // 2,)
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of the next iteration."""
@@ -82,11 +85,11 @@ class NewtonEngine(StepwiseEngine):
 
     def is_learning(self, chain: Chain) -> bool:
         """Whether the next iteration takes draws one by one."""
-        return bool(chain.memory["count"][0] >= self.schedule.burn_in // 2)
+        return bool(chain.memory["count"][0] >= self.burn_in // 2)
 
     def step(self, chain: Chain, gamma: float, m: int, constrained: bool = True) -> None:
         """A step of SAEM with step size one in the burn-in, and a Newton step after it."""
-        count, half, burn_in = chain.memory["count"], self.schedule.burn_in // 2, self.schedule.burn_in
+        count, half, burn_in = chain.memory["count"], self.burn_in // 2, self.burn_in
         count[0] += 1.0
         if not constrained or count[0] <= half:
             super().step(chain, gamma, m, constrained)
@@ -113,7 +116,7 @@ class NewtonEngine(StepwiseEngine):
         root = self.root(chain, at, multipliers, free)
         along = root.T @ at.gradient  # the step in standard errors
         direction = root @ along * min(1.0, LONGEST / max(float(np.linalg.norm(along)), 1e-300))
-        if not move(self.problem, self.solver.kinds, state.x, gamma * direction, free):
+        if not move(self.problem, state.x, gamma * direction, free):
             raise MStepError("a Newton step leads to where the constraints cannot be satisfied", True)
 
     def root(self, chain: Chain, at: Derivatives, multipliers: Array, free: Array) -> Array:

@@ -1,4 +1,4 @@
-"""`fit_by`: split, fit what is not yet done, keep every record as it comes, and write the tables at the end."""
+"""Fit one model for every level: split, fit what is not done, keep records as they come, and write the tables."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from saem.batch.pool import run
 from saem.batch.store import FILE, Store
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import Case, FitFunction, Task
-from saem.cli import warmup
 from saem.data import where as rows_where
 from saem.data.intake import with_all_levels
 from saem.errors import SaemError, SaemWarning, StorageError
+from saem.fitting import warmup
+from saem.fitting.provenance import versions
 from saem.system.display import method_name
 from saem.system.files import make_folder
 from saem.system.streams import check_seed, derived_seed
@@ -24,7 +25,7 @@ from saem.system.streams import check_seed, derived_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.specification import Model
+    from saem.families import Model
 
 LEVELS_PER_WORKER = 16  # below this, starting another process takes longer than it saves
 
@@ -208,8 +209,6 @@ def _identity(
     drop_missing: bool,
 ) -> dict[str, str]:
     """Everything that the results depend on, in words that a message can use."""
-    import saem
-
     return {
         "the model": model.digest,
         "the table": content,
@@ -218,7 +217,7 @@ def _identity(
         "--method": ", ".join(method if isinstance(method, str) else repr(method) for method in methods),
         "--seed": str(seed),
         "--drop-missing": str(drop_missing),
-        "the version of saem": saem.__version__,
+        "the version of saem": versions()["saem"],
     }
 
 

@@ -55,7 +55,7 @@ class Levels:
         return self.rows.take(self.order[self.starts[level] : self.starts[level + 1]])
 
     def meaning(self, level: int) -> str:
-        """`column=level|column=level`, from which the level's random stream is derived."""
+        """The text `column=level|column=level`, from which the level's random stream is derived."""
         return "|".join(
             f"{escaped(name)}={escaped(level_text(self.keys[name].iat[level]))}" for name in self.keys.columns
         )

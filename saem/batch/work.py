@@ -19,8 +19,8 @@ from saem.system.ending import ENDED_BY_OTHERS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families import Model
     from saem.fitting.result import Fit
-    from saem.specification import Model
 
 WATCH = 1.0  # seconds between two looks for the driver
 LARGEST = 2**53  # of what is counted
@@ -112,7 +112,7 @@ def _attempt(task: Task, table: pd.DataFrame, method: Any, seed: int) -> Record:
 
 
 def _fit() -> FitFunction:
-    """`saem.fit`, imported when it is first used, in the process that uses it."""
+    """Import `saem.fit` when it is first used, in the process that uses it."""
     from saem.fitting import fit as fitting
 
     return fitting.fit

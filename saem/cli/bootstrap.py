@@ -49,11 +49,11 @@ def bootstrap(
     restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
 ) -> None:
     """Parametric bootstrap of a saved fit: bias, standard errors and intervals by direct maximum likelihood."""
-    from saem import bootstrap as bootstrapped
     from saem.cli.console import note, say, show
     from saem.cli.watching import counting
     from saem.cli.write import write_figure
     from saem.fitting.summary import legend
+    from saem.inference.bootstrap import bootstrap as bootstrapped
     from saem.system.display import UNKNOWN, count, decimals, number, table
     from saem.system.files import write_csv
 

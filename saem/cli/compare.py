@@ -52,18 +52,18 @@ def compare(
     drop_missing: DropMissing = False,
 ) -> None:
     """Fit a model by several methods, and tell how near to the maximum each came and what it cost."""
-    from saem.cli import warmup
+    from saem.algorithms.registry import METHODS, resolve
     from saem.cli.console import note
     from saem.comparison import compare as compare_methods
-    from saem.data import arrange, read_table, text_columns
+    from saem.data import read_table
     from saem.data import where as rows_where
     from saem.errors import SaemWarning
-    from saem.fitting.fit import METHODS, resolve
-    from saem.specification import Model
+    from saem.families import Model, arrange
+    from saem.fitting import warmup
     from saem.system.files import make_folder
 
     specification = Model.from_toml(model)
-    table = read_table(data, text_columns(specification))
+    table = read_table(data, specification.text_columns)
     if where is not None:
         table = rows_where(table, where)
     names = [name.strip() for name in methods.split(",") if name.strip()]
@@ -172,9 +172,9 @@ def _show_remarks(found: Comparison, repeats: int) -> None:
 
 
 def _short(name: str) -> str:
-    from saem.cli.report import SHORT
+    from saem.algorithms.registry import declaration_of
 
-    return SHORT.get(name, name.replace("_", " "))
+    return declaration_of(name).short or name.replace("_", " ")
 
 
 def _rounded(draws: float) -> str:

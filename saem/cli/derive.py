@@ -59,9 +59,12 @@ def derive(
     """Functions of the parameters of a saved fit, with standard errors by the delta method."""
     import pandas as pd
 
-    import saem
     from saem.cli.console import say
     from saem.errors import SaemError
+    from saem.inference.derived import derive as derived
+    from saem.inference.derived import variances
+    from saem.inference.fisher_information import fisher_information
+    from saem.inference.t_tests import t_tests as tested
     from saem.system.files import make_folder
 
     texts = read_quantities(quantities or [])
@@ -76,20 +79,20 @@ def derive(
         make_folder(output)
     known = None  # the fit's own, for which it needs no table
     if t_tests:
-        found = saem.t_tests(fit, texts or None, level)
+        found = tested(fit, texts or None, level)
         say("Satterthwaite's degrees of freedom, standard errors from the expected information")
         show_derived(found)
         write_derived(found, output)
         return
     if information is not Kind.OBSERVED or draws:
-        known = saem.fisher_information(fit, information.value, draws, seed)
+        known = fisher_information(fit, information.value, draws, seed)
     if texts:
-        found = saem.derive(fit, texts, level, known)
+        found = derived(fit, texts, level, known)
     else:
         rows = fit.estimates[["estimate", "se"]].join(fit.intervals(level)).assign(se_mcse=0.0)
         rows = rows if known is None else known.table(level)
         rows = rows.drop(columns="se_mcse") if known is None or not known.draws else rows
-        found = pd.concat([rows, saem.variances(fit, level, known)])
+        found = pd.concat([rows, variances(fit, level, known)])
         found.index.name = "quantity"
     drawn = f", {known.draws:,} draws" if known is not None and known.draws else ""
     own = f"by the {information.value} information{drawn}"
@@ -133,7 +136,7 @@ def read_quantities(texts: Sequence[str]) -> dict[str, str]:
 def check_quantities(texts: Mapping[str, str], parameters: Sequence[str]) -> None:
     """Refuse expressions that cannot be read, before time is spent on a fit."""
     if texts:
-        from saem.inference.derived import compile_quantity
+        from saem.expressions.quantity import compile_quantity
 
         for name, text in texts.items():
             compile_quantity(name, text, parameters)
@@ -178,10 +181,9 @@ def report_t_tests(fits: Sequence[Fit], texts: Mapping[str, str], output: Path |
     """Print the t-tests of the means, and of quantities that are functions of means alone; write them to a folder."""
     import pandas as pd
 
-    from saem import t_tests
     from saem.cli.console import say, show
     from saem.fitting.summary import T_TESTS, t_tests_table
-    from saem.inference.t_tests import quantities_of_means
+    from saem.inference.t_tests import quantities_of_means, t_tests
     from saem.system.files import write_csv
 
     tables = {fit.method: t_tests(fit, quantities_of_means(fit.parameters, texts)) for fit in fits}

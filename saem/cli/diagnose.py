@@ -62,8 +62,11 @@ def diagnose(
     Prints the tests of the normalised prediction distribution errors, the most influential clusters and the largest
     residuals.
     """
-    import saem
     from saem.cli.console import note
+    from saem.inference.influence import influence as influence_of
+    from saem.inference.prediction_errors import npde
+    from saem.inference.random_effects import random_effects
+    from saem.inference.residuals import residuals as residuals_of
     from saem.inference.rows import rows_of
     from saem.system.files import make_folder
 
@@ -71,10 +74,10 @@ def diagnose(
     rows_of(fit)  # without a table there is nothing to diagnose
     if output is not None:
         make_folder(output)
-    residuals = attempt("residuals", lambda: saem.residuals(fit))
-    errors = attempt("prediction errors", lambda: saem.npde(fit, draws, seed))
-    influence = attempt("influence", lambda: saem.influence(fit, workers))
-    effects = attempt("random effects", lambda: saem.random_effects(fit)) if fit.term_names else None
+    residuals = attempt("residuals", lambda: residuals_of(fit))
+    errors = attempt("prediction errors", lambda: npde(fit, draws, seed))
+    influence = attempt("influence", lambda: influence_of(fit, workers))
+    effects = attempt("random effects", lambda: random_effects(fit)) if fit.term_names else None
     if errors is not None:
         show_tests(errors)
     if influence is not None:
@@ -139,16 +142,22 @@ def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
     labels = list(fit.cluster_labels.columns)
     response = residuals["fitted_conditional"] + residuals["conditional"]
     rows = []
-    for at in residuals["normalised"].abs().to_numpy().argsort(kind="stable")[::-1][:SHOWN]:
+    kinds = scaled_kinds(residuals)
+    for at in residuals[kinds[-1]].abs().to_numpy().argsort(kind="stable")[::-1][:SHOWN]:
         row = residuals.iloc[int(at)]
         rows.append(
             [str(residuals.index[int(at)]), ", ".join(str(fit.table[name].iloc[int(at)]) for name in labels)]
             + [number(float(value), places) for value in (response.iloc[int(at)], row["fitted_conditional"])]
-            + [number(row[kind], 2) for kind in ("standardised", "normalised")]
+            + [number(row[kind], 2) for kind in kinds]
         )
     heading("largest residuals")
-    header = ["index", ", ".join(map(str, labels)), fit.model.response, "fitted", "standardised", "normalised"]
-    show(table(header, rows, "llrrrr"))
+    header = ["index", ", ".join(map(str, labels)), fit.model.response, "fitted", *kinds]
+    show(table(header, rows, "ll" + "r" * (2 + len(kinds))))
+
+
+def scaled_kinds(residuals: pd.DataFrame) -> list[str]:
+    """The kinds of residuals on a standard scale that the family has, the best last."""
+    return [kind for kind in ("standardised", "normalised") if kind in residuals]
 
 
 def named(key: object) -> str:
@@ -187,12 +196,15 @@ def write(
 
     if residuals is not None:
         write_csv(beside(fit.table, residuals), folder / "residuals.csv", index_label="index")
+        *_, best = kinds = scaled_kinds(residuals)
         drawn = figure(11.4, 7.6)
-        grid = drawn.subplots(2, 2)
-        plot_residuals(residuals, grid[0, 0])
-        plot_residuals(residuals, grid[0, 1], kind="normalised")
-        plot_quantiles(residuals["normalised"], grid[1, 0], label="normalised residual")
-        plot_observed(fit, residuals, grid[1, 1])
+        grid = drawn.subplots(2, 2).ravel()
+        for axes, kind in zip(grid, kinds, strict=False):
+            plot_residuals(residuals, axes, kind=kind)
+        plot_quantiles(residuals[best], grid[len(kinds)], label=f"{best} residual")
+        plot_observed(fit, residuals, grid[len(kinds) + 1])
+        for axes in grid[len(kinds) + 2 :]:
+            axes.remove()
         write_figure(drawn, folder / "residuals.png")
     if errors is not None:
         write_csv(beside(fit.table, errors.table), folder / "npde.csv", index_label="index")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saem.cli.methods import EXACT, tailored
+from saem.algorithms.registry import DECLARED
+from saem.cli.methods import tailored
 from saem.cli.options import (
     AugmentationName,
     DataFile,
@@ -31,10 +32,10 @@ from saem.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.algorithms.registry import Algorithm
     from saem.errors import FitError
-    from saem.fitting.fit import Algorithm
+    from saem.families import Model
     from saem.fitting.result import Fit
-    from saem.specification import Model
 
 
 class Method(StrEnum):
@@ -131,9 +132,9 @@ def fit(
 ) -> None:
     """Fit a model to a table and report estimates, errors and what became of the constraints."""
     from saem.cli.derive import read_quantities
-    from saem.data import read_table, text_columns
+    from saem.data import read_table
     from saem.errors import SaemError
-    from saem.specification import Model
+    from saem.families import Model
 
     quantities = read_quantities(derive or [])
     if t_tests and method is Method.BAYES:
@@ -143,7 +144,7 @@ def fit(
     methods = [tailored(name, target, chains, mstep, sampler, augmentation) for name in method.methods[:1]]
     methods += [tailored(name, {}, None, mstep, None) for name in method.methods[1:]]  # exact, beside the simulated one
     columns = [name.strip() for part in by or [] for name in part.split(",") if name.strip()]
-    table = read_table(data, [*text_columns(specification), *columns])
+    table = read_table(data, [*specification.text_columns, *columns])
     if by and not columns:
         raise SaemError("--by needs the name of a column; got an empty text")
     if columns:
@@ -171,15 +172,15 @@ def _fit_once(
     t_tests: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
-    from saem.cli import warmup
     from saem.cli.console import note
     from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, draw_fits, keep_fits
-    from saem.data import arrange
     from saem.data import where as rows_where
     from saem.errors import FitError, SaemWarning
+    from saem.families import arrange
     from saem.fitting import fit as fitting
+    from saem.fitting import warmup
     from saem.system.display import method_name
 
     if output is not None:
@@ -265,7 +266,7 @@ def _fit_levels(
 @contextmanager
 def _watched(name: str) -> Iterator[dict[str, Any]]:
     """What `saem.fit` is to take besides: a callback, for methods that work in blocks of iterations."""
-    if name in (*EXACT, "bayes"):
+    if not DECLARED[name].takes_callback:
         with _spinner(f"fitting by {name}"):
             yield {}
     else:

@@ -40,10 +40,10 @@ def profile(
 
     One-sided where the estimate is at a boundary. A simulated fit has the intervals of the maximum beside it.
     """
-    from saem import profile as profiled
     from saem.cli.console import note, say, show
     from saem.cli.write import write_figure
     from saem.fitting.summary import legend
+    from saem.inference.profile_likelihood import profile as profiled
     from saem.system.display import decimals, number, table
     from saem.system.files import make_folder, write_csv
 
@@ -118,10 +118,9 @@ def test(
     Where one standard deviation of random effects is zero in the smaller model, by the mixture of chi-squares; where
     several are, or in small samples, by --bootstrap.
     """
-    from saem import likelihood_ratio
     from saem.cli.console import say, show
     from saem.errors import SaemError
-    from saem.inference.likelihood_ratio import comparable, loglik_of
+    from saem.inference.likelihood_ratio import comparable, likelihood_ratio, loglik_of
     from saem.system.display import number, table
 
     for name, value in (("seed", seed), ("workers", workers), ("output", output), ("restart", restart or None)):
@@ -157,9 +156,9 @@ def bootstrap_line(
     smaller: Fit, larger: Fit, replicates: int, seed: int, workers: int | None, output: Path | None, restart: bool
 ) -> str:
     """The result of a bootstrap test in words, its replicates written to a folder."""
-    from saem import bootstrap_test
     from saem.cli.console import note
     from saem.cli.watching import counting
+    from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.system.files import make_folder, write_csv
 
     if output is not None:
@@ -190,8 +189,8 @@ def models(
 
     Parameters are counted net of constraints. The lowest AIC comes first.
     """
-    from saem import compare_models
     from saem.cli.console import note, show
+    from saem.inference.likelihood_ratio import compare_models
     from saem.system.display import number, table
     from saem.system.files import make_folder, write_csv
 

@@ -58,9 +58,9 @@ def loglik(
     """Marginal log-likelihood of a saved fit at its estimates: closed form, quadrature, importance sampling."""
     import pandas as pd
 
-    from saem import log_likelihood
     from saem.cli.console import note, show
     from saem.errors import ModelError, SaemError
+    from saem.inference.log_likelihood import log_likelihood
     from saem.system.display import decimals, number, small, table
     from saem.system.files import make_folder, write_csv
 

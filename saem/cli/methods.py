@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from saem.fitting.fit import Algorithm
+from saem.algorithms.registry import DECLARED, METHODS
 
-EXACT = ("ml", "reml", "em")
+if TYPE_CHECKING:
+    from saem.algorithms.registry import Algorithm
 
 
 def tailored(
@@ -32,7 +32,6 @@ def tailored(
     if not asked and mstep is None:
         return name
     from saem.errors import SaemError
-    from saem.fitting.fit import METHODS
     from saem.mstep.maximisers import maximiser_of
 
     settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}
@@ -40,7 +39,7 @@ def tailored(
         return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
     if name == "bayes" and asked == {"chains": chains} and mstep is None:
         return replace(METHODS[name](), chains=chains)  # type: ignore[type-var]
-    if name in (*EXACT, "bayes"):
+    if not DECLARED[name].is_simulated:
         others = [option for option in [*asked, "mstep"] if name != "bayes" or option != "chains"]
         option = "--" + others[0].replace("_", "-")
         raise SaemError(f"{option} is for SAEM and its relatives; method {name!r} does not take it")

@@ -39,18 +39,18 @@ def predict(
     Rows of clusters that the fit knows have their own mean, those of new ones, or with an empty cluster column, the
     mean over clusters; `se` is of that mean, the interval of a new observation.
     """
-    from saem import predict as predicted
     from saem.cli.console import note, show
     from saem.cli.simulate import check_output, write_table
     from saem.cli.write import beside
-    from saem.data import needed_columns, read_table, text_columns
+    from saem.data import read_table
     from saem.data import where as rows_where
+    from saem.inference.prediction import predict as predicted
     from saem.system.display import count, decimals, number, table
 
     if output is not None:
         check_output(output)
     fit = fit_to_examine(folder)
-    rows = read_table(data, text_columns(fit.model))
+    rows = read_table(data, fit.model.text_columns)
     if where is not None:
         rows = rows_where(rows, where)
     found = predicted(fit, rows, level, "refuse" if refuse_new else "marginal")
@@ -64,7 +64,7 @@ def predict(
         return
     places = decimals(found["se"])
     columns = ["predicted", "se", "lower", "upper"]
-    labels = [name for name in needed_columns(fit.model) if name in rows and name not in fit.model.response_columns]
+    labels = [name for name in fit.model.columns if name in rows and name not in fit.model.response_columns]
     shown = [
         [str(index), *(str(rows[name].iloc[k]) for name in labels), "yes" if row["known"] else "no"]
         + [number(row[name], places) for name in columns]

@@ -34,13 +34,13 @@ def prior(
 
     And what they say of every parameter, those included that a constraint determines.
     """
-    from saem import prior_predictive
     from saem.cli.check import without_missing
     from saem.cli.console import complain, heading, note, say, show
     from saem.cli.write import write_figure
     from saem.data import read_table
     from saem.data import where as rows_where
-    from saem.specification import Model
+    from saem.families import Model
+    from saem.inference.prior_predictive import prior_predictive
     from saem.system.display import count, table
     from saem.system.files import make_folder, write_csv
 
@@ -93,9 +93,9 @@ def sensitivity(
     ] = None,
 ) -> None:
     """How far a saved posterior hangs on its priors, and on the likelihood, by power scaling."""
-    from saem import prior_sensitivity
     from saem.cli.console import note, say, show
     from saem.cli.saved import posterior_to_examine
+    from saem.inference.prior_sensitivity import prior_sensitivity
     from saem.system.display import table
     from saem.system.files import make_folder, write_csv
 

@@ -20,24 +20,24 @@ def recipe(
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:
     """Write a model file to edit: a copy of one of the recipes that come with saem."""
-    from saem import recipes
     from saem.cli.console import note, say, show
     from saem.errors import ModelError, StorageError
+    from saem.recipes import names, text
     from saem.system.display import table
     from saem.system.files import check_writable, replacing
 
     if list_:
-        show(table(["recipe", "model"], [[each, first_comment(recipes.text(each))] for each in recipes.names()], "ll"))
+        show(table(["recipe", "model"], [[each, first_comment(text(each))] for each in names()], "ll"))
         return
     if not name:
-        raise ModelError(f"give the name of a recipe: {', '.join(recipes.names())}")
-    text = recipes.text(name)
+        raise ModelError(f"give the name of a recipe: {', '.join(names())}")
+    content = text(name)
     path = output or Path(f"{name}.toml")
     if path.exists() and not force:
         raise StorageError(f"{path} exists already; choose another file by --output, or overwrite it by --force")
     check_writable(path.parent)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8")
     say(f"{path} written")
     note(f"Edit it, then: saem check {path} DATA.csv, and saem fit {path} DATA.csv --method both")
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from saem.algorithms.registry import DECLARED, declaration_of
 from saem.cli.console import STYLES, console, heading, note, say, show
 from saem.fitting.summary import (
-    METHOD_NAMES,
     legend,
     size_words,
     solutions_table,
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
     from saem.batch import Batch
     from saem.fitting.result import Fit
 
-SHORT = {
-    "saem": "SAEM",
-    "chains": "chains",
-    "ml": "ML",
-    "reml": "REML",
-    "em": "EM",
-    "mcem": "MCEM",
-    "booth_hobert": "Booth-Hobert",
-    "ascent_mcem": "ascent MCEM",
-    "stochastic_em": "stochastic EM",
-    "annealed_saem": "annealed SAEM",
-    "px_saem": "PX-SAEM",
-    "minibatch_saem": "mini-batch",
-    "stochastic_newton": "stoch. Newton",
-    "fisher_gradient": "Fisher grad.",
-    "bayes": "Bayes",
-}
 MOST_LEVELS = 40
 GAP = 3  # between two columns
 MOST_REASONS = 5
@@ -64,11 +47,11 @@ def show_fit(fit: Fit) -> None:
 
 def show_comparison(first: Fit, second: Fit) -> None:
     """Two fits of the same model side by side, with their difference in units of the second's standard errors."""
-    methods = f"{METHOD_NAMES[first.method]} and {METHOD_NAMES[second.method].lower()}"
+    methods = f"{DECLARED[first.method].title} and {DECLARED[second.method].title.lower()}"
     say(f"{methods} fits of a {first.model.family} model for {first.model.response}")
     say(f"{size_words(second)}, {count(second.n_free, 'free parameter')}")
     say()
-    a, b = SHORT[first.method], SHORT[second.method]
+    a, b = DECLARED[first.method].short, DECLARED[second.method].short
     notes = [parameter_note(second, name) or parameter_note(first, name) for name in second.parameters.names]
     rows, distances = [], {}
     for i, (name, words) in enumerate(zip(second.parameters.names, notes, strict=True)):
@@ -112,11 +95,11 @@ def show_comparison(first: Fit, second: Fit) -> None:
         say(f"largest |{a} - {b}|: {distances[largest]:.4f} standard errors ({largest})")
     if len(second.solutions) > 1:
         say()
-        say(f"Maxima that {SHORT[second.method]} found, the best first")
+        say(f"Maxima that {DECLARED[second.method].short} found, the best first")
         show(solutions_table(second))
         say()
     for fit in (first, second):
-        say(f"{SHORT[fit.method]} {status_line(fit)}", STYLES.get(str(fit.status)))
+        say(f"{DECLARED[fit.method].short} {status_line(fit)}", STYLES.get(str(fit.status)))
     for text in dict.fromkeys([*first.warnings, *second.warnings]):
         say(f"warning: {text}", "yellow")
 
@@ -172,7 +155,7 @@ def show_run(batch: Batch, by: Sequence[str]) -> None:
     counts = Counter(zip(fits["status"], fits["method"], strict=True))
     statuses = [status for status in STYLES if any(counts[status, method] for method in methods)]
     rows = [[status_words(status), *(str(counts[status, method]) for method in methods)] for status in statuses]
-    show(table(["status", *(SHORT.get(method, method) for method in methods)], rows))
+    show(table(["status", *(declaration_of(method).short or method for method in methods)], rows))
     unfitted = fits[fits["status"].isin(UNFITTED)]
     if len(unfitted):
         heading("Commonest reasons")
@@ -192,7 +175,7 @@ def reasons(unfitted: pd.DataFrame, by: Sequence[str]) -> list[list[str]]:
     rows = []
     for levels, methods, message in members[:MOST_REASONS]:
         example = ", ".join(str(value) for value in levels.iloc[0])
-        used = ", ".join(SHORT.get(method, method) for method in methods)
+        used = ", ".join(declaration_of(method).short or method for method in methods)
         rows.append([str(len(levels)), used, f"{example}: {message}"])
     if len(members) > MOST_REASONS:
         rest = sum(len(levels) for levels, *_ in members[MOST_REASONS:])

@@ -40,13 +40,13 @@ def resume(
     """
     from dataclasses import replace
 
-    from saem.cli import warmup
     from saem.cli.console import note
     from saem.cli.fit import interrupted
     from saem.cli.report import show_fit
     from saem.cli.saved import fit_to_resume, others
     from saem.cli.watching import watching
     from saem.cli.write import check_folder, draw_fits, keep_fits
+    from saem.fitting import warmup
     from saem.fitting.resuming import method_of
 
     fit = fit_to_resume(folder)

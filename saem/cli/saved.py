@@ -29,7 +29,8 @@ def fits_in(folder: Path) -> dict[str, Fit]:
     StorageError
         When there is no folder, or a fit cannot be read.
     """
-    from saem.fitting.storage import FIT_FILE, load
+    from saem.fitting.result import load
+    from saem.fitting.storage.content import FIT_FILE
 
     if (folder / FIT_FILE).is_file() or not folder.is_dir():
         alone = load(folder)
@@ -81,7 +82,7 @@ def fit_to_resume(folder: Path) -> Fit:
     StorageError
         When there is none, or several.
     """
-    from saem.fitting.storage import FIT_FILE
+    from saem.fitting.storage.content import FIT_FILE
 
     found = fits_in(folder)
     if (folder / FIT_FILE).is_file():  # it says itself where it cannot
@@ -98,13 +99,13 @@ def fit_to_resume(folder: Path) -> Fit:
 
 def others(output: Path, method: str) -> dict[str, Fit]:
     """The fits in the other folders of a folder, by the names of these, which its tables go on to list."""
-    from saem.fitting.storage import load
+    from saem.fitting.result import load
 
     return {path.parent.name: load(path.parent) for path in _fit_files(output) if path.parent.name != method}
 
 
 def _fit_files(folder: Path) -> list[Path]:
     """The saved fits in the folders of a folder, in order."""
-    from saem.fitting.storage import FIT_FILE
+    from saem.fitting.storage.content import FIT_FILE
 
     return sorted(folder.glob(f"*/{FIT_FILE}"))

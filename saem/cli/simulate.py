@@ -58,10 +58,10 @@ def simulate(
 ) -> None:
     """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
     from saem.cli.console import note
-    from saem.data import read_table, text_columns
+    from saem.data import read_table
     from saem.errors import DataError
+    from saem.families import Model
     from saem.simulation import simulate
-    from saem.specification import Model
     from saem.system.display import count, printable
     from saem.system.files import as_csv
 
@@ -74,7 +74,7 @@ def simulate(
             "give the rows to simulate, either by --design FILE or by --cross, for instance "
             f"--cross {specification.cluster[0]}=1..20" + ("; got both" if design is not None else "")
         )
-    text = text_columns(specification)
+    text = specification.text_columns
     rows = read_table(design, text) if design is not None else full_factorial(cross or [])
     table = simulate(specification, values, rows, seed=seed)
     if output is None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from saem.algorithms.bayes.algorithm import Bayes
 from saem.comparison.budget import Budget, is_limitable, judged
 from saem.comparison.result import Comparison, highest
-from saem.data import arrange
 from saem.errors import FitError, ModelError, SaemWarning
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.fitting.fit import Algorithm, check_arguments, fit, resolve
 from saem.stopping import Target
 from saem.system.display import method_name
@@ -21,8 +20,8 @@ from saem.system.streams import check_seed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families import Model
     from saem.fitting.result import Fit
-    from saem.specification import Model
 
 MORE = 20  # iterations after the burn-in to warm up
 

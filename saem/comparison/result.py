@@ -64,22 +64,22 @@ class Comparison:
         """
         import pandas as pd
 
-        rows = []
+        lines = []
         for name, each in self.fits.items():
             distances = self.distances(name)
             worst = int(np.argmax(np.nan_to_num(np.abs(distances))))
             distance, parameter = abs(distances[worst]), each.parameters.names[worst]
             deficit = float("nan") if each.method == "reml" else self.maximum - each.loglik
-            rows.append(
+            lines.append(
                 [name, str(each.status), each.loglik, deficit, distance, parameter, largest_share(each)]
                 + [each.iterations, each.drawn, each.seconds, each.message]
             )
         nan = float("nan")
-        rows += [
+        lines += [
             [name, "refused" if name in self.refused else "error", nan, nan, nan, "", nan, 0, 0, nan, text]
             for name, text in self.failures.items()
         ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        return pd.DataFrame(lines, columns=COLUMNS)
 
     @property
     def over_seeds(self) -> pd.DataFrame:
@@ -92,11 +92,11 @@ class Comparison:
         confident); `draws` and `seconds` are means. Columns that end in `_error` have the standard error of the
         column before, by the jackknife over seeds; nan for fewer than three.
         """
-        return over_seeds(self)
+        return over_seeds(self.repetitions, self.fits[self.reference], self.maximum)
 
     @property
     def history(self) -> pd.DataFrame:
-        """`Fit.history` of all fits, one under the other, after the columns `method` and `seed`."""
+        """The table `Fit.history` of all fits, one under the other, after the columns `method` and `seed`."""
         import pandas as pd
 
         parts = []

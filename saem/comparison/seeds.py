@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.comparison.result import Comparison
     from saem.fitting.result import Fit
 
 COLUMNS = (
@@ -20,27 +19,36 @@ COLUMNS = (
 NEGLIGIBLE = 1e-6  # of the standard error: a Monte Carlo error below is none
 
 
-def over_seeds(comparison: Comparison) -> pd.DataFrame:
-    """One row a method; see `Comparison.over_seeds`."""
+def over_seeds(repetitions: Mapping[str, Sequence[Fit]], reference: Fit, maximum: float) -> pd.DataFrame:
+    """One row a method; see `saem.comparison.result.Comparison.over_seeds`.
+
+    Parameters
+    ----------
+    repetitions : mapping of str to sequence of Fit
+        The fits of each method.
+    reference : Fit
+        With which estimates are compared.
+    maximum : float
+        The highest log-likelihood.
+    """
     import pandas as pd
 
-    reference = comparison.fits[comparison.reference]
-    rows: list[list[object]] = []
-    for name, fits in comparison.repetitions.items():
-        deficits = comparison.maximum - np.array([np.nan if fit.method == "reml" else fit.loglik for fit in fits])
+    lines: list[list[object]] = []
+    for name, fits in repetitions.items():
+        deficits = maximum - np.array([np.nan if fit.method == "reml" else fit.loglik for fit in fits])
         nothing = np.full((len(fits), len(reference.se)), np.nan)
         difference = np.array([fit.values for fit in fits]) - reference.values
         distances = np.divide(difference, reference.se, out=nothing, where=reference.se > 0.0)
         worst = int(np.argmax(np.nan_to_num(np.mean(distances**2, axis=0))))
         rms, rms_error = jackknife(distances[:, worst].tolist(), root_mean_square)
         ratio, ratio_error = jackknife(fits, spread_over_mcse)
-        rows.append(
+        lines.append(
             [name, len(fits), mean([fit.converged for fit in fits])]
             + [*jackknife(deficits.tolist(), mean), float(np.median(deficits))]
             + [rms, rms_error, reference.parameters.names[worst] if rms > 0.0 else "", ratio, ratio_error]
             + [mean([fit.drawn for fit in fits]), mean([fit.seconds for fit in fits])]
         )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def spread_over_mcse(fits: Sequence[Fit]) -> float:

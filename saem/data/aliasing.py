@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saem.errors import DataError, listing
-from saem.expressions.constraint import parameters_of
-from saem.specification import Model
 from saem.specification.formula import Design, missing_cells
 
 TOLERANCE = 1e-7  # of a column's length, what earlier columns leave of it: R's `lm` has the same
@@ -17,7 +16,7 @@ TOLERANCE = 1e-7  # of a column's length, what earlier columns leave of it: R's 
 Floats = NDArray[np.float64]
 
 
-def without_aliased(model: Model, found: Design) -> Design:
+def without_aliased(formula: str, found: Design, named: Collection[str]) -> Design:
     """The design of a formula without the columns that combinations of levels without rows make superfluous.
 
     Left out are columns that are zero in all rows, and columns of interactions that are combinations of columns before
@@ -25,10 +24,12 @@ def without_aliased(model: Model, found: Design) -> Design:
 
     Parameters
     ----------
-    model : Model
+    formula : str
     found : Design
         Its state is filled with `kept`, the columns that remain, and `aliased`: for each other column what it is as a
         combination of those. Where a state has them already, they are used.
+    named : collection of str
+        Parameters of which constraints or fixed values say something.
 
     Returns
     -------
@@ -39,10 +40,10 @@ def without_aliased(model: Model, found: Design) -> Design:
     if "kept" not in state:
         empty = np.flatnonzero(~np.any(matrix, axis=0)).tolist()
         superfluous = _superfluous(matrix, found.optional - set(empty), empty) if found.cells else []
-        if superfluous and not _means_are_constrained(model, found):
+        if superfluous and not set(named) & set(found.names):
             warnings.append(
                 f"{missing_cells(found) or 'levels coincide'}, so that the rows cannot tell "
-                f"{listing([found.labels[j] for j in superfluous])} of the formula {model.mean!r} from the other "
+                f"{listing([found.labels[j] for j in superfluous])} of the formula {formula!r} from the other "
                 "columns: left out of the model, as in R"
             )
         elif superfluous:
@@ -51,7 +52,7 @@ def without_aliased(model: Model, found: Design) -> Design:
         if empty:
             warnings.append(
                 f"no row has the combination of levels {listing([found.labels[j] for j in empty])} of the formula "
-                f"{model.mean!r}: left out of the model"
+                f"{formula!r}: left out of the model"
             )
         left_out = {*empty, *superfluous}
         kept = [j for j in range(matrix.shape[1]) if j not in left_out]
@@ -64,9 +65,7 @@ def without_aliased(model: Model, found: Design) -> Design:
         }
     kept = state["kept"]
     if not all(isinstance(j, int) and 0 <= j < matrix.shape[1] for j in kept):
-        raise DataError(
-            f"the constants that the fit keeps for the formula {model.mean!r} do not belong to it; fit again"
-        )
+        raise DataError(f"the constants that the fit keeps for the formula {formula!r} do not belong to it; fit again")
     if len(kept) < matrix.shape[1]:
         matrix = np.ascontiguousarray(matrix[:, kept])
     names, labels = (tuple(texts[j] for j in kept) for texts in (found.names, found.labels))
@@ -92,9 +91,3 @@ def _superfluous(matrix: Floats, optional: frozenset[int], empty: list[int]) -> 
         elif j in optional:
             found.append(j)
     return found
-
-
-def _means_are_constrained(model: Model, found: Design) -> bool:
-    """Whether the model says anything of means: what the rows leave free is then perhaps determined."""
-    named = {name for constraint, text in model.constraints.items() for name in parameters_of(constraint, text)}
-    return bool((named | set(model.fixed)) & set(found.names))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,6 @@ from saem.expressions.columns import (
     missing_rows,
     read_column,
 )
-from saem.expressions.rows import row_expression
-from saem.specification import Model
 from saem.specification.formula import read, response_of
 from saem.specification.formula.grammar import Name
 from saem.specification.formula.naming import identifier, level_names
@@ -37,27 +34,33 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")  # 1,010: one number with or without a comma
 
 
-@lru_cache(maxsize=64)
-def needed_columns(model: Model) -> tuple[str, ...]:
-    """All columns that a model reads, the response first.
+class Reading(Protocol):
+    """What a model says of the columns that it reads; see `saem.families.model.Model`."""
 
-    Parameters
-    ----------
-    model : Model
+    @property
+    def response(self) -> str: ...
+    @property
+    def cluster(self) -> tuple[str, ...]: ...
+    @property
+    def formula(self) -> str | None: ...
+    @property
+    def is_transformed(self) -> bool: ...
+    @property
+    def response_columns(self) -> tuple[str, ...]: ...
+    @property
+    def text_columns(self) -> tuple[str, ...]: ...
+    @property
+    def number_columns(self) -> tuple[str, ...]: ...
+    @property
+    def design_columns(self) -> tuple[str, ...]: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
 
-    Returns
-    -------
-    tuple of str
-    """
-    names = [*model.response_columns, *model.cluster]
-    names += [name for name in (model.random.by, model.residual.by, model.residual.weights) if name is not None]
-    return tuple(dict.fromkeys([*names, *design_columns(model)]))
 
-
-def with_all_levels(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+def with_all_levels(model: Reading, table: pd.DataFrame) -> pd.DataFrame:
     """A table whose parts name the levels of a formula as the whole does, where words must tell them apart."""
     found: dict[str, list[str]] = {}
-    names = read(model.mean).columns if isinstance(model.mean, str) else ()
+    names = () if model.formula is None else read(model.formula).columns
     for name in names:
         values = column_of(table, name) if name in table.columns else None
         if isinstance(values, Factor) and level_names(values.levels) != [identifier(level) for level in values.levels]:
@@ -67,12 +70,6 @@ def with_all_levels(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     table = table.copy(deep=False)
     table.attrs = table.attrs | {ALL_LEVELS: found}
     return table
-
-
-def text_columns(model: Model) -> tuple[str, ...]:
-    """The columns whose levels a table keeps as they are written: those of clusters and of groups."""
-    groups = (by for by in (model.random.by, model.residual.by) if by is not None)
-    return tuple(dict.fromkeys([*model.cluster, *groups]))
 
 
 def table_of(series: dict[str, pd.Series[Any]], attributes: dict[Any, Any]) -> pd.DataFrame:
@@ -85,28 +82,14 @@ def table_of(series: dict[str, pd.Series[Any]], attributes: dict[Any, Any]) -> p
     return table
 
 
-@lru_cache(maxsize=64)
-def design_columns(model: Model) -> tuple[str, ...]:
-    """Columns of the mean and of the random terms."""
-    texts = list(model.random.terms.values())
-    names: list[str] = []
-    if isinstance(model.mean, str):
-        names.extend(read(model.mean).columns)
-    else:
-        texts = [*model.mean.values(), *texts]
-    for text in texts:
-        names.extend(sorted(row_expression(text).columns))
-    return tuple(dict.fromkeys(names))
-
-
 def read_columns(
-    model: Model, table: pd.DataFrame, drop_missing: bool
+    model: Reading, table: pd.DataFrame, drop_missing: bool
 ) -> tuple[dict[str, pd.Series[Any]], dict[str, Values], dict[str, Factor], Rows, int]:
     """Convert the columns that the model reads, and see to missing values.
 
     Parameters
     ----------
-    model : Model
+    model : Model, as a `Reading`
     table : DataFrame
         (n,) rows.
     drop_missing : bool
@@ -125,14 +108,13 @@ def read_columns(
     n_dropped : int
     """
     rows = Rows(table)
-    series = {name: table[name] for name in needed_columns(model)}
+    series = {name: table[name] for name in model.columns}
     columns: dict[str, Values] = {name: _read_response(series[name], rows) for name in model.response_columns}
-    weights = [] if model.residual.weights is None else [model.residual.weights]
-    for name in (*design_columns(model), *weights):
+    for name in (*model.design_columns, *model.number_columns):
         if name not in columns:
             columns[name] = as_column(series[name], table.attrs)
     factors: dict[str, Factor] = {}
-    for name in text_columns(model):
+    for name in model.text_columns:
         values = columns.get(name)
         if name in model.cluster and holds_objects(series[name]):
             factors[name] = factorize_clusters(series[name])
@@ -194,12 +176,12 @@ def _advice_on(value: str) -> str:
     return "write a decimal point, not a comma" if is_number(value.replace(",", ".")) else "leave a missing value empty"
 
 
-def nearly_numbers(model: Model, columns: dict[str, Values], rows: Rows) -> list[str]:
+def nearly_numbers(model: Reading, columns: dict[str, Values], rows: Rows) -> list[str]:
     """Columns of a formula that a few texts among numbers make factors, as one slip of the pen does, in words."""
-    if not isinstance(model.mean, str):
+    if model.formula is None:
         return []  # other designs refuse to calculate with text
     found = []
-    for name in (node.text for node in read(model.mean).right.factors.values() if isinstance(node, Name)):
+    for name in (node.text for node in read(model.formula).right.factors.values() if isinstance(node, Name)):
         values = columns[name]
         if not isinstance(values, Factor) or values.as_numbers:
             continue
@@ -213,7 +195,7 @@ def nearly_numbers(model: Model, columns: dict[str, Values], rows: Rows) -> list
     return found
 
 
-def response_values(model: Model, columns: dict[str, Values], n: int) -> NDArray[np.float64]:
+def response_values(model: Reading, columns: dict[str, Values], n: int) -> NDArray[np.float64]:
     """The response (n,) on the scale of the model.
 
     Raises
@@ -221,10 +203,9 @@ def response_values(model: Model, columns: dict[str, Values], n: int) -> NDArray
     DataError
         When it is not a finite number in each row.
     """
-    if not model.is_transformed:
+    if model.formula is None or not model.is_transformed:
         return np.ascontiguousarray(columns[model.response], dtype=np.float64)
-    assert isinstance(model.mean, str)
-    values = response_of(model.mean, columns, n)[0]
+    values = response_of(model.formula, columns, n)[0]
     bad = missing_rows(values)
     if bad is not None:
         raise DataError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+import numpy as np
 
 from saem.errors import ModelError, listing
 from saem.families.contract import Problem
 
 KERNEL = ("latent", "acceptance")  # fields of arrays that hold the state and the counts of a Markov kernel
+NESTED = "kernel"  # field that holds all that a kernel goes on with, as a NamedTuple with those two among its fields
 
 
 class Sampler(Protocol):
@@ -18,8 +22,8 @@ class Sampler(Protocol):
     def arrays(self, problem: Problem) -> Any:
         """Arrays of a type of the sampler's own, for which `saem.families.contract.draw` is overloaded.
 
-        With fields ``latent`` and ``acceptance`` they hold the state and the counts of a Markov kernel, which `draw`
-        changes in place.
+        With fields ``latent`` and ``acceptance``, or with these in a NamedTuple ``kernel`` of arrays, they hold all
+        that a Markov kernel goes on with, which `draw` changes in place.
         """
         ...
 
@@ -40,12 +44,75 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
     return problem.samplers[sampler](problem.arrays)
 
 
+def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
+    """The arrays by which the latent data of a problem are drawn, with a chain of their own where there is one.
+
+    Parameters
+    ----------
+    problem : Problem
+    sampler : str or Sampler, optional
+        Another than the family's own; without either the kernels of `saem.estep.metropolis`.
+
+    Raises
+    ------
+    ModelError
+        When the family has no such sampler.
+    """
+    if sampler is not None:
+        return own_copy(arrays_of(sampler, problem))
+    if problem.has_draws or problem.joint is None:
+        return own_copy(problem.arrays)
+    from saem.estep.metropolis import metropolis
+
+    return metropolis(problem.joint(), problem.n_clusters, problem.n_latent // max(1, problem.n_clusters))
+
+
+def clusters_of(problem: Problem, drawing: Any) -> Any | None:
+    """The arrays by which single clusters are drawn, given those of all; None where the family cannot."""
+    if problem.clusterwise is not None:
+        return problem.clusterwise()
+    return drawing if NESTED in getattr(drawing, "_fields", ()) else None
+
+
+def kernel_state(arrays: Any) -> dict[str, np.ndarray]:
+    """All arrays that a Markov kernel goes on with, by name; the very ones that draws change. Empty without a kernel.
+
+    Copies of them are the chain: see `put_back`.
+    """
+    fields = getattr(arrays, "_fields", ())
+    if NESTED in fields:
+        found: dict[str, np.ndarray] = getattr(arrays, NESTED)._asdict()
+        return found
+    return {name: getattr(arrays, name) for name in KERNEL if name in fields}
+
+
+def put_back(arrays: Any, saved: Mapping[str, np.ndarray]) -> None:
+    """Overwrite what a Markov kernel goes on with by copies that were made of `kernel_state`."""
+    for name, value in kernel_state(arrays).items():
+        value[...] = saved[name]
+
+
+def is_markov(arrays: Any) -> bool:
+    """Whether draws depend on those before."""
+    return bool(kernel_state(arrays))
+
+
+def adapt(arrays: Any, on: bool) -> None:
+    """Let a Markov kernel adapt from now on, or no more, if it can."""
+    if NESTED in getattr(arrays, "_fields", ()):
+        arrays.adapt(on)
+
+
 def are_dependent(drawing: Any, problem: Problem) -> bool:
     """Whether the family's own draws depend on each other within an iteration, as antithetic ones do."""
-    return type(drawing) is type(problem.arrays) and drawing is not problem.arrays and KERNEL[0] not in drawing._fields
+    return type(drawing) is type(problem.arrays) and drawing is not problem.arrays and not is_markov(drawing)
 
 
 def own_copy(arrays: Any) -> Any:
-    """The arrays with their own copy of what draws change: the state and the counts of a Markov kernel."""
-    names = [name for name in KERNEL if name in getattr(arrays, "_fields", ())]
-    return arrays._replace(**{name: getattr(arrays, name).copy() for name in names}) if names else arrays
+    """The arrays with their own copy of what draws change: all that a Markov kernel goes on with."""
+    copies = {name: value.copy() for name, value in kernel_state(arrays).items()}
+    if not copies:
+        return arrays
+    if NESTED in arrays._fields:
+        return arrays._replace(**{NESTED: getattr(arrays, NESTED)._replace(**copies)})
+    return arrays._replace(**copies)

@@ -1,39 +1,55 @@
-"""Constraints with their exact Jacobian and Hessian, as straight-line Python source for Numba."""
+"""Functions with their exact Jacobian and Hessian, as straight-line Python source for Numba."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from saem.errors import ConstraintError
+from saem.errors import ExpressionError
 from saem.expressions.graph import SYMBOLS, Graph
 
 
-def source_of(sides: Sequence[tuple[str, ast.AST, ast.AST]], parameters: Sequence[str]) -> list[str]:
-    """Statements that compute constraints, their Jacobian and their Hessians.
+class Function(NamedTuple):
+    """An expression, or the difference of two."""
+
+    owner: str  # for messages: "constraint 'g'"
+    left: ast.AST
+    right: ast.AST | None = None
+
+
+def source_of(functions: Sequence[Function], inputs: Sequence[str]) -> list[str]:
+    """Statements that compute functions, their Jacobian and their Hessians.
 
     Parameters
     ----------
-    sides : sequence of (name, left, right)
-        Of m constraints.
-    parameters : sequence of str
+    functions : sequence of Function
+        (m,)
+    inputs : sequence of str
         (n,) the order of the argument ``x``.
 
     Returns
     -------
     list of str
         Assignments to temporaries and to ``c[i]``, ``jac[i * n + j]`` and ``hess[(i * n + j) * n + k]``; entries that
-        are zero whatever the parameters are not assigned.
+        are zero whatever the inputs are not assigned.
+
+    Raises
+    ------
+    ExpressionError
+        When a function takes too many operations, is no number, or depends on no input.
     """
-    n = len(parameters)
-    index = {name: position for position, name in enumerate(parameters)}
+    n = len(inputs)
+    index = {name: position for position, name in enumerate(inputs)}
     graph = Graph()
     targets: dict[str, int] = {}
-    for i, (graph.name, left, right) in enumerate(sides):
-        value = graph.binary("sub", graph.translate(left, index), graph.translate(right, index))
+    for i, (graph.owner, left, right) in enumerate(functions):
+        value = graph.translate(left, index)
+        if right is not None:
+            value = graph.binary("sub", value, graph.translate(right, index))
         used = sorted(graph.inputs(value))
         if not used:
-            raise ConstraintError(f"constraint {graph.name!r} involves no parameter: they all cancel out")
+            raise ExpressionError(f"{graph.owner} involves no parameter: they all cancel out")
         targets[f"c[{i}]"] = value
         for j in used:
             first = graph.derivative(value, j)

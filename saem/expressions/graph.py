@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from saem.errors import ConstraintError
+from saem.errors import ExpressionError
 from saem.expressions.folding import CONSTANTS, FUNCTIONS
 
-#: Bound on the operations of all constraints together; compiling so many takes a few seconds.
+#: Bound on the operations of all functions together; compiling so many takes a few seconds.
 MAX_OPERATIONS = 4000
 
 
@@ -52,8 +52,8 @@ class Graph:
     ones of `SYMBOLS` and the functions of the language.
     """
 
-    def __init__(self, name: str = "") -> None:
-        self.name = name  # of the constraint at work, for messages
+    def __init__(self) -> None:
+        self.owner = "the expression"  # at work, for messages: "constraint 'g'"
         self.nodes: list[Node] = []
         self._known: dict[Node, int] = {}
         self._derivatives: dict[tuple[int, int], int] = {}
@@ -70,8 +70,8 @@ class Graph:
     def _add_node(self, node: Node, inputs: frozenset[int]) -> int:
         if node not in self._known:
             if len(self.nodes) >= MAX_OPERATIONS:
-                raise ConstraintError(
-                    f"constraint {self.name!r}: the constraints and their derivatives take more than {MAX_OPERATIONS} "
+                raise ExpressionError(
+                    f"{self.owner}: the expressions and their derivatives take more than {MAX_OPERATIONS} "
                     "operations; write it in a simpler way"
                 )
             self._known[node] = len(self.nodes)
@@ -82,8 +82,8 @@ class Graph:
     def const(self, value: float) -> int:
         """A number."""
         if isinstance(value, complex) or not math.isfinite(value):
-            raise ConstraintError(
-                f"constraint {self.name!r} or its derivative contains a part that is no finite real number; look for a "
+            raise ExpressionError(
+                f"{self.owner} or its derivative contains a part that is no finite real number; look for a "
                 "division by zero, a power of zero or the logarithm of a negative number"
             )
         return self._add_node(Node("const", (), value), frozenset())

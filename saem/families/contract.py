@@ -11,8 +11,10 @@ natural scales (means, standard deviations, correlations).
 A family whose draws are those of a Markov chain keeps its state in the arrays, in two fields that other families do not
 have: ``latent``, a float64 array that `draw` changes in place, and ``acceptance``, a (2,) float64 array to whose
 entries `draw` adds the moves that were accepted and those that were proposed. Whoever draws works on copies of the two,
-so that runs do not disturb each other. The chain goes on at other ``x`` from the state that it is in; draws of one call
-and of the next are correlated. ``tests/bernoulli_family.py`` is such a family.
+so that runs do not disturb each other. Kernels that serve any family (`saem.estep.metropolis`) keep all that they go on
+with in a NamedTuple ``kernel`` of arrays; `saem.estep.samplers.kernel_state` finds either. The chain goes on at other
+``x`` from the state that it is in; draws of one call and of the next are correlated. ``tests/bernoulli_family.py`` is
+such a family.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy as np
 from saem.expressions.constraint import Constraints
 from saem.families.coordinates import USERS, Coordinates
 from saem.specification.parameters import Parameters
-from saem.system.jit import overload, types
+from saem.system.jit import kernel, overload, types
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +72,9 @@ class Problem:
         diagonal), for each variance group.
     has_expectation : bool
         Whether `draw` with ``m = 0`` gives the conditional expectation of the statistics.
-    has_observed : bool
-        Whether the family has a closed-form marginal likelihood (`observed`).
+    likelihood : {"closed", "quadrature", "none"}
+        How the marginal likelihood is had: in closed form (`observed`), by adaptive quadrature on the density of the
+        family (`log_complete`), or not at all.
     restricted : bool
         Whether the marginal likelihood is the restricted one (REML).
     can_fit_exactly : bool
@@ -112,6 +115,10 @@ class Problem:
         where it would break the model.
     coordinates : Coordinates
         The edge to the user's scale: everything above is in inner coordinates, but what `conditional_effects` gives.
+    nodes : int
+        Nodes of the quadrature for every random effect; 0 lets it choose so many that two numbers agree.
+    has_draws : bool
+        Whether `draw` is overloaded for the family's arrays; else the kernels of `saem.estep.metropolis` draw.
     """
 
     parameters: Parameters
@@ -129,7 +136,7 @@ class Problem:
     roles: tuple[str, ...] = ()
     blocks: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     has_expectation: bool = False
-    has_observed: bool = False
+    likelihood: str = "none"
     restricted: bool = False
     can_fit_exactly: bool = False
     has_one_maximum: Callable[[], bool] | None = None
@@ -147,6 +154,13 @@ class Problem:
     augmentation: Augmentation | None = None
     expand: Callable[[], Expansion] | None = None
     coordinates: Coordinates = USERS
+    nodes: int = 0
+    has_draws: bool = True
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the marginal likelihood can be evaluated, with its derivatives."""
+        return self.likelihood in ("closed", "quadrature")
 
     def label(self, i: int) -> str:
         """A parameter with the groups that it belongs to, for messages."""
@@ -321,13 +335,70 @@ def log_joint(arrays: Any, x: np.ndarray, cluster: int, effects: np.ndarray, val
     raise NotImplementedError
 
 
+def log_complete(
+    arrays: Any,
+    x: np.ndarray,
+    cluster: int,
+    effects: np.ndarray,
+    order: int,
+    values: np.ndarray,
+    gradients: np.ndarray,
+    hessians: np.ndarray,
+) -> None:
+    """Write ``log p(y_c, u; x)`` of a cluster at several values ``u`` of its random effects, with derivatives.
+
+    The one density from which conditional modes, Markov kernels, quadrature and scores follow. The random effects are
+    independent standard normals before the data are seen: those of the model are a root of their covariance times
+    ``u``, so that a standard deviation of zero and a singular covariance are nothing special. All arguments that
+    depend on ``u`` are *jets* (`saem.system.jets`) of J numbers: the value, and, unless J = 1, the exact first and
+    second derivatives by the parameters ``x``, which ``u`` may depend on.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        Those of `Problem.joint`.
+    x : (n,) ndarray
+    cluster : int
+    effects : (k, d, J) ndarray
+        Values of ``u``; d is that of `n_effects`, which must not depend on ``x`` here.
+    order : int
+        0, 1 or 2: which derivatives by ``u`` are asked for.
+    values : (k, J) ndarray, written
+        With every constant, ``-inf`` outside the domain of ``x`` (then nothing else is written).
+    gradients : (k, d, J) ndarray, written
+        First derivatives by ``u``, if ``order`` is 1 or 2; else its length may be 0.
+    hessians : (k, d, d, J) ndarray, written
+        Second derivatives by ``u``, if ``order`` is 2; else its length may be 0.
+    """
+    raise NotImplementedError
+
+
+def accumulate(
+    arrays: Any, x: np.ndarray, cluster: int, effects: np.ndarray, weight: float, statistics: np.ndarray
+) -> None:
+    """Add ``weight`` times the complete-data statistics (s,) of a cluster at each of several draws ``u`` (k, d).
+
+    Coordinates and ``arrays`` are those of `log_complete`. What is drawn thus, by whatever kernel, is reduced here.
+    Statistics may belong to ``x``: those of an expansion at it, whose score at ``x`` is that of the complete data.
+    """
+    raise NotImplementedError
+
+
+def effects_root(arrays: Any, x: np.ndarray, cluster: int, root: np.ndarray) -> bool:
+    """Write the root (d, d) by which ``u`` of `log_complete` becomes the model's random effects; whether there is one.
+
+    Times its transpose it is their covariance.
+    """
+    raise NotImplementedError
+
+
 def reduce(arrays: Any, x: np.ndarray) -> None:
     """Set the working parameters of an expanded problem to the identity, and the others such that the law stays."""
     raise NotImplementedError
 
 
 def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
-    """Value of an objective (`CompleteData`, `Observed` or `Restricted`) with its gradient and Hessian."""
+    """Value of an objective (`CompleteData`, `Observed`, `Restricted`, or another with an overload) and derivatives."""
     raise NotImplementedError
 
 
@@ -347,6 +418,23 @@ def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def] 
     if is_a(objective, Restricted):
         return lambda objective, x, gradient, hessian: restricted(objective.arrays, x, gradient, hessian)
     return None
+
+
+@kernel
+def log_joint_of_complete(arrays: Any, x: np.ndarray, cluster: int, effects: np.ndarray, values: np.ndarray) -> None:
+    """`log_joint` for a family that has `log_complete`."""
+    k, d = effects.shape
+    nothing = np.empty((0, d, 1))
+    log_complete(
+        arrays,
+        x,
+        cluster,
+        effects.reshape((k, d, 1)),
+        0,
+        values.reshape((k, 1)),
+        nothing,
+        nothing.reshape((0, d, d, 1)),
+    )
 
 
 @overload(draw_cluster)

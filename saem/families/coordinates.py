@@ -92,7 +92,7 @@ class Coordinates:
 
         Parameters
         ----------
-        data : ModelData
+        data : Arranged
             In inner coordinates.
         basis : (r,) ndarray
             Columns of the mean design that span those of the free means.

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from saem.data.intake import response_values
 from saem.errors import ModelError
 from saem.expressions.columns import column_of
+from saem.system.optional import quiet_import
 
 if TYPE_CHECKING:
-    from saem.fitting.result import Fit
+    from saem.fitting.record import Record
 
 
-def quiet_import(name: str) -> Any:
-    """Import a package without what it says on that occasion: ArviZ announces its next version."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return import_module(name)
-
-
-def to_arviz(fit: Fit) -> Any:
-    """See `Fit.to_arviz`."""
+def to_arviz(fit: Record) -> Any:
+    """Give the draws of a fit to ArviZ, as `Fit.to_arviz` describes it."""
     if fit.posterior is None:
         raise ModelError(f"only a fit by 'bayes' has draws for ArviZ; this one is by {fit.method!r}")
     try:

@@ -11,7 +11,7 @@ import numpy as np
 from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course.refinement import next_look
 from saem.algorithms.engine.chain import Chain
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.passes import Engine
 from saem.errors import MStepError
 from saem.stopping import Target
 
@@ -132,7 +132,7 @@ class Reporter:
         """Assess the precision; draws for it are not counted, or a budget would end the fit elsewhere."""
         began, drawn = time.perf_counter(), engine.spent.drawn
         try:
-            precision = assess(engine, engine.run_of(chain))
+            precision = assess(engine.iteration, engine.run_of(chain))
         except (MStepError, np.linalg.LinAlgError):  # the fit itself may never look here
             self.share, self.parameter, self.deficit = np.nan, "", np.nan
         else:

@@ -12,11 +12,11 @@ from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, separated
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.algorithms.engine.correction import COMOMENT, COUNT, MEAN
-from saem.algorithms.engine.engine import Engine
 from saem.algorithms.engine.handover import as_then
+from saem.algorithms.engine.passes import Engine
 from saem.algorithms.independent_chains import IndependentChains
 from saem.errors import StorageError
-from saem.estep.samplers import KERNEL
+from saem.estep.samplers import kernel_state
 from saem.families.contract import Problem
 
 LARGEST = 10_000_000  # of iterations, draws in one of them, chains
@@ -71,9 +71,9 @@ def check_checkpoint(algorithm: Any, problem: Problem, checkpoint: Checkpoint) -
 
 def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str]]:
     """The arrays of a state by name, and those that must be there."""
-    n, start = len(problem.parameters), engine.begin(problem.starts[0])
+    n, start = len(problem.parameters), engine.iteration.begin(problem.starts[0])
     memory = {MEMORY + name: value for name, value in start.memory.items()}
-    kernel = {name: getattr(engine.drawing, name) for name in KERNEL if hasattr(engine.drawing, name)}
+    kernel = kernel_state(engine.iteration.drawing)
     like = {**start.state._asdict(), **memory, **kernel, "pinned": start.pinned}
     forms: dict[str, Form] = {name: (value.dtype.str[1:], value.shape) for name, value in like.items()}
     forms |= {"stream": ("u8", (WORDS,)), "moves": ("f8", (2,)), "path": ("f8", (None, n)), "draws": ("f8", (None,))}

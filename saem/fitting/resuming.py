@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pkgutil
 import time
 from collections.abc import Iterator
@@ -11,28 +10,30 @@ from dataclasses import is_dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import saem.mstep
-from saem import schedules
+import saem.schedules as schedules
 from saem.algorithms.engine.truncation import Truncation
-from saem.data import arrange
+from saem.algorithms.registry import METHODS, Algorithm, declaration_of
 from saem.errors import ModelError, SaemError, StorageError
-from saem.fitting.fit import METHODS, Algorithm, conclude, pose_for, run
+from saem.fitting.concluding import conclude
+from saem.fitting.kept import arranged, keep
 from saem.fitting.restoring import check_checkpoint, check_settings
+from saem.fitting.running import pose_for, run
 from saem.fitting.settings import rebuild
-from saem.fitting.storage.method import EXACT
+from saem.mstep import methods
 from saem.stopping import Target
+from saem.system.deferred import replaced
 from saem.system.display import method_name
 
 if TYPE_CHECKING:
     from saem.algorithms.engine.continuation import Continuation
     from saem.fitting.progress import Callback
-    from saem.fitting.result import Fit
+    from saem.fitting.record import Record
 
 
 def resume(
-    fit: Fit, target: Target | None = None, *, callback: Callback | None = None, method: Algorithm | None = None
-) -> Fit:
-    """See `Fit.resume`."""
+    fit: Record, target: Target | None = None, *, callback: Callback | None = None, method: Algorithm | None = None
+) -> Record:
+    """Go on with a fit, as `Fit.resume` describes it."""
     started = time.perf_counter() - fit.seconds
     continuation = continuation_of(fit)
     if fit.table is None:
@@ -43,16 +44,16 @@ def resume(
             "or fit again by the other"
         )
     algorithm = aimed(method_of(fit) if method is None else method, target)
-    data = arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
+    data = arranged(fit)
     with of_a_file(continuation):
         problem = pose_for(algorithm, fit.model, data)
         if continuation.method is None:
             check_checkpoint(algorithm, problem, continuation.checkpoint)
         outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
-    again = conclude(fit.model, data, problem, outcome, fit.method, fit.seed, started)
-    if outcome.checkpoint is not None:
-        again = again.going_on(algorithm, outcome.checkpoint)
-    return replace(again, table=fit.table, warnings=fit.warnings)
+    again = conclude(fit.model, data, problem, outcome, algorithm, fit.method, fit.seed, started)
+    again = replaced(again, table=fit.table, warnings=fit.warnings)
+    keep(again, data, problem)
+    return again
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def of_a_file(continuation: Continuation) -> Iterator[None]:
         ) from error
 
 
-def continuation_of(fit: Fit) -> Continuation:
+def continuation_of(fit: Record) -> Continuation:
     """What a fit goes on from.
 
     Raises
@@ -84,7 +85,7 @@ def continuation_of(fit: Fit) -> Continuation:
     ModelError
         When there is nothing.
     """
-    if fit.method in EXACT:
+    if declaration_of(fit.method).is_exact:
         raise ModelError(
             f"method {fit.method!r} is exact: there is no Monte Carlo error that more iterations would make smaller"
         )
@@ -101,7 +102,7 @@ def continuation_of(fit: Fit) -> Continuation:
     return fit.continuation
 
 
-def method_of(fit: Fit) -> Any:
+def method_of(fit: Record) -> Any:
     """The method of a fit, made anew from its settings where the fit was loaded.
 
     Raises
@@ -133,8 +134,11 @@ def aimed(method: Any, target: Target | None) -> Any:
     ModelError
         When the method has no target, or cannot go on.
     """
-    if "resume" not in inspect.signature(method.run).parameters:
-        raise ModelError(f"the method {method!r:.60} cannot go on: its 'run' takes no 'resume'")
+    if not declaration_of(method).can_resume:
+        raise ModelError(
+            f"the method {method!r:.60} cannot go on: its 'run' takes no 'resume', or its declaration does not say "
+            "can_resume=True"
+        )
     if target is None:
         return method
     if not isinstance(target, Target):
@@ -148,9 +152,9 @@ def aimed(method: Any, target: Target | None) -> Any:
 
 def known_classes() -> dict[str, type]:
     """What a saved method may consist of, by name: methods, schedules, targets, M-steps, all of this package."""
-    parts = [part.name for part in pkgutil.iter_modules(saem.mstep.__path__)]
-    modules = [schedules, *(import_module(f"saem.mstep.{part}") for part in parts)]
+    parts = [part.name for part in pkgutil.iter_modules(methods.__path__)]
+    modules = [schedules, *(import_module(f"{methods.__name__}.{part}") for part in parts)]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
     mine = [value for value in found if is_dataclass(value) and value.__module__.startswith("saem.")]
-    methods = [value for value in METHODS.values() if isinstance(value, type)]
-    return {each.__name__: each for each in [*mine, Target, Truncation, *methods]}
+    algorithms = [value for value in METHODS.values() if isinstance(value, type)]
+    return {each.__name__: each for each in [*mine, Target, Truncation, *algorithms]}

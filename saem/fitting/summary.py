@@ -7,46 +7,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.algorithms.registry import declaration_of
 from saem.system.display import UNKNOWN, count, decimals, number, plain, row_decimals, small, table
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from saem.fitting.posterior import Posterior
-    from saem.fitting.result import Fit
-
-METHOD_NAMES = {
-    "saem": "SAEM",
-    "ml": "Maximum likelihood",
-    "reml": "Restricted maximum likelihood (REML)",
-    "em": "Exact EM",
-    "mcem": "Monte Carlo EM",
-    "stochastic_em": "Stochastic EM",
-    "booth_hobert": "Automated Monte Carlo EM (Booth & Hobert)",
-    "ascent_mcem": "Ascent-based Monte Carlo EM",
-    "annealed_saem": "SAEM with simulated annealing",
-    "px_saem": "Parameter-expanded SAEM",
-    "minibatch_saem": "Mini-batch SAEM",
-    "stochastic_newton": "Stochastic Newton",
-    "fisher_gradient": "Stochastic gradient with Fisher preconditioning",
-    "chains": "Independent chains of SAEM",
-    "bayes": "Bayesian (NUTS)",
-}
+    from saem.algorithms.bayes.posterior import Posterior
+    from saem.fitting.record import Record
 
 T_TESTS = "t-tests of the means: Satterthwaite's degrees of freedom, standard errors from the expected information"
 
 
-def summary(fit: Fit, t_tests: bool = False) -> str:
-    """The whole fit as plain text: estimates, constraints, solutions, likelihood, status and warnings."""
-    return plain(*summary_parts(fit, t_tests))
+def summary(fit: Record, tested: pd.DataFrame | None = None) -> str:
+    """The whole fit as plain text: estimates, constraints, solutions, likelihood, status and warnings.
+
+    Parameters
+    ----------
+    fit : Record
+    tested : DataFrame, optional
+        The t-tests of the means, to be shown with the rest.
+    """
+    return plain(*summary_parts(fit, tested))
 
 
-def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
+def summary_parts(fit: Record, tested: pd.DataFrame | None = None) -> list[str | Table]:
     """The lines and tables of `summary`, from top to bottom."""
-    tested = t_tests_parts(fit) if t_tests else []
     parts: list[str | Table] = [
-        f"{METHOD_NAMES.get(fit.method, fit.method)} fit of a {fit.model.family} model for {fit.model.response}",
+        f"{declaration_of(fit.method).title or fit.method} fit of a {fit.model.family} model for {fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
         estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),
@@ -54,7 +43,8 @@ def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
     ]
     if fit.posterior is not None:
         return [*parts, *posterior_words(fit, fit.posterior)]
-    parts += tested
+    if tested is not None:
+        parts += ["", T_TESTS, t_tests_table(tested)]
     if fit.constraint_names:
         parts += ["", constraints_table(fit)]
     if len(fit.solutions) > 1:
@@ -71,35 +61,35 @@ def summary_parts(fit: Fit, t_tests: bool = False) -> list[str | Table]:
     return parts
 
 
-def legend(fit: Fit) -> list[str]:
+def legend(fit: Record) -> list[str]:
     """What the parameters stand for whose names do not tell it, a line each."""
     if not fit.unclear:
         return []
     return ["", "names in the words of the formula:", *(f"  {name}: {label}" for name, label in fit.unclear.items())]
 
 
-def size_words(fit: Fit) -> str:
-    """`240 rows, 120 clusters (treatment, replicate)`."""
+def size_words(fit: Record) -> str:
+    """The numbers of rows and clusters: `240 rows, 120 clusters (treatment, replicate)`."""
     columns = ", ".join(map(str, fit.cluster_labels.columns))
     return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, 'cluster')} ({columns})"
 
 
-def status_line(fit: Fit) -> str:
+def status_line(fit: Record) -> str:
     """The status with its advice."""
     return f"status: {status_words(fit.status)}. {fit.message or fit.status.advice}"
 
 
 def status_words(status: str) -> str:
-    """`several_solutions` as people write it."""
+    """A status such as `several_solutions` as people write it."""
     return str(status).replace("_", " ")
 
 
-def estimates_table(fit: Fit) -> Table:
+def estimates_table(fit: Record) -> Table:
     """Estimates with their errors and 95 % intervals; the Monte Carlo error only where the method has one."""
     intervals = fit.to_numpy()[:, 3:]
     simulated = bool((np.isnan(fit.mcse) & np.isfinite(fit.se)).any() or np.nansum(fit.mcse) > 0.0)
     notes = [note(fit, name) for name in fit.parameters.names]
-    rows = []
+    lines = []
     for i, (name, words) in enumerate(zip(fit.parameters.names, notes, strict=True)):
         fixed = words == "fixed"
         places = row_decimals(fit.se[i], fit.se)
@@ -108,31 +98,24 @@ def estimates_table(fit: Fit) -> Table:
             share = fit.mcse[i] / fit.se[i] if fit.se[i] > 0.0 else math.nan
             cells += [UNKNOWN, UNKNOWN] if fixed else [small(fit.mcse[i]), small(share)]
         cells += [number(bound, places, fit.se[i]) for bound in intervals[i]]
-        rows.append([*cells, words] if any(notes) else cells)
+        lines.append([*cells, words] if any(notes) else cells)
     header = ["parameter", "estimate", "se", *(["mcse", "mcse/se"] if simulated else []), "2.5 %", "97.5 %"]
     align = "l" + "r" * (len(header) - 1)
-    return table([*header, "note"], rows, align + "l") if any(notes) else table(header, rows, align)
-
-
-def t_tests_parts(fit: Fit) -> list[str | Table]:
-    """The t-tests of the means under a heading."""
-    from saem.inference.t_tests import t_tests
-
-    return ["", T_TESTS, t_tests_table(t_tests(fit))]
+    return table([*header, "note"], lines, align + "l") if any(notes) else table(header, lines, align)
 
 
 def t_tests_table(found: pd.DataFrame) -> Table:
     """What `saem.t_tests` gives as a table for people."""
-    rows = []
+    lines = []
     for quantity, row in found.iterrows():
         places = row_decimals(row["se"], found["se"])
         shown = {key: number(row[key], places) for key in ("estimate", "se", "lower", "upper")}
         tested = [number(row["df"], 2), number(row["t"], 3), UNKNOWN if math.isnan(row["p"]) else f"{row['p']:.3g}"]
-        rows.append([str(quantity), shown["estimate"], shown["se"], *tested, shown["lower"], shown["upper"]])
-    return table(["quantity", *found.columns], rows)
+        lines.append([str(quantity), shown["estimate"], shown["se"], *tested, shown["lower"], shown["upper"]])
+    return table(["quantity", *found.columns], lines)
 
 
-def note(fit: Fit, name: str) -> str:
+def note(fit: Record, name: str) -> str:
     """Why a parameter has no standard error: `fixed`, `at the boundary`, `not identified`, or nothing."""
     i = fit.parameters.index(name)
     if fit.parameters.fixed[i]:
@@ -140,28 +123,28 @@ def note(fit: Fit, name: str) -> str:
     if name in fit.at_boundary:
         return "at the boundary"
     if fit.status == "not_identified" and math.isnan(fit.se[i]):
-        return "no standard error" if fit.parameters.kinds[i] == "mean" and fit.method == "reml" else "not identified"
+        return "no standard error" if fit.parameters.domains.is_real[i] and fit.method == "reml" else "not identified"
     return ""
 
 
-def posterior_table(fit: Fit, posterior: Posterior) -> Table:
+def posterior_table(fit: Record, posterior: Posterior) -> Table:
     """Posterior means, standard deviations and quantiles, with what the simulation leaves open, and the priors."""
-    rows = []
+    lines = []
     for i, (name, row) in enumerate(zip(fit.parameters.names, fit.to_numpy(), strict=True)):
         places = row_decimals(fit.se[i], fit.se)
         if fit.parameters.fixed[i]:
-            rows.append([name, number(row[0], places), *[UNKNOWN] * 7, "fixed"])
+            lines.append([name, number(row[0], places), *[UNKNOWN] * 7, "fixed"])
             continue
         origin = posterior.priors.get(name) or f"determined by {posterior.determined.get(name, UNKNOWN)}"
         sizes = [f"{posterior.ess_bulk[i]:.0f}", f"{posterior.ess_tail[i]:.0f}"]
         cells = [number(row[0], places, row[1]), number(row[1], places), small(row[2])]
         cells += [number(bound, places, row[1]) for bound in row[3:]]
-        rows.append([name, *cells, f"{posterior.rhat[i]:.3f}", *sizes, origin])
+        lines.append([name, *cells, f"{posterior.rhat[i]:.3f}", *sizes, origin])
     header = ["parameter", "mean", "sd", "mcse", "2.5 %", "97.5 %", "R-hat", "ESS bulk", "ESS tail", "prior"]
-    return table(header, rows, "lrrrrrrrrl")
+    return table(header, lines, "lrrrrrrrrl")
 
 
-def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
+def posterior_words(fit: Record, posterior: Posterior) -> list[str]:
     """Constraints, sampler, log-likelihood, status and warnings of a posterior."""
     chains, draws, _ = posterior.draws.shape
     lines = ["", *(f"constraint {name}, in every draw: {text}" for name, text in fit.model.constraints.items())]
@@ -178,24 +161,24 @@ def posterior_words(fit: Fit, posterior: Posterior) -> list[str]:
     return [*lines, status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
 
 
-def constraints_table(fit: Fit) -> Table:
+def constraints_table(fit: Record) -> Table:
     """Constraints with what is left between their two sides, and their Lagrange multipliers."""
     columns = (fit.constraint_names, fit.constraint_residuals, fit.multipliers)
-    rows = [
+    lines = [
         [name, small(residual), UNKNOWN if math.isnan(lam) else f"{lam:.4g}", fit.model.constraints.get(name, "")]
         for name, residual, lam in zip(*columns, strict=True)
     ]
-    return table(["constraint", "residual", "multiplier", "equation"], rows, "lrrl")
+    return table(["constraint", "residual", "multiplier", "equation"], lines, "lrrl")
 
 
-def solutions_table(fit: Fit) -> Table:
+def solutions_table(fit: Record) -> Table:
     """The distinct maximisers: the parameters in which they differ, and their log-likelihoods."""
     solutions = fit.solutions
     spread = solutions.max(axis=0) - solutions.min(axis=0)
     different = [i for i in range(len(spread)) if spread[i] > 1e-6 * (1.0 + abs(solutions[0, i]))]
     places = {i: decimals(np.diff(np.unique(solutions[:, i].round(9)))) for i in different}
-    rows = [
+    lines = [
         [str(k + 1), *(number(float(solutions[k, i]), places[i]) for i in different), f"{fit.solution_logliks[k]:.4f}"]
         for k in range(len(solutions))
     ]
-    return table(["solution", *(fit.parameters.names[i] for i in different), "log-likelihood"], rows)
+    return table(["solution", *(fit.parameters.names[i] for i in different), "log-likelihood"], lines)

@@ -14,6 +14,7 @@ from saem.errors import FitError, SaemError
 from saem.inference.arguments import check_level
 from saem.inference.replicates import ENDED, REPLICATE, draw_responses, fit_replicates, fits_of
 from saem.inference.rows import posed, rows_of
+from saem.specification.domains import Domains
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from saem.fitting.result import Fit
 
 KINDS = ("percentile", "corrected", "basic")
-SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # of basic intervals, and back
-    "mean": (np.array, np.array),
-    "sd": (np.log, np.exp),
-    "corr": (np.arctanh, np.tanh),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +54,18 @@ class Bootstrap:
         """
         import pandas as pd
 
-        names, kinds = list(self.estimates.columns), self.fit.parameters.kinds
-        rows = []
-        for name, kind, estimate in zip(names, kinds, self.fit.values, strict=True):
+        names, can_vanish = list(self.estimates.columns), self.fit.parameters.domains.can_vanish
+        lines = []
+        for name, vanishes, estimate in zip(names, can_vanish, self.fit.values, strict=True):
             values = self.values_of(name)
             bias = values.mean() - estimate if len(values) else np.nan
             se = values.std(ddof=1) if len(values) > 1 else np.nan
             error = jackknife_of_sd(values[:, None])[0] if len(values) > 2 else np.nan
-            zero = np.mean(values == 0.0) if kind == "sd" else np.nan
+            zero = np.mean(values == 0.0) if vanishes else np.nan
             n = len(values)
-            rows.append([estimate, bias, se / np.sqrt(max(n, 1)), se, error, zero, len(self.estimates) - n])
+            lines.append([estimate, bias, se / np.sqrt(max(n, 1)), se, error, zero, len(self.estimates) - n])
         columns = ["estimate", "bias", "bias_mcse", "se", "se_mcse", "at_zero", "undefined"]
-        table = pd.DataFrame(rows, index=pd.Index(names, name="parameter", dtype="str"), columns=columns)
+        table = pd.DataFrame(lines, index=pd.Index(names, name="parameter", dtype="str"), columns=columns)
         return table.astype({"undefined": int})
 
     def values_of(self, name: str) -> np.ndarray:
@@ -102,7 +98,7 @@ class Bootstrap:
             raise SaemError(f"the kind of a bootstrap interval must be one of {known}; got {kind!r}")
         tail, names = (1.0 - level) / 2.0, list(self.estimates.columns)
         ends = np.full((len(names), 2), np.nan)
-        for i, (name, scale) in enumerate(zip(names, self.fit.parameters.kinds, strict=True)):
+        for i, (name, domain) in enumerate(zip(names, self.fit.parameters.domains, strict=True)):
             values = self.values_of(name)
             if len(values) < 2:
                 continue
@@ -111,11 +107,10 @@ class Bootstrap:
                 shares = corrected(shares, values, float(self.fit.values[i]))
             ends[i] = np.quantile(values, shares)
             if kind == "basic":
-                there, back = SCALES[scale]
-                limits = np.append(values, self.fit.values[i])
-                edge = np.any(limits == 0.0) if scale == "sd" else scale == "corr" and np.any(np.abs(limits) == 1.0)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    reflected = back(2.0 * there(self.fit.values[i]) - there(ends[i, ::-1]))
+                own, centre = Domains([domain]), self.fit.values[i]
+                limits = np.append(values, centre)
+                edge = np.any((limits == domain.low) | (limits == domain.high))
+                reflected = own.from_free(2.0 * own.to_free(np.array([centre])) - own.to_free(ends[i, ::-1]))
                 ends[i] = np.nan if edge else reflected
         index = pd.Index(names, name="parameter", dtype="str")
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])

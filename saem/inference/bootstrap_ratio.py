@@ -56,7 +56,7 @@ class BootstrapTest:
 
     @property
     def p(self) -> float:
-        """``(1 + #{LR* >= LR}) / (1 + R)`` (Davison & Hinkley 1997, eq. 4.11), over the R that did not fail."""
+        """Bootstrap p-value ``(1 + #{LR* >= LR}) / (1 + R)`` of R replicates (Davison & Hinkley 1997, eq. 4.11)."""
         return (1.0 + self.exceeding) / (1.0 + len(self.drawn))
 
     @property

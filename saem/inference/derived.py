@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import ConstraintError, ExpressionError, ModelError
-from saem.expressions.constraint import Constraints, compile_constraints, parameters_of
-from saem.expressions.grammar import parse
-from saem.fitting.result import wald_intervals
+from saem.errors import ModelError
+from saem.expressions.quantity import Quantity, compile_quantity
+from saem.fitting.intervals import wald_intervals
 from saem.inference.arguments import check_level
+from saem.inference.t_tests import UNTOUCHED
+from saem.inference.t_tests import t_tests as means_tested
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from saem.fitting.result import Fit
     from saem.inference.fisher_information import FisherInformation
-
-UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does not count
 
 
 def derive(
@@ -64,13 +63,11 @@ def derive(
 
     check_level(level)
     if t_tests:
-        from saem.inference import t_tests as testing
-
         if information is not None:
             raise ModelError(
                 "t-tests have standard errors of their own, from the expected information; leave out yours"
             )
-        return testing.t_tests(fit, quantities, level)
+        return means_tested(fit, quantities, level)
     if not isinstance(quantities, Mapping):
         raise ModelError(
             f"quantities must be a dict of expressions by name, such as {{'icc': '..'}}; got {quantities!r:.60}"
@@ -79,38 +76,22 @@ def derive(
         raise ModelError("the information belongs to another fit; make it from this one")
     covariance = fit.covariance if information is None else information.covariance
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    rows = []
+    lines = []
     for name, text in quantities.items():
         compiled = compile_quantity(name, text, fit.parameters.names)
         if fit.posterior is not None:
-            rows.append(summary_of_draws(compiled, fit.posterior.pooled, name, text, level))
+            lines.append(summary_of_draws(compiled, fit.posterior.pooled, name, text, level))
             continue
         value, jacobian, _ = compiled.evaluate(fit.values)
         gradient = jacobian[0]
         if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
             raise ModelError(f"the quantity {name!r} = {text!r} has no value, or no derivative, at the estimate")
         se = standard_error(gradient, covariance)
-        if any(is_at_edge(fit, covariance, used) for used in parameters_of(name, f"({text}) == 0")):
+        if any(is_at_edge(fit, covariance, used) for used in compiled.used):
             se = float("nan")  # at a zero the gradient of a square vanishes, which says nothing of its error
-        rows.append([value[0], se, value[0] - z * se, value[0] + z * se])
+        lines.append([value[0], se, value[0] - z * se, value[0] + z * se])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
-    return pd.DataFrame(rows, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
-
-
-def compile_quantity(name: str, text: str, parameters: Sequence[str]) -> Constraints:
-    """An expression of the parameters as the left side of an equation, with its derivatives.
-
-    Raises
-    ------
-    ModelError
-        When it cannot be read, or names no parameter.
-    """
-    try:
-        parse(text)  # by itself: it is put into brackets below
-        return compile_constraints({name: f"({text}) == 0"}, parameters)
-    except (ConstraintError, ExpressionError) as error:
-        words = str(error).replace("constraint", "quantity").replace(f"'({text}) == 0'", repr(text))
-        raise ModelError(f"the quantity {name!r} cannot be derived: {words}") from None
+    return pd.DataFrame(lines, index=index, columns=["estimate", "se", "lower", "upper"], dtype=float)
 
 
 def variances(fit: Fit, level: float = 0.95, information: FisherInformation | None = None) -> pd.DataFrame:
@@ -129,8 +110,8 @@ def variances(fit: Fit, level: float = 0.95, information: FisherInformation | No
     -------
     DataFrame indexed by `quantity`, such as ``sigma1**2``, with columns `estimate, se, lower, upper`
     """
-    free = zip(fit.parameters.names, fit.parameters.kinds, fit.parameters.fixed, strict=True)
-    names = [name for name, kind, fixed in free if kind == "sd" and not fixed]
+    wanted = fit.parameters.domains.can_vanish & ~fit.parameters.fixed
+    names = [name for name, is_wanted in zip(fit.parameters.names, wanted, strict=True) if is_wanted]
     found = derive(fit, {f"{name}**2": f"{name}**2" for name in names}, level, information)
     if fit.posterior is None:
         ends = wald_intervals(fit, fit.se if information is None else information.se, level)
@@ -138,7 +119,7 @@ def variances(fit: Fit, level: float = 0.95, information: FisherInformation | No
     return found
 
 
-def summary_of_draws(compiled: Constraints, draws: np.ndarray, name: str, text: str, level: float) -> list[float]:
+def summary_of_draws(compiled: Quantity, draws: np.ndarray, name: str, text: str, level: float) -> list[float]:
     """Mean, standard deviation and quantiles of a quantity over draws (k, n) of the parameters."""
     values = np.array([compiled.evaluate(x)[0][0] for x in draws])
     if not np.isfinite(values).all():

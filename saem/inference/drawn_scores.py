@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from saem.estep.samplers import KERNEL, own_copy
+from saem.estep.samplers import clusters_of, drawing_of, is_markov
 from saem.estep.sampling import cluster_scores, draw_each, scores_of
 from saem.families.contract import Problem
 from saem.system.streams import stream
@@ -24,8 +24,8 @@ FORGOTTEN = 0.1  # of the draws of a Markov kernel, before those that count
 def louis_moments(problem: Problem, x: Array, draws: int, seed: int) -> Array:
     """Means (`BATCHES`, s + n * n + n) of batches of draws: of statistics, of products of scores, and of scores."""
     rng = stream(seed, "information", "louis")
-    arrays = own_copy(problem.arrays)
-    if KERNEL[0] in getattr(arrays, "_fields", ()):
+    arrays = drawing_of(problem)
+    if is_markov(arrays):
         draw_each(arrays, x, rng, np.empty((max(1, int(FORGOTTEN * draws)), problem.n_statistics)))
     found = []
     size = draws // BATCHES
@@ -40,8 +40,7 @@ def louis_moments(problem: Problem, x: Array, draws: int, seed: int) -> Array:
 
 def expected_scores(problem: Problem, x: Array, draws: int, seed: int) -> Array:
     """Conditional expectations (B, C, n) of the clusters' complete-data scores: exact (B = 1), or means of batches."""
-    assert problem.clusterwise is not None
-    arrays = problem.clusterwise()
+    arrays = clusters_of(problem, drawing_of(problem))
     rng = stream(seed, "information", "score")
     everyone, n = np.arange(problem.n_clusters), len(x)
     found = []

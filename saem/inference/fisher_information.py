@@ -22,7 +22,7 @@ import numpy as np
 from saem.errors import FitError, ModelError, nearest
 from saem.families.contract import Problem
 from saem.families.coordinates import Coordinates
-from saem.fitting.result import LEVEL, wald_intervals
+from saem.fitting.intervals import LEVEL, wald_intervals
 from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
 from saem.inference.surface import Surface
@@ -128,7 +128,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     place = problem.coordinates
     if place.is_users:
         return FisherInformation(fit, kind, *found)
-    matrix, covariance, mcse, drawn = found
+    matrix, covariance, mcse, used = found
     solver = Solver(problem)
     gradient = solver.derivatives(solver.observed(), x).gradient
     bent = gradient if kind in ("observed", "louis", "sandwich") else np.zeros(len(x))  # those of scores are tensors
@@ -138,7 +138,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
         place.matrix(x, matrix, bent),
         place.covariance(x, covariance, pinned),
         users_errors(place, x, covariance, mcse),
-        drawn,
+        used,
     )
 
 
@@ -159,7 +159,7 @@ def vague(found: tuple[Array, Array, Array, int]) -> bool:
 def information_at(
     problem: Problem, x: Array, pinned: Array, kind: str, draws: int = 0, seed: int = 0
 ) -> tuple[Array, Array, Array, int]:
-    """`fisher_information` of a problem at a constrained maximum.
+    """Compute the information of a problem at a constrained maximum; see `fisher_information`.
 
     Parameters
     ----------
@@ -262,14 +262,14 @@ def multipliers_of(at: Derivatives, free: Array) -> Array:
 
 def centre(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Derivatives:
     """The observed likelihood and the constraints at a point."""
-    if not problem.has_observed:
+    if not problem.has_likelihood:
         raise ModelError("the family of the model has no likelihood in closed form; use kind 'louis'")
     return solver.derivatives(solver.observed(), x, ~problem.parameters.fixed & ~pinned)
 
 
 def check_clusters(problem: Problem, pinned: Array) -> None:
     """Refuse a sum of products over clusters that cannot have full rank, or cannot be made."""
-    if problem.clusterwise is None:
+    if problem.clusterwise is None and problem.has_draws:
         raise ModelError("the family of the model cannot tell its clusters apart; use kind 'louis'")
     free = int((~problem.parameters.fixed & ~pinned).sum()) - len(problem.constraints)
     if problem.n_clusters <= free:
@@ -281,7 +281,7 @@ def check_clusters(problem: Problem, pinned: Array) -> None:
 
 def check_density(problem: Problem, pinned: Array, kind: str) -> None:
     """Refuse random effects that determine each other: their complete-data likelihood is not defined."""
-    candidates = np.flatnonzero(pinned & (np.array(problem.parameters.kinds) == "corr"))
+    candidates = np.flatnonzero(pinned & problem.parameters.domains.is_between)
     singular = [i for i in candidates if not any(i in of and pinned[sd] for sd, of in problem.dependents.items())]
     if singular:
         raise ModelError(

@@ -21,8 +21,8 @@ from saem.system.display import count
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families import Model
     from saem.families.contract import Problem
-    from saem.specification import Model
     from saem.specification.parameters import Parameters
 
 Array = np.ndarray
@@ -183,15 +183,14 @@ def identifiability(
     """
     import pandas as pd
 
-    from saem.data import arrange
-    from saem.families import pose
+    from saem.families import arrange, family_of, pose, with_any_response
     from saem.maxima.boundary import climb
 
     starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
     has_response = all(name in table.columns for name in model.response_columns)
     if not has_response:
         model = model.plain()
-        table = table.assign(**{model.response: np.random.default_rng(0).standard_normal(len(table))})
+        table = with_any_response(model, table)
     data = arrange(model, table, drop_missing)
     problem = pose(model, data)
     check_attainable(problem, model.constraints)
@@ -200,19 +199,18 @@ def identifiability(
     x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
-    near = x if has_response else np.where(np.array(problem.parameters.kinds) == "mean", 0.0, x)
+    near = x if has_response else np.where(problem.parameters.domains.is_real, 0.0, x)
     if around is not None:
         near = place.to_inner(point_of(place.parameters(problem.parameters), around))
     directions = null_directions(problem, near)
-    design = place.inside(data).mean_design
-    gram = design.T @ design
+    mean_rank, n_means = family_of(model).mean_rank(place.inside(data))
     moves = on_users_scale(problem, near, directions)
     found = Identifiability(
         locally_identified=len(directions) == 0,
         null_directions=tuple(describe_direction(names, *move, labels) for move in moves),
         directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
-        mean_rank=int(np.linalg.matrix_rank(gram, hermitian=True)),
-        n_means=len(gram),
+        mean_rank=mean_rank,
+        n_means=n_means,
         structure=structure_of(problem, near, points),
         solutions=pd.DataFrame(place.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
@@ -239,7 +237,7 @@ def point_of(parameters: Parameters, values: Mapping[str, float]) -> Array:
     if missing:
         raise ModelError(f"'around' needs a value for {missing[0]}; it is to name all free parameters")
     for name, value in values.items():
-        if not np.isfinite(value) or (value < 0.0 and parameters.kinds[parameters.index(name)] == "sd"):
+        if not np.isfinite(value) or not parameters.domains[parameters.index(name)].admits(value):
             raise ModelError(
                 f"'around' needs finite values, and none below zero for a standard deviation; got {name}={value!r}"
             )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
-from saem.families import pose
+from saem.families import family_of, pose
 from saem.families.coordinates import Coordinates
-from saem.families.linear.leaving_out import without_cluster
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
 from saem.inference.surface import Point, Surface, maximum
 from saem.maxima.information import observed_information
@@ -22,10 +21,10 @@ from saem.stopping import Status
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.data import ModelData
+    from saem.families import Model
+    from saem.families.arranged import Arranged
     from saem.families.contract import Problem
     from saem.fitting.result import Fit
-    from saem.specification import Model
 
 Array = np.ndarray
 
@@ -122,11 +121,11 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
     zero = np.array([stands_for_zero(problem, point) for point, _ in found])
     se = np.sqrt(np.diag(information.covariance))
-    measured = se > 0.0
+    has_error = se > 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        changes = np.where(measured, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
-    scaled = information.root[measured] / se[measured, None]  # in units of standard errors: of no unit of measurement
-    along = changes[:, measured] @ np.linalg.pinv(scaled).T
+        changes = np.where(has_error, (top.x - estimates) / se, np.where(problem.parameters.fixed, 0.0, np.nan))
+    scaled = information.root[has_error] / se[has_error, None]  # in units of standard errors: of no unit of measurement
+    along = changes[:, has_error] @ np.linalg.pinv(scaled).T
     users, users_changes = np.where(zero, 0.0, estimates), changes
     if not place.is_users:
         users = place.to_user(users)
@@ -198,7 +197,7 @@ class Setting:
     Attributes
     ----------
     model : Model
-    data : ModelData
+    data : Arranged
         All rows, on the user's scale.
     restricted : bool
     place : Coordinates
@@ -208,7 +207,7 @@ class Setting:
     """
 
     model: Model
-    data: ModelData
+    data: Arranged
     restricted: bool
     place: Coordinates
     x: Array
@@ -246,7 +245,7 @@ def deletions(setting: Setting, clusters: range) -> list[Deletion]:
 def deletion(setting: Setting, cluster: int) -> Deletion:
     """The maximum without one cluster."""
     try:
-        left = without_cluster(setting.data, cluster)
+        left = family_of(setting.model).without_cluster(setting.data, cluster)
         problem = pose(setting.model, left, setting.restricted, setting.place)
         solver = Solver(problem)
         best = None

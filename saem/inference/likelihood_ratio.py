@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,17 @@ import numpy as np
 
 from saem.errors import ModelError, listing
 from saem.expressions.constraint import parameters_of
+from saem.families import family_of
 from saem.inference.mean_space import check_same_means, only_restricted, size_of_columns
 from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
 from saem.maxima.identification import FEASIBLE, towards_feasible
+from saem.specification.domains import CORRELATION, REAL, SD, Domain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.data import ModelData
+    from saem.families.arranged import Arranged
     from saem.fitting.result import Fit
 
 AT_ONE = 1e-6  # of a correlation
@@ -122,10 +124,12 @@ def ratio(smaller: Fit, larger: Fit) -> tuple[float, int]:
     return max(0.0, 2.0 * (high - low)), df
 
 
-def same_response(a: ModelData, b: ModelData) -> bool:
+def same_response(a: Arranged, b: Arranged) -> bool:
     """Whether two fits are of the same response, up to the rounding of offsets."""
-    if a.offset is None and b.offset is None:
-        return np.array_equal(a.response, b.response)
+    if np.array_equal(a.observed, b.observed):
+        return True
+    if not (np.any(a.shift) or np.any(b.shift)):
+        return False
     return a.observed.shape == b.observed.shape and np.allclose(a.observed, b.observed, rtol=1e-12, atol=0.0)
 
 
@@ -135,17 +139,16 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         refuse_posterior(fit, "the maximum of the likelihood")
     restricted = only_restricted({"the smaller model": smaller, "the larger one": larger})
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
+    check_same_family(smaller, larger)
     if smaller.model.response != larger.model.response or not same_response(small, large):
         raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
     if not np.array_equal(small.cluster, large.cluster):
         raise ModelError("the two models have different clusters; they are not nested")
-    if not np.array_equal(weights_of(small), weights_of(large)):
-        raise ModelError("the two models have different prior weights; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
         raise ModelError(f"the smaller model lacks a constraint of the larger one: {missing[0]!r}; they are not nested")
     if restricted:  # the means are integrated out: what they are called, and how they are coded, is no matter
-        check_same_means(small, large)
+        check_same_means(family_of(larger.model), small, large)
     integrated = means_of(smaller, larger) if restricted else set()
     unknown = [name for name in smaller.parameters.names if name not in {*larger.parameters.names, *integrated}]
     if unknown:
@@ -155,51 +158,21 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         own = smaller.parameters.fixed_values[smaller.parameters.index(name)] if there else 0.0
         if fixed and own != value and name not in integrated:
             raise ModelError(f"the larger model fixes {name} at {value:g}, which the smaller one does not")
-    check_designs(small, large, not restricted)
+    family_of(larger.model).check_nested(small, large, not restricted)
 
 
-def weights_of(data: ModelData) -> np.ndarray:
-    """The prior weights (n,)."""
-    return np.ones(len(data.response)) if data.weights is None else data.weights
+def check_same_family(one: Fit, other: Fit) -> None:
+    """Refuse to compare likelihoods of different families, whose densities may be of different kinds.
 
-
-def check_designs(small: ModelData, large: ModelData, with_means: bool = True) -> None:
-    """Refuse a smaller model whose parameters act elsewhere than those of the larger one."""
-    own, other = ({data.parameters.names[i]: column for i, column in columns(data)} for data in (small, large))
-    moved = [name for name, column in own.items() if name not in other or not np.array_equal(column, other[name])]
-    moved = moved if with_means else []
-    terms = dict(zip(large.term_names, large.random_design.T, strict=True))
-    for name, column in zip(small.term_names, small.random_design.T, strict=True):
-        if name not in terms or not np.array_equal(column, terms[name]):
-            moved.append(name)
-    if moved:
+    Raises
+    ------
+    ModelError
+    """
+    if one.model.family != other.model.family:
         raise ModelError(
-            f"{moved[0]} acts on other rows, or by other numbers, in the larger model: they are not nested"
+            f"the models are of the families {one.model.family!r} and {other.model.family!r}; their likelihoods cannot "
+            "be compared"
         )
-    for coarse, fine in acting(small, large):
-        if len({*zip(coarse.tolist(), fine.tolist(), strict=True)}) > len(set(fine.tolist())):
-            raise ModelError(
-                "standard deviations or correlations are shared in another way in the larger model: those of the "
-                "smaller one must be shared by at least the same clusters or rows"
-            )
-
-
-def acting(small: ModelData, large: ModelData) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The parameters of both models that act on each cluster, or row: one pair of arrays for each place."""
-    yield small.residual_index[small.residual_group], large.residual_index[large.residual_group]
-    places = [(j, large.term_names.index(name)) for j, name in enumerate(small.term_names)]
-    for j, k in places:
-        yield small.sd_index[small.cluster_group, j], large.sd_index[large.cluster_group, k]
-        for i, m in places[:j]:
-            own, other = small.corr_index[small.cluster_group, j, i], large.corr_index[large.cluster_group, k, m]
-            if (other >= 0).all():
-                yield own, other
-
-
-def columns(data: ModelData) -> Iterator[tuple[int, np.ndarray]]:
-    """The columns of the mean design with their parameters; those that share one are added."""
-    for i in dict.fromkeys(data.mean_index.tolist()):
-        yield i, data.mean_design[:, data.mean_index == i].sum(axis=1)
 
 
 def new_zeros(smaller: Fit, larger: Fit) -> int:
@@ -211,18 +184,18 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
         When a constraint of the smaller model sets one to zero: no parameters with a positive one satisfy it.
     """
     names, fixed, values = _parts(smaller)
-    kinds = dict(zip(larger.parameters.names, larger.parameters.kinds, strict=True))
+    domains = dict(zip(larger.parameters.names, larger.parameters.domains, strict=True))
     for name, text in smaller.model.constraints.items():
         if text in larger.model.constraints.values():
             continue
         used = parameters_of(name, text)
-        ones = [part for part in used if kinds[part] == "corr" and abs(value_of(smaller, part)) > 1.0 - AT_ONE]
+        ones = [part for part in used if is_at_one(domains[part], value_of(smaller, part))]
         if ones:
             raise ModelError(
                 f"{ones[0]} is 1 or -1 under the constraint {text!r}, at the end of its range: the law of the "
                 "statistic is no chi-square there; use a bootstrap test"
             )
-        zeros = [part for part in used if kinds[part] == "sd" and part in smaller.at_boundary]
+        zeros = [part for part in used if domains[part] == SD and part in smaller.at_boundary]
         if zeros and not can_be_positive(smaller, zeros[0]):
             raise ModelError(
                 f"{zeros[0]} is zero under the constraint {text!r}; fix it at 0 instead, in the smaller model"
@@ -230,7 +203,7 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
     free = set(larger.parameters.names) - {name for name, is_fixed, _ in zip(*_parts(larger), strict=True) if is_fixed}
     zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
     absent = [term for term in larger.term_names if term not in smaller.term_names]
-    return sum(kinds[name] == "sd" for name in zero) + len(absent) * max(1, len(larger.group_levels))
+    return sum(domains[name] == SD for name in zero) + len(absent) * max(1, len(larger.group_levels))
 
 
 def value_of(fit: Fit, name: str) -> float:
@@ -254,7 +227,7 @@ def loglik_of(fit: Fit) -> float:
 
 
 def comparable(fit: Fit) -> float:
-    """`loglik_of`, for REML with means in columns of a common size: it hangs on how their space is written.
+    """Give `loglik_of`, for REML with means in columns of a common size: it hangs on how their space is written.
 
     With ``K = X'V^-1 X``, ``1/2 log|X'X| - 1/2 log|K|`` is the same for all columns that span a space.
     """
@@ -266,10 +239,15 @@ def _parts(fit: Fit) -> tuple[tuple[str, ...], list[bool], list[float]]:
     return fit.parameters.names, fit.parameters.fixed.tolist(), fit.parameters.fixed_values.tolist()
 
 
+def is_at_one(domain: Domain, value: float) -> bool:
+    """Whether a correlation is one or minus one."""
+    return domain == CORRELATION and abs(value) > 1.0 - AT_ONE
+
+
 def means_of(*fits: Fit) -> set[str]:
     """The names of the means of some fits."""
-    pairs = (zip(fit.parameters.names, fit.parameters.kinds, strict=True) for fit in fits)
-    return {name for pair in pairs for name, kind in pair if kind == "mean"}
+    pairs = (zip(fit.parameters.names, fit.parameters.domains, strict=True) for fit in fits)
+    return {name for pair in pairs for name, domain in pair if domain == REAL}
 
 
 def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
@@ -300,14 +278,18 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     for fit in fits.values():
         refuse_posterior(fit, "the maximum of the likelihood")
     restricted = only_restricted(fits)
-    rows = {label: rows_of(fit)[1] for label, fit in fits.items()}
-    first, *others = rows
-    if not all(same_response(data, rows[first]) for data in rows.values()):
+    data_of = {label: rows_of(fit)[1] for label, fit in fits.items()}
+    first, *others = data_of
+    for label in others:
+        check_same_family(fits[first], fits[label])
+    if not all(same_response(data, data_of[first]) for data in data_of.values()):
         raise ModelError("the fits must be of the same rows of the same response, on the same scale")
     shifts = dict.fromkeys(fits, 0.0)
     if restricted:
         for label in others:
-            check_same_means(rows[first], rows[label], f"the models {first!r} and {label!r}")
+            check_same_means(
+                family_of(fits[label].model), data_of[first], data_of[label], f"the models {first!r} and {label!r}"
+            )
         sizes = {label: size_of_columns(fit) for label, fit in fits.items()}
         shifts = {label: size - sizes[first] for label, size in sizes.items()}
     index = pd.Index(list(fits), name="model", dtype="str")

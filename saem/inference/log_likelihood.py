@@ -73,7 +73,7 @@ class LogLikelihood:
 
 
 def log_likelihood(
-    fit: Fit, method: str = "exact", *, nodes: int = 15, draws: int = 1000, seed: int = 0
+    fit: Fit, method: str | None = None, *, nodes: int = 15, draws: int = 1000, seed: int = 0
 ) -> LogLikelihood:
     """The marginal log-likelihood of a fitted model on its own rows, at its estimates.
 
@@ -84,8 +84,8 @@ def log_likelihood(
     ----------
     fit : Fit
         Constraints play no part: this is the likelihood of the data at the estimates, however they were found.
-    method : str
-        "exact", "quadrature" or "importance".
+    method : str, optional
+        "exact", "quadrature" or "importance"; if omitted, exact where the family has a closed form, else quadrature.
     nodes : int
         For every random effect of a cluster, for "quadrature". One is Laplace's approximation.
     draws : int
@@ -117,6 +117,8 @@ def log_likelihood(
         raise ModelError("the restricted likelihood is not that of the data at the estimates; fit by 'ml'")
     problem = posed(fit, rows_of(fit)[1])
     x = estimate(fit, problem)
+    if method is None:
+        method = "exact" if problem.observed_clusters is not None else "quadrature"
     result = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)
     if result.message:
         warnings.warn(result.message, SaemWarning, stacklevel=2)
@@ -127,7 +129,7 @@ def log_likelihood(
 def log_likelihood_at(
     problem: Problem, x: Array, method: str = "exact", *, nodes: int = 15, draws: int = 1000, seed: int = 0
 ) -> LogLikelihood:
-    """`log_likelihood` of any problem at any parameters (n,).
+    """Compute the log-likelihood of any problem at any parameters (n,); see `log_likelihood`.
 
     The log of a mean of ``m`` weights is too low by ``v / 2`` on average, with ``v`` the variance of that log by the
     delta method, ``(m sum w^2 / (sum w)^2 - 1) / (m - 1)``. Each cluster's ``v / 2`` is added: over many clusters the

@@ -51,8 +51,7 @@ def information_beside(problem: Problem, values: Array) -> Information:
 def pinned_at(problem: Problem, x: Array) -> Array:
     """Which parameters (n,) are at the boundary at ``x`` (n,), and the correlations that have lost their meaning."""
     values = np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
-    kinds = np.array(problem.parameters.kinds)
-    pinned = ((kinds == "sd") & (values == 0.0)) | ((kinds == "corr") & (np.abs(values) == 1.0))
+    pinned = problem.parameters.domains.at_end(values)
     for i in np.flatnonzero(pinned):
         pinned[list(problem.dependents.get(int(i), ()))] = True
     for corr in singular_blocks(problem, values):

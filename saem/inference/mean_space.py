@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.errors import ModelError, listing
+from saem.errors import ModelError
+from saem.families import Family, family_of
 from saem.inference.rows import posed, rows_of
-from saem.system.display import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from saem.data import ModelData
+    from saem.families.arranged import Arranged
     from saem.fitting.result import Fit
 
 Array = np.ndarray
 
-RANK = 1e-10  # of the largest singular value of columns of length one
 OUTSIDE = 1e-7  # of the length of a column: more is not in a space
 
 
@@ -46,7 +45,7 @@ def only_restricted(fits: Mapping[str, Fit]) -> bool:
     return bool(restricted)
 
 
-def check_same_means(first: ModelData, other: ModelData, words: str = "the two models") -> None:
+def check_same_means(family: Family, first: Arranged, other: Arranged, words: str = "the two models") -> None:
     """Refuse to compare restricted likelihoods of models with different means.
 
     Raises
@@ -54,10 +53,11 @@ def check_same_means(first: ModelData, other: ModelData, words: str = "the two m
     ModelError
         Saying by what they differ.
     """
-    (space, offset), (its, its_offset) = spanned(first), spanned(other)
+    (space, offset), (its, its_offset) = family.spanned(first), family.spanned(other)
+    words_of_first, words_of_other = family.free_means(first), family.free_means(other)
     if its.shape[1] != space.shape[1] or not all(lies_in(column, space) for column in its.T):
         raise ModelError(
-            f"{words} have different means ({in_words(first)}; {in_words(other)}): a restricted likelihood is that of "
+            f"{words} have different means ({words_of_first}; {words_of_other}): a restricted likelihood is that of "
             "what the free means leave of the responses, so REML compares models with the same means alone; fit both "
             "by 'ml'"
         )
@@ -69,45 +69,13 @@ def check_same_means(first: ModelData, other: ModelData, words: str = "the two m
         )
 
 
-def spanned(data: ModelData) -> tuple[Array, Array]:
-    """An orthonormal basis (n, r) of what the free means span, and what the fixed ones add to every row (n,).
-
-    Columns that are far from zero are centred first: they span the same, with more digits.
-    """
-    from saem.families.linear.columns import centred_and_scaled
-
-    fixed = data.parameters.fixed[data.mean_index]
-    columns, k = data.mean_design[:, ~fixed], int(np.sum(~fixed))
-    columns = centred_and_scaled(columns, np.ones(k, dtype=bool), np.full(k, np.nan)).apply(columns)
-    lengths = np.linalg.norm(columns, axis=0)
-    left, singular, _ = np.linalg.svd(columns[:, lengths > 0.0] / lengths[lengths > 0.0], full_matrices=False)
-    basis = left[:, singular > RANK * max(float(singular.max(initial=0.0)), 1e-300)]
-    return basis, data.mean_design[:, fixed] @ data.parameters.fixed_values[data.mean_index[fixed]]
-
-
 def size_of_columns(fit: Fit) -> float:
-    """``1/2 log|X'X|`` of the columns with which a restricted log-likelihood was formed, as the user wrote them.
-
-    It is that of the inner columns, which are far from dependent, and what a restricted log-likelihood gains on its way
-    to the user's columns (`Coordinates.constants`), without the part of the response's unit.
-    """
-    from saem.families.linear.coordinates import log_volume
-
+    """Compute ``1/2 log|X'X|`` of the columns of a restricted log-likelihood, as the user wrote them."""
     data = rows_of(fit)[1]
-    problem = posed(fit, data)
-    basis, place = problem.arrays.basis, problem.coordinates
-    inner = place.inside(data)
-    gained = place.constants(inner, basis)[1] - len(basis) * float(np.log(place.unit))
-    return log_volume(inner.mean_design[:, basis]) - gained
+    return family_of(fit.model).size_of_columns(posed(fit, data), data)
 
 
 def lies_in(column: Array, space: Array, size: float = 0.0) -> bool:
     """Whether a vector (n,) lies in the space of an orthonormal basis (n, r), relative to its length or a ``size``."""
     left = column - space @ (space.T @ column)
     return float(np.linalg.norm(left)) <= OUTSIDE * max(float(np.linalg.norm(column)), size)
-
-
-def in_words(data: ModelData) -> str:
-    """`3 free means: a, b, c`."""
-    names = [data.parameters.names[i] for i in data.mean_index if not data.parameters.fixed[i]]
-    return f"{count(len(names), 'free mean')}{': ' if names else ''}{listing(names)}"

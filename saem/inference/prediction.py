@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from saem.errors import DataError, ModelError
-from saem.families.linear.other_rows import OtherRows, arrange_others
+from saem.families import family_of
+from saem.families.estimated import Estimated
 from saem.inference.arguments import check_level
+from saem.inference.conditional import effects_of, slopes_of
 from saem.inference.maxima import information_beside, pinned_at
 from saem.inference.rows import Inside, inside, posed, refuse_posterior, rows_of
 from saem.stopping import Status
@@ -18,15 +18,13 @@ from saem.stopping import Status
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.data import ModelData
+    from saem.families.arranged import Arranged
     from saem.families.contract import Problem
     from saem.fitting.result import Fit
 
 Array = np.ndarray
 
 NEW_CLUSTERS = ("marginal", "refuse")
-UNTOUCHED = 1e-9  # of a gradient, in units of its largest entry: less is rounding
-STEP = 1e-4  # of the smallest standard deviation, along a free direction
 
 
 def predict(
@@ -35,16 +33,9 @@ def predict(
     """Means of rows with their standard errors, and intervals for a new observation of each.
 
     A row of a known cluster is predicted by the conditional mean ``x'beta + z'E[theta | y]`` (the best linear unbiased
-    predictor where the variances are known), a row of a new cluster by the marginal mean ``x'beta``. With the gradient
-    ``d`` of the prediction by all parameters and their covariance ``V`` through the constraints, the variance of
-    ``x'beta + z'theta`` about its prediction is
-
-        d'V d + z'Var(theta | y) z
-
-    (Henderson 1975 for means, with the variances Kackar & Harville 1984, Kass & Steffey 1989), and that of the marginal
-    mean ``d'V d``. An observation adds its residual variance, and one of a new cluster ``z'Omega z``; quantiles are
-    normal. Parameters at the boundary count as known. All is on the scale of the model: that of ``log(y)`` for
-    ``log(y) ~ x``.
+    predictor where the variances are known), a row of a new cluster by the marginal mean ``x'beta``; what the errors
+    are made of is in `saem.families.linear.predict`. Parameters at the boundary count as known. All is on the scale of
+    the model: that of ``log(y)`` for ``log(y) ~ x``.
 
     Parameters
     ----------
@@ -85,75 +76,33 @@ def predict(
     """
     import pandas as pd
 
-    from saem.families.linear.effects import conditional_moments, conditional_slopes, effect_covariance
-
     check_level(level)
     if new_clusters not in NEW_CLUSTERS:
         raise ModelError(f"new_clusters must be 'marginal' or 'refuse'; got {new_clusters!r}")
     refuse_posterior(fit, "one estimate with its standard errors")
     before, data = rows_of(fit)
-    rows = own_rows(data) if table is None else arrange_others(fit.model, before, data, table)
+    family = family_of(fit.model)
+    rows = family.own_rows(data) if table is None else family.arrange_others(fit.model, before, data, table)
     known = rows.cluster >= 0
     if new_clusters == "refuse" and not known.all():
         raise DataError(
             f"{int((~known).sum())} of {len(known)} rows are of clusters that the fit does not know, the first is row "
             f"{int(np.argmin(known)) + 1}; predict them with new_clusters='marginal'"
         )
-    within = inside(fit, data)
-    covariance, free_directions, near = covariance_of(fit, data, within)
-    place, data, x, values = within.place, within.data, within.x, within.values
-    x_design, z = place.designs(rows.mean_design, rows.random_design)
-    rows = replace(rows, mean_design=x_design, random_design=z)
-    noise = rows.residual_sds(data, values) ** 2
-
-    gradient = np.zeros((len(known), len(x)))
-    for column, parameter in zip(rows.mean_design.T, data.mean_index, strict=True):
-        gradient[:, parameter] += column
-    marginal = rows.mean_design @ values[data.mean_index]
-    error = delta_variance(gradient, covariance)
-    spread = quadratic(z, effect_covariance(data, values)[rows.group])
-    undetermined = touches(gradient, free_directions)
-
-    means, variances = conditional_moments(data, x)
-    slopes = conditional_slopes(data, x)
-    own = rows.cluster[known]
-    shifts, own_spread = np.zeros(len(known)), np.zeros(len(known))
-    shifts[known] = np.einsum("ri,ri->r", z[known], means[own])
-    own_spread[known] = quadratic(z[known], variances[own])
-    own_gradient = gradient.copy()
-    for j in range(z.shape[1]):
-        own_gradient[known] += z[known, j, None] * slopes[own, j]
-    own_variance = np.where(known, delta_variance(own_gradient, covariance) + own_spread, error)
-    own_undetermined = np.where(known, touches(own_gradient, free_directions), undetermined)
-
-    half = NormalDist().inv_cdf(0.5 + level / 2.0)
-    columns: dict[str, Array] = {"known": known}
-    unit, lifted = place.unit, place.level(x_design) + (0.0 if rows.offset is None else rows.offset)
-    vague = vague_widths(data, rows, near, free_directions)
-    for prefix, mean, variance, more, lost, unsure in (
-        ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined, np.where(known, *vague)),
-        ("marginal_", marginal, error, spread, undetermined, vague[1]),
-    ):
-        mean = np.where(lost, np.nan, unit * mean + lifted)
-        width = unit * half * np.sqrt(np.where(unsure, np.nan, variance + more + noise))
-        columns |= {
-            "marginal" if prefix else "predicted": mean,
-            f"{prefix}se": np.where(lost, np.nan, unit * np.sqrt(variance)),
-            f"{prefix}lower": mean - width,
-            f"{prefix}upper": mean + width,
-        }
+    at = estimated(fit, data)
+    columns = family.predict(rows, at, level)
     return pd.DataFrame(columns, index=(before if table is None else table).index)
 
 
-def own_rows(data: ModelData) -> OtherRows:
-    """The rows of the fit itself."""
-    group = data.cluster_group[data.cluster]
-    return OtherRows(
-        data.mean_design, data.random_design, data.cluster, group, data.residual_group, data.weights, data.offset
-    )
+def estimated(fit: Fit, data: Arranged) -> Estimated:
+    """The estimate of a fit, with its errors and the random effects, in the coordinates in which it was found."""
+    within = inside(fit, data)
+    covariance, free, near = covariance_of(fit, data, within)
+    effects, slopes = effects_of(fit, data, within), slopes_of(fit, data, within)
+    return Estimated(within.place, within.data, within.x, within.values, covariance, free, near, effects, slopes)
 
 
-def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Array, Array]:
+def covariance_of(fit: Fit, data: Arranged, within: Inside) -> tuple[Array, Array, Array]:
     """Covariance (n, n) of the estimates with parameters at the boundary as known, and `left_free`.
 
     In the coordinates of the fit. Where the data leave directions free, the covariance is that of what they determine.
@@ -178,8 +127,8 @@ def covariance_of(fit: Fit, data: ModelData, within: Inside) -> tuple[Array, Arr
     return root @ root.T, *left_free(problem, x)
 
 
-def covariance_inside(fit: Fit, data: ModelData, x: Array) -> tuple[Array, Array, Array]:
-    """`covariance_of` where the coordinates of the fit are not the user's, whose covariance keeps fewer digits."""
+def covariance_inside(fit: Fit, data: Arranged, x: Array) -> tuple[Array, Array, Array]:
+    """Give `covariance_of` where the coordinates are not the user's, whose covariance keeps fewer digits."""
     from saem.inference.surface import maximum
 
     problem = posed(fit, data)
@@ -206,46 +155,3 @@ def left_free(problem: Problem, x: Array) -> tuple[Array, Array]:
     point = off_boundary(problem, x, pinned_at(problem, x))
     directions = null_directions_at(problem, point, ~problem.parameters.fixed)
     return np.empty((0, len(x))) if directions is None else directions, point
-
-
-def quadratic(z: Array, matrices: Array) -> Array:
-    """``z'M z`` (m,) of rows (m, q) and matrices (m, q, q)."""
-    return np.asarray(np.einsum("ri,rij,rj->r", z, matrices, z))
-
-
-def vague_widths(data: ModelData, rows: OtherRows, x: Array, directions: Array) -> tuple[Array, Array]:
-    """Which rows (m,) have a variance that changes along directions (k, n) that the data leave free.
-
-    Of an observation in its cluster, where that is known, and in a new one; by differences, relative to the variance.
-    """
-    from saem.families.linear.effects import conditional_moments, effect_covariance
-
-    def variances(at: Array) -> Array:
-        noise = rows.residual_sds(data, at) ** 2
-        own = conditional_moments(data, at)[1][np.maximum(rows.cluster, 0)]
-        new = effect_covariance(data, at)[rows.group]
-        return np.asarray(noise + np.array([quadratic(rows.random_design, matrices) for matrices in (own, new)]))
-
-    found = np.zeros((2, len(rows.cluster)), dtype=bool)
-    sds = x[np.concatenate([data.residual_index, data.sd_index.ravel()])]
-    step = STEP * float(np.min(sds[sds > 0.0], initial=np.inf)) if len(directions) else 0.0
-    for direction in directions:
-        up, down = variances(x + step * direction), variances(x - step * direction)
-        found |= np.abs(up - down) > STEP * STEP * (up + down)
-    return found[0], found[1]
-
-
-def delta_variance(gradient: Array, covariance: Array) -> Array:
-    """Variances (m,) by the delta method; nan where a gradient (m, n) touches what the covariance does not know."""
-    unknown = np.isnan(np.diag(covariance))
-    known = np.ix_(~unknown, ~unknown)
-    variance = np.einsum("ri,ij,rj->r", gradient[:, ~unknown], covariance[known], gradient[:, ~unknown])
-    touched = touches(gradient, np.eye(len(covariance))[unknown])
-    return np.where(touched, np.nan, np.maximum(variance, 0.0))
-
-
-def touches(gradient: Array, directions: Array) -> Array:
-    """Whether gradients (m, n) have a part along any of some directions (k, n), beyond rounding."""
-    size = np.max(np.abs(gradient), axis=1, initial=0.0)
-    along = np.abs(gradient @ directions.T).max(axis=1, initial=0.0)
-    return np.asarray(along > UNTOUCHED * np.maximum(size, 1.0))

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.families import Family, family_of
 from saem.inference.arguments import whole
-from saem.inference.residuals import normalised, residual_sds
 from saem.inference.rows import Inside, inside, refuse_posterior, rows_of
-from saem.simulation import draw_response
 from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.data import ModelData
+    from saem.families.arranged import Arranged
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -89,37 +88,34 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     refuse_posterior(fit, "one estimate that draws data")
     table, data = rows_of(fit)
     here = inside(fit, data)
-    mean = here.data.mean_design @ here.values[data.mean_index]
-    below = ranks(here, mean, int(draws), seed)
+    family = family_of(fit.model)
+    below = ranks(family, here, int(draws), seed)
     # a rank among K draws has K + 1 values; spread evenly over its own part it is uniform, whatever K
     within = stream(seed, "prediction errors", "ties").random(len(below))
     share = (below + within) / (draws + 1)
     errors = ndtri(share)
-    fitted = here.place.unit * mean + here.place.level(here.data.mean_design)
-    fitted = fitted if data.offset is None else fitted + data.offset
+    fitted = family.fitted(here.data, here.values, here.place)
     columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}
     return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))
 
 
-def ranks(within: Inside, mean: Array, draws: int, seed: int) -> Array:
+def ranks(family: Family, within: Inside, draws: int, seed: int) -> Array:
     """How many of the draws (n,) are below each response, after both are made uncorrelated."""
     data, values = within.data, within.values
-    sds = residual_sds(values, data)
-    observed = normalised(data, values, data.response - mean, sds)
-    below = np.zeros(len(mean), dtype=np.int64)
-    size = max(1, AT_ONCE // len(mean))
+    observed = family.uncorrelated(data, values, data.response[:, None])
+    below = np.zeros(len(observed), dtype=np.int64)
+    size = max(1, AT_ONCE // len(observed))
     for first in range(0, draws, size):
         block = range(first, min(first + size, draws))
-        drawn = np.column_stack([one_draw(data, values, seed, k) for k in block])
-        below += np.sum(normalised(data, values, drawn - mean[:, None], sds) < observed[:, None], axis=1)
+        made = np.column_stack([one_draw(family, data, values, seed, k) for k in block])
+        below += np.sum(family.uncorrelated(data, values, made) < observed, axis=1)
     return below
 
 
-def one_draw(data: ModelData, values: Array, seed: int, k: int) -> Array:
+def one_draw(family: Family, data: Arranged, values: Array, seed: int, k: int) -> Array:
     """The k-th set of responses (n,), of random streams of its own."""
-    return draw_response(
-        data, values, *(stream(seed, "prediction errors", str(k), part) for part in ("effects", "residuals"))
-    )
+    streams = (stream(seed, "prediction errors", str(k), part) for part in ("effects", "residuals"))
+    return family.draw_response(data, values, *streams)
 
 
 def tests_of(errors: Array, seed: int) -> pd.DataFrame:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from saem.data import ModelData
-    from saem.specification import Model
+    from saem.families import Model
+    from saem.families.arranged import Arranged
 
 FAR = 0.005  # a statistic of the data beyond these tails is where the priors hardly expect it
 JUDGED = ("mean", "SD", "SD between clusters", "SD within clusters")
@@ -149,11 +149,9 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
 
     from saem.algorithms.bayes.algorithm import pose_posterior
     from saem.algorithms.bayes.prior_draws import draw_priors
-    from saem.data import arrange
     from saem.errors import ModelError
-    from saem.families import pose
+    from saem.families import arrange, family_of, pose
     from saem.families.coordinates import USERS
-    from saem.simulation import draw_response
     from saem.system.streams import stream
 
     draws, seed = whole(draws, "draws", 100), whole(seed, "seed", 0)
@@ -164,15 +162,15 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
     streams = stream(seed, "prior predictive", "random effects"), stream(seed, "prior predictive", "residuals")
     solved = np.isfinite(x).all(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        drawn = np.array([draw_response(data, values, *streams) for values in x[solved]])
-    drawn = drawn.reshape(-1, len(data.response))
-    finite = np.isfinite(drawn).all(axis=1)
+        made = np.array([family_of(model).draw_response(data, values, *streams) for values in x[solved]])
+    made = made.reshape(-1, len(data.response))
+    finite = np.isfinite(made).all(axis=1)
     if not finite.any():
         raise ModelError(
             f"none of {draws} draws from the priors has finite data: the constraints have no solution there. Give "
             "narrower priors"
         )
-    names, responses = list(problem.parameters.names), drawn[finite]
+    names, responses = list(problem.parameters.names), made[finite]
     return PriorPredictive(
         parameters=pd.DataFrame(x[solved][finite], columns=names),
         responses=responses,
@@ -189,7 +187,7 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
 STATISTICS = ("mean", "SD", "smallest", "largest", "SD between clusters", "SD within clusters")
 
 
-def statistics_of(data: ModelData, responses: np.ndarray) -> np.ndarray:
+def statistics_of(data: Arranged, responses: np.ndarray) -> np.ndarray:
     """Summaries (k, 6) of responses (k, rows).
 
     Standard deviations are of all rows, of the clusters' means, and of what is left within clusters, where the

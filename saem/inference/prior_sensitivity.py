@@ -87,18 +87,16 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     import pandas as pd
 
     from saem.errors import ModelError
-    from saem.families import pose
-    from saem.families.coordinates import USERS
-    from saem.fitting.arviz import quiet_import
-    from saem.inference.rows import rows_of
+    from saem.inference.rows import posed, rows_of
     from saem.mstep.solver import Solver
+    from saem.system.optional import quiet_import
 
     if fit.posterior is None:
         raise ModelError(f"only a fit by 'bayes' has priors to be sensitive to; this one is by {fit.method!r}")
     posterior = fit.posterior
     draws = posterior.draws
     _, data = rows_of(fit)
-    solver = Solver(pose(fit.model, data, coordinates=USERS))  # that of the draws
+    solver = Solver(posed(fit, data))  # that of the draws
     likelihood = np.array([solver.derivatives(solver.observed(), x).value for x in posterior.pooled])
     likelihood = likelihood.reshape(draws.shape[:2])
     heights = log_priors(fit)
@@ -149,7 +147,7 @@ def log_priors(fit: Fit) -> dict[str, np.ndarray]:
 
 def pareto_shape(height: np.ndarray) -> float:
     """Shape of the largest importance weights of the two powers, the larger of both."""
-    from saem.fitting.arviz import quiet_import
+    from saem.system.optional import quiet_import
 
     arviz = quiet_import("arviz")
     powers = (DELTA, 1.0 / (1.0 + DELTA) - 1.0)

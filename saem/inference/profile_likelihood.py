@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.fitting.fit import at_true_zero
+from saem.fitting.concluding import at_true_zero
 from saem.inference.arguments import check_level
 from saem.inference.surface import Point, Surface, held, maximum
 from saem.maxima.identification import FEASIBLE, towards_feasible
@@ -83,9 +83,9 @@ class Curve:
 
     def __init__(self, surface: Surface, i: int) -> None:
         self.problem, self.top, self.i = surface.problem, surface.top, i
-        self.kind = surface.problem.parameters.kinds[i]
-        self.lowest = {"mean": -np.inf, "sd": float(self.problem.at_zero[i]), "corr": -1.0}[self.kind]
-        self.highest = 1.0 if self.kind == "corr" else np.inf
+        domains = self.problem.parameters.domains
+        self.lowest = float(domains.low[i] + self.problem.at_zero[i])
+        self.highest = float(domains.high[i])
         self.nodes: list[Node] = []
         self.is_higher = False  # whether a higher maximum than the top was met
 
@@ -241,23 +241,23 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     sizes = step_sizes(surface)
     wald = fit.intervals(level).to_numpy()
     estimates = place.to_user(at_true_zero(surface.problem, surface.top.x))
-    rows, curves = [], []
+    lines, curves = [], []
     for i in indices:
         alone = surface if place.is_aligned(i) else surface.by_itself(fit, i)
         if alone is None:
-            rows.append([estimates[i], np.nan, np.nan, *wald[i], MIXED])
+            lines.append([estimates[i], np.nan, np.nan, *wald[i], MIXED])
             continue
         curve = Curve(alone, i)
         size = float(sizes[i] if alone is surface else step_sizes(alone)[i])
         lower, upper, note = interval(curve, size, z)
         note = "; ".join(part for part in (note, other_solutions(fit, i)) if part)
-        rows.append([estimates[i], curve.shown(lower), curve.shown(upper), *wald[i], note])
+        lines.append([estimates[i], curve.shown(lower), curve.shown(upper), *wald[i], note])
         curves.append(points_of(curve, names))
     index = pd.Index(chosen, name="parameter", dtype="str")
     columns = ["estimate", "lower", "upper", "wald_lower", "wald_upper", "note"]
     return Profile(
         level,
-        pd.DataFrame(rows, index=index, columns=columns),
+        pd.DataFrame(lines, index=index, columns=columns),
         pd.concat(curves, ignore_index=True)
         if curves
         else pd.DataFrame(columns=["parameter", "value", "zeta", "loglik", *names]),
@@ -279,7 +279,7 @@ def step_sizes(surface: Surface) -> Array:
     information = observed_information(problem, Solver(problem), top.x, top.pinned)
     with np.errstate(invalid="ignore"):
         se = np.sqrt(np.diag(information.covariance))
-    typical = np.where(np.array(problem.parameters.kinds) == "corr", 0.3, 0.3 * problem.scale)
+    typical = np.where(problem.parameters.domains.is_between, 0.3, 0.3 * problem.scale)
     return np.where(np.isfinite(se) & (se > 0.0), np.minimum(se, 10.0 * problem.scale), typical)
 
 

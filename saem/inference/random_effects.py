@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.inference.arguments import whole
+from saem.inference.conditional import effects_of
 from saem.inference.rows import inside, rows_of
 from saem.system.streams import check_seed, stream
 
@@ -89,20 +90,16 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     ModelError
         When the fit has no table, or `draws` is no number of draws.
     """
-    from saem.families.linear.effects import conditional_moments, effect_covariance
-
     draws = whole(draws, "draws", 0)
     check_seed(seed)
     _, data = rows_of(fit)
     within = inside(fit, data)
-    place, x = within.place, within.x
-    mean, covariance = conditional_moments(within.data, x)
-    normal = stream(seed, "random effects", "given the data").standard_normal((draws, *mean.shape))
-    made = mean + np.einsum("cij,dcj->dci", root_of(covariance), normal)
-    marginal = effect_covariance(within.data, x)[data.cluster_group]
-    return ConditionalEffects(
-        fit, place.effects(mean), place.spreads(covariance), place.spreads(marginal), place.effects(made)
-    )
+    place = within.place
+    law = effects_of(fit, data, within)
+    normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
+    made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
+    spreads = place.spreads(law.covariance), place.spreads(law.marginal)
+    return ConditionalEffects(fit, place.effects(law.mean), *spreads, place.effects(made))
 
 
 def root_of(covariance: Array) -> Array:

@@ -16,9 +16,9 @@ import numpy as np
 from saem.batch import fit_by
 from saem.batch.driver import table_digest
 from saem.errors import ModelError
+from saem.families import family_of
 from saem.inference.arguments import whole
 from saem.inference.rows import inside, refuse_posterior, rows_of
-from saem.simulation import draw_response
 from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
         raise ModelError("restricted likelihood is not what draws data; bootstrap a fit by 'ml'")
     data = rows_of(fit)[1]
     within = inside(fit, data)
-    place, level = within.place, within.place.level(within.data.mean_design)
-    level = level if data.offset is None else level + data.offset
+    family = family_of(fit.model)
 
-    def drawn(k: int) -> np.ndarray:
+    def replicate(k: int) -> np.ndarray:
         streams = (stream(seed, purpose, str(k), part) for part in ("effects", "residuals"))
-        return np.asarray(place.unit * draw_response(within.data, within.values, *streams) + level)
+        made = family.draw_response(within.data, within.values, *streams)
+        return family.on_model_scale(within.data, made, within.place)
 
-    return np.array([drawn(k) for k in range(replicates)])
+    return np.array([replicate(k) for k in range(replicates)])
 
 
 def fit_replicates(
@@ -94,7 +94,7 @@ def fit_replicates(
 
 
 def fits_of(batch: Batch) -> pd.DataFrame:
-    """`status`, `loglik` and `message` by replicate, in their order."""
+    """Take `status`, `loglik` and `message` of every replicate from a batch, in their order."""
     import pandas as pd
 
     fits = batch.fits.set_index(REPLICATE)[["status", "loglik", "message"]]

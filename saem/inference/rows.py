@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.data import ModelData, arrange
 from saem.errors import ModelError
+from saem.families import pose
+from saem.families.arranged import Arranged
 from saem.families.coordinates import USERS, Coordinates
+from saem.fitting.concluding import at_true_zero
+from saem.fitting.kept import arranged
+from saem.fitting.kept import posed as kept_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +36,7 @@ def refuse_posterior(fit: Fit, what: str) -> None:
         )
 
 
-def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
+def rows_of(fit: Fit) -> tuple[pd.DataFrame, Arranged]:
     """The table of a fit, and the same arranged as arrays.
 
     Raises
@@ -42,29 +46,27 @@ def rows_of(fit: Fit) -> tuple[pd.DataFrame, ModelData]:
     """
     if fit.table is None:
         raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
-    return fit.table, arrange(fit.model, fit.table, formula_state=dict(fit.formula_state) or None)
+    return fit.table, arranged(fit)
 
 
-def posed(fit: Fit, data: ModelData, last: int = -1) -> Problem:
+def posed(fit: Fit, data: Arranged, last: int = -1) -> Problem:
     """The problem of a fit, in the coordinates in which it was fitted; or with a parameter that these leave by itself.
 
     Parameters
     ----------
     fit : Fit
-    data : ModelData
+    data : Arranged
         Of its rows, on the user's scale.
     last : int
         A parameter, if any.
     """
-    from saem.families import pose
-
+    if last < 0:
+        return kept_problem(fit, data)
     return pose(fit.model, data, fit.method == "reml", None if len(fit.inner) else USERS, last)
 
 
 def estimate(fit: Fit, problem: Problem) -> np.ndarray:
     """The estimate (n,) in the coordinates of a problem, with what stood for a residual SD of zero in the fit."""
-    from saem.fitting.fit import at_true_zero
-
     place, x = problem.coordinates, fit.values
     if not place.is_users:
         if np.array_equal(place.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
@@ -80,7 +82,7 @@ class Inside:
     Attributes
     ----------
     place : Coordinates
-    data : ModelData
+    data : Arranged
     x : (n,) ndarray
         The estimate, with what stood for a residual standard deviation of zero.
     values : (n,) ndarray
@@ -88,17 +90,15 @@ class Inside:
     """
 
     place: Coordinates
-    data: ModelData
+    data: Arranged
     x: np.ndarray
     values: np.ndarray
 
 
-def inside(fit: Fit, data: ModelData) -> Inside:
+def inside(fit: Fit, data: Arranged) -> Inside:
     """A fit and its rows in the coordinates in which it was fitted."""
-    if not len(fit.inner) and not np.any(fit.values[data.residual_index] == 0.0):
+    if not len(fit.inner) and not np.any((fit.values == 0.0) & ~fit.parameters.fixed):
         return Inside(USERS, data, fit.values, fit.values)
-    from saem.fitting.fit import at_true_zero
-
     problem = posed(fit, data)
     x, place = estimate(fit, problem), problem.coordinates
     return Inside(place, place.inside(data), x, at_true_zero(problem, x))

@@ -67,24 +67,24 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
     import pandas as pd
 
     rng = np.random.default_rng([20261, seed])
-    kinds = np.array(problem.parameters.kinds)
+    domains = problem.parameters.domains
     solver, free = Solver(problem), ~problem.parameters.fixed
-    rows: list[list[float]] = []
+    lines: list[list[float]] = []
     attempts = 0
-    while len(rows) < n_points and attempts < ATTEMPTS * n_points:
+    while len(lines) < n_points and attempts < ATTEMPTS * n_points:
         attempts += 1
-        normal = rng.standard_normal(len(kinds))
+        normal = rng.standard_normal(len(domains))
+        positive = np.maximum(around, problem.scale / 3.0) * np.exp(SPREAD_OF_SDS * normal)
+        between = rng.uniform(-LARGEST_CORRELATION, LARGEST_CORRELATION, len(domains))
         mean = around + SPREAD_OF_MEANS * problem.scale * normal
-        sd = np.maximum(around, problem.scale / 3.0) * np.exp(SPREAD_OF_SDS * normal)
-        correlation = rng.uniform(-LARGEST_CORRELATION, LARGEST_CORRELATION, len(kinds))
-        x = np.select([kinds == "mean", kinds == "sd"], [mean, sd], correlation)
+        x = np.select([domains.is_real, domains.is_positive], [mean, positive], between)
         x, violation = towards_feasible(problem, np.where(free, x, problem.parameters.fixed_values))
-        inside = np.where(kinds == "sd", x > 0.0, (kinds == "mean") | (np.abs(x) < 1.0))
+        inside = domains.room(x) > 0.0
         directions = null_directions_at(problem, x, free) if violation < FEASIBLE else None
         if directions is None or not np.all(inside | ~free):
             continue
         n_solutions = np.nan if len(directions) else float(max(1, len(solutions_along(problem, solver, x, free))))
-        rows.append([float(len(directions)), n_solutions, *problem.coordinates.to_user(x)])
+        lines.append([float(len(directions)), n_solutions, *problem.coordinates.to_user(x)])
     columns = ["n_null", "n_solutions", *problem.parameters.names]
-    points = pd.DataFrame(np.array(rows).reshape(-1, len(columns)), columns=columns)
+    points = pd.DataFrame(np.array(lines).reshape(-1, len(columns)), columns=columns)
     return Structure(points.astype({"n_null": int}), attempts)

@@ -68,7 +68,7 @@ class Surface:
         """
         refuse_posterior(fit, "the likelihood around its maximum")
         problem = posed(fit, rows_of(fit)[1])
-        if not problem.has_observed:
+        if not problem.has_likelihood:
             raise ModelError("the family of the model has no likelihood in closed form, which this needs")
         top = maximum(problem, estimate(fit, problem))
         if top is None:
@@ -117,7 +117,7 @@ def held(problem: Problem, i: int, value: float) -> Problem:
     parameters = problem.parameters
     fixed, values = parameters.fixed.copy(), parameters.fixed_values.copy()
     fixed[i], values[i] = True, value
-    if value == problem.at_zero[i] and parameters.kinds[i] == "sd":  # a correlation with nothing
+    if value == problem.at_zero[i] and parameters.domains.can_vanish[i]:  # a correlation with nothing
         dependents = [j for j in problem.dependents.get(i, ()) if not fixed[j]]
         fixed[dependents], values[dependents] = True, 0.0
     return replace(
@@ -132,7 +132,7 @@ def maximum(problem: Problem, start: Array, solver: Solver | None = None) -> Poi
 
     A correlation of one, where a search cannot begin, is moved away from it; the search finds the way back.
     """
-    singular = (np.array(problem.parameters.kinds) == "corr") & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
+    singular = problem.parameters.domains.is_between & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
     begin = np.where(singular, INSIDE * np.sign(start), start)
     x, pinned, outcome = climb(problem, Solver(problem) if solver is None else solver, begin)
     if outcome.status in FAILED or not np.isfinite(outcome.value):

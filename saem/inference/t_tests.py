@@ -25,26 +25,28 @@ import numpy as np
 
 from saem.errors import ModelError, listing
 from saem.expressions.constraint import parameters_of
+from saem.expressions.grammar import names_in, parse
+from saem.expressions.quantity import compile_quantity
 from saem.families import pose
 from saem.families.coordinates import USERS
 from saem.inference.arguments import check_level
-from saem.inference.derived import UNTOUCHED, compile_quantity
 from saem.inference.maxima import pinned_at
 from saem.inference.prediction import covariance_of
-from saem.inference.rows import inside, refuse_posterior, rows_of
+from saem.inference.rows import inside, posed, refuse_posterior, rows_of
 from saem.maxima.information import null_space
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families import Model
     from saem.families.contract import Problem
     from saem.fitting.result import Fit
-    from saem.specification import Model
     from saem.specification.parameters import Parameters
 
 Array = np.ndarray
 
 STEP = 1e-4  # of an SD, of the room that a correlation has, of a mean's standard error: differences for the gradient
+UNTOUCHED = 1e-12  # of the largest term of a variance: a derivative below does not count
 SINGULAR = 1e-10  # of the largest eigenvalue of the scaled information
 COLUMNS = ["estimate", "se", "df", "t", "p", "lower", "upper"]
 
@@ -91,32 +93,30 @@ def t_tests(fit: Fit, quantities: Mapping[str, str] | None = None, level: float 
         )
     contrasts = {name: contrast(fit, name, text) for name, text in quantities.items()}
     variances = Variances.of(fit)
-    rows = []
+    lines = []
     for value, gradient in contrasts.values():
         variance, df = variances.at_estimate(gradient)
         se = float(np.sqrt(variance))
         if not se > 0.0:  # a fixed mean, or one that the data do not determine
-            rows.append([value, se, *[np.nan] * 5])
+            lines.append([value, se, *[np.nan] * 5])
             continue
         statistic, half = value / se, float(student.ppf(0.5 + level / 2.0, df)) * se
         p = 2.0 * float(student.sf(abs(statistic), df))
-        rows.append([value, se, df, statistic, p, value - half, value + half])
+        lines.append([value, se, df, statistic, p, value - half, value + half])
     index = pd.Index(list(quantities), name="quantity", dtype="str")
-    return pd.DataFrame(rows, index=index, columns=COLUMNS, dtype=float)
+    return pd.DataFrame(lines, index=index, columns=COLUMNS, dtype=float)
 
 
 def means_of(parameters: Parameters) -> list[str]:
     """The names of the means."""
-    return [name for name, kind in zip(parameters.names, parameters.kinds, strict=True) if kind == "mean"]
+    return [name for name, is_real in zip(parameters.names, parameters.domains.is_real, strict=True) if is_real]
 
 
 def quantities_of_means(parameters: Parameters, texts: Mapping[str, str]) -> dict[str, str]:
     """Every free mean by its name, and those of some expressions that involve means alone."""
     means = means_of(parameters)
     found = {name: name for name in means if not parameters.fixed[parameters.index(name)]}
-    return found | {
-        name: text for name, text in texts.items() if set(parameters_of(name, f"({text}) == 0")) <= set(means)
-    }
+    return found | {name: text for name, text in texts.items() if set(names_in(parse(text))) <= set(means)}
 
 
 def ties_means(model: Model, parameters: Parameters) -> bool:
@@ -128,7 +128,7 @@ def ties_means(model: Model, parameters: Parameters) -> bool:
 def contrast(fit: Fit, name: str, text: str) -> tuple[float, Array]:
     """The value of a quantity and its gradient (n,) at the estimate."""
     compiled = compile_quantity(name, text, fit.parameters.names)
-    others = [used for used in parameters_of(name, f"({text}) == 0") if used not in means_of(fit.parameters)]
+    others = [used for used in compiled.used if used not in means_of(fit.parameters)]
     if others:
         raise ModelError(
             f"the quantity {name!r} = {text!r} involves {listing(others)}: t-tests are for functions of means alone; "
@@ -174,7 +174,9 @@ class Variances:
     def of(cls, fit: Fit) -> Variances:
         """Those of a fit."""
         data = rows_of(fit)[1]
-        problem = pose(fit.model, data, coordinates=None if len(fit.inner) else USERS)
+        problem = posed(fit, data)
+        if problem.restricted:
+            problem = pose(fit.model, data, coordinates=None if len(fit.inner) else USERS)
         if problem.fisher_information is None:
             raise ModelError("the family of the model has no expected information, which t-tests need")
         within, missing = inside(fit, data), np.isnan(np.diag(fit.covariance))
@@ -184,12 +186,12 @@ class Variances:
             i = fit.parameters.index(name)
             edge[[i, *problem.dependents.get(i, ())]] = True
         edge &= missing
-        unknown, x, kinds = missing & ~edge, within.x, np.array(fit.parameters.kinds)
+        unknown, x, domains = missing & ~edge, within.x, fit.parameters.domains
         edge = edge if within.place.is_users else pinned_at(problem, x)
         missing = np.isnan(np.diag(covariance))
         covariance[missing, :] = covariance[:, missing] = 0.0
         of_means = np.sqrt(np.diag(covariance)) if ties_means(fit.model, fit.parameters) else 0.0
-        sizes = np.select([kinds == "sd", kinds == "corr"], [x, 1.0 - np.abs(x)], of_means)
+        sizes = np.where(domains.is_real, of_means, domains.room(x))
         steps = np.where(np.diag(covariance) > 0.0, STEP * sizes, 0.0)
         return cls(problem, x, ~fit.parameters.fixed & ~edge, covariance, unknown, steps)
 
@@ -208,7 +210,7 @@ class Variances:
         return variance, 2.0 * variance**2 / of_variance if of_variance > 0.0 else np.inf
 
     def variance(self, x: Array, gradient: Array) -> float:
-        """``l'V l`` at parameters (n,), with ``V = T (T'I T)^-1 T'`` from the expected information ``I``."""
+        """Compute ``l'V l`` at parameters (n,), with ``V = T (T'I T)^-1 T'`` from the expected information ``I``."""
         assert self.problem.fisher_information is not None
         at = np.flatnonzero(self.free)
         information = self.problem.fisher_information(x)[np.ix_(at, at)]

@@ -7,6 +7,7 @@ what a solution without the ranges would ask for tells why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from saem.families.contract import Problem
 from saem.families.coordinates import USERS
 from saem.mstep.methods.elimination import plan_for, substitute
 from saem.mstep.restore import restore
+from saem.specification.domains import SD, Domain
 
 Array = np.ndarray
 
@@ -46,9 +48,9 @@ def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
         return
     problem = as_users_have_it(problem, texts)
     constraints = problem.constraints
-    kinds = problem.parameters.kinds
     involved = [parameters_of(name, text) for name, text in zip(constraints.names, constraints.texts, strict=True)]
-    ranged = {name for name, kind in zip(problem.parameters.names, kinds, strict=True) if kind != "mean"}
+    has_bounds = ~problem.parameters.domains.is_real
+    ranged = {name for name, has in zip(problem.parameters.names, has_bounds, strict=True) if has}
     if not any(ranged & set(names) for names in involved) or is_attainable(problem):
         return
     for name, text, names in zip(constraints.names, constraints.texts, involved, strict=True):
@@ -66,7 +68,7 @@ def check_attainable(problem: Problem, texts: Mapping[str, str]) -> None:
 def gives_means(problem: Problem) -> bool:
     """Whether the constraints are equations for means one after the other, which are numbers at the first start."""
     parameters = problem.parameters
-    held = parameters.fixed | (np.array(parameters.kinds) != "mean")
+    held = parameters.fixed | ~parameters.domains.is_real
     try:
         plan = plan_for(problem.constraints, tuple(held.tolist()))
     except ModelError:
@@ -101,11 +103,10 @@ def attempts(problem: Problem) -> Iterator[Array]:
     """Points (n,) to look for a solution from: the family's starts, and others of several sizes around the first."""
     yield from problem.starts
     rng, first = np.random.default_rng(2), problem.starts[0]
-    kinds, fixed = np.array(problem.parameters.kinds), problem.parameters.fixed
+    domains, fixed = problem.parameters.domains, problem.parameters.fixed
     for size in np.resize([0.3, 1.0, 3.0], TRIES):
         normal = size * rng.standard_normal(len(first))
-        moved = np.where(kinds == "sd", first * np.exp(normal), first + problem.scale * normal)
-        moved = np.where(kinds == "corr", np.tanh(normal), moved)
+        moved = np.where(domains.is_between, domains.from_free(normal), domains.moved(first, problem.scale, normal))
         yield np.where(fixed, first, moved)
 
 
@@ -157,10 +158,11 @@ def is_met_within(problem: Problem, start: Array) -> bool:
 
 def ranges(problem: Problem) -> tuple[Array, Array]:
     """Lower and upper bounds (n,) of the parameters; a residual standard deviation that cannot vanish stays above."""
-    kinds, residual = np.array(problem.parameters.kinds), (problem.at_zero > 0.0) & ~problem.collapsible
-    lower = np.where(kinds == "sd", np.where(residual, BEYOND * problem.scale, 0.0), -np.inf)
-    lower = np.where(kinds == "corr", -LARGEST, lower)
-    return lower, np.where(kinds == "corr", LARGEST, np.inf)
+    domains = problem.parameters.domains
+    stays = (problem.at_zero > 0.0) & ~problem.collapsible | domains.is_positive & ~domains.can_vanish
+    lower = np.where(stays, domains.low + BEYOND * problem.scale, domains.low)
+    lower = np.where(domains.is_between, LARGEST * domains.low, lower)
+    return lower, np.where(domains.is_between, LARGEST * domains.high, domains.high)
 
 
 def outside(problem: Problem, x: Array) -> list[int]:
@@ -189,18 +191,23 @@ def out_of_range(
     """The error for a constraint that the ranges of its parameters do not admit; ``found`` is what it asks for."""
     parameters = problem.parameters
     of = sorted(found) or [i for i, other in enumerate(parameters.names) if other in names]
-    kinds = {parameters.kinds[i] for i in of} - {"mean"}
-    what = "a correlation" if kinds == {"corr"} else "a standard deviation"
-    rules = {
-        "sd": "a standard deviation is never negative",
-        "corr": "a correlation lies between -1 and 1",
-    }
-    zeros = [i for i in found if parameters.kinds[i] == "sd" and abs(found[i]) <= BEYOND * problem.scale[i]]
+    domains = list(dict.fromkeys(parameters.domains[i] for i in of if not parameters.domains.is_real[i]))
+    domains.sort(key=lambda domain: domain.high, reverse=True)
+    what = domains[0].words
+    rules = {domain: rule_of(domain) for domain in domains}
+    zeros = [i for i in found if parameters.domains.can_vanish[i] and abs(found[i]) <= BEYOND * problem.scale[i]]
     if zeros and len(zeros) == len(found):
-        rules["sd"] = "a residual standard deviation of zero has no likelihood"
+        rules[SD] = "a residual standard deviation of zero has no likelihood"
     if found:
         wish = ", ".join(f"{parameters.names[i]} = {found[i] + 0.0:.6g}" for i in sorted(found))
-        reason = f"it asks for {wish}, and {' and '.join(rules[kind] for kind in sorted(kinds, reverse=True))}"
+        reason = f"it asks for {wish}, and {' and '.join(rules[domain] for domain in domains)}"
     else:
         reason = f"no values of {', '.join(names)} satisfy it"
     return ConstraintError(f"the constraint {name!r} ({text}) cannot be met by {what}: {reason}. Correct the equation")
+
+
+def rule_of(domain: Domain) -> str:
+    """What a domain demands, in words."""
+    if math.isfinite(domain.high):
+        return f"{domain.words} lies between {domain.low:g} and {domain.high:g}"
+    return f"{domain.words} is never negative" if domain.has_ends else f"{domain.words} is never {domain.low:g} or less"

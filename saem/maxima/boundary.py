@@ -33,7 +33,9 @@ def floors(problem: Problem, solver: Solver) -> Array:
     if solver.floors is None:
         small = np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE)
         sd = np.where(problem.collapsible, small, DEGENERATE) * problem.scale
-        solver.floors = np.where(solver.kinds == sqp.SD, sd, np.where(solver.kinds == sqp.CORR, TOUCH, 0.0))
+        domains = solver.domains
+        ends = np.array([domain.has_ends for domain in domains])
+        solver.floors = np.where(domains.can_vanish, sd, np.where(domains.is_between & ends, TOUCH, 0.0))
     return solver.floors.copy()
 
 
@@ -41,7 +43,7 @@ def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
     """Put the parameters ``which`` (bool) on the boundary: changes ``x`` and ``pinned``."""
     for i in np.flatnonzero(which):
         pinned[i] = True
-        if problem.parameters.kinds[i] == "corr":
+        if problem.parameters.domains.is_between[i]:
             x[i] = np.sign(x[i])
             continue
         x[i] = problem.at_zero[i]
@@ -69,7 +71,7 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
             away = x.copy()
             away[i] = NEAR_ZERO * scale
             out[i] = solver.derivatives(solver.observed(), away, free).value > at.value + FLAT
-        elif problem.parameters.kinds[i] == "sd":
+        elif problem.parameters.domains.can_vanish[i]:
             dependents = [d for d in problem.dependents.get(int(i), ()) if pinned[d]]
             mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
             gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
@@ -138,7 +140,7 @@ def unpin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
     """Move the parameters ``which`` (bool) away from the boundary: changes ``x`` and ``pinned``."""
     for i in np.flatnonzero(which):
         pinned[i] = False
-        if problem.parameters.kinds[i] == "corr":
+        if problem.parameters.domains.is_between[i]:
             x[i] = 0.9 * np.sign(x[i])
             continue
         x[i] = 0.1 * problem.scale[i]
@@ -169,7 +171,7 @@ def climb(
     x = start.copy()
     objective = solver.observed()
     pinned = np.zeros(len(x), dtype=bool)
-    pin(problem, x, pinned, problem.collapsible & (solver.kinds == sqp.SD) & (x == 0.0))
+    pin(problem, x, pinned, problem.collapsible & solver.domains.can_vanish & (x == 0.0))
     floor = floors(problem, solver)
     room = path
     for attempt in range(12):
@@ -178,8 +180,7 @@ def climb(
         if room is not None:
             room = room[outcome.iterations :]
         if outcome.status == sqp.COLLAPSED:
-            distance = np.where(solver.kinds == sqp.CORR, 1.0 - np.abs(x), x)
-            below = free & (distance < floor) & (solver.kinds != sqp.MEAN)
+            below = free & (solver.domains.room(x) < floor)
             if (below & ~problem.collapsible).any():
                 return x, pinned, outcome
             before = x.copy(), pinned.copy()
@@ -209,13 +210,13 @@ def climb(
     if not is_bounded(problem, solver, x, pinned):
         return x, pinned, outcome._replace(status=sqp.COLLAPSED)
     # what a constraint holds at zero lies on the boundary too
-    dragged = problem.collapsible & ~pinned & (solver.kinds == sqp.SD) & (x < VANISHED * problem.scale)
+    dragged = problem.collapsible & ~pinned & solver.domains.can_vanish & (x < VANISHED * problem.scale)
     if dragged.any():
         pin(problem, x, pinned, dragged)
     stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):
         x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)
-        absent = problem.collapsible & (solver.kinds == sqp.SD) & (x < COLLAPSE * problem.scale)
+        absent = problem.collapsible & solver.domains.can_vanish & (x < COLLAPSE * problem.scale)
         if absent.any() and not again:  # a zero is a stationary point, but need not be a maximum
             return climb(problem, solver, np.where(absent, 0.0, x), again=True)
         status = sqp.CONVERGED if stationarity < 1e-5 else outcome.status

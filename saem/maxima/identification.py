@@ -14,7 +14,6 @@ import numpy as np
 from saem.errors import ConstraintError
 from saem.maxima.information import Information, null_space
 from saem.maxima.starts import infeasible
-from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
@@ -77,11 +76,11 @@ def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
     if problem.expected_information is None:
         return np.empty((0, len(near)))
     rng = np.random.default_rng(0)
-    kinds = np.array(problem.parameters.kinds)
+    domains = problem.parameters.domains
     fewest: np.ndarray | None = None
     smallest = np.inf
     for _ in range(POINTS):
-        x = near + np.where(kinds == "corr", 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(near))
+        x = near + np.where(domains.is_between, 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(near))
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
         x, violation = towards_feasible(problem, x)
         smallest = min(smallest, violation)
@@ -184,9 +183,9 @@ def is_curved(information: Information) -> bool:
 
 def inside(problem: Problem, x: np.ndarray, pinned: np.ndarray) -> np.ndarray:
     """An estimate (n,) with what is at the boundary moved away from it."""
-    kinds = np.array(problem.parameters.kinds)
-    point = np.where(pinned & (kinds == "sd"), 0.3 * problem.scale, x)
-    return np.where(pinned & (kinds == "corr"), 0.5 * point, point)
+    domains = problem.parameters.domains
+    point = np.where(pinned & domains.is_positive, 0.3 * problem.scale, x)
+    return np.where(pinned & domains.is_between, 0.5 * point, point)
 
 
 def means_without_error(
@@ -198,8 +197,8 @@ def means_without_error(
     """
     solver, x = Solver(problem), inside(problem, estimate, pinned)
     out = np.zeros(len(x), dtype=bool)
-    means = np.flatnonzero(solver.free & (solver.kinds == sqp.MEAN))
-    if not problem.has_observed or len(means) == 0:
+    means = np.flatnonzero(solver.free & solver.domains.is_real)
+    if not problem.has_likelihood or len(means) == 0:
         return out
 
     def variances(point: np.ndarray) -> np.ndarray:

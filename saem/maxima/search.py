@@ -163,8 +163,8 @@ def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:
     residual = free & (problem.at_zero > 0.0)
     if not residual.any():
         return False
-    is_sd = np.array(problem.parameters.kinds) == "sd"
-    point = np.where(is_sd & free, np.maximum(x, 0.3 * problem.scale), x)  # none at zero, from where nothing moves
+    can_vanish = problem.parameters.domains.can_vanish
+    point = np.where(can_vanish & free, np.maximum(x, 0.3 * problem.scale), x)  # none at zero, from where nothing moves
     values = []
     for size in (0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-4):  # step by step: far away Newton's method would not find back
         point[residual] = size * problem.scale[residual]

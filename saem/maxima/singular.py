@@ -35,7 +35,7 @@ class Factors:
         free = ~problem.parameters.fixed & ~pinned
         known: list[int] = []
         self.blocks: list[tuple[Array, Array]] = []
-        self.is_sd = np.array(problem.parameters.kinds) == "sd"
+        self.is_sd = problem.parameters.domains.can_vanish
         for sd, corr in problem.blocks:
             own = inner(corr)
             if len(sd) > 2 and free[own].all() and len(set(own)) == len(own) and not set(own) & set(known):

@@ -14,7 +14,6 @@ import numpy as np
 from saem.errors import ConstraintError, listing
 from saem.families.contract import Problem
 from saem.mstep.solver import Solver
-from saem.mstep.sqp import CORR, SD
 from saem.system.jit import call_address, entry
 
 Array = np.ndarray
@@ -138,7 +137,7 @@ def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: 
         direction[i] = problem.scale[i]
         for t in nearest_roots(problem.constraints.address, x, direction, NEARBY):
             point = x + t * direction
-            if (solver.kinds[i] == SD and point[i] <= 0.0) or (solver.kinds[i] == CORR and abs(point[i]) >= 1.0):
+            if solver.domains.room(point)[i] <= 0.0:
                 continue
             value = solver.derivatives(solver.observed(), point, free).value
             if math.isfinite(value):
@@ -150,11 +149,11 @@ def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: 
 def scattered(problem: Problem, x: Array, count: int) -> list[Array]:
     """Points (fixed, not random) at about a typical size from ``x``, to find other maxima under constraints from."""
     rng = np.random.default_rng(1)
-    kinds = np.array(problem.parameters.kinds)
+    domains = problem.parameters.domains
     points = []
     for _ in range(count):
         normal = rng.standard_normal(len(x))
-        moved = np.where(kinds == "mean", x + problem.scale * normal, np.where(kinds == "sd", x * np.exp(normal), x))
+        moved = np.where(domains.is_between, x, domains.moved(x, problem.scale, normal))
         points.append(np.where(problem.parameters.fixed, x, moved))
     return points
 
@@ -174,7 +173,7 @@ def flat_directions(problem: Problem, solver: Solver, x: Array, free: Array) -> 
     The largest entry is one in units of the parameter's typical size.
     """
     at = solver.derivatives(solver.observed(), x, free)
-    means = np.flatnonzero(free & (solver.kinds == 0))
+    means = np.flatnonzero(free & solver.domains.is_real)
     hessian = -at.hessian[np.ix_(means, means)]
     scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-20 / problem.scale[means] ** 2))
     if len(means) == 0:

@@ -18,7 +18,6 @@ from saem.maxima.boundary import floors, pin
 from saem.mstep import sqp
 from saem.mstep.restore import restore
 from saem.mstep.solver import Solver
-from saem.mstep.sqp import SD
 
 Array = np.ndarray
 
@@ -30,7 +29,7 @@ NEAR = 0.05  # of its total: a standard deviation that the constraints do not ad
 
 def zeroable(problem: Problem, solver: Solver) -> list[int]:
     """Standard deviations whose absence is a submodel."""
-    return [int(i) for i in np.flatnonzero(problem.collapsible & ~problem.parameters.fixed & (solver.kinds == SD))]
+    return [int(i) for i in np.flatnonzero(problem.collapsible & ~problem.parameters.fixed & solver.domains.can_vanish)]
 
 
 def absent_sets(sds: list[int]) -> list[tuple[int, ...]]:
@@ -46,7 +45,7 @@ def absent_sets(sds: list[int]) -> list[tuple[int, ...]]:
 def at_total(problem: Problem, solver: Solver) -> Array:
     """The first start with every standard deviation at the total."""
     x, totals = problem.starts[0].copy(), totals_of(problem)
-    sd = ~problem.parameters.fixed & (solver.kinds == SD)
+    sd = ~problem.parameters.fixed & solver.domains.can_vanish
     residual = sd & ~problem.collapsible | sd & (problem.at_zero > 0.0)
     x[sd] = totals[sd]
     x[residual] *= RESIDUAL_SHARE
@@ -89,7 +88,7 @@ def onto_constraints(problem: Problem, solver: Solver, start: Array) -> Array | 
     free = ~problem.parameters.fixed
     if len(problem.constraints) == 0:
         return start
-    absent = free & (solver.kinds == SD) & problem.collapsible & (start == 0.0)
+    absent = free & solver.domains.can_vanish & problem.collapsible & (start == 0.0)
     inside = start.copy()
     inside[absent] = NEAR * totals_of(problem)[absent]
     for point, movable in ((start.copy(), free & ~absent), (inside, free)):
@@ -100,5 +99,4 @@ def onto_constraints(problem: Problem, solver: Solver, start: Array) -> Array | 
 
 def is_admissible(problem: Problem, solver: Solver, x: Array, movable: Array) -> bool:
     """Whether the parameters that were moved are inside their ranges."""
-    sds, correlations = x[movable & (solver.kinds == SD)], x[movable & (solver.kinds > SD)]
-    return bool(np.isfinite(x).all() and np.all(sds > 0.0) and np.all(np.abs(correlations) < 1.0))
+    return bool(np.isfinite(x).all() and np.all(solver.domains.room(x)[movable] > 0.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saem.errors import ModelError
 from saem.mstep import sqp
+from saem.specification.domains import Domains
 
 if TYPE_CHECKING:
     from saem.families.contract import Problem
@@ -21,86 +22,24 @@ ATTEMPTED = 1e-6  # the same, beyond which the constraints count as violated
 STATIONARY = 1e-5  # largest component of the scaled gradient on the tangent space, in standard errors
 
 
-class Maximiser(Protocol):
-    """A way to maximise an objective under the constraints: an M-step, or direct maximum likelihood.
-
-    Attributes
-    ----------
-    name : str
-    single_step : bool
-        Whether a call makes one step only, so that the maximum is reached by calling it again (generalised EM).
-    """
-
-    name: ClassVar[str]
-    single_step: ClassVar[bool]
-
-    def check(self, problem: Problem) -> None:
-        """Refuse a problem that the maximiser cannot serve.
-
-        Raises
-        ------
-        ModelError
-            Saying why.
-        """
-        ...
-
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from a start that need not satisfy the constraints.
-
-        Parameters
-        ----------
-        solver : Solver
-            Evaluates the objective and the constraints.
-        objective : CompleteData, Observed or Restricted
-            From `Solver.complete` or `Solver.observed`.
-        x : (n,) ndarray, overwritten
-            The start, then the result.
-        free : (n,) bool ndarray
-            Parameters that may move.
-        floor : (n,) ndarray
-            A standard deviation below its floor, or a correlation nearer to one than that, ends the search with
-            `COLLAPSED`.
-        tolerance : float
-            On the scaled gradient in the tangent space, in units of standard errors.
-        max_iterations : int
-
-        Returns
-        -------
-        saem.mstep.sqp.Outcome
-            Judged by the compiled code, see `conclude`.
-        """
-        ...
-
-
 @dataclass(frozen=True, eq=False)
-class Domain:
-    """Where the free parameters may go: standard deviations above zero, correlations between -1 and 1.
+class Region:
+    """Where the free parameters may go: between their bounds.
 
     Attributes
     ----------
-    kinds : (n,) int64 ndarray
+    domains : Domains
     free : (n,) bool ndarray
     floor : (n,) ndarray
     """
 
-    kinds: Array
+    domains: Domains
     free: Array
     floor: Array
 
     def room(self, x: Array) -> Array:
-        """Distances (n,) from the boundary; infinite for means and for what does not move."""
-        bounded = np.where(self.kinds == sqp.SD, x, 1.0 - np.abs(x))
-        return np.where(self.free & (self.kinds != sqp.MEAN), bounded, np.inf)
+        """Distances (n,) from the boundary; infinite for what has none, and for what does not move."""
+        return np.where(self.free, self.domains.room(x), np.inf)
 
     def admits(self, old: Array, new: Array) -> bool:
         """Whether a move leaves some of the distance from the boundary."""
@@ -109,12 +48,10 @@ class Domain:
 
     def longest(self, x: Array, move: Array) -> float:
         """Largest fraction of a move, up to 1, that leaves some of the distance from the boundary."""
-        towards = np.where(self.kinds == sqp.SD, -move, np.sign(x) * move)
-        away = np.where(self.kinds == sqp.CORR, 1.0 + np.abs(x), np.inf)  # to the other end of the range
         with np.errstate(divide="ignore", invalid="ignore"):
-            near = np.where(towards > 0.0, self.room(x) / towards, np.inf)
-            far = np.where(towards < 0.0, away / -towards, np.inf)
-        return min(1.0, sqp.BOUNDARY_FRACTION * float(min(np.min(near), np.min(far))))
+            down = np.where(self.free & (move < 0.0), (self.domains.low - x) / move, np.inf)
+            up = np.where(self.free & (move > 0.0), (self.domains.high - x) / move, np.inf)
+        return min(1.0, sqp.BOUNDARY_FRACTION * float(min(np.min(down), np.min(up))))
 
     def is_below_floor(self, x: Array) -> bool:
         """Whether a parameter passed its floor."""
@@ -129,7 +66,7 @@ def relative_residual(c: Array, jacobian: Array, x: Array) -> float:
 
 
 def conclude(
-    solver: Solver, objective: Any, x: Array, domain: Domain, tolerance: float, iterations: int
+    solver: Solver, objective: Any, x: Array, region: Region, tolerance: float, iterations: int
 ) -> sqp.Outcome:
     """Judge a result by the compiled code, whatever the method that found it says of itself.
 
@@ -139,7 +76,7 @@ def conclude(
     objective : CompleteData, Observed or Restricted
     x : (n,) ndarray
         The result.
-    domain : Domain
+    region : Region
     tolerance : float
         Asked for; `STATIONARY` is good enough.
     iterations : int
@@ -150,11 +87,11 @@ def conclude(
     saem.mstep.sqp.Outcome
         `CONVERGED` only where the constraints hold to `FEASIBLE` and the gradient on the tangent space vanishes.
     """
-    outcome = solver.lagrange_newton(objective, x.copy(), domain.free, max_iterations=0)._replace(iterations=iterations)
+    outcome = solver.lagrange_newton(objective, x.copy(), region.free, max_iterations=0)._replace(iterations=iterations)
     if outcome.status == sqp.BAD_START:
         return outcome
     relative = relative_residual(solver.constrained.c[0], solver.constrained.jacobian[0], x)
-    if domain.is_below_floor(x):
+    if region.is_below_floor(x):
         status = sqp.COLLAPSED
     elif relative <= FEASIBLE and outcome.stationarity <= max(tolerance, STATIONARY):
         status = sqp.CONVERGED

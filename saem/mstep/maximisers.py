@@ -10,13 +10,11 @@ import numpy as np
 
 from saem.errors import ModelError, listing, nearest
 from saem.mstep import sqp
-from saem.mstep.maximiser import Maximiser
-from saem.mstep.methods.augmented_lagrangian import AugmentedLagrangian
 from saem.mstep.methods.elimination import Elimination
-from saem.mstep.methods.l1_penalty import L1Penalty
-from saem.mstep.methods.quadratic_penalty import QuadraticPenalty
+from saem.mstep.methods.penalties import AugmentedLagrangian, L1Penalty, QuadraticPenalty
 from saem.mstep.methods.scipy_reference import SLSQP, TrustConstr
 from saem.mstep.methods.single_step import GradientStep, NewtonStep
+from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
     from saem.families.contract import Problem
@@ -58,7 +56,7 @@ class LagrangeNewton:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         return solver.lagrange_newton(
             objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
         )

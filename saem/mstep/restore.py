@@ -6,38 +6,36 @@ import numpy as np
 
 from saem.families.contract import Problem
 from saem.mstep import sqp
+from saem.specification.domains import Domains
 
 Array = np.ndarray
 ROUNDS = 30
 HOLDS = 1e-12  # residual of a constraint, relative to the size of its gradient times the parameters
 
 
-def move(problem: Problem, kinds: Array, x: Array, step: Array, free: Array) -> bool:
+def move(problem: Problem, x: Array, step: Array, free: Array) -> bool:
     """Make the longest part (a half, a quarter, ..) of a step that can be made; changes ``x``, unless it returns False.
 
     Parameters
     ----------
-    kinds : (n,) int64 ndarray
-        `saem.mstep.sqp.MEAN`, ``SD`` or ``CORR``.
     step : (n,) ndarray
     free : (n,) bool ndarray
     """
-    share = 1.0
+    share, domains = 1.0, problem.parameters.domains
     for _ in range(ROUNDS):
         point = x + share * np.where(free, step, 0.0)
-        if is_inside(kinds, x, point, free) and restore(problem, point, free) and is_inside(kinds, x, point, free):
+        if is_inside(domains, x, point, free) and restore(problem, point, free) and is_inside(domains, x, point, free):
             x[:] = point
             return True
         share *= 0.5
     return False
 
 
-def is_inside(kinds: Array, x: Array, point: Array, free: Array) -> bool:
-    """Whether standard deviations and correlations keep a twentieth of their distance from the boundary."""
+def is_inside(domains: Domains, x: Array, point: Array, free: Array) -> bool:
+    """Whether parameters keep a twentieth of their distance from the boundary."""
     keep = 1.0 - sqp.BOUNDARY_FRACTION
-    sd, corr = free & (kinds == sqp.SD), free & (kinds == sqp.CORR)
-    inside = np.all(point[sd] >= keep * x[sd])
-    return bool(inside and np.all(1.0 - np.abs(point[corr]) >= keep * (1.0 - np.abs(x[corr]))))
+    held = ~free | domains.is_real
+    return bool(np.all(held | (domains.room(point) >= keep * domains.room(x))))
 
 
 def restore(problem: Problem, x: Array, free: Array) -> bool:

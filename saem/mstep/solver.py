@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from saem.estep.marginal import Quadrature, objective_of
 from saem.families.contract import CompleteData, Observed, Problem, Restricted
 from saem.mstep import sqp
-
-if TYPE_CHECKING:
-    from saem.mstep.maximiser import Maximiser
-
-KIND_CODES = {"mean": sqp.MEAN, "sd": sqp.SD, "corr": sqp.CORR}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +35,67 @@ class Derivatives:
     c_hessian: np.ndarray
 
 
+class Maximiser(Protocol):
+    """A way to maximise an objective under the constraints: an M-step, or direct maximum likelihood.
+
+    Attributes
+    ----------
+    name : str
+    single_step : bool
+        Whether a call makes one step only, so that the maximum is reached by calling it again (generalised EM).
+    """
+
+    name: ClassVar[str]
+    single_step: ClassVar[bool]
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a problem that the maximiser cannot serve.
+
+        Raises
+        ------
+        ModelError
+            Saying why.
+        """
+        ...
+
+    def maximise(
+        self,
+        solver: Solver,
+        objective: Any,
+        x: np.ndarray,
+        free: np.ndarray,
+        *,
+        floor: np.ndarray,
+        tolerance: float,
+        max_iterations: int,
+    ) -> sqp.Outcome:
+        """Maximise from a start that need not satisfy the constraints.
+
+        Parameters
+        ----------
+        solver : Solver
+            Evaluates the objective and the constraints.
+        objective : CompleteData, Observed or Restricted
+            From `Solver.complete` or `Solver.observed`.
+        x : (n,) ndarray, overwritten
+            The start, then the result.
+        free : (n,) bool ndarray
+            Parameters that may move.
+        floor : (n,) ndarray
+            A standard deviation below its floor, or a correlation nearer to one than that, ends the search with
+            `COLLAPSED`.
+        tolerance : float
+            On the scaled gradient in the tangent space, in units of standard errors.
+        max_iterations : int
+
+        Returns
+        -------
+        saem.mstep.sqp.Outcome
+            Judged by the compiled code, see `conclude`.
+        """
+        ...
+
+
 class Solver:
     """The constrained maximiser of a problem, with its memory.
 
@@ -52,8 +109,8 @@ class Solver:
     def __init__(self, problem: Problem, maximiser: Maximiser | None = None) -> None:
         self.problem = problem
         self.maximiser = maximiser
-        self.kinds = np.array([KIND_CODES[kind] for kind in problem.parameters.kinds], dtype=np.int64)
-        n, m = len(self.kinds), len(problem.constraints)
+        self.domains = problem.parameters.domains
+        n, m = len(self.domains), len(problem.constraints)
         self.constrained = sqp.new_workspace(n, m)
         self.unconstrained = sqp.new_workspace(n, 0) if m else self.constrained
         self.no_path = np.empty((0, n))
@@ -61,8 +118,10 @@ class Solver:
         self.free = ~problem.parameters.fixed
         self.floors: np.ndarray | None = None  # of `saem.maxima.boundary`, which a search asks for many times
 
-    def observed(self) -> Observed | Restricted:
-        """The objective of direct maximum likelihood: marginal or restricted."""
+    def observed(self) -> Observed | Restricted | Quadrature:
+        """The objective of direct maximum likelihood: marginal, in closed form or by quadrature, or restricted."""
+        if self.problem.likelihood == "quadrature":
+            return objective_of(self.problem)
         return Restricted(self.problem.arrays) if self.problem.restricted else Observed(self.problem.arrays)
 
     def complete(self, statistics: np.ndarray) -> CompleteData:
@@ -130,7 +189,8 @@ class Solver:
             self.problem.constraints.address,
             x,
             free,
-            self.kinds,
+            self.domains.low,
+            self.domains.high,
             self.no_floor if floor is None else floor,
             tolerance,
             max_iterations,

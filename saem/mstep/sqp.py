@@ -28,7 +28,6 @@ INFEASIBLE = 3  # the linearised constraints contradict each other, or cannot be
 COLLAPSED = 4  # a parameter passed its floor: the caller decides whether it lies on the boundary
 BAD_START = 5  # the objective or a constraint is not finite at the start
 
-MEAN, SD, CORR = 0, 1, 2
 
 ARMIJO = 1e-4
 BOUNDARY_FRACTION = 0.95  # a step goes at most this part of the way to a standard deviation of zero
@@ -224,22 +223,23 @@ def newton_step(c: Array, rank: int, n_free: int, ws: Workspace) -> tuple[float,
 
 
 @kernel
-def longest_step(x: Array, kinds: Array, n_free: int, ws: Workspace) -> float:
-    """Largest fraction of the step, up to 1, that keeps standard deviations and correlations inside their range."""
+def longest_step(x: Array, low: Array, high: Array, n_free: int, ws: Workspace) -> float:
+    """Largest fraction of the step, up to 1, that keeps the parameters between their bounds."""
     alpha = 1.0
     for i in range(n_free):
         a = ws.free[i]
         move = ws.scale[i] * ws.step[i]
-        if kinds[a] == SD and move < 0.0:
-            alpha = min(alpha, -BOUNDARY_FRACTION * x[a] / move)
-        elif kinds[a] == CORR and move != 0.0:
-            room = 1.0 - x[a] if move > 0.0 else 1.0 + x[a]
-            alpha = min(alpha, BOUNDARY_FRACTION * room / abs(move))
+        if move < 0.0 and low[a] > -math.inf:
+            alpha = min(alpha, -BOUNDARY_FRACTION * (x[a] - low[a]) / move)
+        elif move > 0.0 and high[a] < math.inf:
+            alpha = min(alpha, BOUNDARY_FRACTION * (high[a] - x[a]) / move)
     return alpha
 
 
 @kernel
-def move_to(x: Array, target: Array, step: Array, alpha: float, kinds: Array, n_free: int, ws: Workspace) -> bool:
+def move_to(
+    x: Array, target: Array, step: Array, alpha: float, low: Array, high: Array, n_free: int, ws: Workspace
+) -> bool:
     """Write ``x + alpha * step`` (a scaled step) to ``target``; False when it leaves the range of a parameter."""
     inside = True
     for i in range(x.shape[0]):
@@ -247,7 +247,7 @@ def move_to(x: Array, target: Array, step: Array, alpha: float, kinds: Array, n_
     for i in range(n_free):
         a = ws.free[i]
         target[a] += alpha * ws.scale[i] * step[i]
-        if (kinds[a] == SD and not target[a] > 0.0) or (kinds[a] == CORR and not abs(target[a]) < 1.0):
+        if not low[a] < target[a] < high[a]:
             inside = False
     return inside
 
@@ -269,7 +269,8 @@ def maximise(
     constraint: int,
     x: Array,
     is_free: Array,
-    kinds: Array,
+    low: Array,
+    high: Array,
     floor: Array,
     tolerance: float,
     max_iterations: int,
@@ -287,11 +288,10 @@ def maximise(
     x : (n,) ndarray, overwritten by the last iterate
     is_free : (n,) bool ndarray
         Parameters that may move.
-    kinds : (n,) int64 ndarray
-        `MEAN`, `SD` or `CORR`.
+    low, high : (n,) ndarray
+        Bounds of the parameters, or infinite.
     floor : (n,) ndarray
-        A standard deviation below its floor, or a correlation nearer to one than its floor, ends the search with
-        `COLLAPSED`.
+        A parameter nearer to a bound than its floor ends the search with `COLLAPSED`.
     tolerance : float
         On the scaled gradient in the tangent space, in units of standard errors of the parameters.
     max_iterations : int
@@ -344,13 +344,13 @@ def maximise(
         slope -= penalty * violation
         merit = -value + penalty * violation
         noise = ROUNDING * (1.0 + abs(merit) + penalty * violation)
-        alpha = longest_step(x, kinds, n_free, ws)
+        alpha = longest_step(x, low, high, n_free, ws)
         shortest = 1e-12 * alpha
         accepted, correct = False, False
         while alpha > shortest:
             step = ws.correction if correct else ws.step
             trial = -math.inf
-            if move_to(x, ws.x[new], step, alpha, kinds, n_free, ws):
+            if move_to(x, ws.x[new], step, alpha, low, high, n_free, ws):
                 trial = evaluate_at(
                     objective,
                     constraint,
@@ -388,8 +388,7 @@ def maximise(
         value = trial
         for i in range(n_free):
             a = ws.free[i]
-            room = ws.x[now, a] if kinds[a] == SD else 1.0 - abs(ws.x[now, a])
-            if kinds[a] != MEAN and room < floor[a]:
+            if min(ws.x[now, a] - low[a], high[a] - ws.x[now, a]) < floor[a]:
                 for j in range(n):  # (a slice would make Numba compile the text of an error message)
                     x[j] = ws.x[now, j]
                 return Outcome(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank)

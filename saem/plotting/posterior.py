@@ -10,7 +10,7 @@ import numpy as np
 from saem.errors import ModelError
 from saem.fitting.result import Fit
 from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels, verbatim
-from saem.specification.priors import DOMAINS, parse_prior
+from saem.specification.priors import parse_prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def marginal_densities(fit: Fit, parameters: str | Sequence[str] | None = None) 
     parts = []
     for i in chosen(fit, parameters):
         name, draws = fit.parameters.names[i], fit.posterior.draws[:, :, i]
-        low, high = DOMAINS[fit.parameters.kinds[i]]
+        low, high = fit.parameters.domains.low[i], fit.parameters.domains.high[i]
         margin = MARGIN * np.ptp(draws)
         grid = np.linspace(max(low, draws.min() - margin), min(high, draws.max() + margin), POINTS)
         prior = np.full(POINTS, np.nan)

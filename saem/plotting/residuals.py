@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.data.intake import design_columns
 from saem.errors import ModelError, nearest
 from saem.plotting.style import COLOURS, ESTIMATE, LINE, NORMAL_95, look_of, new_figure, verbatim
 
@@ -73,6 +72,8 @@ def plot_residuals(residuals: pd.DataFrame, ax: Axes | None = None, kind: str = 
     """
     if kind not in KINDS:
         raise ModelError(f"the kind of residuals must be one of {', '.join(KINDS)}; got {kind!r}{nearest(kind, KINDS)}")
+    if kind not in residuals:
+        raise ModelError(f"the family of the model has no {kind} residuals; it has {', '.join(residuals.columns)}")
     axes = new_figure(None, (5.6, 4.0)).subplots() if ax is None else ax
     against = FITTED.get(kind, "fitted_marginal")
     x, y = residuals[against].to_numpy(), residuals[kind].to_numpy()
@@ -115,7 +116,7 @@ def cells(fit: Fit, by: str | Sequence[str] | None = None) -> pd.Series:
         raise ModelError("this fit was saved without its table; fit again, and go on from the new fit")
     table = fit.table
     if by is None:
-        named = design_columns(fit.model)
+        named = fit.model.design_columns
         names = [name for name in named if not pd.api.types.is_numeric_dtype(table[name].dtype)]
     else:
         names = [by] if isinstance(by, str) else list(by)

@@ -80,7 +80,7 @@ def chosen(fit: Fit, parameters: str | Sequence[str] | None) -> NDArray[np.int64
 
 
 def new_figure(figure: Any, size: tuple[float, float]) -> Any:
-    """`figure`, or else a new pyplot figure, which `plt.show()` will show."""
+    """The figure that is given, or else a new pyplot figure, which `plt.show()` will show."""
     if figure is not None:
         return figure
     import matplotlib.pyplot as plt

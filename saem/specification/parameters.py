@@ -1,4 +1,4 @@
-"""The parameters of a model: their names, order, kinds and fixed values."""
+"""The parameters of a model: their names, order, domains and fixed values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.errors import ModelError, listing, nearest
+from saem.specification.domains import Domain, Domains
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,8 @@ class Parameters:
     ----------
     names : tuple of str
         Means, then random-effect SDs (by variance group, then term), correlations, residual SDs.
-    kinds : tuple of str
-        ``"mean"``, ``"sd"`` or ``"corr"`` for each name.
+    domains : Domains
+        Of each name (`saem.specification.domains`).
     fixed : (n,) ndarray of bool
         Whether the parameter is held at a value.
     fixed_values : (n,) ndarray of float
@@ -28,7 +29,7 @@ class Parameters:
     """
 
     names: tuple[str, ...]
-    kinds: tuple[str, ...]
+    domains: Domains
     fixed: NDArray[np.bool_]
     fixed_values: NDArray[np.float64]
 
@@ -37,12 +38,12 @@ class Parameters:
         self.fixed_values.flags.writeable = False
 
     @classmethod
-    def build(cls, slots: Sequence[tuple[str, str]], fixed: Mapping[str, float]) -> Parameters:
+    def build(cls, slots: Sequence[tuple[str, Domain]], fixed: Mapping[str, float]) -> Parameters:
         """Collect the parameters from all the places where they act.
 
         Parameters
         ----------
-        slots : sequence of (name, kind)
+        slots : sequence of (name, Domain)
             In the order of the arrays; a name that occurs again is the same, shared parameter.
         fixed : mapping of str to float
             Values of the fixed parameters.
@@ -51,30 +52,32 @@ class Parameters:
         -------
         Parameters
         """
-        kinds: dict[str, str] = {}
-        for name, kind in slots:
-            if kinds.setdefault(name, kind) != kind:
+        domains: dict[str, Domain] = {}
+        for name, domain in slots:
+            known = domains.setdefault(name, domain)
+            if known != domain:
                 raise ModelError(
-                    f"parameter {name!r} is used both as a {kinds[name]} and as a {kind}; "
+                    f"parameter {name!r} is used both as {known.words} and as {domain.words}; "
                     "use two names and tie them by a constraint"
                 )
-        unknown = [name for name in fixed if name not in kinds]
+        unknown = [name for name in fixed if name not in domains]
         if unknown:
             raise ModelError(
-                f"[fixed] names {listing(unknown)}{nearest(unknown[0], kinds)}, but the parameters are {listing(kinds)}"
+                f"[fixed] names {listing(unknown)}{nearest(unknown[0], domains)}, but the parameters are "
+                f"{listing(domains)}"
             )
-        if len(kinds) == len(fixed):
+        if len(domains) == len(fixed):
             raise ModelError("every parameter is in [fixed]; at least one must be free")
         for name, value in fixed.items():
-            if kinds[name] == "sd" and not value >= 0.0:
-                raise ModelError(f"[fixed] {name}: an SD must not be negative; got {value:g}")
-            if kinds[name] == "corr" and not -1.0 < value < 1.0:
-                raise ModelError(f"[fixed] {name}: a correlation must lie in (-1, 1); got {value:g}")
+            domain = domains[name]
+            at_end = np.isfinite(domain.high) and value in (domain.low, domain.high)
+            if at_end or not domain.admits(value):
+                raise ModelError(f"[fixed] {name}: {domain.words} must {_of_fixed(domain)}; got {value:g}")
         return cls(
-            names=tuple(kinds),
-            kinds=tuple(kinds.values()),
-            fixed=np.array([name in fixed for name in kinds], dtype=bool),
-            fixed_values=np.array([fixed.get(name, np.nan) for name in kinds], dtype=float),
+            names=tuple(domains),
+            domains=Domains(tuple(domains.values())),
+            fixed=np.array([name in fixed for name in domains], dtype=bool),
+            fixed_values=np.array([fixed.get(name, np.nan) for name in domains], dtype=float),
         )
 
     def __len__(self) -> int:
@@ -103,3 +106,8 @@ class Parameters:
             raise ModelError(
                 f"there is no parameter {name!r}{nearest(name, self.names)}; the parameters are {listing(self.names)}"
             ) from None
+
+
+def _of_fixed(domain: Domain) -> str:
+    """What a fixed value must satisfy: a correlation of one is no value to be held at."""
+    return f"lie in ({domain.low:g}, {domain.high:g})" if np.isfinite(domain.high) else domain.range_in_words

@@ -20,6 +20,7 @@ from saem.expressions.constraint import split
 from saem.expressions.folding import fold
 from saem.expressions.grammar import MAX_CHARACTERS, names_in, parse
 from saem.expressions.quoting import short
+from saem.specification.domains import CORRELATION, Domain
 
 if TYPE_CHECKING:
     from saem.specification.parameters import Parameters
@@ -38,10 +39,8 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "uniform": ("lower", "upper"),
     "lkj": ("eta",),
 }
-DOMAINS = {"mean": (-math.inf, math.inf), "sd": (0.0, math.inf), "corr": (-1.0, 1.0)}
 _ANY_NUMBER = {"mean", "location", "mean of the logarithm", "lower", "upper"}  # the others must be positive
 _CALL = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*\((.*)\)\s*", flags=re.S)
-_KINDS = {"mean": "a mean", "sd": "a standard deviation", "corr": "a correlation"}
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class Prior:
         if self.name == "uniform":
             return self.numbers[0], self.numbers[1]
         if self.name == "lkj":
-            return DOMAINS["corr"]
-        return DOMAINS["mean" if self.name in ("normal", "student_t") else "sd"]
+            return -1.0, 1.0
+        return (-math.inf if self.name in ("normal", "student_t") else 0.0), math.inf
 
     def density(self, x: Any) -> Any:
         """Density at numbers or at an array of them."""
@@ -199,7 +198,7 @@ def problems_of(
                 name,
                 f"it is fixed at {parameters.fixed_values[i]:g} in [fixed], so it has no prior; remove one of both",
             )
-        elif problem := support_problem(parse_prior(text), parameters.kinds[i]):
+        elif problem := support_problem(parse_prior(text), parameters.domains[i]):
             yield name, problem
     fixed = {name for name, held in zip(parameters.names, parameters.fixed, strict=True) if held}
     for constraint, text in constraints.items():
@@ -220,20 +219,20 @@ def problems_of(
             )
 
 
-def support_problem(prior: Prior, kind: str) -> str:
-    """Why a distribution cannot be that of a parameter of some kind; empty if it can."""
-    low, high = DOMAINS[kind]
-    if (prior.name == "lkj") != (kind == "corr") and prior.name != "uniform":
-        if kind == "corr":
+def support_problem(prior: Prior, domain: Domain) -> str:
+    """Why a distribution cannot be that of a parameter with some domain; empty if it can."""
+    low, high = domain.low, domain.high
+    if (prior.name == "lkj") != (domain == CORRELATION) and prior.name != "uniform":
+        if domain == CORRELATION:
             return f"the prior of a correlation must be lkj(eta), or uniform within (-1, 1); got {str(prior)!r}"
-        return f"lkj is for correlations, and this is {_KINDS[kind]}; got {str(prior)!r}"
+        return f"lkj is for correlations, and this is {domain.words}; got {str(prior)!r}"
     if low <= prior.support[0] and prior.support[1] <= high:
         return ""
     if prior.name == "uniform":
-        return f"{_KINDS[kind]} lies in ({low:g}, {high:g}); got {str(prior)!r}"
+        return f"{domain.words} lies in ({low:g}, {high:g}); got {str(prior)!r}"
     half = {"normal": "half_normal(scale)", "student_t": "half_student_t(df, scale)"}[prior.name]
     return (
-        f"{_KINDS[kind]} is positive, and {prior.name} is not; write {half}, or lognormal, gamma or inverse_gamma, "
+        f"{domain.words} is positive, and {prior.name} is not; write {half}, or lognormal, gamma or inverse_gamma, "
         f"which have their mass away from zero; got {str(prior)!r}"
     )
 

@@ -39,7 +39,7 @@ def source_hash() -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    root = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for folder, subfolders, files in os.walk(root):
         subfolders.sort()
         for file in sorted(files):

@@ -51,6 +51,6 @@ def as_given(instance: object, name: str) -> Any:
     return vars(instance)[name]
 
 
-def replaced(instance: Any, **changes: Any) -> Any:
+def replaced(instance: T, **changes: Any) -> T:
     """A dataclass object with other values in some fields, as `dataclasses.replace`; what is deferred stays so."""
     return type(instance)(**(vars(instance) | changes))

@@ -26,5 +26,5 @@ def files(tmp_path, monkeypatch):
 @pytest.fixture
 def stubbed(monkeypatch):
     """`saem.fitting.fit.fit` takes no time."""
-    replace(monkeypatch, "fitting", fit=stub_fit)
-    replace(monkeypatch, "warmup", ensure=lambda methods: None)
+    replace(monkeypatch, "fitting.fit", fit=stub_fit)
+    replace(monkeypatch, "fitting.warmup", ensure=lambda methods: None)

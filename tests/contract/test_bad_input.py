@@ -341,7 +341,7 @@ def test_a_model_without_fixed_effects():
     ("lines", "parts"),
     [
         ("sigma = 0.0", ["sigma", "positive", "0"]),
-        ("sigma1 = -1.0", ["sigma1", "must not be negative", "-1"]),
+        ("sigma1 = -1.0", ["sigma1", "must be 0 or larger", "-1"]),
         ("sigma1 = nan", ["sigma1", "finite", "nan"]),
         ("sigma1 = 'a'", ["sigma1", "number", "'a'"]),
         ("sigam1 = 1.0", ["sigam1", "did you mean 'sigma1'"]),

@@ -23,9 +23,8 @@ from scipy import stats
 
 import saem
 from saem import Bayes, Model, recipes
-from saem.data import arrange
 from saem.errors import ModelError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.plotting import marginal_densities, plot_posterior, plot_trace
 
 MODEL = Model.from_text(recipes.text("peptide"))
@@ -262,7 +261,7 @@ def test_any_set_of_means_and_standard_deviations_has_a_frame() -> None:
 def test_few_data_converge_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """3 data sets of each size, where 100 of 100 converge; in the coordinates of before, without a rerun, few do."""
     import saem.algorithms.bayes.algorithm as algorithm
-    from experiments import posterior_convergence
+    from experiments.programs import posterior_convergence
     from saem.algorithms.bayes.framing import frame_at
 
     assert (posterior_convergence.run(["peptide"], 3)["status"] == "converged").all()

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from saem.errors import CacheWarning
-from saem.expressions import constraint
-from saem.expressions.constraint import Constraints
+from saem.expressions.compiled import machine_code
+from saem.expressions.constraint import Constraints, split
+from saem.expressions.derivatives import Function
 from saem.system import cache
 from saem.system.jit import SealedFile
 
-ITEMS, PARAMETERS = (("g", "a == b**2 + 1"),), ("a", "b")
+TEXT, PARAMETERS = "a == b**2 + 1", ("a", "b")
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def folder(tmp_path, monkeypatch):
 
 def compiled() -> int:
     """Compile, check the result, and return whether it came from the cache."""
-    function = constraint._function(ITEMS, PARAMETERS)
-    constraints = Constraints(("g",), ("a == b**2 + 1",), PARAMETERS, function.address, function)
+    function = machine_code([Function("constraint 'g'", *split("g", TEXT))], (TEXT,), PARAMETERS)
+    constraints = Constraints(("g",), (TEXT,), PARAMETERS, function.address, function)
     c, jacobian, hessian = constraints.evaluate([1.0, 3.0])
     assert (c.tolist(), jacobian.tolist(), hessian[0, 1, 1]) == ([-9.0], [[1.0, -6.0]], -2.0)
     return function.cache_hits

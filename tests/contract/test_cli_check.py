@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from commandline import MODEL, invoke, replace
 
-from saem.cli.check import mean_words
+from saem.families.designed_describe import mean_words
 from saem.inference.identifiability import Identifiability
 from saem.inference.structure import Structure
 

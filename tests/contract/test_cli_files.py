@@ -87,7 +87,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(files, monk
 
     (files / "out").mkdir()
     monkeypatch.setattr(writing.tempfile, "TemporaryFile", refused)
-    for name in ("fitting", "warmup", "simulation"):
+    for name in ("fitting.fit", "fitting.warmup", "simulation"):
         replace(monkeypatch, name, fit=worked, ensure=worked, simulate=worked)
     result = invoke(*command, code=2)
     assert "nothing can be written to folder out: Permission denied" in " ".join(result.stderr.split())
@@ -134,9 +134,9 @@ def test_what_the_system_refuses_is_told_in_words(files, monkeypatch):
 
         return fit
 
-    replace(monkeypatch, "warmup", ensure=refused(errno.EACCES))
+    replace(monkeypatch, "fitting.warmup", ensure=refused(errno.EACCES))
     assert invoke(*SAEM, code=2).stderr == "Error: 'x\\x1b[31m': Permission denied\n"
-    replace(monkeypatch, "warmup", ensure=refused(errno.EPIPE))
+    replace(monkeypatch, "fitting.warmup", ensure=refused(errno.EPIPE))
     assert invoke(*SAEM, code=1).stderr == ""
 
 
@@ -144,6 +144,6 @@ def test_where_the_memory_does_not_suffice(files, monkeypatch):
     def hungry(*arguments, **options):
         raise MemoryError
 
-    replace(monkeypatch, "fitting", fit=hungry)
-    replace(monkeypatch, "warmup", ensure=lambda methods: None)
+    replace(monkeypatch, "fitting.fit", fit=hungry)
+    replace(monkeypatch, "fitting.warmup", ensure=lambda methods: None)
     assert "the memory does not suffice" in invoke("fit", "model.toml", "data.csv", code=2).stderr

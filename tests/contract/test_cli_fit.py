@@ -71,7 +71,7 @@ def test_an_interrupted_fit_writes_nothing(files, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    replace(monkeypatch, "fitting", fit=interrupted)
+    replace(monkeypatch, "fitting.fit", fit=interrupted)
     result = invoke("fit", "model.toml", "data.csv", code=130)
     assert result.stderr == "Interrupted: nothing was written.\n"
 
@@ -120,7 +120,7 @@ def test_fit_by_goes_on_after_ctrl_c(files, monkeypatch):
             raise KeyboardInterrupt
         return stub_fit(model, table, **options)
 
-    replace(monkeypatch, "fitting", fit=stops)
+    replace(monkeypatch, "fitting.fit", fit=stops)
     command = ("fit", "model.toml", "sites.csv", "--by", "site", "-o", "out", "--workers", 1)
     result = invoke(*command, code=130)
     assert "2 of 5 are done and kept in out; the same command again goes on" in " ".join(result.stderr.split())
@@ -143,7 +143,7 @@ def test_targets_of_saem_are_handed_on(files, monkeypatch):
         seen.append(method)
         return stub_fit(model, table, method_name(method), **options)
 
-    replace(monkeypatch, "fitting", fit=noting, METHODS=METHODS)
+    replace(monkeypatch, "fitting.fit", fit=noting, METHODS=METHODS)
     invoke("fit", "model.toml", "data.csv", "--method", "both", "--mcse", 0.02, "--max-iterations", 5000)
     assert (seen[0].target.mcse, seen[0].target.max_iterations, seen[1]) == (0.02, 5000, "ml")
     invoke("fit", "model.toml", "data.csv", "--method", "both", "--mstep", "slsqp", "--sampler", "metropolis")

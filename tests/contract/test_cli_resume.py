@@ -14,8 +14,8 @@ from linear_family import PEPTIDE, peptide_design
 import saem
 from saem import recipes
 from saem.cli.watching import Watcher, watching, words
+from saem.families import Model
 from saem.fitting import progress
-from saem.specification import Model
 from saem.stopping import Target
 
 

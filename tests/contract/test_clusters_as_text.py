@@ -11,9 +11,10 @@ from commandline import invoke as run
 
 import saem
 from saem import Model
-from saem.data import arrange, read_table, text_columns, where
+from saem.data import read_table, where
 from saem.errors import DataError
 from saem.expressions.columns import factorize_clusters
+from saem.families import arrange
 
 MODEL = Model(cluster="plot", mean="y ~ 1")
 
@@ -26,7 +27,7 @@ def csv(ids: list[str], separator: str = ",") -> str:
 def read(folder: Path, content: str, model: Model = MODEL) -> pd.DataFrame:
     path = folder / "t.csv"
     path.write_text(content)
-    return read_table(path, text_columns(model))
+    return read_table(path, model.text_columns)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_mutant_that_reads_numbers_merges_clusters(tmp_path: Path) -> None:
 
 def test_groups_and_levels_of_by(tmp_path: Path) -> None:
     model = Model(cluster=["plot"], mean="y ~ 1", random={"by": "plot"}, residual={"by": "plot"})
-    assert text_columns(model) == ("plot",)
+    assert model.text_columns == ("plot",)
     assert set(read(tmp_path, csv(["1.1", "1.10"]))["plot"]) == {"1.1", "1.10"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawing import complete_by_cluster, drawn_clusters, expected
+from parameterkinds import kinds_of
 from test_families import cases, check_expectation, places, problems_of
 
 from saem.families.contract import Problem
@@ -14,7 +15,7 @@ from saem.mstep.solver import Solver
 def everywhere(problem: Problem) -> list[np.ndarray]:
     """Parameters at which to look, also with the first standard deviation that may be zero at zero."""
     absent = problem.starts[0].copy()
-    kinds = np.array(problem.parameters.kinds)
+    kinds = np.array(kinds_of(problem.parameters))
     first = np.flatnonzero(problem.collapsible & (kinds == "sd") & (problem.at_zero == 0.0))
     if len(first) == 0:
         return places(problem)
@@ -82,7 +83,7 @@ def test_clusters_may_come_in_any_order_and_one_by_one(family, name):
 def test_outside_the_domain_every_cluster_says_so(family, name):
     problem = problems_of(family)[name]
     each = drawn_clusters(problem, problem.starts[0], range(problem.n_clusters), 1, m=0)[0]
-    for i in np.flatnonzero(np.array(problem.parameters.kinds) == "sd"):
+    for i in np.flatnonzero(np.array(kinds_of(problem.parameters)) == "sd"):
         x = problem.starts[0].copy()
         x[i] = -x[i]
         assert complete_by_cluster(problem, x, each)[0].sum() == -np.inf

@@ -18,11 +18,11 @@ import pytest
 import sympy
 
 from saem import recipes
-from saem.errors import ConstraintError, ModelError
+from saem.errors import ConstraintError, ExpressionError, ModelError
 from saem.expressions.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
-from saem.expressions.derivatives import source_of
+from saem.expressions.derivatives import Function, source_of
 from saem.expressions.symbolic import to_sympy
-from saem.specification import Model
+from saem.families import Model
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")
 POINT = np.array([10.0, 1.3, -1.0, 0.5, 1.2, 0.4, 0.7, 0.3])
@@ -202,8 +202,8 @@ def test_a_second_process_neither_compiles_nor_imports_sympy(tmp_path: Path) -> 
 
 def test_generated_source_does_not_depend_on_hash_seeds() -> None:
     code = (
-        "from saem.expressions.constraint import split; from saem.expressions.derivatives import source_of;"
-        f"print(source_of([('g', *split('g', {POSTED!r}))], {PARAMETERS!r}))"
+        "from saem.expressions.constraint import split; from saem.expressions.derivatives import Function, source_of;"
+        f"print(source_of([Function('g', *split('g', {POSTED!r}))], {PARAMETERS!r}))"
     )
     outputs = {
         subprocess.run(
@@ -279,9 +279,9 @@ def _nested(template: str, times: int) -> str:
 def test_hostile_constraints_are_differentiated_or_refused_at_once(text: str) -> None:
     start = time.perf_counter()
     try:
-        lines = source_of([("g", *split("g", text))], PARAMETERS)
+        lines = source_of([Function("constraint 'g'", *split("g", text))], PARAMETERS)
         assert len(lines) < 5000
-    except ConstraintError as error:
+    except ExpressionError as error:
         assert "operations" in str(error) or "finite" in str(error)
     assert time.perf_counter() - start < 1.0
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from parameterkinds import kinds_of
 
 from saem import recipes
-from saem.data import arrange, needed_columns, read_table, where
+from saem.data import read_table, where
 from saem.errors import DataError, ModelError
 from saem.expressions.columns import Factor, factorize, level_text, read_column
-from saem.specification import Model
+from saem.families import Model, arrange
 
 PEPTIDE = Model.from_text(recipes.text("peptide"))
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "ptm_ubiquitin.csv"
@@ -65,7 +66,7 @@ def test_the_peptide_model(dtype: Any) -> None:
     np.testing.assert_array_equal(data.random_design, np.ones((12, 1)))
     np.testing.assert_array_equal(data.response, table["log2_intensity"])
     assert data.parameters.names == ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")
-    assert data.parameters.kinds == ("mean",) * 5 + ("sd",) * 3
+    assert kinds_of(data.parameters) == ("mean",) * 5 + ("sd",) * 3
     assert data.mean_index.tolist() == [0, 1, 2, 3, 4]
     assert data.group_levels == ("Ctrl", "CCCP")  # as in the model
     assert data.sd_index.tolist() == [[5], [6]]
@@ -195,9 +196,9 @@ def test_columns_of_levels(series: pd.Series) -> None:
 
 
 def test_needed_columns() -> None:
-    assert needed_columns(PEPTIDE) == ("log2_intensity", "treatment", "replicate", "modification")
+    assert PEPTIDE.columns == ("log2_intensity", "treatment", "replicate", "modification")
     model = simple(mean="y ~ a * log(`b c`)", random={"terms": {"i": "1", "d": "d > 1"}}, residual={"by": "lab"})
-    assert needed_columns(model) == ("y", "s", "lab", "a", "b c", "d")
+    assert model.columns == ("y", "s", "lab", "a", "b c", "d")
 
 
 # Formulas
@@ -381,7 +382,7 @@ def test_automatic_names_must_differ() -> None:
 
 
 def test_names_of_a_formula_must_not_be_those_of_sds() -> None:
-    with pytest.raises(ModelError, match="'x' is used both as a mean and as a sd"):
+    with pytest.raises(ModelError, match="'x' is used both as a mean and as a standard deviation"):
         arrange(simple(mean="y ~ x", random={"sd": "x"}), small())
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import saem
-from experiments.peptide import peptide_model, peptide_table
+from experiments.studies.peptide import peptide_model, peptide_table
 from saem.system import codes
 from saem.system.deferred import Deferred, as_given, replaced
 

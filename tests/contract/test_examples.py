@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING, of the page on algorithms and of the reference of the model file run as they stand."""
+"""The files in examples/, the page on algorithms and the reference of the model file run as they stand."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import contextlib
 import importlib.util
 import io
 import re
+import runpy
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import own_algorithm
+import own_kernel
+import own_m_step
+import own_step_size
+import pandas as pd
+import peptide
 import pytest
 from calibration import check_within_error
-from documented import ALGORITHMS, HEADINGS, INFERENCE, ROOT, fenced, imported
-from linear_family import PEPTIDE, peptide_design
+from documented import ALGORITHMS, INFERENCE, ROOT, fenced
+from typer.testing import CliRunner
 
 import saem
+from experiments.harness.commands import app
 from saem import Model, recipes
+from saem.algorithms.direct_ml import DirectML
+from saem.algorithms.saem import SAEM
 from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
@@ -30,37 +40,33 @@ PARTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def given() -> dict[str, Any]:
-    """What the examples take for granted."""
-    model = Model.from_text(recipes.text("peptide"))
-    return {"saem": saem, "model": model, "table": saem.simulate(model, PEPTIDE, peptide_design(12), 1)}
+EXAMPLES = sorted((ROOT / "examples").glob("own_*.py"))
 
 
-@pytest.fixture(scope="module")
-def folder(request: pytest.FixtureRequest) -> Path:
-    """Where the examples are written to; kept, so that their kernels are compiled once."""
-    return Path(request.config.cache.mkdir("examples"))
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_told_of_and_says_how_it_is_run(path: Path) -> None:
+    assert f"examples/{path.stem}" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"examples/{path.stem}." in path.read_text(encoding="utf-8").split('"""')[1]
 
 
-@pytest.mark.parametrize("heading", HEADINGS)
-def test_the_example_runs(heading: str, folder: Path, given: dict[str, Any]) -> None:
-    imported(heading, folder, given)
+@pytest.mark.parametrize("name", ["own_step_size", "own_algorithm", "own_m_step", "own_kernel"])
+def test_an_example_runs_as_a_program(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    assert "converged" in capsys.readouterr().out
 
 
-def test_methods_of_ones_own(folder: Path, given: dict[str, Any]) -> None:
+def test_methods_of_ones_own() -> None:
     """They do what they say: near the maximum, in `fit` and in `compare`, and on from where they stopped."""
-    schedule, algorithm, mstep, sampler = (imported(heading, folder, given) for heading in HEADINGS)
-    model, table = given["model"], given["table"]
+    model, table = peptide.model(), peptide.table()
     maximum = saem.fit(model, table, "ml").values
-    harmonic = schedule.SAEM(schedule=schedule.HarmonicSchedule())
+    newton = own_m_step.PlainNewton()
     own = {
-        "saem": [harmonic, mstep.SAEM(mstep=mstep.PlainNewton()), sampler.SAEM(sampler=sampler.Lazy())],
-        "quiet_saem": [algorithm.QuietSAEM()],
+        "saem": [SAEM(schedule=own_step_size.HarmonicSchedule()), SAEM(mstep=newton), SAEM(sampler=own_kernel.Lazy())],
+        "quiet_saem": [own_algorithm.QuietSAEM()],
     }
     for name, methods in own.items():
         for method in methods:
-            rows = saem.compare(model, table, [method, algorithm.PlainEM(), "ml"]).table
+            rows = saem.compare(model, table, [method, own_algorithm.PlainEM(), "ml"]).table
             assert list(rows["method"]) == [name, "plain_em", "ml"]
             assert rows["deficit"].max() < 0.01 and (rows["status"] == "converged").all()
             fit = saem.fit(model, table, method)
@@ -68,8 +74,19 @@ def test_methods_of_ones_own(folder: Path, given: dict[str, Any]) -> None:
             check_within_error(fit.values[touched], maximum[touched], fit.mcse[touched])
             further = fit.resume(saem.Target(mcse=0.025))
             assert (further.mcse < fit.mcse + 1e-12).all() and further.converged
-    exact = saem.fit(model, table, mstep.DirectML(mstep=mstep.PlainNewton()))
+    exact = saem.fit(model, table, DirectML(mstep=newton))
     np.testing.assert_allclose(exact.values, maximum, atol=1e-7)
+
+
+def test_the_measure_of_ones_own(tmp_path: Path) -> None:
+    """It stands beside those of the harness, and tells the mean from the median where there is contamination."""
+    arguments = [str(ROOT / "examples" / "own_measure.toml"), "-o", str(tmp_path)]
+    assert CliRunner().invoke(app, ["run", *arguments, "--workers", "0"]).exit_code == 0
+    assert CliRunner().invoke(app, ["summarise", *arguments]).exit_code == 0
+    table = pd.read_csv(tmp_path / "performance.csv").query("measure == 'far_off'")
+    found = table.set_index(["cell", "method"])["value"]
+    assert found["share=0.1", "median"] < 0.02 < 0.1 < found["share=0.1", "mean"] and found.max() < 0.3
+    assert found["share=0.0", "mean"] == 0.0
 
 
 def test_the_page_on_algorithms_runs() -> None:

@@ -20,14 +20,15 @@ from linear_family import (
     peptide_design,
     slopes_design,
 )
+from parameterkinds import kinds_of
 from test_families import check_derivatives, check_expectation, differences, places
 
 from saem import recipes
 from saem.errors import ModelError
+from saem.families import Model
 from saem.families.contract import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
-from saem.specification import Model
 
 SUBJECT = {"response": "y", "cluster": "subject", "mean": MEAN}
 SLEEP = {"mu": 251.0, "slope": 10.5, "sd_intercept": 14.0, "sd_slope": 5.9, "corr_intercept_slope": 0.1, "sigma": 25.6}
@@ -151,7 +152,7 @@ def test_the_reduction_gives_the_covariance_of_the_expanded_model(name):
     for g in range(len(data.group_levels)):
         a = np.where(columns[g] >= 0, point[n + columns[g] - p], 0.0)
         np.testing.assert_allclose(omega(expansion.reduced(point), g), a @ omega(point, g) @ a.T, rtol=1e-12)
-    kept = np.array(example.problem.parameters.kinds) == "mean"
+    kept = np.array(kinds_of(example.problem.parameters)) == "mean"
     np.testing.assert_array_equal(expansion.reduced(point)[kept], example.x[kept])
 
 
@@ -163,7 +164,7 @@ def test_draws_have_their_expectation(name):
     x = expanded_places(problem)[0]
     check_expectation(drawn(expanded, x, 4000, m=2, seed=1), expected(expanded, x))
     with pytest.raises(AssertionError):  # mutant: the standard deviations are 10 % off
-        other = np.where(np.array(expanded.parameters.kinds) == "sd", 1.1 * x, x)
+        other = np.where(np.array(kinds_of(expanded.parameters)) == "sd", 1.1 * x, x)
         check_expectation(drawn(expanded, other, 4000, m=2, seed=1), expected(expanded, x))
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from parameterkinds import kinds_of
 from tampering import tamper
 
 import saem
 from saem import Model
 from saem.batch import fit_by
-from saem.data import arrange
 from saem.errors import DataError, SaemWarning, StorageError
+from saem.families import arrange
 from saem.specification.formula import design
 from saem.specification.formula.naming import distinct, level_names
 
@@ -38,7 +39,7 @@ def fit(mean: Any, table: pd.DataFrame | None = None, **model: Any) -> saem.Fit:
 
 
 def means(found: saem.Fit) -> tuple[str, ...]:
-    kinds = zip(found.parameters.names, found.parameters.kinds, strict=True)
+    kinds = zip(found.parameters.names, kinds_of(found.parameters), strict=True)
     return tuple(name for name, kind in kinds if kind == "mean")
 
 

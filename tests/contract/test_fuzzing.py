@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from tampering import read, tamper, tampered_archives, tampered_arrays, tampered_content
 
 import saem
-from saem.data import arrange, read_table
+from saem.algorithms.bayes.posterior import Posterior
+from saem.data import read_table
 from saem.data import where as rows_where
 from saem.errors import SaemError, SaemWarning
 from saem.expressions.constraint import parameters_of, split
-from saem.expressions.derivatives import source_of
-from saem.fitting.posterior import Posterior
-from saem.specification import Model
+from saem.expressions.derivatives import Function, source_of
+from saem.families import Model, arrange
 from saem.stopping import Target
 
 FEW, MANY = 60, 3400
@@ -80,7 +80,7 @@ def use_expression(text: str) -> None:
 def use_constraint(text: str) -> None:
     names = understood(lambda: parameters_of("g", text))
     if names is not None and set(names) <= set(strategies.PARAMETERS):
-        understood(lambda: source_of([("g", *split("g", text))], strategies.PARAMETERS))
+        understood(lambda: source_of([Function("constraint 'g'", *split("g", text))], strategies.PARAMETERS))
 
 
 def use_formula(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from integrating import dimension, joint_at
+from parameterkinds import kinds_of
 from test_clusterwise import everywhere
 from test_families import cases, problems_of
 
@@ -32,7 +33,7 @@ def test_values_do_not_depend_on_those_beside_them(family, name):
 def test_outside_the_domain_nothing_is_likely(family, name):
     problem = problems_of(family)[name]
     x = problem.starts[0].copy()
-    x[list(problem.parameters.kinds).index("sd")] = -0.1
+    x[list(kinds_of(problem.parameters)).index("sd")] = -0.1
     assert log_likelihood_at(problem, x, "quadrature").value == -np.inf
 
 
@@ -45,7 +46,7 @@ def test_quadrature_and_importance_sampling_agree(family, name):
         assert log_likelihood_at(problem, x, "quadrature", nodes=25).value == pytest.approx(fine.value, abs=1e-5)
         sampled = log_likelihood_at(problem, x, "importance", draws=2000)
         assert abs(sampled.value - fine.value) <= 4.5 * sampled.mcse + 1e-9
-        if problem.has_observed:
+        if problem.has_likelihood:
             solver = Solver(problem)
             assert solver.derivatives(solver.observed(), x).value == pytest.approx(fine.value, abs=1e-8)
         if problem.observed_clusters is not None:

@@ -10,9 +10,8 @@ from linear_family import example_table
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
 from saem.errors import ModelError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.specification.priors import DISTRIBUTIONS, Prior, parse_prior
 
 MODEL = Model.from_text(recipes.text("peptide"))

@@ -18,10 +18,10 @@ from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.monte_carlo_em import MonteCarloEM
 from saem.algorithms.saem import SAEM
 from saem.errors import ModelError
+from saem.families import Model
 from saem.fitting import progress
 from saem.fitting.progress import Progress, Reporter
 from saem.schedules import AveragedSchedule, GrowingSchedule
-from saem.specification import Model
 from saem.stopping import Status, Target
 
 MODEL = Model.from_text(recipes.text("peptide"))
@@ -136,7 +136,7 @@ def test_a_mutant_that_draws_from_the_stream_of_the_fit_is_noticed(table, always
     other = saem.fit(MODEL, table, SAEM(target=TARGET), seed=1)
 
     def greedy(self, engine, chain):
-        engine.rng.random()
+        engine.iteration.rng.random()
 
     monkeypatch.setattr(Reporter, "assess", greedy)
     fit = saem.fit(MODEL, table, SAEM(target=TARGET), seed=1, callback=lambda each: None)
@@ -177,5 +177,5 @@ def test_methods_without_blocks(table):
 
     for method in ("ml", "em"):
         assert saem.fit(MODEL, table, method, callback=never).converged
-    with pytest.raises(ModelError, match="'mine' takes no callback: its 'run' needs a parameter 'watch'"):
+    with pytest.raises(ModelError, match="'mine' takes no callback: its declaration must say takes_callback=True"):
         saem.fit(MODEL, table, Mine(), callback=never)

@@ -10,7 +10,7 @@ import pytest
 from saem import recipes
 from saem.errors import ModelError
 from saem.expressions.constraint import compile_constraints
-from saem.specification import Model
+from saem.families import Model
 
 NAMES = ("peptide", "peptide_conservation", "peptide_log2", "peptide_unconstrained")
 AT = {"mu": 10.0, "alpha2": -1.0, "b21": 0.5, "b22": 1.2, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}
@@ -26,7 +26,7 @@ def link(name: str) -> float:
 
 
 def test_names() -> None:
-    assert recipes.names() == (*NAMES, "random_slopes")
+    assert recipes.names() == ("binomial", *NAMES, "poisson_equal_means", "random_slopes")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,7 +65,9 @@ def test_conservation_equates_the_expected_totals() -> None:
 
 
 def test_an_unknown_recipe() -> None:
-    with pytest.raises(ModelError, match=r"no recipe 'peptid' \(did you mean 'peptide'\?\); the recipes are peptide, "):
+    with pytest.raises(
+        ModelError, match=r"no recipe 'peptid' \(did you mean 'peptide'\?\); the recipes are binomial, peptide, "
+    ):
         recipes.text("peptid")
     with pytest.raises(ModelError, match="no recipe"):
         recipes.text("../recipes/peptide")

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from simulated_results import results_in, with_rows
 
-from experiments.performance import paired
-from experiments.provenance import provenance
-from experiments.report import page
-from experiments.report.content import commands, content_of
-from experiments.report.table import MOST_ROWS, Table
-from experiments.results import Results
-from experiments.running import run_study
-from experiments.study import load_study
-from experiments.study.functions import functions_in
-from experiments.tables import with_error
+from experiments.harness.performance import paired
+from experiments.harness.provenance import provenance
+from experiments.harness.report import page
+from experiments.harness.report.content import commands, content_of
+from experiments.harness.report.table import MOST_ROWS, Table
+from experiments.harness.results import Results
+from experiments.harness.running import run_study
+from experiments.harness.study import load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.tables import with_error
 from saem.errors import ModelError, StorageError
 
 VOID = {"meta", "img", "br", "link"}
@@ -164,7 +164,7 @@ def test_the_frame_is_told(results: Results, whole: Page) -> None:
 
 def test_true_values_are_by_what_they_depend_on(tmp_path: Path) -> None:
     study = load_study(Path(__file__).parents[2] / "experiments" / "studies" / "headline.toml", quick=True)
-    from experiments.report.content import estimands_table
+    from experiments.harness.report.content import estimands_table
 
     path = Path(__file__).parents[2] / "experiments" / "studies" / "headline.toml"
     table = estimands_table(Results(study, path, tmp_path, None, ()))  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ import pytest
 
 import saem
 from saem import recipes
-from saem.data import arrange
 from saem.errors import DataError, ModelError, SaemWarning
-from saem.simulation import complete, covariance_root, simulate
-from saem.specification import Model
+from saem.families import Model, arrange
+from saem.families.designed_draws import covariance_root
+from saem.simulation import complete, simulate
 
 TRUTH = {"mu": 10, "alpha2": -1, "b21": 0.5, "b22": 1.2, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}
 C2 = math.exp(math.log(2) ** 2 / 2 * (0.7**2 - 0.4**2)) * (1 + 2**1.2) / (1 + 2**0.5)
@@ -182,7 +182,7 @@ def cubic(text):
     [
         (PEPTIDE, {"mu": 1.0}, "no value for the parameters 'alpha2', 'sigma'; give each by --set alpha2=VALUE"),
         (PEPTIDE, TRUTH | {"sgima": 1.0}, r"no parameter 'sgima' \(did you mean 'sigma'\?\)"),
-        (PEPTIDE, TRUTH | {"sigma": -1.0}, "'sigma' is an SD, which must be 0 or larger; got -1"),
+        (PEPTIDE, TRUTH | {"sigma": -1.0}, "'sigma' is a standard deviation, which must be 0 or larger; got -1"),
         (PEPTIDE, TRUTH | {"mu": math.nan}, "'mu' must be a finite number; got nan"),
         (PEPTIDE, {k: v for k, v in TRUTH.items() if k != "b22"}, "do not determine 'c2', 'b22'"),
         (cubic("c2**3 - c2 == 0*b21"), TRUTH, "several solutions for 'c2': c2=-1, or c2=.*, or c2=1; give the one"),

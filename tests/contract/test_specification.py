@@ -11,7 +11,9 @@ import pytest
 
 from saem import recipes
 from saem.errors import ConstraintError, ExpressionError, ModelError
-from saem.specification import Model, RandomEffects, Residual
+from saem.families import Model
+from saem.families.linear.specification import Residual
+from saem.specification.random_effects import RandomEffects
 
 MEAN = {"mu": "1", "slope": "days"}
 
@@ -221,7 +223,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
         "unknown key 'respnse' (did you mean 'response'?)",
         "the key 'response' is missing",
         "cluster must be the name of a column, or a list of names; got 3",
-        "family must be 'linear'; got 'liner' (did you mean 'linear'?)",
+        "family: must be 'glmm', 'linear'; got 'liner' (did you mean 'linear'?)",
         "mean: lambda: a mean parameter must not be named like a word of the expression language; got 'lambda'",
         "mean: a: there is no function '__import__'",
         "random: unknown key 'bye' (did you mean 'by'?); the keys are sd, by, terms, covariance",
@@ -249,7 +251,10 @@ def test_all_mistakes_are_listed_at_once() -> None:
         ({"mean": {"a" * 65: "1"}}, ["at most 64 long"]),
         ({"mean": {"exp": "1"}}, ["word of the expression language; got 'exp'"]),
         ({"mean": {"mu": "y + 1"}}, ["mean.mu must not use the response 'y' itself; got 'y + 1'"]),
-        ({"mean": {"sigma": "1"}}, ["'sigma' is used both as a mean and as a sd", "tie them by a constraint"]),
+        (
+            {"mean": {"sigma": "1"}},
+            ["'sigma' is used both as a mean and as a standard deviation", "tie them by a constraint"],
+        ),
         ({"mean": {f"m{i}": "1" for i in range(201)}}, ["at most 200 lines; got 201"]),
         ({"mean": "y"}, ["formula with one '~'", "got 'y'"]),
         ({"mean": "z ~ a"}, ["response is 'y', but the formula 'z ~ a' says 'z'"]),
@@ -311,7 +316,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
         ({"fixed": {"m": 1.0}}, ["[fixed] names 'm'", "the parameters are 'mu', 'slope'"]),
         ({"fixed": {"mu": True}}, ["fixed.mu must be a finite number; got True"]),
         ({"fixed": {"mu": float("nan")}}, ["fixed.mu must be a finite number; got nan"]),
-        ({"fixed": {"sigma": -1.0}}, ["sigma: an SD must not be negative; got -1"]),
+        ({"fixed": {"sigma": -1.0}}, ["sigma: a standard deviation must be 0 or larger; got -1"]),
         ({"fixed": {"sigma": 0.0}}, ["sigma: a residual SD must be positive; got 0"]),
         ({"random": {"terms": {"i": "1", "d": "x"}}, "fixed": {"corr_i_d": 1.0}}, ["must lie in (-1, 1); got 1"]),
         ({"fixed": dict.fromkeys((*MEAN, "sd_intercept", "sigma"), 1.0)}, ["every parameter is in [fixed]"]),

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 
 import saem
-from experiments import complete_data, equal_cost, own_rule
-from experiments.performance import COLUMNS
-from experiments.problems import problem_of, problems, subjects, truth_of
-from experiments.running import job_of
-from experiments.study import Cell, load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Task, run_task
+from experiments.harness.performance import COLUMNS
+from experiments.harness.running import job_of
+from experiments.harness.study import Cell, load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import Task, run_task
+from experiments.studies import complete_data, equal_cost, own_rule
+from experiments.studies.problems import problem_of, problems, subjects, truth_of
 from saem.algorithms.bayes.algorithm import Bayes
 from saem.errors import ModelError
 from saem.expressions.constraint import compile_constraints
 from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
-STUDIES = Path(complete_data.__file__).parent / "studies"
+STUDIES = Path(complete_data.__file__).parent
 ON_PROBLEMS = ("algorithms", "algorithms_slopes", "calibration", "calibration_slopes")
 FAR = 4.5  # standard errors: false alarms of the 30 comparisons below 3e-4
 
@@ -79,7 +79,7 @@ def test_the_maximum_tends_to_the_truth(name: str) -> None:
     """At 100,000 clusters it is within 4.5 standard errors; a truth that is 3 % off is not."""
     from dataclasses import replace
 
-    from experiments.peptide import peptide_design
+    from experiments.studies.peptide import peptide_design
 
     problem = problems()[name]
     large = subjects(100_000) if name == "slopes" else replace(problem, design=peptide_design(50_000))

@@ -11,15 +11,15 @@ import pytest
 from faults import with_faults
 from typer.testing import CliRunner
 
-from experiments.agenda import Shard
-from experiments.commands import app
-from experiments.engine.local import run_local
-from experiments.results import Results
-from experiments.running import Executor, Progress, job_of, run_study
-from experiments.store import Store
-from experiments.study import Cell, Study, load_study
-from experiments.study.records import Record
-from experiments.study.tasks import Result, Task, run_task
+from experiments.harness.agenda import Shard
+from experiments.harness.commands import app
+from experiments.harness.engine.local import run_local
+from experiments.harness.results import Results
+from experiments.harness.running import Executor, Progress, job_of, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import Cell, Study, load_study
+from experiments.harness.study.records import Record
+from experiments.harness.study.tasks import Result, Task, run_task
 from saem.errors import ModelError, StorageError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"

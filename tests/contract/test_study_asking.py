@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from own_study import command, records, written
 
-from experiments.running import run_study
-from experiments.study import load_study
+from experiments.harness.running import run_study
+from experiments.harness.study import load_study
 from saem.errors import ModelError, SaemWarning
 
 ONE = {"factors": {"size": [4]}}
@@ -78,7 +78,7 @@ def test_rows_and_measures_come_and_go_whole(tmp_path: Path) -> None:
     path = written(tmp_path, design=ONE, tail=tail, run=LIMITS)
     study = load_study(path)
     run_study(study, path, tmp_path / "out")
-    from experiments.results import Results
+    from experiments.harness.results import Results
 
     results = Results.read(study, path, tmp_path / "out")
     own = results.complete[results.complete["measure"] == "total"]

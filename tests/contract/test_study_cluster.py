@@ -9,14 +9,14 @@ import pytest
 from faults import with_faults
 from typer.testing import CliRunner
 
-from experiments.commands import app
-from experiments.engine import cluster
-from experiments.engine.child import Child
-from experiments.engine.cluster import run_cluster
-from experiments.process.parent import Died, Overdue
-from experiments.running import job_of
-from experiments.study import Cell, load_study
-from experiments.study.tasks import Job, Task, run_task
+from experiments.harness.commands import app
+from experiments.harness.engine import cluster
+from experiments.harness.engine.child import Child
+from experiments.harness.engine.cluster import run_cluster
+from experiments.harness.process.parent import Died, Overdue
+from experiments.harness.running import job_of
+from experiments.harness.study import Cell, load_study
+from experiments.harness.study.tasks import Job, Task, run_task
 from saem.errors import ModelError
 
 distributed = pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")

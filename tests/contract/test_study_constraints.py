@@ -12,7 +12,13 @@ from simulated_study import study_rows
 
 import experiments
 import saem
-from experiments.links import (
+from experiments.harness.performance import COLUMNS
+from experiments.harness.running import job_of
+from experiments.harness.study import Cell, load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import Task, run_task
+from experiments.studies.constraints import as_interval, performance, total_effect
+from experiments.studies.links import (
     BORDER,
     NO_LINK,
     SCENES,
@@ -24,12 +30,6 @@ from experiments.links import (
     solutions_of_posted,
     true_parameters,
 )
-from experiments.performance import COLUMNS
-from experiments.running import job_of
-from experiments.studies.constraints import as_interval, performance, total_effect
-from experiments.study import Cell, load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Task, run_task
 from saem.errors import ModelError
 from saem.expressions.constraint import compile_constraints
 from saem.inference.likelihood_ratio import LikelihoodRatio

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from own_study import command, records, written
 
-from experiments.results import Results
-from experiments.running import run_study
-from experiments.store import Store
-from experiments.store.connecting import FILE
-from experiments.store.sealing import SEAL
-from experiments.study import load_study
+from experiments.harness.results import Results
+from experiments.harness.running import run_study
+from experiments.harness.store import Store
+from experiments.harness.store.connecting import FILE
+from experiments.harness.store.sealing import SEAL
+from experiments.harness.study import load_study
 from saem.errors import StorageError
 
 ONE = {"factors": {"size": [4]}}

@@ -12,9 +12,9 @@ import pytest
 from documented import ROOT
 from typer.testing import CliRunner
 
-from experiments.commands import app
-from experiments.study import STUDIES, load_study
-from experiments.study.functions import functions_in
+from experiments.harness.commands import app
+from experiments.harness.study import STUDIES, load_study
+from experiments.harness.study.functions import functions_in
 
 PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -13,18 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from simulated_results import results_in, study_in, with_rows
 
-from experiments import figures
-from experiments.figures.choosing import MOST_METHODS
-from experiments.figures.gallery import all_traces
-from experiments.figures.limits import calm
-from experiments.figures.saving import written
-from experiments.figures.style import PAGE, cell_labels, look, named_by_levels, plain, shortened, symbol
-from experiments.figures.traces import TooSlow, quiet_replicate
-from experiments.figures.zip_plot import worst_covered
-from experiments.performance import COUNTED, WHOLE_FIT
-from experiments.results import Results
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Task, run_task
+from experiments.harness import figures
+from experiments.harness.figures.choosing import MOST_METHODS, Choice
+from experiments.harness.figures.gallery import all_traces
+from experiments.harness.figures.limits import calm
+from experiments.harness.figures.saving import written
+from experiments.harness.figures.style import PAGE, cell_labels, look, named_by_levels, plain, shortened, symbol
+from experiments.harness.figures.traces import TooSlow, quiet_replicate
+from experiments.harness.figures.zip_plot import worst_covered
+from experiments.harness.performance import COUNTED, WHOLE_FIT
+from experiments.harness.results import Results
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import Task, run_task
 from saem.errors import ModelError, StorageError
 
 HUGE = "a_name_that_is_as_long_as_a_name_of_a_method_may_be_at_" + "most"
@@ -51,7 +53,7 @@ def of_performance(results: Results, measure: str, on: str = "complete") -> pd.D
 @pytest.mark.parametrize("measure", ["bias", "coverage", "rmse"])
 def test_numbers_are_those_of_performance(results: Results, measure: str, on: str) -> None:
     for numbers in (figures.lolly_numbers, figures.nested_numbers):
-        choice, table = numbers(results, measure, on=on)
+        choice, table = numbers(results, measure, Choice(on=on))
         assert list(choice.estimands) == list(results.study.estimands) and len(table) == 4 * 3 * 2
         found = table.set_index(["cell", "method", "estimand"])
         expected = of_performance(results, measure, on).loc[found.index]
@@ -137,7 +139,7 @@ def test_lollipops(results: Results) -> None:
 
 
 def test_lollipops_of_whole_fits(results: Results) -> None:
-    figure = figures.lolly(results, "failure_rate", methods=["saem"])
+    figure = figures.lolly(results, "failure_rate", Choice(methods=["saem"]))
     (axes,) = figure.axes
     (drawn,) = heads(axes, "o")
     table = of_performance(results, "failure_rate")
@@ -145,8 +147,8 @@ def test_lollipops_of_whole_fits(results: Results) -> None:
 
 
 def test_zip_plot_marks_those_that_miss(results: Results) -> None:
-    figure = figures.zip_plot(results, "theta", cells=["n=10, kind=a"])
-    _, table, _ = figures.zip_numbers(results, "theta", cells=["n=10, kind=a"])
+    figure = figures.zip_plot(results, "theta", Choice(cells=["n=10, kind=a"]))
+    _, table, _ = figures.zip_numbers(results, "theta", Choice(cells=["n=10, kind=a"]))
     for axes, method in zip(figure.axes, results.study.methods, strict=True):
         own = table[(table["method"] == method) & table["exists"]]
         lines = [(one.get_label(), len(one.get_segments())) for one in axes.collections]
@@ -182,7 +184,7 @@ def test_coverage_map_prints_numbers_and_marks(results: Results) -> None:
 
 
 def test_deficit_and_cost_on_logarithmic_axes(results: Results) -> None:
-    figure = figures.deficit_cost(results, cells=["n=10, kind=a"])
+    figure = figures.deficit_cost(results, choice=Choice(cells=["n=10, kind=a"]))
     (axes,) = figure.axes
     table = of_performance(results, "deficit"), of_performance(results, "mean_seconds")
     (drawn,) = heads(axes, look(1)["marker"])
@@ -198,14 +200,14 @@ def test_deficit_and_cost_on_logarithmic_axes(results: Results) -> None:
 def test_negative_deficits_are_told(results: Results) -> None:
     rows = results.rows.copy()
     rows.loc[rows["method"] == "saem", "deficit"] = -0.5
-    figure = figures.deficit_cost(with_rows(results, rows), cells=["n=10, kind=a"])
+    figure = figures.deficit_cost(with_rows(results, rows), choice=Choice(cells=["n=10, kind=a"]))
     assert len(heads(figure.axes[0], "v")) == 1 and "-5.0e-01" in texts_of(figure)
 
 
 def test_nested_loop_orders_cells_and_draws_stairs(results: Results) -> None:
     study, path = study_in(results.path.parent, cells={"n": [20, 10], "kind": ["b", "a"]})
     other = Results(study, path, results.folder, results.rows, ())
-    choice, _ = figures.nested_numbers(other, "bias", cells=["n=10, kind=b", "n=20, kind=a", "n=20, kind=b"])
+    choice, _ = figures.nested_numbers(other, "bias", Choice(cells=["n=10, kind=b", "n=20, kind=a", "n=20, kind=b"]))
     assert choice.cells == ("n=20, kind=b", "n=20, kind=a", "n=10, kind=b")
     figure = figures.nested_loop(results, "bias")
     stairs = [axes.patches[0].get_data().values for axes in figure.axes[-2:]]
@@ -234,7 +236,7 @@ def test_traces_are_those_of_the_study(tmp_path: Path) -> None:
     methods = {"ml": {}, "em": {"path": False}, "bad": {"fails": True}}
     study, path = study_in(tmp_path, methods=methods)
     paths = figures.paths_of(study, path, "n=20, kind=a", 3)
-    from experiments.running import job_of
+    from experiments.harness.running import job_of
 
     cell = next(cell for cell in study.design.all() if cell.name == "n=20, kind=a")
     record = run_task(job_of(study, path), Task(cell, 3, ("ml",))).records[0]
@@ -254,7 +256,7 @@ def test_traces_are_those_of_the_study(tmp_path: Path) -> None:
 
 
 def test_paths_that_end_elsewhere_than_in_the_store_are_told(tmp_path: Path) -> None:
-    from experiments.running import run_study
+    from experiments.harness.running import run_study
 
     study, path = study_in(tmp_path, cells={"n": [10]}, replicates=2, estimands=("theta",))
     run_study(study, path, tmp_path / "store")
@@ -284,16 +286,28 @@ def test_names_are_checked(results: Results) -> None:
         ({"estimands": ["thta"]}, "no estimand 'thta'"),
         ({"cells": ["n=1"]}, "no cell 'n=1'"),
         ({"methods": []}, "at least one method"),
-        ({"measure": "biass"}, "no measure 'biass' (did you mean 'bias'?)"),
         ({"on": "some"}, "on must be"),
     ):
         with pytest.raises(ModelError) as caught:
-            figures.lolly(results, **arguments)
+            figures.lolly(results, choice=Choice(**arguments))
         assert words in str(caught.value)
+    with pytest.raises(ModelError, match=r"no measure 'biass' \(did you mean 'bias'\?\)"):
+        figures.lolly(results, "biass")
     with pytest.raises(ModelError, match="cost must be one of seconds, draws"):
         figures.deficit_cost(results, "money")
     with pytest.raises(ModelError, match="no estimand 'mu'"):
         figures.zip_plot(results, "mu")
+    cell = results.study.design.all()[0].name
+    for draw, choice, name in (
+        (partial(figures.lolly, measure="failure_rate"), Choice(["theta"]), "estimands"),
+        (partial(figures.nested_loop, measure="failure_rate"), Choice(["theta"]), "estimands"),
+        (figures.deficit_cost, Choice(["theta"]), "estimands"),
+        (figures.zip_plot, Choice(["theta"]), "estimands"),
+        (figures.zip_plot, Choice(on="pairs"), "on"),
+        (lambda found, choice: figures.traces(found.study, found.path, choice=choice), Choice(cells=[cell]), "cells"),
+    ):
+        with pytest.raises(ModelError, match=f"this figure has no {name} to choose; got .*: leave it out"):
+            draw(results, choice=choice)
 
 
 def test_pyplot_and_its_settings_are_left_alone(results: Results) -> None:
@@ -305,7 +319,7 @@ def test_pyplot_and_its_settings_are_left_alone(results: Results) -> None:
 
 
 def small(results: Results) -> Figure:
-    return figures.lolly(results, estimands=["theta"], cells=["n=10, kind=a"])
+    return figures.lolly(results, choice=Choice(["theta"], cells=["n=10, kind=a"]))
 
 
 def test_files_are_the_same_at_every_run(results: Results, tmp_path: Path) -> None:
@@ -368,15 +382,16 @@ def test_cells_of_many_factors_are_named_by_their_levels(tmp_path: Path) -> None
 
 
 def test_no_text_of_a_narrow_figure_is_cut_off(results: Results) -> None:
-    one = {"cells": ["n=10, kind=a"], "methods": ["ml"]}
+    one = Choice(cells=["n=10, kind=a"], methods=["ml"])
+    theta = replace(one, estimands=["theta"])
     for figure in (
-        figures.lolly(results, estimands=["theta"], **one),
-        figures.zip_plot(results, "theta", **one),
-        figures.coverage_map(results, estimands=["theta"], **one),
-        figures.bias_variance(results, estimands=["theta"], **one),
-        figures.nested_loop(results, estimands=["theta"], **one),
-        figures.deficit_cost(results, **one),
-        figures.traces(results.study, results.path, estimands=["theta"], methods=["ml"]),
+        figures.lolly(results, choice=theta),
+        figures.zip_plot(results, "theta", one),
+        figures.coverage_map(results, theta),
+        figures.bias_variance(results, theta),
+        figures.nested_loop(results, choice=theta),
+        figures.deficit_cost(results, choice=one),
+        figures.traces(results.study, results.path, choice=Choice(["theta"], ["ml"])),
     ):
         own = [
             *figure.texts,
@@ -425,7 +440,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     choice, _ = figures.lolly_numbers(large)
     assert choice.cells[0] == "n=0" and choice.cells[-1] == "n=29" and len(choice.cells) < 30
     assert "4 of 10 estimands" in choice.note() and f"{len(choice.cells)} of 30 cells" in choice.note()
-    assert len(figures.lolly_numbers(large, cells=list(large.levels.index))[0].cells) == 30
+    assert len(figures.lolly_numbers(large, choice=Choice(cells=list(large.levels.index)))[0].cells) == 30
 
 
 # Studies that lack something

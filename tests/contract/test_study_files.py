@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments.agenda import Shard
-from experiments.commands import app
-from experiments.provenance import configuration_hash
-from experiments.running import identity_of, job_of, run_study
-from experiments.store import Store
-from experiments.store.export import write_parquet
-from experiments.store.merging import merge
-from experiments.study import Cell, load_study
-from experiments.study.sources import digest_of, sources_of
-from experiments.study.tasks import Result, Task, failure
+from experiments.harness.agenda import Shard
+from experiments.harness.commands import app
+from experiments.harness.provenance import configuration_hash
+from experiments.harness.running import identity_of, job_of, run_study
+from experiments.harness.store import Store
+from experiments.harness.store.export import write_parquet
+from experiments.harness.store.merging import merge
+from experiments.harness.study import Cell, load_study
+from experiments.harness.study.sources import digest_of, sources_of
+from experiments.harness.study.tasks import Result, Task, failure
 from saem.errors import ModelError, StorageError
 from saem.system.files import replacing, write_csv
 

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_study import written
 
-from experiments.failures import failures_in
-from experiments.results import Results
-from experiments.running import run_study
-from experiments.store import Store
-from experiments.store.connecting import FILE
-from experiments.study import Study, load_study
+from experiments.harness.failures import failures_in
+from experiments.harness.results import Results
+from experiments.harness.running import run_study
+from experiments.harness.store import Store
+from experiments.harness.store.connecting import FILE
+from experiments.harness.study import Study, load_study
 from saem.errors import SaemError
 
 MANY = int(os.environ.get("SAEM_TEST_EXAMPLES", "20000"))  # in the slow tests

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from own_study import command, records, written
 
-from experiments.performance import wide
-from experiments.results import Results
-from experiments.running import Executor, job_of, run_study
-from experiments.study import load_study
-from experiments.study.hashing import hash_of
-from experiments.study.tasks import generated
+from experiments.harness.performance import wide
+from experiments.harness.results import Results
+from experiments.harness.running import Executor, job_of, run_study
+from experiments.harness.study import load_study
+from experiments.harness.study.hashing import hash_of
+from experiments.harness.study.tasks import generated
 from saem.errors import ModelError
 
 SMALL = {"design": {"factors": {"size": [4]}}}
@@ -70,7 +70,7 @@ def test_coverage_of_a_method_without_intervals_is_none(tmp_path: Path) -> None:
     assert side.xs("odd", level="method").isna().all(axis=None)
     assert side.xs("plain", level="method").xs("centre", level="estimand").notna().all(axis=None)
     assert "4 b odd -" in command("summarise", path, "-o", tmp_path / "out")
-    from experiments.figures import zip_numbers
+    from experiments.harness.figures import zip_numbers
 
     choice, _, _ = zip_numbers(results)
     assert choice.methods == ("plain",)

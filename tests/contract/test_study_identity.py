@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from pathlib import Path
 import pytest
 from own_study import command, records, written
 
-from experiments.provenance import versions_of
-from experiments.running import run_study
-from experiments.store import Store
-from experiments.store.connecting import FILE, LOG
-from experiments.study import load_study
-from experiments.study.identity import reach_of
-from experiments.study.sources import digest_of, packages_of
+from experiments.harness.provenance import versions_of
+from experiments.harness.running import run_study
+from experiments.harness.store import Store
+from experiments.harness.store.connecting import FILE, LOG
+from experiments.harness.study import STUDIES, load_study
+from experiments.harness.study.identity import reach_of
+from experiments.harness.study.sources import digest_of, packages_of, sources_of
 from saem.errors import ModelError
 
 SOURCE = '''
@@ -104,6 +105,61 @@ def test_relative_imports_belong_to_the_study(tmp_path: Path) -> None:
     before = reach_of(path, "generate").digest, digest_of(path)
     (tmp_path / "near.py").write_text("X = 2\n")
     assert reach_of(path, "generate").digest != before[0] and digest_of(path) != before[1]
+
+
+PLACES = """
+from experiments.study.functions import Outcome
+from experiments.links import LN2
+from saem.schedules import Schedule
+
+def generate(cell, seed):
+    from saem.errors import ModelError
+    return LN2, Schedule, ModelError, Outcome
+
+estimate = truth = generate
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("experiments.study.functions", "experiments.harness.study.functions", True),
+        ("experiments.study.functions", "saem_experiments.study.functions", True),
+        ("experiments.links", "saem_experiments.studies.links", True),
+        ("from saem.errors", "from saem.system.errors", True),
+        (
+            "from experiments.links import LN2\nfrom saem.schedules import Schedule",
+            "from saem.steps import Schedule\nfrom experiments.links import LN2",
+            True,
+        ),
+        ("import LN2", "import BORDER as LN2", False),
+        ("import Schedule", "import Steps as Schedule", False),
+        ("from saem.errors import ModelError", "from other import ModelError", False),
+        ("experiments.links", "experiments.peptide", False),
+    ],
+)
+def test_an_import_counts_by_what_it_takes_not_by_where_the_project_has_it(
+    tmp_path: Path, old: str, new: str, same: bool
+) -> None:
+    path = tmp_path / "s.py"
+    path.write_text(PLACES)
+    before = digests(path)
+    assert PLACES.count(old) == 1
+    path.write_text(PLACES.replace(old, new))
+    assert (digests(path) == before) is same
+
+
+@pytest.mark.parametrize("name", ["headline", "own_rule", "link_tests"])
+def test_a_file_of_the_project_is_the_same_with_absolute_imports(tmp_path: Path, name: str) -> None:
+    """Relative ones are those of its place; what they lead to counts, as by a name."""
+    path = STUDIES / f"{name}.py"
+    text = path.read_text()
+    other = re.sub(r"from \.\.?(?:harness\.)?(?=\w)", "from experiments.", text)
+    assert text.count("from .") == other.count("from experiments.") > 1
+    (tmp_path / path.name).write_text(other)
+    assert digests(tmp_path / path.name) == digests(path)
+    assert {file.name for file in sources_of(path)} == {file.name for file in sources_of(tmp_path / path.name)}
+    assert len(sources_of(path)) > 1
 
 
 def test_packages_are_told_with_their_versions(files: Path) -> None:

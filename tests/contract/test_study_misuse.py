@@ -10,11 +10,11 @@ import pytest
 from simulated_study import study_rows
 from typer.testing import CliRunner
 
-from experiments.commands import app
-from experiments.performance import performance, wide
-from experiments.running import Executor, run_study
-from experiments.store import Store
-from experiments.study import load_study
+from experiments.harness.commands import app
+from experiments.harness.performance import performance, wide
+from experiments.harness.running import Executor, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import load_study
 from saem.errors import ModelError
 
 TOML = """
@@ -36,7 +36,7 @@ timeout = 60.0
 PYTHON = """
 import math, os, sys, time
 import numpy as np
-from experiments.study.functions import Outcome
+from experiments.harness.study.functions import Outcome
 
 def truth(cell):
     return {"a": 1.0, "b": -1.0}

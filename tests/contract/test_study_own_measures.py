@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from own_study import command, written
 
-from experiments.own_measures import OWN_COLUMNS, checked
-from experiments.running import run_study
-from experiments.study import load_study
+from experiments.harness.own_measures import OWN_COLUMNS, checked
+from experiments.harness.running import run_study
+from experiments.harness.study import load_study
 from saem.errors import ModelError
 
 KNOWN = {"cell": ["small", "large"], "method": ["ml"], "estimand": ["", "rate"]}

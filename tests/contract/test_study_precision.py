@@ -12,18 +12,18 @@ import pytest
 from simulated_study import study_rows
 from typer.testing import CliRunner
 
-from experiments import agenda as agendas
-from experiments.agenda import Agenda, Shard
-from experiments.commands import app
-from experiments.commands.options import seconds_of
-from experiments.performance import MEASURES, adjusted, performance
-from experiments.planning import planned
-from experiments.precision import Shortfall, next_look, worst
-from experiments.results import Results
-from experiments.running import Executor, run_study
-from experiments.store import Store
-from experiments.study import Study, load_study
-from experiments.study.tasks import Result, Task, failure
+from experiments.harness import agenda as agendas
+from experiments.harness.agenda import Agenda, Shard
+from experiments.harness.commands import app
+from experiments.harness.commands.options import seconds_of
+from experiments.harness.performance import MEASURES, adjusted, performance
+from experiments.harness.planning import planned
+from experiments.harness.precision import Shortfall, next_look, worst
+from experiments.harness.results import Results
+from experiments.harness.running import Executor, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import Study, load_study
+from experiments.harness.study.tasks import Result, Task, failure
 from saem.errors import ModelError
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"

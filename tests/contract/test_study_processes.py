@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from own_study import command, records, written
 
-from experiments.engine import child
-from experiments.running import Executor, run_study
-from experiments.store import Store
-from experiments.study import load_study
+from experiments.harness.engine import child
+from experiments.harness.running import Executor, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import load_study
 
 ONE = {"factors": {"size": [4]}}
 SPAWN = "import subprocess\nopen({log!r}, 'a').write(str(subprocess.Popen(['sleep', '600']).pid) + chr(10))\n"

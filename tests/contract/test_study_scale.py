@@ -13,13 +13,13 @@ import pytest
 from simulated_study import study_rows
 
 import experiments
-from experiments.peptide import TRUTH, g
-from experiments.performance import WHOLE_FIT
-from experiments.running import job_of
+from experiments.harness.performance import WHOLE_FIT
+from experiments.harness.running import job_of
+from experiments.harness.study import Cell, load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import Task, run_task
+from experiments.studies.peptide import TRUTH, g
 from experiments.studies.scale import MEMORY, METHODS, PeakMemory, generate, performance
-from experiments.study import Cell, load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import Task, run_task
 from saem.errors import SaemError
 
 PATH = Path(experiments.__file__).parent / "studies" / "scale.toml"

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from own_study import command, written
 
-from experiments.performance import performance
-from experiments.results import Results
-from experiments.running import identity_of, job_of, run_study
-from experiments.store import Store
-from experiments.study import load_study, truths
-from experiments.study.records import failure
-from experiments.study.tasks import Result, Task
+from experiments.harness.performance import performance
+from experiments.harness.results import Results
+from experiments.harness.running import identity_of, job_of, run_study
+from experiments.harness.store import Store
+from experiments.harness.study import load_study, truths
+from experiments.harness.study.records import failure
+from experiments.harness.study.tasks import Result, Task
 
 # What the user's own code does to tables
 
@@ -111,7 +111,7 @@ def test_the_report_tells_the_precision(tmp_path: Path) -> None:
     command("report", path, "-o", tmp_path / "out")
     text = (tmp_path / "out" / "report.html").read_text()
     results = Results.read(load_study(path), path, tmp_path / "out")
-    from experiments.report.content import precision_table
+    from experiments.harness.report.content import precision_table
 
     table = precision_table(results)
     assert table is not None and table.header[:5] == ["size", "kind", "measure", "target", "largest error"]

@@ -16,16 +16,15 @@ import pytest
 from drawing import drawn, expected
 
 import saem
-from experiments.problems import subjects
+from experiments.studies.problems import subjects
 from saem.algorithms.engine.placement import Placement
 from saem.algorithms.exact_em import ExactEM
 from saem.algorithms.fisher_gradient import FisherGradient
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
 from saem.errors import ModelError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.families.linear import centring
 from saem.mstep.solver import Solver

@@ -17,8 +17,7 @@ from test_reference_lmm import fitted
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.fitting.result import Fit
 from saem.inference.fisher_information import information_at
 

@@ -15,8 +15,7 @@ from saem.algorithms.bayes.determined import plan_of
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.target import LogPosterior, Standardised
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.maxima.identification import towards_feasible
 from saem.mstep.solver import Solver
 

@@ -8,9 +8,8 @@ import pytest
 
 import saem
 from saem import Model
-from saem.data import arrange
 from saem.errors import FitError
-from saem.families import pose
+from saem.families import arrange, pose
 
 METHODS = ["ml", "saem", "em", "mcem", "stochastic_newton"]
 BY_ARM = {"random": {"by": "arm"}, "residual": {"by": "arm"}}

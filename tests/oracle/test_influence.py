@@ -13,8 +13,7 @@ from test_reference_lmm import MODELS, fitted, table_of
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.inference import influence as module
 
 MODEL = Model.from_text(recipes.text("peptide"))

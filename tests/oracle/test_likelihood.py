@@ -13,10 +13,9 @@ from designs import Case, random_case
 from scipy import stats
 
 from saem import Model
-from saem.data import arrange
 from saem.estep.expectation import conditional_expectation
 from saem.estep.sampling import draw_means
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.families.coordinates import USERS
 from saem.mstep.solver import Derivatives, Solver

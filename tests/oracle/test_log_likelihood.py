@@ -88,7 +88,7 @@ def test_three_ways_agree_on_random_designs(name: str) -> None:
 )
 def test_three_ways_agree_at_estimates(name: str, seed: int) -> None:
     """Six problems, one with 600 clusters; the closed form is what the fit reports."""
-    from experiments.problems import problems
+    from experiments.studies.problems import problems
 
     problem = problems()[name]
     fit = saem.fit(problem.model, problem.table(seed), "ml")

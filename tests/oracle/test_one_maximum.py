@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 import saem
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.search import find_maxima

@@ -12,8 +12,8 @@ import relhaz
 from scipy.stats import binom, binomtest, norm
 from simulated_study import study_rows
 
-from experiments.performance import COUNTED, STATUSES, WHOLE_FIT, adjusted, paired, performance, wide
-from experiments.performance.jackknife import Groups, jackknife, median
+from experiments.harness.performance import COUNTED, STATUSES, WHOLE_FIT, adjusted, paired, performance, wide
+from experiments.harness.performance.jackknife import Groups, jackknife, median
 from saem.errors import DataError
 from saem.system.streams import stream
 

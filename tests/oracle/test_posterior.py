@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from designs import exact_peptide_table, peptide_columns, peptide_dense, peptide_table, random_case
 from overidentified import LN2, g, ratio
+from parameterkinds import kinds_of
 from posterior_twin import Twin, as_text, log_density, root
 
 from saem import Model, recipes
 from saem.algorithms.bayes.algorithm import LogPosterior
 from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
-from saem.data import arrange
 from saem.errors import ModelError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.maxima.identification import towards_feasible
 
@@ -144,7 +144,7 @@ def constrained(name: str) -> Pair:
     density = posterior_of(model, table)
     parameters = density.problem.parameters
     ordered = {k: priors[k] for k in parameters.names if k in priors}
-    kinds = dict(zip(parameters.names, parameters.kinds, strict=True))
+    kinds = dict(zip(parameters.names, kinds_of(parameters), strict=True))
     twin = Twin(peptide_dense(table, peptide_columns(table), parameters.names), ordered, kinds, solve)
     centre = coordinates(density.problem, density.space, near(density.problem))
     rng = np.random.default_rng(2)

@@ -13,8 +13,8 @@ from test_reference_lmm import MODELS, fitted, table_of
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
 from saem.expressions.columns import column_of
+from saem.families import arrange
 from saem.specification.formula import design
 from saem.stopping import Status
 

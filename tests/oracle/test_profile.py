@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, example_table, peptide_design
+from parameterkinds import kinds_of
 from scipy.optimize import minimize
 from scipy.stats import chi2
 from test_reference_lmm import fitted
@@ -149,7 +150,7 @@ def test_a_correlation_of_one_at_the_maximum() -> None:
     assert found.intervals.loc[name, "upper"] == 1.0 and -1.0 <= found.intervals.loc[name, "lower"] < 1.0
     assert not found.intervals["note"].str.contains("constraints").any()
     z = found.points.groupby("parameter")["zeta"].agg(["min", "max"])
-    means = [n for n, kind in zip(fit.parameters.names, fit.parameters.kinds, strict=True) if kind == "mean"]
+    means = [n for n, kind in zip(fit.parameters.names, kinds_of(fit.parameters), strict=True) if kind == "mean"]
     assert (z.loc[means, "max"] > 1.95).all() and (z.loc[means, "min"] < -1.95).all()
 
 

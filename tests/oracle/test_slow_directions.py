@@ -14,9 +14,7 @@ from saem import recipes
 from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
-from saem.families import pose
-from saem.specification import Model
+from saem.families import Model, arrange, pose
 from saem.stopping import Target
 
 SLOPES = Model(mean="y ~ t", cluster="id", random={"terms": {"i": "1", "t": "t"}})
@@ -133,8 +131,8 @@ def test_the_excess_of_an_expanded_run_is_over_an_average_of_its_own() -> None:
     data = arrange(SLOPES, little(3))
     problem = pose(SLOPES, data)
     engine = PXSAEM().engine(problem, seed=1)
-    run = engine.go_on(engine.pass_through(problem.starts[0], engine.nothing_pinned), 1000)
-    assert 0.8 < assess(engine, run).excess < 1.5
+    run = engine.go_on(engine.pass_through(problem.starts[0], engine.iteration.nothing_pinned), 1000)
+    assert 0.8 < assess(engine.iteration, run).excess < 1.5
 
 
 def test_what_is_drawn_in_a_given_way_is_not_handed_over() -> None:

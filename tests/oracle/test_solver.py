@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from designs import Case, peptide_table, random_case
 from naive import complete_data, draw_effects, gradient, marginal, statistics
+from parameterkinds import kinds_of
 from scipy.optimize import minimize
 
 import saem
 from saem import Fit, Model, recipes
-from saem.data import arrange
 from saem.errors import ConstraintError, SaemError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.maxima.boundary import climb
 from saem.mstep import sqp
@@ -65,15 +65,15 @@ def jacobian(x: Array, names: tuple[str, ...], constraints: list[Callable[[dict[
     return np.array(rows).reshape(len(constraints), len(names))
 
 
-def kinds_of(problem: Problem) -> list[tuple[str, str]]:
-    return list(zip(problem.parameters.names, problem.parameters.kinds, strict=True))
+def named_kinds(problem: Problem) -> list[tuple[str, str]]:
+    return list(zip(problem.parameters.names, kinds_of(problem.parameters), strict=True))
 
 
 def by_slsqp(function: Callable[[Array], Any], start: Array, problem: Problem, constraints: list[Any]) -> Any:
     """SciPy's answer, with dense derivatives."""
     names = problem.parameters.names
     lowest = {"mean": None, "sd": 1e-9}
-    bounds = [(0.05 if name.startswith("sigma") else lowest[kind], None) for name, kind in kinds_of(problem)]
+    bounds = [(0.05 if name.startswith("sigma") else lowest[kind], None) for name, kind in named_kinds(problem)]
     found = minimize(
         lambda v: -np.real(function(v)),
         start,
@@ -100,7 +100,7 @@ def check_kkt(function: Callable[[Array], Any], x: Array, free: Array, names: An
 
 
 def infeasible_start(problem: Problem, constraints: list[Any], rng: np.random.Generator) -> Array:
-    is_sd = np.array(problem.parameters.kinds) == "sd"
+    is_sd = np.array(kinds_of(problem.parameters)) == "sd"
     while True:
         start = np.array(problem.starts[0]) + np.where(is_sd, 0.1, 0.5) * rng.standard_normal(len(is_sd))
         start = np.where(is_sd, np.abs(start) + 0.2, start)
@@ -272,7 +272,7 @@ def test_multiplier_is_the_price_of_the_constraint() -> None:
 
 def check_same(one: Fit, other: Fit, factor: float = 1.0, rtol: float = 1e-8) -> None:
     """Estimates and standard errors in proportion (correlations equal), log-likelihoods apart by ``n log(factor)``."""
-    units = np.array([1.0 if kind == "corr" else factor for kind in one.parameters.kinds])
+    units = np.array([1.0 if kind == "corr" else factor for kind in kinds_of(one.parameters)])
     assert other.parameters.names == one.parameters.names
     size = np.max(np.abs(one.values * units))
     np.testing.assert_allclose(other.values, one.values * units, rtol=rtol, atol=rtol * size * 1e-2)

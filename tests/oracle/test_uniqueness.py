@@ -11,9 +11,8 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
 from saem.errors import FitError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.inference.structure import structure_of
 from saem.plotting import plot_solutions
 

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saem
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.linear.coordinates import LinearCoordinates
 from saem.inference.replicates import draw_responses
 

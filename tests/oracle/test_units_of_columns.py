@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 import saem
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.maxima.information import information_of
 from saem.mstep.solver import Solver
 

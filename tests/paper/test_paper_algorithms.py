@@ -16,8 +16,8 @@ import pytest
 from simulated_digest import simulated_digest
 from simulated_results import results_in
 
-from experiments.figures.saving import written
-from experiments.problems import problems
+from experiments.harness.figures.saving import written
+from experiments.studies.problems import problems
 from paper.digest import Absent, Digest, Entry, claimed
 from paper.shared import bars
 from paper.shared.designs import full_levels, full_methods
@@ -125,7 +125,7 @@ def test_what_a_digest_lacks_is_not_there() -> None:
     digests["headline"] = replace(digests["headline"], measures=table[table["measure"] != "collapse_rate"])
     found = {number.key: number for number in module.numbers(digests)}
     assert found["absorption.textbook.3.1"].text == NOT_THERE
-    assert found["absorption.textbook.most"].text == NOT_THERE
+    assert found["absorption.textbook.few.most"].text == NOT_THERE
     assert found["deficit.textbook.3.1"].text != NOT_THERE
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import saem
-from experiments.figures.saving import written
-from experiments.links import NO_LINK, model_of, scene_named
-from experiments.peptide import peptide_table
-from experiments.sites.examine import ERROR, examine
+from experiments.harness.figures.saving import written
+from experiments.studies.examine import ERROR, examine
+from experiments.studies.links import NO_LINK, model_of, scene_named
+from experiments.studies.peptide import peptide_table
 from paper.digest import Digest
 from paper.figures.sites import reachable
 from paper.real_data import digest_of

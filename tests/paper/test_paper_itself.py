@@ -18,7 +18,7 @@ def built(tmp_path_factory):
     """All but the PDF, from the committed results. The figures are drawn, but not made into files, which takes long."""
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.figures.saving.save", lambda figure, folder, name: ())
+        patch.setattr("experiments.harness.figures.saving.save", lambda figure, folder, name: ())
         return build(RESULTS, folder, with_pdf=False), folder
 
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import kstest
 from simulated_digest import simulated_digest
 
+from experiments.harness.study.cells import Cell
 from experiments.studies import link_tests as study
-from experiments.study.cells import Cell
 from paper.digest import Digest
 from paper.numbers.link_tests import numbers
 from paper.shared.writing import NOT_THERE

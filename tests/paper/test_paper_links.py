@@ -12,11 +12,11 @@ import pytest
 
 import experiments
 import saem
-from experiments.figures.saving import written
-from experiments.links import BORDER, NO_LINK, SCENES, design_of, model_of, solutions_of_posted
-from experiments.performance import WHOLE_FIT
-from experiments.performance.proportions import QUANTILE, adjusted
-from experiments.study import load_study
+from experiments.harness.figures.saving import written
+from experiments.harness.performance import WHOLE_FIT
+from experiments.harness.performance.proportions import QUANTILE, adjusted
+from experiments.harness.study import load_study
+from experiments.studies.links import BORDER, NO_LINK, SCENES, design_of, model_of, solutions_of_posted
 from paper.digest import Digest
 from paper.shared import bars
 from paper.shared.writing import NOT_THERE

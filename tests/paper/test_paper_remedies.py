@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.harness.study.cells import Cell
 from experiments.studies import remedies
-from experiments.study.cells import Cell
-from experiments.uncentred import SCHEDULE
+from experiments.studies.uncentred import SCHEDULE
 from saem.algorithms.annealed_saem import AnnealedSAEM
 from saem.algorithms.saem import SAEM
 from saem.schedules import RobbinsMonroSchedule

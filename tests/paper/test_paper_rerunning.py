@@ -17,7 +17,7 @@ from saem.errors import ModelError, StorageError
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder in which a paper of the study `made` is, with real data that are not there."""
-    import experiments.study
+    import experiments.harness.study
     import paper.pipeline.manifest
 
     own = {"size": [10, 20], "kind": ["a", "b"]}
@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
     )
     for module in (paper.pipeline.manifest, rerunning):
         monkeypatch.setattr(module, "read_manifest", lambda *_: manifest)
-    monkeypatch.setattr(experiments.study, "STUDIES", tmp_path)
+    monkeypatch.setattr(experiments.harness.study, "STUDIES", tmp_path)
     monkeypatch.setattr(rerunning, "RESULTS", tmp_path / "committed")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import experiments.sites.__main__ as program
+import experiments.programs.sites.__main__ as program
 import paper.pipeline.building as building
-from experiments.sites import origin
-from experiments.sites.examine import Examined
+from experiments import names
+from experiments.harness.study import sources
+from experiments.programs.sites import origin
+from experiments.studies.examine import Examined
 from paper.digest import Digest, Digests
 from paper.pipeline.manifest import PAPER, RESULTS, Manifest
 from paper.real_data import configuration_now, digest_of
@@ -112,14 +114,17 @@ def test_results_say_which_code_and_commit_made_them(made):
 
 
 def test_the_hash_covers_examination_links_model_and_recipes(tmp_path, monkeypatch):
-    shutil.copytree(PAPER.parent / "experiments", tmp_path / "experiments", ignore=shutil.ignore_patterns("studies"))
-    monkeypatch.setattr(origin, "__file__", str(tmp_path / "experiments" / "sites" / "origin.py"))
-    monkeypatch.setattr(sys.modules[origin.digest_of.__module__], "__file__", str(tmp_path / "experiments/study/x.py"))
+    shutil.copytree(PAPER.parent / "experiments", tmp_path / "experiments")
+    for module in (names, sources):
+        monkeypatch.setattr(module, "FOLDER", tmp_path / "experiments")
+    monkeypatch.setattr(origin.examine, "__file__", str(tmp_path / "experiments/studies/examine.py"))
     before = origin.code_hash()
-    for name in ("sites/examine.py", "links.py", "peptide.py"):
-        path = tmp_path / "experiments" / name
+    for name in ("examine.py", "links.py", "peptide.py"):
+        path = tmp_path / "experiments/studies" / name
         text = path.read_text(encoding="utf-8")
         path.write_text(text + "\n# mutant\n", encoding="utf-8")
+        assert origin.code_hash() == before, name
+        path.write_text(text + "\nassert mutant\n", encoding="utf-8")
         assert origin.code_hash() != before, name
         path.write_text(text, encoding="utf-8")
     assert origin.code_hash() == before
@@ -134,14 +139,18 @@ def test_changed_sites_are_told(tmp_path, monkeypatch):
     present = dict(own.provenance) | {"configuration": configuration_now(own.provenance)}
     Digest("sites", own.measures, present).save(tmp_path / "sites")
     assert building.changed_since(Digests(tmp_path)) == []
-    Digest("sites", own.measures, present | {"configuration": "x"}).save(tmp_path / "sites")
+    accepted = present | {"configuration": "x", "accepted": present["configuration"]}
+    Digest("sites", own.measures, accepted).save(tmp_path / "sites")
+    assert building.changed_since(Digests(tmp_path)) == []
+    Digest("sites", own.measures, accepted | {"accepted": "y"}).save(tmp_path / "sites")
     (told,) = building.changed_since(Digests(tmp_path))
     assert told.startswith("sites is ") and "--studies sites" in told
 
 
 def test_the_committed_results_are_those_of_the_present_code():
-    known = Digest.read(RESULTS / "sites").provenance
-    assert known["configuration"] == configuration_now(known) and len(known["commits"][0]) == 40
+    digest = Digest.read(RESULTS / "sites")
+    assert configuration_now(digest.provenance) in digest.configurations
+    assert len(digest.provenance["commits"][0]) == 40
 
 
 def test_a_changed_examination_is_run_again(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from tiny_paper import PROVENANCE, STUDY, digest, install, results_in, text_in
 from typer.testing import CliRunner
 
-from experiments.performance.jackknife import Groups, mean, share, spread
+from experiments.harness.performance.jackknife import Groups, mean, share, spread
 from paper.digest import Digest
 from paper.pipeline.agreement import RATE, compare
 from paper.pipeline.commands import app
@@ -211,6 +211,9 @@ def test_what_a_rerun_of_the_same_configuration_lacks_is_a_disagreement(tmp_path
     assert len(agreement.lost) == rows.sum()
     other = compare(committed, without(committed, rows, configuration="f" * 16))
     assert other.absent == [] and len(other.lost) == 0 and f"{STUDY}: the rerun lacks {words}" in other.notes
+    accepted = Digest(STUDY, committed.measures, dict(committed.provenance) | {"accepted": "f" * 16})
+    again = compare(accepted, without(committed, rows, configuration="f" * 16))  # files that were only rearranged
+    assert again.absent == agreement.absent and again.notes == []
     assert compare(committed, committed).absent == compare(committed, committed).notes == []
     committed.save(tmp_path / "committed" / STUDY)
     for name, configuration, code in (("same", PROVENANCE["configuration"], 1), ("other", "f" * 16, 0)):
@@ -276,9 +279,9 @@ def test_the_command_names_what_disagrees(tmp_path, monkeypatch):
 
 def fitted(folder, seed, method="saem"):
     """A digest of fits of the peptide model, in which `saem` may have another schedule."""
-    from experiments.results import Results
-    from experiments.running import run_study
-    from experiments.study import STUDIES, load_study
+    from experiments.harness.results import Results
+    from experiments.harness.running import run_study
+    from experiments.harness.study import STUDIES, load_study
 
     path = STUDIES / "headline.toml"
     changes = {

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.running import job_of
-from experiments.store import Store
-from experiments.study import load_study
-from experiments.study.functions import functions_in
-from experiments.study.tasks import generated
+from experiments.harness.running import job_of
+from experiments.harness.store import Store
+from experiments.harness.study import load_study
+from experiments.harness.study.functions import functions_in
+from experiments.harness.study.tasks import generated
 from saem.errors import StorageError
 from saem.system.streams import stream
 

@@ -19,10 +19,10 @@ from linear_family import PEPTIDE, examples, peptide_design
 import saem
 from saem import recipes
 from saem.algorithms.direct_ml import DirectML
-from saem.algorithms.engine import engine
+from saem.algorithms.engine import passes
 from saem.algorithms.saem import SAEM
+from saem.families import Model
 from saem.schedules import AveragedSchedule
-from saem.specification import Model
 from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide"))
@@ -100,7 +100,7 @@ def test_another_process_gives_the_same_bits(table, tmp_path):
 def test_the_blocks_of_the_compiled_loop_leave_no_trace(table, monkeypatch, length):
     """Python looks at the loop every 250 iterations; how often it looks changes nothing."""
     expected = fingerprint(saem.fit(MODEL, table, seed=2))
-    monkeypatch.setattr(engine, "BLOCK", length)
+    monkeypatch.setattr(passes, "BLOCK", length)
     assert fingerprint(saem.fit(MODEL, table, seed=2)) == expected
 
 

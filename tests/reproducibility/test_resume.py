@@ -31,8 +31,8 @@ from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import StochasticNewton
 from saem.errors import ModelError, SaemError, StorageError
+from saem.families import Model
 from saem.schedules import AveragedSchedule
-from saem.specification import Model
 from saem.stopping import Status, Target
 
 MODEL = Model.from_text(recipes.text("peptide"))
@@ -189,7 +189,7 @@ def test_who_forgets_something_is_noticed(table, monkeypatch, forgotten):
     true = checkpoint.restore
 
     def forgetful(engine, kept):
-        fresh = engine.rng.bit_generator.state["state"]["state"]
+        fresh = engine.iteration.rng.bit_generator.state["state"]["state"]
         other = fresh if forgotten == "stream" else 1.001 * kept.arrays[forgotten]
         return true(engine, replace(kept, arrays=kept.arrays | {forgotten: np.array(other)}))
 

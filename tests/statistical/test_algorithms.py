@@ -16,24 +16,23 @@ from linear_family import PEPTIDE, peptide_design
 from scipy.stats import binom, chi2
 
 import saem
+from experiments.harness.study.cells import Cell
 from experiments.studies import headline
-from experiments.study.cells import Cell
 from saem import Fit, Model, recipes
-from saem.algorithms.annealed_saem import AnnealedEngine, AnnealedSAEM
+from saem.algorithms.annealed_saem import AnnealedIteration, AnnealedSAEM
 from saem.algorithms.ascent_mcem import AscentMCEM
 from saem.algorithms.booth_hobert import BoothHobert
-from saem.algorithms.engine.expanded import ExpandedEngine
-from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.expanded import ExpandedIteration
+from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.truncation import Truncation
 from saem.algorithms.fisher_gradient import FisherGradient
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
-from saem.algorithms.stochastic_newton import NewtonEngine, StochasticNewton
-from saem.data import arrange
+from saem.algorithms.stochastic_newton import NewtonIteration, StochasticNewton
 from saem.errors import ModelError, MStepError
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule, GrowingSchedule, NewtonSchedule, RobbinsMonroSchedule
 from saem.stopping import Target
@@ -112,7 +111,7 @@ def test_the_expanded_estimates_scatter_as_reported() -> None:
 # Mutants
 
 
-class NoMissing(NewtonEngine):
+class NoMissing(NewtonIteration):
     """Mutant: the complete-data information in place of Louis' (a gradient step of EM)."""
 
     def root(self, chain, at, multipliers, free):  # type: ignore[no-untyped-def]
@@ -120,7 +119,7 @@ class NoMissing(NewtonEngine):
         return super().root(chain, at, multipliers, free)
 
 
-class NotReduced(ExpandedEngine):
+class NotReduced(ExpandedIteration):
     """Mutant: the working parameters are forgotten instead of being reduced."""
 
     def maximised(self, chain, statistics, tolerance, constrained=True):  # type: ignore[no-untyped-def]
@@ -141,14 +140,14 @@ class NotReduced(ExpandedEngine):
     ],
 )
 def test_mutants_are_noticed(method: Any, mutant: type, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = type(method).engine
+    own = type(method).iteration
 
-    def engine(self: Any, *arguments: Any) -> Any:
+    def iteration(self: Any, *arguments: Any) -> Any:
         made = own(self, *arguments)
         made.__class__ = mutant
         return made
 
-    monkeypatch.setattr(type(method), "engine", engine)
+    monkeypatch.setattr(type(method), "iteration", iteration)
     with pytest.raises((AssertionError, MStepError)):
         check_calibration(standardised(method, 40, model))
 
@@ -163,14 +162,14 @@ def test_the_noise_of_mini_batches_is_correlated() -> None:
     method = MiniBatchSAEM(share=share)
     statistics = np.array([drawn(problem, ml.values, 1, m=1, seed=seed)[0] for seed in range(4000)])
     for seed in range(150):
-        engine = method.engine(problem, seed)
-        chain, total = engine.begin(ml.values), np.zeros(problem.n_statistics)
+        iteration = method.iteration(problem, seed)
+        chain, total = iteration.begin(ml.values), np.zeros(problem.n_statistics)
         for _ in range(300):
-            engine.draw(chain, 1)
+            iteration.draw(chain, 1)
             total += chain.state.drawn
-        one = np.sqrt(statistics.var(axis=0) / (300 * engine.share))
+        one = np.sqrt(statistics.var(axis=0) / (300 * iteration.share))
         z.append(((total / 300 - statistics.mean(axis=0)) / np.where(one > 0, one, 1.0))[one > 0])
-    spread = np.std(z, axis=0) / np.sqrt(2.0 - engine.share)
+    spread = np.std(z, axis=0) / np.sqrt(2.0 - iteration.share)
     assert np.abs(spread - 1.0).max() < 0.3
     assert np.std(z, axis=0).mean() > 1.2
 
@@ -185,13 +184,13 @@ def test_steps_are_called_swamped_as_often_as_the_ellipsoid_says() -> None:
     def share(wrong: float = 1.0) -> float:
         swamped = 0
         for seed in range(400):
-            engine = BoothHobert(GrowingSchedule(1, 60, 0.0)).engine(problem, seed)
-            chain = engine.begin(ml.values)
-            statistics = engine.draw_each(chain, 60)
+            iteration = BoothHobert(GrowingSchedule(1, 60, 0.0)).iteration(problem, seed)
+            chain = iteration.begin(ml.values)
+            statistics = iteration.draw_each(chain, 60)
             chain.state.statistics[:] = chain.state.drawn
-            engine.maximise(chain)
+            iteration.maximise(chain)
             # the mutant takes the error of a single draw for that of the mean
-            swamped += engine.is_swamped(
+            swamped += iteration.is_swamped(
                 chain, ml.values + (chain.state.x - ml.values) * (1.0 - 1.0 / wrong), statistics
             )
         return swamped / 400
@@ -205,7 +204,7 @@ def test_draws_grow_when_steps_are_swamped_and_not_before() -> None:
     problem, _ = posed()
     far = np.where(problem.parameters.fixed, problem.starts[0], problem.starts[0] * 1.5)
     engine = BoothHobert(GrowingSchedule(30, 20, 0.0), target=ONCE).engine(problem, 0)
-    chain = engine.advance(engine.begin(far), 30).chain
+    chain = engine.advance(engine.iteration.begin(far), 30).chain
     draws = np.concatenate(chain.draws)
     assert draws[0] == draws[1] == 20 and (np.diff(draws) >= 0).all() and draws[-1] > 50
     ratio = draws[1:] / draws[:-1]
@@ -217,8 +216,8 @@ def test_ascent_climbs() -> None:
     problem, ml = posed()
 
     def share_of_climbs(engine: Any, steps: int) -> float:
-        path = np.vstack(engine.advance(engine.begin(problem.starts[0]), steps).chain.paths)
-        logliks = np.array([engine.loglik(x, engine.nothing_pinned) for x in path])
+        path = np.vstack(engine.advance(engine.iteration.begin(problem.starts[0]), steps).chain.paths)
+        logliks = np.array([engine.iteration.loglik(x, engine.iteration.nothing_pinned) for x in path])
         away = logliks[:-1] < ml.loglik - 0.01
         return float(np.mean(np.diff(logliks)[away] > 0.0))
 
@@ -272,7 +271,7 @@ def test_a_pass_that_large_variances_lead_astray_is_made_again_without_annealing
     stopped = saem.fit(model, table, "annealed_saem", 48, callback=lambda _: True)
     assert stopped.iterations < fit.iterations, "it ends in the pass that fails"
     np.testing.assert_array_equal(stopped.resume(saem.Target()).values, fit.values)
-    monkeypatch.setattr(AnnealedEngine, "pass_through", StepwiseEngine.pass_through)
+    monkeypatch.setattr(AnnealedIteration, "plainer", Iteration.plainer)
     with pytest.raises(saem.SaemError, match=r"failed|satisfy"):
         saem.fit(model, table, "annealed_saem", 48)
 
@@ -323,15 +322,15 @@ def test_a_chain_that_leaves_its_bounds_begins_again() -> None:
     problem, ml = posed()
     method = SAEM(SHORT, truncation=Truncation(radius=0.05, ratio=1.2, growth=2.0))
     engine = method.engine(problem, 0)
-    engine.pass_through(problem.starts[0] * 1.3, engine.nothing_pinned)
-    assert engine.truncated > 0
+    engine.pass_through(problem.starts[0] * 1.3, engine.iteration.nothing_pinned)
+    assert engine.counts.truncated > 0
     assert ml.loglik - method.run(problem, 0).solution_logliks[0] < 0.02
     wide = SAEM(SHORT, target=ONCE, truncation=Truncation()).run(problem, 0)
     assert np.array_equal(wide.x, SAEM(SHORT, target=ONCE).run(problem, 0).x), "a net that is not needed changes no bit"
     with pytest.raises(MStepError, match=r"left its bounds, \d times"):
         tight = SAEM(SHORT, truncation=Truncation(radius=1e-6, ratio=1.001, growth=1.001, most=1))
         engine = tight.engine(problem, 0)
-        engine.pass_through(problem.starts[0] * 1.3, engine.nothing_pinned)
+        engine.pass_through(problem.starts[0] * 1.3, engine.iteration.nothing_pinned)
 
 
 # Budgets

@@ -12,7 +12,7 @@ from linear_family import PEPTIDE, peptide_design
 
 import saem
 from saem import recipes
-from saem.specification import Model
+from saem.families import Model
 
 MODEL = Model.from_text(recipes.text("peptide"))
 SDS = slice(5, 8)

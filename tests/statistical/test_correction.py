@@ -8,15 +8,14 @@ import pytest
 from linear_family import example_table
 
 import saem
-from experiments.problems import subjects
+from experiments.studies.problems import subjects
 from saem import Model, recipes
 from saem.algorithms.engine.correction import COMOMENT, correction, remember
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.independent_chains import IndependentChains, together
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
 from saem.estep.expectation import conditional_expectations
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.maxima.information import observed_information
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
@@ -30,28 +29,28 @@ def test_the_bias_is_that_of_the_mean_expectation() -> None:
     """Beside the mean of E[S | y; x_k] over 4000 points around the estimate."""
     problem = pose(MODEL, arrange(MODEL, TABLE))
     ml = saem.fit(MODEL, TABLE, "ml")
-    engine = SAEM(augmentation="uncentred").engine(problem, 0)  # more is missing, and the bias is larger
+    iteration = SAEM(augmentation="uncentred").iteration(problem, 0)  # more is missing, and the bias is larger
     around = np.random.default_rng(1).multivariate_normal(np.zeros(8), 0.0025 * ml.covariance, 2000)
     path = ml.values + np.vstack([around, -around]) + 0.004 * ml.se  # its mean is not the estimate either
-    chain, centred = engine.begin(ml.values), engine.begin(ml.values)
+    chain, centred = iteration.begin(ml.values), iteration.begin(ml.values)
     remember(chain, path)
     remember(centred, path - 0.004 * ml.se)
-    step = correction(engine, chain, ml.values).step
+    step = correction(iteration, chain, ml.values).step
     here, *there = conditional_expectations(problem, np.vstack([ml.values, path]))
-    solver = engine.solver
+    solver = iteration.solver
     at = solver.derivatives(solver.complete(here), ml.values).gradient
     mean = solver.derivatives(solver.complete(np.mean(there, axis=0)), ml.values).gradient
     root = observed_information(problem, solver, ml.values, chain.pinned).root
     expected = root @ (root.T @ (at - mean))
     assert np.abs(expected / ml.se).max() > 0.01
     np.testing.assert_allclose(step / ml.se, expected / ml.se, rtol=0.05, atol=1e-3)
-    without_the_mean = correction(engine, centred, ml.values).step
+    without_the_mean = correction(iteration, centred, ml.values).step
     assert np.abs((without_the_mean - expected) / ml.se).max() > 2e-3  # a mutant
 
 
 def biases(engine_corrects: bool, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Mean over 40 seeds of (estimate - maximum) / MCSE (n,), times the root of 40; large steps, few draws."""
-    monkeypatch.setattr(Engine, "corrects", engine_corrects)
+    monkeypatch.setattr(Iteration, "corrects", engine_corrects)
     schedule = AveragedSchedule(iterations=3000, clock=100.0, draws=4)
     method = SAEM(schedule, target=Target(max_iterations=0), augmentation="uncentred")
     ml = saem.fit(MODEL, TABLE, "ml")
@@ -81,9 +80,9 @@ def losses(near: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
         rows["Reaction"] = 250 + (10 + effects[who, 1]) * rows["Days"] + effects[who, 0] + 15 * rng.normal(size=50)
         problem = pose(SLOPES, arrange(SLOPES, rows))
         engine = SAEM().engine(problem, seed)
-        run = engine.pass_through(problem.starts[0], engine.nothing_pinned)
+        run = engine.pass_through(problem.starts[0], engine.iteration.nothing_pinned)
         made = run.correction.step if run.correction.is_believed else 0.0
-        gains.append(engine.loglik(run.x, run.pinned) - engine.loglik(run.x - made, run.pinned))
+        gains.append(engine.iteration.loglik(run.x, run.pinned) - engine.iteration.loglik(run.x - made, run.pinned))
     return np.array(gains)
 
 

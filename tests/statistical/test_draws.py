@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from drawing import drawn, drawn_clusters, expected
 from linear_family import Dense, dense, examples
+from parameterkinds import kinds_of
 from scipy.stats import chi2
 
 N = 20_000
@@ -108,7 +109,7 @@ def points(name: str) -> dict[str, np.ndarray]:
     """Parameters at which to draw: the true ones, others, and some with a random effect that is absent."""
     example = examples()[name]
     truth = example.x
-    kinds = np.array(example.problem.parameters.kinds)
+    kinds = np.array(kinds_of(example.problem.parameters))
     other = np.where(kinds == "sd", truth * np.linspace(0.5, 2, len(truth)), truth + 0.3 * (kinds == "mean"))
     absent = truth.copy()
     absent[example.data.sd_index[0, -1]] = 0.0

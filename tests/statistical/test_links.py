@@ -12,9 +12,7 @@ from scipy.optimize import minimize_scalar
 
 import saem
 from saem import recipes
-from saem.data import arrange
-from saem.families import pose
-from saem.specification import Model
+from saem.families import Model, arrange, pose
 
 MODEL = Model.from_text(recipes.text("peptide"))
 UNCONSTRAINED = Model.from_text(recipes.text("peptide_unconstrained"))

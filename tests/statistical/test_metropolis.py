@@ -25,11 +25,11 @@ from bernoulli_referee import (
     polya_gamma_transform,
     polya_gamma_variance,
 )
-from drawing import own_chain
 from scipy.optimize import minimize_scalar
 from scipy.stats import kstest
 
 from saem.algorithms.saem import SAEM
+from saem.estep.samplers import own_copy
 from saem.families.contract import Problem, draw
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
@@ -150,7 +150,7 @@ def fill_chain(arrays, x, rng, thin, states, statistics):
 def chain(place: str, off: float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
     """States (N, n), statistics (N, 3) and the rate of acceptance of a thinned chain; parameters may be off."""
     problem = bernoulli(simulated())
-    arrays, rng = own_chain(problem.arrays), np.random.Generator(np.random.SFC64(4))
+    arrays, rng = own_copy(problem.arrays), np.random.Generator(np.random.SFC64(4))
     states, statistics = np.empty((N, problem.n_latent)), np.empty((N, 3))
     x = off * PLACES[place]
     fill_chain(arrays, x, rng, THIN, states[:10], statistics[:10])  # burn-in

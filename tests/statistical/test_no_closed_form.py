@@ -23,15 +23,13 @@ from saem import recipes
 from saem.algorithms.ascent_mcem import AscentMCEM
 from saem.algorithms.booth_hobert import BoothHobert
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
-from saem.families import pose
+from saem.families import Model, arrange, pose
 from saem.families.contract import Problem
 from saem.fitting.fit import METHODS
 from saem.schedules import AveragedSchedule
-from saem.specification import Model
 from saem.stopping import Target
 
 REFUSED = ("px_saem", "minibatch_saem", "fisher_gradient", "em", "ml", "reml", "bayes")
@@ -119,7 +117,7 @@ def test_sampling_agrees_with_the_closed_form() -> None:
     """Standard errors by Louis' identity and Monte Carlo errors by batch means, beside the exact ones."""
     problem, ml = linear()
     method = SAEM(target=Target(max_iterations=0), augmentation="uncentred")  # which is chosen by the closed form
-    exact, blind = method.run(problem), method.run(replace(problem, has_observed=False))
+    exact, blind = method.run(problem), method.run(replace(problem, likelihood="none"))
     assert np.array_equal(exact.path[-2], blind.path[-2]) and exact.status == blind.status == "converged"
     assert np.all(np.abs(exact.x - blind.x) <= exact.mcse), "rid of its bias with a closed form only"
     np.testing.assert_allclose(np.sqrt(np.diag(blind.information.covariance)), ml.se, rtol=0.1)
@@ -132,17 +130,17 @@ def test_a_deficit_is_seen_without_a_closed_form() -> None:
     problem, ml = linear()
     from saem.algorithms.accuracy.precision import assess
 
-    blind = replace(problem, has_observed=False)
+    blind = replace(problem, likelihood="none")
     engine = SAEM(AveragedSchedule(burn_in=0, iterations=40, transient=10)).engine(blind, 0)
-    free = engine.nothing_pinned
+    free = engine.iteration.nothing_pinned
     run = engine.pass_through(ml.values, free)
-    assert assess(engine, run).deficit < 0.01
+    assert assess(engine.iteration, run).deficit < 0.01
     for size in (0.5, 1.0):
         x = ml.values.copy()
         x[0] += size * ml.se[0]
         away = replace(run, x=x)
-        true = ml.loglik - Engine.loglik(SAEM().engine(problem, 0), x, free)
-        assert assess(engine, away).deficit == pytest.approx(true, rel=0.25)
+        true = ml.loglik - Iteration.loglik(SAEM().iteration(problem, 0), x, free)
+        assert assess(engine.iteration, away).deficit == pytest.approx(true, rel=0.25)
 
 
 @pytest.mark.slow

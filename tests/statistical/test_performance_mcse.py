@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from simulated_study import study_rows, two_methods
 
-from experiments.performance import adjusted, paired, performance
-from experiments.performance.records import OF_FITS
+from experiments.harness.performance import adjusted, paired, performance
+from experiments.harness.performance.records import OF_FITS
 from saem.system.streams import stream
 
 STUDIES, REPLICATES = 500, 200

@@ -249,7 +249,7 @@ def test_another_program_has_the_same_means() -> None:
 @pytest.mark.slow
 def test_ranks_of_the_truth_are_uniform() -> None:
     """40 data sets, 9 chi-square tests at 1e-4: a false alarm in 9e-4. Draws that are too narrow do not pass."""
-    from experiments import sbc
+    from experiments.programs import sbc
 
     def too_narrow(model: Model, data: pd.DataFrame, seed: int) -> saem.Fit:
         fit = sbc.posterior(model, data, seed)

@@ -15,10 +15,10 @@ from saem import Model, recipes
 from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course import refinement
 from saem.algorithms.course.refinement import refine
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
+from saem.algorithms.engine.passes import Engine
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
-from saem.families import pose
+from saem.families import arrange, pose
 from saem.families.contract import Problem
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
@@ -39,7 +39,7 @@ def problem(replicates: int, seed: int) -> Problem:
 
 def engine(posed: Problem, schedule: Schedule = SCHEDULE, seed: int = 0) -> Engine:
     """Uncentred, so that much is missing and the error is no small matter."""
-    return Engine(posed, schedule, 1e-6, stream(seed, "test"), augmentation="uncentred")
+    return Engine(Iteration(posed, 1e-6, stream(seed, "test"), augmentation="uncentred"), schedule)
 
 
 def shares(fit: saem.Fit) -> np.ndarray:
@@ -97,8 +97,8 @@ def test_the_error_falls_with_the_root_of_the_iterations() -> None:
     posed = problem(60, 1)
     chain = engine(posed)
     run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
-    before = assess(chain, run)
-    after = assess(chain, chain.go_on(run, 3000))  # 1000 iterations are averaged before, 4000 after
+    before = assess(chain.iteration, run)
+    after = assess(chain.iteration, chain.go_on(run, 3000))  # 1000 iterations are averaged before, 4000 after
     # but for the start, which the slow directions remember
     assert after.ratio == pytest.approx(0.5 * before.ratio, rel=0.1)
     assert after.explained == pytest.approx(0.25 * before.explained, rel=0.1)
@@ -116,7 +116,7 @@ def test_the_deficit_is_explained_by_the_monte_carlo_error() -> None:
         found = []
         for seed in range(40):
             chain = engine(posed, schedule, seed)
-            found.append(assess(chain, chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))))
+            found.append(assess(chain.iteration, chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))))
         return float(np.mean([p.deficit for p in found])), float(np.mean([p.explained for p in found]))
 
     deficit, explained = mean_of(SCHEDULE)
@@ -132,7 +132,7 @@ def test_a_pass_that_is_not_finished_begins_anew() -> None:
     start[-3:-1] *= 0.02
     chain = engine(posed, AveragedSchedule(burn_in=0, iterations=300, transient=50))
     run = chain.pass_through(start, np.zeros(8, dtype=bool))
-    assert assess(chain, run).deficit > 0.1
+    assert assess(chain.iteration, run).deficit > 0.1
     _, refined, precision = refine(chain, run, Target())
     assert precision.deficit <= 0.01 and precision.ratio <= 0.05
     assert refined.before is not None
@@ -143,11 +143,11 @@ def test_passes_that_are_given_up_leave_the_schedule_of_the_chain(monkeypatch: p
     posed = problem(12, 5)
     chain = engine(posed, AveragedSchedule())
     run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
-    schedule, draws = chain.schedule, set(run.drawn)
+    schedule, draws = chain.schedule, set(run.made)
     monkeypatch.setattr(refinement, "assess", lambda *arguments: replace(assess(*arguments), deficit=1.0))
     _, refined, _ = refine(chain, run, Target(max_iterations=2500))
     assert len(refined.step_sizes) > len(run.step_sizes) and chain.spent.drawn > 2500 * max(draws), "both were done"
-    assert chain.thickened == 0 and chain.schedule == schedule and set(refined.drawn) == draws
+    assert chain.counts.thickened == 0 and chain.schedule == schedule and set(refined.made) == draws
 
 
 @pytest.mark.parametrize("wrong", [{"mcse": 0.0}, {"deficit": -1.0}, {"max_iterations": -1}, {"mcse": float("nan")}])

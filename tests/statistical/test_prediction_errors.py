@@ -13,7 +13,7 @@ from scipy.stats import binomtest, kstest, norm
 
 import saem
 from saem import Model, recipes
-from saem.data import arrange
+from saem.families import arrange, family_of
 from saem.inference.prediction_errors import one_draw
 from saem.inference.prediction_errors import tests_of as judged
 
@@ -53,7 +53,7 @@ def test_the_law_under_the_model(fit: saem.Fit) -> None:
     check_law(fit.table, found.table["npde"].to_numpy())
     assert found.tests.loc["global", "p"] > 1e-3
     data = arrange(MODEL, fit.table)
-    drawn = np.column_stack([one_draw(data, fit.values, 1, k) for k in range(1000)])
+    drawn = np.column_stack([one_draw(family_of(MODEL), data, fit.values, 1, k) for k in range(1000)])
     forgotten = ndtri(np.clip(np.mean(drawn < data.response[:, None], axis=1), 1 / 2000, 1 - 1 / 2000))
     assert kstest(forgotten, "norm").pvalue > 1e-4  # each row by itself is normal
     with pytest.raises(AssertionError):

@@ -25,14 +25,12 @@ from linear_family import example_table, peptide_design
 from scipy.stats import chi2
 
 import saem
-from experiments.uncentred import uncentred
+from experiments.studies.uncentred import uncentred
 from saem import recipes
 from saem.algorithms.saem import SAEM
-from saem.data import arrange
 from saem.errors import FitError
-from saem.families import pose
+from saem.families import Model, arrange, pose
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Steps
-from saem.specification import Model
 from saem.stopping import Target
 
 MODEL = Model.from_text(recipes.text("peptide"))

@@ -16,12 +16,10 @@ from saem import recipes
 from saem.algorithms.accuracy import precision
 from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import StochasticNewton
-from saem.data import arrange
 from saem.errors import ModelError
-from saem.families import pose
+from saem.families import Model, arrange, pose
 from saem.families.linear.variates import ANTITHETIC, LATTICE, fill_normals, lattice_steps, normal_quantile
 from saem.schedules import AveragedSchedule
-from saem.specification import Model
 from saem.stopping import Target
 from saem.system.jit import entry
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.cells import Cell
-from experiments.study.functions import Outcome
+from experiments.harness.study.cells import Cell
+from experiments.harness.study.functions import Outcome
 
 FAULTS = "SAEM_TEST_FAULTS"  # a JSON file: kinds of faults by `mark`
 DELAY = "SAEM_TEST_DELAY"  # seconds that every fit takes

@@ -1,4 +1,4 @@
-"""The Monte Carlo error of an estimate: how far the draws leave it from the maximum, to first order.
+"""The Monte Carlo error says how far the draws leave an estimate from the maximum, to first order.
 
 Near the maximum an iteration is linear. With the information ``I_c`` of the complete data, ``I_o`` of the observed
 and the covariance ``G`` of the complete-data score of one draw, on the tangent space of the constraints,
@@ -29,7 +29,7 @@ ROUNDING = 1e-12  # of the statistical variance: a Monte Carlo variance per draw
 
 
 class Directions(NamedTuple):
-    """The tangent space in coordinates in which the observed information is one."""
+    """The tangent space is held in coordinates in which the observed information is one."""
 
     vectors: Array  # (n, d), of the length of a standard error
     iota: Array  # (d,) share of the complete information that is observed
@@ -37,7 +37,7 @@ class Directions(NamedTuple):
 
 
 class Law(NamedTuple):
-    """An estimate's distance to the maximum."""
+    """The law of an estimate's distance to the maximum, to first order."""
 
     square: Array  # (n, n) its mean: the covariance, and what is left of the start
     bias: Array  # (d,) what is left of the start, in units of what may be
@@ -51,7 +51,7 @@ class Law(NamedTuple):
 
 
 def directions(root: Array, missing: Array, noise: Array) -> Directions:
-    """The eigenvectors of EM's rate.
+    """The eigenvectors of EM's rate span the tangent space.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def weigh(step_sizes: Array, rates: Array, first: int, weights: Array) -> None:
 
 
 def weights_of(step_sizes: Array, rates: Array, first: int) -> Array:
-    """What `weigh` writes."""
+    """The weights (K + 1, d) that `weigh` writes."""
     weights = np.empty((len(step_sizes) + 1, len(rates)))
     weigh(np.ascontiguousarray(step_sizes, dtype=float), rates, first, weights)
     return weights
@@ -98,7 +98,7 @@ def law(
     to_estimate: bool = False,
     bias: float = BIAS_OF_AVERAGE,
 ) -> Law:
-    """The law of an estimate.
+    """The law of an estimate follows from its weights and directions.
 
     Parameters
     ----------

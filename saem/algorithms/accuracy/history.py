@@ -1,4 +1,4 @@
-"""Deficit and Monte Carlo error against cost, along the way to an estimate."""
+"""Deficit and Monte Carlo error are told against cost, along the way to an estimate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from saem.algorithms.accuracy.precision import Precision, bias_left, errors
 from saem.algorithms.engine.chain import Run, Snapshot
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.passes import Engine
 
 Array = np.ndarray
 
@@ -31,8 +31,8 @@ def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) ->
     for row, look in zip(rows, engine.history, strict=True):
         row[:3] = look.iterations, look.drawn * engine.problem.n_latent, look.seconds
         row[6] = look.acceptance
-        if engine.problem.has_observed:
-            row[3] = engine.loglik(look.x, run.pinned)
+        if engine.problem.has_likelihood:
+            row[3] = engine.iteration.loglik(look.x, run.pinned)
             row[4] = loglik + precision.deficit - row[3]
         if look.number == run.chain.number:
             row[5] = share_at(engine, run, precision, look)
@@ -42,12 +42,11 @@ def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) ->
 def share_at(engine: Engine, run: Run, precision: Precision, look: Snapshot) -> float:
     """The largest MCSE/SE that the run had at a look."""
     k = look.done - run.chain.skipped
-    first = engine.steps.averaging_from - run.chain.skipped
-    if np.isnan(precision.ratio) or k <= 0 or (0 < run.averaging_from and k <= first):
+    if np.isnan(precision.ratio) or k <= 0 or (0 < run.averaging_from and k <= run.first):
         return np.nan
-    draws = float(run.drawn[first:k].sum()) if run.averaging_from else np.nan
-    then = replace(run, draws=draws, step_sizes=run.step_sizes[:k], drawn=run.drawn[:k])
-    covariance, _ = engine.error(then, precision.information, precision.missing, precision.noise, precision.x)
+    draws = float(run.made[run.first : k].sum()) if run.averaging_from else np.nan
+    then = replace(run, draws=draws, step_sizes=run.step_sizes[:k], made=run.made[:k])
+    covariance, _ = engine.iteration.error(then, precision.information, precision.missing, precision.noise, precision.x)
     if covariance is None:
         return np.nan
     left, fixed = bias_left(run, precision.x), engine.problem.parameters.fixed

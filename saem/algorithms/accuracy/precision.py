@@ -1,4 +1,4 @@
-"""How far a run is from the maximum: the likelihood deficit, and the Monte Carlo error of every parameter.
+"""How far a run is from the maximum is measured: the likelihood deficit, and every parameter's Monte Carlo error.
 
 With a closed-form likelihood both are evaluated at the maximum beside the run. Without one, draws at the estimate give
 the observed score (Fisher's identity), the observed information (Louis 1982) and, by batch means, the long-run
@@ -14,7 +14,7 @@ import numpy as np
 from saem.algorithms.accuracy.error import standard_errors
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
 from saem.estep.samplers import own_copy
 from saem.estep.sampling import batch_means, draw_each, draw_means, scores_of
 from saem.maxima.boundary import climb
@@ -26,6 +26,7 @@ from saem.system.streams import offshoot
 Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
+ENOUGH = 8_000  # of them, where the likelihood is known, and they tell the Monte Carlo error alone
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
@@ -85,68 +86,69 @@ class Precision:
     is_singular: bool = False
 
 
-def assess(engine: Engine, run: Run) -> Precision:
+def assess(iteration: Iteration, run: Run) -> Precision:
     """Measure a run against the likelihood."""
-    engine.take_up(run.chain)
-    return exactly(engine, run) if engine.problem.has_observed else by_sampling(engine, run)
+    iteration.take_up(run.chain)
+    return exactly(iteration, run) if iteration.problem.has_likelihood else by_sampling(iteration, run)
 
 
-def hilltop(engine: Engine, run: Run) -> tuple[Peak | None, bool]:
+def hilltop(iteration: Iteration, run: Run) -> tuple[Peak | None, bool]:
     """The local maximum, on the boundary if need be, of the hill that a run ended on, and whether it is a sharp one.
 
     Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly.
     """
-    x, pinned, outcome = climb(engine.problem, engine.solver, run.x)
+    x, pinned, outcome = climb(iteration.problem, iteration.solver, run.x)
     is_sharp = outcome.status == sqp.CONVERGED
     slowly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= AT_THE_TOP
     return (Peak(outcome.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
 
 
-def exactly(engine: Engine, run: Run) -> Precision:
-    """By the closed-form likelihood."""
-    problem, solver = engine.problem, engine.solver
-    top, is_sharp = hilltop(engine, run)
+def exactly(iteration: Iteration, run: Run) -> Precision:
+    """Measure a run by the likelihood and the maximum beside it."""
+    problem, solver = iteration.problem, iteration.solver
+    top, is_sharp = hilltop(iteration, run)
     beside = top is not None and is_sharp and np.array_equal(top.pinned, run.pinned)
     x = top.x if top is not None and beside else run.x
     information = observed_information(problem, solver, x, run.pinned)
-    end, words = at_singularity(engine, run, top)
-    deficit = information.deficit if top is None else top.loglik - engine.loglik(end.x, end.pinned)
-    missing = np.full((len(x), len(x)), np.nan)
+    end, words = at_singularity(iteration, run, top)
+    deficit = information.deficit if top is None else top.loglik - iteration.loglik(end.x, end.pinned)
     if problem.has_expectation:
-        missing = engine.missing(x, run.pinned, information)
-    noise = missing
-    if engine.is_markov and problem.has_expectation:
-        noise = batch_means(scores_of(problem.arrays, sample(engine, run, x), x).scores)
-    elif engine.is_paired:
-        noise = noise_of_means(engine, run, x)
-    found = measured(engine, run, deficit, 0.0, information, missing, noise, x, top)
+        missing = noise = iteration.missing(x, run.pinned, information)
+        if iteration.is_markov:
+            noise = batch_means(scores_of(problem.arrays, sample(iteration, run, x), x).scores)
+    else:
+        scores = scores_of(problem.arrays, sample(iteration, run, x, ENOUGH), x).scores
+        missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
+    if iteration.is_paired:
+        noise = noise_of_means(iteration, run, x)
+    found = measured(iteration, run, deficit, 0.0, information, missing, noise, x, top)
     return replace(found, is_singular=bool(words))
 
 
-def sample(engine: Engine, run: Run, x: Array) -> Array:
+def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) -> Array:
     """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
 
     They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
     """
-    wanted = run.draws if np.isfinite(run.draws) else run.drawn.sum()
-    n = int(np.clip(wanted, LEAST_SAMPLE, MOST_SAMPLE))
-    statistics = np.empty((n + int(WARM * n), engine.problem.n_statistics))
-    draw_each(own_copy(engine.drawing), x, offshoot(engine.rng, "precision"), statistics)
+    wanted = run.draws if np.isfinite(run.draws) else run.made.sum()
+    n = int(np.clip(wanted, LEAST_SAMPLE, most))
+    statistics = np.empty((n + int(WARM * n), iteration.problem.n_statistics))
+    draw_each(own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), statistics)
     return statistics[-n:]
 
 
-def noise_of_means(engine: Engine, run: Run, x: Array) -> Array:
+def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
     """Covariance (n, n) of the score of single draws that gives that of the mean of an iteration's dependent draws."""
-    m = int(run.drawn[-1]) if len(run.drawn) else 1
-    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), engine.problem.n_statistics))
-    draw_means(engine.drawing, x, offshoot(engine.rng, "precision"), m, statistics)
-    return np.atleast_2d(m * np.cov(scores_of(engine.problem.arrays, statistics, x).scores, rowvar=False))
+    m = int(run.made[-1]) if len(run.made) else 1
+    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), iteration.problem.n_statistics))
+    draw_means(iteration.drawing, x, offshoot(iteration.rng, "precision"), m, statistics)
+    return np.atleast_2d(m * np.cov(scores_of(iteration.problem.arrays, statistics, x).scores, rowvar=False))
 
 
-def by_sampling(engine: Engine, run: Run) -> Precision:
-    """By draws at the estimate."""
-    problem, solver = engine.problem, engine.solver
-    statistics = sample(engine, run, run.x)
+def by_sampling(iteration: Iteration, run: Run) -> Precision:
+    """Measure a run by draws at its estimate, where there is no likelihood."""
+    problem, solver = iteration.problem, iteration.solver
+    statistics = sample(iteration, run, run.x)
     n = len(statistics)
     scores = scores_of(problem.arrays, statistics, run.x)
     free = solver.free & ~run.pinned
@@ -158,11 +160,11 @@ def by_sampling(engine: Engine, run: Run) -> Precision:
     spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
     deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
     doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-    return measured(engine, run, deficit, doubt, information, missing, noise, run.x, None)
+    return measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
 
 
 def measured(
-    engine: Engine,
+    iteration: Iteration,
     run: Run,
     deficit: float,
     doubt: float,
@@ -172,8 +174,8 @@ def measured(
     x: Array,
     top: Peak | None,
 ) -> Precision:
-    """The precision at the maximum ``x``, with the Monte Carlo error as the engine's iteration has it."""
-    n, fixed = len(run.x), engine.problem.parameters.fixed
+    """The precision at the maximum ``x``, with the Monte Carlo error as the iteration has it."""
+    n, fixed = len(run.x), iteration.problem.parameters.fixed
     precision = Precision(
         deficit, doubt, np.nan, 0, np.nan, np.full(n, np.nan), "", information, x, missing, noise, top
     )
@@ -181,9 +183,9 @@ def measured(
         return replace(precision, ratio=0.0, explained=0.0, mcse=np.zeros(n))
     if np.isnan(missing).any():
         return precision
-    if len(run.drawn) == 0:
+    if len(run.made) == 0:
         return replace(precision, reason="No Monte Carlo error is given: the fit ended before its first iteration.")
-    covariance, reason = engine.error(run, information, missing, noise, x)
+    covariance, reason = iteration.error(run, information, missing, noise, x)
     if covariance is None:
         return replace(precision, reason=reason)
     left = bias_left(run, x)
@@ -219,7 +221,7 @@ def errors(
     """
     variance = np.diag(information.covariance)
     known = np.isfinite(variance) & ~fixed
-    draws = run.draws if np.isfinite(run.draws) else float(run.drawn[-1:].sum())
+    draws = run.draws if np.isfinite(run.draws) else float(run.made[-1:].sum())
     mcse = standard_errors(covariance + np.outer(left, left), known, variance, draws)
     mcse[fixed] = 0.0
     moves = known & (variance > 0.0)

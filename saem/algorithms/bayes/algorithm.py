@@ -11,14 +11,15 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.diagnosis import diagnose, verdict
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.nuts import check_installed, sample
+from saem.algorithms.bayes.posterior import Posterior
 from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.starts import likely, maxima, scattered_start
 from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import ConstraintError, FitError, ModelError
 from saem.families.contract import Problem
-from saem.fitting.posterior import Posterior
 from saem.maxima.identification import describe_direction, null_directions
 from saem.maxima.information import Information
 from saem.mstep.methods.elimination import Explicit
@@ -54,8 +55,7 @@ def pose_posterior(problem: Problem) -> Posed:
     ConstraintError, FitError
         When no point satisfies the constraints, or the likelihood is unbounded.
     """
-    if not problem.has_observed or problem.restricted:
-        raise ModelError("method 'bayes' needs a marginal likelihood in closed form, which this family has not")
+    check_needs("bayes", problem)
     solver = Solver(problem)
     tops = maxima(problem, solver)
     plan = plan_of(problem, tops[0])
@@ -88,7 +88,7 @@ class Bayes:
     draws: int = 1000
     target_accept: float = 0.95
     name: ClassVar[str] = "bayes"
-    on_users_scale: ClassVar[bool] = True  # priors are those of the user's parameters
+    declaration: ClassVar[Declaration] = DECLARED["bayes"]
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 2), ("tune", 100), ("draws", 100)):

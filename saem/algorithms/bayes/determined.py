@@ -41,13 +41,13 @@ def plan_of(problem: Problem, near: Array) -> tuple[Explicit, ...]:
         return ()
     held = parameters.fixed | np.isin(parameters.names, list(problem.priors))
     jacobian = np.abs(constraints.evaluate(near)[1]) * problem.scale
-    order = {"mean": 0, "sd": 1, "corr": 2}
+    bounds = np.isfinite(parameters.domains.low).astype(int) + np.isfinite(parameters.domains.high)
     options, needs = [], []
     for k, name in enumerate(constraints.names):
         needs.append(parameters_in(constraints, k))
         explicit = [e for e in explicit_forms(constraints, k) if not parameters.fixed[e.parameter]]
         free = [i for i in needs[-1] if not held[i]]
-        free.sort(key=lambda i, k=k: (order[parameters.kinds[i]], -jacobian[k, i]))  # type: ignore[misc]
+        free.sort(key=lambda i, k=k: (bounds[i], -jacobian[k, i]))  # type: ignore[misc]
         found = [e for e in explicit if not held[e.parameter]] if explicit else [Explicit(k, i, 0.0) for i in free]
         if not found:
             raise ModelError(

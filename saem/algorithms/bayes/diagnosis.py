@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.fitting.arviz import quiet_import
 from saem.stopping import Status
 from saem.system.display import count
+from saem.system.optional import quiet_import
 
 Array = np.ndarray
 

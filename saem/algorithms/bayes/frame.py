@@ -218,7 +218,7 @@ def standardised(objective: Any, space: Space, address: int, frame: Frame, v: Ar
 
 @entry
 def standardised_density(objective: Any, space: Space, address: int, frame: Frame, v: Array, gradient: Array) -> float:
-    """`standardised` for Python."""
+    """The density that `standardised` computes, for calls from Python."""
     return float(standardised(objective, space, address, frame, v, gradient))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from saem.algorithms.bayes.target import Standardised
 from saem.errors import FitError, ModelError
-from saem.fitting.arviz import quiet_import
+from saem.system.optional import quiet_import
 
 Array = np.ndarray
 STATS = {  # by their names in nutpie

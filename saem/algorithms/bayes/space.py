@@ -11,11 +11,10 @@ from saem.algorithms.bayes.density import Space
 from saem.errors import ModelError, listing
 from saem.families.contract import Problem
 from saem.mstep.methods.elimination import Explicit
-from saem.specification.priors import DOMAINS, Prior, parse_prior
+from saem.specification.priors import Prior, parse_prior
 
 Array = np.ndarray
 
-KINDS = {"mean": 0, "sd": 1, "corr": 2}
 INSIDE = 0.01  # of a typical size, or of the width of an interval: no start is nearer to a bound
 
 
@@ -69,12 +68,12 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
     low, high, numbers, constant = np.empty(d), np.empty(d), np.zeros((d, 3)), np.empty(d)
     transform, shape = np.empty(d, dtype=np.int64), np.empty(d, dtype=np.int64)
     for k, (i, text) in enumerate(zip(index, priors.values(), strict=True)):
-        prior, domain = parse_prior(text), DOMAINS[parameters.kinds[i]]
-        low[k], high[k] = max(domain[0], prior.support[0]), min(domain[1], prior.support[1])
+        prior, domain = parse_prior(text), parameters.domains[i]
+        low[k], high[k] = max(domain.low, prior.support[0]), min(domain.high, prior.support[1])
         bounds = int(np.isfinite(low[k])) + int(np.isfinite(high[k]))
         transform[k] = (density.IDENTITY, density.ABOVE, density.BETWEEN)[bounds]
         shape[k], numbers[k], constant[k] = compiled_form(prior)
-    kinds = np.array([KINDS[kind] for kind in parameters.kinds], dtype=np.int64)
+    bounds_of = np.isfinite(parameters.domains.low).astype(np.int64) + np.isfinite(parameters.domains.high)
     parameter = np.array([e.parameter for e in plan], dtype=np.int64)
     return Space(
         free=index,
@@ -90,7 +89,7 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
         sign=np.array([e.sign for e in plan], dtype=float),
         anchor=np.array([anchor_of(problem, int(i), float(near[i])) for i in parameter]),
         scale=problem.scale[parameter].astype(float),
-        kind=kinds[parameter],
+        kind=bounds_of[parameter],
     )
 
 
@@ -122,12 +121,12 @@ def compiled_form(prior: Prior) -> tuple[int, Array, float]:
 
 def anchor_of(problem: Problem, i: int, value: float) -> float:
     """Where a root is looked for first: a value, moved away from the bounds of its kind."""
-    kind = problem.parameters.kinds[i]
-    if kind == "mean":
+    domain = problem.parameters.domains[i]
+    if domain.low == -math.inf:
         return value
-    if kind == "sd":
-        return max(value, INSIDE * float(problem.scale[i]))
-    return min(max(value, INSIDE - 1.0), 1.0 - INSIDE)
+    if domain.high == math.inf:
+        return max(value, domain.low + INSIDE * float(problem.scale[i]))
+    return min(max(value, domain.low + INSIDE), domain.high - INSIDE)
 
 
 def coordinates(problem: Problem, space: Space, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What all Monte Carlo EM algorithms have in common: settings, and the course of a fit."""
+"""All Monte Carlo EM algorithms have these settings in common, and the course of a fit."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.course.refinement import MARGIN, refine
-from saem.algorithms.course.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
-from saem.algorithms.course.verdict import judge
+from saem.algorithms.course.phases import PHASES, begun, judged
 from saem.algorithms.engine.chain import Chain, Run
-from saem.algorithms.engine.checkpoint import Keeper
-from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
-from saem.algorithms.engine.engine import Engine
-from saem.algorithms.engine.handover import as_then
+from saem.algorithms.engine.continuation import Checkpoint
+from saem.algorithms.engine.iteration import Iteration
+from saem.algorithms.engine.passes import Engine
 from saem.algorithms.engine.placement import AUTO
-from saem.algorithms.engine.stepwise import StepwiseEngine
+from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.engine.truncation import Truncation
-from saem.errors import ModelError, MStepError
+from saem.algorithms.registry import MONTE_CARLO, Declaration, check_needs
+from saem.errors import ModelError
 from saem.estep.samplers import Sampler
 from saem.families.contract import Problem
-from saem.maxima.identification import free_directions
-from saem.maxima.search import find_maxima
-from saem.mstep.maximiser import Maximiser
+from saem.mstep.solver import Maximiser
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Target
 from saem.system.streams import stream
@@ -34,7 +29,7 @@ from saem.system.streams import stream
 MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
 Array = np.ndarray
 Watch = Callable[[Engine, Chain], bool]
-E = TypeVar("E", bound=Engine)
+Kind = TypeVar("Kind", bound=Iteration)
 
 
 @dataclass(frozen=True)
@@ -75,26 +70,43 @@ class MonteCarloAlgorithm:
     sampler: str | Sampler | None = None
     augmentation: str = AUTO
     name: ClassVar[str]
+    declaration: ClassVar[Declaration] = Declaration(**MONTE_CARLO)  # of those from outside of the package, too
     most_draws: ClassVar[int | None] = None  # random effects at most, where the target sets no limit
     last_iterate: ClassVar[bool] = False  # whether the schedule must average nothing ..
     gamma_one: ClassVar[bool] = False  # .. and have no step size but one
 
     def engine(self, problem: Problem, seed: int, watch: Watch | None = None) -> Engine:
-        """What runs the iterations for a problem."""
-        if self.mstep is None:
-            return self.make(Engine, problem, seed, watch)
-        return self.make(StepwiseEngine, problem, seed, watch).with_maximiser(self.mstep)
-
-    def make(self, kind: type[E], problem: Problem, seed: int, watch: Watch | None) -> E:
-        """An engine of some kind with the settings of the algorithm.
+        """The iteration of the algorithm for a problem, with the schedule that it goes through.
 
         Raises
         ------
         ModelError
-            When the algorithm cannot go by its schedule.
+            When the algorithm cannot go by its schedule, or cannot be used for the problem.
         """
+        check_needs(self, problem)
+        self.check_schedule(problem)
+        return Engine(self.iteration(problem, seed), self.schedule, watch, self.truncation)
+
+    def iteration(self, problem: Problem, seed: int) -> Iteration:
+        """What an iteration does for a problem: algorithms that differ in that override this."""
+        if self.mstep is None:
+            return self.make(Iteration, problem, seed)
+        return self.make(StepwiseIteration, problem, seed).with_maximiser(self.mstep)
+
+    def make(self, kind: type[Kind], problem: Problem, seed: int) -> Kind:
+        """An iteration of some kind with the settings of the algorithm."""
         limited = self.target.max_draws is not None or self.most_draws is None
         target = self.target if limited else replace(self.target, max_draws=self.most_draws)
+        return kind(problem, self.tolerance, stream(seed, self.name), target, self.sampler, self.augmentation)
+
+    def check_schedule(self, problem: Problem) -> None:
+        """Refuse a schedule that the algorithm cannot go by.
+
+        Raises
+        ------
+        ModelError
+            Saying which schedules it can go by.
+        """
         steps = self.schedule.steps(problem.n_latent)
         averages, falls = steps.averaging_from < len(steps.draws), bool(np.any(steps.step_sizes < 1.0))
         if self.last_iterate and (averages or (self.gamma_one and falls)):
@@ -102,17 +114,6 @@ class MonteCarloAlgorithm:
                 f"{type(self).__name__} has a last iterate and no average"
                 f"{', and step size one' if self.gamma_one else ''}; it cannot go by {self.schedule!r}"
             )
-        return kind(
-            problem,
-            self.schedule,
-            self.tolerance,
-            stream(seed, self.name),
-            target,
-            watch,
-            self.truncation,
-            self.sampler,
-            self.augmentation,
-        )
 
     def run(
         self, problem: Problem, seed: int = 0, watch: Watch | None = None, resume: Checkpoint | None = None
@@ -148,43 +149,19 @@ class MonteCarloAlgorithm:
         placement: Array | None = None,
         is_pooled: bool = False,
     ) -> tuple[Engine, Run, Outcome]:
-        """As `run`; the engine and the run, too.
+        """Estimate the parameters as `run` does, and give the engine and the run, too.
 
         A run that ``is_pooled`` with others keeps its kind of latent data, in a given placement if need be.
         """
-        engine = self.engine(problem, seed, watch)
-        engine.placement.fixed = placement
-        if is_pooled:
-            engine.hands_over = 0
-        if resume is not None:
-            engine = as_then(engine, resume)
-        keeper, closed = Keeper(engine), problem.has_observed
-        stage = START if resume is None else resume.texts["stage"]
-        if resume is None or stage == START:
-            keeper.is_off = closed and affordable_race(engine) < RACE
-            run = from_best_start(engine)
-        else:
-            chain = keeper.restore(resume)
-            engine.spent.most_iterations = self.target.max_iterations if stage == REFINEMENT else None
-            try:
-                run = engine.advance(chain, chain.until)
-            except MStepError:
-                if stage == SCHEDULE:  # there may be other starts
-                    return self.pursue(problem, seed, watch, None, placement, is_pooled)
-                run = engine.run_of(keeper.restore(resume))
-        with keeper.paused():
-            if stage != REFINEMENT and closed and not engine.spent.stopped:
-                run = settle_boundary(engine, run, MARGIN)
-            searched = closed and self.search
-            peaks = find_maxima(problem, engine.solver)[0] if searched else []
-            note = keeper.note
-            if stage != REFINEMENT and closed and not engine.spent.stopped:
-                run, note = restart_higher(engine, run, peaks, MARGIN)
-        if not engine.spent.stopped:
-            keeper.refining(note)
-        if len(free_directions(problem, run.x, run.pinned)):  # more iterations would not determine it either
-            precision = assess(engine, run)
-        else:
-            engine, run, precision = refine(engine, run, self.target, keeper)
-        outcome = judge(engine, run, peaks, precision, self.target, note)
-        return engine, run, replace(outcome, checkpoint=keeper.last())
+
+        def make() -> Engine:
+            engine = self.engine(problem, seed, watch)
+            engine.iteration.placement.fixed = placement
+            if is_pooled:
+                engine.counts.hands_over = 0
+            return engine
+
+        course = begun(make, self.target, self.search, resume)
+        for phase in PHASES:
+            course = phase(course)
+        return course.engine, course.run, judged(course)

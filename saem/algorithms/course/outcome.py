@@ -1,4 +1,4 @@
-"""What every algorithm returns."""
+"""Every algorithm returns an `Outcome`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from saem.algorithms.bayes.posterior import Posterior
 from saem.algorithms.engine.continuation import Checkpoint
-from saem.fitting.posterior import Posterior
 from saem.maxima.information import Information
 from saem.stopping import Status
 

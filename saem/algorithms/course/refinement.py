@@ -1,4 +1,4 @@
-"""The rule to stop: more iterations until the Monte Carlo error no longer matters.
+"""Iterations go on until the rule to stop (`saem.stopping.rule`) is met, or the budget is used up.
 
 What is done next never depends on the target, which only says where to stop. So a run that stopped early can go on to
 a smaller target later, bit for bit as if it had had that target from the start.
@@ -11,12 +11,11 @@ import numpy as np
 from saem.algorithms.accuracy.precision import Precision, assess
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import Keeper
-from saem.algorithms.engine.engine import THICKENED, Engine
 from saem.algorithms.engine.handover import heir_of
+from saem.algorithms.engine.passes import THICKENED, Engine
 from saem.errors import MStepError
-from saem.mstep import sqp
 from saem.schedules import Extendable, Slowable
-from saem.stopping import Target
+from saem.stopping import Target, is_reached
 
 MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
@@ -44,7 +43,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
     keeper = Keeper(engine) if keeper is None else keeper
     engine.spent.most_iterations = target.max_iterations
     keeper.keep(run.chain)
-    precision = assess(engine, run)
+    precision = assess(engine.iteration, run)
     while not reached(engine, precision, target) and not engine.spent.stopped:
         left = target.max_iterations - engine.spent.iterations
         # an average keeps its start for ever, a last iterate forgets it
@@ -56,7 +55,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         stuck = not unfinished and does_not_forget(engine, run, precision)
         slow = unfinished or stuck or engine.spent.iterations >= LONG * engine.once
         heir = heir_of(engine, run, precision) if slow else None
-        look, plan = keeper.last, (engine.schedule, engine.steps, engine.thickened)
+        look, plan = keeper.last, (engine.schedule, engine.steps, engine.counts.thickened)
         try:
             if heir is not None:
                 keeper.engine = heir
@@ -73,24 +72,24 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                 longer = go_on(engine, run, left)
         except MStepError:
             if heir is not None:
-                keeper.engine, engine.hands_over, engine.passes = engine, 0, heir.passes
+                keeper.engine, engine.counts.hands_over, engine.counts.passes = engine, 0, heir.counts.passes
                 continue
             if unfinished:
                 keeper.fresh += 1
-                engine.schedule, engine.steps, engine.thickened = plan
+                engine.schedule, engine.steps, engine.counts.thickened = plan
                 continue
             keeper.last = look  # the chain has moved on from the run
             break
-        if longer is None or not len(longer.drawn):  # nothing to do, or the budget was used up before anything was
+        if longer is None or not len(longer.made):  # nothing to do, or the budget was used up before anything was
             break
         before = engine.spent.drawn
-        after = assess(keeper.engine, longer)
+        after = assess(keeper.engine.iteration, longer)
         is_cut = engine.spent.stopped and not reached(keeper.engine, after, target)
         if heir is not None and is_cut and not after.deficit < precision.deficit:
             break  # the budget ended a pass that had not come as far yet
         engine = keeper.engine
         if heir is None and unfinished and not after.deficit < precision.deficit:
-            engine.schedule, engine.steps, engine.thickened = plan  # of the chain that goes on
+            engine.schedule, engine.steps, engine.counts.thickened = plan  # of the chain that goes on
             continue
         run, precision = longer, after
         if heir is not None or unfinished or stuck:
@@ -99,20 +98,14 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
 
 
 def reached(engine: Engine, precision: Precision, target: Target) -> bool:
-    """Whether both targets are; that of the deficit alone where no Monte Carlo error ever becomes valid."""
-    if not precision.deficit + precision.doubt <= target.deficit:
-        return False
-    if precision.is_singular:  # the law of the error holds inside
-        return True
-    if np.isnan(precision.ratio):
-        return not (precision.reason and isinstance(engine.schedule, Extendable))
-    return precision.ratio <= target.mcse
+    """Whether the rule says stop to an engine; one whose schedule ends can make no error valid later."""
+    return is_reached(target, precision, isinstance(engine.schedule, Extendable))
 
 
 def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:
     """Whether an average still holds much of its start or first draws, and the step sizes could fall more slowly."""
     held = run.averaging_from > 0 and np.isfinite(run.draws) and (bool(precision.reason) or precision.excess > EXCESS)
-    return held and engine.slowed < SLOWER and isinstance(engine.schedule, Slowable)
+    return held and engine.counts.slowed < SLOWER and isinstance(engine.schedule, Slowable)
 
 
 def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:
@@ -124,9 +117,9 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
     problem = engine.problem
     if left < engine.once:
         return None
-    for _ in range(min(attempt, THICKENED) - engine.thickened):
+    for _ in range(min(attempt, THICKENED) - engine.counts.thickened):
         engine.thicken()
-    sds = problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)
+    sds = problem.collapsible & ~run.pinned & engine.solver.domains.can_vanish
     start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
 
@@ -155,5 +148,5 @@ def next_look(engine: Engine, done: int) -> int:
     first = engine.steps.averaging_from if engine.steps.averaging_from < engine.once else 0
     counted = engine.once - first
     while first + counted <= done:
-        counted = max(counted + 1, int(np.ceil(engine.growth * counted)))
+        counted = max(counted + 1, int(np.ceil(engine.iteration.growth * counted)))
     return first + counted

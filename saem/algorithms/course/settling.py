@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.algorithms.course.singularity import inside
 from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, MStepError, listing
 from saem.expressions.constraint import parameters_of
 from saem.maxima.boundary import climb, is_bounded, pin, release
@@ -42,27 +42,27 @@ def from_best_start(engine: Engine) -> Run:
     problem = engine.problem
     failures: list[MStepError] = []
     starts = list(problem.starts)
-    if problem.has_observed:
+    if problem.has_likelihood:
         first = first_start(engine)
         starts = [first] if first is not starts[0] else starts
-    race = affordable_race(engine)
-    if race and problem.has_observed and len(problem.constraints) > 0 and len(starts) > 1:
+    race, m = affordable_race(engine), engine.steps.draws[0]
+    if race and problem.has_likelihood and len(problem.constraints) > 0 and len(starts) > 1:
         try:
-            x = engine.few_iterations(starts[0], race, constrained=False)
+            x = engine.iteration.few_iterations(starts[0], race, m, constrained=False)
             starts = [x, *starts[:1], *scattered(problem, x, RACERS)]
         except MStepError as error:  # what the constraints hold in place may be unbounded without them
             failures.append(error)
         reached: list[tuple[float, Array]] = []
         for start in starts:
             try:
-                x = engine.few_iterations(start, race)
-                reached.append((engine.loglik(x, engine.nothing_pinned), x))
+                x = engine.iteration.few_iterations(start, race, m)
+                reached.append((engine.iteration.loglik(x, engine.iteration.nothing_pinned), x))
             except MStepError as error:
                 failures.append(error)
         starts = [x for _, x in sorted(reached, key=lambda pair: -pair[0])]
     for start in starts:
         try:
-            return engine.pass_through(start, engine.nothing_pinned)
+            return engine.pass_through(start, engine.iteration.nothing_pinned)
         except MStepError as error:
             failures.append(error)
     if all(error.infeasible for error in failures):
@@ -97,7 +97,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
         height, at_top = above(engine, run)
         candidates = zero_candidates(engine, run, at_top)
         if candidates:
-            best = max(best, engine.loglik(run.x, run.pinned), height)
+            best = max(best, engine.iteration.loglik(run.x, run.pinned), height)
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
@@ -133,11 +133,10 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
     if not peaks or peaks[0].loglik <= max(own, above(engine, run)[0]) + HIGHER:
         return run, ""
-    reached = (
-        f"From its own start SAEM reached a lower local maximum (log-likelihood {engine.loglik(run.x, run.pinned):.3f})"
-    )
+    loglik = engine.iteration.loglik(run.x, run.pinned)
+    reached = f"From its own start SAEM reached a lower local maximum (log-likelihood {loglik:.3f})"
     try:
-        again = settle_boundary(engine, engine.pass_through(*inside(engine, peaks[0])), margin)
+        again = settle_boundary(engine, engine.pass_through(*inside(engine.iteration, peaks[0])), margin)
     except MStepError as error:
         return run, f"{reached}, and could not run at the highest ({peaks[0].loglik:.3f}): {error}."
     if engine.spent.stopped:
@@ -166,7 +165,7 @@ def zero_candidates(engine: Engine, run: Run, at_top: Array) -> list[int]:
     """
     problem = engine.problem
     out = []
-    for i in np.flatnonzero(problem.collapsible & ~run.pinned & (engine.solver.kinds == sqp.SD)):
+    for i in np.flatnonzero(problem.collapsible & ~run.pinned & engine.solver.domains.can_vanish):
         if at_top[i] or run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
             out.append(int(i))
     return sorted(out, key=lambda i: float(run.x[i] / problem.scale[i]))

@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
 from saem.errors import listing
 from saem.maxima.search import Peak
-from saem.mstep import sqp
 
 Array = np.ndarray
 
@@ -22,41 +21,41 @@ LOSS = 0.01  # log-likelihood: an estimate that is put there loses no more
 INSIDE = 0.9  # of the correlations of a singular matrix: where a path towards it can begin
 
 
-def new_correlations(engine: Engine, run: Run, top: Peak | None) -> Array | None:
+def new_correlations(iteration: Iteration, run: Run, top: Peak | None) -> Array | None:
     """The correlations (bool) in which a maximum is singular and the run is not, if they are all that differs."""
     if top is None:
         return None
     new = top.pinned & ~run.pinned
-    return new if new.any() and bool(np.all(engine.solver.kinds[new] == sqp.CORR)) else None
+    return new if new.any() and bool(np.all(iteration.solver.domains.is_between[new])) else None
 
 
-def at_singularity(engine: Engine, run: Run, top: Peak | None) -> tuple[Run, str]:
+def at_singularity(iteration: Iteration, run: Run, top: Peak | None) -> tuple[Run, str]:
     """A run with the correlations of the singular maximum beside it, and this in words.
 
     The run as it is, and no words, where there is no such maximum or where that is not as likely.
     """
-    problem, new = engine.problem, new_correlations(engine, run, top)
+    problem, new = iteration.problem, new_correlations(iteration, run, top)
     if top is None or new is None:
         return run, ""
     if len(problem.constraints) and np.any(problem.constraints.evaluate(run.x)[1][:, new]):
         return run, ""
     x, pinned = np.where(new, top.x, run.x), run.pinned | new
-    if not engine.loglik(x, pinned) >= engine.loglik(run.x, run.pinned) - LOSS:
+    if not iteration.loglik(x, pinned) >= iteration.loglik(run.x, run.pinned) - LOSS:
         return run, ""
-    return replace(run, x=x, pinned=pinned), describe(engine, x, new)
+    return replace(run, x=x, pinned=pinned), describe(iteration, x, new)
 
 
-def describe(engine: Engine, x: Array, new: Array) -> str:
+def describe(iteration: Iteration, x: Array, new: Array) -> str:
     """What was done to the correlations, in words."""
-    labels = [engine.problem.label(int(i)) for i in np.flatnonzero(new)]
+    labels = [iteration.problem.label(int(i)) for i in np.flatnonzero(new)]
     if np.all(np.abs(x[new]) == 1.0):
         verb, what = ("goes", "it is") if len(labels) == 1 else ("go", "they are")
         return f"{' and '.join(labels)} {verb} to -1 or 1, which no path reaches: {what} put there."
     return f"The covariance matrix goes to a singular one, which no path reaches: {listing(labels)} are put there."
 
 
-def inside(engine: Engine, top: Peak) -> tuple[Array, Array]:
+def inside(iteration: Iteration, top: Peak) -> tuple[Array, Array]:
     """A maximum ``(x, pinned)`` as a start: with smaller correlations where they make a covariance matrix singular."""
-    sd, corr = engine.solver.kinds == sqp.SD, engine.solver.kinds == sqp.CORR
+    sd, corr = iteration.solver.domains.can_vanish, iteration.solver.domains.is_between
     singular = top.pinned & corr & (top.x != 0.0)
     return np.where(singular, INSIDE * top.x, top.x), top.pinned & (sd | ~singular)

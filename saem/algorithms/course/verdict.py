@@ -1,4 +1,4 @@
-"""What a run was worth: its status, and the other solutions where a closed-form likelihood tells them."""
+"""A run is judged: its status, and the other solutions where a likelihood tells them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.course.refinement import reached
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.expanded import ExpandedIteration
+from saem.algorithms.engine.passes import Engine
 from saem.errors import ModelError, listing
 from saem.families.contract import Problem
 from saem.maxima.search import Peak, count_tied, describe_rivals
 from saem.maxima.starts import solutions_along
-from saem.mstep import sqp
-from saem.stopping import Status, Target
+from saem.stopping import Status, Target, misses_deficit, misses_error
 
 Array = np.ndarray
 
@@ -35,14 +35,14 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         What happened on the way, for the user.
     """
     problem, top = engine.problem, precision.top
-    run, singular = at_singularity(engine, run, top)
-    loglik = engine.loglik(run.x, run.pinned) if problem.has_observed else np.nan
+    run, singular = at_singularity(engine.iteration, run, top)
+    loglik = engine.iteration.loglik(run.x, run.pinned) if problem.has_likelihood else np.nan
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
     tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
     # points along a flat direction have the likelihood of the estimate; near a fold some are lost in its noise
     free = engine.solver.free & ~run.pinned
-    flat = solutions_along(problem, engine.solver, run.x, free) if problem.has_observed else []
+    flat = solutions_along(problem, engine.solver, run.x, free) if problem.has_likelihood else []
     exact = len(flat) < len(tied)
     others = others_than(problem, run.x, [peak.x for peak in tied] if exact else flat)
 
@@ -54,10 +54,10 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         messages.append(
             f"{listing(towards)} goes to the boundary, which is approached but not reached; method 'ml' reaches it."
         )
-    if not missed + precision.doubt <= target.deficit:
+    if misses_deficit(target, missed, precision.doubt):
         status = Status.NOT_CONVERGED
         messages.append(deficit_words(missed, precision.doubt, target))
-    if precision.ratio > target.mcse and not singular:
+    if misses_error(target, precision.ratio) and not singular:
         status = Status.NOT_CONVERGED
         name = problem.parameters.names[precision.worst]
         messages.append(
@@ -95,14 +95,14 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         towards_boundary=towards,
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
-        augmentation=engine.latent_data(run.chain),
+        augmentation=engine.iteration.latent_data(run.chain),
         history=history_of(engine, run, precision, loglik),
     )
 
 
 def can_expand(engine: Engine) -> bool:
     """Whether the model admits parameter expansion, which is not used already, nor where it is worthwhile."""
-    if engine.hands_over or engine.problem.expand is None or hasattr(engine, "expansion"):
+    if engine.counts.hands_over or engine.problem.expand is None or isinstance(engine.iteration, ExpandedIteration):
         return False
     try:
         engine.problem.expand()
@@ -124,8 +124,8 @@ def deficit_words(missed: float, doubt: float, target: Target) -> str:
 
 def newly_pinned(engine: Engine, run: Run, top: Peak) -> tuple[str, ...]:
     """Names of the parameters that are on the boundary at the top of the hill, and that the run left inside."""
-    names, kinds = engine.problem.parameters.names, engine.solver.kinds
-    new = top.pinned & ~run.pinned & ((kinds == sqp.SD) | (top.x != 0.0))  # a correlation with nothing is zero
+    names, domains = engine.problem.parameters.names, engine.solver.domains
+    new = top.pinned & ~run.pinned & (domains.can_vanish | (top.x != 0.0))  # a correlation with nothing is zero
     return tuple(names[i] for i in np.flatnonzero(new))
 
 

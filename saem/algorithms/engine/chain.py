@@ -1,22 +1,37 @@
-"""A pass through a schedule: under way (`Chain`), and what it has led to (`Run`)."""
+"""A pass through a schedule is a `Chain` while it is under way, and a `Run` when it has led to something."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from saem.algorithms.engine.loop import State
 
-if TYPE_CHECKING:
-    from saem.algorithms.engine.correction import Correction
-
 Array = np.ndarray
+LEFT = 0.6  # of a correction, as an error that is left: measured where a variance is almost lost
+
+
+class Correction(NamedTuple):
+    """The step that takes the second-order bias out of a maximiser (`saem.algorithms.engine.correction`)."""
+
+    step: Array  # (n,)
+    is_believed: bool  # whether it is so short that it is made
+
+    @property
+    def left(self) -> Array:
+        """The bias (n,) that may be left."""
+        return LEFT * self.step if self.is_believed else self.step
+
+
+def no_correction(n: int) -> Correction:
+    """Where nothing is known of a bias, or there is none, no step is made."""
+    return Correction(np.zeros(n), True)
 
 
 class Snapshot(NamedTuple):
-    """An estimate on the way, and what it has cost so far."""
+    """An estimate on the way has cost so much so far."""
 
     number: int  # of the pass
     done: int  # iterations of its schedule
@@ -80,10 +95,12 @@ class Run:
         The start, all iterations, and the estimate.
     burn_in, averaging_from : int
         Rows of the path.
+    first : int
+        Iteration of its own pass from which is averaged; of no meaning where nothing is.
     draws : float
         Draws of all random effects that were averaged; nan where the estimate is no average over decreasing steps.
-    step_sizes, drawn : (K,) ndarray
-        Step size and draws of every iteration of the pass.
+    step_sizes, made : (K,) ndarray
+        Step size of every iteration of the pass, and draws that were made in it.
     chain : Chain
         To go on from.
     correction : Correction
@@ -97,9 +114,10 @@ class Run:
     path: Array
     burn_in: int
     averaging_from: int
+    first: int
     draws: float
     step_sizes: Array
-    drawn: Array
+    made: Array
     chain: Chain
     correction: Correction
     before: Run | None = None

@@ -1,4 +1,4 @@
-"""Where a fit can go on, bit for bit as if it had not ended.
+"""A fit can go on from here, bit for bit as if it had not ended.
 
 A budget, a callback or a target may end a fit anywhere. It goes on from the last end of a block of iterations that it
 would have reached without them too: what was done beyond is done again. Between the schedule and the refinement, where
@@ -10,21 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 
-from saem.algorithms.engine.chain import Chain, Run, Snapshot
+from saem.algorithms.engine.chain import Chain, Run, Snapshot, no_correction
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, Checkpoint
-from saem.algorithms.engine.correction import no_correction
-from saem.algorithms.engine.engine import Engine
 from saem.algorithms.engine.loop import State
-from saem.estep.samplers import KERNEL
+from saem.algorithms.engine.passes import Engine
+from saem.algorithms.engine.spending import Counts
+from saem.estep.samplers import kernel_state, put_back
 
 Array = np.ndarray
 MEMORY = "memory_"
-COUNTS = ("slowed", "thickened", "passes", "truncated", "uncentred", "hands_over", "taken_over")  # of an engine
+COUNTS = tuple(each.name for each in fields(Counts))
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -59,13 +59,14 @@ class Keeper:
         """Keep the state of a chain, and that of the engine with ``drawn`` draws, unless a budget cut it short."""
         if self.engine.spent.stopped or self.is_off:
             return
-        engine, generator = self.engine, self.engine.rng.bit_generator.state
+        engine, iteration = self.engine, self.engine.iteration
+        generator = iteration.rng.bit_generator.state
         arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
         arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
-        arrays |= {name: getattr(engine.drawing, name).copy() for name in KERNEL if hasattr(engine.drawing, name)}
+        arrays |= {name: value.copy() for name, value in kernel_state(iteration.drawing).items()}
         arrays |= {"stream": np.array(generator["state"]["state"]), "pinned": chain.pinned.copy()}
-        arrays |= {"moves": engine.moves.copy()}
-        numbers: dict[str, float] = {name: getattr(engine, name) for name in COUNTS}
+        arrays |= {"moves": iteration.moves.copy()}
+        numbers: dict[str, float] = asdict(engine.counts)
         numbers |= {"drawn": engine.spent.drawn if drawn is None else drawn, "iterations": engine.spent.iterations}
         numbers |= {"fresh": self.fresh}
         numbers |= {name: getattr(chain, name) for name in ("done", "skipped", "number", "until")}
@@ -75,7 +76,7 @@ class Keeper:
         before, n_paths, n_draws, n_looks = chain.before, len(chain.paths), len(chain.draws), len(engine.history)
 
         def checkpoint() -> Checkpoint:
-            """With the long way, which only grows, put together when it is asked for."""
+            """The long way, which only grows, is put together when it is asked for."""
             earlier = [] if before is None else [before.path[:-1]]
             own_from, burn_in = (0, 0) if before is None else (len(before.path) - 1, before.burn_in)
             looks = engine.history[:n_looks]
@@ -112,23 +113,21 @@ class Keeper:
 
 
 def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
-    """See `Keeper.restore`."""
-    arrays, numbers = checkpoint.arrays, checkpoint.numbers
-    generator: Any = engine.rng.bit_generator.state
+    """Put an engine into the state of a checkpoint, see `Keeper.restore`."""
+    arrays, numbers, iteration = checkpoint.arrays, checkpoint.numbers, engine.iteration
+    generator: Any = iteration.rng.bit_generator.state
     generator["state"]["state"] = arrays["stream"].astype(np.uint64)
     generator["has_uint32"], generator["uinteger"] = int(numbers["has_half"]), int(numbers["half"])
-    engine.rng.bit_generator.state = generator
-    for name in KERNEL:
-        if name in arrays:
-            getattr(engine.drawing, name)[:] = arrays[name]
+    iteration.rng.bit_generator.state = generator
+    put_back(iteration.drawing, {name: arrays[name] for name in kernel_state(iteration.drawing)})
     for _ in range(int(numbers.get("slowed", 0))):
         engine.slow_down()
     for _ in range(int(numbers.get("thickened", 0))):
         engine.thicken()
     for name in COUNTS:
-        setattr(engine, name, int(numbers.get(name, 0)))
+        setattr(engine.counts, name, int(numbers.get(name, 0)))
     engine.spent.iterations, engine.spent.drawn = int(numbers["iterations"]), float(numbers["drawn"])
-    engine.moves = arrays["moves"].copy()
+    iteration.moves = arrays["moves"].copy()
     engine.spent.began = time.perf_counter() - numbers["seconds"]
     engine.history = [
         Snapshot(int(row[0]), int(row[1]), int(row[2]), float(row[3]), float(row[4]), float(row[5]), x.copy())
@@ -156,9 +155,8 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
 def blank(chain: Chain) -> Run:
     """A run of which nothing is known."""
     nothing = np.zeros(0)
-    return Run(
-        chain.state.x, chain.pinned, nothing, 0, 0, np.nan, nothing, nothing, chain, no_correction(len(chain.pinned))
-    )
+    correction = no_correction(len(chain.pinned))
+    return Run(chain.state.x, chain.pinned, nothing, 0, 0, 0, np.nan, nothing, nothing, chain, correction)
 
 
 def combined(checkpoints: list[Checkpoint]) -> Checkpoint:

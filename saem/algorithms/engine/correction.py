@@ -1,4 +1,4 @@
-"""The bias that the noise of the iterates leaves in an averaged estimate, and its removal.
+"""The bias that the noise of the iterates leaves in an averaged estimate is removed here.
 
 Averaging removes the noise of the statistics ``s_k`` to first order. To second order it does not: on average an
 iteration stands still, ``mean E[S | y; x_k] = mean s_k = s``, but ``E[S | y; x]`` is curved, so the maximiser ``x`` at
@@ -18,18 +18,13 @@ one that is not, the distance to the maximum where a closed form tells it, or el
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 
-from saem.algorithms.engine.chain import Chain
+from saem.algorithms.engine.chain import Chain, Correction, no_correction
+from saem.algorithms.engine.iteration import Iteration
 from saem.maxima.information import observed_information
-from saem.mstep import sqp
 from saem.mstep.restore import move
 from saem.system.jit import entry
-
-if TYPE_CHECKING:
-    from saem.algorithms.engine.engine import Engine
 
 Array = np.ndarray
 
@@ -37,7 +32,6 @@ NEGLIGIBLE = 1e-9  # typical sizes: a spread of the iterates along an axis that 
 UNMOVED = 1e-6  # typical sizes: a spread of a parameter that is the tolerance of the M-step
 LARGEST = 0.25  # standard errors: of a correction to the second order that can be believed
 NEAREST = 0.2  # of the way to a boundary of the parameters: likewise
-LEFT = 0.6  # of a correction, as an error that is left: measured where a variance is almost lost
 COUNT, MEAN, COMOMENT = "averaged_count", "averaged_mean", "averaged_comoment"  # in a chain's memory
 
 
@@ -66,58 +60,41 @@ def accumulate(path: Array, count: Array, mean: Array, comoment: Array) -> None:
                 comoment[i, j] += before[i] * (path[k, j] - mean[j])
 
 
-class Correction(NamedTuple):
-    """The step that takes the second-order bias out of a maximiser at averaged statistics."""
-
-    step: Array  # (n,)
-    is_believed: bool  # whether it is so short that it is made
-
-    @property
-    def left(self) -> Array:
-        """The bias (n,) that may be left."""
-        return LEFT * self.step if self.is_believed else self.step
-
-
-def no_correction(n: int) -> Correction:
-    """Where nothing is known of a bias, or there is none."""
-    return Correction(np.zeros(n), True)
-
-
-def correction(engine: Engine, chain: Chain, x: Array) -> Correction:
+def correction(iteration: Iteration, chain: Chain, x: Array) -> Correction:
     """The correction of the maximiser ``x`` (n,) at averaged statistics; zero where the E-step has no closed form."""
-    problem, solver, memory = engine.problem, engine.solver, chain.memory
-    if COUNT not in memory or not (problem.has_expectation and problem.has_observed):
+    problem, solver, memory = iteration.problem, iteration.solver, chain.memory
+    if COUNT not in memory or not (problem.has_expectation and problem.has_likelihood):
         return no_correction(len(x))
     scale, mean = problem.scale, memory[MEAN]
     covariance = memory[COMOMENT] / memory[COUNT]
     size, axes = np.linalg.eigh(0.5 * (covariance + covariance.T) / np.outer(scale, scale))
     spread = np.sqrt(np.maximum(size, 0.0))
     steps = np.vstack([mean - x, (scale[:, None] * axes * spread).T[spread > NEGLIGIBLE]])
-    here, *both = engine.expectations(np.vstack([x, x + steps, x - steps]))
+    here, *both = iteration.expectations(np.vstack([x, x + steps, x - steps]))
     ahead, behind = np.split(np.array(both), 2)
     excess = 0.5 * (ahead[0] - behind[0] + np.sum(ahead[1:] + behind[1:] - 2.0 * here, axis=0))
     if not np.isfinite(excess).all():
         return no_correction(len(x))
     information = observed_information(problem, solver, x, chain.pinned)
-    root, along = information.root, engine.score_left(chain, x, information, here, excess)
+    root, along = information.root, iteration.score_left(chain, x, information, here, excess)
     is_moved = np.sqrt(np.diag(covariance)) > UNMOVED * scale  # by the draws; what is not has no bias
     step = np.where(is_moved, root @ along, 0.0)
-    room = np.select([solver.kinds == sqp.SD, solver.kinds == sqp.CORR], [x, 1.0 - np.abs(x)], np.inf)
+    room = solver.domains.room(x)
     is_short = np.linalg.norm(along) <= LARGEST and bool(np.all(np.abs(step) <= NEAREST * room))
     return Correction(step, bool(is_short))
 
 
-def corrected(engine: Engine, chain: Chain, x: Array) -> tuple[Array, Correction]:
+def corrected(iteration: Iteration, chain: Chain, x: Array) -> tuple[Array, Correction]:
     """The maximiser ``x`` at averaged statistics without its second-order bias, and the correction that was made."""
-    found = correction(engine, chain, x)
-    point = moved(engine, chain, x, found.step) if found.is_believed else x
+    found = correction(iteration, chain, x)
+    point = moved(iteration, chain, x, found.step) if found.is_believed else x
     return point, Correction(point - x if found.is_believed else found.step, found.is_believed)
 
 
-def moved(engine: Engine, chain: Chain, x: Array, step: Array) -> Array:
+def moved(iteration: Iteration, chain: Chain, x: Array, step: Array) -> Array:
     """The point a step away, or as much of the step as the constraints and the range of the parameters admit."""
     point: Array = x.copy()
     # the way back onto the constraints is not to move what the step does not move
-    free = engine.solver.free & ~chain.pinned & (step != 0.0)
-    move(engine.problem, engine.solver.kinds, point, step, free)
+    free = iteration.solver.free & ~chain.pinned & (step != 0.0)
+    move(iteration.problem, point, step, free)
     return point

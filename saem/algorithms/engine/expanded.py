@@ -8,7 +8,8 @@ import numpy as np
 
 from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.loop import State
-from saem.algorithms.engine.stepwise import NEARLY, StepwiseEngine
+from saem.algorithms.engine.rescue import failure, nearest_solution
+from saem.algorithms.engine.stepwise import NEARLY, StepwiseIteration
 from saem.errors import MStepError
 from saem.estep.expectation import conditional_expectations
 from saem.estep.samplers import own_copy
@@ -25,7 +26,7 @@ ROUNDING = 1e-7  # of the observed information: what differences of the reductio
 SINGULAR = 1e-6  # smallest eigenvalue of a correlation matrix
 
 
-class ExpandedEngine(StepwiseEngine):
+class ExpandedIteration(StepwiseIteration):
     """Iterations of parameter-expanded SAEM; the state's statistics are those of the expanded model."""
 
     plain: ClassVar[str] = "parameter expansion scales plain random effects"
@@ -33,8 +34,8 @@ class ExpandedEngine(StepwiseEngine):
     expansion: Expansion
     expanded: Solver
 
-    def with_expansion(self, expansion: Expansion) -> ExpandedEngine:
-        """This engine with an expanded model."""
+    def with_expansion(self, expansion: Expansion) -> ExpandedIteration:
+        """This iteration with an expanded model."""
         self.expansion, self.expanded = expansion, Solver(expansion.problem)
         self.drawing = own_copy(expansion.problem.arrays)
         return self
@@ -46,10 +47,11 @@ class ExpandedEngine(StepwiseEngine):
         return chain
 
     def latent_data(self, chain: Chain) -> str:
-        """See `Engine.latent_data`."""
-        if not self.taken_over:
+        """See `Iteration.latent_data`."""
+        after = self.counts.taken_over
+        if not after:
             return ""
-        return f"random effects, rescaled by parameter expansion after {self.taken_over:,} iterations (less is missing)"
+        return f"random effects, rescaled by parameter expansion after {after:,} iterations (less is missing)"
 
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the expanded statistics over ``m`` draws to the state."""
@@ -62,7 +64,11 @@ class ExpandedEngine(StepwiseEngine):
         try:
             x[:] = self.maximised(chain, chain.state.statistics, self.tolerance, constrained)
         except MStepError:
-            nearest = self.nearest_solution(x, chain.pinned) if constrained else None
+            nearest = (
+                nearest_solution(self.problem, self.solver, x, self.solver.free & ~chain.pinned)
+                if constrained
+                else None
+            )
             if nearest is None:
                 raise
             x[:] = nearest
@@ -80,7 +86,7 @@ class ExpandedEngine(StepwiseEngine):
         outcome = self.expanded.maximise(objective, x, free, tolerance=tolerance, constrained=constrained)
         nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < NEARLY
         if outcome.status != sqp.CONVERGED and not nearly:
-            raise self.failure(x[:n], outcome.status)
+            raise failure(self.problem, self.solver, x[:n], outcome.status)
         return self.inside(self.expansion.reduced(x))
 
     def inside(self, x: Array) -> Array:
@@ -98,7 +104,7 @@ class ExpandedEngine(StepwiseEngine):
         return self.maximised(chain, statistics, 1e-10)
 
     def missing(self, x: Array, pinned: Array, information: Information) -> Array:
-        """See `Engine.missing`; less is missing when the working parameters are estimated with the others.
+        """See `Iteration.missing`; less is missing when the working parameters are estimated with the others.
 
         A step has the inverse information ``B = D A^-1 D'``, and its score the covariance ``B^-1 - I_o``.
         """
@@ -122,12 +128,12 @@ class ExpandedEngine(StepwiseEngine):
         return np.linalg.pinv(information.root) @ self.slope(point) @ root, root
 
     def expectations(self, points: Array) -> Array:
-        """See `Engine.expectations`; of the expanded model's statistics."""
+        """See `Iteration.expectations`; of the expanded model's statistics."""
         extended = np.array([self.expansion.extended(point) for point in points])
         return conditional_expectations(self.expansion.problem, extended)
 
     def score_left(self, chain: Chain, x: Array, information: Information, here: Array, excess: Array) -> Array:
-        """See `Engine.score_left`: ``-B^-1 D A^-1`` times the excess of the expanded score."""
+        """See `Iteration.score_left`: ``-B^-1 D A^-1`` times the excess of the expanded score."""
         coordinates, root = self.coordinates(x, chain.pinned, information, here)
         point, solver = self.expansion.extended(x), self.expanded
         at, beyond = (solver.derivatives(solver.complete(each), point).gradient for each in (here, here + excess))

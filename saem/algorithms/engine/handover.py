@@ -1,4 +1,4 @@
-"""From random effects as they are to parameter expansion: what SAEM does along slow directions of the variances.
+"""Along slow directions of the variances SAEM goes on with parameter expansion.
 
 No placement of the means helps where a variance itself is slow: one that is nearly zero, or a covariance matrix that is
 nearly singular. With working parameters (`saem.algorithms.px_saem`) much less is missing there. That is measured at the
@@ -8,15 +8,16 @@ the expanded model.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from saem.algorithms.accuracy.error import directions
 from saem.algorithms.accuracy.precision import Precision
 from saem.algorithms.engine.chain import Run
-from saem.algorithms.engine.checkpoint import COUNTS
 from saem.algorithms.engine.continuation import Checkpoint
-from saem.algorithms.engine.engine import Engine
-from saem.algorithms.engine.expanded import ExpandedEngine
+from saem.algorithms.engine.expanded import ExpandedIteration
+from saem.algorithms.engine.passes import Engine
 from saem.errors import ModelError
 
 Array = np.ndarray
@@ -24,28 +25,28 @@ Array = np.ndarray
 WORTHWHILE = 0.5  # of what is missing: with more left, the iterations made so far are worth more
 
 
-def successor(engine: Engine) -> ExpandedEngine | None:
+def successor(engine: Engine) -> Engine | None:
     """An engine that goes on in place of another, with its random stream and its budget; None where it cannot."""
-    problem = engine.placement.problem
+    own = engine.iteration
+    problem = own.placement.problem
     if problem.expand is None:
         return None
     try:
         expansion = problem.expand()
     except ModelError:
         return None
-    heir = ExpandedEngine(
-        problem, engine.schedule, engine.tolerance, engine.rng, engine.target, engine.watch, engine.truncation
-    ).with_expansion(expansion)
-    for name in (*COUNTS, "once", "spent", "history", "keep"):
+    expanded = ExpandedIteration(problem, own.tolerance, own.rng, engine.target).with_expansion(expansion)
+    expanded.spent = engine.spent
+    expanded.counts = replace(engine.counts, hands_over=0, taken_over=engine.spent.iterations)
+    heir = Engine(expanded, engine.schedule, engine.watch, engine.truncation)
+    for name in ("once", "history", "keep"):
         setattr(heir, name, getattr(engine, name))
-    heir.hands_over = 0
-    heir.taken_over = engine.spent.iterations
     return heir
 
 
-def heir_of(engine: Engine, run: Run, precision: Precision) -> ExpandedEngine | None:
+def heir_of(engine: Engine, run: Run, precision: Precision) -> Engine | None:
     """The engine that should go on from a run in place of its own: None unless much less is missing with it."""
-    if not (engine.hands_over and engine.problem.has_expectation and np.isfinite(precision.missing).all()):
+    if not (engine.counts.hands_over and engine.problem.has_expectation and np.isfinite(precision.missing).all()):
         return None
     information = precision.information
     if not np.isfinite(information.root).all():
@@ -55,7 +56,7 @@ def heir_of(engine: Engine, run: Run, precision: Precision) -> ExpandedEngine | 
         return None
     own, other = (
         largest_share(information.root, missing)
-        for missing in (precision.missing, heir.missing(precision.x, run.pinned, information))
+        for missing in (precision.missing, heir.iteration.missing(precision.x, run.pinned, information))
     )
     return heir if other < WORTHWHILE * own else None
 

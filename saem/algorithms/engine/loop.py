@@ -1,4 +1,4 @@
-"""The compiled loop of stochastic-approximation EM: a block of iterations between two looks by Python."""
+"""The compiled loop of stochastic-approximation EM runs a block of iterations between two looks by Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NEWTON = 50
 
 
 class State(NamedTuple):
-    """What the loop carries from iteration to iteration, changed in place."""
+    """The loop carries this from iteration to iteration, and changes it in place."""
 
     x: Array  # (n,) current estimate
     statistics: Array  # (s,) stochastic approximation of E[S | y]
@@ -31,7 +31,8 @@ def run_block(
     arrays: Any,
     constraint: int,
     is_free: Array,
-    kinds: Array,
+    low: Array,
+    high: Array,
     floor: Array,
     rng: np.random.Generator,
     step_sizes: Array,
@@ -81,7 +82,9 @@ def run_block(
         for i in range(size):
             state.statistics[i] += gamma * (state.drawn[i] - state.statistics[i])
         objective = CompleteData(arrays, state.statistics)
-        outcome = maximise(objective, constraint, state.x, is_free, kinds, floor, tolerance, max_newton, ws, nothing)
+        outcome = maximise(
+            objective, constraint, state.x, is_free, low, high, floor, tolerance, max_newton, ws, nothing
+        )
         for i in range(state.x.shape[0]):
             path[k, i] = state.x[i]
         status = outcome.status

@@ -1,4 +1,4 @@
-"""Which latent data an engine draws: the choice among a family's augmentations, and the problem for each.
+"""Which latent data are drawn is chosen here among a family's augmentations, with the problem for each.
 
 The choice is made at the start of a pass, looked at again at the end of the burn-in, while the step size is one and no
 statistics of another choice are carried along, and then kept: see `saem.families.contract.Augmentation`.
@@ -13,7 +13,6 @@ import numpy as np
 from saem.errors import ModelError
 from saem.families.contract import Problem
 from saem.maxima.information import information_of
-from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -76,13 +75,13 @@ class Placement:
         By the information on the means, and that on the other parameters without its sign, which away from a maximum
         may be wrong.
         """
-        if not self.problem.has_observed:
+        if not self.problem.has_likelihood:
             return None
         free = self.solver.free & ~pinned
         at = self.solver.derivatives(self.solver.observed(), x, free)
         if not (np.isfinite(at.value) and np.isfinite(at.hessian).all() and np.isfinite(at.jacobian).all()):
             return None
-        means = self.solver.kinds == sqp.MEAN
+        means = self.solver.domains.is_real
         information = np.where(means[:, None] & means, -at.hessian, 0.0)
         others = np.flatnonzero(free & ~means)
         size = np.maximum(np.sqrt(np.abs(np.diag(at.hessian)[others])), 1e-12 / self.problem.scale[others])

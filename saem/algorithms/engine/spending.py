@@ -1,8 +1,9 @@
-"""What a fit has spent, and what its budget still admits."""
+"""What a fit has spent and been through, and what its budget still admits."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,8 +12,37 @@ from saem.stopping import Target
 Array = np.ndarray
 
 
+@dataclass
+class Counts:
+    """How often what happened to a fit; it changes as the fit goes on.
+
+    Attributes
+    ----------
+    passes : int
+        Passes that were begun.
+    truncated : int
+        Times that a chain has left its bounds.
+    uncentred : int
+        Whether centred latent data were given up.
+    slowed, thickened : int
+        Times that the step sizes were made to fall more slowly, and the draws of an iteration were made more.
+    hands_over : int
+        Whether another iteration may go on in its place, see `saem.algorithms.engine.handover`.
+    taken_over : int
+        Iterations that another one had made before.
+    """
+
+    slowed: int = 0
+    thickened: int = 0
+    passes: int = 0
+    truncated: int = 0
+    uncentred: int = 0
+    hands_over: int = 0
+    taken_over: int = 0
+
+
 class Spending:
-    """Iterations, draws and seconds against the budget.
+    """Iterations, draws and seconds are counted against the budget.
 
     Parameters
     ----------
@@ -40,6 +70,7 @@ class Spending:
     """
 
     def __init__(self, target: Target, n_latent: int) -> None:
+        self.target = target
         self.most_draws = None if target.max_draws is None else target.max_draws / max(1, n_latent)
         self.most_seconds = target.max_seconds
         self.most_iterations: int | None = None

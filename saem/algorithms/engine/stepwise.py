@@ -10,20 +10,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from saem.algorithms.engine.chain import Chain
-from saem.algorithms.engine.engine import Engine
+from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.loop import MAX_NEWTON
+from saem.algorithms.engine.rescue import failure, nearest_solution
 from saem.estep.sampling import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
-from saem.mstep.maximiser import Maximiser
 from saem.mstep.maximisers import maximiser_of
 from saem.mstep.restore import restore
+from saem.mstep.solver import Maximiser
 
 Array = np.ndarray
 NEARLY = 1e-3  # gradient, in standard errors, with which an M-step that did not finish is good enough
 
 
-class StepwiseEngine(Engine):
-    """An engine whose iteration is `step`, which algorithms override.
+class StepwiseIteration(Iteration):
+    """A block of these iterations is `step` again and again, which algorithms override.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class StepwiseEngine(Engine):
     maximiser: Maximiser | None = None
 
     def with_maximiser(self, mstep: str | Maximiser | None) -> Self:
-        """This engine with another M-step, if there is one.
+        """This iteration with another M-step, if there is one.
 
         Raises
         ------
@@ -54,7 +55,7 @@ class StepwiseEngine(Engine):
         averaging_from: int | None = None,
         constrained: bool = True,
     ) -> tuple[Array, Array]:
-        """See `Engine.iterate`."""
+        """See `Iteration.iterate`."""
         averaging_from = len(step_sizes) if averaging_from is None else averaging_from
         path = np.empty((len(step_sizes), len(chain.state.x)))
         made = np.empty(len(step_sizes))
@@ -71,9 +72,9 @@ class StepwiseEngine(Engine):
                 self.average(chain, n_averaged)
         return path, made
 
-    def affordable(self, start: int, end: int) -> int:
-        """See `Engine.affordable`; `iterate` itself looks at the budget of draws, before every iteration."""
-        return start + self.spent.affordable(np.zeros(end - start))
+    def affordable(self, draws: Array) -> int:
+        """See `Iteration.affordable`; `iterate` itself looks at the budget of draws, before every iteration."""
+        return self.spent.affordable(np.zeros(len(draws)))
 
     def cost(self, chain: Chain, m: int) -> float:
         """Draws of all random effects that the next iteration will make, where the schedule says ``m``."""
@@ -114,13 +115,13 @@ class StepwiseEngine(Engine):
             outcome.status == sqp.ITERATION_LIMIT and (outcome.stationarity < NEARLY or self.is_single_step)
         ):
             return
-        nearest = self.nearest_solution(state.x, chain.pinned) if constrained else None
+        nearest = nearest_solution(self.problem, self.solver, state.x, free) if constrained else None
         if nearest is None:
-            raise self.failure(state.x, outcome.status)
+            raise failure(self.problem, self.solver, state.x, outcome.status)
         state.x[:] = nearest
         outcome = self.solve(objective, state.x, free, constrained)
         if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
-            raise self.failure(state.x, outcome.status)
+            raise failure(self.problem, self.solver, state.x, outcome.status)
 
     def covariance(self, series: Array) -> Array:
         """Covariance (n, n) of single draws of a series (m, n): the long-run one of a Markov kernel."""
@@ -149,21 +150,21 @@ class StepwiseEngine(Engine):
             max_iterations=MAX_NEWTON,
         )
 
-    def estimate(self, chain: Chain) -> Array:
-        """See `Engine.estimate`; a single step need not end on the constraints, and is brought back onto them."""
-        x = super().estimate(chain)
+    def estimate(self, chain: Chain, is_averaged: bool) -> Array:
+        """See `Iteration.estimate`; a single step need not end on the constraints, and is brought back onto them."""
+        x = super().estimate(chain, is_averaged)
         if self.is_single_step:
             restore(self.problem, x, self.solver.free & ~chain.pinned)
         return x
 
     def maximiser_at(self, chain: Chain, statistics: Array) -> Array:
-        """See `Engine.maximiser_at`; by the M-step that was chosen, unless it is a single step."""
+        """See `Iteration.maximiser_at`; by the M-step that was chosen, unless it is a single step."""
         if self.maximiser is None or self.is_single_step:
             return super().maximiser_at(chain, statistics)
         x: Array = chain.state.x.copy()
         outcome = self.solve(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned, True)
         if outcome.status != sqp.CONVERGED:
-            raise self.failure(x, outcome.status)
+            raise failure(self.problem, self.solver, x, outcome.status)
         return x
 
     def average(self, chain: Chain, n: int) -> None:
@@ -171,8 +172,8 @@ class StepwiseEngine(Engine):
         chain.state.average[:] += (chain.state.statistics - chain.state.average) / n
 
 
-class AdaptiveEngine(StepwiseEngine):
-    """An engine that decides the number of draws itself, and keeps it in the chain's memory.
+class AdaptiveIteration(StepwiseIteration):
+    """These iterations decide the number of draws themselves, and keep it in the chain's memory.
 
     The draws can grow at every iteration, so the target is looked at after every one.
     """
@@ -189,11 +190,11 @@ class AdaptiveEngine(StepwiseEngine):
         """Draws that the next iteration will begin with; ``m`` in the first."""
         return int(chain.memory["draws"][0]) if "draws" in chain.memory else m
 
-    def few_iterations(self, start: Array, k: int, constrained: bool = True) -> Array:
-        """See `Engine.few_iterations`; the draws do not grow."""
+    def few_iterations(self, start: Array, k: int, m: int, constrained: bool = True) -> Array:
+        """See `Iteration.few_iterations`; the draws do not grow."""
         self.is_racing = True
         try:
-            return super().few_iterations(start, k, constrained)
+            return super().few_iterations(start, k, m, constrained)
         finally:
             self.is_racing = False
 

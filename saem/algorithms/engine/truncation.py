@@ -1,4 +1,4 @@
-"""Truncation on random boundaries, a safety net for any algorithm (Chen 1988; Andrieu, Moulines & Priouret 2005).
+"""Truncation on random boundaries is a safety net for any algorithm (Chen 1988; Andrieu, Moulines & Priouret 2005).
 
 A chain may not leave a bounded set around its start. When it does, or when an M-step fails, the block of iterations is
 undone, the chain begins again, from the start or from its average where there is one, and the set is larger from then
@@ -9,26 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.algorithms.engine.chain import Chain
+from saem.algorithms.engine.iteration import Iteration
 from saem.errors import MStepError, SaemError
-from saem.estep.samplers import KERNEL
+from saem.estep.samplers import kernel_state, put_back
 from saem.families.contract import Problem
-from saem.mstep.solver import KIND_CODES
-from saem.mstep.sqp import CORR, MEAN, SD
-
-if TYPE_CHECKING:
-    from saem.algorithms.engine.chain import Chain
-    from saem.algorithms.engine.engine import Engine
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """The bounded sets.
+    """Bounded sets that grow each time a chain leaves them.
 
     Attributes
     ----------
@@ -65,63 +60,66 @@ class Truncation:
         held : (n,) bool ndarray
             Parameters that do not move.
         """
-        kinds = np.array([KIND_CODES[kind] for kind in problem.parameters.kinds])
+        domains = problem.parameters.domains
         larger = self.growth**times
         moved = np.abs(path - start) / problem.scale
         with np.errstate(divide="ignore"):
-            size = np.abs(np.log(np.abs(path) / problem.scale))
-        outside = (kinds == MEAN) & ~(moved <= self.radius * larger)
-        outside |= (kinds == SD) & ~(size <= np.log(self.ratio * larger))
-        outside |= (kinds == CORR) & ~(1.0 - np.abs(path) >= 1.0 / (self.ratio * larger))
+            size = np.abs(np.log(np.abs(path - np.where(domains.is_positive, domains.low, 0.0)) / problem.scale))
+        outside = domains.is_real & ~(moved <= self.radius * larger)
+        outside |= domains.is_positive & ~(size <= np.log(self.ratio * larger))
+        outside |= domains.is_between & ~(domains.room(path) >= 1.0 / (self.ratio * larger))
         return bool(np.any(outside & ~held))
 
 
 def within_bounds(
-    engine: Engine, chain: Chain, step_sizes: Array, draws: Array, averaging_from: int
+    truncation: Truncation | None,
+    iteration: Iteration,
+    chain: Chain,
+    step_sizes: Array,
+    draws: Array,
+    averaging_from: int,
 ) -> tuple[Array, Array]:
-    """`Engine.iterate`, undone and done again while it leaves the bounds of the engine's truncation, if it has one.
+    """A block of iterations is undone and done again while it leaves the bounds, if there are any.
 
     Raises
     ------
     MStepError
         When the bounds were left too often.
     """
-    truncation = engine.truncation
     if truncation is None:
-        return engine.iterate(chain, step_sizes, draws, averaging_from)
-    held = ~engine.solver.free | chain.pinned
+        return iteration.iterate(chain, step_sizes, draws, averaging_from)
+    held = ~iteration.solver.free | chain.pinned
     while True:
-        put_back = memento(engine, chain)
+        undo = memento(iteration, chain)
         failure = "the chain left its bounds"
         try:
-            path, made = engine.iterate(chain, step_sizes, draws, averaging_from)
-            if not truncation.is_left(engine.problem, chain.paths[0][0], held, path, engine.truncated):
+            path, made = iteration.iterate(chain, step_sizes, draws, averaging_from)
+            if not truncation.is_left(iteration.problem, chain.paths[0][0], held, path, iteration.counts.truncated):
                 return path, made
         except MStepError as error:
             failure = str(error)
-        engine.truncated += 1
-        if engine.truncated > truncation.most:
-            raise MStepError(f"{failure}, {engine.truncated} times: {truncation!r}")
-        put_back()
+        iteration.counts.truncated += 1
+        if iteration.counts.truncated > truncation.most:
+            raise MStepError(f"{failure}, {iteration.counts.truncated} times: {truncation!r}")
+        undo()
         if averaging_from < 0:
             chain.state.statistics[:] = chain.state.average
-            chain.state.x[:] = engine.estimate(chain)
+            chain.state.x[:] = iteration.estimate(chain, True)
         else:
             chain.state.x[:] = chain.paths[0][0]
-            engine.warm(chain, draws[:1])
+            iteration.warm(chain, draws[:1])
 
 
-def memento(engine: Engine, chain: Chain) -> Callable[[], None]:
+def memento(iteration: Iteration, chain: Chain) -> Callable[[], None]:
     """What puts the chain and the Markov kernel back into the state in which they are now."""
     state = [value.copy() for value in chain.state]
     memory = {name: value.copy() for name, value in chain.memory.items()}
-    kernel = {name: getattr(engine.drawing, name).copy() for name in KERNEL if engine.is_markov}
+    kernel = {name: value.copy() for name, value in kernel_state(iteration.drawing).items()}
 
-    def put_back() -> None:
+    def undo() -> None:
         for value, old in zip(chain.state, state, strict=True):
             value[:] = old
         chain.memory = memory
-        for name, old in kernel.items():
-            getattr(engine.drawing, name)[:] = old
+        put_back(iteration.drawing, kernel)
 
-    return put_back
+    return undo

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from saem.data import ModelData
 from saem.errors import ConstraintError
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import USERS, Coordinates
 from saem.families.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.families.linear.coordinates import LinearCoordinates
+from saem.families.linear.data import LinearData
 from saem.system.remembered import remembered
 
 Array = np.ndarray
@@ -20,13 +20,13 @@ FAR = 1e-4  # of the response: where least squares leave less than this, what th
 ROUNDING = 2.5e-13  # of the response: where they leave less than this, they fit it exactly
 
 
-def coordinates_of(constraints: Mapping[str, str], data: ModelData, last: int = -1) -> Coordinates:
+def coordinates_of(constraints: Mapping[str, str], data: LinearData, last: int = -1) -> Coordinates:
     """The coordinates in which to solve the problem of a table: the user's own where they do.
 
     Parameters
     ----------
     constraints : mapping of str to str
-    data : ModelData
+    data : LinearData
     last : int
         A parameter, a mean or a standard deviation, that is to depend on the inner one of the same name alone, if any.
     """
@@ -47,7 +47,7 @@ def is_too_long(name: str, text: str) -> bool:
     return False
 
 
-def centred(data: ModelData, apart: Array, last: int) -> Coordinates:
+def centred(data: LinearData, apart: Array, last: int) -> Coordinates:
     """`coordinates_of` with parameters (n,) bool whose columns are combined with no others."""
     held = data.parameters.fixed[data.mean_index]
     movable = ~apart[data.mean_index]
@@ -108,7 +108,7 @@ def normal_equations(columns: Array) -> tuple[Array, Array]:
     return length, np.linalg.pinv((columns.T @ columns) / np.outer(length, length), rcond=1e-10, hermitian=True)
 
 
-def random_of(data: ModelData, apart: Array, last: int) -> Columns:
+def random_of(data: LinearData, apart: Array, last: int) -> Columns:
     """The change of the columns of the random effects."""
     q = data.sd_index.shape[1]
     movable = np.full(q, q > 1 and is_free(data, apart))
@@ -118,7 +118,7 @@ def random_of(data: ModelData, apart: Array, last: int) -> Columns:
     return centred_and_scaled(data.random_design, movable, shared_units(data), term)
 
 
-def is_free(data: ModelData, apart: Array) -> bool:
+def is_free(data: LinearData, apart: Array) -> bool:
     """Whether the covariance matrices of the random effects are free ones, so that their columns may be combined."""
     sd, corr = data.sd_index, data.corr_index
     used = np.concatenate([sd.ravel(), corr[corr >= 0].ravel()])
@@ -130,7 +130,7 @@ def is_free(data: ModelData, apart: Array) -> bool:
     return full and own
 
 
-def shared_units(data: ModelData) -> Array:
+def shared_units(data: LinearData) -> Array:
     """Units (q,) of terms whose standard deviation acts elsewhere too, where it needs the same; nan of the others."""
     sd, q = data.sd_index, data.sd_index.shape[1]
     alike = np.arange(q)  # terms that share, also by way of a third one, have the same number

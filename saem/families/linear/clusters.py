@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.data import ModelData
-from saem.data.weights import log_jacobian, with_unit_weights
 from saem.families.linear.arrays import LinearArrays
+from saem.families.linear.data import LinearData
 from saem.families.linear.patterns import pattern_of_clusters, sum_by
+from saem.families.linear.weights import log_jacobian, with_unit_weights
 
 Array = np.ndarray
 
@@ -45,7 +45,7 @@ class ClusterArrays(NamedTuple):
     row_residual: np.ndarray  # (R,) int64, their residual groups
 
 
-def build_clusters(data: ModelData, arrays: LinearArrays) -> ClusterArrays:
+def build_clusters(data: LinearData, arrays: LinearArrays) -> ClusterArrays:
     """Arrays of the cluster-wise functions for a validated table; clusters are numbered as in ``data``."""
     log_weight, data = log_jacobian(data), with_unit_weights(data)
     p, q, h_count = data.mean_design.shape[1], data.random_design.shape[1], len(data.residual_index)

@@ -11,10 +11,11 @@ import numpy as np
 
 from saem.families import contract
 from saem.families.linear.clusters import ClusterArrays
-from saem.families.linear.complete import add_row_terms, effect_terms, scalar_effect_terms
-from saem.families.linear.covariance import fill_covariance, read_group
+from saem.families.linear.complete import add_row_terms
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import conditional_matrices, read_precisions
+from saem.families.normal_covariance import fill_covariance, read_group
+from saem.families.normal_effects import effect_terms, scalar_effect_terms
 from saem.system.jit import kernel, overload
 from saem.system.linalg import cholesky_semidefinite
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saem.data import ModelData
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import Coordinates
 from saem.families.linear.columns import Columns
+from saem.families.linear.data import LinearData
 from saem.families.linear.turning import is_singular, put_covariance, put_slopes, turned
 from saem.specification.parameters import Parameters
 from saem.system.deferred import replaced
@@ -44,7 +44,7 @@ class LinearCoordinates(Coordinates):
     reference : (p,) ndarray
         Coefficients of the inner columns that are subtracted from the response.
     mean_index, sd_index, corr_index, residual_index : ndarray
-        As in `ModelData`.
+        As in `LinearData`.
     unit : float
         Of the response, a power of two.
     """
@@ -65,7 +65,7 @@ class LinearCoordinates(Coordinates):
         """See `Coordinates`."""
         return self.users
 
-    def inside(self, data: ModelData) -> ModelData:
+    def inside(self, data: LinearData) -> LinearData:
         """See `Coordinates`."""
         design = self.means.apply(data.mean_design)
         left = data.response
@@ -76,7 +76,7 @@ class LinearCoordinates(Coordinates):
             if self.reference[j] != 0.0:
                 left = left - self.reference[j] * design[:, j]
         values = np.where(self.users.fixed, self.to_inner(np.nan_to_num(self.users.fixed_values)), np.nan)
-        inside: ModelData = replaced(
+        inside: LinearData = replaced(
             data,
             parameters=replace(self.users, fixed=self.users.fixed.copy(), fixed_values=values),
             response=np.ascontiguousarray(left / self.unit),
@@ -253,7 +253,7 @@ class LinearCoordinates(Coordinates):
                 terms.append(times(float(loading[j, a] * loading[k, b]), between))
         return " + ".join(terms)
 
-    def constants(self, data: ModelData, basis: Array) -> tuple[float, float]:
+    def constants(self, data: LinearData, basis: Array) -> tuple[float, float]:
         """See `Coordinates`."""
         stretch = -len(data.response) * float(np.log(self.unit))
         inner = data.mean_design[:, basis]
@@ -264,7 +264,7 @@ class LinearCoordinates(Coordinates):
             volume = log_volume(inner) - log_volume(users)
         return stretch, len(basis) * float(np.log(self.unit)) + volume
 
-    def left(self, data: ModelData) -> tuple[float, str]:
+    def left(self, data: LinearData) -> tuple[float, str]:
         """See `Coordinates`."""
         found = [(1.0, "")]
         for columns, design, index in (

@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.data import ModelData
+from saem.families.linear.data import LinearData
+from saem.specification.domains import CORRELATION
 
 WIDE = 2.5
 DF = 3
 
 
-def default_priors(data: ModelData) -> tuple[str, ...]:
+def default_priors(data: LinearData) -> tuple[str, ...]:
     """The default prior of every parameter (n,), as text in its order."""
     y, x, z = data.response, data.mean_design, data.random_design
     spread = float(np.std(y, ddof=1))
     names = data.parameters.names
     priors = [f"half_normal({spread:.4g})"] * len(names)
-    for i, kind in enumerate(data.parameters.kinds):
-        if kind == "corr":
+    for i, domain in enumerate(data.parameters.domains):
+        if domain == CORRELATION:
             priors[i] = "lkj(1)"
     sizes = np.sqrt(np.mean(z**2, axis=0))
     for row in data.sd_index:

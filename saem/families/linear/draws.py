@@ -13,9 +13,9 @@ import numpy as np
 
 from saem.families import contract
 from saem.families.linear.arrays import LinearArrays
-from saem.families.linear.covariance import fill_covariance, multiply, read_group
 from saem.families.linear.observed import conditional_matrices, read_precisions
 from saem.families.linear.variates import INDEPENDENT, fill_normals, lattice_steps
+from saem.families.normal_covariance import fill_covariance, multiply, read_group
 from saem.system.jit import kernel, overload
 from saem.system.linalg import cholesky_semidefinite
 

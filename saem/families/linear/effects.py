@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.data import ModelData
+from saem.families.linear.data import LinearData
 from saem.families.linear.stacks import solve
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ class Sums(NamedTuple):
     information: Array  # (H, C, q, q) Z_h'W_hZ_h
 
 
-def cluster_sums(data: ModelData, x: Array) -> Sums:
+def cluster_sums(data: LinearData, x: Array) -> Sums:
     """Sums over the rows of each cluster and residual group at parameters (n,)."""
     n_clusters, q, groups = len(data.cluster_group), data.random_design.shape[1], len(data.residual_index)
     weight = data.residual_sds(x) ** -2.0
@@ -43,32 +43,25 @@ def cluster_sums(data: ModelData, x: Array) -> Sums:
     return Sums(score, information)
 
 
-def effect_covariance(data: ModelData, x: Array) -> Array:
-    """Covariance matrices (G, q, q) of the random effects at parameters (n,), by variance group."""
-    sd = x[data.sd_index]
-    correlation = np.where(data.corr_index >= 0, x[data.corr_index], 0.0) + np.eye(sd.shape[1])
-    return np.asarray(sd[:, :, None] * sd[:, None, :] * correlation)
-
-
-def conditional_moments(data: ModelData, x: Array) -> tuple[Array, Array]:
+def conditional_moments(data: LinearData, x: Array) -> tuple[Array, Array]:
     """Means (C, q) and covariances (C, q, q) of the random effects given the data, at parameters (n,).
 
     The law is Gaussian, so that the means are the modes.
     """
     sums = cluster_sums(data, x)
-    omega = effect_covariance(data, x)[data.cluster_group]
+    omega = data.effect_covariance(x)[data.cluster_group]
     variance = solve(np.eye(omega.shape[1]) + omega @ sums.information.sum(axis=0), omega)
     variance = 0.5 * (variance + np.swapaxes(variance, 1, 2))
     return np.einsum("cij,cj->ci", variance, sums.score.sum(axis=0)), variance
 
 
-def conditional_effects(data: ModelData, x: Array) -> tuple[Array, Array]:
+def conditional_effects(data: LinearData, x: Array) -> tuple[Array, Array]:
     """Modes (C, q) of the random effects given the data, and their standard deviations (C, q)."""
     modes, variance = conditional_moments(data, x)
     return modes, np.sqrt(np.maximum(np.einsum("cii->ci", variance), 0.0))
 
 
-def conditional_slopes(data: ModelData, x: Array) -> Array:
+def conditional_slopes(data: LinearData, x: Array) -> Array:
     """Derivatives (C, q, n) of the conditional means by the parameters (n,).
 
     ``db = (I + Omega A)^-1 dOmega (s - A b) + V (ds - dA b)``, where a mean moves ``s`` alone, a standard deviation or
@@ -77,7 +70,7 @@ def conditional_slopes(data: ModelData, x: Array) -> Array:
     sums = cluster_sums(data, x)
     n_clusters, q = sums.score.shape[1:]
     group = data.cluster_group
-    omega = effect_covariance(data, x)[group]
+    omega = data.effect_covariance(x)[group]
     information = sums.information.sum(axis=0)
     shrink = np.linalg.inv(np.eye(q) + omega @ information)
     variance = shrink @ omega

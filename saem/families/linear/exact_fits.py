@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.data import ModelData
 from saem.errors import FitError, listing
 from saem.expressions.constraint import Constraints, parameters_of
 from saem.families.coordinates import USERS, Coordinates
+from saem.families.linear.data import LinearData
 from saem.system.display import count
 
 Array = np.ndarray
@@ -20,7 +20,7 @@ Array = np.ndarray
 EXACT = 1e-13  # of the sum of squares of the responses: less is left over by rounding
 
 
-def check_exact_fits(data: ModelData, constraints: Constraints, coordinates: Coordinates = USERS) -> None:
+def check_exact_fits(data: LinearData, constraints: Constraints, coordinates: Coordinates = USERS) -> None:
     """Refuse data in which one of several residual standard deviations goes to zero with an unbounded likelihood.
 
     Where constraints involve one, or a mean of its rows, only the likelihood itself can tell. Data and constraints are
@@ -51,7 +51,7 @@ def check_exact_fits(data: ModelData, constraints: Constraints, coordinates: Coo
         )
 
 
-def is_fitted_exactly(data: ModelData, rows: Array, tied: set[str]) -> bool:
+def is_fitted_exactly(data: LinearData, rows: Array, tied: set[str]) -> bool:
     """Whether the likelihood has no bound as the residual standard deviation of some rows goes to zero."""
     names, fixed = data.parameters.names, data.parameters.fixed
     is_tied = np.isin(np.array(names), sorted(tied))
@@ -98,7 +98,7 @@ def left_over(response: Array, design: Array) -> float:
     return float(np.sum((response - (design / size) @ coefficients) ** 2))
 
 
-def in_words(data: ModelData, coordinates: Coordinates, i: int, groups: Array, rows: Array) -> str:
+def in_words(data: LinearData, coordinates: Coordinates, i: int, groups: Array, rows: Array) -> str:
     """What happens to the residual groups with the standard deviation ``i``."""
     values = (
         coordinates.unit * data.response[rows] + np.broadcast_to(coordinates.level(data.mean_design), len(rows))[rows]
@@ -119,7 +119,7 @@ def group_words(kind: str, levels: list[str]) -> str:
     return f"{kind} group{'s' if len(levels) > 1 else ''} {listing(levels)}"
 
 
-def roles_of(data: ModelData) -> tuple[str, ...]:
+def roles_of(data: LinearData) -> tuple[str, ...]:
     """The residual and variance groups (n,) of every parameter, in words; empty where there is one group."""
     words: list[list[str]] = [[] for _ in range(len(data.parameters))]
     used = np.hstack([data.sd_index, data.corr_index.reshape(len(data.corr_index), -1)])

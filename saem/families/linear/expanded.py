@@ -20,10 +20,11 @@ import numpy as np
 
 from saem.families import contract
 from saem.families.linear.arrays import LinearArrays
-from saem.families.linear.complete import add_effect_terms, add_row_terms
-from saem.families.linear.covariance import fill_covariance, read_group
+from saem.families.linear.complete import add_row_terms
 from saem.families.linear.moments import effect_moments, fill_shift
 from saem.families.linear.observed import read_precisions
+from saem.families.normal_covariance import fill_covariance, read_group
+from saem.families.normal_effects import add_effect_terms
 from saem.system.jit import kernel, overload
 
 Array = np.ndarray

@@ -13,6 +13,7 @@ from saem.families.contract import Expansion, Problem, reduce
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.coordinates import rewritten
 from saem.families.linear.expanded import ExpandedArrays
+from saem.specification.domains import REAL
 from saem.specification.parameters import Parameters
 from saem.system.jit import entry
 
@@ -69,10 +70,10 @@ def expand(problem: Problem) -> Expansion:
     sds = problem.scale[arrays.sd_index]
     nothing = np.zeros(len(entries), dtype=bool)
     own = problem.parameters
-    kinds = (*own.kinds, *("mean" for _ in names))
+    domains = own.domains + [REAL] * len(names)
     fixed = np.concatenate([own.fixed, nothing]), np.concatenate([own.fixed_values, np.full(len(names), np.nan)])
     residual_groups, (groups, q), size = len(arrays.residual_index), arrays.sd_index.shape, p + len(entries)
-    parameters = Parameters((*own.names, *names), kinds, *fixed)
+    parameters = Parameters((*own.names, *names), domains, *fixed)
     scaled = scaled_effects(
         arrays, own.names, {place: name for name, each in zip(names, entries, strict=True) for place in each}
     )
@@ -93,7 +94,7 @@ def expand(problem: Problem) -> Expansion:
         collapsible=np.concatenate([problem.collapsible, nothing]),
         dependents=dependents,
         at_zero=np.concatenate([problem.at_zero, np.zeros(len(entries))]),
-        has_observed=False,
+        likelihood="none",
         restricted=False,
         expected_information=None,
         fisher_information=None,

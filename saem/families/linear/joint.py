@@ -14,14 +14,14 @@ import math
 
 import numpy as np
 
-from saem.data import ModelData
 from saem.families import contract
 from saem.families.linear.clusters import ClusterArrays
 from saem.families.linear.clusterwise import fill_row_moments
 from saem.families.linear.complete import LOG_2PI
-from saem.families.linear.covariance import fill_covariance, read_group
+from saem.families.linear.data import LinearData
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import is_covariance, read_precisions
+from saem.families.normal_covariance import fill_covariance, read_group
 from saem.system.jit import kernel, overload
 from saem.system.linalg import cholesky_semidefinite
 
@@ -119,12 +119,12 @@ def _log_joint(arrays, x, cluster, effects, values):  # type: ignore[no-untyped-
     return None
 
 
-def observed_clusters(data: ModelData, x: Array) -> Array:
+def observed_clusters(data: LinearData, x: Array) -> Array:
     """Parts (C,) of the marginal log-likelihood that belong to the clusters, by the formula of `observed`.
 
     Parameters
     ----------
-    data : ModelData
+    data : LinearData
     x : (n,) ndarray
         Parameters.
     """

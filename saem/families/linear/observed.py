@@ -20,7 +20,7 @@ import numpy as np
 from saem.families import contract
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.complete import add_row_terms
-from saem.families.linear.covariance import (
+from saem.families.normal_covariance import (
     add_covariance_terms,
     fill_covariance,
     fill_derivatives,

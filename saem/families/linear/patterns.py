@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.data import ModelData
-from saem.data.weights import log_jacobian, with_unit_weights
 from saem.families.linear.arrays import LinearArrays
+from saem.families.linear.data import LinearData
 from saem.families.linear.stacks import eigen
 from saem.families.linear.variates import INDEPENDENT
+from saem.families.linear.weights import log_jacobian, with_unit_weights
 from saem.system.codes import codes_of
 from saem.system.remembered import remembered
 
@@ -132,7 +132,7 @@ def by_group(values: Array, residual: Array, h_count: int) -> list[Array]:
     return [values] if h_count == 1 else [values[residual == h] for h in range(h_count)]
 
 
-def build_arrays(data: ModelData) -> LinearArrays:
+def build_arrays(data: LinearData) -> LinearArrays:
     """Arrays of the linear family for a validated table."""
     log_weight, data = float(log_jacobian(data).sum()), with_unit_weights(data)
     x_design, z_design, residual = data.mean_design, data.random_design, data.residual_group
@@ -222,7 +222,7 @@ def pattern_columns(reduced: Array, start: Array, size: Array) -> tuple[Array, A
     return column_start, columns
 
 
-def covariance_slots(data: ModelData) -> tuple[Array, Array]:
+def covariance_slots(data: LinearData) -> tuple[Array, Array]:
     """Parameters (G, L) and terms (L, 2) of the covariance slots: standard deviations, then correlations."""
     q = len(data.term_names)
     terms = [(j, j) for j in range(q)]

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.data import ModelData
 from saem.families import contract
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.clusters import ClusterArrays, build_clusters
-from saem.families.linear.covariance import fill_covariance, read_group
+from saem.families.linear.data import LinearData
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import conditional_matrices, read_precisions
+from saem.families.normal_covariance import fill_covariance, read_group
 from saem.system.jit import kernel, overload
 from saem.system.linalg import cholesky_semidefinite
 
@@ -33,7 +33,7 @@ class MetropolisArrays(NamedTuple):
     acceptance: np.ndarray  # (2,) moves that were accepted, and proposed
 
 
-def build_metropolis(data: ModelData, arrays: LinearArrays) -> MetropolisArrays:
+def build_metropolis(data: LinearData, arrays: LinearArrays) -> MetropolisArrays:
     """Arrays whose chain begins at random effects of zero."""
     clusters = build_clusters(data, arrays)
     return MetropolisArrays(clusters, np.zeros((len(clusters.pattern), arrays.sd_index.shape[1])), np.zeros(2))

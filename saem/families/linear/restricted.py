@@ -22,14 +22,14 @@ import numpy as np
 
 from saem.families import contract
 from saem.families.linear.arrays import LinearArrays
-from saem.families.linear.covariance import (
+from saem.families.linear.observed import conditional_matrices, observed_linear, read_precisions
+from saem.families.normal_covariance import (
     fill_covariance,
     fill_derivatives,
     multiply,
     read_group,
     second_trace,
 )
-from saem.families.linear.observed import conditional_matrices, observed_linear, read_precisions
 from saem.system.jit import kernel, overload
 from saem.system.linalg import cholesky, cholesky_solve
 

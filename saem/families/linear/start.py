@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.data import ModelData
-from saem.data.weights import with_unit_weights
 from saem.errors import EXACT_FIT, FitError
 from saem.families.linear.arrays import LinearArrays
+from saem.families.linear.data import LinearData
 from saem.families.linear.stacks import pseudo_inverse, solve
+from saem.families.linear.weights import with_unit_weights
 
 Array = np.ndarray
 
@@ -18,7 +18,7 @@ REPEATING = 0.1  # smallest eigenvalue of the cosines between the random effects
 SINGULAR = 1e-12  # .. and below this they do
 
 
-def moment_start(data: ModelData, arrays: LinearArrays) -> Array:
+def moment_start(data: LinearData, arrays: LinearArrays) -> Array:
     """Least-squares means, and standard deviations from the scatter within and between clusters.
 
     Returns
@@ -88,7 +88,7 @@ def generalised_least_squares(arrays: LinearArrays, x: Array) -> Array:
     return np.asarray(np.linalg.lstsq(left, right, rcond=1e-10)[0])
 
 
-def orthogonal_starts(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...]:
+def orthogonal_starts(data: LinearData, arrays: LinearArrays) -> tuple[Array, ...]:
     """Starts (n,) for correlated random effects whose columns nearly repeat each other, such as a far covariate's.
 
     With ``Z'Z / n = R'R`` the effects ``R theta`` belong to orthonormal columns: of ``1`` and ``x`` these are the
@@ -124,12 +124,12 @@ def orthogonal_starts(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...
     return tuple(with_fixed(data, point) for point in points) if is_needed else ()
 
 
-def with_fixed(data: ModelData, x: Array) -> Array:
+def with_fixed(data: LinearData, x: Array) -> Array:
     """The vector with the fixed parameters at their values."""
     return np.where(data.parameters.fixed, data.parameters.fixed_values, x)
 
 
-def starting_values(data: ModelData, arrays: LinearArrays) -> tuple[Array, ...]:
+def starting_values(data: LinearData, arrays: LinearArrays) -> tuple[Array, ...]:
     """The moment start and variations of its standard deviations, the most sensible first."""
     start = moment_start(data, arrays)
     effect = sorted(set(arrays.sd_index.ravel().tolist()))

@@ -1,4 +1,4 @@
-"""`arrays.npz`: what arrays a fit has, and reading them without trust in their sizes.
+"""The file `arrays.npz`: what arrays a fit has, and reading them without trust in their sizes.
 
 The head of every array, its type and its shape, is read and checked before any content is: a file of a few kilobytes
 can unpack to more than the memory holds.
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.errors import StorageError, listing
-from saem.fitting.result import HISTORY
+from saem.fitting.parts import HISTORY, declared
+from saem.fitting.record import Record
 from saem.fitting.storage.content import FitContent
 from saem.system.display import count
 
@@ -24,6 +25,7 @@ ARRAYS_FILE = "arrays.npz"
 MAX_BYTES = 2**30  # of all arrays, unpacked
 MAX_ENTRIES = 10_000
 MAX_HEADER = 4096
+ARRAYS = declared(Record, "Floats", "Wholes")  # fields of a fit
 CHECKPOINT = "checkpoint/"  # before the names of what a fit goes on from
 DRAWS, STATS = "posterior/", "sampler/"  # before those of a posterior
 OF_DRAWS = ("draws", "rhat", "ess_bulk", "ess_tail")

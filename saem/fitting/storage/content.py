@@ -80,7 +80,7 @@ class FitContent(_Part):
     status: Status
     message: str
     estimates: Annotated[dict[_Name, _Number], Field(min_length=1, max_length=MOST)]
-    parameter_kinds: tuple[Literal["mean", "sd", "corr"], ...]
+    parameter_kinds: tuple[Literal["mean", "real", "positive", "sd", "corr"], ...]
     loglik: _Number
     seconds: Annotated[_Finite, Field(ge=0.0)]
     gradient_norm: _Number

@@ -8,37 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saem.algorithms.bayes.posterior import Posterior
 from saem.algorithms.engine.continuation import Checkpoint, Continuation
 from saem.errors import SaemError, StorageError
-from saem.fitting.posterior import Posterior
-from saem.fitting.result import Fit
-from saem.fitting.storage import FIT_FILE
-from saem.fitting.storage.arrays import ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, STATS, read_arrays
+from saem.families import Model
+from saem.fitting.parts import declared
+from saem.fitting.record import Record
+from saem.fitting.storage.arrays import ARRAYS, ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, STATS, read_arrays
 from saem.fitting.storage.arrays import MAX_BYTES as MAX_ARRAYS
+from saem.fitting.storage.content import FIT_FILE, FitContent, PosteriorContent, read_content
 from saem.fitting.storage.content import MAX_BYTES as MAX_CONTENT
-from saem.fitting.storage.content import FitContent, PosteriorContent, read_content
 from saem.fitting.storage.method import check_method
 from saem.fitting.storage.table import TABLE_FILE, check_rows, read_rows
-from saem.specification import Model
+from saem.specification.domains import Domains, domain_named
 from saem.specification.parameters import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ARRAYS = (
-    "values covariance mcse constraint_residuals multipliers path solutions solution_logliks "
-    "random_effects random_effect_sds cluster_group"
-).split()
 _BOUNDED = ("random_effects", "random_effect_sds")
-_LATER = ("looks", "chains", "inner")  # an earlier saem did not save them
-_AS_THEY_ARE = (
-    "method status message loglik seconds gradient_norm n_rows n_clusters n_free burn_in averaging_from seed drawn "
-    "at_boundary constraint_names term_names warnings group_levels augmentation provenance formula_state unclear"
-).split()
+_AS_THEY_ARE = declared(Record).keys() & FitContent.model_fields.keys()  # some of them are put together below
 
 
-def load(folder: Path) -> Fit:
-    """See `saem.fitting.storage.load`."""
+def read(folder: Path) -> Record:
+    """Read what was saved in a folder.
+
+    Raises
+    ------
+    StorageError
+        If the folder holds no fit, a fit that is not whole or was changed, or one of a newer format.
+    """
     path = folder / FIT_FILE
     try:
         what = "" if path.is_file() else "does not exist" if not folder.exists() else f"holds no {FIT_FILE}"
@@ -53,13 +52,13 @@ def load(folder: Path) -> Fit:
             f"the saved fit in {folder} is not whole: {ARRAYS_FILE} and {FIT_FILE} do not belong together "
             "(saving was interrupted, or a file was changed); save the fit again"
         )
-    rows = None if content.table_digest is None else read_bytes(folder / TABLE_FILE, MAX_ARRAYS)
+    table = None if content.table_digest is None else read_bytes(folder / TABLE_FILE, MAX_ARRAYS)
     try:
         arrays = read_arrays(data, content)
     except StorageError as error:
         raise StorageError(f"{folder / ARRAYS_FILE} is not a file of plain arrays of this fit: {error}") from error
     try:
-        return build(content, arrays, rows, str(path))
+        return build(content, arrays, table, str(path))
     except SaemError as error:
         raise StorageError(f"the fit in {folder} cannot be read: {error}") from error
 
@@ -82,7 +81,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return data
 
 
-def build(content: FitContent, arrays: dict[str, np.ndarray], rows: bytes | None, source: str) -> Fit:
+def build(content: FitContent, arrays: dict[str, np.ndarray], table_data: bytes | None, source: str) -> Record:
     """Put a fit together from what was read.
 
     Raises
@@ -106,22 +105,17 @@ def build(content: FitContent, arrays: dict[str, np.ndarray], rows: bytes | None
     if len(arrays["cluster_group"]) and not _are_positions(arrays["cluster_group"], len(content.group_levels)):
         raise StorageError("cluster_group names variance groups that there are not")
     table = None
-    if rows is not None:
-        table = read_rows(rows, content)
+    if table_data is not None:
+        table = read_rows(table_data, content)
         check_rows(model, table, parameters, content)
     given: dict[str, Any] = {name: getattr(content, name) for name in _AS_THEY_ARE}
-    given |= {name: arrays[name] for name in _ARRAYS}
-    given |= {name: arrays[name] for name in _LATER if name in arrays}
-    return Fit(
-        **given,
-        model=model,
-        parameters=parameters,
-        cluster_labels=labels_of(content, arrays),
-        chain_paths=tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ())))),
-        table=table,
-        continuation=continuation_of(content, arrays),
-        posterior=posterior_of(content.posterior, arrays),
-    )
+    given |= {name: arrays[name] for name in ARRAYS if name in arrays}  # an earlier saem did not save them all
+    given |= {"model": model, "parameters": parameters, "table": table}
+    given["cluster_labels"] = labels_of(content, arrays)
+    given["chain_paths"] = tuple(arrays[f"chain_{i}"] for i in range(len(arrays.get("chains", ()))))
+    given["continuation"] = continuation_of(content, arrays)
+    given["posterior"] = posterior_of(content.posterior, arrays)
+    return Record(**given)
 
 
 def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Model) -> Parameters:
@@ -135,17 +129,15 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
     names, fixed, at = tuple(content.estimates), arrays["fixed"], arrays["fixed_values"]
     if model.parameter_names not in (None, names):
         raise StorageError("the parameters are not those of the model")
-    if content.constraint_names != tuple(model.constraints) or content.term_names != tuple(model.random.terms):
+    if content.constraint_names != tuple(model.constraints) or content.term_names != model.term_names:
         raise StorageError("the constraints or the terms of random effects are not those of the model")
     if content.cluster_columns != model.cluster:
         raise StorageError("the columns of the clusters are not those of the model")
     if not np.array_equal(np.array(list(content.estimates.values())), arrays["values"], equal_nan=True):
         raise StorageError(f"the estimates of {FIT_FILE} are not those of {ARRAYS_FILE}")
-    kinds, values = np.array(content.parameter_kinds), arrays["values"]
-    if not (
-        np.isfinite(values).all() and (values[kinds == "sd"] >= 0.0).all() and (abs(values[kinds == "corr"]) <= 1).all()
-    ):
-        raise StorageError("an estimate is no number that a parameter of its kind can be")
+    domains, values = Domains([domain_named(name) for name in content.parameter_kinds]), arrays["values"]
+    if not (np.isfinite(values).all() and np.all(domains.room(values) >= 0.0)):
+        raise StorageError("an estimate is no number that a parameter of its domain can be")
     covariance, mcse = arrays["covariance"], arrays["mcse"]
     if (np.diag(covariance) < 0.0).any() or (mcse < 0.0).any():
         raise StorageError("a variance or a Monte Carlo error is negative")
@@ -155,7 +147,7 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
     held = {name: float(value) for name, value, is_fixed in zip(names, at, fixed, strict=True) if is_fixed}
     if held != {name: float(value) for name, value in model.fixed.items()}:
         raise StorageError("the fixed parameters are not those of the model")
-    return Parameters(names, content.parameter_kinds, fixed, at)
+    return Parameters(names, domains, fixed, at)
 
 
 def labels_of(content: FitContent, arrays: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -174,10 +166,10 @@ def continuation_of(content: FitContent, arrays: dict[str, np.ndarray]) -> Conti
         return None
     kept = {name[len(CHECKPOINT) :]: value for name, value in arrays.items() if name.startswith(CHECKPOINT)}
     if "path_rows" in kept:
-        rows = kept.pop("path_rows")
-        if rows.shape or not 0 <= rows <= len(arrays["path"]):
+        length = kept.pop("path_rows")
+        if length.shape or not 0 <= length <= len(arrays["path"]):
             raise StorageError("path_rows is not a number of rows of the path")
-        kept["path"] = arrays["path"][: int(rows)]
+        kept["path"] = arrays["path"][: int(length)]
     checkpoint = Checkpoint(kept, content.continuation.numbers, content.continuation.texts)
     return Continuation(checkpoint, content.continuation.method)
 

@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from saem.algorithms.registry import DECLARED
 from saem.errors import StorageError
 from saem.fitting.settings import CLASS
 
-EXACT = frozenset({"ml", "reml", "em"})  # they draw nothing, and have nothing to go on from
-SAMPLED = frozenset({"bayes"})
-CLASSES = {  # of the methods that can go on; here, for importing them takes longer than loading a fit
-    "SAEM": "saem",
-    "MonteCarloEM": "mcem",
-    "BoothHobert": "booth_hobert",
-    "AscentMCEM": "ascent_mcem",
-    "StochasticEM": "stochastic_em",
-    "AnnealedSAEM": "annealed_saem",
-    "PXSAEM": "px_saem",
-    "MiniBatchSAEM": "minibatch_saem",
-    "StochasticNewton": "stochastic_newton",
-    "FisherGradient": "fisher_gradient",
-    "IndependentChains": "chains",
-}
-KNOWN = EXACT | SAMPLED | set(CLASSES.values())
+KINDS = {each.kind: name for name, each in DECLARED.items() if each.can_resume}
 ADVICE = "fit again (a method of your own needs a name of its own)"
 
 
@@ -55,18 +41,19 @@ def check_method(
     what = ""
     if settings is not None:
         kind = settings.get(CLASS) if isinstance(settings, Mapping) else settings
-        if not isinstance(kind, str) or CLASSES.get(kind) != method:
+        if not isinstance(kind, str) or KINDS.get(kind) != method:
             what = f"has the settings of {kind!r:.40}"
-    if not what and method in KNOWN:
-        if goes_on and method in EXACT | SAMPLED:
+    if not what and method in DECLARED:
+        declared = DECLARED[method]
+        if goes_on and not declared.can_resume:
             what = "has a state to go on from"
-        elif is_posterior != (method in SAMPLED):
+        elif is_posterior != declared.gives_posterior:
             what = "has draws of a posterior" if is_posterior else "lacks the draws of a posterior"
-        elif chains and method != "chains":
+        elif chains and not declared.gives_chains:
             what = "has independent chains"
-        elif drawn and method in EXACT:
+        elif drawn and declared.is_exact:
             what = "has drawn random effects"
-        elif drawn == 0 and method in CLASSES.values():
+        elif drawn == 0 and declared.is_simulated:
             what = "has drawn no random effects"
     if what:
         raise StorageError(f"it names the method {method!r}, and {what}, which no fit by that method does; {ADVICE}")

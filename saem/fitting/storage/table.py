@@ -1,4 +1,4 @@
-"""`table.parquet`: the rows of a fit."""
+"""The file `table.parquet`: the rows of a fit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saem.data import ModelData, arrange
 from saem.data.reading import parquet_table
 from saem.errors import SaemError, StorageError
 from saem.expressions.columns import TEXT_OF_NUMBERS
+from saem.families import Model, arrange
+from saem.families.arranged import Arranged
 from saem.fitting.storage.content import FitContent
-from saem.specification import Model
 from saem.specification.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def check_rows(model: Model, table: pd.DataFrame, parameters: Parameters, conten
         raise StorageError(f"the {different[0]} of the fit are not those that its model has with its table")
 
 
-def _compared(data: ModelData, parameters: Parameters, content: FitContent) -> dict[str, bool]:
+def _compared(data: Arranged, parameters: Parameters, content: FitContent) -> dict[str, bool]:
     own = data.parameters
     return {
-        "parameters": own.names == parameters.names and own.kinds == parameters.kinds,
+        "parameters": own.names == parameters.names and own.domains == parameters.domains,
         "fixed parameters": np.array_equal(own.fixed, parameters.fixed)
         and np.array_equal(own.fixed_values, parameters.fixed_values, equal_nan=True),
         "rows": len(data.response) == content.n_rows,

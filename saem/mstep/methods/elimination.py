@@ -21,7 +21,7 @@ from saem.errors import ModelError, listing
 from saem.expressions.constraint import Constraints, split
 from saem.expressions.grammar import names_in
 from saem.mstep import sqp
-from saem.mstep.maximiser import Domain, conclude, scale_of
+from saem.mstep.maximiser import Region, conclude, scale_of
 from saem.mstep.methods.newton import Local, ascend
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Elimination:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         constraints = solver.problem.constraints
         self.check(solver.problem)
         by_sqp = partial(
@@ -85,14 +85,14 @@ class Elimination:
             return by_sqp()
         eliminated = [e.parameter for e in plan]
         rest = np.array([i for i in np.flatnonzero(free) if i not in eliminated], dtype=int)
-        domain = Domain(solver.kinds, free, floor)
+        region = Region(solver.domains, free, floor)
         base = x.copy()
 
         def evaluate(r: Array) -> Local | None:
             point = base.copy()
             point[rest] = r
             substitute(constraints, plan, point)
-            if not domain.room(point).min(initial=np.inf) > 0.0:
+            if not region.room(point).min(initial=np.inf) > 0.0:
                 return None
             at = solver.derivatives(objective, point, free)
             if not np.isfinite(at.value):
@@ -106,11 +106,11 @@ class Elimination:
             gradient = slopes.T @ at.gradient
             return Local(point, at.value, gradient, hessian, none, scale, np.empty(0), none, np.empty((0, k, k)))
 
-        found = ascend(evaluate, x[rest], rest, domain, np.empty(0), tolerance, max_iterations)
+        found = ascend(evaluate, x[rest], rest, region, np.empty(0), tolerance, max_iterations)
         if found is None:
             return by_sqp()
         x[:] = found.at.x
-        return conclude(solver, objective, x, domain, tolerance, found.iterations)
+        return conclude(solver, objective, x, region, tolerance, found.iterations)
 
 
 def substitute(constraints: Constraints, plan: tuple[Explicit, ...], x: Array) -> None:

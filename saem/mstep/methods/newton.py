@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import Domain
+from saem.mstep.maximiser import Region
 
 Array = np.ndarray
 
@@ -66,7 +66,7 @@ def ascend(
     evaluate: Callable[[Array], Local | None],
     start: Array,
     index: Array,
-    domain: Domain,
+    region: Region,
     penalty: Array,
     tolerance: float,
     max_iterations: int,
@@ -80,7 +80,7 @@ def ascend(
     start : (k,) ndarray
     index : (k,) int ndarray
         Which parameters the coordinates are; the others may depend on them.
-    domain : Domain
+    region : Region
     penalty : (m,) ndarray
         Weights ``lambda`` of the absolute constraints.
     tolerance : float
@@ -110,11 +110,11 @@ def ascend(
         if step.gap <= tolerance or at_rounding or iteration == max_iterations:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         previous = step.gap
-        found = search(finite, u, at, step, index, domain, penalty)
+        found = search(finite, u, at, step, index, region, penalty)
         if found is None:
             return Ascent(u, at, iteration, step.gap, multipliers, False)
         u, at = found
-        if domain.is_below_floor(at.x):
+        if region.is_below_floor(at.x):
             return Ascent(u, at, iteration + 1, step.gap, multipliers, True)
     raise AssertionError
 
@@ -125,7 +125,7 @@ def search(
     at: Local,
     step: Step,
     index: Array,
-    domain: Domain,
+    region: Region,
     penalty: Array,
 ) -> tuple[Array, Local] | None:
     """The first point along a step, halved as often as need be, at which the function is higher; None without one."""
@@ -137,12 +137,12 @@ def search(
         return None
     move = np.zeros(len(at.x))
     move[index] = at.scale * step.d
-    alpha, d = domain.longest(at.x, move), step.d
+    alpha, d = region.longest(at.x, move), step.d
     corrected = alpha < 1.0 or not step.back.any()
     for _ in range(HALVINGS):
         target = u + at.scale * (alpha * d)
         new = evaluate(target)
-        is_inside = new is not None and domain.admits(at.x, new.x)
+        is_inside = new is not None and region.admits(at.x, new.x)
         if new is not None and is_inside and penalised_value(new, penalty) >= value + sqp.ARMIJO * alpha * rise - noise:
             return target, new
         if new is not None and is_inside and not corrected:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import Domain, check_positive, conclude, scale_of
+from saem.mstep.maximiser import Region, check_positive, conclude, scale_of
 
 if TYPE_CHECKING:
     from saem.families.contract import Problem
@@ -82,11 +82,11 @@ def finite(values: Array) -> Array:
 
 
 def in_rounds(
-    search: Callable[[Scaled, Domain, int], tuple[Array, int]],
+    search: Callable[[Scaled, Region, int], tuple[Array, int]],
     solver: Solver,
     objective: Any,
     x: Array,
-    domain: Domain,
+    region: Region,
     tolerance: float,
     max_iterations: int,
     rounds: int,
@@ -95,16 +95,16 @@ def in_rounds(
     iterations = 0
     best: tuple[float, Array, sqp.Outcome] | None = None
     for _ in range(rounds):
-        scaled = Scaled(solver, objective, x, domain.free)
+        scaled = Scaled(solver, objective, x, region.free)
         if not np.isfinite(scaled.value):
             break
         try:
-            u, used = search(scaled, domain, max_iterations - iterations)
-        except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the domain
+            u, used = search(scaled, region, max_iterations - iterations)
+        except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the region
             break
         iterations += used
         x[:] = scaled.point(u)
-        outcome = conclude(solver, objective, x, domain, tolerance, iterations)
+        outcome = conclude(solver, objective, x, region, tolerance, iterations)
         if outcome.status == sqp.COLLAPSED:
             return outcome
         error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
@@ -114,16 +114,15 @@ def in_rounds(
         if error <= max(tolerance, STOP) or not improved or iterations >= max_iterations:
             break
     if best is None:
-        return conclude(solver, objective, x, domain, tolerance, iterations)
+        return conclude(solver, objective, x, region, tolerance, iterations)
     x[:] = best[1]
     return best[2]._replace(iterations=iterations)
 
 
-def bounds_of(solver: Solver, domain: Domain) -> tuple[Array, Array]:
+def bounds_of(solver: Solver, region: Region) -> tuple[Array, Array]:
     """Lower and upper bounds (n,): a little below the floors, so that a search that ends there has passed them."""
-    margin = np.where(domain.floor > 0.0, 0.999 * domain.floor, EDGE * solver.problem.scale)
-    lower = np.where(solver.kinds == sqp.SD, margin, np.where(solver.kinds == sqp.CORR, margin - 1.0, -np.inf))
-    return lower, np.where(solver.kinds == sqp.CORR, 1.0 - margin, np.inf)
+    margin = np.where(region.floor > 0.0, 0.999 * region.floor, EDGE * solver.problem.scale)
+    return solver.domains.low + margin, solver.domains.high - margin
 
 
 @dataclass(frozen=True)
@@ -157,12 +156,12 @@ class SLSQP:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
-        domain = Domain(solver.kinds, free, floor)
-        lower, upper = bounds_of(solver, domain)
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        region = Region(solver.domains, free, floor)
+        lower, upper = bounds_of(solver, region)
         x[free] = np.clip(x, lower, upper)[free]
 
-        def search(scaled: Scaled, domain: Domain, limit: int) -> tuple[Array, int]:
+        def search(scaled: Scaled, region: Region, limit: int) -> tuple[Array, int]:
             from scipy.optimize import minimize
 
             index = scaled.index
@@ -183,7 +182,7 @@ class SLSQP:
             )
             return found.x, int(found.nit)
 
-        return in_rounds(search, solver, objective, x, domain, tolerance, max_iterations, self.rounds)
+        return in_rounds(search, solver, objective, x, region, tolerance, max_iterations, self.rounds)
 
 
 @dataclass(frozen=True)
@@ -220,14 +219,14 @@ class TrustConstr:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
-        domain = Domain(solver.kinds, free, floor)
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        region = Region(solver.domains, free, floor)
 
-        def search(scaled: Scaled, domain: Domain, limit: int) -> tuple[Array, int]:
+        def search(scaled: Scaled, region: Region, limit: int) -> tuple[Array, int]:
             from scipy.optimize import NonlinearConstraint, minimize
 
             def has_passed(u: Array, state: Any) -> bool:
-                return domain.is_below_floor(scaled.point(u))
+                return region.is_below_floor(scaled.point(u))
 
             m = len(solver.problem.constraints)
             equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
@@ -245,4 +244,4 @@ class TrustConstr:
                 )
             return found.x, int(found.nit)
 
-        return in_rounds(search, solver, objective, x, domain, tolerance, max_iterations, self.rounds)
+        return in_rounds(search, solver, objective, x, region, tolerance, max_iterations, self.rounds)

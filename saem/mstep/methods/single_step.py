@@ -16,13 +16,13 @@ from saem.mstep import sqp
 from saem.mstep.maximiser import (
     FEASIBLE,
     STATIONARY,
-    Domain,
-    Maximiser,
+    Region,
     check_positive,
     conclude,
     relative_residual,
     scale_of,
 )
+from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
     from saem.families.contract import Problem
@@ -58,7 +58,7 @@ class NewtonStep:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Make one step from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
+        """Make one step from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         outcome = solver.lagrange_newton(objective, x, free, floor=floor, tolerance=tolerance, max_iterations=1)
         if outcome.status == sqp.INFEASIBLE and outcome.iterations == 1:  # the step was made; the next gets nearer
             return outcome._replace(status=sqp.ITERATION_LIMIT)
@@ -98,39 +98,39 @@ class GradientStep:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Make one step from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
-        domain = Domain(solver.kinds, free, floor)
+        """Make one step from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        region = Region(solver.domains, free, floor)
         at = solver.derivatives(objective, x, free)
         if not np.isfinite(at.value):
             return sqp.Outcome(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
         scale = np.where(free, scale_of(solver.problem, at.hessian), 0.0)
         if relative_residual(at.c, at.jacobian, x) > FEASIBLE:
-            restored = self.restore(solver, x, scale, domain)
+            restored = self.restore(solver, x, scale, region)
             if restored is None:
-                return conclude(solver, objective, x, domain, tolerance, 0)
+                return conclude(solver, objective, x, region, tolerance, 0)
             at = solver.derivatives(objective, restored, free)
             if not np.isfinite(at.value):
-                return conclude(solver, objective, x, domain, tolerance, 0)
+                return conclude(solver, objective, x, region, tolerance, 0)
             x[:] = restored
         direction, length = tangent_step(at, scale, solver.multipliers)
         noise = sqp.ROUNDING * (1.0 + abs(at.value))
         rise = float(direction @ direction)
         alpha = length
         while rise > 0.0 and alpha > 1e-12 * length:
-            trial = self.restore(solver, x + alpha * scale * direction, scale, domain)
-            if trial is not None and domain.admits(x, trial):
+            trial = self.restore(solver, x + alpha * scale * direction, scale, region)
+            if trial is not None and region.admits(x, trial):
                 value = solver.derivatives(objective, trial, free).value
                 if value >= at.value + sqp.ARMIJO * alpha * rise - noise:
                     x[:] = trial
                     break
             alpha *= 0.5
-        return conclude(solver, objective, x, domain, tolerance, 1)
+        return conclude(solver, objective, x, region, tolerance, 1)
 
-    def restore(self, solver: Solver, x: Array, scale: Array, domain: Domain) -> Array | None:
+    def restore(self, solver: Solver, x: Array, scale: Array, region: Region) -> Array | None:
         """The point on the constraints near ``x``, by shortest Gauss-Newton steps; None where there is none."""
         point = x.copy()
         for _ in range(self.restorations):
-            if not domain.room(point).min(initial=np.inf) > 0.0:
+            if not region.room(point).min(initial=np.inf) > 0.0:
                 return None
             c, jacobian, _ = solver.problem.constraints.evaluate(point)
             if not (np.isfinite(c).all() and np.isfinite(jacobian).all()):
@@ -138,7 +138,7 @@ class GradientStep:
             if relative_residual(c, jacobian, point) <= 0.1 * sqp.FEASIBLE:
                 return point
             step = scale * np.linalg.lstsq(jacobian * scale, -c, rcond=1e-12)[0]
-            point = point + domain.longest(point, step) * step
+            point = point + region.longest(point, step) * step
         return None
 
 
@@ -191,8 +191,8 @@ class Repeated:
         tolerance: float,
         max_iterations: int,
     ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.maximiser.Maximiser.maximise`."""
-        domain = Domain(solver.kinds, free, floor)
+        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        region = Region(solver.domains, free, floor)
         steps, best, found_at = 0, np.inf, 0
         for steps in range(1, self.most + 1):
             before = x.copy()
@@ -207,4 +207,4 @@ class Repeated:
             # steps without memory can go round in circles
             if done or np.array_equal(before, x) or steps - found_at > PATIENCE:
                 break
-        return conclude(solver, objective, x, domain, tolerance, steps)
+        return conclude(solver, objective, x, region, tolerance, steps)

@@ -1,0 +1,90 @@
+"""The law of the random effects of every cluster given its data, by the nodes of the marginal likelihood."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from saem.estep.marginal import Quadrature, objective_of, place_nodes
+from saem.estep.modes import find_mode
+from saem.families.contract import Problem, effects_root, log_complete, n_effects
+from saem.families.estimated import Effects
+from saem.system.jets import jet_back_substitute
+from saem.system.jit import entry
+
+Array = np.ndarray
+
+STEP = 1e-5  # of a parameter's typical size, for derivatives by differences
+
+
+@entry
+def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: Array, marginal: Array) -> None:
+    """Write modes and means (C, d), covariances (C, d, d) and those without the data of the random effects."""
+    arrays = objective.arrays
+    for cluster in range(objective.n_clusters):
+        d = n_effects(arrays, x, cluster)
+        mode, factor, root = np.empty(d), np.empty((d, d)), np.empty((d, d))
+        if d == 0:
+            continue
+        height = find_mode(arrays, x, cluster, mode, factor)
+        if not (math.isfinite(height) and effects_root(arrays, x, cluster, root)):
+            modes[cluster] = math.nan
+            means[cluster] = math.nan
+            covariances[cluster] = math.nan
+            marginal[cluster] = math.nan
+            continue
+        centre, inverse = mode.reshape((1, d, 1)), np.zeros((d, d, 1))
+        for k in range(d):
+            inverse[k, k, 0] = 1.0
+            jet_back_substitute(factor.reshape((d, d, 1)), inverse[k])
+        count = objective.nodes.shape[0] ** d
+        points, values, logs = np.empty((count, d, 1)), np.empty((count, 1)), np.empty(count)
+        place_nodes(objective.nodes, objective.log_weights, 0, centre, inverse, points, logs)
+        log_complete(arrays, x, cluster, points, 0, values, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
+        top = -math.inf
+        for at in range(count):
+            logs[at] += values[at, 0]
+            top = max(top, logs[at])
+        total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
+        for at in range(count):
+            weight = math.exp(logs[at] - top)
+            total += weight
+            for j in range(d):
+                first[j] += weight * (points[at, j, 0] - mode[j])
+                for k in range(d):
+                    second[j, k] += weight * (points[at, j, 0] - mode[j]) * (points[at, k, 0] - mode[k])
+        for j in range(d):
+            first[j] /= total
+        for j in range(d):
+            for k in range(d):
+                second[j, k] = second[j, k] / total - first[j] * first[k]
+        for j in range(d):
+            first[j] += mode[j]
+        modes[cluster] = root @ mode
+        means[cluster] = root @ first
+        covariances[cluster] = root @ second @ root.T
+        marginal[cluster] = root @ root.T
+
+
+def conditional_law(problem: Problem, x: Array) -> tuple[Array, Effects]:
+    """Modes (C, d) of the random effects given the data, and their law, at parameters (n,)."""
+    objective: Quadrature = objective_of(problem)
+    c, d = problem.n_clusters, problem.n_latent // max(1, problem.n_clusters)
+    modes, means = np.zeros((2, c, d))
+    covariances, marginal = np.zeros((2, c, d, d))
+    fill_law(objective, np.array(x, dtype=float), modes, means, covariances, marginal)
+    return modes, Effects(means, covariances, marginal)
+
+
+def mean_slopes(problem: Problem, x: Array) -> Array:
+    """Derivatives (C, d, n) of the conditional means by the parameters, by differences inside their range."""
+    found = []
+    for i, domain in enumerate(problem.parameters.domains):
+        step = STEP * problem.scale[i]
+        up, down = x.copy(), x.copy()
+        up[i], down[i] = min(x[i] + step, domain.high), max(x[i] - step, domain.low)
+        above, below = (conditional_law(problem, point)[1].mean for point in (up, down))
+        found.append((above - below) / (up[i] - down[i]))
+    return np.moveaxis(np.array(found), 0, -1)

@@ -1,0 +1,321 @@
+"""Markov kernels for the random effects of any family with `log_complete`, mixed cluster by cluster.
+
+In coordinates ``w`` that put the mode of a cluster's random effects at zero and give them unit curvature there, a
+move is
+
+* independent: a multivariate t (8 df) at the mode. Best by far where the density is nearly normal, and lost on a ridge;
+* walk: a random walk in all coordinates, of ``2.4 / sqrt(d)`` times a scale of the cluster's own;
+* componentwise: a random walk in one random effect after the other, by their conditional standard deviations;
+* prior: a draw from the law before the data are seen, so that no mode is out of reach for good.
+
+Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
+leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found. These are refreshed ever more
+rarely while the kernel adapts, and never afterwards. All that a chain goes on with is in `Kernel`, arrays that are
+changed in place: whoever copies, saves or puts them back has the chain, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saem.estep.modes import find_mode, place, square_distance
+from saem.families import contract
+from saem.families.contract import accumulate, complete, complete_clusters, log_complete, n_effects
+from saem.system.jit import inlined, kernel, overload
+
+Array = np.ndarray
+
+INDEPENDENT, WALK, COMPONENTWISE, PRIOR = 0, 1, 2, 3
+NAMES = ("independent", "walk", "componentwise", "prior")
+FREEDOM = 8.0  # of the t proposals
+STEP = 2.4  # conditional standard deviations, over the root of the dimension (Gelman, Roberts & Gilks 1996)
+NOW_AND_THEN = 0.05  # probability of a draw from the prior
+FEWEST, MOST = 0.1, 0.85  # probability of an independent move, where hardly any and where nearly all are accepted
+EXPECTED, WORTH = (
+    0.8,
+    4.0,
+)  # acceptance of independent moves before any was made, and the number of moves that it is worth
+REFRESHED = 8  # a refresh comes after one more draw in so many that were made before
+FARTHEST = 5.0  # logarithm of a scale, either way
+
+CALLS, NEXT, ADAPTING = 0, 1, 2  # of the clock
+
+
+class Kernel(NamedTuple):
+    """The state of the chains of C clusters with up to d random effects, changed in place."""
+
+    latent: Array  # (C, d) u
+    acceptance: Array  # (2,) moves accepted and proposed, in all
+    counts: Array  # (C, 4, 2) moves accepted and proposed since the last refresh, by kind
+    shares: Array  # (C, 4) probabilities of the kinds
+    log_scales: Array  # (C, 2) of walks, and of componentwise ones
+    modes: Array  # (C, d)
+    factors: Array  # (C, d, d) lower Cholesky factors of the curvatures at the modes
+    clock: Array  # (3,) int64: calls of `draw`, the call before which it is refreshed next, whether it adapts
+
+
+class Metropolis(NamedTuple):
+    """Arrays of a family and the chains by which its latent data are drawn.
+
+    `draw` and `complete` of `saem.families.contract` are overloaded for them: they may be the arrays of a `Problem`.
+    """
+
+    arrays: Any  # of the family, those of `Problem.joint`
+    kernel: Kernel
+
+    @property
+    def latent(self) -> Array:
+        """Random effects (C, d)."""
+        return self.kernel.latent
+
+    @property
+    def acceptance(self) -> Array:
+        """Moves (2,) accepted and proposed."""
+        return self.kernel.acceptance
+
+    @property
+    def acceptance_rates(self) -> Array:
+        """Share (C,) of accepted moves of each cluster since the last refresh; nan where none was made."""
+        accepted, proposed = self.kernel.counts.sum(axis=1).T
+        return np.where(proposed > 0, accepted / np.maximum(proposed, 1), np.nan)
+
+    def adapt(self, on: bool) -> None:
+        """Let the kernel adapt from now on, or no more; a kernel that was never set up is set up in any case."""
+        self.kernel.clock[ADAPTING] = int(on)
+
+
+def metropolis(arrays: Any, n_clusters: int, n_random: int) -> Metropolis:
+    """Chains that adapt, and begin near the modes at the parameters of the first draw.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        Of a family with `log_complete` and `accumulate`.
+    n_clusters : int
+    n_random : int
+        The largest number of random effects of a cluster.
+    """
+    shape = n_clusters, n_random
+    kernel = Kernel(
+        latent=np.zeros(shape),
+        acceptance=np.zeros(2),
+        counts=np.zeros((n_clusters, len(NAMES), 2)),
+        shares=np.zeros((n_clusters, len(NAMES))),
+        log_scales=np.zeros((n_clusters, 2)),
+        modes=np.zeros(shape),
+        factors=np.zeros((*shape, n_random)),
+        clock=np.array([0, 0, 1]),
+    )
+    return Metropolis(arrays, kernel)
+
+
+@kernel
+def fill_shares(state: Kernel, cluster: int, d: int) -> None:
+    """Set a cluster's probabilities by what its independent moves since the last refresh were accepted at."""
+    counts, shares = state.counts[cluster, INDEPENDENT], state.shares[cluster]
+    rate = (counts[0] + WORTH * EXPECTED) / (counts[1] + WORTH)
+    shares[INDEPENDENT] = min(max(rate, FEWEST), MOST)
+    shares[PRIOR] = NOW_AND_THEN
+    left = 1.0 - shares[INDEPENDENT] - shares[PRIOR]
+    shares[COMPONENTWISE] = 0.5 * left if d > 1 else 0.0
+    shares[WALK] = left - shares[COMPONENTWISE]
+
+
+@kernel
+def refresh(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> None:
+    """Find modes and curvatures at ``x``; before the first draw, put the random effects near them."""
+    for cluster in range(state.latent.shape[0]):
+        d = n_effects(arrays, x, cluster)
+        mode, factor = np.empty(d), np.empty((d, d))
+        height = find_mode(arrays, x, cluster, mode, factor)
+        if not math.isfinite(height):  # the prior's
+            for j in range(d):
+                mode[j] = 0.0
+                for k in range(d):
+                    factor[j, k] = 1.0 if j == k else 0.0
+        fill_shares(state, cluster, d)
+        for kind in range(state.counts.shape[1]):
+            state.counts[cluster, kind, 0] = 0.0
+            state.counts[cluster, kind, 1] = 0.0
+        for j in range(d):
+            state.modes[cluster, j] = mode[j]
+            for k in range(d):
+                state.factors[cluster, j, k] = factor[j, k]
+        if state.clock[CALLS] == 0:
+            point = np.empty(d)
+            for j in range(d):
+                point[j] = rng.standard_normal()
+            place(mode, factor, point)
+            for j in range(d):
+                state.latent[cluster, j] = point[j]
+
+
+@inlined
+def refresh_if_due(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> None:
+    """Keep the clock, and refresh by it."""
+    clock = state.clock
+    if clock[CALLS] == 0 or (clock[ADAPTING] == 1 and clock[CALLS] >= clock[NEXT]):
+        refresh(arrays, state, x, rng)
+        clock[NEXT] = clock[CALLS] + 1 + clock[CALLS] // REFRESHED
+    clock[CALLS] += 1
+
+
+@kernel
+def choose_kind(shares: Array, rng: np.random.Generator) -> int:
+    """Draw the kind of a move."""
+    left = rng.random()
+    for kind in range(shares.shape[0]):
+        left -= shares[kind]
+        if left < 0.0:
+            return kind
+    return INDEPENDENT
+
+
+@kernel
+def note_move(state: Kernel, cluster: int, kind: int, accepted: bool) -> None:
+    """Count a move, and adapt the scale of a random walk towards the rate that is best for it."""
+    counts = state.counts[cluster, kind]
+    counts[1] += 1.0
+    state.acceptance[1] += 1.0
+    if accepted:
+        counts[0] += 1.0
+        state.acceptance[0] += 1.0
+    if state.clock[ADAPTING] == 1 and (kind == WALK or kind == COMPONENTWISE):
+        d = state.latent.shape[1] if kind == WALK else 1
+        wanted = 0.234 + 0.206 / d  # Roberts & Rosenthal (2001): 0.44 in one dimension, 0.234 in many
+        scales, i = state.log_scales[cluster], kind - WALK
+        gain = ((1.0 if accepted else 0.0) - wanted) / math.sqrt(1.0 + state.clock[CALLS])
+        scales[i] = min(max(scales[i] + gain, -FARTHEST), FARTHEST)
+
+
+@kernel
+def propose(
+    state: Kernel, cluster: int, kind: int, component: int, rng: np.random.Generator, here: Array, there: Array
+) -> float:
+    """Write a proposal ``there`` (d,); return the log of the ratio of the proposals' densities, back over forth."""
+    d = here.shape[0]
+    mode, factor = state.modes[cluster, :d], state.factors[cluster, :d, :d]
+    if kind == COMPONENTWISE:
+        curvature = 0.0
+        for j in range(d):
+            there[j] = here[j]
+            curvature += factor[component, j] * factor[component, j] if j <= component else 0.0
+        step = STEP * math.exp(state.log_scales[cluster, 1])
+        there[component] += step * rng.standard_normal() / math.sqrt(curvature)
+        return 0.0
+    if kind == WALK:
+        step = STEP / math.sqrt(d) * math.exp(state.log_scales[cluster, 0])
+        for j in range(d):
+            there[j] = step * rng.standard_normal()
+        place(here, factor, there)
+        return 0.0
+    before, after = 0.0, 0.0
+    if kind == PRIOR:
+        for j in range(d):
+            there[j] = rng.standard_normal()
+            before += here[j] * here[j]
+            after += there[j] * there[j]
+        return 0.5 * (after - before)
+    stretch = math.sqrt(0.5 * FREEDOM / rng.standard_gamma(0.5 * FREEDOM))
+    for j in range(d):
+        there[j] = stretch * rng.standard_normal()
+        after += there[j] * there[j]
+    before = square_distance(mode, factor, here)
+    place(mode, factor, there)
+    return float(0.5 * (FREEDOM + d) * (math.log1p(after / FREEDOM) - math.log1p(before / FREEDOM)))
+
+
+@kernel
+def draw_one(
+    arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, cluster: int, statistics: Array
+) -> None:
+    """Make ``m`` moves of a cluster, and add the mean of the statistics after each."""
+    d = n_effects(arrays, x, cluster)
+    here, there = np.empty((1, d, 1)), np.empty((1, d, 1))
+    value, other = np.empty((1, 1)), np.empty((1, 1))
+    gradients, hessians = np.empty((0, d, 1)), np.empty((0, d, d, 1))
+    current, proposal, kept = here.reshape(d), there.reshape(d), np.empty((m, d))
+    for j in range(d):
+        current[j] = state.latent[cluster, j]
+    if d > 0:
+        log_complete(arrays, x, cluster, here, 0, value, gradients, hessians)
+    for sweep in range(m):
+        kind = choose_kind(state.shares[cluster], rng)
+        moves = 0 if d == 0 else (d if kind == COMPONENTWISE else 1)
+        for component in range(moves):
+            ratio = propose(state, cluster, kind, component, rng, current, proposal)
+            log_complete(arrays, x, cluster, there, 0, other, gradients, hessians)
+            accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
+            note_move(state, cluster, kind, accepted)
+            if accepted:
+                value[0, 0] = other[0, 0]
+                for j in range(d):
+                    current[j] = proposal[j]
+        for j in range(d):
+            kept[sweep, j] = current[j]
+    accumulate(arrays, x, cluster, kept, 1.0 / m, statistics)
+    for j in range(d):
+        state.latent[cluster, j] = current[j]
+
+
+@inlined
+def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
+    """See `saem.families.contract.draw`."""
+    for i in range(statistics.shape[0]):
+        statistics[i] = math.nan if m == 0 else 0.0
+    if m == 0:
+        return
+    state = metropolis.kernel
+    refresh_if_due(metropolis.arrays, state, x, rng)
+    for cluster in range(state.latent.shape[0]):
+        draw_one(metropolis.arrays, state, x, rng, m, cluster, statistics)
+
+
+@inlined
+def draw_some(
+    metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
+) -> None:
+    """See `saem.families.contract.draw_clusters`."""
+    state = metropolis.kernel
+    if m > 0:
+        refresh_if_due(metropolis.arrays, state, x, rng)
+    for i in range(clusters.shape[0]):
+        for j in range(statistics.shape[1]):
+            statistics[i, j] = math.nan if m == 0 else 0.0
+        if m > 0:
+            draw_one(metropolis.arrays, state, x, rng, m, clusters[i], statistics[i])
+
+
+@overload(contract.draw, inline="always")
+def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, Metropolis):
+        return lambda arrays, x, rng, m, statistics: draw_all(arrays, x, rng, m, statistics)
+    return None
+
+
+@overload(contract.complete, inline="always")
+def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, Metropolis):
+        return lambda arrays, statistics, x, gradient, hessian: complete(
+            arrays.arrays, statistics, x, gradient, hessian
+        )
+    return None
+
+
+@overload(contract.draw_clusters, inline="always")
+def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, Metropolis):
+        return lambda arrays, x, rng, m, clusters, statistics: draw_some(arrays, x, rng, m, clusters, statistics)
+    return None
+
+
+@overload(contract.complete_clusters, inline="always")
+def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, Metropolis):
+        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_clusters(
+            arrays.arrays, clusters, statistics, x, values, gradients, hessian
+        )
+    return None

@@ -1,0 +1,196 @@
+"""What a family of models supplies: its verbs, from a model file to predictions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.errors import ModelError
+from saem.families.coordinates import USERS, Coordinates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.expressions.constraint import Constraints
+    from saem.families.arranged import Arranged
+    from saem.families.contract import Problem
+    from saem.families.description import Section
+    from saem.families.estimated import Effects, Estimated
+    from saem.families.model import Model
+
+Floats = NDArray[np.float64]
+
+
+class Family(ABC):
+    """A family of models; each is a folder of `saem.families` with an object ``FAMILY`` of a class of this kind.
+
+    What is not abstract has a default that says that the family does not have it.
+
+    Attributes
+    ----------
+    title : str
+        In words, for messages.
+    """
+
+    title: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def model(self) -> type[Model]:
+        """The class of the family's models."""
+
+    @abstractmethod
+    def arrange(
+        self, model: Any, table: pd.DataFrame, drop_missing: bool = False, formula_state: dict[str, Any] | None = None
+    ) -> Arranged:
+        """Check a table against a model and arrange it as arrays; see `saem.families.arrange`."""
+
+    @abstractmethod
+    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, place: Coordinates) -> Problem:
+        """The model of a validated table, as algorithms see it.
+
+        Parameters
+        ----------
+        data : Arranged
+            In the coordinates ``place``.
+        constraints : Constraints
+            In the same.
+        restricted : bool
+            Whether the likelihood is the restricted one (REML).
+        place : Coordinates
+        """
+
+    def coordinates_of(self, model: Any, data: Any, last: int = -1) -> Coordinates:
+        """The coordinates in which a problem is solved, unless others are asked for; see `saem.families.pose`."""
+        return USERS
+
+    def check_restricted(self, model: Any, data: Any) -> None:
+        """Refuse REML where there is none.
+
+        Raises
+        ------
+        ModelError
+        """
+        raise ModelError(f"REML is for the linear family; this is a {self.title}: use method 'ml'")
+
+    def check_conditioning(self, data: Any) -> None:  # noqa: B027 - most families have nothing to refuse
+        """Refuse data, in the coordinates of the problem, in which parameters cannot be told apart by rounding.
+
+        Raises
+        ------
+        DataError
+        """
+
+    def placeholder(self, model: Any, table: pd.DataFrame) -> Floats:
+        """Responses (n,) that mean nothing, for what only looks at a design."""
+        return np.random.default_rng(0).standard_normal(len(table))
+
+    @abstractmethod
+    def draw_response(
+        self, data: Any, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
+    ) -> Floats:
+        """One draw of the response (n,), as `Arranged.response` has it, at parameters (n_parameters,)."""
+
+    def on_model_scale(self, data: Any, response: Floats, place: Coordinates) -> Floats:
+        """Responses (n,) of data in other coordinates, as `draw_response` gives them, on the model's scale."""
+        return response
+
+    @abstractmethod
+    def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
+        """What a model and a table are, for people (`saem check`): parameters first."""
+
+    @abstractmethod
+    def without_cluster(self, data: Any, cluster: int) -> Arranged:
+        """The data of all other clusters, with the designs as they are.
+
+        Raises
+        ------
+        DataError
+            Saying which parameter the other clusters leave without data.
+        """
+
+    @abstractmethod
+    def check_nested(self, small: Any, large: Any, with_means: bool = True) -> None:
+        """Refuse a smaller model whose parameters act elsewhere than those of the larger one.
+
+        Raises
+        ------
+        ModelError
+        """
+
+    @abstractmethod
+    def mean_rank(self, data: Any) -> tuple[int, int]:
+        """The rank of the columns of the means, and their number, in the coordinates of a problem."""
+
+    def effects(self, data: Any, x: Floats) -> Effects | None:
+        """The law of the random effects given the data at parameters (n_parameters,), where it has a closed form."""
+        return None
+
+    def effect_slopes(self, data: Any, x: Floats) -> Floats | None:
+        """Derivatives (C, q, n_parameters) of the means of these by the parameters, where they have a closed form."""
+        return None
+
+    @abstractmethod
+    def arrange_others(self, model: Any, table: pd.DataFrame, data: Any, others: pd.DataFrame) -> Any:
+        """Arrange rows that were not there when a model was fitted as those of the fit were.
+
+        Raises
+        ------
+        DataError
+        """
+
+    @abstractmethod
+    def own_rows(self, data: Any) -> Any:
+        """The rows of the fit, as `arrange_others` has others."""
+
+    @abstractmethod
+    def predict(self, rows: Any, at: Estimated, level: float) -> dict[str, Floats]:
+        """Predictions of rows with their errors, as the columns of `saem.predict`.
+
+        Parameters
+        ----------
+        rows : DesignedRows or the like
+            On the user's scale; of `own_rows` or `arrange_others`.
+        at : Estimated
+        level : float
+            Of the intervals.
+        """
+
+    def residuals(self, data: Any, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+        """Fitted values and residuals (n,) of the rows, by name, with random effects (C, q).
+
+        Raises
+        ------
+        ModelError
+            When the family has none.
+        """
+        raise ModelError(f"there are no residuals of a {self.title}")
+
+    def uncorrelated(self, data: Any, x: Floats, responses: Floats) -> Floats:
+        """Responses (n, k) less their means, made independent within clusters.
+
+        Raises
+        ------
+        ModelError
+            When the family cannot do so.
+        """
+        raise ModelError(f"responses of a {self.title} cannot be made independent of each other")
+
+    def fitted(self, data: Any, x: Floats, place: Coordinates) -> Floats:
+        """The marginal means (n,) of the rows on the model's scale."""
+        raise ModelError(f"there are no marginal means of a {self.title}")
+
+    def spanned(self, data: Any) -> tuple[Floats, Floats]:
+        """What a restricted likelihood leaves out: a basis (n, r) of the free means, and what fixed ones add (n,)."""
+        raise ModelError(f"there is no restricted likelihood of a {self.title}")
+
+    def free_means(self, data: Any) -> str:
+        """The free means of a restricted likelihood, in words."""
+        raise ModelError(f"there is no restricted likelihood of a {self.title}")
+
+    def size_of_columns(self, problem: Problem, data: Any) -> float:
+        """``1/2 log|X'X|`` of the columns with which a restricted likelihood was formed, as the user wrote them."""
+        raise ModelError(f"there is no restricted likelihood of a {self.title}")

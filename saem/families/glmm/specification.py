@@ -1,0 +1,110 @@
+"""Generalised linear mixed models: what a model file says."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, StrictInt, field_validator, model_validator
+
+from saem.errors import ModelError
+from saem.families.designed_model import DesignedModel, refuse_response
+from saem.specification.layout import Layout
+from saem.specification.parameters import Parameters
+from saem.specification.part import Part
+from saem.specification.random_effects import RandomEffects
+
+LINKS = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
+
+
+class Outcome(Part):
+    """The distribution of the response given the linear predictor.
+
+    Parameters
+    ----------
+    distribution : {"bernoulli", "binomial", "poisson"}
+        0 or 1 with ``logit P(y = 1)``, a number of successes with ``logit p``, or a count with ``log`` of its mean,
+        equal to the linear predictor.
+    trials : str or int, optional
+        Column with the number of trials of each row, or one number for all; for "binomial".
+    success : str, optional
+        The level of a response of text that counts as 1, all others as 0; for "bernoulli".
+    """
+
+    distribution: Literal["bernoulli", "binomial", "poisson"]
+    trials: str | StrictInt | None = None
+    success: str | None = None
+
+    @field_validator("trials", mode="before")
+    @classmethod
+    def _check_trials(cls, trials: Any) -> Any:
+        if isinstance(trials, bool) or not isinstance(trials, str | int | None) or trials == "":
+            raise ModelError(f"must be the name of a column, or a whole number; got {trials!r:.60}")
+        if isinstance(trials, int) and trials < 1:
+            raise ModelError(f"must be 1 or larger; got {trials}")
+        return trials
+
+    @model_validator(mode="after")
+    def _check(self) -> Outcome:
+        if self.distribution == "binomial" and self.trials is None:
+            raise ModelError("a binomial outcome needs trials = 'column', or a number")
+        if self.distribution != "binomial" and self.trials is not None:
+            raise ModelError(f"trials are for binomial outcomes; this one is {self.distribution}")
+        if self.distribution != "bernoulli" and self.success is not None:
+            raise ModelError(f"success is for bernoulli outcomes; this one is {self.distribution}")
+        return self
+
+    @property
+    def link(self) -> str:
+        """The function of the mean that is linear."""
+        return LINKS[self.distribution]
+
+
+class GlmmModel(DesignedModel):
+    """A generalised linear mixed model whose parameters may be tied by equations.
+
+    Parameters
+    ----------
+    predictor : dict of str to str, or str
+        Parameter -> row expression on which it acts; or a formula, ``"use ~ age + urban"``. An ``offset()`` of a
+        formula is added to the linear predictor.
+    outcome : Outcome or dict
+    random : RandomEffects or dict
+        Added to the linear predictor.
+    family, response, cluster, constraints, fixed, priors
+        As in `saem.families.model.Model`.
+
+    Raises
+    ------
+    ModelError
+        Listing all that is wrong.
+    """
+
+    family: str = "glmm"
+    predictor: dict[str, str] | str
+    outcome: Outcome
+    random: RandomEffects = Field(default_factory=RandomEffects)
+    fixed_part: ClassVar[str] = "predictor"
+
+    @field_validator("predictor", mode="before")
+    @classmethod
+    def _check_predictor(cls, predictor: Any) -> Any:
+        return cls.checked_design(predictor)
+
+    def problems(self) -> list[str]:
+        """See `saem.families.model.Model.problems`."""
+        found = super().problems() + refuse_response("outcome.trials", str(self.outcome.trials), self.response)
+        if self.outcome.success is not None and self.is_transformed:
+            found.append("outcome.success is for a column as the response, not for a function of columns")
+        return found
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """See `saem.families.model.Model.number_columns`."""
+        return (self.outcome.trials,) if isinstance(self.outcome.trials, str) else ()
+
+    def known_parameters(self) -> Parameters | None:
+        """See `saem.families.model.Model.known_parameters`."""
+        groups = self.random.known_levels()
+        if isinstance(self.predictor, str) or groups is None:
+            return None
+        return Layout(tuple(self.predictor), self.random, groups, (), self.fixed).parameters

@@ -1,0 +1,170 @@
+"""The verbs of the linear family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.errors import ModelError
+from saem.families.coordinates import Coordinates
+from saem.families.description import Section
+from saem.families.designed_nesting import check_nested, mean_rank
+from saem.families.estimated import Effects, Estimated
+from saem.families.family import Family
+from saem.families.linear import data as rows_and_columns
+from saem.families.linear import describe, leaving_out, other_rows, simulate
+from saem.families.linear.data import LinearData
+from saem.families.linear.other_rows import LinearRows
+from saem.families.linear.specification import LinearModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saem.expressions.constraint import Constraints
+    from saem.families.contract import Problem
+
+Floats = NDArray[np.float64]
+
+
+class LinearFamily(Family):
+    """Gaussian mixed models; what needs compiled code is imported when it is asked for."""
+
+    title: ClassVar[str] = "linear mixed model"
+
+    @property
+    def model(self) -> type[LinearModel]:
+        """See `Family.model`."""
+        return LinearModel
+
+    def arrange(
+        self,
+        model: LinearModel,
+        table: pd.DataFrame,
+        drop_missing: bool = False,
+        formula_state: dict[str, Any] | None = None,
+    ) -> LinearData:
+        """See `Family.arrange`."""
+        return rows_and_columns.arrange(model, table, drop_missing, formula_state)
+
+    def build_problem(
+        self, data: LinearData, constraints: Constraints, restricted: bool, place: Coordinates
+    ) -> Problem:
+        """See `Family.build_problem`."""
+        from saem.families.linear.problem import build_problem
+
+        return build_problem(data, constraints, restricted, place)
+
+    def coordinates_of(self, model: LinearModel, data: LinearData, last: int = -1) -> Coordinates:
+        """See `Family.coordinates_of`."""
+        from saem.families.linear.choosing import coordinates_of
+
+        return coordinates_of(model.constraints, data, last)
+
+    def check_restricted(self, model: LinearModel, data: LinearData) -> None:
+        """See `Family.check_restricted`."""
+        from saem.families.linear.restriction import check_restricted
+
+        check_restricted(model, data)
+
+    def check_conditioning(self, data: LinearData) -> None:
+        """See `Family.check_conditioning`."""
+        from saem.families.linear.conditioning import check_conditioning
+
+        check_conditioning(data)
+
+    def draw_response(
+        self, data: LinearData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
+    ) -> Floats:
+        """See `Family.draw_response`."""
+        return simulate.draw_response(data, x, for_effects, for_rows)
+
+    def on_model_scale(self, data: LinearData, response: Floats, place: Coordinates) -> Floats:
+        """See `Family.on_model_scale`."""
+        level = place.level(data.mean_design)
+        level = level if data.offset is None else level + data.offset
+        return np.asarray(place.unit * response + level)
+
+    def describe(self, model: LinearModel, data: LinearData, rows: pd.DataFrame) -> list[Section]:
+        """See `Family.describe`."""
+        return describe.describe(model, data, rows)
+
+    def without_cluster(self, data: LinearData, cluster: int) -> LinearData:
+        """See `Family.without_cluster`."""
+        return leaving_out.without_cluster(data, cluster)
+
+    def check_nested(self, small: LinearData, large: LinearData, with_means: bool = True) -> None:
+        """See `Family.check_nested`."""
+        if not np.array_equal(
+            small.residual_sds(np.ones(len(small.parameters))), large.residual_sds(np.ones(len(large.parameters)))
+        ):
+            raise ModelError("the two models have different prior weights; they are not nested")
+        rows = small.residual_index[small.residual_group], large.residual_index[large.residual_group]
+        check_nested(small, large, with_means, [rows])
+
+    def mean_rank(self, data: LinearData) -> tuple[int, int]:
+        """See `Family.mean_rank`."""
+        return mean_rank(data)
+
+    def effects(self, data: LinearData, x: Floats) -> Effects:
+        """See `Family.effects`."""
+        from saem.families.linear.effects import conditional_moments
+
+        return Effects(*conditional_moments(data, x), data.effect_covariance(x)[data.cluster_group])
+
+    def effect_slopes(self, data: LinearData, x: Floats) -> Floats:
+        """See `Family.effect_slopes`."""
+        from saem.families.linear.effects import conditional_slopes
+
+        return conditional_slopes(data, x)
+
+    def arrange_others(
+        self, model: LinearModel, table: pd.DataFrame, data: LinearData, others: pd.DataFrame
+    ) -> LinearRows:
+        """See `Family.arrange_others`."""
+        return other_rows.arrange_others(model, table, data, others)
+
+    def own_rows(self, data: LinearData) -> LinearRows:
+        """See `Family.own_rows`."""
+        return other_rows.own_rows(data)
+
+    def predict(self, rows: LinearRows, at: Estimated, level: float) -> dict[str, Floats]:
+        """See `Family.predict`."""
+        from saem.families.linear.predict import predict
+
+        return predict(rows, at, level)
+
+    def residuals(self, data: LinearData, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+        """See `Family.residuals`."""
+        from saem.families.linear.residuals import residuals
+
+        return residuals(data, x, effects, place)
+
+    def uncorrelated(self, data: LinearData, x: Floats, responses: Floats) -> Floats:
+        """See `Family.uncorrelated`."""
+        from saem.families.linear.residuals import uncorrelated
+
+        return uncorrelated(data, x, responses)
+
+    def fitted(self, data: LinearData, x: Floats, place: Coordinates) -> Floats:
+        """See `Family.fitted`."""
+        return self.on_model_scale(data, data.mean_design @ x[data.mean_index], place)
+
+    def spanned(self, data: LinearData) -> tuple[Floats, Floats]:
+        """See `Family.spanned`."""
+        from saem.families.linear.restriction import spanned
+
+        return spanned(data)
+
+    def free_means(self, data: LinearData) -> str:
+        """See `Family.free_means`."""
+        from saem.families.linear.restriction import free_means
+
+        return free_means(data)
+
+    def size_of_columns(self, problem: Problem, data: LinearData) -> float:
+        """See `Family.size_of_columns`."""
+        from saem.families.linear.restriction import size_of_columns
+
+        return size_of_columns(problem, data)

@@ -1,0 +1,23 @@
+"""Responses drawn from a linear model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.families.designed_draws import draw_random_effects
+from saem.families.linear.data import LinearData
+
+Floats = NDArray[np.float64]
+
+
+def draw_response(
+    data: LinearData, values: Floats, for_effects: np.random.Generator, for_residuals: np.random.Generator
+) -> Floats:
+    """One draw of the response (n,), less the offset, at parameters (n_parameters,)."""
+    response: Floats = data.mean_design @ values[data.mean_index]
+    effects = draw_random_effects(data, values, for_effects)
+    response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
+    noise = for_residuals.standard_normal(len(response))
+    response += data.residual_sds(values) * noise
+    return response

