@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,10 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     data = arrange(plain, table)
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
-    response = family_of(model).draw_response(data, values, *streams) + data.shift
+    family = family_of(model)
+    response: NDArray[Any] = family.draw_response(data, values, *streams) + data.shift
+    if family.gives_whole_numbers:
+        response = response.astype(np.int64)
     if not model.is_transformed or model.formula is None:
         return table.assign(**{model.response: response})  # to replace a column is cheaper than to add one
     name, column = column_giving(model.formula, response)

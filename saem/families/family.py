@@ -33,9 +33,12 @@ class Family(ABC):
     ----------
     title : str
         In words, for messages.
+    gives_whole_numbers : bool
+        Whether its responses are whole numbers.
     """
 
     title: ClassVar[str]
+    gives_whole_numbers: ClassVar[bool] = False
 
     @property
     @abstractmethod

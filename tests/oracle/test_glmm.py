@@ -26,7 +26,9 @@ TRUTH = {"beta1": 1.5, "sigma1": 0.4, "sigma2": 0.9}
 @pytest.fixture(scope="module")
 def counts() -> pd.DataFrame:
     rows = [(group, unit) for group in ("control", "treated") for unit in range(30) for _ in range(4)]
-    return saem.simulate(TIED, TRUTH, pd.DataFrame(rows, columns=["group", "unit"]), seed=3)
+    table = saem.simulate(TIED, TRUTH, pd.DataFrame(rows, columns=["group", "unit"]), seed=3)
+    assert table["count"].dtype.kind == "i"  # as they are written to files
+    return table
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ class GlmmFamily(Family):
     """Bernoulli, binomial and Poisson outcomes; what needs compiled code or SciPy is imported when it is asked for."""
 
     title: ClassVar[str] = "generalised linear mixed model"
+    gives_whole_numbers: ClassVar[bool] = True
 
     @property
     def model(self) -> type[GlmmModel]:
