@@ -74,10 +74,10 @@ class DirectML:
             mstep = Repeated(mstep) if mstep.single_step else mstep
         solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver, self.scattered)
+        if peaks and refined(problem, peaks[0].x):  # once more, with nodes that suffice there
+            peaks, failures = find_maxima(problem, solver, self.scattered)
         if not peaks:
             raise no_maximum(problem, failures)
-        if refined(problem, peaks[0].x):  # once more, with nodes that suffice there
-            peaks, failures = find_maxima(problem, solver, self.scattered)
         best, tied = peaks[0], count_tied(peaks)
         message = describe_rivals(peaks[tied:], best.loglik)
         status = Status.BOUNDARY if best.pinned.any() else Status.CONVERGED
