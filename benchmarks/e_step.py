@@ -45,11 +45,11 @@ def measure_at(replicates: int, rng: np.random.Generator) -> Iterator[Row]:
     """Ratios for a number of clusters in each arm."""
     problem = peptide_problem(replicates)
     x = at_truth(problem)
-    statistics = np.empty(problem.n_statistics)
+    statistics = np.empty(problem.latent.n_statistics)
     large = replicates > 1000
     m = 1 if large else 5
-    times = max(1, 1_000_000 // (m * problem.n_latent))
-    n = times * m * problem.n_latent
+    times = max(1, 1_000_000 // (m * problem.latent.size))
+    n = times * m * problem.latent.size
     seconds = interleaved(
         {
             "bare": lambda: bare_normals(rng, n),
@@ -58,7 +58,7 @@ def measure_at(replicates: int, rng: np.random.Generator) -> Iterator[Row]:
         },
         REPEATS,
     )
-    at = f"at {problem.n_latent:,} clusters, {m} draw{'s' if m > 1 else ''}"
+    at = f"at {problem.latent.size:,} clusters, {m} draw{'s' if m > 1 else ''}"
     note = "times the bare normals"
     yield timed("one normal", [value / n for value in seconds["bare"]], "ns")
     yield ratio(f"E-step and statistics {at}", seconds["draw"], seconds["bare"], 1.6 if large else None, note)

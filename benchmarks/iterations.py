@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.e_step import bare_normals
 from benchmarks.problems import at_truth, peptide_problem, take_turns
 from benchmarks.timing import Row, interleaved, ratio, timed
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.schedules import AveragedSchedule
 
 ITERATIONS = 1000
@@ -19,7 +19,7 @@ REPEATS = 25
 def measure() -> Iterator[Row]:
     """Times for the default number of draws and for one draw."""
     problem = peptide_problem(60)
-    default = int(AveragedSchedule().steps(problem.n_latent).draws[0])
+    default = int(AveragedSchedule().steps(problem.latent.size).draws[0])
     yield from measure_at(problem, default, f"{default} draws (the default)")
     yield from measure_at(problem, 1, "1 draw")
 
@@ -30,7 +30,7 @@ def measure_at(problem: Problem, m: int, draws: str) -> Iterator[Row]:
     rng = np.random.Generator(np.random.SFC64(1))
     seconds = interleaved(
         {
-            "bare": lambda: bare_normals(rng, ITERATIONS * m * problem.n_latent),
+            "bare": lambda: bare_normals(rng, ITERATIONS * m * problem.latent.size),
             "loop": lambda: take_turns(problem, x, rng, m, ITERATIONS),
         },
         REPEATS,

@@ -11,7 +11,7 @@ import saem
 from experiments.studies.peptide import MODIFICATIONS, TREATMENTS, TRUTH, peptide_model, peptide_table
 from saem.algorithms.engine.iteration import Iteration
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 
 def large_table(replicates: int, seed: int = 0) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from benchmarks.problems import peptide_problem
 from benchmarks.timing import Row, interleaved, ratio, timed
 from saem.algorithms.direct_ml import DirectML
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 
 REPEATS = 25
@@ -27,7 +27,7 @@ def slsqp(problem: Problem) -> np.ndarray:
     sds = problem.parameters.domains.can_vanish
     found = minimize(
         negative,
-        problem.starts[0],
+        problem.starts.first,
         jac=True,
         method="SLSQP",
         bounds=[(1e-6 * scale if sd else None, None) for sd, scale in zip(sds, problem.scale, strict=True)],

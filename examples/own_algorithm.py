@@ -56,7 +56,7 @@ class PlainEM:
     def run(self, problem, seed=0):
         """All iterations from the first start; no draws, for `m = 0` in each of them."""
         iteration = Iteration(problem, 1e-10, stream(seed, self.name))
-        chain = iteration.begin(problem.starts[0])
+        chain = iteration.begin(problem.starts.first)
         zeros = np.zeros(self.iterations, dtype=np.int64)
         path, _ = iteration.iterate(chain, np.ones(self.iterations), zeros)
         return Outcome(chain.state.x, iteration.nothing_pinned, Status.CONVERGED, "", path)

@@ -63,7 +63,7 @@ class Lazy:
 
     def arrays(self, problem):
         """The arrays of a problem, with a chain that has not begun."""
-        return LazyArrays(problem.arrays, np.full(problem.n_statistics, np.nan), np.zeros(2))
+        return LazyArrays(problem.arrays, np.full(problem.latent.n_statistics, np.nan), np.zeros(2))
 
 
 if __name__ == "__main__":

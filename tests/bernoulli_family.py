@@ -26,6 +26,7 @@ from parameterkinds import slots_of
 
 from saem.expressions.constraint import compile_constraints
 from saem.families import contract
+from saem.families.problem import Boundary, Clusters, LatentData, Problem, Starts
 from saem.specification.parameters import Parameters
 from saem.system.jit import entry, kernel, overload
 
@@ -222,7 +223,7 @@ def _complete(arrays, statistics, x, gradient, hessian):
         )
 
 
-def bernoulli(table: Mapping[str, Any], **constraints: str) -> contract.Problem:
+def bernoulli(table: Mapping[str, Any], **constraints: str) -> Problem:
     """The problem for the columns ``cluster``, ``x`` and ``y``, with constraints on ``beta`` and ``sigma``."""
     cluster = np.asarray(table["cluster"])
     order = np.argsort(cluster, kind="stable")
@@ -236,23 +237,19 @@ def bernoulli(table: Mapping[str, Any], **constraints: str) -> contract.Problem:
         latent=np.zeros(len(sizes)),
         acceptance=np.zeros(2),
     )
-    return contract.Problem(
+    return Problem(
         parameters=parameters,
         arrays=arrays,
         constraints=compile_constraints(constraints, parameters.names),
-        starts=(np.ones(2),),
         scale=np.array([1.0 / np.sqrt(np.mean(covariate**2)), 1.0]),
-        n_statistics=3,
-        n_latent=len(sizes),
-        collapsible=np.array([False, True]),
-        dependents={},
-        at_zero=np.zeros(2),
-        n_clusters=len(sizes),
-        joint=lambda: arrays,
+        starts=Starts((np.ones(2),)),
+        boundary=Boundary(np.array([False, True]), {}, np.zeros(2)),
+        latent=LatentData(size=len(sizes), n_statistics=3),
+        clusters=Clusters(len(sizes), joint=lambda: arrays),
     )
 
 
-def booth_hobert(table: str | PathLike[str] | Mapping[str, Any], **constraints: str) -> contract.Problem:
+def booth_hobert(table: str | PathLike[str] | Mapping[str, Any], **constraints: str) -> Problem:
     """The problem for a file, or a table, with the columns of Booth & Hobert's simulated benchmark."""
     columns = pd.read_csv(table) if isinstance(table, str | PathLike) else table
     return bernoulli(columns, **constraints)
@@ -268,6 +265,6 @@ def simulated() -> dict[str, np.ndarray]:
     return {"cluster": cluster, "x": x, "y": rng.random(len(cluster)) < 1.0 / (1.0 + np.exp(-2.0 * x - u[cluster]))}
 
 
-def problems() -> dict[str, contract.Problem]:
+def problems() -> dict[str, Problem]:
     """Examples, for the checks that every family is held to."""
     return {"free": bernoulli(simulated()), "constrained": bernoulli(simulated(), g="beta == 1 + sigma**2")}

@@ -8,13 +8,14 @@ import numpy as np
 
 from saem.estep.samplers import own_copy
 from saem.estep.sampling import draw_means
-from saem.families.contract import Problem, complete_cluster, complete_clusters, draw_cluster, draw_clusters
+from saem.families.contract import complete_cluster, complete_clusters, draw_cluster, draw_clusters
+from saem.families.problem import Problem
 from saem.system.jit import entry
 
 
 def drawn(problem: Problem, x: Any, n: int, m: int = 1, seed: int = 0) -> np.ndarray:
     """Statistics (n, s): each row the mean over ``m`` draws of all random effects."""
-    statistics = np.full((n, problem.n_statistics), np.nan)
+    statistics = np.full((n, problem.latent.n_statistics), np.nan)
     rng = np.random.Generator(np.random.SFC64(seed))
     draw_means(own_copy(problem.arrays), np.array(x, dtype=float), rng, m, statistics)
     return statistics
@@ -27,7 +28,7 @@ def expected(problem: Problem, x: Any) -> np.ndarray:
 
 def plausible(problem: Problem, x: Any) -> np.ndarray:
     """Statistics (s,) such as an algorithm meets at ``x``: their expectation, or the mean of many draws."""
-    return expected(problem, x) if problem.has_expectation else drawn(problem, x, 1, m=100)[0]
+    return expected(problem, x) if problem.latent.has_expectation else drawn(problem, x, 1, m=100)[0]
 
 
 @entry
@@ -57,13 +58,13 @@ def drawn_clusters(
     problem: Problem, x: Any, clusters: Any, n: int, m: int = 1, seed: int = 0, one_by_one: bool = False
 ) -> np.ndarray:
     """Statistics (n, c, s) of some clusters (c,): each row the mean over ``m`` draws of their random effects."""
-    assert problem.clusterwise is not None
+    assert problem.clusters.clusterwise is not None
     clusters = np.array(clusters, dtype=np.int64)
-    statistics = np.full((n, len(clusters), problem.n_statistics), np.nan)
+    statistics = np.full((n, len(clusters), problem.latent.n_statistics), np.nan)
     rng = np.random.Generator(np.random.SFC64(seed))
     unused = np.empty(0), np.empty((0, 0)), np.empty((0, 0))
     x = np.array(x, dtype=float)
-    call_clusterwise(True, one_by_one, problem.clusterwise(), x, rng, m, clusters, statistics, *unused)
+    call_clusterwise(True, one_by_one, problem.clusters.clusterwise(), x, rng, m, clusters, statistics, *unused)
     return statistics
 
 
@@ -71,10 +72,10 @@ def complete_by_cluster(
     problem: Problem, x: Any, statistics: np.ndarray, one_by_one: bool = False
 ) -> tuple[np.ndarray, ...]:
     """Log-likelihood (C,) of each cluster at its statistics (C, s), its gradient, and the Hessian of the sum."""
-    assert problem.clusterwise is not None
+    assert problem.clusters.clusterwise is not None
     size, n = len(statistics), len(problem.parameters)
     found = np.full(size, np.nan), np.full((size, n), np.nan), np.full((n, n), np.nan)
     rng, x = np.random.Generator(np.random.SFC64(0)), np.array(x, dtype=float)
     clusters, statistics = np.arange(size), np.ascontiguousarray(statistics)[None]
-    call_clusterwise(False, one_by_one, problem.clusterwise(), x, rng, 0, clusters, statistics, *found)
+    call_clusterwise(False, one_by_one, problem.clusters.clusterwise(), x, rng, 0, clusters, statistics, *found)
     return found

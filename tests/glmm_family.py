@@ -10,10 +10,10 @@ from parameterkinds import kinds_of, slots_of
 
 from saem.estep.metropolis import metropolis
 from saem.expressions.constraint import compile_constraints
-from saem.families.contract import Problem
 from saem.families.glmm import problem  # noqa: F401 - registers the compiled functions
 from saem.families.glmm.arrays import BINOMIAL, POISSON, build_arrays, n_statistics
 from saem.families.glmm.start import effect_sizes, starting_values
+from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Problem, Starts
 from saem.specification.parameters import Parameters
 
 NODES = 15
@@ -70,17 +70,16 @@ def posed(
         parameters=parameters,
         arrays=metropolis(arrays, len(group), q),
         constraints=compile_constraints(constraints or {}, parameters.names),
-        starts=(starting_values(arrays, n, np.full(n, np.nan)),),
         scale=scale,
-        n_statistics=n_statistics(arrays),
-        n_latent=len(group) * q,
-        collapsible=is_sd | (np.array(kinds_of(parameters)) == "corr"),
-        dependents={int(i): tuple(np.unique(corr_index[corr_index >= 0])) for i in np.flatnonzero(is_sd)},
-        at_zero=np.zeros(n),
-        likelihood="quadrature",
-        n_clusters=len(group),
-        joint=lambda: arrays,
-        nodes=nodes,
+        starts=Starts((starting_values(arrays, n, np.full(n, np.nan)),)),
+        boundary=Boundary(
+            collapsible=is_sd | (np.array(kinds_of(parameters)) == "corr"),
+            dependents={int(i): tuple(np.unique(corr_index[corr_index >= 0])) for i in np.flatnonzero(is_sd)},
+            at_zero=np.zeros(n),
+        ),
+        latent=LatentData(size=len(group) * q, n_statistics=n_statistics(arrays)),
+        clusters=Clusters(len(group), joint=lambda: arrays),
+        likelihood=Likelihood("quadrature", nodes=nodes),
     )
 
 

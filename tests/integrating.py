@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.estep import quadrature as integration
 from saem.families import contract
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.system import linalg
 from saem.system.jit import entry
 
@@ -30,13 +30,13 @@ def n_effects(arrays, x, cluster):
 def joint_at(problem: Problem, x: np.ndarray, cluster: int, effects: np.ndarray) -> np.ndarray:
     """``log p(y_c, u; x)`` (k,) at effects (k, d)."""
     values = np.empty(len(effects))
-    log_joint(problem.joint(), np.array(x, dtype=float), cluster, np.array(effects, dtype=float), values)
+    log_joint(problem.clusters.joint(), np.array(x, dtype=float), cluster, np.array(effects, dtype=float), values)
     return values
 
 
 def dimension(problem: Problem, x: np.ndarray, cluster: int = 0) -> int:
     """Number of random effects of a cluster."""
-    return n_effects(problem.joint(), np.array(x, dtype=float), cluster)
+    return n_effects(problem.clusters.joint(), np.array(x, dtype=float), cluster)
 
 
 def interpreted(right: str = "", wrong: str = "") -> Callable[..., Any]:

@@ -11,8 +11,8 @@ import pandas as pd
 import saem
 from saem import recipes
 from saem.families import Model, arrange, pose
-from saem.families.contract import Problem
 from saem.families.linear.data import LinearData
+from saem.families.problem import Problem
 
 PEPTIDE = {"mu": 10.0, "alpha2": -1.0, "b21": 0.5, "b22": 1.2, "sigma1": 0.4, "sigma2": 0.7, "sigma": 0.3}
 

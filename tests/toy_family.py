@@ -14,6 +14,7 @@ from parameterkinds import slots_of
 
 from saem.expressions.constraint import compile_constraints
 from saem.families import contract
+from saem.families.problem import Boundary, LatentData, Problem, Starts
 from saem.specification.parameters import Parameters
 from saem.system.jit import kernel, overload
 
@@ -63,24 +64,20 @@ def _complete(arrays, statistics, x, gradient, hessian):
         )
 
 
-def linkage(**constraints: str) -> contract.Problem:
+def linkage(**constraints: str) -> Problem:
     """The problem, by default with ``a + b == 1``."""
     parameters = Parameters.build(slots_of(("a", "mean"), ("b", "mean")), {})
-    return contract.Problem(
+    return Problem(
         parameters=parameters,
         arrays=Linkage(np.array([125.0, 18.0, 20.0, 34.0])),
         constraints=compile_constraints(constraints, parameters.names),
-        starts=(np.array([0.5, 0.5]),),
         scale=np.ones(2),
-        n_statistics=1,
-        n_latent=125,
-        collapsible=np.zeros(2, dtype=bool),
-        dependents={},
-        at_zero=np.zeros(2),
-        has_expectation=True,
+        starts=Starts((np.array([0.5, 0.5]),)),
+        boundary=Boundary(np.zeros(2, dtype=bool), {}, np.zeros(2)),
+        latent=LatentData(size=125, n_statistics=1, has_expectation=True),
     )
 
 
-def problems() -> dict[str, contract.Problem]:
+def problems() -> dict[str, Problem]:
     """Examples, for the checks that every family is held to."""
     return {"multinomial": linkage(total="a + b == 1"), "Poisson": linkage()}

@@ -52,7 +52,7 @@ def bootstrap_of(fit: Fit, data_seed: int, draws: int) -> Bootstrap:
             x = method.run(problem).x
         except SaemError:
             continue
-        inner = np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
+        inner = np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
         found.append(problem.coordinates.to_user(inner))
     return Bootstrap(fit, pd.DataFrame(found, columns=list(fit.parameters.names)), pd.DataFrame())
 

@@ -53,7 +53,7 @@ def generate(cell: Cell, seed: int) -> Data:
         highest = saem.fit(problem.model, table, "ml").loglik
     except FitError:  # no reason for the others to fail; the method ml will say why it did
         highest = float("nan")
-    return Data(table, pose(problem.model, arrange(problem.model, table)).n_latent, highest)
+    return Data(table, pose(problem.model, arrange(problem.model, table)).latent.size, highest)
 
 
 def estimate(data: Data, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:

@@ -1,1 +1,1 @@
-"""Algorithms: each takes a `saem.families.contract.Problem` and a seed and returns an `Outcome`."""
+"""Algorithms: each takes a `saem.families.problem.Problem` and a seed and returns an `Outcome`."""

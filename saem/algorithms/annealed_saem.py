@@ -22,7 +22,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.mstep.methods.bounded import maximise_above
 from saem.schedules import AveragedSchedule, Schedule

@@ -14,7 +14,7 @@ from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, exact_fit, listing
 from saem.estep.marginal import refined
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
 from saem.maxima.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.maxima.starts import infeasible
@@ -89,7 +89,7 @@ class DirectML:
             pinned=best.pinned,
             status=status,
             message=message,
-            path=np.vstack([self.search_path(problem, solver, [problem.starts[0], best.start], best.x), best.x]),
+            path=np.vstack([self.search_path(problem, solver, [problem.starts.first, best.start], best.x), best.x]),
             solutions=np.array([peak.x for peak in peaks]),
             solution_logliks=np.array([peak.loglik for peak in peaks]),
         )
@@ -111,7 +111,7 @@ def no_maximum(problem: Problem, failures: list[Failure]) -> Exception:
     outcomes = [failure.outcome for failure in failures]
     highest = max(failures, key=lambda failure: np.nan_to_num(failure.outcome.value, nan=-np.inf))
     if highest.outcome.status == sqp.COLLAPSED:
-        if not problem.can_fit_exactly or rises_without_end(problem, Solver(problem), problem.starts[0]):
+        if not problem.likelihood.can_fit_exactly or rises_without_end(problem, Solver(problem), problem.starts.first):
             return FitError(exact_fit(residual_labels(problem, highest.x < NEAR_ZERO * problem.scale)))
         return FitError(
             "the residual standard deviation goes to zero: the random effects explain all that the rows of a cluster "

@@ -28,7 +28,7 @@ from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import MStepError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb, pin
 from saem.maxima.information import observed_information
 from saem.maxima.search import Peak, find_maxima
@@ -138,7 +138,7 @@ def working_start(engine: Engine) -> Array:
     """The first of the starts from which an iteration succeeds."""
     problem = engine.problem
     error: MStepError | None = None
-    for start in [first_start(engine), *problem.starts, *scattered(problem, problem.starts[0], 5)]:
+    for start in [first_start(engine), *problem.starts.values, *scattered(problem, problem.starts.first, 5)]:
         try:
             expectation_maximisation(engine, start, engine.iteration.nothing_pinned, 2)
             return start
@@ -150,8 +150,9 @@ def working_start(engine: Engine) -> Array:
 
 def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
     """The point with those standard deviations at zero that are zero at the top of its hill; changes ``pinned``."""
+    boundary = engine.problem.boundary
     top, _, outcome = climb(engine.problem, engine.solver, x)
-    zero = engine.problem.collapsible & ~pinned & engine.solver.domains.can_vanish & (top == engine.problem.at_zero)
+    zero = boundary.collapsible & ~pinned & engine.solver.domains.can_vanish & (top == boundary.at_zero)
     if outcome.status != sqp.CONVERGED or not zero.any():
         return x
     inside = x.copy()

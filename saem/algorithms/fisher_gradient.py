@@ -27,7 +27,7 @@ from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError, MStepError
 from saem.estep.samplers import clusters_of
 from saem.estep.sampling import cluster_scores
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.information import Information, information_of
 from saem.mstep.restore import move
 from saem.schedules import AveragedSchedule, Schedule
@@ -59,10 +59,10 @@ class FisherGradient(MonteCarloAlgorithm):
     def iteration(self, problem: Problem, seed: int) -> FisherIteration:
         """Iterations of SAEM, then gradient steps."""
         free = int((~problem.parameters.fixed).sum()) - len(problem.constraints)
-        if problem.n_clusters < LEAST_CLUSTERS * free:
+        if problem.clusters.count < LEAST_CLUSTERS * free:
             raise ModelError(
                 f"Fisher preconditioning estimates the information of {free} parameters from one score for each "
-                f"cluster, and needs {LEAST_CLUSTERS * free} at least; got {problem.n_clusters}. Use method 'saem'"
+                f"cluster, and needs {LEAST_CLUSTERS * free} at least; got {problem.clusters.count}. Use method 'saem'"
             )
         if self.sampler is not None:
             raise ModelError("Fisher preconditioning draws single clusters in the family's own way; leave sampler out")
@@ -84,7 +84,7 @@ class FisherIteration(StepwiseIteration):
         """A chain at its start, without scores."""
         chain = super().begin(start, pinned, skipped)
         n = len(start)
-        chain.memory |= {"scores": np.zeros((self.problem.n_clusters, n)), "fisher": np.eye(n)}
+        chain.memory |= {"scores": np.zeros((self.problem.clusters.count, n)), "fisher": np.eye(n)}
         chain.memory |= {"count": np.full(1, max(0.0, skipped - 1.0)), "learned": np.zeros(1)}
         return chain
 
@@ -95,8 +95,8 @@ class FisherIteration(StepwiseIteration):
         if not constrained or count[0] <= self.burn_in // 2:
             super().step(chain, gamma, m, constrained)
             return
-        state, n_clusters = chain.state, self.problem.n_clusters
-        statistics = np.empty((n_clusters, self.problem.n_statistics))
+        state, n_clusters = chain.state, self.problem.clusters.count
+        statistics = np.empty((n_clusters, self.problem.latent.n_statistics))
         scores, values, hessian = np.zeros(held.shape), np.empty(n_clusters), np.empty((len(state.x),) * 2)
         everyone = np.arange(n_clusters)
         cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, hessian)

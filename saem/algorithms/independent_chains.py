@@ -25,7 +25,7 @@ from saem.algorithms.engine.placement import PLACEMENT
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.algorithms.saem import SAEM
 from saem.errors import ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.stopping import Status, Target
 from saem.system.streams import derived_seed
 

@@ -23,7 +23,8 @@ from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
 from saem.estep.samplers import clusters_of
-from saem.families.contract import Problem, draw_clusters
+from saem.families.contract import draw_clusters
+from saem.families.problem import Problem
 from saem.maxima.information import Information
 from saem.system.jit import entry
 
@@ -71,7 +72,7 @@ class MiniBatchSAEM(MonteCarloAlgorithm):
             raise ModelError("mini-batches draw single clusters in the family's own way; leave sampler out")
         iteration = self.make(MiniBatchIteration, problem, seed)
         iteration.clusters = clusters_of(problem, iteration.drawing)
-        iteration.size = max(1, round(self.share * problem.n_clusters))
+        iteration.size = max(1, round(self.share * problem.clusters.count))
         return iteration.with_maximiser(self.mstep)
 
 
@@ -86,12 +87,12 @@ class MiniBatchIteration(StepwiseIteration):
     @property
     def share(self) -> float:
         """Share of the clusters that a batch has."""
-        return self.size / self.problem.n_clusters
+        return self.size / self.problem.clusters.count
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, with no cluster drawn yet."""
         chain = super().begin(start, pinned, skipped)
-        chain.memory["held"] = np.zeros((self.problem.n_clusters, self.problem.n_statistics))
+        chain.memory["held"] = np.zeros((self.problem.clusters.count, self.problem.latent.n_statistics))
         chain.memory["rounds"] = np.zeros(1, dtype=np.int64)
         return chain
 
@@ -103,11 +104,11 @@ class MiniBatchIteration(StepwiseIteration):
         """E-step for the clusters of a batch."""
         state, held, rounds = chain.state, chain.memory["held"], chain.memory["rounds"]
         self.spent.count(0, self.cost(chain, m))
-        n = self.problem.n_clusters
+        n = self.problem.clusters.count
         batch = np.arange(n) if rounds[0] == 0 else np.sort(self.rng.choice(n, self.size, replace=False))
         if rounds[0] % REFRESH == 0:
             state.drawn[:] = held.sum(axis=0)
-        fresh = np.empty((len(batch), self.problem.n_statistics))
+        fresh = np.empty((len(batch), self.problem.latent.n_statistics))
         redraw(self.clusters, state.x, self.rng, m, batch, held, fresh, state.drawn)
         rounds[0] += 1
 

@@ -19,7 +19,7 @@ from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.expanded import ExpandedIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class PXSAEM(MonteCarloAlgorithm):
 
     def iteration(self, problem: Problem, seed: int) -> ExpandedIteration:
         """Iterations with the working parameters of the family."""
-        assert problem.expand is not None, "declared as needed"
+        assert problem.latent.expand is not None, "declared as needed"
         if self.mstep is not None:
             raise ModelError("parameter expansion has an M-step of its own; leave mstep out")
         if self.sampler is not None:
             raise ModelError("parameter expansion draws in the way of the expanded model; leave sampler out")
-        return self.make(ExpandedIteration, problem, seed).with_expansion(problem.expand())
+        return self.make(ExpandedIteration, problem, seed).with_expansion(problem.latent.expand())

@@ -16,7 +16,7 @@ from saem.system.display import method_name
 
 if TYPE_CHECKING:
     from saem.algorithms.course.outcome import Outcome
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,17 @@ DECLARED: dict[str, Declaration] = {
 }
 
 NEEDS: dict[str, tuple[str, Callable[[Problem], bool]]] = {
-    "expectation": ("a closed-form E-step", lambda problem: problem.has_expectation),
-    "marginal likelihood": ("a marginal likelihood", lambda problem: problem.has_likelihood),
+    "expectation": ("a closed-form E-step", lambda problem: problem.latent.has_expectation),
+    "marginal likelihood": ("a marginal likelihood", lambda problem: problem.likelihood.is_available),
     "closed likelihood": (
         "a marginal likelihood in closed form, not the restricted one",
-        lambda problem: problem.likelihood == "closed" and not problem.restricted,
+        lambda problem: problem.likelihood.kind == "closed" and not problem.likelihood.restricted,
     ),
     "single clusters": (
         "a family that draws single clusters",
-        lambda problem: problem.clusterwise is not None or not problem.has_draws,
+        lambda problem: problem.clusters.clusterwise is not None or not problem.latent.has_draws,
     ),
-    "expansion": ("a family that offers parameter expansion", lambda problem: problem.expand is not None),
+    "expansion": ("a family that offers parameter expansion", lambda problem: problem.latent.expand is not None),
 }
 
 

@@ -20,7 +20,7 @@ from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.engine.placement import AUTO
 from saem.algorithms.registry import DECLARED, Declaration
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 
 @dataclass(frozen=True)

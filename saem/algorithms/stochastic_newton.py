@@ -25,7 +25,7 @@ from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import MStepError
 from saem.estep.sampling import scores_of
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.information import information_of
 from saem.mstep.restore import move
 from saem.mstep.solver import Derivatives
@@ -70,7 +70,7 @@ class NewtonIteration(StepwiseIteration):
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without information."""
         chain = super().begin(start, pinned, skipped)
-        n, s = len(start), self.problem.n_statistics
+        n, s = len(start), self.problem.latent.n_statistics
         chain.memory |= {"complete": np.zeros((n, n)), "missing": np.zeros((n, n)), "mean": np.zeros(s)}
         chain.memory |= {"learned": np.zeros(1), "draws": np.zeros(1), "count": np.full(1, max(0.0, skipped - 1.0))}
         return chain

@@ -87,7 +87,7 @@ def compare(
     n_latent = 0
     if is_limited:
         check_arguments(model, table)
-        n_latent = pose(model, arrange(model, table, drop_missing)).n_latent
+        n_latent = pose(model, arrange(model, table, drop_missing)).latent.size
     repetitions: dict[str, tuple[Fit, ...]] = {}
     failures: dict[str, str] = {}
     refused: list[str] = []

@@ -9,8 +9,9 @@ import numpy as np
 
 from saem.estep.marginal import Quadrature, objective_of, place_nodes
 from saem.estep.modes import find_mode
-from saem.families.contract import Problem, effects_root, log_complete, n_effects
+from saem.families.contract import effects_root, log_complete, n_effects
 from saem.families.estimated import Effects
+from saem.families.problem import Problem
 from saem.system.jets import jet_back_substitute
 from saem.system.jit import entry
 
@@ -71,7 +72,7 @@ def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: 
 def conditional_law(problem: Problem, x: Array) -> tuple[Array, Effects]:
     """Modes (C, d) of the random effects given the data, and their law, at parameters (n,)."""
     objective: Quadrature = objective_of(problem)
-    c, d = problem.n_clusters, problem.n_latent // max(1, problem.n_clusters)
+    c, d = problem.clusters.count, problem.latent.size // max(1, problem.clusters.count)
     modes, means = np.zeros((2, c, d))
     covariances, marginal = np.zeros((2, c, d, d))
     fill_law(objective, np.array(x, dtype=float), modes, means, covariances, marginal)

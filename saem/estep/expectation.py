@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from saem.families.contract import Problem, draw
+from saem.families.contract import draw
+from saem.families.problem import Problem
 from saem.system.jit import entry
 
 Array = np.ndarray
@@ -22,7 +23,7 @@ def expect_each(arrays: Any, points: Array, rng: np.random.Generator, statistics
 
 def conditional_expectations(problem: Problem, points: Array) -> Array:
     """``E[S | y; x]`` (k, s) at each of the points ``x`` (k, n)."""
-    statistics = np.empty((len(points), problem.n_statistics))
+    statistics = np.empty((len(points), problem.latent.n_statistics))
     expect_each(problem.arrays, np.ascontiguousarray(points), NO_DRAWS, statistics)
     return statistics
 

@@ -23,7 +23,8 @@ import numpy as np
 from saem.errors import FitError, ModelError
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import Problem, log_complete, n_effects
+from saem.families.contract import log_complete, n_effects
+from saem.families.problem import Problem
 from saem.system.jets import (
     add_derivatives,
     add_logarithm,
@@ -242,23 +243,23 @@ def objective_of(problem: Problem) -> Quadrature:
     """The marginal likelihood of a problem by quadrature, with nodes that suffice at its first start."""
     found = _OBJECTIVES.get(problem)
     if found is None:
-        assert problem.joint is not None
-        arrays, x = problem.joint(), problem.starts[0]
-        nodes = problem.nodes or settled_nodes(arrays, problem.n_clusters, x)
-        constant = float(np.sum(problem.constants + np.zeros(problem.n_clusters)))
-        found = _OBJECTIVES[problem] = quadrature(arrays, problem.n_clusters, nodes, constant)
+        clusters = problem.clusters
+        assert clusters.joint is not None
+        arrays, x = clusters.joint(), problem.starts.first
+        nodes = problem.likelihood.nodes or settled_nodes(arrays, clusters.count, x)
+        found = _OBJECTIVES[problem] = quadrature(arrays, clusters.count, nodes, clusters.constant)
     return found
 
 
 def refined(problem: Problem, x: Array) -> bool:
     """Whether at ``x`` (n,) more nodes were needed; the objective of the problem has them from now on."""
-    if problem.likelihood != "quadrature" or problem.nodes:
+    if problem.likelihood.kind != "quadrature" or problem.likelihood.nodes:
         return False
     found = objective_of(problem)
-    nodes = settled_nodes(found.arrays, problem.n_clusters, x)
+    nodes = settled_nodes(found.arrays, problem.clusters.count, x)
     if nodes <= len(found.nodes):
         return False
-    _OBJECTIVES[problem] = quadrature(found.arrays, problem.n_clusters, nodes, found.constant)
+    _OBJECTIVES[problem] = quadrature(found.arrays, problem.clusters.count, nodes, found.constant)
     return True
 
 

@@ -63,7 +63,7 @@ class Metropolis(NamedTuple):
     `draw` and `complete` of `saem.families.contract` are overloaded for them: they may be the arrays of a `Problem`.
     """
 
-    arrays: Any  # of the family, those of `Problem.joint`
+    arrays: Any  # of the family, those of `Clusters.joint`
     kernel: Kernel
 
     @property

@@ -279,7 +279,7 @@ def integrate(
     Parameters
     ----------
     arrays : NamedTuple
-        Those of `Problem.joint`.
+        Those of `Clusters.joint`.
     x : (n,) ndarray
         Parameters.
     nodes, log_weights : (k,) ndarray

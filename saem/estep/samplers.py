@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from saem.errors import ModelError, listing
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 KERNEL = ("latent", "acceptance")  # fields of arrays that hold the state and the counts of a Markov kernel
 NESTED = "kernel"  # field that holds all that a kernel goes on with, as a NamedTuple with those two among its fields
@@ -38,10 +38,10 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
     """
     if not isinstance(sampler, str):
         return sampler.arrays(problem)
-    if sampler not in problem.samplers:
-        known = listing(problem.samplers) or "none but its own"
+    if sampler not in problem.latent.samplers:
+        known = listing(problem.latent.samplers) or "none but its own"
         raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
-    return problem.samplers[sampler](problem.arrays)
+    return problem.latent.samplers[sampler](problem.arrays)
 
 
 def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
@@ -60,17 +60,18 @@ def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
     """
     if sampler is not None:
         return own_copy(arrays_of(sampler, problem))
-    if problem.has_draws or problem.joint is None:
+    clusters = problem.clusters
+    if problem.latent.has_draws or clusters.joint is None:
         return own_copy(problem.arrays)
     from saem.estep.metropolis import metropolis
 
-    return metropolis(problem.joint(), problem.n_clusters, problem.n_latent // max(1, problem.n_clusters))
+    return metropolis(clusters.joint(), clusters.count, problem.latent.size // max(1, clusters.count))
 
 
 def clusters_of(problem: Problem, drawing: Any) -> Any | None:
     """The arrays by which single clusters are drawn, given those of all; None where the family cannot."""
-    if problem.clusterwise is not None:
-        return problem.clusterwise()
+    if problem.clusters.clusterwise is not None:
+        return problem.clusters.clusterwise()
     return drawing if NESTED in getattr(drawing, "_fields", ()) else None
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from saem.expressions.constraint import Constraints
     from saem.families.arranged import Arranged
-    from saem.families.contract import Problem
     from saem.families.description import Section
     from saem.families.estimated import Effects, Estimated
     from saem.families.model import Model
+    from saem.families.problem import Problem
 
 Floats = NDArray[np.float64]
 

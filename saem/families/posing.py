@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.families.arranged import Arranged
-    from saem.families.contract import Problem
     from saem.families.coordinates import Coordinates
     from saem.families.family import Family
     from saem.families.model import Model
+    from saem.families.problem import Problem
 
 
 def family_of(model: Model) -> Family:
@@ -105,4 +105,4 @@ def pose(
     ]
     if problems:
         raise ModelError("; ".join(problems), problems)
-    return replace(problem, priors=model.priors)
+    return replace(problem, priors=replace(problem.priors, named=model.priors))

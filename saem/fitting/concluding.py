@@ -14,7 +14,7 @@ from saem.algorithms.registry import Algorithm
 from saem.errors import ModelError, listing
 from saem.families import Model
 from saem.families.arranged import Arranged
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.fitting.parts import Course, Estimate, Origin, Sample
 from saem.fitting.provenance import SAMPLER, versions
 from saem.fitting.record import Record
@@ -129,7 +129,7 @@ def course_of(
     place, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
     message = flat.message or outcome.message
     if outcome.posterior is None:
-        message = f"{message} {in_words(status.advice, problem.restricted)}".strip()
+        message = f"{message} {in_words(status.advice, problem.likelihood.restricted)}".strip()
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     return Course(
         status=status,
@@ -140,7 +140,7 @@ def course_of(
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
         augmentation=outcome.augmentation,
-        drawn=round(outcome.drawn * problem.n_latent),
+        drawn=round(outcome.drawn * problem.latent.size),
         looks=outcome.history,
         chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
         chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
@@ -196,7 +196,7 @@ def flat_at(problem: Problem, outcome: Outcome, information: Information) -> Fla
     moved_inside = np.any([moved_by(direction, problem.scale) for direction in directions], axis=0)
     unknown = means_without_error(problem, outcome.x, outcome.pinned, directions) & ~moved_inside
     labels = tuple(problem.label(i) for i in range(len(names)))
-    message = "The restricted likelihood is flat: " if problem.restricted else ""
+    message = "The restricted likelihood is flat: " if problem.likelihood.restricted else ""
     message += " ".join(describe_direction(names, *move, labels) for move in moves)
     hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
     if hanging.any():
@@ -241,9 +241,9 @@ def boundary_of(problem: Problem, outcome: Outcome, x: Array, moved: Array) -> t
 def random_effects_at(problem: Problem, x: Array, clusters: int) -> tuple[Array, Array]:
     """Conditional modes (C, q) of the random effects and their standard deviations; without columns if not known."""
     nothing = np.empty((clusters, 0))
-    if problem.conditional_effects is not None:
-        return problem.conditional_effects(x)
-    if problem.likelihood != "quadrature":
+    if problem.clusters.effects is not None:
+        return problem.clusters.effects(x)
+    if problem.likelihood.kind != "quadrature":
         return nothing, nothing
     from saem.estep.conditional import conditional_law
 
@@ -269,7 +269,7 @@ def information_at(problem: Problem, outcome: Outcome) -> Information:
 
 def at_true_zero(problem: Problem, x: Array) -> Array:
     """Parameters (.., n) with zero in place of what stands for it."""
-    return np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
+    return np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
 
 
 def in_words(advice: str, restricted: bool) -> str:

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from saem.families import arrange, pose
 from saem.families.arranged import Arranged
-from saem.families.contract import Problem
 from saem.families.coordinates import USERS
+from saem.families.problem import Problem
 from saem.fitting.record import Record
 
 

@@ -114,7 +114,7 @@ class Reporter:
             method=self.method,
             phase=phase,
             iteration=engine.spent.iterations,
-            draws=round(engine.spent.drawn * engine.problem.n_latent),
+            draws=round(engine.spent.drawn * engine.problem.latent.size),
             seconds=time.perf_counter() - self.started,
             names=engine.problem.parameters.names,
             estimate=engine.problem.coordinates.to_user(engine.history[-1].x.copy()),
@@ -179,5 +179,5 @@ def seconds_left(engine: Engine, chain: Chain, share: float) -> float:
     if target.max_seconds is not None:
         left = min(left, target.max_seconds - elapsed)
     if target.max_draws is not None and engine.spent.drawn > 0.0:
-        left = min(left, elapsed * (target.max_draws / (engine.spent.drawn * engine.problem.n_latent) - 1.0))
+        left = min(left, elapsed * (target.max_draws / (engine.spent.drawn * engine.problem.latent.size) - 1.0))
     return max(0.0, left)

@@ -17,7 +17,7 @@ from saem.algorithms.engine.passes import Engine
 from saem.algorithms.independent_chains import IndependentChains
 from saem.errors import StorageError
 from saem.estep.samplers import kernel_state
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 LARGEST = 10_000_000  # of iterations, draws in one of them, chains
 UNBOUNDED = ("max_iterations", "max_draws", "max_seconds")  # what they bound is no array
@@ -71,7 +71,7 @@ def check_checkpoint(algorithm: Any, problem: Problem, checkpoint: Checkpoint) -
 
 def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str]]:
     """The arrays of a state by name, and those that must be there."""
-    n, start = len(problem.parameters), engine.iteration.begin(problem.starts[0])
+    n, start = len(problem.parameters), engine.iteration.begin(problem.starts.first)
     memory = {MEMORY + name: value for name, value in start.memory.items()}
     kernel = kernel_state(engine.iteration.drawing)
     like = {**start.state._asdict(), **memory, **kernel, "pinned": start.pinned}

@@ -10,8 +10,8 @@ from saem.algorithms.registry import Algorithm, declaration_of
 from saem.errors import ModelError
 from saem.families import Model, coordinates_of, pose
 from saem.families.arranged import Arranged
-from saem.families.contract import Problem
 from saem.families.coordinates import USERS
+from saem.families.problem import Problem
 from saem.fitting.progress import Callback, Reporter
 from saem.system.display import method_name
 

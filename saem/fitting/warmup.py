@@ -65,9 +65,9 @@ def compile_half(half: str) -> None:
     problem = pose(Model.from_text(MODEL), arrange(Model.from_text(MODEL), table))
     solver = Solver(problem)
     if half == "ml":
-        solver.derivatives(solver.observed(), problem.starts[0])
+        solver.derivatives(solver.observed(), problem.starts.first)
         return
-    state = State(problem.starts[0].copy(), *np.zeros((3, problem.n_statistics)))
+    state = State(problem.starts.first.copy(), *np.zeros((3, problem.latent.n_statistics)))
     weights_of(np.ones(2), np.ones(1), 0)
     run_block(
         problem.arrays,

@@ -206,7 +206,7 @@ def defined(estimates: pd.DataFrame, fit: Fit) -> pd.DataFrame:
 
     problem = posed(fit, rows_of(fit)[1])
     values = estimates.to_numpy().copy()
-    for sd, dependents in problem.dependents.items():
+    for sd, dependents in problem.boundary.dependents.items():
         for i in dependents:
             if not problem.parameters.fixed[i]:
                 values[estimates.to_numpy()[:, sd] == 0.0, i] = np.nan

@@ -30,7 +30,7 @@ def effects_of(fit: Fit, data: Arranged, within: Inside) -> Effects:
     from saem.estep.conditional import conditional_law
 
     problem = posed(fit, data)
-    if problem.likelihood != "quadrature":
+    if problem.likelihood.kind != "quadrature":
         raise ModelError("the family of the model has no law of the random effects given the data")
     return conditional_law(problem, within.x)[1]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from saem.estep.samplers import clusters_of, drawing_of, is_markov
 from saem.estep.sampling import cluster_scores, draw_each, scores_of
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.system.streams import stream
 
 Array = np.ndarray
@@ -26,11 +26,11 @@ def louis_moments(problem: Problem, x: Array, draws: int, seed: int) -> Array:
     rng = stream(seed, "information", "louis")
     arrays = drawing_of(problem)
     if is_markov(arrays):
-        draw_each(arrays, x, rng, np.empty((max(1, int(FORGOTTEN * draws)), problem.n_statistics)))
+        draw_each(arrays, x, rng, np.empty((max(1, int(FORGOTTEN * draws)), problem.latent.n_statistics)))
     found = []
     size = draws // BATCHES
     for _ in range(BATCHES):
-        statistics = np.empty((size, problem.n_statistics))
+        statistics = np.empty((size, problem.latent.n_statistics))
         draw_each(arrays, x, rng, statistics)
         scores = scores_of(arrays, statistics, x).scores
         products = (scores.T @ scores).ravel() / size
@@ -41,12 +41,13 @@ def louis_moments(problem: Problem, x: Array, draws: int, seed: int) -> Array:
 def expected_scores(problem: Problem, x: Array, draws: int, seed: int) -> Array:
     """Conditional expectations (B, C, n) of the clusters' complete-data scores: exact (B = 1), or means of batches."""
     arrays = clusters_of(problem, drawing_of(problem))
+    count, n_statistics = problem.clusters.count, problem.latent.n_statistics
     rng = stream(seed, "information", "score")
-    everyone, n = np.arange(problem.n_clusters), len(x)
+    everyone, n = np.arange(count), len(x)
     found = []
     for _ in range(BATCHES if draws else 1):
-        statistics = np.empty((problem.n_clusters, problem.n_statistics))
-        scores, values = np.zeros((problem.n_clusters, n)), np.empty(problem.n_clusters)
+        statistics = np.empty((count, n_statistics))
+        scores, values = np.zeros((count, n)), np.empty(count)
         cluster_scores(arrays, x, rng, draws // BATCHES, everyone, statistics, scores, values, np.empty((n, n)))
         found.append(scores)
     return np.array(found)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError, nearest
-from saem.families.contract import Problem
 from saem.families.coordinates import Coordinates
+from saem.families.problem import Problem
 from saem.fitting.intervals import LEVEL, wald_intervals
 from saem.inference.arguments import whole
 from saem.inference.drawn_scores import BATCHES, expected_scores, jackknife, louis_moments
@@ -122,7 +122,7 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     surface = Surface.of(fit)
     at = surface.problem, surface.top.x, surface.top.pinned, kind
     found = information_at(*at, draws, seed)
-    while kind == "louis" and not draws and 4 * found[3] * at[0].n_latent <= MOST and vague(found):
+    while kind == "louis" and not draws and 4 * found[3] * at[0].latent.size <= MOST and vague(found):
         found = information_at(*at, 4 * found[3], seed)
     problem, x, pinned = at[:3]
     place = problem.coordinates
@@ -194,9 +194,9 @@ def information_at(
     assert at is not None
     nothing = np.zeros(len(x))
     if kind == "expected":
-        if problem.fisher_information is None:
+        if problem.likelihood.fisher_information is None:
             raise ModelError("the family of the model has no Fisher information in closed form; use kind 'louis'")
-        matrix = problem.fisher_information(x)
+        matrix = problem.likelihood.fisher_information(x)
         return matrix, through.without_curvature(at, matrix), nothing, 0
     if kind == "observed":
         return -at.hessian, through.with_curvature(at, -at.hessian), nothing, 0
@@ -246,7 +246,7 @@ class View:
 
     def louis(self, x: Array, moments: Array) -> tuple[Array, Array]:
         """Information and covariance from the means (s + n * n + n,) of statistics, and scores' products and values."""
-        n, s = len(x), self.problem.n_statistics
+        n, s = len(x), self.problem.latent.n_statistics
         at = self.solver.derivatives(self.solver.complete(moments[:s]), x, self.free)
         score = moments[s + n * n :]
         matrix = -at.hessian - (moments[s : s + n * n].reshape(n, n) - np.outer(score, score))
@@ -262,19 +262,19 @@ def multipliers_of(at: Derivatives, free: Array) -> Array:
 
 def centre(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Derivatives:
     """The observed likelihood and the constraints at a point."""
-    if not problem.has_likelihood:
+    if not problem.likelihood.is_available:
         raise ModelError("the family of the model has no likelihood in closed form; use kind 'louis'")
     return solver.derivatives(solver.observed(), x, ~problem.parameters.fixed & ~pinned)
 
 
 def check_clusters(problem: Problem, pinned: Array) -> None:
     """Refuse a sum of products over clusters that cannot have full rank, or cannot be made."""
-    if problem.clusterwise is None and problem.has_draws:
+    if problem.clusters.clusterwise is None and problem.latent.has_draws:
         raise ModelError("the family of the model cannot tell its clusters apart; use kind 'louis'")
     free = int((~problem.parameters.fixed & ~pinned).sum()) - len(problem.constraints)
-    if problem.n_clusters <= free:
+    if problem.clusters.count <= free:
         raise ModelError(
-            f"a sum over clusters needs more clusters than free parameters; got {problem.n_clusters} clusters for "
+            f"a sum over clusters needs more clusters than free parameters; got {problem.clusters.count} clusters for "
             f"{free} parameters. Use kind 'observed'"
         )
 
@@ -282,7 +282,8 @@ def check_clusters(problem: Problem, pinned: Array) -> None:
 def check_density(problem: Problem, pinned: Array, kind: str) -> None:
     """Refuse random effects that determine each other: their complete-data likelihood is not defined."""
     candidates = np.flatnonzero(pinned & problem.parameters.domains.is_between)
-    singular = [i for i in candidates if not any(i in of and pinned[sd] for sd, of in problem.dependents.items())]
+    dependents = problem.boundary.dependents.items()
+    singular = [i for i in candidates if not any(i in of and pinned[sd] for sd, of in dependents)]
     if singular:
         raise ModelError(
             f"at {problem.parameters.names[singular[0]]} = 1 or -1 the random effects have no density, whose "

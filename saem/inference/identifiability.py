@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.families import Model
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.specification.parameters import Parameters
 
 Array = np.ndarray
@@ -196,7 +196,7 @@ def identifiability(
     check_attainable(problem, model.constraints)
     solver, names = Solver(problem), problem.parameters.names
     labels = tuple(problem.label(i) for i in range(len(names)))
-    x, _, _ = climb(problem, solver, problem.starts[0], constrained=False)
+    x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
     near = x if has_response else np.where(problem.parameters.domains.is_real, 0.0, x)

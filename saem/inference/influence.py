@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from saem.families import Model
     from saem.families.arranged import Arranged
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -115,7 +115,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
         )
     refuse_posterior(fit, "the maximum of the likelihood")
     _, data = rows_of(fit)
-    found = all_deletions(Setting(fit.model, data, problem.restricted, place, top.x), workers)
+    found = all_deletions(Setting(fit.model, data, problem.likelihood.restricted, place, top.x), workers)
 
     index = cluster_index(fit)
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
@@ -167,12 +167,13 @@ def loglik_at(problem: Problem, top: Point, point: Point | None) -> float:
     if np.any(zero & ~top.pinned):  # rows without an error that all data deny
         return -np.inf
     solver = Solver(problem)
-    return float(solver.derivatives(solver.observed(), np.where(zero, problem.at_zero, point.x)).value)
+    return float(solver.derivatives(solver.observed(), np.where(zero, problem.boundary.at_zero, point.x)).value)
 
 
 def stands_for_zero(problem: Problem, point: Point | None) -> Array:
     """Residual standard deviations (n,) bool that are zero, and that the likelihood has at a small number instead."""
-    return np.zeros(len(problem.at_zero), dtype=bool) if point is None else point.pinned & (problem.at_zero > 0.0)
+    stands_in = problem.boundary.has_stand_in
+    return np.zeros_like(stands_in) if point is None else point.pinned & stands_in
 
 
 def status_of(point: Point | None) -> str:
@@ -249,13 +250,13 @@ def deletion(setting: Setting, cluster: int) -> Deletion:
         problem = pose(setting.model, left, setting.restricted, setting.place)
         solver = Solver(problem)
         best = None
-        for start in (setting.x, problem.starts[0]):
+        for start in (setting.x, problem.starts.first):
             point = maximum(problem, start, solver)
             if point is not None and (best is None or point.loglik > best.loglik + HIGHER):
                 best = point
         if best is None:
             raise FitError("no maximum of the likelihood was found")
-        if problem.can_fit_exactly and rises_without_end(problem, solver, best.x):
+        if problem.likelihood.can_fit_exactly and rises_without_end(problem, solver, best.x):
             raise FitError(EXACT_FIT)
         covariance = observed_information(problem, solver, best.x, best.pinned).covariance
     except SaemError as error:

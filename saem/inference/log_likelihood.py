@@ -18,7 +18,7 @@ from saem.system.streams import stream
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -118,7 +118,7 @@ def log_likelihood(
     problem = posed(fit, rows_of(fit)[1])
     x = estimate(fit, problem)
     if method is None:
-        method = "exact" if problem.observed_clusters is not None else "quadrature"
+        method = "exact" if problem.clusters.observed is not None else "quadrature"
     result = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)
     if result.message:
         warnings.warn(result.message, SaemWarning, stacklevel=2)
@@ -137,30 +137,30 @@ def log_likelihood_at(
     """
     if method not in METHODS:
         raise SaemError(f"the method must be 'exact', 'quadrature' or 'importance'; got {method!r}")
+    clusters = problem.clusters
     if method == "exact":
-        if problem.observed_clusters is None:
+        if clusters.observed is None:
             raise ModelError("the family of the model has no likelihood in closed form; use 'quadrature'")
-        values = problem.observed_clusters(x) + problem.constants
+        values = clusters.observed(x) + clusters.constants
         none = np.full(len(values), np.nan)
         return assembled(method, values, np.zeros(len(values)), none, none)
-    if problem.joint is None:
+    if clusters.joint is None:
         raise ModelError(f"the family of the model has no joint density of single clusters, which {method!r} needs")
-    arrays = problem.joint()
+    arrays = clusters.joint()
     x = np.array(x, dtype=float)  # one that may be written to: another kind of array would be compiled for anew
     if method == "importance":
-        parts = np.empty((problem.n_clusters, 5))
-        n_draws = whole(draws, "draws", 2, max(2, MOST_DRAWS // max(1, problem.n_clusters)))
+        parts = np.empty((clusters.count, 5))
+        n_draws = whole(draws, "draws", 2, max(2, MOST_DRAWS // max(1, clusters.count)))
         integrate(arrays, x, np.empty(0), np.empty(0), 0, n_draws, stream(seed, "log-likelihood"), parts)
         values, variances, ess, shares = found(parts)
-        values = values + problem.constants
+        values = values + clusters.constants
         return assembled(method, values + 0.5 * variances, np.sqrt(variances), ess, shares, few_draws(ess))
-    values, variances, ess, shares = by_rule(arrays, x, whole(nodes, "nodes", 1, MOST_NODES), problem.n_clusters)
-    values = values + problem.constants
+    values, variances, ess, shares = by_rule(arrays, x, whole(nodes, "nodes", 1, MOST_NODES), clusters.count)
+    values = values + clusters.constants
     message = ""
     if nodes >= LEAST_NODES:
-        half = by_rule(arrays, x, nodes // 2 + 1, problem.n_clusters)[0].sum()
-        half += float(np.sum(problem.constants + np.zeros(problem.n_clusters)))
-        message = few_nodes(nodes, values.sum(), half)
+        half = by_rule(arrays, x, nodes // 2 + 1, clusters.count)[0].sum()
+        message = few_nodes(nodes, values.sum(), half + clusters.constant)
     return assembled(method, values, np.sqrt(variances), ess, shares, message)
 
 

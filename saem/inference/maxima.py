@@ -14,7 +14,7 @@ from saem.mstep.solver import Solver
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -44,16 +44,16 @@ def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array
 
 def information_beside(problem: Problem, values: Array) -> Information:
     """The observed information at a solution (n,) as a fit shows it, with what is at the boundary taken as known."""
-    x = np.where((values == 0.0) & (problem.at_zero > 0.0), problem.at_zero, values)
+    x = np.where((values == 0.0) & problem.boundary.has_stand_in, problem.boundary.at_zero, values)
     return observed_information(problem, Solver(problem), x, pinned_at(problem, x))
 
 
 def pinned_at(problem: Problem, x: Array) -> Array:
     """Which parameters (n,) are at the boundary at ``x`` (n,), and the correlations that have lost their meaning."""
-    values = np.where((problem.at_zero > 0.0) & (x == problem.at_zero), 0.0, x)
+    values = np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
     pinned = problem.parameters.domains.at_end(values)
     for i in np.flatnonzero(pinned):
-        pinned[list(problem.dependents.get(int(i), ()))] = True
+        pinned[list(problem.boundary.dependents.get(int(i), ()))] = True
     for corr in singular_blocks(problem, values):
         pinned[corr[corr >= 0]] = True
     return np.asarray(pinned & ~problem.parameters.fixed)
@@ -62,7 +62,7 @@ def pinned_at(problem: Problem, x: Array) -> Array:
 def singular_blocks(problem: Problem, values: Array) -> list[Array]:
     """Correlation parameters (q, q) of the blocks of three or more random effects whose matrix is singular."""
     found = []
-    for sd, corr in problem.blocks:
+    for sd, corr in problem.boundary.blocks:
         matrix = np.where(corr >= 0, values[corr], 0.0) + np.eye(len(sd))
         if len(sd) > 2 and np.linalg.eigvalsh(matrix)[0] < SINGULAR_MATRIX:
             found.append(corr)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.families.arranged import Arranged
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -122,7 +122,7 @@ def covariance_of(fit: Fit, data: Arranged, within: Inside) -> tuple[Array, Arra
     pinned[edge] = True
     for i in edge:
         if fit.values[i] == 0.0:
-            pinned[[k for k in problem.dependents.get(i, ()) if not fit.parameters.fixed[k]]] = True
+            pinned[[k for k in problem.boundary.dependents.get(i, ()) if not fit.parameters.fixed[k]]] = True
     root = observed_information(problem, Solver(problem), x, pinned).root
     return root @ root.T, *left_free(problem, x)
 

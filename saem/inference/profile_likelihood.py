@@ -84,7 +84,7 @@ class Curve:
     def __init__(self, surface: Surface, i: int) -> None:
         self.problem, self.top, self.i = surface.problem, surface.top, i
         domains = self.problem.parameters.domains
-        self.lowest = float(domains.low[i] + self.problem.at_zero[i])
+        self.lowest = float(domains.low[i] + self.problem.boundary.at_zero[i])
         self.highest = float(domains.high[i])
         self.nodes: list[Node] = []
         self.is_higher = False  # whether a higher maximum than the top was met
@@ -286,10 +286,10 @@ def step_sizes(surface: Surface) -> Array:
 def interval(curve: Curve, size: float, z: float) -> tuple[float, float, str]:
     """The ends of an interval, and a note where one is not an ordinary one."""
     problem, top, i = curve.problem, curve.top, curve.i
-    absent = [j for j, dependents in problem.dependents.items() if i in dependents and top.pinned[j]]
+    absent = [j for j, dependents in problem.boundary.dependents.items() if i in dependents and top.pinned[j]]
     if absent:
         return np.nan, np.nan, f"undefined: {problem.parameters.names[absent[0]]} is zero"
-    if top.pinned[i] and any(len(sd) > 2 and i in corr for sd, corr in problem.blocks):
+    if top.pinned[i] and any(len(sd) > 2 and i in corr for sd, corr in problem.boundary.blocks):
         return np.nan, np.nan, "undefined: the correlation matrix is singular, and none of its entries moves alone"
     lower, below = curve.follow(-1.0, size, z)
     upper, above = curve.follow(+1.0, size, z)
@@ -300,7 +300,7 @@ def interval(curve: Curve, size: float, z: float) -> tuple[float, float, str]:
             "again by 'ml', which looks for all of them"
         )
     notes = [f"{which}: {note}" for which, note in (("lower", below), ("upper", above)) if note]
-    return (0.0 if 0.0 < problem.at_zero[i] == lower else lower), upper, "; ".join(notes)
+    return (0.0 if 0.0 < problem.boundary.at_zero[i] == lower else lower), upper, "; ".join(notes)
 
 
 def points_of(curve: Curve, names: tuple[str, ...]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from saem.fitting.kept import posed as kept_problem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
 
 
@@ -72,7 +72,7 @@ def estimate(fit: Fit, problem: Problem) -> np.ndarray:
         if np.array_equal(place.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
             return fit.inner
         x = place.to_inner(x)  # values that were put in place of the estimate
-    return np.where((x == 0.0) & (problem.at_zero > 0.0), problem.at_zero, x)
+    return np.where((x == 0.0) & problem.boundary.has_stand_in, problem.boundary.at_zero, x)
 
 
 @dataclass(frozen=True, eq=False)

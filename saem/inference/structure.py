@@ -19,7 +19,7 @@ from saem.mstep.solver import Solver
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
 
 Array = np.ndarray
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
 from saem.maxima.boundary import climb
 from saem.mstep import sqp
@@ -68,7 +68,7 @@ class Surface:
         """
         refuse_posterior(fit, "the likelihood around its maximum")
         problem = posed(fit, rows_of(fit)[1])
-        if not problem.has_likelihood:
+        if not problem.likelihood.is_available:
             raise ModelError("the family of the model has no likelihood in closed form, which this needs")
         top = maximum(problem, estimate(fit, problem))
         if top is None:
@@ -117,13 +117,13 @@ def held(problem: Problem, i: int, value: float) -> Problem:
     parameters = problem.parameters
     fixed, values = parameters.fixed.copy(), parameters.fixed_values.copy()
     fixed[i], values[i] = True, value
-    if value == problem.at_zero[i] and parameters.domains.can_vanish[i]:  # a correlation with nothing
-        dependents = [j for j in problem.dependents.get(i, ()) if not fixed[j]]
+    if value == problem.boundary.at_zero[i] and parameters.domains.can_vanish[i]:  # a correlation with nothing
+        dependents = [j for j in problem.boundary.dependents.get(i, ()) if not fixed[j]]
         fixed[dependents], values[dependents] = True, 0.0
     return replace(
         problem,
         parameters=replace(parameters, fixed=fixed, fixed_values=values),
-        collapsible=problem.collapsible & ~fixed,
+        boundary=replace(problem.boundary, collapsible=problem.boundary.collapsible & ~fixed),
     )
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.families import Model
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.fitting.result import Fit
     from saem.specification.parameters import Parameters
 
@@ -175,16 +175,16 @@ class Variances:
         """Those of a fit."""
         data = rows_of(fit)[1]
         problem = posed(fit, data)
-        if problem.restricted:
+        if problem.likelihood.restricted:
             problem = pose(fit.model, data, coordinates=None if len(fit.inner) else USERS)
-        if problem.fisher_information is None:
+        if problem.likelihood.fisher_information is None:
             raise ModelError("the family of the model has no expected information, which t-tests need")
         within, missing = inside(fit, data), np.isnan(np.diag(fit.covariance))
         covariance = covariance_of(fit, data, within)[0].copy()  # with the combinations that are determined
         edge = np.zeros(len(missing), dtype=bool)
         for name in fit.at_boundary:
             i = fit.parameters.index(name)
-            edge[[i, *problem.dependents.get(i, ())]] = True
+            edge[[i, *problem.boundary.dependents.get(i, ())]] = True
         edge &= missing
         unknown, x, domains = missing & ~edge, within.x, fit.parameters.domains
         edge = edge if within.place.is_users else pinned_at(problem, x)
@@ -211,9 +211,9 @@ class Variances:
 
     def variance(self, x: Array, gradient: Array) -> float:
         """Compute ``l'V l`` at parameters (n,), with ``V = T (T'I T)^-1 T'`` from the expected information ``I``."""
-        assert self.problem.fisher_information is not None
+        assert self.problem.likelihood.fisher_information is not None
         at = np.flatnonzero(self.free)
-        information = self.problem.fisher_information(x)[np.ix_(at, at)]
+        information = self.problem.likelihood.fisher_information(x)[np.ix_(at, at)]
         scale = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
         tangent = null_space(self.problem.constraints.evaluate(x)[1][:, at] * scale)
         values, vectors = np.linalg.eigh(tangent.T @ (information * np.outer(scale, scale)) @ tangent)

@@ -15,8 +15,8 @@ import numpy as np
 
 from saem.errors import ConstraintError, ModelError
 from saem.expressions.constraint import compile_constraints, parameters_of
-from saem.families.contract import Problem
 from saem.families.coordinates import USERS
+from saem.families.problem import Problem
 from saem.mstep.methods.elimination import plan_for, substitute
 from saem.mstep.restore import restore
 from saem.specification.domains import SD, Domain
@@ -73,7 +73,7 @@ def gives_means(problem: Problem) -> bool:
         plan = plan_for(problem.constraints, tuple(held.tolist()))
     except ModelError:
         return False
-    point = problem.starts[0].copy()
+    point = problem.starts.first.copy()
     substitute(problem.constraints, plan, point)
     return bool(np.isfinite(point).all())
 
@@ -88,7 +88,7 @@ def as_users_have_it(problem: Problem, texts: Mapping[str, str]) -> Problem:
         problem,
         parameters=parameters,
         constraints=compile_constraints(texts, parameters.names),
-        starts=tuple(place.to_user(start) for start in problem.starts),
+        starts=replace(problem.starts, values=tuple(place.to_user(start) for start in problem.starts.values)),
         scale=place.sizes(problem.scale),
         coordinates=USERS,
     )
@@ -101,8 +101,8 @@ def is_attainable(problem: Problem) -> bool:
 
 def attempts(problem: Problem) -> Iterator[Array]:
     """Points (n,) to look for a solution from: the family's starts, and others of several sizes around the first."""
-    yield from problem.starts
-    rng, first = np.random.default_rng(2), problem.starts[0]
+    yield from problem.starts.values
+    rng, first = np.random.default_rng(2), problem.starts.first
     domains, fixed = problem.parameters.domains, problem.parameters.fixed
     for size in np.resize([0.3, 1.0, 3.0], TRIES):
         normal = size * rng.standard_normal(len(first))
@@ -159,7 +159,7 @@ def is_met_within(problem: Problem, start: Array) -> bool:
 def ranges(problem: Problem) -> tuple[Array, Array]:
     """Lower and upper bounds (n,) of the parameters; a residual standard deviation that cannot vanish stays above."""
     domains = problem.parameters.domains
-    stays = (problem.at_zero > 0.0) & ~problem.collapsible | domains.is_positive & ~domains.can_vanish
+    stays = problem.boundary.has_stand_in & ~problem.boundary.collapsible | domains.is_positive & ~domains.can_vanish
     lower = np.where(stays, domains.low + BEYOND * problem.scale, domains.low)
     lower = np.where(domains.is_between, LARGEST * domains.low, lower)
     return lower, np.where(domains.is_between, LARGEST * domains.high, domains.high)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.singular import climb_singular, is_near_singular
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
@@ -31,8 +31,8 @@ GAIN = 1e-7  # slope or curvature, on the typical scale, below which a pinned pa
 def floors(problem: Problem, solver: Solver) -> Array:
     """Values (n,) below which the solver hands a parameter over to `pin`; the caller's own."""
     if solver.floors is None:
-        small = np.where(problem.at_zero > 0.0, NEAR_ZERO, COLLAPSE)
-        sd = np.where(problem.collapsible, small, DEGENERATE) * problem.scale
+        small = np.where(problem.boundary.has_stand_in, NEAR_ZERO, COLLAPSE)
+        sd = np.where(problem.boundary.collapsible, small, DEGENERATE) * problem.scale
         domains = solver.domains
         ends = np.array([domain.has_ends for domain in domains])
         solver.floors = np.where(domains.can_vanish, sd, np.where(domains.is_between & ends, TOUCH, 0.0))
@@ -46,8 +46,8 @@ def pin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
         if problem.parameters.domains.is_between[i]:
             x[i] = np.sign(x[i])
             continue
-        x[i] = problem.at_zero[i]
-        for dependent in problem.dependents.get(int(i), ()):  # a correlation with nothing
+        x[i] = problem.boundary.at_zero[i]
+        for dependent in problem.boundary.dependents.get(int(i), ()):  # a correlation with nothing
             if not problem.parameters.fixed[dependent]:
                 pinned[dependent] = True
                 x[dependent] = 0.0
@@ -67,12 +67,12 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
     curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)
     for i in np.flatnonzero(pinned):
         scale = problem.scale[i]
-        if problem.at_zero[i] > 0.0:  # derivatives lose their digits there
+        if problem.boundary.has_stand_in[i]:  # derivatives lose their digits there
             away = x.copy()
             away[i] = NEAR_ZERO * scale
             out[i] = solver.derivatives(solver.observed(), away, free).value > at.value + FLAT
         elif problem.parameters.domains.can_vanish[i]:
-            dependents = [d for d in problem.dependents.get(int(i), ()) if pinned[d]]
+            dependents = [d for d in problem.boundary.dependents.get(int(i), ()) if pinned[d]]
             mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
             gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
             # a negative slope (a constraint that is odd in the parameter) outweighs any curvature
@@ -89,7 +89,7 @@ def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) 
     """
     multipliers = solver.multipliers
     free = ~problem.parameters.fixed & ~pinned
-    for sd, corr in problem.blocks:
+    for sd, corr in problem.boundary.blocks:
         absent = [j for j in range(len(sd)) if pinned[sd[j]] and x[sd[j]] == 0.0]
         index = sd[absent]
         if len(set(index)) < 2 or len(set(index)) < len(absent):
@@ -116,8 +116,8 @@ def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) 
 
 def residual_labels(problem: Problem, which: Array) -> list[str]:
     """Residual standard deviations among ``which`` (bool) in words; none where there is one, which needs no name."""
-    residual = np.flatnonzero(which & (problem.at_zero > 0.0))
-    return [problem.label(int(i)) for i in residual] if np.sum(problem.at_zero > 0.0) > 1 else []
+    residual = np.flatnonzero(which & problem.boundary.has_stand_in)
+    return [problem.label(int(i)) for i in residual] if np.sum(problem.boundary.has_stand_in) > 1 else []
 
 
 def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:
@@ -125,7 +125,7 @@ def is_bounded(problem: Problem, solver: Solver, x: Array, pinned: Array) -> boo
 
     Without one, it rises by the logarithm of that standard deviation for every row that is fitted exactly.
     """
-    standing = pinned & (problem.at_zero > 0.0)
+    standing = pinned & problem.boundary.has_stand_in
     if not standing.any():
         return True
     free = ~problem.parameters.fixed & ~pinned
@@ -144,7 +144,7 @@ def unpin(problem: Problem, x: Array, pinned: Array, which: Array) -> None:
             x[i] = 0.9 * np.sign(x[i])
             continue
         x[i] = 0.1 * problem.scale[i]
-        for dependent in problem.dependents.get(int(i), ()):
+        for dependent in problem.boundary.dependents.get(int(i), ()):
             if not problem.parameters.fixed[dependent]:
                 pinned[dependent] = False
 
@@ -171,7 +171,7 @@ def climb(
     x = start.copy()
     objective = solver.observed()
     pinned = np.zeros(len(x), dtype=bool)
-    pin(problem, x, pinned, problem.collapsible & solver.domains.can_vanish & (x == 0.0))
+    pin(problem, x, pinned, problem.boundary.collapsible & solver.domains.can_vanish & (x == 0.0))
     floor = floors(problem, solver)
     room = path
     for attempt in range(12):
@@ -181,7 +181,7 @@ def climb(
             room = room[outcome.iterations :]
         if outcome.status == sqp.COLLAPSED:
             below = free & (solver.domains.room(x) < floor)
-            if (below & ~problem.collapsible).any():
+            if (below & ~problem.boundary.collapsible).any():
                 return x, pinned, outcome
             before = x.copy(), pinned.copy()
             pin(problem, x, pinned, below)
@@ -210,13 +210,13 @@ def climb(
     if not is_bounded(problem, solver, x, pinned):
         return x, pinned, outcome._replace(status=sqp.COLLAPSED)
     # what a constraint holds at zero lies on the boundary too
-    dragged = problem.collapsible & ~pinned & solver.domains.can_vanish & (x < VANISHED * problem.scale)
+    dragged = problem.boundary.collapsible & ~pinned & solver.domains.can_vanish & (x < VANISHED * problem.scale)
     if dragged.any():
         pin(problem, x, pinned, dragged)
     stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):
         x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)
-        absent = problem.collapsible & solver.domains.can_vanish & (x < COLLAPSE * problem.scale)
+        absent = problem.boundary.collapsible & solver.domains.can_vanish & (x < COLLAPSE * problem.scale)
         if absent.any() and not again:  # a zero is a stationary point, but need not be a maximum
             return climb(problem, solver, np.where(absent, 0.0, x), again=True)
         status = sqp.CONVERGED if stationarity < 1e-5 else outcome.status

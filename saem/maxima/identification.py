@@ -17,7 +17,7 @@ from saem.maxima.starts import infeasible
 from saem.mstep.solver import Solver
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
 
 RANK_TOLERANCE = 1e-12
 POINTS = 5
@@ -73,7 +73,7 @@ def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
     ConstraintError
         When no point that satisfies the constraints is found.
     """
-    if problem.expected_information is None:
+    if problem.likelihood.expected_information is None:
         return np.empty((0, len(near)))
     rng = np.random.default_rng(0)
     domains = problem.parameters.domains
@@ -135,13 +135,13 @@ def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.
 
     None where a constraint is not finite, and for families that have no expected information.
     """
-    if problem.expected_information is None:
+    if problem.likelihood.expected_information is None:
         return None
     _, jacobian, _ = problem.constraints.evaluate(x)
     if not np.isfinite(jacobian).all():
         return None
     index = np.flatnonzero(free)
-    information = problem.expected_information(x)[np.ix_(index, index)]
+    information = problem.likelihood.expected_information(x)[np.ix_(index, index)]
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
     tangent = null_space(jacobian[:, index] * scale)
@@ -198,7 +198,7 @@ def means_without_error(
     solver, x = Solver(problem), inside(problem, estimate, pinned)
     out = np.zeros(len(x), dtype=bool)
     means = np.flatnonzero(solver.free & solver.domains.is_real)
-    if not problem.has_likelihood or len(means) == 0:
+    if not problem.likelihood.is_available or len(means) == 0:
         return out
 
     def variances(point: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Derivatives, Solver
 
 #: Directions in which the information, on the scale of a correlation matrix, is below this are not identified.

@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.errors import EXACT_FIT, FitError
 from saem.expressions.constraint import compile_constraints
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.starts import SCATTERED, scattered, single_moves, solutions_along
 from saem.maxima.submodels import (
@@ -78,8 +78,8 @@ def find_maxima(problem: Problem, solver: Solver, n_scattered: int | None = None
     if len(peaks) > 1:
         peaks = [peak for peak in peaks if not is_saddle(problem, solver, peak)] or peaks
     peaks.sort(key=lambda peak: -peak.loglik)
-    near = peaks[0].x if peaks else problem.starts[0]
-    if problem.can_fit_exactly and rises_without_end(problem, solver, near):
+    near = peaks[0].x if peaks else problem.starts.first
+    if problem.likelihood.can_fit_exactly and rises_without_end(problem, solver, near):
         raise FitError(EXACT_FIT)
     tied = count_tied(peaks)
     peaks[:tied] = sorted(peaks[:tied], key=lambda peak: float(np.sum(peak.x**2)))
@@ -133,7 +133,7 @@ def visit_submodels(problem: Problem, solver: Solver, peaks: list[Peak], failure
     for _ in dispensable if peaks and len(dispensable) > LATTICE else []:
         best = max(peaks, key=lambda peak: peak.loglik)
         for i in sds:
-            if best.x[i] > problem.at_zero[i]:
+            if best.x[i] > problem.boundary.at_zero[i]:
                 leave_out(best.x, (i,))
         if max(peak.loglik for peak in peaks) <= best.loglik + TIE * (1.0 + abs(best.loglik)):
             break
@@ -160,7 +160,7 @@ def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:
     Every row that is fitted exactly adds ``log 10`` a decade; what rises otherwise is rounding, or has a limit.
     """
     free = ~problem.parameters.fixed
-    residual = free & (problem.at_zero > 0.0)
+    residual = free & problem.boundary.has_stand_in
     if not residual.any():
         return False
     can_vanish = problem.parameters.domains.can_vanish
@@ -208,15 +208,15 @@ def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = No
     is_saturated : bool
         Whether the constraints do not restrict the likelihood, nor give it new maxima.
     """
-    first, free = problem.starts[0], ~problem.parameters.fixed
+    first, free = problem.starts.first, ~problem.parameters.fixed
     if len(problem.constraints) == 0:
-        others = [] if has_one_maximum(problem) else [at_total(problem, solver), *problem.more_starts]
+        others = [] if has_one_maximum(problem) else [at_total(problem, solver), *problem.starts.more]
         return [first, *others, *scattered(problem, first, n_scattered or 0)], False
-    starts, is_saturated = [*problem.starts, *problem.more_starts], False
+    starts, is_saturated = [*problem.starts.values, *problem.starts.more], False
     top = unconstrained_maximum(problem)
     if top is not None:
         # a standard deviation of zero there may have to be positive under the constraints
-        inside = np.where(problem.collapsible & (top.x == 0.0), 1e-2 * problem.scale, top.x)
+        inside = np.where(problem.boundary.collapsible & (top.x == 0.0), 1e-2 * problem.scale, top.x)
         solutions = solutions_along(problem, solver, top.x, free)
         is_saturated = bool(solutions)
         moves = [] if is_saturated else single_moves(problem, solver, inside, free, 4)
@@ -227,7 +227,7 @@ def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = No
 
 def has_one_maximum(problem: Problem) -> bool:
     """Whether one search is enough: nothing constrains a likelihood that is known to have one maximum."""
-    known = problem.has_one_maximum
+    known = problem.likelihood.has_one_maximum
     return known is not None and len(problem.constraints) == 0 and known()
 
 
@@ -236,7 +236,7 @@ def unconstrained_maximum(problem: Problem) -> Peak | None:
     plain = replace(problem, constraints=compile_constraints({}, problem.parameters.names))
     solver = Solver(plain)
     peaks: list[Peak] = []
-    visit_all(plain, solver, [plain.starts[0], *plain.more_starts], peaks, [])
+    visit_all(plain, solver, [plain.starts.first, *plain.starts.more], peaks, [])
     if not (peaks and has_one_maximum(plain)):
         visit_submodels(plain, solver, peaks, [])
     return max(peaks, key=lambda peak: peak.loglik, default=None)

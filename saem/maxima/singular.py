@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -36,7 +36,7 @@ class Factors:
         known: list[int] = []
         self.blocks: list[tuple[Array, Array]] = []
         self.is_sd = problem.parameters.domains.can_vanish
-        for sd, corr in problem.blocks:
+        for sd, corr in problem.boundary.blocks:
             own = inner(corr)
             if len(sd) > 2 and free[own].all() and len(set(own)) == len(own) and not set(own) & set(known):
                 self.blocks.append((sd, corr))
@@ -111,7 +111,7 @@ def correlation(x: Array, corr: Array) -> Array:
 
 def is_near_singular(problem: Problem, x: Array) -> bool:
     """Whether a correlation matrix of three or more random effects is nearly singular."""
-    matrices = [correlation(x, corr) for sd, corr in problem.blocks if len(sd) > 2]
+    matrices = [correlation(x, corr) for sd, corr in problem.boundary.blocks if len(sd) > 2]
     return any(np.linalg.eigvalsh(matrix)[0] < NEAR for matrix in matrices)
 
 

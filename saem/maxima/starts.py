@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from saem.errors import ConstraintError, listing
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 from saem.system.jit import call_address, entry
 

@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import floors, pin
 from saem.mstep import sqp
 from saem.mstep.restore import restore
@@ -29,7 +29,8 @@ NEAR = 0.05  # of its total: a standard deviation that the constraints do not ad
 
 def zeroable(problem: Problem, solver: Solver) -> list[int]:
     """Standard deviations whose absence is a submodel."""
-    return [int(i) for i in np.flatnonzero(problem.collapsible & ~problem.parameters.fixed & solver.domains.can_vanish)]
+    can_vanish = problem.boundary.collapsible & ~problem.parameters.fixed & solver.domains.can_vanish
+    return [int(i) for i in np.flatnonzero(can_vanish)]
 
 
 def absent_sets(sds: list[int]) -> list[tuple[int, ...]]:
@@ -44,9 +45,9 @@ def absent_sets(sds: list[int]) -> list[tuple[int, ...]]:
 
 def at_total(problem: Problem, solver: Solver) -> Array:
     """The first start with every standard deviation at the total."""
-    x, totals = problem.starts[0].copy(), totals_of(problem)
+    x, totals = problem.starts.first.copy(), totals_of(problem)
     sd = ~problem.parameters.fixed & solver.domains.can_vanish
-    residual = sd & ~problem.collapsible | sd & (problem.at_zero > 0.0)
+    residual = sd & ~problem.boundary.collapsible | sd & problem.boundary.has_stand_in
     x[sd] = totals[sd]
     x[residual] *= RESIDUAL_SHARE
     return x
@@ -54,7 +55,7 @@ def at_total(problem: Problem, solver: Solver) -> Array:
 
 def totals_of(problem: Problem) -> Array:
     """Standard deviations (n,) that alone would scatter the responses as they are."""
-    return problem.totals if len(problem.totals) else problem.scale
+    return problem.starts.totals if len(problem.starts.totals) else problem.scale
 
 
 def submodel_maximum(problem: Problem, solver: Solver, start: Array) -> tuple[Array, float]:
@@ -88,7 +89,7 @@ def onto_constraints(problem: Problem, solver: Solver, start: Array) -> Array | 
     free = ~problem.parameters.fixed
     if len(problem.constraints) == 0:
         return start
-    absent = free & solver.domains.can_vanish & problem.collapsible & (start == 0.0)
+    absent = free & solver.domains.can_vanish & problem.boundary.collapsible & (start == 0.0)
     inside = start.copy()
     inside[absent] = NEAR * totals_of(problem)[absent]
     for point, movable in ((start.copy(), free & ~absent), (inside, free)):

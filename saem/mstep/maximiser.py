@@ -12,7 +12,7 @@ from saem.mstep import sqp
 from saem.specification.domains import Domains
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -17,7 +17,7 @@ from saem.mstep.methods.single_step import GradientStep, NewtonStep
 from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.solver import Solver
 
 __all__ = [

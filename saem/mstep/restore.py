@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.specification.domains import Domains
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from saem.estep.marginal import Quadrature, objective_of
-from saem.families.contract import CompleteData, Observed, Problem, Restricted
+from saem.families.contract import CompleteData, Observed, Restricted
+from saem.families.problem import Problem
 from saem.mstep import sqp
 
 
@@ -120,9 +121,9 @@ class Solver:
 
     def observed(self) -> Observed | Restricted | Quadrature:
         """The objective of direct maximum likelihood: marginal, in closed form or by quadrature, or restricted."""
-        if self.problem.likelihood == "quadrature":
+        if self.problem.likelihood.kind == "quadrature":
             return objective_of(self.problem)
-        return Restricted(self.problem.arrays) if self.problem.restricted else Observed(self.problem.arrays)
+        return Restricted(self.problem.arrays) if self.problem.likelihood.restricted else Observed(self.problem.arrays)
 
     def complete(self, statistics: np.ndarray) -> CompleteData:
         """The objective of the M-step."""

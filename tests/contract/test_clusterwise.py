@@ -8,30 +8,30 @@ from drawing import complete_by_cluster, drawn_clusters, expected
 from parameterkinds import kinds_of
 from test_families import cases, check_expectation, places, problems_of
 
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 
 
 def everywhere(problem: Problem) -> list[np.ndarray]:
     """Parameters at which to look, also with the first standard deviation that may be zero at zero."""
-    absent = problem.starts[0].copy()
+    absent = problem.starts.first.copy()
     kinds = np.array(kinds_of(problem.parameters))
-    first = np.flatnonzero(problem.collapsible & (kinds == "sd") & (problem.at_zero == 0.0))
+    first = np.flatnonzero(problem.boundary.collapsible & (kinds == "sd") & (problem.boundary.at_zero == 0.0))
     if len(first) == 0:
         return places(problem)
     absent[first[0]] = 0.0
-    absent[list(problem.dependents.get(int(first[0]), ()))] = 0.0
+    absent[list(problem.boundary.dependents.get(int(first[0]), ()))] = 0.0
     return [*places(problem), absent]
 
 
-clusterwise = cases(lambda problem: problem.clusterwise is not None)
+clusterwise = cases(lambda problem: problem.clusters.clusterwise is not None)
 
 
 @clusterwise
 def test_expected_statistics_add_up(family, name):
     problem = problems_of(family)[name]
     for x in everywhere(problem):
-        each = drawn_clusters(problem, x, range(problem.n_clusters), 1, m=0)[0]
+        each = drawn_clusters(problem, x, range(problem.clusters.count), 1, m=0)[0]
         whole = expected(problem, x)
         np.testing.assert_allclose(each.sum(axis=0), whole, rtol=1e-10, atol=1e-10 * np.abs(each).sum(axis=0).max())
 
@@ -42,7 +42,7 @@ def test_complete_likelihoods_add_up(family, name):
     solver = Solver(problem)
     rng = np.random.default_rng(1)
     for x in everywhere(problem):
-        each = drawn_clusters(problem, x, range(problem.n_clusters), 1, m=3, seed=4)[0]
+        each = drawn_clusters(problem, x, range(problem.clusters.count), 1, m=3, seed=4)[0]
         x = x * np.exp(0.1 * rng.standard_normal(len(x)))  # at other parameters than those of the draws
         found = complete_by_cluster(problem, x, each)
         at = solver.derivatives(solver.complete(each.sum(axis=0)), x)
@@ -59,21 +59,21 @@ def test_complete_likelihoods_add_up(family, name):
 def test_draws_of_each_cluster_have_their_expectation(family, name):
     """At most 20 clusters of 14 statistics at 4 places, |z| < 5: false alarms below 10^-3 for each example."""
     problem = problems_of(family)[name]
-    clusters = range(problem.n_clusters)
+    clusters = range(problem.clusters.count)
     for x in everywhere(problem):
         sample = drawn_clusters(problem, x, clusters, 4000, m=2, seed=1).reshape(4000, -1)
         check_expectation(sample, drawn_clusters(problem, x, clusters, 1, m=0).ravel())
     with pytest.raises(AssertionError):  # mutant: each cluster's draws are those of its neighbour
-        other = np.roll(sample, problem.n_statistics, axis=1)
+        other = np.roll(sample, problem.latent.n_statistics, axis=1)
         check_expectation(other, drawn_clusters(problem, x, clusters, 1, m=0).ravel())
 
 
 @clusterwise
 def test_clusters_may_come_in_any_order_and_one_by_one(family, name):
     problem = problems_of(family)[name]
-    x = problem.starts[0]
-    order = np.random.default_rng(2).permutation(np.repeat(np.arange(problem.n_clusters), 2))
-    each = drawn_clusters(problem, x, range(problem.n_clusters), 1, m=0)[0]
+    x = problem.starts.first
+    order = np.random.default_rng(2).permutation(np.repeat(np.arange(problem.clusters.count), 2))
+    each = drawn_clusters(problem, x, range(problem.clusters.count), 1, m=0)[0]
     np.testing.assert_array_equal(drawn_clusters(problem, x, order, 1, m=0)[0], each[order])
     together = drawn_clusters(problem, x, order, 3, m=2, seed=7)
     np.testing.assert_array_equal(drawn_clusters(problem, x, order, 3, m=2, seed=7, one_by_one=True), together)
@@ -82,8 +82,8 @@ def test_clusters_may_come_in_any_order_and_one_by_one(family, name):
 @clusterwise
 def test_outside_the_domain_every_cluster_says_so(family, name):
     problem = problems_of(family)[name]
-    each = drawn_clusters(problem, problem.starts[0], range(problem.n_clusters), 1, m=0)[0]
+    each = drawn_clusters(problem, problem.starts.first, range(problem.clusters.count), 1, m=0)[0]
     for i in np.flatnonzero(np.array(kinds_of(problem.parameters)) == "sd"):
-        x = problem.starts[0].copy()
+        x = problem.starts.first.copy()
         x[i] = -x[i]
         assert complete_by_cluster(problem, x, each)[0].sum() == -np.inf

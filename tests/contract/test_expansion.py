@@ -26,7 +26,7 @@ from test_families import check_derivatives, check_expectation, differences, pla
 from saem import recipes
 from saem.errors import ModelError
 from saem.families import Model
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
@@ -86,7 +86,7 @@ every = pytest.mark.parametrize("name", list(expandable()))
 
 def expanded_places(problem: Problem) -> list[np.ndarray]:
     """Parameters of the expanded problem, the first at the identity."""
-    expansion = problem.expand()
+    expansion = problem.latent.expand()
     rng = np.random.default_rng(3)
     found = [expansion.extended(x) for x in places(problem, 1)]
     found[1][len(problem.parameters) :] += rng.uniform(-0.2, 0.2, len(expansion.identity))
@@ -96,7 +96,7 @@ def expanded_places(problem: Problem) -> list[np.ndarray]:
 @every
 def test_the_complete_likelihood_has_its_derivatives(name):
     problem = expandable()[name].problem
-    solver = Solver(problem.expand().problem)
+    solver = Solver(problem.latent.expand().problem)
     for x in expanded_places(problem):
         check_derivatives(solver, solver.complete(expected(solver.problem, x)), x)
 
@@ -104,7 +104,7 @@ def test_the_complete_likelihood_has_its_derivatives(name):
 @every
 def test_at_the_identity_it_is_the_model_itself(name):
     problem = expandable()[name].problem
-    expansion = problem.expand()
+    expansion = problem.latent.expand()
     n = len(problem.parameters)
     plain, expanded = Solver(problem), Solver(expansion.problem)
     for x in places(problem):
@@ -123,7 +123,7 @@ def test_at_the_identity_it_is_the_model_itself(name):
 def test_the_expected_score_of_the_working_parameters_is_that_of_the_reduction(name):
     """Fisher's identity at ``A = I``, for all parameters: the marginal likelihood is that of the reduced parameters."""
     problem = expandable()[name].problem
-    expansion = problem.expand()
+    expansion = problem.latent.expand()
     plain, expanded = Solver(problem), Solver(expansion.problem)
     for x in places(problem):
         point = expansion.extended(x)
@@ -136,7 +136,7 @@ def test_the_expected_score_of_the_working_parameters_is_that_of_the_reduction(n
 @every
 def test_the_reduction_gives_the_covariance_of_the_expanded_model(name):
     example = expandable()[name]
-    expansion = example.problem.expand()
+    expansion = example.problem.latent.expand()
     data, n = example.data, len(example.problem.parameters)
     rng = np.random.default_rng(6)
 
@@ -160,7 +160,7 @@ def test_the_reduction_gives_the_covariance_of_the_expanded_model(name):
 def test_draws_have_their_expectation(name):
     """At most 110 statistics, |z| < 5: false alarms below 10^-4 for each example."""
     problem = expandable()[name].problem
-    expanded = problem.expand().problem
+    expanded = problem.latent.expand().problem
     x = expanded_places(problem)[0]
     check_expectation(drawn(expanded, x, 4000, m=2, seed=1), expected(expanded, x))
     with pytest.raises(AssertionError):  # mutant: the standard deviations are 10 % off
@@ -177,7 +177,7 @@ def iterate(problem: Problem, expand: bool, k: int, forget: bool = False) -> tup
     ``forget`` makes a mutant: the working parameters are dropped, and not carried over into the covariance.
     """
     plain = Solver(problem)
-    expansion = problem.expand()
+    expansion = problem.latent.expand()
     solver = Solver(expansion.problem) if expand else plain
     x = feasible(problem)
     logliks = [plain.derivatives(plain.observed(), x).value]
@@ -192,7 +192,7 @@ def iterate(problem: Problem, expand: bool, k: int, forget: bool = False) -> tup
 
 def feasible(problem: Problem) -> np.ndarray:
     """The first start, on the constraints: the likelihood may fall on the way there."""
-    solver, x = Solver(problem), problem.starts[0].copy()
+    solver, x = Solver(problem), problem.starts.first.copy()
     assert solver.maximise(solver.complete(expected(problem, x)), x, solver.free).status == sqp.CONVERGED
     return x
 
@@ -245,7 +245,7 @@ def test_it_saves_iterations(name, times):
 
 def test_working_matrices_follow_the_standard_deviations():
     """Full where a group's SDs are its own, one number for each SD where groups or terms share it."""
-    counts = {name: len(example.problem.expand().identity) for name, example in expandable().items()}
+    counts = {name: len(example.problem.latent.expand().identity) for name, example in expandable().items()}
     assert counts["slopes by arm and device"] == 8 and counts["sleep"] == 4
     assert counts["independent slopes"] == 2 and counts["shared SDs"] == 2 and counts["shared intercept"] == 3
     assert counts["peptide"] == 2 and counts["constrained"] == 1
@@ -253,9 +253,9 @@ def test_working_matrices_follow_the_standard_deviations():
 
 
 def test_an_absent_effect_takes_its_working_parameters_along():
-    expanded = expandable()["sleep"].problem.expand().problem
+    expanded = expandable()["sleep"].problem.latent.expand().problem
     sd = expanded.parameters.index("sd_slope")
-    names = [expanded.parameters.names[i] for i in expanded.dependents[sd]]
+    names = [expanded.parameters.names[i] for i in expanded.boundary.dependents[sd]]
     assert names == ["corr_intercept_slope", "work_2", "work_3", "work_4"]
 
 
@@ -263,7 +263,7 @@ def test_an_absent_effect_takes_its_working_parameters_along():
 def test_constraints_are_those_of_the_reduced_parameters(name):
     """With their derivatives, at any working parameters, negative ones too; the mutant leaves them out."""
     problem = expandable()[name].problem
-    expansion, n = problem.expand(), len(problem.parameters)
+    expansion, n = problem.latent.expand(), len(problem.parameters)
     rng = np.random.default_rng(9)
     for x in places(problem):
         point = expansion.extended(x)
@@ -280,17 +280,17 @@ def test_constraints_are_those_of_the_reduced_parameters(name):
 
 def test_a_name_shared_with_the_residual_is_refused():
     with pytest.raises(ModelError, match="'tau' is the SD of a residual too"):
-        examples()["shared SD"].problem.expand()
+        examples()["shared SD"].problem.latent.expand()
 
 
 def test_fixed_random_effects_are_refused():
     model = Model(**SUBJECT, random={"terms": SLOPES}, fixed={"corr_intercept_slope": 0.0})
     example = build(model, SLEEP | {"corr_intercept_slope": 0.0}, slopes_design())
     with pytest.raises(ModelError, match=r"'corr_intercept_slope' is in \[fixed\]"):
-        example.problem.expand()
+        example.problem.latent.expand()
 
 
 def test_names_of_working_parameters_are_new():
     model = Model(**(SUBJECT | {"mean": {"work_1": "1"}}), random={"sd": "tau"})
     example = build(model, {"work_1": 1.0, "tau": 1.0, "sigma": 1.0}, crossed_design())
-    assert example.problem.expand().problem.parameters.names == ("work_1", "tau", "sigma", "work__1")
+    assert example.problem.latent.expand().problem.parameters.names == ("work_1", "tau", "sigma", "work__1")

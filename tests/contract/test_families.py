@@ -27,7 +27,7 @@ from saem.algorithms.engine import loop
 from saem.algorithms.saem import SAEM
 from saem.estep.samplers import own_copy
 from saem.estep.sampling import draw_means
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.schedules import Steps
@@ -70,7 +70,7 @@ def cases(condition=lambda problem: True):
 def places(problem: Problem, n: int = 2) -> list[np.ndarray]:
     """Parameters at which to look: the first start and others around it."""
     rng = np.random.default_rng(4)
-    kinds, start = np.array(kinds_of(problem.parameters)), problem.starts[0]
+    kinds, start = np.array(kinds_of(problem.parameters)), problem.starts.first
     found = [start]
     for _ in range(n):
         x = start * np.exp(rng.normal(scale=0.3, size=len(start)))
@@ -112,12 +112,12 @@ def check_derivatives(solver: Solver, objective, x: np.ndarray) -> None:
 def test_the_complete_data_likelihood_has_its_derivatives(family, name):
     problem = problems_of(family)[name]
     solver = Solver(problem)
-    statistics = plausible(problem, problem.starts[0])
+    statistics = plausible(problem, problem.starts.first)
     for x in places(problem):
         check_derivatives(solver, solver.complete(statistics), x)
 
 
-@cases(lambda problem: problem.has_likelihood)
+@cases(lambda problem: problem.likelihood.is_available)
 def test_the_marginal_likelihood_has_its_derivatives(family, name):
     problem = problems_of(family)[name]
     solver = Solver(problem)
@@ -139,10 +139,10 @@ def test_a_slope_that_is_slightly_wrong_is_noticed(family):
     problem = next(iter(problems_of(family).values()))
     solver = WrongSlope(problem)
     with pytest.raises(AssertionError):
-        check_derivatives(solver, solver.complete(plausible(problem, problem.starts[0])), problem.starts[0])
+        check_derivatives(solver, solver.complete(plausible(problem, problem.starts.first)), problem.starts.first)
 
 
-@cases(lambda problem: problem.has_expectation)
+@cases(lambda problem: problem.latent.has_expectation)
 def test_draws_have_the_expectation_that_m_0_gives(family, name):
     """At most 14 statistics at 3 places, |z| < 5: a false alarm in fewer than 3 of 10^5 examples."""
     problem = problems_of(family)[name]
@@ -156,11 +156,11 @@ def check_expectation(sample: np.ndarray, mean: np.ndarray) -> None:
     assert np.abs((sample.mean(axis=0) - mean) / error).max() < 5
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if next(iter(problems_of(f).values())).has_expectation])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if next(iter(problems_of(f).values())).latent.has_expectation])
 def test_draws_at_other_parameters_are_noticed(family):
     """Mutant: draws at parameters that are 10 % off."""
     problem = next(iter(problems_of(family).values()))
-    x = problem.starts[0]
+    x = problem.starts.first
     with pytest.raises(AssertionError):
         check_expectation(drawn(problem, 1.1 * x, 4000, m=2, seed=1), expected(problem, x))
 
@@ -173,7 +173,7 @@ def flat(arrays) -> list[np.ndarray]:
 @cases()
 def test_draws_depend_on_the_stream_and_on_nothing_else(family, name):
     problem = problems_of(family)[name]
-    x = problem.starts[0]
+    x = problem.starts.first
     before = [np.copy(array) for array in flat(problem.arrays)]
     first = drawn(problem, x, 5, m=3, seed=2)
     drawn(problem, 1.2 * x, 5)
@@ -187,9 +187,9 @@ def test_draws_depend_on_the_stream_and_on_nothing_else(family, name):
 @cases(lambda problem: "latent" in problem.arrays._fields)  # of its own; kernels of `saem.estep` are held to more
 def test_a_chain_goes_on_from_its_state_and_counts_its_moves(family, name):
     problem = problems_of(family)[name]
-    x, arrays = problem.starts[0], own_copy(problem.arrays)
+    x, arrays = problem.starts.first, own_copy(problem.arrays)
     rng = np.random.Generator(np.random.SFC64(2))
-    statistics = np.zeros((3, problem.n_statistics))
+    statistics = np.zeros((3, problem.latent.n_statistics))
     draw_means(arrays, x, rng, 1, statistics)
     accepted, proposed = arrays.acceptance
     assert arrays.latent.dtype == arrays.acceptance.dtype == float
@@ -203,7 +203,7 @@ def test_a_chain_goes_on_from_its_state_and_counts_its_moves(family, name):
     assert np.isnan(expected(problem, x)).all(), "an expectation that is not available must not look like one"
 
 
-@cases(lambda problem: problem.has_likelihood and problem.has_expectation)
+@cases(lambda problem: problem.likelihood.is_available and problem.latent.has_expectation)
 def test_the_observed_score_is_the_expected_complete_score(family, name):
     """Fisher's identity: the gradients agree at E[S | y; x]."""
     problem = problems_of(family)[name]
@@ -215,7 +215,7 @@ def test_the_observed_score_is_the_expected_complete_score(family, name):
         np.testing.assert_allclose(observed.gradient / size, complete.gradient / size, rtol=1e-8, atol=1e-8)
 
 
-@cases(lambda problem: problem.has_likelihood and problem.has_expectation)
+@cases(lambda problem: problem.likelihood.is_available and problem.latent.has_expectation)
 def test_missing_information_is_the_variance_of_the_complete_score(family, name):
     """Louis' identity, by draws: at most 55 entries at |z| < 5, false alarms below 10^-4 for each example."""
     problem = problems_of(family)[name]
@@ -236,11 +236,11 @@ def test_missing_information_is_the_variance_of_the_complete_score(family, name)
 def test_statistics_and_scales_have_the_promised_shapes(family, name):
     problem = problems_of(family)[name]
     n = len(problem.parameters)
-    assert plausible(problem, problem.starts[0]).shape == (problem.n_statistics,)
-    assert problem.n_latent >= 1
-    assert problem.scale.shape == problem.collapsible.shape == (n,)
-    assert (problem.scale > 0).all() and problem.collapsible.dtype == bool
-    for start in problem.starts:
+    assert plausible(problem, problem.starts.first).shape == (problem.latent.n_statistics,)
+    assert problem.latent.size >= 1
+    assert problem.scale.shape == problem.boundary.collapsible.shape == (n,)
+    assert (problem.scale > 0).all() and problem.boundary.collapsible.dtype == bool
+    for start in problem.starts.values:
         assert start.shape == (n,) and np.isfinite(start).all()
 
 

@@ -12,7 +12,7 @@ from test_families import cases, problems_of
 from saem.inference.log_likelihood import log_likelihood_at
 from saem.mstep.solver import Solver
 
-joint = cases(lambda problem: problem.joint is not None)
+joint = cases(lambda problem: problem.clusters.joint is not None)
 
 
 @joint
@@ -20,7 +20,7 @@ def test_values_do_not_depend_on_those_beside_them(family, name):
     problem = problems_of(family)[name]
     rng = np.random.default_rng(1)
     for x in everywhere(problem):
-        for cluster in range(problem.n_clusters):
+        for cluster in range(problem.clusters.count):
             d = dimension(problem, x, cluster)
             effects = rng.standard_normal((5, d))
             together = joint_at(problem, x, cluster, effects)
@@ -32,7 +32,7 @@ def test_values_do_not_depend_on_those_beside_them(family, name):
 @joint
 def test_outside_the_domain_nothing_is_likely(family, name):
     problem = problems_of(family)[name]
-    x = problem.starts[0].copy()
+    x = problem.starts.first.copy()
     x[list(kinds_of(problem.parameters)).index("sd")] = -0.1
     assert log_likelihood_at(problem, x, "quadrature").value == -np.inf
 
@@ -46,9 +46,9 @@ def test_quadrature_and_importance_sampling_agree(family, name):
         assert log_likelihood_at(problem, x, "quadrature", nodes=25).value == pytest.approx(fine.value, abs=1e-5)
         sampled = log_likelihood_at(problem, x, "importance", draws=2000)
         assert abs(sampled.value - fine.value) <= 4.5 * sampled.mcse + 1e-9
-        if problem.has_likelihood:
+        if problem.likelihood.is_available:
             solver = Solver(problem)
             assert solver.derivatives(solver.observed(), x).value == pytest.approx(fine.value, abs=1e-8)
-        if problem.observed_clusters is not None:
+        if problem.clusters.observed is not None:
             parts = log_likelihood_at(problem, x).contributions["loglik"]
             np.testing.assert_allclose(parts, fine.contributions["loglik"], atol=1e-8)

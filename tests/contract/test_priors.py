@@ -26,7 +26,7 @@ def test_priors_are_read_from_the_model_file() -> None:
     assert MODEL.replace(priors={}).digest == MODEL.digest
     assert "priors" not in MODEL.to_toml()
     problem = pose(model, arrange(model, example_table(4, 1)))
-    assert problem.priors == model.priors
+    assert problem.priors.named == model.priors
 
 
 def test_numbers_may_be_computed() -> None:
@@ -117,8 +117,8 @@ def test_default_priors_follow_the_scale_of_the_data() -> None:
 
     def scales(data: pd.DataFrame) -> dict[str, Prior]:
         problem = pose(model, arrange(model, data))
-        assert problem.default_priors is not None
-        texts = problem.default_priors()
+        assert problem.priors.default is not None
+        texts = problem.priors.default()
         return {k: parse_prior(text) for k, text in zip(problem.parameters.names, texts, strict=True)}
 
     first, other = scales(table), scales(table.assign(y=100 * table["y"], x=table["x"] / 1000))
@@ -134,7 +134,7 @@ def test_default_priors_follow_the_scale_of_the_data() -> None:
         np.testing.assert_allclose(other[name].numbers[-1], by * first[name].numbers[-1], rtol=2e-3)
     cells = model.replace(mean={"a": "x > 25", "b": "x <= 25"}, random={"sd": "tau"})
     found = arrange(cells, table)
-    texts = pose(cells, found).default_priors()  # type: ignore[misc]
+    texts = pose(cells, found).priors.default()  # type: ignore[misc]
     level = np.sqrt(np.mean(table["y"] ** 2))  # without a constant column the cell means carry the level
     share = float(np.mean(table["x"] > 25))
     assert parse_prior(texts[0]).numbers[1] == pytest.approx(2.5 * level / np.sqrt(share * (1 - share)), rel=1e-3)

@@ -75,7 +75,7 @@ def test_a_fit_by_draws_goes_on_as_well():
     problem = bernoulli_problems()["free"]
     goal = Target(mcse=0.05)
     whole = SAEM(schedule=SHORT, target=goal).run(problem, 3)
-    budget = replace(goal, max_draws=int(0.6 * whole.drawn * problem.n_latent))
+    budget = replace(goal, max_draws=int(0.6 * whole.drawn * problem.latent.size))
     for end in (Target(mcse=0.5, deficit=1.0), budget):
         first = SAEM(schedule=SHORT, target=end).run(problem, 3)
         assert len(first.path) < len(whole.path)
@@ -167,7 +167,7 @@ class Mine:
     name: ClassVar[str] = "mine"
 
     def run(self, problem, seed=0):
-        x = problem.starts[0]
+        x = problem.starts.first
         return Outcome(x, np.zeros(len(x), dtype=bool), Status.NOT_CONVERGED, "", x[None])
 
 

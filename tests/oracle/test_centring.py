@@ -25,8 +25,8 @@ from saem.algorithms.px_saem import PXSAEM
 from saem.algorithms.saem import SAEM
 from saem.errors import ModelError
 from saem.families import arrange, pose
-from saem.families.contract import Problem
 from saem.families.linear import centring
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -61,7 +61,7 @@ def placements(problem: Problem) -> list[Array]:
 
 def placed(problem: Problem, placement: Array) -> Problem:
     """The problem with the latent data of a placement."""
-    return replace(problem, arrays=problem.augmentation.arrays(placement))
+    return replace(problem, arrays=problem.latent.augmentation.arrays(placement))
 
 
 def located_statistics(example: linear_family.Example, placement: Array, phi: Array) -> Array:

@@ -14,7 +14,7 @@ from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.exact_em import ExactEM
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 from saem.system.streams import stream
 
@@ -48,7 +48,7 @@ def test_the_likelihood_never_falls(name: str) -> None:
     """Along plain EM at every iteration; the mutant, one draw in place of the expectation, falls."""
     problem = posed(name)
     iteration = Iteration(problem, 1e-12, stream(0, "test"))
-    start = iteration.iterate(iteration.begin(problem.starts[0]), np.ones(1), np.zeros(1, dtype=np.int64))[0][-1]
+    start = iteration.iterate(iteration.begin(problem.starts.first), np.ones(1), np.zeros(1, dtype=np.int64))[0][-1]
     path = iteration.iterate(iteration.begin(start), np.ones(60), np.zeros(60, dtype=np.int64))[0]
     assert np.diff(logliks(problem, path)).min() > -1e-9
     drawn = iteration.iterate(iteration.begin(start), np.ones(60), np.ones(60, dtype=np.int64))[0]
@@ -103,5 +103,6 @@ def test_who_does_not_arrive_says_so() -> None:
 def test_a_family_without_an_expectation_is_refused() -> None:
     from toy_family import linkage
 
+    problem = linkage()
     with pytest.raises(saem.SaemError, match="needs a closed-form E-step and a marginal likelihood"):
-        ExactEM().run(replace(linkage(), has_expectation=False))
+        ExactEM().run(replace(problem, latent=replace(problem.latent, has_expectation=False)))

@@ -53,7 +53,7 @@ def test_delattre_and_kuhn() -> None:
     problem = pose(DELATTRE_KUHN, arrange(DELATTRE_KUHN, table))
     x = np.array([3.0, np.sqrt(2.0), np.sqrt(5.0)])
     by_variance = np.diag([1.0, 0.5 / x[1], 0.5 / x[2]])
-    found = by_variance @ problem.fisher_information(x) @ by_variance / 10
+    found = by_variance @ problem.likelihood.fisher_information(x) @ by_variance / 10
     published = [[0.413793, 0, 0], [0, 0.085612, 0.007134], [0, 0.007134, 0.220595]]
     np.testing.assert_allclose(found, published, atol=5.1e-7)
 
@@ -88,7 +88,10 @@ def test_expected_information_by_dense_matrices(arguments: dict, shared: str) ->
     problem = pose(model, arrange(model, case.table))
     names = problem.parameters.names
     x = case.point(names, np.random.default_rng(2))
-    for found, is_unit in ((problem.fisher_information(x), False), (problem.expected_information(x), True)):
+    for found, is_unit in (
+        (problem.likelihood.fisher_information(x), False),
+        (problem.likelihood.expected_information(x), True),
+    ):
         expected = dense_information(case.dense.with_names(names), x, is_unit)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
@@ -102,9 +105,9 @@ def test_expected_is_the_mean_of_observed() -> None:
     for seed in range(200):
         problem = pose(model, arrange(model, saem.simulate(model, PEPTIDE, design, seed)))
         found.append(information_at(problem, x, np.zeros(len(x), bool), "observed")[0])
-    assert problem.fisher_information is not None
+    assert problem.likelihood.fisher_information is not None
     mean, se = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
-    assert np.all(np.abs(mean - problem.fisher_information(x)) <= 4 * se + 1e-8 * np.abs(mean).max())
+    assert np.all(np.abs(mean - problem.likelihood.fisher_information(x)) <= 4 * se + 1e-8 * np.abs(mean).max())
 
 
 def by_elimination(table: pd.DataFrame, x: Array) -> tuple[Array, Array, Array]:
@@ -183,7 +186,7 @@ def test_mutants_of_louis(monkeypatch: pytest.MonkeyPatch) -> None:
     for factor in (0.0, -1.0):
 
         def wrong(problem, x, draws, seed, factor=factor):  # type: ignore[no-untyped-def]
-            moments, s, n = right(problem, x, draws, seed), problem.n_statistics, len(x)
+            moments, s, n = right(problem, x, draws, seed), problem.latent.n_statistics, len(x)
             score = moments[:, s + n * n :]
             product = score[:, :, None] * score[:, None, :]
             second = moments[:, s : s + n * n].reshape(-1, n, n)

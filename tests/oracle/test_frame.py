@@ -42,7 +42,7 @@ def standardised(name: str) -> Standardised:
         if name == "bounded":  # a mean between bounds is no standardised one, and an SD with bounds has no C_k
             model = model.replace(priors={"b22": "uniform(-9, 9)", "sigma": "uniform(0.01, 4)"}, fixed={"c2": 1.5})
     problem = pose(model, arrange(model, table))
-    at = towards_feasible(problem, problem.starts[0])[0]
+    at = towards_feasible(problem, problem.starts.first)[0]
     plan = plan_of(problem, at)
     space = space_of(problem, plan, priors_of(problem, plan), at)
     density = LogPosterior(problem, space)

@@ -100,8 +100,8 @@ def test_restricted_information_by_dense_matrices() -> None:
     whole = model(mean="y ~ x + t", random=random, residual={"by": "k"})
     data = arrange(whole, rows)
     problem = pose(whole, data, restricted=True)
-    assert problem.expected_information is not None
-    x = problem.starts[0] + 0.1
+    assert problem.likelihood.expected_information is not None
+    x = problem.starts.first + 0.1
 
     def covariance(x: np.ndarray) -> np.ndarray:
         v = np.diag(x[data.residual_index][data.residual_group] ** 2)
@@ -118,7 +118,7 @@ def test_restricted_information_by_dense_matrices() -> None:
     off = np.eye(60) - design @ np.linalg.pinv(design)
     dense = np.array([[0.5 * np.trace(off @ a @ off @ b) for b in slopes] for a in slopes])
     dense[:4, :4] = design.T @ design
-    np.testing.assert_allclose(problem.expected_information(x), dense, atol=1e-7)
+    np.testing.assert_allclose(problem.likelihood.expected_information(x), dense, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", METHODS[1:4])

@@ -100,7 +100,7 @@ def test_the_highest_maximum_of_a_few_data_sets(covariance: str) -> None:
 def test_a_search_from_moments_alone_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: without submodels, it ends on the hills that these seeds were chosen for."""
     monkeypatch.setattr(search, "visit_submodels", lambda *_: None)
-    monkeypatch.setattr(search, "at_total", lambda problem, _: problem.starts[0])
+    monkeypatch.setattr(search, "at_total", lambda problem, _: problem.starts.first)
     lost = [REFEREES["diagonal"](t) - saem.fit(model("diagonal"), t, "ml").loglik for t in map(simulated, FAST[:4])]
     assert min(lost) > 2.0
 

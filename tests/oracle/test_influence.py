@@ -174,9 +174,9 @@ def test_a_residual_sd_that_goes_to_zero() -> None:
     problem, top = surface.problem, surface.top
     i = problem.parameters.index("sigma_x")
     pinned = np.arange(len(top.x)) == i
-    point = module.Point(np.where(pinned, 0.5 * problem.at_zero, top.x), pinned, 0.0)
+    point = module.Point(np.where(pinned, 0.5 * problem.boundary.at_zero, top.x), pinned, 0.0)
     assert module.stands_for_zero(problem, point)[i] and module.loglik_at(problem, top, point) == -np.inf
-    both = module.Point(np.where(pinned, problem.at_zero, top.x), pinned, 0.0)
+    both = module.Point(np.where(pinned, problem.boundary.at_zero, top.x), pinned, 0.0)
     assert module.loglik_at(problem, both, point) == module.loglik_at(problem, both, both) > -np.inf
     assert np.isnan(module.loglik_at(problem, top, None))
 

@@ -16,8 +16,8 @@ from saem import Model
 from saem.estep.expectation import conditional_expectation
 from saem.estep.sampling import draw_means
 from saem.families import arrange, pose
-from saem.families.contract import Problem
 from saem.families.coordinates import USERS
+from saem.families.problem import Problem
 from saem.mstep.solver import Derivatives, Solver
 
 CASES: dict[str, dict[str, Any]] = {
@@ -244,7 +244,7 @@ def test_louis(name: str) -> None:
 
 def draws_of_statistics(s: Setup, x: np.ndarray, seed: int, m: int, repeats: int) -> np.ndarray:
     """Means (repeats, n_statistics) of the statistics over ``m`` draws."""
-    out = np.empty((repeats, s.problem.n_statistics))
+    out = np.empty((repeats, s.problem.latent.n_statistics))
     draw_means(s.problem.arrays, x, np.random.Generator(np.random.SFC64(seed)), m, out)
     return out
 

@@ -21,7 +21,7 @@ from test_likelihood import CASES, setup
 
 import saem
 from saem.errors import SaemWarning
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.inference import log_likelihood as module
 from saem.inference.log_likelihood import LogLikelihood, log_likelihood_at
 

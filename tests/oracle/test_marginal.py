@@ -16,8 +16,8 @@ from scipy.stats import norm, poisson
 
 from saem.errors import ModelError
 from saem.estep import marginal
-from saem.families.contract import Problem
 from saem.families.glmm.arrays import BINOMIAL
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import observed_information
 from saem.mstep import sqp
@@ -40,7 +40,7 @@ def observed(problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.nda
 def test_the_value_is_the_integral() -> None:
     """Beside scipy's quadrature of products of Poisson probabilities."""
     problem = glmm_family.counts(nodes=25, n_clusters=6)
-    arrays = problem.joint()
+    arrays = problem.clusters.joint()
     total = 0.0
     for c in range(6):
         rows = slice(arrays.first[c], arrays.first[c + 1])
@@ -57,7 +57,7 @@ def test_the_value_is_the_integral() -> None:
 def test_the_value_with_two_random_effects_is_that_of_a_fine_grid() -> None:
     """The trapezium rule on all of the plane, for binomial probabilities written out."""
     problem = glmm_family.slopes(nodes=25, n_clusters=3)
-    arrays, (b0, b1, s0, s1, rho) = problem.joint(), SLOPES
+    arrays, (b0, b1, s0, s1, rho) = problem.clusters.joint(), SLOPES
     grid = np.arange(-8.0, 8.0, 0.1)
     u = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
     theta = np.column_stack([s0 * u[:, 0], s1 * (rho * u[:, 0] + np.sqrt(1 - rho**2) * u[:, 1])])
@@ -95,7 +95,7 @@ def test_derivatives_are_those_of_the_rule(name: str, nodes: int) -> None:
 def plain(core: Core, problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """The same without Numba."""
     gradient, hessian = np.empty(len(x)), np.empty((len(x), len(x)))
-    objective = marginal.quadrature(problem.joint(), problem.n_clusters, problem.nodes)
+    objective = marginal.quadrature(problem.clusters.joint(), problem.clusters.count, problem.likelihood.nodes)
     return core["saem.estep.marginal"].by_rule(objective, x, gradient, hessian), gradient, hessian
 
 
@@ -148,7 +148,7 @@ def test_a_correlation_of_one_is_the_limit() -> None:
 def test_clusters_without_random_effects() -> None:
     """A design without a single one: the likelihood of independent rows."""
     problem = glmm_family.counts(n_clusters=4)
-    arrays = problem.joint()
+    arrays = problem.clusters.joint()
     none = arrays._replace(
         random=np.empty((16, 0)),
         sd_index=np.empty((2, 0), int),
@@ -166,7 +166,7 @@ def test_clusters_without_random_effects() -> None:
 
 def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = glmm_family.counts()
-    arrays, c = problem.joint(), problem.n_clusters
+    arrays, c = problem.clusters.joint(), problem.clusters.count
     nodes = marginal.settled_nodes(arrays, c, COUNTS)
     at = {k: marginal.log_likelihood(marginal.quadrature(arrays, c, k), COUNTS) for k in marginal.LADDER}
     before = marginal.LADDER[marginal.LADDER.index(nodes) - 1]
@@ -184,7 +184,7 @@ def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.Mon
 def maximum(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     """Estimates, standard errors and log-likelihood, by the search of the boundary, which is not met."""
     solver = Solver(problem)
-    x, pinned, outcome = climb(problem, solver, problem.starts[0])
+    x, pinned, outcome = climb(problem, solver, problem.starts.first)
     assert outcome.status == sqp.CONVERGED and not pinned.any()
     found = observed_information(problem, solver, x, pinned)
     return x, np.sqrt(np.diag(found.covariance)), outcome.value
@@ -192,7 +192,9 @@ def maximum(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
 
 def check_orders(problem: Problem, x: np.ndarray, value: float) -> None:
     """The log-likelihood at the maximum has settled: more nodes give the same."""
-    again = marginal.log_likelihood(marginal.quadrature(problem.joint(), problem.n_clusters, 2 * problem.nodes), x)
+    again = marginal.log_likelihood(
+        marginal.quadrature(problem.clusters.joint(), problem.clusters.count, 2 * problem.likelihood.nodes), x
+    )
     assert again == pytest.approx(value, abs=1e-6)
 
 
@@ -250,19 +252,19 @@ def test_means_tied_to_variances() -> None:
     """Equal means of Poisson counts with log-normal rates: beside another optimiser, on a grid of its own."""
     problem = glmm_family.counts(nodes=25, tie=TIE)
     solver = Solver(problem)
-    x, pinned, outcome = climb(problem, solver, problem.starts[0])
+    x, pinned, outcome = climb(problem, solver, problem.starts.first)
     assert outcome.status == sqp.CONVERGED and not pinned.any()
-    arrays = problem.joint()
+    arrays = problem.clusters.joint()
     u = np.linspace(-9.0, 9.0, 401)
     weights = norm.pdf(u) * (u[1] - u[0])
-    cluster = np.repeat(np.arange(problem.n_clusters), 4)
+    cluster = np.repeat(np.arange(problem.clusters.count), 4)
 
     def deviance(free: np.ndarray) -> float:
         beta1, sigma = free[0], np.exp(free[1:])
         betas = np.array([beta1, beta1 + (sigma[0] ** 2 - sigma[1] ** 2) / 2])
         group = arrays.group[cluster]
         eta = (arrays.offset + betas[group])[:, None] + sigma[group][:, None] * u
-        rows = poisson.logpmf(arrays.y[:, None], np.exp(eta)).reshape(problem.n_clusters, 4, -1).sum(axis=1)
+        rows = poisson.logpmf(arrays.y[:, None], np.exp(eta)).reshape(problem.clusters.count, 4, -1).sum(axis=1)
         return float(-np.log(np.exp(rows) @ weights).sum())
 
     best = minimize(deviance, [1.0, -0.7, -0.3], method="BFGS", options={"gtol": 1e-7})

@@ -18,7 +18,7 @@ from saem.algorithms.direct_ml import DirectML
 from saem.errors import ModelError
 from saem.estep.expectation import conditional_expectation
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import floors
 from saem.mstep import sqp
 from saem.mstep.maximiser import Region, conclude
@@ -68,7 +68,7 @@ def problem_for(name: str) -> Problem:
 def objectives(problem: Problem) -> tuple[Solver, dict[str, Any]]:
     """The M-step at the statistics of the first start, and direct ML."""
     solver = Solver(problem)
-    statistics = conditional_expectation(problem, problem.starts[0])
+    statistics = conditional_expectation(problem, problem.starts.first)
     return solver, {"m_step": solver.complete(statistics), "ml": solver.observed()}
 
 
@@ -78,7 +78,7 @@ def standard_errors(solver: Solver, objective: Any, x: Array) -> Array:
 
 
 def reference(solver: Solver, objective: Any) -> Array:
-    x = np.array(solver.problem.starts[0])
+    x = np.array(solver.problem.starts.first)
     assert solver.maximise(objective, x, solver.free).status == sqp.CONVERGED
     return x
 
@@ -108,7 +108,7 @@ def test_agrees_with_the_compiled_solver(case: str, name: str) -> None:
         return
     solver, both = objectives(problem)
     for objective in both.values():
-        x, best = np.array(problem.starts[0]), reference(solver, objective)
+        x, best = np.array(problem.starts.first), reference(solver, objective)
         outcome = call(MAXIMISERS[name](), solver, objective, x)
         assert outcome.status == sqp.CONVERGED
         assert outcome.rank == len(problem.constraints)
@@ -173,7 +173,7 @@ def test_units_of_the_response(name: str) -> None:
         problem = pose(model, arrange(model, scaled))
         solver, both = objectives(problem)
         for objective in both.values():
-            x = np.array(problem.starts[0])
+            x = np.array(problem.starts.first)
             assert call(MAXIMISERS[name](), solver, objective, x).status == sqp.CONVERGED
             found.append(x / factor)
     for one, other in zip(found[:2], found[2:], strict=True):
@@ -185,7 +185,7 @@ def test_a_standard_deviation_that_goes_to_zero(name: str) -> None:
     """The search ends below the floor, and says so: then the caller can try zero."""
     model, table = simulated("peptide", 2, 5, sigma1=0.05)
     problem = pose(model, arrange(model, table))
-    solver, x = Solver(problem), np.array(problem.starts[0])
+    solver, x = Solver(problem), np.array(problem.starts.first)
     floor = floors(problem, solver)
     assert call(MAXIMISERS[name](), solver, solver.observed(), x, floor).status == sqp.COLLAPSED
     at = problem.parameters.index("sigma1")
@@ -216,7 +216,7 @@ def test_impossible_constraint(text: str, name: str) -> None:
     problem = pose(model, arrange(model, table))
     if name == "elimination" and text != IMPOSSIBLE[-1]:
         return
-    solver, x = Solver(problem), np.array(problem.starts[0])
+    solver, x = Solver(problem), np.array(problem.starts.first)
     assert call(MAXIMISERS[name](), solver, solver.observed(), x).status == sqp.INFEASIBLE
     assert np.isfinite(x).all()
 
@@ -263,7 +263,7 @@ def test_a_concave_l1_path_does_not_depend_on_its_order() -> None:
     best = reference(solver, both["ml"])
     solver.derivatives(both["ml"], best)
     weights = list(np.abs(solver.multipliers[0]) * np.array([0.1, 0.5, 0.99, 1.01, 10.0]))
-    up = L1Penalty().path(solver, both["ml"], problem_for("peptide_conservation").starts[0], solver.free, weights)
+    up = L1Penalty().path(solver, both["ml"], problem_for("peptide_conservation").starts.first, solver.free, weights)
     down = L1Penalty().path(solver, both["ml"], best, solver.free, weights[::-1])[::-1]
     for one, other in zip(up, down, strict=True):
         np.testing.assert_allclose(one.x, other.x, atol=1e-7)
@@ -289,7 +289,7 @@ def test_mutant_penalty_that_stops_too_early(make: Any) -> None:
     """A penalty below the threshold is not called converged, though SciPy or Newton would be content with it."""
     solver, both = objectives(problem_for("peptide_conservation"))
     for objective in both.values():
-        x = np.array(solver.problem.starts[0])
+        x = np.array(solver.problem.starts.first)
         weak = make(first=1e-2, largest=1e-2)
         assert call(weak, solver, objective, x).status == sqp.INFEASIBLE
 
@@ -336,7 +336,7 @@ def test_mutant_elimination_without_the_chain_rule(monkeypatch: pytest.MonkeyPat
 
     solver, both = objectives(problem_for("tied"))
     monkeypatch.setattr(elimination, "chain_rule", forgetful)
-    x = np.array(solver.problem.starts[0])
+    x = np.array(solver.problem.starts.first)
     assert call(Elimination(), solver, both["m_step"], x).status != sqp.CONVERGED
 
 
@@ -418,7 +418,7 @@ def test_em_with_each_m_step(name: str) -> None:
     problem = problem_for("peptide_conservation")
     solver, maximiser = Solver(problem), MAXIMISERS[name]()
     best = reference(solver, solver.observed())
-    x = np.array(problem.starts[0])
+    x = np.array(problem.starts.first)
     settings: dict[str, Any] = {"floor": solver.no_floor, "tolerance": 1e-10}
     GradientStep().maximise(solver, solver.observed(), x, solver.free, max_iterations=1, **settings)
     logliks = []

@@ -10,7 +10,7 @@ import pytest
 
 import saem
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.search import find_maxima
 from saem.mstep.solver import Solver
@@ -35,16 +35,21 @@ def problem(rows: pd.DataFrame, mean: str = "y ~ arm*day + arm*age", **more: obj
     return pose(model, arrange(model, rows))
 
 
+def restricted(problem: Problem) -> Problem:
+    """The problem of the restricted likelihood."""
+    return replace(problem, likelihood=replace(problem.likelihood, restricted=True))
+
+
 def said(problem: Problem) -> bool:
-    assert problem.has_one_maximum is not None
-    return problem.has_one_maximum()
+    assert problem.likelihood.has_one_maximum is not None
+    return problem.likelihood.has_one_maximum()
 
 
 BALANCED = {
     "arms": problem(table()),
     "one standard deviation": problem(table(), "y ~ arm*day + age", random={"sd": "s"}),
     "a slope alone": problem(table(), "y ~ arm*day", random={"terms": {"d": "day - 1.5"}}),
-    "restricted": replace(problem(table()), restricted=True),
+    "restricted": restricted(problem(table())),
     "sizes by arm": problem(table().query("arm == 'a' or day > 0"), "y ~ arm"),
 }
 OTHERS = {
@@ -70,7 +75,7 @@ def test_the_likelihood_is_concave(name: str) -> None:
     sds = list(dict.fromkeys(of.arrays.sd_index[:, 0].tolist()))
     size = [of.arrays.zz[of.arrays.pattern_group == list(of.arrays.sd_index[:, 0]).index(i)][0, 0, 0, 0] for i in sds]
     (residual,) = of.arrays.residual_index
-    x = of.starts[0].copy()
+    x = of.starts.first.copy()
     x[of.arrays.mean_index] = of.arrays.beta_reference
 
     def height(logarithms: Array) -> float:
@@ -96,7 +101,7 @@ def test_one_search_finds_what_many_find(name: str) -> None:
     solver = Solver(of)
     peaks, failures = find_maxima(of, solver)
     assert len(peaks) == 1 and not failures
-    many, _ = find_maxima(replace(of, has_one_maximum=None), solver, 12)
+    many, _ = find_maxima(replace(of, likelihood=replace(of.likelihood, has_one_maximum=None)), solver, 12)
     assert [peak.loglik for peak in many] == pytest.approx([peaks[0].loglik])
 
 
@@ -106,4 +111,4 @@ def test_constraints_can_make_several() -> None:
     peaks, _ = find_maxima(tied, Solver(tied))
     assert said(tied) and len(peaks) == 2
     assert {round(float(peak.x[1]), 6) for peak in peaks} == {-2.0, 2.0}
-    assert climb(tied, Solver(tied), tied.starts[0])[2].value <= peaks[0].loglik
+    assert climb(tied, Solver(tied), tied.starts.first)[2].value <= peaks[0].loglik

@@ -20,7 +20,7 @@ from saem.algorithms.bayes.determined import branch_warnings, plan_of
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.errors import ModelError
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.identification import towards_feasible
 
 Array = np.ndarray
@@ -58,7 +58,7 @@ class Pair:
 
 
 def near(problem: Problem) -> Array:
-    return towards_feasible(problem, problem.starts[0])[0]
+    return towards_feasible(problem, problem.starts.first)[0]
 
 
 def posterior_of(model: Model, table: Any) -> LogPosterior:
@@ -292,4 +292,4 @@ def test_what_cannot_be_done_is_refused() -> None:
     case = random_case(3, terms=3, covariance="full")
     problem = pose(Model(**case.model), arrange(Model(**case.model), case.table))
     with pytest.raises(ModelError, match="3 correlated terms"):
-        space_of(problem, (), priors_of(problem, ()), problem.starts[0])
+        space_of(problem, (), priors_of(problem, ()), problem.starts.first)

@@ -131,7 +131,7 @@ def test_the_excess_of_an_expanded_run_is_over_an_average_of_its_own() -> None:
     data = arrange(SLOPES, little(3))
     problem = pose(SLOPES, data)
     engine = PXSAEM().engine(problem, seed=1)
-    run = engine.go_on(engine.pass_through(problem.starts[0], engine.iteration.nothing_pinned), 1000)
+    run = engine.go_on(engine.pass_through(problem.starts.first, engine.iteration.nothing_pinned), 1000)
     assert 0.8 < assess(engine.iteration, run).excess < 1.5
 
 

@@ -17,7 +17,7 @@ import saem
 from saem import Fit, Model, recipes
 from saem.errors import ConstraintError, SaemError
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
@@ -102,7 +102,7 @@ def check_kkt(function: Callable[[Array], Any], x: Array, free: Array, names: An
 def infeasible_start(problem: Problem, constraints: list[Any], rng: np.random.Generator) -> Array:
     is_sd = np.array(kinds_of(problem.parameters)) == "sd"
     while True:
-        start = np.array(problem.starts[0]) + np.where(is_sd, 0.1, 0.5) * rng.standard_normal(len(is_sd))
+        start = np.array(problem.starts.first) + np.where(is_sd, 0.1, 0.5) * rng.standard_normal(len(is_sd))
         start = np.where(is_sd, np.abs(start) + 0.2, start)
         if np.max(np.abs(violation(start, problem.parameters.names, constraints))) > 0.01:
             return start
@@ -177,7 +177,7 @@ def test_mutants_of_a_maximum_are_caught() -> None:
     case, problem, (constraint,) = problem_of(0, (2,))
     names, solver = problem.parameters.names, Solver(problem)
     dense = case.dense.with_names(names)
-    x = np.array(problem.starts[0])
+    x = np.array(problem.starts.first)
     solver.maximise(solver.observed(), x, solver.free)
     moved = x.copy()
     moved[names.index("sigma_k0")] += 1e-3
@@ -203,7 +203,7 @@ def test_impossible_constraint(text: str) -> None:
     model = peptide({"b21": 0.0}, wrong=text)
     problem = pose(model, arrange(model, TABLE))
     solver = Solver(problem)
-    for start in problem.starts:
+    for start in problem.starts.values:
         assert solver.maximise(solver.observed(), np.array(start), solver.free).status == sqp.INFEASIBLE
     with pytest.raises(ConstraintError, match="wrong"):
         saem.fit(model, TABLE, "ml")

@@ -46,7 +46,7 @@ def test_a_slope_is_no_flat_direction(table: pd.DataFrame) -> None:
     """A direction of no curvature in which the likelihood rises is far from a maximum: the deficit says so."""
     problem = pose(model(b="day"), arrange(model(b="day"), table))
     solver, free = Solver(problem), np.ones(4, dtype=bool)
-    x = problem.starts[0]
+    x = problem.starts.first
     at = solver.derivatives(solver.observed(), x, free)
     flat = np.diag([0.0, 1.0, 1.0, 1.0]) * np.abs(np.diag(at.hessian))
     for slope, far in ((0.0, False), (1e-3, True)):

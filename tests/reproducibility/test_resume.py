@@ -221,7 +221,7 @@ class Plain:
     name: ClassVar[str] = "plain"
 
     def run(self, problem, seed=0):
-        x = problem.starts[0]
+        x = problem.starts.first
         return Outcome(x, np.zeros(len(x), dtype=bool), Status.NOT_CONVERGED, "", x[None])
 
 

@@ -33,7 +33,7 @@ from saem.algorithms.saem import SAEM
 from saem.algorithms.stochastic_newton import NewtonIteration, StochasticNewton
 from saem.errors import ModelError, MStepError
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.schedules import AveragedSchedule, GrowingSchedule, NewtonSchedule, RobbinsMonroSchedule
 from saem.stopping import Target
 
@@ -163,7 +163,7 @@ def test_the_noise_of_mini_batches_is_correlated() -> None:
     statistics = np.array([drawn(problem, ml.values, 1, m=1, seed=seed)[0] for seed in range(4000)])
     for seed in range(150):
         iteration = method.iteration(problem, seed)
-        chain, total = iteration.begin(ml.values), np.zeros(problem.n_statistics)
+        chain, total = iteration.begin(ml.values), np.zeros(problem.latent.n_statistics)
         for _ in range(300):
             iteration.draw(chain, 1)
             total += chain.state.drawn
@@ -202,7 +202,7 @@ def test_steps_are_called_swamped_as_often_as_the_ellipsoid_says() -> None:
 
 def test_draws_grow_when_steps_are_swamped_and_not_before() -> None:
     problem, _ = posed()
-    far = np.where(problem.parameters.fixed, problem.starts[0], problem.starts[0] * 1.5)
+    far = np.where(problem.parameters.fixed, problem.starts.first, problem.starts.first * 1.5)
     engine = BoothHobert(GrowingSchedule(30, 20, 0.0), target=ONCE).engine(problem, 0)
     chain = engine.advance(engine.iteration.begin(far), 30).chain
     draws = np.concatenate(chain.draws)
@@ -216,7 +216,7 @@ def test_ascent_climbs() -> None:
     problem, ml = posed()
 
     def share_of_climbs(engine: Any, steps: int) -> float:
-        path = np.vstack(engine.advance(engine.iteration.begin(problem.starts[0]), steps).chain.paths)
+        path = np.vstack(engine.advance(engine.iteration.begin(problem.starts.first), steps).chain.paths)
         logliks = np.array([engine.iteration.loglik(x, engine.iteration.nothing_pinned) for x in path])
         away = logliks[:-1] < ml.loglik - 0.01
         return float(np.mean(np.diff(logliks)[away] > 0.0))
@@ -322,7 +322,7 @@ def test_a_chain_that_leaves_its_bounds_begins_again() -> None:
     problem, ml = posed()
     method = SAEM(SHORT, truncation=Truncation(radius=0.05, ratio=1.2, growth=2.0))
     engine = method.engine(problem, 0)
-    engine.pass_through(problem.starts[0] * 1.3, engine.iteration.nothing_pinned)
+    engine.pass_through(problem.starts.first * 1.3, engine.iteration.nothing_pinned)
     assert engine.counts.truncated > 0
     assert ml.loglik - method.run(problem, 0).solution_logliks[0] < 0.02
     wide = SAEM(SHORT, target=ONCE, truncation=Truncation()).run(problem, 0)
@@ -330,7 +330,7 @@ def test_a_chain_that_leaves_its_bounds_begins_again() -> None:
     with pytest.raises(MStepError, match=r"left its bounds, \d times"):
         tight = SAEM(SHORT, truncation=Truncation(radius=1e-6, ratio=1.001, growth=1.001, most=1))
         engine = tight.engine(problem, 0)
-        engine.pass_through(problem.starts[0] * 1.3, engine.iteration.nothing_pinned)
+        engine.pass_through(problem.starts.first * 1.3, engine.iteration.nothing_pinned)
 
 
 # Budgets
@@ -343,7 +343,7 @@ def test_the_budget_of_draws_is_respected(method: Any) -> None:
         outcome = replace(method, target=Target(mcse=1e-9, deficit=1e-12, max_draws=budget, max_iterations=10**9)).run(
             problem
         )
-        assert 0.7 * budget < outcome.drawn * problem.n_latent <= budget * 1.05
+        assert 0.7 * budget < outcome.drawn * problem.latent.size <= budget * 1.05
         assert outcome.status == "not_converged" and "budget" in outcome.message
 
 

@@ -80,7 +80,7 @@ def losses(near: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
         rows["Reaction"] = 250 + (10 + effects[who, 1]) * rows["Days"] + effects[who, 0] + 15 * rng.normal(size=50)
         problem = pose(SLOPES, arrange(SLOPES, rows))
         engine = SAEM().engine(problem, seed)
-        run = engine.pass_through(problem.starts[0], engine.iteration.nothing_pinned)
+        run = engine.pass_through(problem.starts.first, engine.iteration.nothing_pinned)
         made = run.correction.step if run.correction.is_believed else 0.0
         gains.append(engine.iteration.loglik(run.x, run.pinned) - engine.iteration.loglik(run.x - made, run.pinned))
     return np.array(gains)

@@ -17,7 +17,7 @@ def expanded_statistics(d: Dense) -> Quadratic:
     ``T`` takes the k-th random effect of each cluster of a group times the j-th column of the random design.
     """
     data = d.example.data
-    work = d.example.problem.expand().problem.arrays.work_column
+    work = d.example.problem.latent.expand().problem.arrays.work_column
     n, size = d.z.shape
     p, q = data.mean_design.shape[1], data.random_design.shape[1]
     constant = np.zeros((p + len(np.unique(work[work >= 0])), n))
@@ -59,7 +59,7 @@ def test_statistics_have_their_exact_mean_and_covariance(name):
     """Up to 2000 products at |z| < 5: false alarms below 2e-3 for each example. Mutant: a variance that is 10 % off."""
     example = examples()[name]
     d = dense(example, example.x)
-    expansion = example.problem.expand()
+    expansion = example.problem.latent.expand()
     x = expansion.extended(example.x)
     mean, covariance = expanded_statistics(d).moments(d.mean, d.covariance)
     np.testing.assert_allclose(expected(expansion.problem, x), mean, rtol=1e-9, atol=1e-9 * np.abs(mean).max())

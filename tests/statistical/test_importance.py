@@ -12,7 +12,7 @@ from linear_family import PEPTIDE, build, examples, peptide_design
 from test_metropolis import FILE, needs_file
 
 from saem import Model, recipes
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.inference import log_likelihood as module
 from saem.inference.log_likelihood import log_likelihood_at
 

@@ -144,7 +144,7 @@ def decoupled_em(model: Model, table: pd.DataFrame) -> np.ndarray:
     """Mutant: exact EM that updates sigma1 and sigma2 by their moments alone, and then c2 by the link."""
     problem = pose(model, arrange(model, table))
     arrays, names = problem.arrays, problem.parameters.names
-    x = problem.starts[0].copy()
+    x = problem.starts.first.copy()
     c2, free = names.index("c2"), [names.index(name) for name in ("mu", "alpha2")]
     for _ in range(200):
         s = expected(problem, x)

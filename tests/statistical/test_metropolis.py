@@ -30,7 +30,8 @@ from scipy.stats import kstest
 
 from saem.algorithms.saem import SAEM
 from saem.estep.samplers import own_copy
-from saem.families.contract import Problem, draw
+from saem.families.contract import draw
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
@@ -151,7 +152,7 @@ def chain(place: str, off: float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
     """States (N, n), statistics (N, 3) and the rate of acceptance of a thinned chain; parameters may be off."""
     problem = bernoulli(simulated())
     arrays, rng = own_copy(problem.arrays), np.random.Generator(np.random.SFC64(4))
-    states, statistics = np.empty((N, problem.n_latent)), np.empty((N, 3))
+    states, statistics = np.empty((N, problem.latent.size)), np.empty((N, 3))
     x = off * PLACES[place]
     fill_chain(arrays, x, rng, THIN, states[:10], statistics[:10])  # burn-in
     arrays.acceptance[:] = 0.0

@@ -169,7 +169,7 @@ def test_the_score_at_draws_is_that_of_the_marginal_likelihood(name: str) -> Non
 def test_the_complete_data_likelihood_at_draws_is_exact() -> None:
     """At statistics of one draw: value, score and Hessian in the means of rows and random effects written out."""
     problem = glmm_family.slopes(n_clusters=5)
-    arrays, x = problem.joint(), np.array([0.4, 0.7, 0.9, 0.5, 0.3])
+    arrays, x = problem.clusters.joint(), np.array([0.4, 0.7, 0.9, 0.5, 0.3])
     drawing = own_copy(problem.arrays)
     statistics = draw(drawing, x, 1, seed=3)[0]
     root = np.array([[0.9, 0.0], [0.5 * 0.3, 0.5 * np.sqrt(1.0 - 0.09)]])
@@ -199,7 +199,8 @@ def test_the_complete_data_likelihood_at_draws_is_exact() -> None:
 
 def test_clusters_one_by_one_are_all_of_them() -> None:
     """Statistics of clusters, each drawn by its own chain, and their parts of the complete-data likelihood."""
-    problem = replace(glmm_family.counts(n_clusters=6), clusterwise=lambda: one)
+    problem = glmm_family.counts(n_clusters=6)
+    problem = replace(problem, clusters=replace(problem.clusters, clusterwise=lambda: one))
     one, x = own_copy(problem.arrays), np.array([1.4, 1.1, 0.5, 0.8])
     statistics = drawn_clusters(problem, x, np.arange(6), 1, m=4)[0]
     assert one.acceptance[1] == 24
@@ -212,7 +213,7 @@ def test_clusters_one_by_one_are_all_of_them() -> None:
     assert values.sum() == pytest.approx(at.value, rel=1e-12)
     np.testing.assert_allclose(gradients.sum(axis=0), at.gradient, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(hessian, at.hessian, rtol=1e-10, atol=1e-10)
-    group = problem.joint().group
+    group = problem.clusters.joint().group
     assert np.all(gradients[group == 0][:, [1, 3]] == 0.0) and np.all(gradients[group == 1][:, [0, 2]] == 0.0)
 
 
@@ -223,7 +224,7 @@ def test_a_state_that_is_put_back_goes_on_bit_for_bit() -> None:
     """While it adapts, too; and a copy disturbs nobody."""
     problem = glmm_family.slopes()
     x, first = np.array([0.4, 0.7, 0.9, 0.5, 0.3]), own_copy(problem.arrays)
-    assert is_markov(first) and not is_markov(problem.joint())
+    assert is_markov(first) and not is_markov(problem.clusters.joint())
     before = {name: value.copy() for name, value in kernel_state(problem.arrays).items()}
     draw(first, x, 3, seed=1, many=13)
     saved = {name: value.copy() for name, value in kernel_state(first).items()}

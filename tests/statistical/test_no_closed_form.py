@@ -27,7 +27,7 @@ from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.independent_chains import IndependentChains
 from saem.algorithms.saem import SAEM
 from saem.families import Model, arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.fitting.fit import METHODS
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
@@ -117,7 +117,10 @@ def test_sampling_agrees_with_the_closed_form() -> None:
     """Standard errors by Louis' identity and Monte Carlo errors by batch means, beside the exact ones."""
     problem, ml = linear()
     method = SAEM(target=Target(max_iterations=0), augmentation="uncentred")  # which is chosen by the closed form
-    exact, blind = method.run(problem), method.run(replace(problem, likelihood="none"))
+    exact, blind = (
+        method.run(problem),
+        method.run(replace(problem, likelihood=replace(problem.likelihood, kind="none"))),
+    )
     assert np.array_equal(exact.path[-2], blind.path[-2]) and exact.status == blind.status == "converged"
     assert np.all(np.abs(exact.x - blind.x) <= exact.mcse), "rid of its bias with a closed form only"
     np.testing.assert_allclose(np.sqrt(np.diag(blind.information.covariance)), ml.se, rtol=0.1)
@@ -130,7 +133,7 @@ def test_a_deficit_is_seen_without_a_closed_form() -> None:
     problem, ml = linear()
     from saem.algorithms.accuracy.precision import assess
 
-    blind = replace(problem, likelihood="none")
+    blind = replace(problem, likelihood=replace(problem.likelihood, kind="none"))
     engine = SAEM(AveragedSchedule(burn_in=0, iterations=40, transient=10)).engine(blind, 0)
     free = engine.iteration.nothing_pinned
     run = engine.pass_through(ml.values, free)

@@ -19,7 +19,7 @@ from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.saem import SAEM
 from saem.families import arrange, pose
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.schedules import AveragedSchedule, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target
 from saem.system.streams import stream
@@ -72,7 +72,7 @@ def test_who_stops_short_says_so() -> None:
     assert loose.status == "converged" and np.array_equal(loose.values, fit.values)
     posed = problem(200, 3)
     chain = engine(posed)
-    run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
+    run = chain.pass_through(posed.starts.first, np.zeros(8, dtype=bool))
     refine(chain, run, Target(mcse=1e-4, max_iterations=3000))
     assert chain.spent.iterations == 3000, "the budget is used, and not overrun"
     strict = saem.fit(MODEL, data, uncentred(target=Target(mcse=0.2, deficit=1e-9, max_iterations=2600)))
@@ -82,7 +82,7 @@ def test_who_stops_short_says_so() -> None:
 
 def test_going_on_gives_the_bits_of_one_long_pass() -> None:
     posed = problem(60, 1)
-    start, pinned = posed.starts[0], np.zeros(8, dtype=bool)
+    start, pinned = posed.starts.first, np.zeros(8, dtype=bool)
     at_once = engine(posed, AveragedSchedule(iterations=1700)).pass_through(start, pinned)
     parts = engine(posed, AveragedSchedule(iterations=1000))
     run = parts.go_on(parts.go_on(parts.pass_through(start, pinned), 123), 577)
@@ -96,7 +96,7 @@ def test_going_on_gives_the_bits_of_one_long_pass() -> None:
 def test_the_error_falls_with_the_root_of_the_iterations() -> None:
     posed = problem(60, 1)
     chain = engine(posed)
-    run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
+    run = chain.pass_through(posed.starts.first, np.zeros(8, dtype=bool))
     before = assess(chain.iteration, run)
     after = assess(chain.iteration, chain.go_on(run, 3000))  # 1000 iterations are averaged before, 4000 after
     # but for the start, which the slow directions remember
@@ -116,7 +116,7 @@ def test_the_deficit_is_explained_by_the_monte_carlo_error() -> None:
         found = []
         for seed in range(40):
             chain = engine(posed, schedule, seed)
-            found.append(assess(chain.iteration, chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))))
+            found.append(assess(chain.iteration, chain.pass_through(posed.starts.first, np.zeros(8, dtype=bool))))
         return float(np.mean([p.deficit for p in found])), float(np.mean([p.explained for p in found]))
 
     deficit, explained = mean_of(SCHEDULE)
@@ -128,7 +128,7 @@ def test_the_deficit_is_explained_by_the_monte_carlo_error() -> None:
 def test_a_pass_that_is_not_finished_begins_anew() -> None:
     """From a far start without a burn-in the first pass ends far from the maximum: its average is dropped."""
     posed = problem(12, 5)
-    start = posed.starts[0].copy()
+    start = posed.starts.first.copy()
     start[-3:-1] *= 0.02
     chain = engine(posed, AveragedSchedule(burn_in=0, iterations=300, transient=50))
     run = chain.pass_through(start, np.zeros(8, dtype=bool))
@@ -142,7 +142,7 @@ def test_passes_that_are_given_up_leave_the_schedule_of_the_chain(monkeypatch: p
     """Every pass looks as bad as the one before: three are made with more draws and given up, and the chain goes on."""
     posed = problem(12, 5)
     chain = engine(posed, AveragedSchedule())
-    run = chain.pass_through(posed.starts[0], np.zeros(8, dtype=bool))
+    run = chain.pass_through(posed.starts.first, np.zeros(8, dtype=bool))
     schedule, draws = chain.schedule, set(run.made)
     monkeypatch.setattr(refinement, "assess", lambda *arguments: replace(assess(*arguments), deficit=1.0))
     _, refined, _ = refine(chain, run, Target(max_iterations=2500))

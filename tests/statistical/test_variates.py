@@ -71,7 +71,7 @@ def test_every_draw_is_standard_normal(variates: int, q: int) -> None:
 def test_means_over_dependent_draws_are_unbiased(name: str, sampler: str) -> None:
     """1500 means over 6 draws, within 4.9 standard errors: some 30 statistics, false alarms below 1e-4."""
     example = examples()[name]
-    problem = replace(example.problem, arrays=example.problem.samplers[sampler](example.problem.arrays))
+    problem = replace(example.problem, arrays=example.problem.latent.samplers[sampler](example.problem.arrays))
     means = drawn(problem, example.x, 1500, m=6, seed=2)
     error = means.std(axis=0) / np.sqrt(len(means))
     moves = error > 1e-12
@@ -86,7 +86,7 @@ def test_variances_are_smaller() -> None:
     moves = plain > 1e-20
     share = {}
     for sampler in ("antithetic", "lattice"):
-        other = replace(problem, arrays=problem.samplers[sampler](problem.arrays))
+        other = replace(problem, arrays=problem.latent.samplers[sampler](problem.arrays))
         share[sampler] = drawn(other, x, 1500, m=24, seed=3).var(axis=0)[moves] / plain[moves]
     p = len(problem.arrays.mean_index)
     assert share["antithetic"][: p - 2].max() < 1e-20  # linear in the normals

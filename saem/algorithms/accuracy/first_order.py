@@ -6,7 +6,7 @@ import numpy as np
 
 from saem.algorithms.accuracy.error import BIAS_OF_AVERAGE, BIAS_OF_ITERATE, REMEMBERED, Directions, law
 from saem.algorithms.engine.chain import Run
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 Array = np.ndarray
 

@@ -29,9 +29,9 @@ def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) ->
     """
     rows = np.full((len(engine.history), len(COLUMNS)), np.nan)
     for row, look in zip(rows, engine.history, strict=True):
-        row[:3] = look.iterations, look.drawn * engine.problem.n_latent, look.seconds
+        row[:3] = look.iterations, look.drawn * engine.problem.latent.size, look.seconds
         row[6] = look.acceptance
-        if engine.problem.has_likelihood:
+        if engine.problem.likelihood.is_available:
             row[3] = engine.iteration.loglik(look.x, run.pinned)
             row[4] = loglik + precision.deficit - row[3]
         if look.number == run.chain.number:

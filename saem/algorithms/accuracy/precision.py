@@ -89,7 +89,7 @@ class Precision:
 def assess(iteration: Iteration, run: Run) -> Precision:
     """Measure a run against the likelihood."""
     iteration.take_up(run.chain)
-    return exactly(iteration, run) if iteration.problem.has_likelihood else by_sampling(iteration, run)
+    return exactly(iteration, run) if iteration.problem.likelihood.is_available else by_sampling(iteration, run)
 
 
 def hilltop(iteration: Iteration, run: Run) -> tuple[Peak | None, bool]:
@@ -112,7 +112,7 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
     information = observed_information(problem, solver, x, run.pinned)
     end, words = at_singularity(iteration, run, top)
     deficit = information.deficit if top is None else top.loglik - iteration.loglik(end.x, end.pinned)
-    if problem.has_expectation:
+    if problem.latent.has_expectation:
         missing = noise = iteration.missing(x, run.pinned, information)
         if iteration.is_markov:
             noise = batch_means(scores_of(problem.arrays, sample(iteration, run, x), x).scores)
@@ -132,7 +132,7 @@ def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) ->
     """
     wanted = run.draws if np.isfinite(run.draws) else run.made.sum()
     n = int(np.clip(wanted, LEAST_SAMPLE, most))
-    statistics = np.empty((n + int(WARM * n), iteration.problem.n_statistics))
+    statistics = np.empty((n + int(WARM * n), iteration.problem.latent.n_statistics))
     draw_each(own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), statistics)
     return statistics[-n:]
 
@@ -140,7 +140,7 @@ def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) ->
 def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
     """Covariance (n, n) of the score of single draws that gives that of the mean of an iteration's dependent draws."""
     m = int(run.made[-1]) if len(run.made) else 1
-    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), iteration.problem.n_statistics))
+    statistics = np.empty((int(np.clip(MOST_SAMPLE // m, *MEANS)), iteration.problem.latent.n_statistics))
     draw_means(iteration.drawing, x, offshoot(iteration.rng, "precision"), m, statistics)
     return np.atleast_2d(m * np.cov(scores_of(iteration.problem.arrays, statistics, x).scores, rowvar=False))
 

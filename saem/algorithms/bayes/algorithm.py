@@ -19,7 +19,7 @@ from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import ConstraintError, FitError, ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.identification import describe_direction, null_directions
 from saem.maxima.information import Information
 from saem.mstep.methods.elimination import Explicit

@@ -6,7 +6,7 @@ import numpy as np
 
 from saem.algorithms.bayes.density import Space, count_roots
 from saem.errors import ModelError, listing
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.methods.elimination import Explicit, explicit_forms, first_order, parameters_in
 
 Array = np.ndarray
@@ -39,7 +39,7 @@ def plan_of(problem: Problem, near: Array) -> tuple[Explicit, ...]:
     constraints, parameters = problem.constraints, problem.parameters
     if len(constraints) == 0:
         return ()
-    held = parameters.fixed | np.isin(parameters.names, list(problem.priors))
+    held = parameters.fixed | np.isin(parameters.names, list(problem.priors.named))
     jacobian = np.abs(constraints.evaluate(near)[1]) * problem.scale
     bounds = np.isfinite(parameters.domains.low).astype(int) + np.isfinite(parameters.domains.high)
     options, needs = [], []

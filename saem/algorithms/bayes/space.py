@@ -9,7 +9,7 @@ import numpy as np
 from saem.algorithms.bayes import density
 from saem.algorithms.bayes.density import Space
 from saem.errors import ModelError, listing
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.methods.elimination import Explicit
 from saem.specification.priors import Prior, parse_prior
 
@@ -29,12 +29,12 @@ def priors_of(problem: Problem, plan: tuple[Explicit, ...]) -> dict[str, str]:
     determined = {e.parameter for e in plan}
     parameters = problem.parameters
     independent = [i for i in np.flatnonzero(~parameters.fixed) if i not in determined]
-    missing = [parameters.names[i] for i in independent if parameters.names[i] not in problem.priors]
-    if missing and problem.default_priors is None:
+    missing = [parameters.names[i] for i in independent if parameters.names[i] not in problem.priors.named]
+    if missing and problem.priors.default is None:
         raise ModelError(f"the family of the model has no default priors: write one in [priors] for {listing(missing)}")
-    defaults = () if problem.default_priors is None else problem.default_priors()
+    defaults = () if problem.priors.default is None else problem.priors.default()
     return {
-        name: problem.priors[name] if name in problem.priors else defaults[i]
+        name: problem.priors.named[name] if name in problem.priors.named else defaults[i]
         for i, name in ((int(i), parameters.names[i]) for i in independent)
     }
 
@@ -57,7 +57,7 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
         When three or more random effects are correlated.
     """
     parameters = problem.parameters
-    for sds, correlations in problem.blocks:
+    for sds, correlations in problem.boundary.blocks:
         if len(sds) > 2 and np.any(correlations >= 0):
             raise ModelError(
                 f"method 'bayes' knows correlations of two random effects; got {len(sds)} correlated terms. Use "

@@ -6,7 +6,7 @@ import numpy as np
 
 from saem.algorithms.bayes.target import LogPosterior, Standardised
 from saem.errors import FitError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.identification import FEASIBLE, towards_feasible
 from saem.maxima.search import find_maxima
 from saem.maxima.starts import infeasible
@@ -32,7 +32,7 @@ def maxima(problem: Problem, solver: Solver) -> list[Array]:
     peaks, _ = find_maxima(problem, solver)
     if peaks:
         return [peak.x for peak in peaks]
-    x, violation = towards_feasible(problem, problem.starts[0])
+    x, violation = towards_feasible(problem, problem.starts.first)
     if len(problem.constraints) and not violation < FEASIBLE:
         raise infeasible(problem, 1, violation)
     return [x]

@@ -8,7 +8,8 @@ import numpy as np
 
 from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised_density
-from saem.families.contract import Observed, Problem
+from saem.families.contract import Observed
+from saem.families.problem import Problem
 
 Array = np.ndarray
 

@@ -20,7 +20,7 @@ from saem.algorithms.engine.truncation import Truncation
 from saem.algorithms.registry import MONTE_CARLO, Declaration, check_needs
 from saem.errors import ModelError
 from saem.estep.samplers import Sampler
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Maximiser
 from saem.schedules import AveragedSchedule, Schedule
 from saem.stopping import Target
@@ -107,7 +107,7 @@ class MonteCarloAlgorithm:
         ModelError
             Saying which schedules it can go by.
         """
-        steps = self.schedule.steps(problem.n_latent)
+        steps = self.schedule.steps(problem.latent.size)
         averages, falls = steps.averaging_from < len(steps.draws), bool(np.any(steps.step_sizes < 1.0))
         if self.last_iterate and (averages or (self.gamma_one and falls)):
             raise ModelError(

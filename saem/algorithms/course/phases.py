@@ -25,7 +25,7 @@ from saem.algorithms.engine.handover import as_then
 from saem.algorithms.engine.passes import Engine
 from saem.errors import MStepError
 from saem.estep.marginal import refined
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima
 from saem.stopping import Target
@@ -73,7 +73,7 @@ class Course:
     @property
     def may_settle(self) -> bool:
         """Whether passes beside the first are made: with a likelihood, within the budget, and not made already."""
-        return self.problem.has_likelihood and not self.is_settled and not self.engine.spent.stopped
+        return self.problem.likelihood.is_available and not self.is_settled and not self.engine.spent.stopped
 
 
 Phase = Callable[[Course], Course]
@@ -90,7 +90,7 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
     engine = make()
     if resume is None or resume.texts["stage"] == START:
         keeper = Keeper(engine)
-        keeper.is_off = engine.problem.has_likelihood and affordable_race(engine) < RACE
+        keeper.is_off = engine.problem.likelihood.is_available and affordable_race(engine) < RACE
         return Course(engine, from_best_start(engine), keeper, target, searches)
     engine, is_settled = as_then(engine, resume), resume.texts["stage"] == REFINEMENT
     keeper = Keeper(engine)
@@ -117,7 +117,7 @@ def with_all_maxima(course: Course) -> Course:
     """The maxima of the likelihood are looked for, as direct maximum likelihood does."""
     problem = course.problem
     refined(problem, course.run.x)
-    if not (problem.has_likelihood and course.searches):
+    if not (problem.likelihood.is_available and course.searches):
         return course
     return replace(course, peaks=tuple(find_maxima(problem, course.engine.solver)[0]))
 

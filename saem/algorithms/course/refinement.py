@@ -119,8 +119,8 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
         return None
     for _ in range(min(attempt, THICKENED) - engine.counts.thickened):
         engine.thicken()
-    sds = problem.collapsible & ~run.pinned & engine.solver.domains.can_vanish
-    start = np.where(sds, np.maximum(run.x, problem.starts[0]), run.x) if attempt % 2 else run.x
+    sds = problem.boundary.collapsible & ~run.pinned & engine.solver.domains.can_vanish
+    start = np.where(sds, np.maximum(run.x, problem.starts.first), run.x) if attempt % 2 else run.x
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
 
 

@@ -29,8 +29,8 @@ RACE_SHARE = 0.1  # of a budget of draws, at most, for all of them
 def first_start(engine: Engine) -> Array:
     """The family's first start, moved along a flat direction onto the constraints where there is one."""
     problem = engine.problem
-    feasible = solutions_along(problem, engine.solver, problem.starts[0], engine.solver.free)
-    return min(feasible, key=lambda x: float(np.sum(x**2)), default=problem.starts[0])
+    feasible = solutions_along(problem, engine.solver, problem.starts.first, engine.solver.free)
+    return min(feasible, key=lambda x: float(np.sum(x**2)), default=problem.starts.first)
 
 
 def from_best_start(engine: Engine) -> Run:
@@ -41,12 +41,12 @@ def from_best_start(engine: Engine) -> Run:
     """
     problem = engine.problem
     failures: list[MStepError] = []
-    starts = list(problem.starts)
-    if problem.has_likelihood:
+    starts = list(problem.starts.values)
+    if problem.likelihood.is_available:
         first = first_start(engine)
         starts = [first] if first is not starts[0] else starts
     race, m = affordable_race(engine), engine.steps.draws[0]
-    if race and problem.has_likelihood and len(problem.constraints) > 0 and len(starts) > 1:
+    if race and problem.likelihood.is_available and len(problem.constraints) > 0 and len(starts) > 1:
         try:
             x = engine.iteration.few_iterations(starts[0], race, m, constrained=False)
             starts = [x, *starts[:1], *scattered(problem, x, RACERS)]
@@ -80,7 +80,7 @@ def affordable_race(engine: Engine) -> int:
     """Iterations from each start of the race: fewer, or none, where the budget of draws is small."""
     if engine.target.max_draws is None:
         return RACE
-    once = (RACERS + 3) * int(engine.steps.draws[0]) * max(1, engine.problem.n_latent)
+    once = (RACERS + 3) * int(engine.steps.draws[0]) * max(1, engine.problem.latent.size)
     return min(RACE, int(RACE_SHARE * engine.target.max_draws / once))
 
 
@@ -93,7 +93,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
     """
     problem, solver = engine.problem, engine.solver
     best = -np.inf
-    for _ in range(int(problem.collapsible.sum())):
+    for _ in range(int(problem.boundary.collapsible.sum())):
         height, at_top = above(engine, run)
         candidates = zero_candidates(engine, run, at_top)
         if candidates:
@@ -165,7 +165,7 @@ def zero_candidates(engine: Engine, run: Run, at_top: Array) -> list[int]:
     """
     problem = engine.problem
     out = []
-    for i in np.flatnonzero(problem.collapsible & ~run.pinned & engine.solver.domains.can_vanish):
+    for i in np.flatnonzero(problem.boundary.collapsible & ~run.pinned & engine.solver.domains.can_vanish):
         if at_top[i] or run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
             out.append(int(i))
     return sorted(out, key=lambda i: float(run.x[i] / problem.scale[i]))

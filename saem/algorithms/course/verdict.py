@@ -13,7 +13,7 @@ from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.expanded import ExpandedIteration
 from saem.algorithms.engine.passes import Engine
 from saem.errors import ModelError, listing
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.search import Peak, count_tied, describe_rivals
 from saem.maxima.starts import solutions_along
 from saem.stopping import Status, Target, misses_deficit, misses_error
@@ -36,13 +36,13 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     """
     problem, top = engine.problem, precision.top
     run, singular = at_singularity(engine.iteration, run, top)
-    loglik = engine.iteration.loglik(run.x, run.pinned) if problem.has_likelihood else np.nan
+    loglik = engine.iteration.loglik(run.x, run.pinned) if problem.likelihood.is_available else np.nan
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
     tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
     # points along a flat direction have the likelihood of the estimate; near a fold some are lost in its noise
     free = engine.solver.free & ~run.pinned
-    flat = solutions_along(problem, engine.solver, run.x, free) if problem.has_likelihood else []
+    flat = solutions_along(problem, engine.solver, run.x, free) if problem.likelihood.is_available else []
     exact = len(flat) < len(tied)
     others = others_than(problem, run.x, [peak.x for peak in tied] if exact else flat)
 
@@ -102,10 +102,11 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
 
 def can_expand(engine: Engine) -> bool:
     """Whether the model admits parameter expansion, which is not used already, nor where it is worthwhile."""
-    if engine.counts.hands_over or engine.problem.expand is None or isinstance(engine.iteration, ExpandedIteration):
+    expand = engine.problem.latent.expand
+    if engine.counts.hands_over or expand is None or isinstance(engine.iteration, ExpandedIteration):
         return False
     try:
-        engine.problem.expand()
+        expand()
     except ModelError:
         return False
     return True

@@ -63,7 +63,7 @@ def accumulate(path: Array, count: Array, mean: Array, comoment: Array) -> None:
 def correction(iteration: Iteration, chain: Chain, x: Array) -> Correction:
     """The correction of the maximiser ``x`` (n,) at averaged statistics; zero where the E-step has no closed form."""
     problem, solver, memory = iteration.problem, iteration.solver, chain.memory
-    if COUNT not in memory or not (problem.has_expectation and problem.has_likelihood):
+    if COUNT not in memory or not (problem.latent.has_expectation and problem.likelihood.is_available):
         return no_correction(len(x))
     scale, mean = problem.scale, memory[MEAN]
     covariance = memory[COMOMENT] / memory[COUNT]

@@ -14,7 +14,7 @@ from saem.errors import MStepError
 from saem.estep.expectation import conditional_expectations
 from saem.estep.samplers import own_copy
 from saem.estep.sampling import draw_mean
-from saem.families.contract import Expansion
+from saem.families.problem import Expansion
 from saem.maxima.information import Information, information_of
 from saem.maxima.singular import correlation, inner
 from saem.mstep import sqp
@@ -43,7 +43,7 @@ class ExpandedIteration(StepwiseIteration):
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start."""
         chain = super().begin(start, pinned, skipped)
-        chain.state = State(start.copy(), *np.zeros((3, self.expansion.problem.n_statistics)))
+        chain.state = State(start.copy(), *np.zeros((3, self.expansion.problem.latent.n_statistics)))
         return chain
 
     def latent_data(self, chain: Chain) -> str:
@@ -81,7 +81,7 @@ class ExpandedIteration(StepwiseIteration):
         n = len(chain.pinned)
         free[:n] &= ~chain.pinned
         for i in np.flatnonzero(chain.pinned):  # the working parameters of an absent effect
-            free[list(self.expansion.problem.dependents.get(int(i), ()))] = False
+            free[list(self.expansion.problem.boundary.dependents.get(int(i), ()))] = False
         objective = self.expanded.complete(statistics)
         outcome = self.expanded.maximise(objective, x, free, tolerance=tolerance, constrained=constrained)
         nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < NEARLY
@@ -94,7 +94,7 @@ class ExpandedIteration(StepwiseIteration):
 
         A working matrix of lower rank, as two clusters have, makes it so in one step, and no draw comes back.
         """
-        for sd, corr in self.problem.blocks:
+        for sd, corr in self.problem.boundary.blocks:
             if np.all(x[sd] > 0.0) and np.linalg.eigvalsh(correlation(x, corr))[0] < SINGULAR:
                 x[inner(corr)] *= 1.0 - SINGULAR
         return x

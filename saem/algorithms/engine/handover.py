@@ -29,10 +29,10 @@ def successor(engine: Engine) -> Engine | None:
     """An engine that goes on in place of another, with its random stream and its budget; None where it cannot."""
     own = engine.iteration
     problem = own.placement.problem
-    if problem.expand is None:
+    if problem.latent.expand is None:
         return None
     try:
-        expansion = problem.expand()
+        expansion = problem.latent.expand()
     except ModelError:
         return None
     expanded = ExpandedIteration(problem, own.tolerance, own.rng, engine.target).with_expansion(expansion)
@@ -46,7 +46,8 @@ def successor(engine: Engine) -> Engine | None:
 
 def heir_of(engine: Engine, run: Run, precision: Precision) -> Engine | None:
     """The engine that should go on from a run in place of its own: None unless much less is missing with it."""
-    if not (engine.counts.hands_over and engine.problem.has_expectation and np.isfinite(precision.missing).all()):
+    can_hand_over = engine.counts.hands_over and engine.problem.latent.has_expectation
+    if not (can_hand_over and np.isfinite(precision.missing).all()):
         return None
     information = precision.information
     if not np.isfinite(information.root).all():

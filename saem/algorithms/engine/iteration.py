@@ -25,7 +25,7 @@ from saem.algorithms.engine.spending import Counts, Spending
 from saem.errors import ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
 from saem.estep.samplers import Sampler, are_dependent, arrays_of, drawing_of, is_markov
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp
 from saem.stopping import Target
@@ -93,7 +93,7 @@ class Iteration:
         self.problem, self.solver = self.placement.at(None)
         self.tolerance = tolerance
         self.rng = rng
-        self.spent = Spending(Target() if target is None else target, problem.n_latent)
+        self.spent = Spending(Target() if target is None else target, problem.latent.size)
         self.counts = Counts()
         self.nothing_pinned = np.zeros(len(problem.parameters), dtype=bool)
         self.moves = np.zeros(2)  # of a Markov kernel, until the last look: accepted and proposed
@@ -116,7 +116,7 @@ class Iteration:
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
         """A chain at its start, without statistics."""
-        state = State(start.copy(), *np.zeros((3, self.problem.n_statistics)))
+        state = State(start.copy(), *np.zeros((3, self.problem.latent.n_statistics)))
         self.counts.passes += 1
         held = self.nothing_pinned if pinned is None else pinned
         chain = Chain(state, held, skipped, [start[None]], skipped, number=self.counts.passes)

@@ -14,7 +14,7 @@ from saem.algorithms.engine.spending import Counts, Spending
 from saem.algorithms.engine.truncation import Truncation, within_bounds
 from saem.errors import FitError, MStepError
 from saem.estep.samplers import adapt
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.mstep.solver import Solver
 from saem.schedules import Densable, Extendable, Schedule, Slowable, Steps
 from saem.stopping import Target
@@ -57,7 +57,7 @@ class Engine:
     ) -> None:
         self.iteration = iteration
         self.schedule = schedule
-        self.steps: Steps = schedule.steps(iteration.problem.n_latent)
+        self.steps: Steps = schedule.steps(iteration.problem.latent.size)
         self.once = len(self.steps.step_sizes)
         self.watch = watch
         self.truncation = truncation
@@ -172,14 +172,14 @@ class Engine:
         if until > len(self.steps.step_sizes):
             if not isinstance(self.schedule, Extendable):
                 raise MStepError(f"the schedule {self.schedule!r} ends after {self.once} iterations")
-            self.steps = self.schedule.longer(until).steps(self.problem.n_latent)
+            self.steps = self.schedule.longer(until).steps(self.problem.latent.size)
 
     def slow_down(self) -> bool:
         """Let the step sizes of the next pass fall more slowly; whether the schedule admits it."""
         if not isinstance(self.schedule, Slowable):
             return False
         self.schedule = self.schedule.slower()
-        self.steps = self.schedule.steps(self.problem.n_latent)
+        self.steps = self.schedule.steps(self.problem.latent.size)
         self.counts.slowed += 1
         return True
 
@@ -187,7 +187,7 @@ class Engine:
         """Let the next pass make more draws in an iteration, if the schedule admits it."""
         if isinstance(self.schedule, Densable):
             self.schedule = self.schedule.denser()
-            self.steps = self.schedule.steps(self.problem.n_latent)
+            self.steps = self.schedule.steps(self.problem.latent.size)
             self.counts.thickened += 1
 
     def look(self, chain: Chain) -> None:

@@ -1,7 +1,7 @@
 """Which latent data are drawn is chosen here among a family's augmentations, with the problem for each.
 
 The choice is made at the start of a pass, looked at again at the end of the burn-in, while the step size is one and no
-statistics of another choice are carried along, and then kept: see `saem.families.contract.Augmentation`.
+statistics of another choice are carried along, and then kept: see `saem.families.problem.Augmentation`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from saem.errors import ModelError
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.information import information_of
 from saem.mstep.solver import Solver
 
@@ -45,7 +45,7 @@ class Placement:
         self.problem = problem
         self.wish = wish
         self.fixed: Array | None = None  # as far as possible it is this one
-        self.augmentation = None if reason else problem.augmentation
+        self.augmentation = None if reason else problem.latent.augmentation
         if self.augmentation is None and wish == CENTRED:
             raise ModelError(f"{reason or 'this family has no centred latent data'}; use augmentation 'uncentred'")
         self.solver = Solver(problem)
@@ -75,7 +75,7 @@ class Placement:
         By the information on the means, and that on the other parameters without its sign, which away from a maximum
         may be wrong.
         """
-        if not self.problem.has_likelihood:
+        if not self.problem.likelihood.is_available:
             return None
         free = self.solver.free & ~pinned
         at = self.solver.derivatives(self.solver.observed(), x, free)

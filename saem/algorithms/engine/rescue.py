@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saem.errors import MStepError, exact_fit
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 from saem.maxima.boundary import residual_labels
 from saem.maxima.starts import solutions_along
 from saem.mstep import sqp
@@ -26,7 +26,7 @@ FAILURES = {
 def failure(problem: Problem, solver: Solver, x: Array, status: int) -> MStepError:
     """The error for an M-step that failed at ``x`` (n,) with a status of the compiled maximiser is made here."""
     sd = solver.domains.can_vanish & solver.free
-    gone = sd & (~problem.collapsible | (problem.at_zero > 0.0)) & (x < DEGENERATE * problem.scale)
+    gone = sd & (~problem.boundary.collapsible | problem.boundary.has_stand_in) & (x < DEGENERATE * problem.scale)
     if gone.any():
         return MStepError(exact_fit(residual_labels(problem, gone)), unbounded=True)
     is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(problem.constraints) > 0
@@ -39,7 +39,7 @@ def nearest_solution(problem: Problem, solver: Solver, x: Array, free: Array) ->
     Where the noise pushes the statistics over a fold of the constraint, the branch on which the estimate was
     ends, and the M-step has to go on from another one.
     """
-    if not problem.has_likelihood:
+    if not problem.likelihood.is_available:
         return None
     points = solutions_along(problem, solver, x, free)
     return min(points, key=lambda point: float(np.sum((point - x) ** 2))) if points else None

@@ -94,7 +94,7 @@ class StepwiseIteration(Iteration):
 
     def draw_each(self, chain: Chain, m: int) -> Array:
         """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
-        statistics = np.empty((m, self.problem.n_statistics))
+        statistics = np.empty((m, self.problem.latent.n_statistics))
         draw_each(self.drawing, chain.state.x, self.rng, statistics)
         chain.state.drawn[:] = statistics.mean(axis=0)
         self.spent.count(0, m)

@@ -16,7 +16,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.iteration import Iteration
 from saem.errors import MStepError, SaemError
 from saem.estep.samplers import kernel_state, put_back
-from saem.families.contract import Problem
+from saem.families.problem import Problem
 
 Array = np.ndarray
 

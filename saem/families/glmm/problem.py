@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from saem.expressions.constraint import Constraints
-from saem.families.contract import Problem
 from saem.families.glmm import complete, density
 from saem.families.glmm.arrays import BINOMIAL, POISSON, GlmmArrays, build_arrays, n_statistics
 from saem.families.glmm.data import GlmmData
 from saem.families.glmm.expected import unit_information
 from saem.families.glmm.separation import check_separation
 from saem.families.glmm.start import effect_sizes, starting_values
+from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Problem, Starts
 
 #: Their functions are found by the types of the arrays.
 COMPILED = (complete, density)
@@ -39,28 +39,23 @@ def build_problem(data: GlmmData, constraints: Constraints) -> Problem:
             dependents[sd] = tuple(dict.fromkeys([*dependents.get(sd, ()), *own[own >= 0].tolist()]))
     others = tuple(np.where(domains.can_vanish & free, factor * start, start) for factor in SMALLER)
     has_correlations = bool(np.any(data.corr_index >= 0))
+    blocks = tuple(zip(data.sd_index, data.corr_index, strict=True)) if has_correlations else ()
 
     def joint() -> Any:
         return arrays
 
     return Problem(
         parameters=parameters,
-        arrays=arrays,
         constraints=constraints,
-        starts=(start,),
-        more_starts=others,
+        arrays=arrays,
         scale=scale,
-        n_statistics=n_statistics(arrays),
-        n_latent=len(data.cluster_group) * len(data.term_names),
-        collapsible=collapsible,
-        dependents=dependents,
-        at_zero=np.zeros(len(domains)),
-        blocks=tuple(zip(data.sd_index, data.corr_index, strict=True)) if has_correlations else (),
-        n_clusters=len(data.cluster_group),
-        joint=joint,
-        likelihood="quadrature",
-        has_draws=False,
-        expected_information=lambda x: unit_information(arrays, x),
+        starts=Starts((start,), others),
+        boundary=Boundary(collapsible, dependents, np.zeros(len(domains)), blocks),
+        latent=LatentData(
+            size=len(data.cluster_group) * len(data.term_names), n_statistics=n_statistics(arrays), has_draws=False
+        ),
+        clusters=Clusters(len(data.cluster_group), joint=joint),
+        likelihood=Likelihood("quadrature", expected_information=lambda x: unit_information(arrays, x)),
     )
 
 

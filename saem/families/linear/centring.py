@@ -45,7 +45,7 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Centring:
-    """The augmentations of the linear family; see `saem.families.contract.Augmentation`.
+    """The augmentations of the linear family; see `saem.families.problem.Augmentation`.
 
     A *placement* (G * q,) bool says which terms are centred, variance group by variance group.
     """

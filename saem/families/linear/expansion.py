@@ -9,10 +9,11 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.expressions.constraint import compile_constraints, parameters_of
-from saem.families.contract import Expansion, Problem, reduce
+from saem.families.contract import reduce
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.coordinates import rewritten
 from saem.families.linear.expanded import ExpandedArrays
+from saem.families.problem import Boundary, Clusters, Expansion, Likelihood, Problem, Starts
 from saem.specification.domains import REAL
 from saem.specification.parameters import Parameters
 from saem.system.jit import entry
@@ -63,7 +64,7 @@ def expand(problem: Problem) -> Expansion:
             work_column[place] = p + i
     names = tuple(working_names(problem.parameters.names, len(entries)))
     identity = np.array([float(j == k) for (_, j, k), *_ in entries])
-    dependents = dict(problem.dependents)
+    dependents = dict(problem.boundary.dependents)
     for i, places in enumerate(entries):  # what multiplies an absent effect, or gives its term another one
         for sd in dict.fromkeys(int(arrays.sd_index[g, term]) for g, *pair in places for term in pair):
             dependents[sd] = (*dependents.get(sd, ()), n + i)
@@ -88,20 +89,17 @@ def expand(problem: Problem) -> Expansion:
             work_column=work_column,
         ),
         constraints=compile_constraints(texts, parameters.names),
-        starts=tuple(np.concatenate([start, identity]) for start in problem.starts),
         scale=np.concatenate([problem.scale, [sds[g, j] / sds[g, k] for (g, j, k), *_ in entries]]),
-        n_statistics=residual_groups * size * (size + 1) + groups * q * q,
-        collapsible=np.concatenate([problem.collapsible, nothing]),
-        dependents=dependents,
-        at_zero=np.concatenate([problem.at_zero, np.zeros(len(entries))]),
-        likelihood="none",
-        restricted=False,
-        expected_information=None,
-        fisher_information=None,
-        conditional_effects=None,
-        clusterwise=None,
-        n_clusters=0,
-        expand=None,
+        starts=Starts(tuple(np.concatenate([start, identity]) for start in problem.starts.values)),
+        boundary=Boundary(
+            np.concatenate([problem.boundary.collapsible, nothing]),
+            dependents,
+            np.concatenate([problem.boundary.at_zero, np.zeros(len(entries))]),
+            problem.boundary.blocks,
+        ),
+        latent=replace(problem.latent, n_statistics=residual_groups * size * (size + 1) + groups * q * q, expand=None),
+        clusters=Clusters(),
+        likelihood=Likelihood(),
     )
     return Expansion(expanded, identity, partial(reduced, expanded.arrays, n))
 

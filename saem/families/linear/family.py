@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.expressions.constraint import Constraints
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from saem.expressions.constraint import Constraints, parameters_of
-from saem.families.contract import Problem
 from saem.families.coordinates import USERS, Coordinates
 from saem.families.linear import clusterwise, complete, draws, joint, observed, restricted
 from saem.families.linear.arrays import LinearArrays
@@ -26,6 +25,7 @@ from saem.families.linear.patterns import build_arrays
 from saem.families.linear.random_walk import build_metropolis
 from saem.families.linear.start import orthogonal_starts, starting_values
 from saem.families.linear.variates import ANTITHETIC, LATTICE
+from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Priors, Problem, Starts
 
 #: Their functions are found by the types of the arrays.
 COMPILED = (clusterwise, complete, draws, joint, observed, restricted)
@@ -82,44 +82,46 @@ def build_problem(
     at_zero[arrays.residual_index] = RESIDUAL_ZERO * scale[arrays.residual_index]
     totals = scale.copy()
     totals[arrays.residual_index] = np.sqrt(np.maximum(arrays.yy / arrays.n_rows, scale[arrays.residual_index] ** 2))
+    blocks = tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else ()
     problem = Problem(
         parameters=data.parameters,
-        arrays=arrays,
         constraints=constraints,
-        starts=starts,
+        arrays=arrays,
         scale=scale,
-        n_statistics=residual_groups * (p + 1) + groups * q * q * (1 + p),
-        n_latent=int(arrays.n_clusters.sum()) * q,
-        collapsible=collapsible,
-        dependents=dependents,
-        at_zero=at_zero,
-        totals=totals,
-        roles=roles_of(data),
-        more_starts=orthogonal_starts(data, arrays),
-        blocks=tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if np.any(arrays.corr_index >= 0) else (),
-        has_expectation=True,
-        likelihood="closed",
-        restricted=is_restricted,
-        can_fit_exactly=can_fit_exactly(arrays, data),
-        has_one_maximum=partial(has_one_maximum, arrays, data.parameters.fixed),
-        expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
-        fisher_information=None if is_restricted else partial(fisher_information, arrays),
-        conditional_effects=partial(effects_on_users_scale, data, coordinates),
-        clusterwise=partial(build_clusters, data, arrays),
-        n_clusters=len(data.cluster_group),
-        joint=partial(build_clusters, data, arrays),
-        observed_clusters=partial(observed_clusters, data),
-        constants=0.0 if coordinates.unit == 1.0 else -np.log(coordinates.unit) * np.bincount(data.cluster),
+        starts=Starts(starts, orthogonal_starts(data, arrays), totals),
+        boundary=Boundary(collapsible, dependents, at_zero, blocks),
+        latent=LatentData(
+            size=int(arrays.n_clusters.sum()) * q,
+            n_statistics=residual_groups * (p + 1) + groups * q * q * (1 + p),
+            has_expectation=True,
+            samplers={
+                "metropolis": partial(build_metropolis, data),
+                "antithetic": partial(with_variates, ANTITHETIC),
+                "lattice": partial(with_variates, LATTICE),
+            },
+            augmentation=Centring(arrays, term_labels(data)),
+        ),
+        clusters=Clusters(
+            count=len(data.cluster_group),
+            clusterwise=partial(build_clusters, data, arrays),
+            joint=partial(build_clusters, data, arrays),
+            observed=partial(observed_clusters, data),
+            constants=0.0 if coordinates.unit == 1.0 else -np.log(coordinates.unit) * np.bincount(data.cluster),
+            effects=partial(effects_on_users_scale, data, coordinates),
+        ),
+        likelihood=Likelihood(
+            kind="closed",
+            restricted=is_restricted,
+            can_fit_exactly=can_fit_exactly(arrays, data),
+            has_one_maximum=partial(has_one_maximum, arrays, data.parameters.fixed),
+            expected_information=partial(restricted_unit_information if is_restricted else unit_information, arrays),
+            fisher_information=None if is_restricted else partial(fisher_information, arrays),
+        ),
+        priors=Priors(default=partial(default_priors, data)),
         coordinates=coordinates,
-        samplers={
-            "metropolis": partial(build_metropolis, data),
-            "antithetic": partial(with_variates, ANTITHETIC),
-            "lattice": partial(with_variates, LATTICE),
-        },
-        default_priors=partial(default_priors, data),
-        augmentation=Centring(arrays, term_labels(data)),
+        roles=roles_of(data),
     )
-    return replace(problem, expand=partial(expand, problem))
+    return replace(problem, latent=replace(problem.latent, expand=partial(expand, problem)))
 
 
 def effects_on_users_scale(data: LinearData, coordinates: Coordinates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

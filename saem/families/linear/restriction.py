@@ -6,11 +6,11 @@ import numpy as np
 
 from saem.errors import ModelError, listing
 from saem.expressions.constraint import parameters_of
-from saem.families.contract import Problem
 from saem.families.linear.columns import centred_and_scaled
 from saem.families.linear.coordinates import log_volume
 from saem.families.linear.data import LinearData
 from saem.families.linear.specification import LinearModel
+from saem.families.problem import Problem
 from saem.system.display import count
 
 Array = np.ndarray

@@ -25,7 +25,7 @@ from saem.mstep.maximiser import Region, conclude, scale_of
 from saem.mstep.methods.newton import Local, ascend
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -22,7 +22,7 @@ from saem.mstep.maximiser import FEASIBLE, Region, check_above_one, check_positi
 from saem.mstep.methods.penalised import PathPoint, Penalised
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.methods.newton import Ascent
     from saem.mstep.solver import Solver
 

@@ -17,7 +17,7 @@ from saem.mstep import sqp
 from saem.mstep.maximiser import Region, check_positive, conclude, scale_of
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.solver import Derivatives, Solver
 
 Array = np.ndarray

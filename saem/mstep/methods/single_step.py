@@ -25,7 +25,7 @@ from saem.mstep.maximiser import (
 from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
-    from saem.families.contract import Problem
+    from saem.families.problem import Problem
     from saem.mstep.solver import Derivatives, Solver
 
 Array = np.ndarray
