@@ -68,6 +68,13 @@ def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
     return metropolis(clusters.joint(), clusters.count, problem.latent.size // max(1, clusters.count))
 
 
+def with_arrays_of(problem: Problem, drawing: Any, sampler: str | Sampler | None) -> Any:
+    """The arrays that draw, for another placement of the problem's latent data; a Markov kernel goes on as it is."""
+    if NESTED in getattr(drawing, "_fields", ()):
+        return drawing._replace(arrays=problem.arrays)
+    return problem.arrays if sampler is None else arrays_of(sampler, problem)
+
+
 def clusters_of(problem: Problem, drawing: Any) -> Any | None:
     """The arrays by which single clusters are drawn, given those of all; None where the family cannot."""
     if problem.clusters.clusterwise is not None:

@@ -95,10 +95,10 @@ def arrange_designed(model: DesignedModel, table: pd.DataFrame, data: DesignedDa
         mean = evaluated(model.design, columns, len(others), rows)
     labels: Any = data.cluster_labels
     known = all(name in others.columns for name in model.cluster)
-    cluster = _clusters(labels, others) if known else np.full(len(others), -1, dtype=np.int64)
+    cluster = clusters_of_rows(labels, others) if known else np.full(len(others), -1, dtype=np.int64)
     group = group_of(columns, model.random.by, data.group_levels, len(others))
     if model.random.by is not None:
-        _check_groups(model.random.by, data, cluster, group, rows)
+        check_groups(model.random.by, data, cluster, group, rows)
     return Others(DesignedRows(mean, terms, cluster, group, offset), columns, rows)
 
 
@@ -178,7 +178,7 @@ def _formula_design(
     return np.ascontiguousarray(matrix), found.offset
 
 
-def _clusters(labels: pd.DataFrame, others: pd.DataFrame) -> _Codes:
+def clusters_of_rows(labels: pd.DataFrame, others: pd.DataFrame) -> _Codes:
     """The cluster of each row; -1 where it is none of the fit's."""
     keys = [_keys(labels[name], others[name]) for name in labels.columns]
     position = {key: c for c, key in enumerate(zip(*(known for known, _ in keys), strict=True))}
@@ -231,7 +231,7 @@ def _numbered(values: NDArray[Any]) -> Factor:
     return Factor(codes, tuple(level_text(value) for value in distinct))
 
 
-def _check_groups(by: str, data: DesignedData, cluster: _Codes, group: _Codes, rows: Rows) -> None:
+def check_groups(by: str, data: DesignedData, cluster: _Codes, group: _Codes, rows: Rows) -> None:
     """A known cluster is in the variance group that it was in."""
     moved = (cluster >= 0) & (group != data.cluster_group[cluster])
     if moved.any():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -243,7 +243,14 @@ class Augmentation(Protocol):
 
     A *placement* (k,) bool says which of the latent data are centred on the means. Statistics and complete-data
     likelihood are those of the placement, the marginal likelihood is the same for all.
+
+    Attributes
+    ----------
+    weighs : bool
+        Whether `choose` looks at the covariance of the estimates.
     """
+
+    weighs: ClassVar[bool]
 
     def arrays(self, placement: np.ndarray) -> Any:
         """The family's arrays for a placement."""

@@ -24,7 +24,7 @@ from saem.algorithms.engine.rescue import FAILURES, failure, nearest_solution
 from saem.algorithms.engine.spending import Counts, Spending
 from saem.errors import ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
-from saem.estep.samplers import Sampler, are_dependent, arrays_of, drawing_of, is_markov
+from saem.estep.samplers import Sampler, are_dependent, drawing_of, is_markov, with_arrays_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp
@@ -139,7 +139,7 @@ class Iteration:
         """Draw and maximise with the latent data of a chain, which may differ from those of the last one."""
         if self.placement.augmentation is not None:
             self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
-            self.drawing = self.problem.arrays if self.sampler is None else arrays_of(self.sampler, self.problem)
+            self.drawing = with_arrays_of(self.problem, self.drawing, self.sampler)
 
     def latent_data(self, chain: Chain) -> str:
         """What a chain draws, in words; empty where there is no choice."""

@@ -64,6 +64,8 @@ class Placement:
             return np.asarray(self.fixed & self.augmentation.centred(x))
         if self.wish != AUTO:
             return self.augmentation.centred(x) if self.wish == CENTRED else self.augmentation.uncentred(x)
+        if not self.augmentation.weighs:
+            return self.augmentation.choose(x, np.empty((0, 0)), current)
         covariance = self.covariance(x, pinned)
         if covariance is None:
             return self.augmentation.uncentred(x) if current is None else current

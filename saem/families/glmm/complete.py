@@ -19,9 +19,10 @@ import numpy as np
 
 from saem.families import contract
 from saem.families.glmm.arrays import GlmmArrays
-from saem.families.glmm.density import fill_effects, fill_root, known_part
+from saem.families.glmm.density import known_part
 from saem.families.glmm.outcomes import log_density_slopes
 from saem.families.normal_effects import add_effect_terms
+from saem.families.normal_root import fill_effects, fill_root
 from saem.system.jit import kernel, overload
 
 Array = np.ndarray

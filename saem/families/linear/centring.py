@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Centring:
     plain: LinearArrays
     labels: tuple[str, ...]  # (G * q,) of the terms of each variance group
     known: dict[tuple[int, Terms], Located] = field(default_factory=dict)
+    weighs: ClassVar[bool] = True
 
     def arrays(self, placement: Array) -> LinearArrays:
         """The arrays with some terms centred."""

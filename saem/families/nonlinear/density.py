@@ -1,0 +1,272 @@
+"""The joint density of responses and random effects of a cluster, in jets; see `contract.log_complete`.
+
+Plain values and derivatives of the rows come from compiled functions of the model. Derivatives of the third and fourth
+order, which only the movement of a mode needs, are had by running the model's expressions in jets.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from saem.expressions.program import run
+from saem.families import contract
+from saem.families.nonlinear.arrays import NonlinearArrays
+from saem.families.normal_root import (
+    add_beside,
+    add_normal,
+    add_outer,
+    add_pair,
+    fill_effects,
+    fill_root,
+    through_root,
+)
+from saem.system.jets import clear
+from saem.system.jit import call_row_sums, kernel, overload
+
+Array = np.ndarray
+
+
+@kernel
+def set_parameters(x: Array, inputs: Array) -> None:
+    """Write the parameters (n,) into the first jets (n, J) of the inputs of a program."""
+    clear(inputs)
+    for i in range(x.shape[0]):
+        inputs[i, 0] = x[i]
+        if inputs.shape[1] > 1:
+            inputs[i, 1 + i] = 1.0
+
+
+@kernel
+def fill_terms(arrays: NonlinearArrays, x: Array, a: Array) -> None:
+    """Write the values of the terms (K,)."""
+    nothing = np.empty((1, 0))
+    if a.shape[0] > 0:
+        call_row_sums(arrays.term_values, x, x, nothing, 0, 1, a)
+
+
+@kernel
+def fill_term_jets(arrays: NonlinearArrays, x: Array, a: Array) -> None:
+    """Write the terms (K, J), in jets."""
+    length = a.shape[1]
+    if a.shape[0] == 0:
+        return
+    inputs, work = np.empty((x.shape[0], length)), np.empty((arrays.terms.ops.shape[0], length))
+    set_parameters(x, inputs)
+    run(arrays.terms, inputs, np.empty(0), work)
+    for k in range(a.shape[0]):
+        for m in range(length):
+            a[k, m] = work[arrays.terms.targets[k], m]
+
+
+@kernel
+def fill_centres(arrays: NonlinearArrays, x: Array, cluster: int, centres: Array) -> None:
+    """Write the centres (d, J) of the coordinates of a cluster."""
+    length = centres.shape[1]
+    clear(centres)
+    count = arrays.term_effect.shape[0]
+    if length == 1:
+        values = np.empty(count)
+        fill_terms(arrays, x, values)
+        for k in range(count):
+            centres[arrays.term_effect[k], 0] += arrays.basis[cluster, k] * values[k]
+        return
+    jets = np.empty((count, length))
+    fill_term_jets(arrays, x, jets)
+    for k in range(count):
+        weight = arrays.basis[cluster, k]
+        for m in range(length):
+            centres[arrays.term_effect[k], m] += weight * jets[k, m]
+
+
+@kernel
+def add_rows(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, values: Array) -> None:
+    """Add the log-density of the rows at plain coordinates (k, d, 1)."""
+    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+    out = np.empty(1)
+    for at in range(values.shape[0]):
+        call_row_sums(arrays.rows.value, x, z[at].reshape(z.shape[1]), arrays.columns, first, rows, out)
+        values[at, 0] += out[0]
+
+
+@kernel
+def add_row_jets(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, values: Array) -> None:
+    """Add the log-density of the rows in jets, from its derivatives by parameters and coordinates and the chain rule."""
+    d, n = z.shape[1], x.shape[0]
+    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+    direct = arrays.rows.curved
+    p = direct.shape[0]
+    size = p + d
+    out, point = np.empty(1 + size + size * (size + 1) // 2), np.empty(d)
+    for at in range(values.shape[0]):
+        for j in range(d):
+            point[j] = z[at, j, 0]
+        call_row_sums(arrays.rows.curvature, x, point, arrays.columns, first, rows, out)
+        value, i = values[at], 1 + size
+        value[0] += out[0]
+        for j in range(size):
+            for k in range(j + 1):
+                bend = out[i] if j != k else 0.5 * out[i]
+                i += 1
+                if bend == 0.0:
+                    continue
+                if j < p:
+                    add_pair(direct[j], direct[k], bend, n, value)
+                elif k < p:
+                    add_beside(direct[k], bend, z[at, j - p], n, value)
+                else:
+                    add_outer(bend, z[at, j - p], z[at, k - p], n, value)
+            if j < p:
+                value[1 + direct[j]] += out[1 + j]
+            else:
+                for m in range(1, value.shape[0]):
+                    value[m] += out[1 + j] * z[at, j - p, m]
+
+
+@kernel
+def fill_slopes(
+    arrays: NonlinearArrays, x: Array, cluster: int, order: int, z: Array, value: Array, slope: Array, bend: Array
+) -> None:
+    """Add the log-density (1,) of the rows, and its derivatives (d, 1) and (d, d, 1) by plain coordinates (d, 1)."""
+    d = z.shape[0]
+    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+    p = arrays.rows.curved.shape[0]
+    size = p + d
+    out, point = np.empty(1 + size + size * (size + 1) // 2), np.empty(d)
+    for j in range(d):
+        point[j] = z[j, 0]
+    call_row_sums(arrays.rows.curvature, x, point, arrays.columns, first, rows, out)
+    value[0] += out[0]
+    for j in range(d):
+        slope[j, 0] += out[1 + p + j]
+        if order > 1:
+            at = 1 + size + (p + j) * (p + j + 1) // 2 + p
+            for k in range(j + 1):
+                bend[j, k, 0] += out[at + k]
+
+
+@kernel
+def fill_slope_jets(
+    arrays: NonlinearArrays, x: Array, cluster: int, order: int, z: Array, value: Array, slope: Array, bend: Array
+) -> None:
+    """`fill_slopes` in jets: coordinates (d, J), derivatives (d, J) and (d, d, J)."""
+    (d, length), n = z.shape, x.shape[0]
+    program = arrays.slopes
+    inputs, work = np.empty((n + d, length)), np.empty((program.ops.shape[0], length))
+    set_parameters(x, inputs)
+    for j in range(d):
+        for m in range(length):
+            inputs[n + j, m] = z[j, m]
+    for row in range(arrays.first[cluster], arrays.first[cluster + 1]):
+        run(program, inputs, arrays.columns[row], work)
+        for m in range(length):
+            value[m] += work[program.targets[0], m]
+        at = 1 + d
+        for j in range(d):
+            target = program.targets[1 + j]
+            for m in range(length):
+                slope[j, m] += work[target, m]
+            for k in range(j + 1):
+                if order > 1:
+                    target = program.targets[at]
+                    for m in range(length):
+                        bend[j, k, m] += work[target, m]
+                at += 1
+
+
+@kernel
+def log_complete_nonlinear(
+    arrays: NonlinearArrays,
+    x: Array,
+    cluster: int,
+    effects: Array,
+    order: int,
+    values: Array,
+    gradients: Array,
+    hessians: Array,
+) -> None:
+    """See `saem.families.contract.log_complete`."""
+    many, d, length = effects.shape
+    group = arrays.group[cluster]
+    root, z, centres = np.empty((d, d, length)), np.empty((many, d, length)), np.empty((d, length))
+    if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
+        for at in range(many):
+            values[at, 0] = -math.inf
+        return
+    fill_effects(root, effects, z)
+    fill_centres(arrays, x, cluster, centres)
+    for at in range(many):
+        for j in range(d):
+            for m in range(length):
+                z[at, j, m] += centres[j, m]
+    clear(values)
+    if order == 0:
+        for at in range(many):
+            add_normal(effects[at], 0, values[at], effects[at], root)
+        if length == 1:
+            add_rows(arrays, x, cluster, z, values)
+        else:
+            add_row_jets(arrays, x, cluster, z, values)
+    else:
+        slope, bend = np.empty((d, length)), np.empty((d, d, length))
+        for at in range(many):
+            clear(slope)
+            clear(gradients[at])
+            for j in range(d):
+                clear(bend[j])
+                if order > 1:
+                    clear(hessians[at, j])
+            hessian = hessians[at] if order > 1 else bend
+            if length == 1:
+                fill_slopes(arrays, x, cluster, order, z[at], values[at], slope, bend)
+            else:
+                fill_slope_jets(arrays, x, cluster, order, z[at], values[at], slope, bend)
+            through_root(root, order, slope, bend, gradients[at], hessian)
+            add_normal(effects[at], order, values[at], gradients[at], hessian)
+            if order > 1:
+                for j in range(d):
+                    for k in range(j):
+                        hessian[k, j] = hessian[j, k]
+    for at in range(many):
+        if math.isnan(values[at, 0]):
+            values[at, 0] = -math.inf
+
+
+@kernel
+def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root: Array) -> bool:
+    """See `saem.families.contract.effects_root`."""
+    group, d = arrays.group[cluster], root.shape[0]
+    return fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root.reshape((d, d, 1)))
+
+
+@overload(contract.n_effects, inline="always")
+def _n_effects(arrays, x, cluster):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster: arrays.sd_index.shape[1]
+    return None
+
+
+@overload(contract.log_complete, inline="always")
+def _log_complete(arrays, x, cluster, effects, order, values, gradients, hessians):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, effects, order, values, gradients, hessians: log_complete_nonlinear(
+            arrays, x, cluster, effects, order, values, gradients, hessians
+        )
+    return None
+
+
+@overload(contract.log_joint, inline="always")
+def _log_joint(arrays, x, cluster, effects, values):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, effects, values: contract.log_joint_of_complete(
+            arrays, x, cluster, effects, values
+        )
+    return None
+
+
+@overload(contract.effects_root, inline="always")
+def _effects_root(arrays, x, cluster, root):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, root: effects_root_nonlinear(arrays, x, cluster, root)
+    return None

@@ -1,0 +1,89 @@
+"""Values of a model's expressions on rows, for simulation, prediction and residuals."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.expressions.columns import Factor, Values
+from saem.expressions.rows import RowExpression
+from saem.families.nonlinear.structure import Structure
+
+Floats = NDArray[np.float64]
+AT_ONCE = 500_000  # rows times points that are evaluated together
+
+
+@dataclass(frozen=True, eq=False)
+class NonlinearRows:
+    """m rows of a model.
+
+    Attributes
+    ----------
+    structure : Structure
+    columns : mapping of str to Values
+        (m,) the columns that the expressions read.
+    cluster : (m,) int64 ndarray
+        Of the fit; -1 for a new one.
+    group : (m,) int64 ndarray
+        Variance group.
+    """
+
+    structure: Structure
+    columns: Mapping[str, Values]
+    cluster: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.cluster)
+
+    def take(self, rows: NDArray[Any]) -> NonlinearRows:
+        """Some of the rows, or rows again and again."""
+        columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
+        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows])
+
+    def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
+        """Columns, parameters (n_parameters,) or (m, n_parameters) and coordinates (m, d) by their names."""
+        m = len(self)
+        found = dict(self.columns)
+        values = np.broadcast_to(x, (m, x.shape[-1]))
+        found |= {name: values[:, i] for i, name in enumerate(self.structure.parameters.names)}
+        return found | {f"z.{effect.name}": z[:, j] for j, effect in enumerate(self.structure.effects)}
+
+    def values(self, expression: ast.expr, x: Floats, z: Floats) -> Floats:
+        """An expression (m,) at parameters and coordinates (m, d)."""
+        return value_of(expression, self.inputs(x, z), len(self))
+
+    def arguments(self, x: Floats, z: Floats) -> dict[str, Floats]:
+        """The arguments (m,) of the distribution at parameters and coordinates (m, d)."""
+        inputs = self.inputs(x, z)
+        return {name: value_of(tree, inputs, len(self)) for name, tree in self.structure.arguments.items()}
+
+    def centres(self, x: Floats) -> Floats:
+        """The centres (m, d) of the coordinates."""
+        found = np.zeros((len(self), len(self.structure.effects)))
+        inputs = self.inputs(x, found)
+        for j, effect in enumerate(self.structure.effects):
+            for a, b in effect.centre:
+                found[:, j] += value_of(a, inputs, len(self)) * value_of(b, inputs, len(self))
+        return found
+
+    def root(self, x: Floats) -> Floats:
+        """Matrices (G, d, d) whose products with their transposes are the covariances of the random effects."""
+        structure = self.structure
+        found = []
+        for sd, corr in zip(structure.sd_index, structure.corr_index, strict=True):
+            correlation = np.where(corr >= 0, x[corr], 0.0) + np.eye(len(sd))
+            values, vectors = np.linalg.eigh(correlation)
+            found.append(x[sd][:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
+        return np.array(found).reshape(-1, len(structure.effects), len(structure.effects))
+
+
+def value_of(expression: ast.expr, inputs: Mapping[str, Values], n: int) -> Floats:
+    """An expression (n,) of named values; nan where it is not defined."""
+    with np.errstate(all="ignore"):
+        return np.asarray(RowExpression.of_tree(expression).values(inputs, n), dtype=float)

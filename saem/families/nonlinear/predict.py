@@ -1,0 +1,105 @@
+"""Predictions of rows by a nonlinear model: expected responses with their errors, and likely responses."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.families.estimated import Estimated, delta_variance, touches
+from saem.families.nonlinear.evaluation import AT_ONCE, NonlinearRows
+from saem.families.nonlinear.moments import POINTS, mean_over, sobol_points
+from saem.families.nonlinear.outcomes import draw
+from saem.families.nonlinear.residuals import mean_of
+
+Floats = NDArray[np.float64]
+STEP = 1e-4  # of a parameter or of one, for derivatives by differences
+
+
+def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.ndarray]:
+    """See `saem.families.family.Family.predict`.
+
+    The random effects of a known cluster are taken as normal given the data, with their conditional means and
+    covariances; in a new cluster they have their own law. `predicted` and `marginal` are the expected responses, means
+    over that law. Their standard errors are those of the delta method with the covariance of the estimates, and for a
+    known cluster the spread of the mean given the data. Bounds are quantiles of responses that are drawn with random
+    effects of that law and with parameters of the law of the estimates.
+    """
+    structure, x, known = rows.structure, at.values, rows.cluster >= 0
+    own = np.maximum(rows.cluster, 0)
+    expression = mean_of(structure)
+    d = len(structure.effects)
+    roots = roots_of(at.effects.covariance)
+    index = structure.sd_index.ravel().tolist()
+
+    def new(p: Floats) -> tuple[Floats, Floats]:
+        return np.zeros((len(rows), d)), rows.root(p)[rows.group]
+
+    def given(p: Floats) -> tuple[Floats, Floats]:
+        shift, root = new(p)
+        moved = at.effects.mean[own] + at.slopes[own] @ (p - x)
+        return np.where(known[:, None], moved, shift), np.where(known[:, None, None], roots[own], root)
+
+    columns: dict[str, np.ndarray] = {"known": known}
+    for prefix, law in (("", given), ("marginal_", new)):
+        means, spread = mean_over(rows, [expression], x, *law(x))
+        gradient = np.empty((len(rows), len(x)))
+        for i, domain in enumerate(at.data.parameters.domains):
+            step = STEP * max(abs(x[i]), 1e-2 if i in index else 1e-6)
+            up, down = x.copy(), x.copy()
+            up[i], down[i] = min(x[i] + step, domain.high), max(x[i] - step, domain.low)
+            above, below = (mean_over(rows, [expression], p, *law(p))[0][0] for p in (up, down))
+            gradient[:, i] = (above - below) / (up[i] - down[i])
+        lost = touches(gradient, at.free)
+        error = delta_variance(gradient, at.covariance)
+        if not prefix:
+            error = error + np.where(known, spread[0], 0.0)
+        lower, upper = bounds(rows, at, law(x), level)
+        columns |= {
+            "marginal" if prefix else "predicted": np.where(lost, np.nan, means[0]),
+            f"{prefix}se": np.where(lost, np.nan, np.sqrt(error)),
+            f"{prefix}lower": np.where(lost, np.nan, lower),
+            f"{prefix}upper": np.where(lost, np.nan, upper),
+        }
+    return columns
+
+
+def roots_of(covariances: Floats) -> Floats:
+    """Matrices (C, d, d) whose products with their transposes are covariances, singular ones too."""
+    values, vectors = np.linalg.eigh(np.nan_to_num(covariances))
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+
+
+def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level: float) -> tuple[Floats, Floats]:
+    """Quantiles (m,) of new responses; nan where the errors of the estimates are not known, or none can be drawn."""
+    structure, d = rows.structure, len(rows.structure.effects)
+    shift, root = law
+    unknown = np.isnan(np.diag(at.covariance))
+    if not structure.arguments:
+        return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    covariance = np.where(np.isnan(at.covariance), 0.0, at.covariance)
+    points = sobol_points(d + len(at.values))[0]
+    domains = at.data.parameters.domains
+    drawn = at.values + points[:, d:] @ roots_of(covariance[None])[0].T
+    inside = np.clip(drawn, domains.low + 1e-12, np.where(np.isfinite(domains.high), domains.high - 1e-12, np.inf))
+    drawn = np.where(domains.is_real, drawn, inside)
+    rng = np.random.default_rng(1)
+    lower, upper = np.empty(len(rows)), np.empty(len(rows))
+    step = max(1, AT_ONCE // POINTS)
+    for begin in range(0, len(rows), step):
+        part = np.arange(begin, min(begin + step, len(rows)))
+        many = rows.take(np.repeat(part, POINTS))
+        x = np.tile(drawn, (len(part), 1))
+        z = many.centres(x).reshape(len(part), POINTS, d) + shift[part, None, :]
+        z = z + np.einsum("rij,kj->rki", root[part], points[:, :d])
+        with np.errstate(all="ignore"):
+            arguments = many.arguments(x, z.reshape(-1, d))
+            good = np.logical_and.reduce([np.isfinite(values) for values in arguments.values()])
+            made = np.full(len(many), np.nan)
+            if good.any():
+                made[good] = draw(
+                    at.data.distribution, {name: values[good] for name, values in arguments.items()}, rng
+                )
+        made = made.reshape(len(part), POINTS)
+        lower[part], upper[part] = np.nanquantile(made, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=1)
+    lost = unknown.any() & ~np.zeros(len(rows), dtype=bool)
+    return np.where(lost, np.nan, lower), np.where(lost, np.nan, upper)

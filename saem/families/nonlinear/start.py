@@ -1,0 +1,146 @@
+"""Where searches start: the population parameters without random effects, from scattered points."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.errors import DataError
+from saem.families.contract import log_complete
+from saem.families.nonlinear.arrays import NonlinearArrays
+from saem.families.nonlinear.density import fill_centres
+from saem.families.nonlinear.structure import Structure
+from saem.specification.domains import CORRELATION, SD
+from saem.specification.parameters import Parameters
+from saem.system.jets import jet_length
+from saem.system.jit import entry
+
+Floats = NDArray[np.float64]
+TRIED, CLIMBED = 2_000, 8  # points that are looked at, and the best of them that are improved
+RANGE = 3.0  # standard deviation of the points, on the scale without bounds
+SPREAD = 0.5  # of the random effects at the start, on a logarithmic or logit scale
+SHARE = 0.3  # of its centre, the standard deviation of an effect of a normal law
+FARTHEST = 30.0  # of a parameter on the scale without bounds
+
+
+@entry
+def pooled(arrays: NonlinearArrays, x: Floats, d: int, n: int, gradient: Floats) -> float:
+    """The log-likelihood with all random effects at zero; writes its gradient if ``n`` is the number of parameters."""
+    length = jet_length(n)
+    effects, values = np.zeros((1, d, length)), np.empty((1, length))
+    nothing = np.empty((0, d, length))
+    total = 0.0
+    for i in range(n):
+        gradient[i] = 0.0
+    for cluster in range(arrays.group.shape[0]):
+        log_complete(arrays, x, cluster, effects, 0, values, nothing, nothing.reshape((0, d, d, length)))
+        total += values[0, 0]
+        for i in range(n):
+            gradient[i] += values[0, 1 + i]
+    return total
+
+
+@entry
+def fill_all_centres(arrays: NonlinearArrays, x: Floats, centres: Floats) -> None:
+    """Write the centres (C, d) of the coordinates of every cluster."""
+    d = centres.shape[1]
+    for cluster in range(centres.shape[0]):
+        fill_centres(arrays, x, cluster, centres[cluster].reshape((d, 1)))
+
+
+def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: Structure) -> Floats:
+    """Parameters (n,) to start from.
+
+    Those that the model gives a start or a fixed value have it. The others maximise the likelihood without random
+    effects, the best of several local searches; standard deviations of random effects are moderate.
+
+    Raises
+    ------
+    DataError
+        When the outcome has no density at any point that was tried.
+    """
+    domains = parameters.domains
+    given = {parameters.index(name): value for name, value in structure.start.items()}
+    x = np.where(parameters.fixed, parameters.fixed_values, np.nan)
+    for i, value in given.items():
+        x[i] = value if not parameters.fixed[i] else x[i]
+    spreads = np.array([domain in (SD, CORRELATION) for domain in domains])
+    open_ = np.isnan(x) & ~spreads
+    for i in np.flatnonzero(np.isnan(x) & spreads):
+        x[i] = SPREAD if domains[int(i)] == SD else 0.0
+    x[open_] = np.array([1.0 if domain.low == 0.0 and np.isinf(domain.high) else 0.0 for domain in domains])[open_]
+    between = open_ & np.isfinite(domains.high)
+    x[between] = 0.5 * (domains.low + domains.high)[between]
+    if open_.any():
+        x = best_pooled(arrays, x, open_, parameters)
+    value = value_at(arrays, x)
+    if not np.isfinite(value):
+        raise no_density(arrays, x, parameters)
+    normal = [j for j, effect in enumerate(structure.effects) if effect.law == "normal"]
+    if normal:
+        sizes = centres_of(arrays, x)
+        for g in range(len(arrays.sd_index)):
+            for j in normal:
+                i = int(arrays.sd_index[g, j])
+                if i not in given and not parameters.fixed[i]:
+                    x[i] = SHARE * sizes[j] if sizes[j] > 0.0 else 1.0
+    return x
+
+
+def value_at(arrays: NonlinearArrays, x: Floats) -> float:
+    """The log-likelihood without random effects."""
+    return float(pooled(arrays, x, arrays.sd_index.shape[1], 0, np.empty(len(x))))
+
+
+def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], parameters: Parameters) -> Floats:
+    """The best of several local maxima of the likelihood without random effects, in some parameters (n,)."""
+    from scipy.optimize import minimize
+
+    domains, n, d = parameters.domains, len(x), arrays.sd_index.shape[1]
+    index = np.flatnonzero(moving)
+    own = domains.take(index)
+    rng = np.random.default_rng(0)
+    centre = own.to_free(x[index])
+
+    def point(free: Floats) -> Floats:
+        full = x.copy()
+        full[index] = own.from_free(np.clip(free, -FARTHEST, FARTHEST))
+        return full
+
+    def minus(free: Floats) -> tuple[float, Floats]:
+        full, gradient = point(free), np.empty(n)
+        value = pooled(arrays, full, d, n, gradient)
+        slope = gradient[index] * own.slopes(full[index])
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            return 1e100, np.zeros(len(index))
+        return -value, -slope
+
+    points = [centre, *(centre + RANGE * rng.standard_normal((TRIED, len(index))))]
+    with np.errstate(all="ignore"):
+        values = np.array([value_at(arrays, point(each)) for each in points])
+        values[~np.isfinite(values)] = -np.inf
+        best: tuple[float, Floats] = (-np.inf, x)
+        order = [0, *(k for k in np.argsort(-values)[: CLIMBED + 1] if k != 0)]
+        for k in order[: CLIMBED + 1]:
+            if not np.isfinite(values[k]):
+                continue
+            found = minimize(minus, points[k], jac=True, method="L-BFGS-B", options={"maxiter": 200})
+            if -found.fun > best[0]:
+                best = -float(found.fun), point(found.x)
+    return best[1]
+
+
+def centres_of(arrays: NonlinearArrays, x: Floats) -> Floats:
+    """Root mean squares (d,) of the centres of the coordinates."""
+    centres = np.empty((len(arrays.group), arrays.sd_index.shape[1]))
+    fill_all_centres(arrays, x, centres)
+    return np.asarray(np.sqrt(np.mean(centres**2, axis=0)))
+
+
+def no_density(arrays: NonlinearArrays, x: Floats, parameters: Parameters) -> DataError:
+    """The error for a start at which rows have no density, naming the first cluster."""
+    told = ", ".join(f"{name} = {value:.4g}" for name, value in zip(parameters.names, x, strict=True))
+    return DataError(
+        "the outcome has no finite log-density at the start, without random effects, for some rows "
+        f"({told}); look at the expressions where a column is zero, or give other values in [start]"
+    )
