@@ -81,12 +81,16 @@ def _operand(graph: Graph, node: int) -> str:
 
 
 def _operation(graph: Graph, node: int) -> str:
-    op = graph.nodes[node].op
-    operands = [_operand(graph, operand) for operand in graph.nodes[node].operands]
+    op, operands, number = graph.nodes[node]
+    texts = [_operand(graph, operand) for operand in operands]
     if op in SYMBOLS:
-        return f" {SYMBOLS[op]} ".join(operands)
+        return f" {SYMBOLS[op]} ".join(texts)
     if op == "expit":
-        return f"1.0 / (1.0 + math.exp(-{operands[0]}))"
+        return f"1.0 / (1.0 + math.exp(-{texts[0]}))"
     if op == "logit":
-        return f"math.log({operands[0]} / (1.0 - {operands[0]}))"
-    return f"math.{op}({operands[0]})"
+        return f"math.log({texts[0]} / (1.0 - {texts[0]}))"
+    if op in ("polygamma", "logitnormal"):
+        return f"special.{op}({int(number)}, {', '.join(texts)})"
+    if op in ("log_expit", "normal_cdf", "log_normal_cdf", "mills", "lgamma"):
+        return f"special.{op}({texts[0]})"
+    return f"math.{op}({texts[0]})"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from saem.errors import ExpressionError
 from saem.expressions.quoting import Column, short
+from saem.system import functions
 
 MAX_EXPONENT = 100.0
 
@@ -20,8 +21,12 @@ def _logit(x: float) -> float:
     return math.log(x / (1.0 - x))
 
 
+def _logitnormal_mean(median: float, sd: float) -> float:
+    return functions.logitnormal(0, _logit(median), sd)
+
+
 #: The functions of the language, on Python floats.
-FUNCTIONS: dict[str, Callable[[float], float]] = {
+FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": math.exp,
     "log": math.log,
     "log2": math.log2,
@@ -34,7 +39,24 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "abs": abs,
     "expit": _expit,
     "logit": _logit,
+    "log_expit": functions.log_expit,
+    "lgamma": math.lgamma,
+    "normal_cdf": functions.normal_cdf,
+    "log_normal_cdf": functions.log_normal_cdf,
+    "logitnormal_mean": _logitnormal_mean,
+    "min": min,
+    "max": max,
+    "where": lambda condition, a, b: a if condition else b,
 }
+#: What those of several arguments take; all others take one.
+ARGUMENTS = {
+    "logitnormal_mean": ("median", "sd"),
+    "min": ("a", "b"),
+    "max": ("a", "b"),
+    "where": ("condition", "a", "b"),
+}
+#: Those that have no derivative everywhere: not for what is to be differentiated at every point.
+NOT_SMOOTH = frozenset({"abs", "min", "max", "where"})
 CONSTANTS = {"pi": math.pi}
 
 #: The arithmetic of the language.
@@ -91,11 +113,11 @@ def fold(node: ast.AST, text: str) -> float | None:
             return None
         case ast.Name(id=name):
             return CONSTANTS.get(name)
-        case ast.Call(func=ast.Name(id=name), args=[argument]):
-            inner = fold(argument, text)
-            if inner is None:
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            values = [fold(argument, text) for argument in arguments]
+            if None in values:
                 return None
-            value = _compute(FUNCTIONS[name], (inner,), node, text)
+            value = _compute(FUNCTIONS[name], tuple(values), node, text)  # type: ignore[arg-type]
         case ast.UnaryOp(op=op, operand=operand):
             inner = fold(operand, text)
             if inner is None or isinstance(op, ast.Not):

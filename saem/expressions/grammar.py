@@ -15,12 +15,15 @@ import re
 from functools import lru_cache
 
 from saem.errors import ExpressionError, nearest
-from saem.expressions.folding import CONSTANTS, FUNCTIONS, OPERATORS, check_powers, fold
+from saem.expressions.folding import ARGUMENTS, CONSTANTS, FUNCTIONS, OPERATORS, check_powers, describe, fold
 from saem.expressions.quoting import Column, check_characters, hide_quoted, short
 
 MAX_CHARACTERS = 2000
 MAX_NODES = 200
 MAX_DEPTH = 100
+#: The bounds of what may be large: an outcome's expressions, not those of constraints and designs.
+LARGE_CHARACTERS = 20_000
+LARGE_NODES = 2000
 MAX_NAME = 64
 
 
@@ -43,7 +46,7 @@ _ADVICE: dict[type[ast.AST], str] = {
 
 
 @lru_cache(maxsize=2048)
-def parse(text: str) -> ast.Expression:
+def parse(text: str, large: bool = False) -> ast.Expression:
     """Parse a text of the language and check it against all its bounds.
 
     Parameters
@@ -51,6 +54,8 @@ def parse(text: str) -> ast.Expression:
     text : str
         For instance ``"treatment == 'CCCP' and dose > 2"`` or ``"c2 == exp(sigma2**2 - sigma1**2)"``. Texts between
         quotes are levels; a column whose name is no identifier is written between backticks.
+    large : bool
+        Whether it may be as large as `LARGE_CHARACTERS` and `LARGE_NODES` say.
 
     Returns
     -------
@@ -64,10 +69,9 @@ def parse(text: str) -> ast.Expression:
     """
     if not isinstance(text, str):
         raise ExpressionError(f"an expression must be a text; got {text!r}")
-    if len(text) > MAX_CHARACTERS:
-        raise ExpressionError(
-            f"an expression must have at most {MAX_CHARACTERS} characters; got {len(text)}: {short(text)}"
-        )
+    most = LARGE_CHARACTERS if large else MAX_CHARACTERS
+    if len(text) > most:
+        raise ExpressionError(f"an expression must have at most {most} characters; got {len(text)}: {short(text)}")
     if not text.strip():
         raise ExpressionError("an expression must not be empty")
     plain, quoted = hide_quoted(text)
@@ -83,7 +87,7 @@ def parse(text: str) -> ast.Expression:
         raise ExpressionError(
             f"the expression is nested too deeply or holds too long a number: {short(text)}"
         ) from None
-    _check_size(tree, text)
+    _check_size(tree, text, LARGE_NODES if large else MAX_NODES)
     body = _reveal(tree.body, quoted, text)
     fold(body, text)
     check_powers(body, 1.0, text)
@@ -151,15 +155,15 @@ def _syntax_message(text: str, indent: int, error: SyntaxError) -> str:
     return message
 
 
-def _check_size(tree: ast.Expression, text: str) -> None:
+def _check_size(tree: ast.Expression, text: str, most: int) -> None:
     """Count nodes and depth without recursion: Python's stack is not the guard."""
     nodes = 0
     stack: list[tuple[ast.AST, int]] = [(tree.body, 1)]
     while stack:
         node, depth = stack.pop()
         nodes += isinstance(node, ast.expr)
-        if nodes > MAX_NODES:
-            raise ExpressionError(f"an expression must have at most {MAX_NODES} terms; got more: {short(text)}")
+        if nodes > most:
+            raise ExpressionError(f"an expression must have at most {most} terms; got more: {short(text)}")
         if depth > MAX_DEPTH and isinstance(node, ast.expr):
             raise ExpressionError(f"an expression must be at most {MAX_DEPTH} operations deep; got more: {short(text)}")
         stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
@@ -202,17 +206,42 @@ def _reveal(node: ast.expr, quoted: dict[str, ast.expr], text: str) -> ast.expr:
                 for op, other in zip(ops, comparators, strict=True)
             ]
             return node
-        case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
-            node.args = [_reveal(argument, quoted, text)]
-            return node
-        case ast.Call(func=ast.Name(id=name), args=args) if name.isascii():
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords) if name.isascii():
             if name in FUNCTIONS:
-                raise ExpressionError(f"{name}() takes one argument; got {len(args)} in {short(text)}")
+                wanted = ARGUMENTS.get(name, ("x",))
+                if len(arguments) != len(wanted) or keywords:
+                    raise ExpressionError(_wrong_arguments(name, wanted, arguments, keywords, text))
+                if name == "where" and not _may_hold(arguments[0]):
+                    found = describe(arguments[0])
+                    raise ExpressionError(f"where() needs a condition such as dose > 1; got {found} in {short(text)}")
+                node.args = [_reveal(argument, quoted, text) for argument in arguments]
+                return node
             raise ExpressionError(
                 f"there is no function {name!r}{nearest(name, FUNCTIONS)} in {short(text)}; "
                 f"the functions are {', '.join(FUNCTIONS)}"
             )
     raise ExpressionError(_refusal(node, text))
+
+
+def _may_hold(node: ast.expr) -> bool:
+    """Whether this may be a condition; a name is one where its column holds true and false."""
+    is_not = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    return (
+        is_not
+        or isinstance(node, ast.Compare | ast.BoolOp)
+        or (isinstance(node, ast.Name) and node.id not in CONSTANTS)
+    )
+
+
+def _wrong_arguments(
+    name: str, wanted: tuple[str, ...], arguments: list[ast.expr], keywords: list[ast.keyword], text: str
+) -> str:
+    if len(wanted) == 1:
+        takes = "one argument"
+    else:
+        takes = f"{('two', 'three')[len(wanted) - 2]} arguments, {name}({', '.join(wanted)})"
+    found = f"{keywords[0].arg}=" if keywords and keywords[0].arg else str(len(arguments))
+    return f"{name}() takes {takes}; got {found} in {short(text)}"
 
 
 def _reveal_list(node: ast.expr, quoted: dict[str, ast.expr], text: str) -> ast.expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,21 +16,8 @@ from saem.expressions.columns import Factor, Values, level_text
 from saem.expressions.folding import CONSTANTS, describe
 from saem.expressions.grammar import names_in, parse
 from saem.expressions.quoting import Column
+from saem.expressions.vectorized import call
 
-_UFUNCS: dict[str, Any] = {
-    "exp": np.exp,
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
-    "sqrt": np.sqrt,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "tanh": np.tanh,
-    "abs": np.abs,
-    "expit": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "logit": lambda x: np.log(x / (1.0 - x)),
-}
 _ARITHMETIC: dict[type[ast.operator], Any] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -71,11 +58,32 @@ class RowExpression:
     """
 
     def __init__(self, text: str) -> None:
+        self._take(text, parse(text).body, False)
+
+    @classmethod
+    def of_tree(cls, tree: ast.expr, is_condition: bool = False) -> RowExpression:
+        """The same of a part of a tree from `parse`, which may have to be a condition."""
+        expression = cls.__new__(cls)
+        expression._take(ast.unparse(tree), tree, is_condition)
+        return expression
+
+    def _take(self, text: str, body: ast.expr, is_condition: bool) -> None:
         self.text = text
-        self._body = parse(text).body
-        self.columns = frozenset(names_in(self._body))
+        self._body = body
+        self._is_condition = is_condition
+        self.columns = frozenset(names_in(body))
         self.levels: dict[str, set[str]] = {}
-        self._check(self._body)
+        self._check(body)
+
+    @cached_property
+    def key(self) -> str:
+        """What is the same for expressions with the same values."""
+        asked = isinstance(self._body, ast.Name) and self._is_condition
+        return f"{asked:d} {ast.dump(self._body)}"
+
+    def values(self, columns: Mapping[str, Values], n: int | None = None) -> NDArray[np.float64]:
+        """Value on each row as `evaluate` has it, as a number: 1 where a condition holds, else 0."""
+        return self.evaluate(columns, n).astype(np.float64, copy=False)
 
     def evaluate(self, columns: Mapping[str, Values], n: int | None = None) -> NDArray[Any]:
         """Value on each row.
@@ -100,7 +108,8 @@ class RowExpression:
         if n is None:
             n = len(next(iter(columns.values())))
         with np.errstate(all="ignore"):
-            value = _as_number(self._value(self._body, columns))
+            value = self._condition(self._body, columns) if self._is_condition else self._value(self._body, columns)
+        value = _as_number(value)
         if _holds_text(value):
             raise DataError(self._text_column(self._body))
         array = np.asarray(value)
@@ -124,11 +133,10 @@ class RowExpression:
                 if not _level(operand) and not isinstance(operand, ast.List):
                     self._check(operand)
             return
-        if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
-            for part in node.values if isinstance(node, ast.BoolOp) else [node.operand]:
-                is_not = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
-                if not (is_not or isinstance(part, ast.Name | ast.Compare | ast.BoolOp)) or _is_pi(part):
-                    raise ExpressionError(self._no_condition(part))
+        for part in _conditions_of(node):
+            is_not = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
+            if not (is_not or isinstance(part, ast.Name | ast.Compare | ast.BoolOp)) or _is_pi(part):
+                raise ExpressionError(self._no_condition(part))
         for child in ast.iter_child_nodes(node):
             self._check(child)
 
@@ -156,8 +164,10 @@ class RowExpression:
                 return float(number)
             case ast.Name():
                 return self._column(node, columns)
-            case ast.Call(func=ast.Name(id=name), args=[argument]):
-                return _UFUNCS[name](self._number(argument, columns))
+            case ast.Call(func=ast.Name(id="where"), args=[condition, a, b]):
+                return np.where(self._condition(condition, columns), self._number(a, columns), self._number(b, columns))
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return call(name, [self._number(argument, columns) for argument in arguments])
             case ast.BinOp(left=left, op=op, right=right):
                 return _ARITHMETIC[type(op)](self._number(left, columns), self._number(right, columns))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -261,8 +271,8 @@ class RowExpression:
 
     def _no_condition(self, node: ast.AST) -> str:
         return (
-            f"'and', 'or' and 'not' join conditions such as dose > 1; got {describe(node)}, which is no condition, "
-            f"in {self.text!r}"
+            "'and', 'or' and 'not' join conditions such as dose > 1, and where() takes one; "
+            f"got {describe(node)}, which is no condition, in {self.text!r}"
         )
 
 
@@ -279,6 +289,18 @@ def row_expression(text: str) -> RowExpression:
     RowExpression
     """
     return RowExpression(text)
+
+
+def _conditions_of(node: ast.AST) -> list[ast.expr]:
+    """The parts of an operation that must be conditions."""
+    match node:
+        case ast.BoolOp(values=values):
+            return values
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return [operand]
+        case ast.Call(func=ast.Name(id="where"), args=arguments):
+            return arguments[:1]
+    return []
 
 
 def _level(node: ast.AST) -> str | None:

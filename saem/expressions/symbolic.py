@@ -5,12 +5,21 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sympy
 
 from saem.errors import ConstraintError, ExpressionError, listing, nearest
-from saem.expressions.folding import describe, fold
+from saem.expressions.folding import NOT_SMOOTH, describe, fold
 from saem.expressions.grammar import names_in, parse
+
+#: How functions are shown that SymPy writes in other words or not at all.
+_DISPLAYED: dict[str, Any] = {
+    "log_expit": lambda x: sympy.Function(r"\ln \operatorname{expit}")(x),
+    "normal_cdf": lambda x: sympy.Function(r"\Phi")(x),
+    "log_normal_cdf": lambda x: sympy.Function(r"\ln \Phi")(x),
+    "lgamma": lambda x: sympy.Function(r"\ln \Gamma")(x),
+}
 
 
 def to_sympy(text: str, names: Sequence[str], *, display: bool = False) -> sympy.Expr:
@@ -92,6 +101,12 @@ class _Translator:
                 return self.visit(operand)
             case ast.BinOp(left=left, op=op, right=right):
                 return self._binary(op, left, right)
+            case ast.Call(func=ast.Name(id=name)) if name in NOT_SMOOTH:
+                where = "at 0" if name == "abs" else "everywhere"
+                raise ExpressionError(f"{name}() has no derivative {where}, so it cannot be used for parameters")
+            case ast.Call(func=ast.Name(id="logitnormal_mean"), args=[median, sd]):
+                shown = r"\operatorname{logitnormal\_mean}" if self.display else "logitnormal_mean"
+                return sympy.Function(shown)(self.visit(median), self.visit(sd))  # it has no closed form
             case ast.Call(func=ast.Name(id=name), args=[argument]):
                 return self._call(name, self.visit(argument))
         raise ExpressionError(f"only numbers, parameters, arithmetic and functions have a value; got {describe(node)}")
@@ -116,8 +131,6 @@ class _Translator:
 
     def _call(self, name: str, x: sympy.Expr) -> sympy.Expr:
         match name:
-            case "abs":
-                raise ExpressionError("abs() has no derivative at 0, so it cannot be used for parameters")
             case "sqrt":
                 return sympy.Pow(x, sympy.Rational(1, 2), **self.options)
             case "log2" | "log10" if self.display:
@@ -130,4 +143,14 @@ class _Translator:
                 return 1 / (1 + sympy.exp(-x))
             case "logit":
                 return sympy.log(x / (1 - x))
+            case "log_expit" | "normal_cdf" | "log_normal_cdf" | "lgamma" if self.display:
+                return _DISPLAYED[name](x)
+            case "log_expit":
+                return -sympy.log(1 + sympy.exp(-x))
+            case "normal_cdf":
+                return sympy.erfc(-x / sympy.sqrt(2)) / 2
+            case "log_normal_cdf":
+                return sympy.log(sympy.erfc(-x / sympy.sqrt(2)) / 2)
+            case "lgamma":
+                return sympy.loggamma(x)
         return getattr(sympy, name)(x, **self.options)

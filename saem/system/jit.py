@@ -16,6 +16,7 @@ from saem.system import cache
 
 cache.configure()  # before numba is imported: it reads the folder of its cache once
 
+import llvmlite.binding as llvm_binding  # noqa: E402
 import numba  # noqa: E402
 from numba.core import caching, cgutils, sigutils, types  # noqa: E402
 from numba.core.ccallback import CFunc  # noqa: E402
@@ -23,7 +24,17 @@ from numba.core.typing import templates  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from numba.extending import overload as numba_overload  # noqa: E402
 
-__all__ = ["call_address", "callback", "entry", "inlined", "kernel", "overload", "types"]
+__all__ = [
+    "call_address",
+    "call_row_sums",
+    "callback",
+    "entry",
+    "inlined",
+    "kernel",
+    "llvm_binding",
+    "overload",
+    "types",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 njit: Any = numba.njit
@@ -305,3 +316,35 @@ def _call_address(typingctx: Any, address: Any, x: Any, values: Any, jacobian: A
 
 
 call_address: Any = _call_address
+
+
+@intrinsic
+def _call_row_sums(typingctx: Any, address: Any, x: Any, z: Any, columns: Any, first: Any, rows: Any, out: Any) -> Any:
+    """Call the C function of `saem.expressions.row_sums` at ``address`` for some rows that follow each other.
+
+    ``x``, ``z`` and ``out`` are contiguous float64 arrays, ``columns`` a contiguous one of two dimensions, of which
+    the rows from ``first`` on are taken.
+    """
+    signature = types.void(types.int64, x, z, columns, types.int64, types.int64, out)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        number, count = ir.DoubleType(), ir.IntType(64)
+        pointer = number.as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, pointer, pointer, count, count, pointer])
+        function = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        function = builder.bitcast(function, function_type.as_pointer())
+        x, z, columns, out = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (1, 2, 3, 6)
+        )
+        first, rows = arguments[4], arguments[5]
+        width = builder.extract_value(columns.shape, 1)
+        start = builder.gep(columns.data, [builder.mul(first, width)])
+        builder.call(function, [x.data, z.data, start, rows, width, out.data])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+call_row_sums: Any = _call_row_sums

@@ -1,0 +1,167 @@
+"""Functions summed over the rows of a cluster, as one C function.
+
+What does not vary within the cluster is computed once, before the loop over its rows. The code is written in LLVM's
+assembly language, since compiling it by Numba would take longer than a fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from saem.expressions.assembly import DECLARATIONS, SPECIAL, literal, operation
+from saem.expressions.graph import CONDITIONS, Graph
+
+_JOINING = ("and", "or", "not")  # conditions of conditions
+
+
+@dataclass(frozen=True, eq=False)
+class RowSums:
+    """A compiled function ``void f(double *x, double *z, double *columns, int64 rows, int64 width, double *out)``.
+
+    Parameters
+    ----------
+    address : int
+        Of the C function, in this process: `columns` points to the first of `rows` rows of `width` numbers, and
+        ``out[t]`` becomes the sum of target ``t`` over them; 0 where there are none. For
+        `saem.system.jit.call_row_sums`.
+    n_targets : int
+    source : str
+        In LLVM's assembly language.
+    """
+
+    address: int
+    n_targets: int
+    source: str = field(repr=False)
+    _owner: Any = field(repr=False)  # keeps the machine code alive
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, (self.source, self.n_targets)  # the address is another one in another process
+
+
+def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, constant: Collection[int]) -> RowSums:
+    """Compile sums over rows, or fetch them from the cache folder.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its inputs are numbered: n parameters, d coordinates, then columns.
+    targets : sequence of int
+        Nodes of the graph.
+    n, d : int
+    constant : collection of int
+        Positions, among the columns, of those that have one value in each cluster.
+
+    Returns
+    -------
+    RowSums
+    """
+    return _load(_source(graph, targets, n, d, frozenset(constant)), len(targets))
+
+
+def _load(source: str, n_targets: int) -> RowSums:
+    from saem.system.machine import machine_of  # imports numba
+
+    specials = tuple(name for name in SPECIAL if f"call double @saem_{name}(" in source)
+    address, owner = machine_of(source, "row_sums", specials)
+    return RowSums(address, n_targets, source, owner)
+
+
+def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: frozenset[int]) -> str:
+    """The module: what is constant, then a loop over the rows, whose sums are kept in ``out``."""
+    from saem.system.machine import POINTER
+
+    varies = [any(i >= n + d and i - n - d not in constant for i in graph.inputs(k)) for k in range(len(graph.nodes))]
+    once: list[str] = []
+    each: list[str] = []
+    inverted: dict[int, str] = {}
+    for node in sorted(graph.reachable(targets)):
+        divisor = graph.nodes[node].operands[1] if graph.nodes[node].op == "div" else node
+        if varies[node] and not varies[divisor]:  # one division before the loop, instead of one in each round
+            inverted[divisor] = f"%r{divisor} = fdiv double {literal(1.0)}, {_number(graph, divisor)}"
+            dividend = _number(graph, graph.nodes[node].operands[0])
+            each.append(f"%v{node} = fmul double {dividend}, %r{divisor}")
+        else:
+            (each if varies[node] else once).extend(_lines(graph, node, n, d, "%row" if varies[node] else "%columns"))
+    once.extend(inverted.values())
+    clear, fixed, add = [], [], []
+    for t, node in enumerate(targets):
+        place = f"%o{t} = getelementptr double, {POINTER} %out, i64 {t}"
+        clear += [place, f"store double {literal(0.0)}, {POINTER} %o{t}"]
+        if varies[node]:
+            add += [
+                f"%b{t} = load double, {POINTER} %o{t}",
+                f"%a{t} = fadd double %b{t}, %v{node}",
+                f"store double %a{t}, {POINTER} %o{t}",
+            ]
+        else:
+            fixed += [
+                f"%a{t} = fmul double %n, {_number(graph, node)}",
+                f"store double %a{t}, {POINTER} %o{t}",
+            ]
+    names = (f"{POINTER} noalias %{name}" for name in ("x", "z", "columns"))
+    return f"""{DECLARATIONS}
+
+define void @row_sums({", ".join(names)}, i64 %rows, i64 %width, {POINTER} noalias %out) {{
+entry:
+{_block(clear)}
+  %empty = icmp slt i64 %rows, 1
+  br i1 %empty, label %end, label %begin
+begin:
+  %n = sitofp i64 %rows to double
+{_block(once)}
+{_block(fixed)}
+  br i1 {"false" if add else "true"}, label %end, label %loop
+loop:
+  %i = phi i64 [ 0, %begin ], [ %next, %loop ]
+  %row = phi {POINTER} [ %columns, %begin ], [ %following, %loop ]
+{_block(each)}
+{_block(add)}
+  %next = add i64 %i, 1
+  %following = getelementptr double, {POINTER} %row, i64 %width
+  %more = icmp slt i64 %next, %rows
+  br i1 %more, label %loop, label %end
+end:
+  ret void
+}}
+"""
+
+
+def _block(lines: Sequence[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _number(graph: Graph, node: int) -> str:
+    value = graph.value(node)
+    return f"%v{node}" if value is None else literal(value)
+
+
+def _lines(graph: Graph, node: int, n: int, d: int, row: str) -> list[str]:
+    """The instructions of one node; none for a constant."""
+    from saem.system.machine import POINTER
+
+    op, operands, number = graph.nodes[node]
+    if op == "const":
+        return []
+    if op == "x":
+        index = int(number)
+        array, at = ("%x", index) if index < n else ("%z", index - n) if index < n + d else (row, index - n - d)
+        return [
+            f"%p{node} = getelementptr double, {POINTER} {array}, i64 {at}",
+            f"%v{node} = load double, {POINTER} %p{node}",
+        ]
+    tested: list[str] = []
+    values = [_number(graph, operand) for operand in operands]
+    truths = range(len(operands)) if op in _JOINING else range(1) if op == "where" else ()
+    for i in truths:
+        values[i] = _truth(graph, operands[i], f"{node}.{i}", tested)
+    return tested + operation(str(node), op, values, int(number))
+
+
+def _truth(graph: Graph, node: int, name: str, tested: list[str]) -> str:
+    """A condition as a truth value; a number is one where it is not 0."""
+    if graph.nodes[node].op in CONDITIONS:
+        return f"%c{node}"
+    tested.append(f"%t{name} = fcmp une double {_number(graph, node)}, {literal(0.0)}")
+    return f"%t{name}"

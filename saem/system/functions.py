@@ -1,0 +1,134 @@
+"""Special functions of one number, in plain Python: for constants of expressions, where Numba would cost a second.
+
+`saem.system.special` compiles them by `saem.system.jit`. Each stands alone, for compiled functions call no plain ones.
+Where a function has no value it is nan.
+"""
+
+from __future__ import annotations
+
+import math
+
+#: Bernoulli numbers B_2, B_4, .. of the asymptotic series.
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+#: Derivatives of expit that `logitnormal` knows.
+MAX_ORDER = 10
+
+
+def _eulerian() -> tuple[tuple[float, ...], ...]:
+    """Eulerian numbers A(k, m), by the derivatives of expit: ``sum_m (-1)^m A(k, m) p^(m + 1) (1 - p)^(k - m)``."""
+    rows = [[0.0] * (MAX_ORDER + 1) for _ in range(MAX_ORDER + 1)]
+    rows[0][0] = 1.0
+    for k in range(1, MAX_ORDER + 1):
+        for m in range(k):
+            rows[k][m] = (m + 1) * rows[k - 1][m] + ((k - m) * rows[k - 1][m - 1] if m else 0.0)
+    return tuple(tuple(row) for row in rows)
+
+
+EULERIAN = _eulerian()
+
+
+def log_expit(x: float) -> float:
+    """``log(expit(x))``, exact also where expit rounds to 0 or 1."""
+    least = x if x < 0.0 else 0.0
+    return least - math.log1p(math.exp(-abs(x)))
+
+
+def normal_cdf(x: float) -> float:
+    """The standard normal distribution function."""
+    return 0.5 * math.erfc(-0.7071067811865476 * x)
+
+
+def log_normal_cdf(x: float) -> float:
+    """Its logarithm, exact in both tails."""
+    if x > 0.0:
+        return math.log1p(-0.5 * math.erfc(0.7071067811865476 * x))
+    if not x < -5.0:
+        return math.log(0.5 * math.erfc(-0.7071067811865476 * x))
+    ratio = -x
+    for k in range(50, 0, -1):  # the continued fraction of density / distribution function
+        ratio = k / ratio - x
+    return -0.5 * x * x - 0.9189385332046727 - math.log(ratio)
+
+
+def mills(x: float) -> float:
+    """Standard normal density over distribution function: the derivative of `log_normal_cdf`."""
+    if not x < -5.0:
+        return 0.3989422804014327 * math.exp(-0.5 * x * x) / (0.5 * math.erfc(-0.7071067811865476 * x))
+    ratio = -x
+    for k in range(50, 0, -1):
+        ratio = k / ratio - x
+    return ratio
+
+
+def lgamma(x: float) -> float:
+    """Logarithm of the absolute value of the gamma function."""
+    return math.lgamma(x)
+
+
+def polygamma(order: int, x: float) -> float:
+    """Derivative ``order + 1`` (1 or higher) of the logarithm of the gamma function, at positive numbers.
+
+    By its recurrence up to where the asymptotic series is exact.
+    """
+    if not x > 0.0:
+        return math.nan
+    factorial = 1.0  # of order
+    for k in range(2, order + 1):
+        factorial *= k
+    shifted = 0.0
+    while x < 15.0 + order:
+        power = 1.0 / x
+        for _ in range(order):
+            power /= x
+        shifted += power
+        x += 1.0
+    inverse = 1.0
+    for _ in range(order):
+        inverse /= x
+    series = -math.log(x) if order == 0 else factorial / order * inverse
+    series += 0.5 * factorial * inverse / x
+    ratio = 0.5 * factorial * (order + 1.0) * inverse  # (2k + order - 1)! / (2k)! x^-order at k = 1
+    for k in range(1, 9):
+        inverse = 1.0 / (x * x)
+        ratio *= inverse
+        series += BERNOULLI[k - 1] * ratio
+        ratio *= (2.0 * k + order) * (2.0 * k + order + 1.0) / ((2.0 * k + 1.0) * (2.0 * k + 2.0))
+    value = series + factorial * shifted
+    return value if order % 2 else -value
+
+
+def logitnormal(order: int, centre: float, sd: float) -> float:
+    """Mean of derivative `order` of expit at ``centre + sd * Z``, Z standard normal.
+
+    By the trapezoidal rule, which for such functions is exact up to exp(-2 pi^2 / (step * sd)): below 1e-13 here up to
+    an SD of 100. In the centre its derivative is that of the next order, and in `sd` it is ``sd`` times that of the one
+    after.
+    """
+    width = abs(sd)
+    if not (width < math.inf and abs(centre) < math.inf and order <= 10):
+        return math.nan
+    step = 0.2 if width <= 3.0 else 0.6 / min(width, 100.0)
+    half = int(10.0 / step)
+    total, mass = 0.0, 0.0
+    for i in range(-half, half + 1):
+        z = i * step
+        weight = math.exp(-0.5 * z * z)
+        at = centre + width * z
+        small = math.exp(-abs(at))
+        p = (1.0 if at > 0.0 else small) / (1.0 + small)
+        q = (small if at > 0.0 else 1.0) / (1.0 + small)
+        value = p
+        if order > 0:
+            value, ratio = 0.0, -p
+            # sum_m (-p)^m q^(k-1-m) A(k, m), by Horner's rule in one and powers of the other
+            power = 1.0
+            for m in range(order - 1, -1, -1):
+                inner = EULERIAN[order][m] * power
+                for _ in range(m):
+                    inner *= ratio
+                value += inner
+                power *= q
+            value *= p * q
+        total += weight * value
+        mass += weight
+    return total / mass
