@@ -147,7 +147,7 @@ def without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     from saem.expressions.columns import column_of, missing_rows
 
     keep = np.ones(len(table), bool)
-    for name in model.columns:
+    for name in model.all_columns:
         missing = missing_rows(column_of(table, name)) if name in table.columns else None
         if missing is not None:
             keep &= ~missing

@@ -64,7 +64,7 @@ def predict(
         return
     places = decimals(found["se"])
     columns = ["predicted", "se", "lower", "upper"]
-    labels = [name for name in fit.model.columns if name in rows and name not in fit.model.response_columns]
+    labels = [name for name in fit.model.all_columns if name in rows and name not in fit.model.response_columns]
     shown = [
         [str(index), *(str(rows[name].iloc[k]) for name in labels), "yes" if row["known"] else "no"]
         + [number(row[name], places) for name in columns]

@@ -54,7 +54,7 @@ class Reading(Protocol):
     @property
     def design_columns(self) -> tuple[str, ...]: ...
     @property
-    def columns(self) -> tuple[str, ...]: ...
+    def all_columns(self) -> tuple[str, ...]: ...
 
 
 def with_all_levels(model: Reading, table: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def read_columns(
     n_dropped : int
     """
     rows = Rows(table)
-    series = {name: table[name] for name in model.columns}
+    series = {name: table[name] for name in model.all_columns}
     columns: dict[str, Values] = {name: _read_response(series[name], rows) for name in model.response_columns}
     for name in (*model.design_columns, *model.number_columns):
         if name not in columns:

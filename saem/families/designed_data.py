@@ -18,6 +18,7 @@ from saem.errors import DataError
 from saem.expressions.columns import NOTES, Factor, Values, check_columns
 from saem.expressions.constraint import parameters_of
 from saem.families.designed_model import DesignedModel
+from saem.families.model import Model
 from saem.specification.formula import Design
 from saem.specification.layout import ONE_GROUP, Layout
 
@@ -58,7 +59,7 @@ class Intake:
     response: _Floats
 
 
-def take_in(model: DesignedModel, table: pd.DataFrame, drop_missing: bool) -> Intake:
+def take_in(model: Model, table: pd.DataFrame, drop_missing: bool) -> Intake:
     """Read the columns of a table that a model needs.
 
     Raises
@@ -68,7 +69,7 @@ def take_in(model: DesignedModel, table: pd.DataFrame, drop_missing: bool) -> In
     """
     if not hasattr(table, "columns"):
         raise DataError(f"the table must be a pandas DataFrame; got {type(table).__name__}")
-    check_columns(table, list(model.columns))
+    check_columns(table, list(model.all_columns))
     if len(table) == 0:
         raise DataError("the table has no rows")
     series, columns, factors, rows, n_dropped = read_columns(model, table, drop_missing)
@@ -156,7 +157,7 @@ def shared_fields(model: DesignedModel, taken: Intake, found: Designs, layout: L
         "mean_index": np.arange(len(mean.names), dtype=np.int64),
         "term_names": model.term_names,
         "cluster": found.cluster,
-        "cluster_labels": partial(_labels, {name: taken.series[name] for name in model.cluster}, found.first),
+        "cluster_labels": partial(labels_of, {name: taken.series[name] for name in model.cluster}, found.first),
         "cluster_group": found.cluster_group,
         "group_levels": found.group_levels,
         "sd_index": layout.sd_index,
@@ -178,7 +179,7 @@ def _warnings(model: DesignedModel, taken: Intake, found: Designs) -> tuple[str,
     return tuple(dict.fromkeys([*warnings, *nearly_numbers(model, columns, taken.rows)]))
 
 
-def _labels(columns: dict[str, pd.Series[Any]], first: _Codes) -> pd.DataFrame:
+def labels_of(columns: dict[str, pd.Series[Any]], first: _Codes) -> pd.DataFrame:
     """The table of the clusters, from the columns of the rows and the first row of each cluster."""
     import pandas as pd
 

@@ -195,7 +195,7 @@ class Model(Part):
         return ()
 
     @cached_property
-    def columns(self) -> tuple[str, ...]:
+    def all_columns(self) -> tuple[str, ...]:
         """All columns that the model reads, the response first."""
         names = (*self.response_columns, *self.text_columns, *self.number_columns, *self.design_columns)
         return tuple(dict.fromkeys(names))

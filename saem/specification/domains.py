@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,22 +60,47 @@ class Domain:
 
 REAL = Domain("real", "a mean", "mean")
 POSITIVE = Domain("positive", "a positive number", "positive", 0.0)
+SCALE = Domain("scale", "a residual standard deviation", "residual SD", 0.0)  # zero is no value that it may have
 SD = Domain("sd", "a standard deviation", "SD", 0.0, has_ends=True)
 CORRELATION = Domain("corr", "a correlation", "correlation", -1.0, 1.0, has_ends=True)
-NAMED = {domain.name: domain for domain in (REAL, POSITIVE, SD, CORRELATION)} | {"mean": REAL}  # as once in files
+NAMED = {domain.name: domain for domain in (REAL, POSITIVE, SCALE, SD, CORRELATION)}
+NAMED["mean"] = REAL  # as once in files
+_INTERVAL = re.compile(r"interval\(([^,()]+),([^,()]+)\)")
+
+
+def interval(low: float, high: float) -> Domain:
+    """Numbers between two others, at which a maximum cannot be.
+
+    Raises
+    ------
+    ModelError
+        Unless both are finite, and in order.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ModelError(f"interval(low, high) needs two finite numbers, low < high; got interval({low:g}, {high:g})")
+    return Domain(f"interval({low!r}, {high!r})", f"a number between {low:g} and {high:g}", "bounded", low, high)
 
 
 def domain_named(name: str) -> Domain:
-    """A domain by its name.
+    """A domain by its name, as ``Domain.name`` has it.
 
     Raises
     ------
     ModelError
         When there is none.
     """
-    if name not in NAMED:
-        raise ModelError(f"there is no domain {name!r:.40}; the domains are real, positive, sd and corr")
-    return NAMED[name]
+    if name in NAMED:
+        return NAMED[name]
+    found = _INTERVAL.fullmatch(name)
+    try:
+        if found is not None:
+            return interval(float(found[1]), float(found[2]))
+    except ValueError as error:
+        if isinstance(error, ModelError):
+            raise
+    raise ModelError(
+        f"there is no domain {name!r:.40}; the domains are real, positive, scale, sd, corr and interval(low, high)"
+    )
 
 
 class Domains(Sequence[Domain]):

@@ -1,0 +1,165 @@
+"""From a nonlinear model and a table to validated columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.data.groups import check_constant, cluster_codes
+from saem.data.intake import table_of
+from saem.errors import DataError
+from saem.expressions.columns import NOTES, Factor, Values, since_words
+from saem.expressions.constraint import parameters_of
+from saem.families.arranged import Arranged
+from saem.families.designed_data import Intake, grouped, labels_of, take_in
+from saem.families.nonlinear import kinks, support
+from saem.families.nonlinear.predictors import Predictors, predictors_of
+from saem.families.nonlinear.specification import NonlinearModel
+from saem.families.nonlinear.structure import Structure, structure_of
+from saem.specification.layout import ONE_GROUP
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NonlinearData(Arranged):
+    """What the family consumes beside what all families have.
+
+    Parameters
+    ----------
+    structure : Structure
+    columns : dict of str to Values
+        (n,) all columns that the trees of the structure name, the response first; numbers as float64.
+    constant_columns : frozenset of str
+        Those that are constant within every cluster.
+    distribution : str or None
+        None where the model has a log-density of its own.
+    """
+
+    structure: Structure
+    columns: dict[str, Values]
+    constant_columns: frozenset[str]
+    distribution: str | None
+
+
+def arrange(
+    model: NonlinearModel, table: pd.DataFrame, drop_missing: bool = False, formula_state: dict[str, Any] | None = None
+) -> NonlinearData:
+    """See `saem.families.arrange`."""
+    taken = take_in(model, table, drop_missing)
+    n = len(taken.response)
+    cluster, first = cluster_codes([taken.factors[name] for name in model.cluster])
+    group, levels = _groups(model, taken, cluster, first)
+    named = {used for name, text in model.constraints.items() for used in parameters_of(name, text)}
+    named |= set(model.fixed) | set(model.start) | set(model.parameters)
+    predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
+    columns = _columns(model, taken, predictors)
+    constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
+    structure = structure_of(model, levels, constant, predictors.each)
+    _check_numbers_of_clusters(model, structure, group)
+    warnings = support.check(model.outcome, model.response, columns, taken.rows)
+    return NonlinearData(
+        parameters=structure.parameters,
+        response=taken.response,
+        term_names=model.term_names,
+        cluster=cluster,
+        cluster_labels=partial(labels_of, {name: taken.series[name] for name in model.cluster}, first),
+        cluster_group=group,
+        group_levels=levels,
+        warnings=(*_warnings(model, taken, predictors, cluster), *warnings),
+        n_dropped=taken.n_dropped,
+        formula_state=predictors.state,
+        unclear=predictors.unclear,
+        table=partial(table_of, taken.series, taken.attributes),
+        structure=structure,
+        columns=columns,
+        constant_columns=constant,
+        distribution=model.outcome.distribution,
+    )
+
+
+def _groups(model: NonlinearModel, taken: Intake, cluster: Codes, first: Codes) -> tuple[Codes, tuple[str, ...]]:
+    """The variance group (C,) of each cluster, and the levels of the groups."""
+    by = model.random.by
+    if by is None:
+        return np.zeros(len(first), dtype=np.int64), ONE_GROUP
+    group, levels = grouped(by, dict.fromkeys(model.random.levels), taken.factors, len(cluster))
+    return check_constant(group, cluster, first, (by, model.cluster), taken.rows), levels
+
+
+def _columns(model: NonlinearModel, taken: Intake, predictors: Predictors) -> dict[str, Values]:
+    """The columns that trees name, the response first."""
+    found: dict[str, Values] = {model.response: taken.response}
+    for name in model.outcome.columns:
+        found[name] = support.numbers(name, taken.columns[name], taken.rows)
+    for name in model.reading.used_columns:
+        if name not in found:
+            values = taken.columns[name]
+            is_number = not isinstance(values, Factor) and values.dtype.kind in "iuf"
+            found[name] = np.ascontiguousarray(values, dtype=np.float64) if is_number else values
+    return found | predictors.columns
+
+
+def _is_constant(values: Values, cluster: Codes, first: Codes) -> bool:
+    """Whether a column is constant within every cluster."""
+    each = values.codes if isinstance(values, Factor) else values
+    return bool(np.array_equal(each, each[first][cluster]))
+
+
+def _check_numbers_of_clusters(model: NonlinearModel, structure: Structure, group: Codes) -> None:
+    """Refuse standard deviations of which one cluster alone would tell.
+
+    Raises
+    ------
+    DataError
+    """
+    counts: dict[str, int] = {}
+    per_group = np.bincount(group, minlength=len(structure.sds))
+    for names, count in zip(structure.sds, per_group, strict=True):
+        for name in names:  # effects may share one
+            counts[name] = counts.get(name, 0) + int(count)
+    for name, count in counts.items():
+        if name not in model.fixed and count < 2:
+            raise DataError(
+                f"the SD {name!r} cannot be estimated from one cluster (cluster = {list(model.cluster)}); it needs at "
+                "least 2: name the cluster columns so that replicates differ, or leave the law out"
+            )
+
+
+def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors, cluster: Codes) -> list[str]:
+    """What the user should know of how model and table were understood."""
+    notes = taken.attributes.get(NOTES, {}).items()
+    found = [text for name, text in notes if name in (*taken.columns, *taken.factors)]
+    found += predictors.warnings
+    for name in model.reading.used_columns:
+        values = taken.columns[name]
+        if isinstance(values, Factor) and values.is_date:
+            found.append(since_words(name, values.day(values.origin())))
+    unused = [name for name in model.columns if name not in model.design_columns]
+    if unused:
+        found.append(f"columns lists {unused[0]!r}, which no expression uses")
+    found += kinks.warnings(model)
+    return list(dict.fromkeys([*found, *_of_sizes(model, cluster)]))
+
+
+def _of_sizes(model: NonlinearModel, cluster: Codes) -> list[str]:
+    """Words where clusters have hardly more rows than random effects."""
+    d, sizes = len(model.term_names), np.bincount(cluster)
+    free = [law.sd for law in model.reading.laws.values() if law.sd not in model.fixed]
+    if not free or not d:
+        return []
+    if sizes.max() == 1:
+        return [
+            f"each of the {len(sizes)} rows is a cluster of its own: one response says little or nothing of a random "
+            f"effect, and the SD {free[0]!r} is weakly identified or not at all"
+        ]
+    if sizes.max() <= d:
+        return [f"no cluster has more than {sizes.max()} rows, for {d} random effects: their SDs are weakly identified"]
+    return []

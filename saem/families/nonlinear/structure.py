@@ -1,0 +1,183 @@
+"""A nonlinear model as one thing: the log-density of a row in parameters, coordinates of the cluster, and columns."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.expressions.grammar import names_in
+from saem.families.nonlinear import trees
+from saem.families.nonlinear.laws import Law
+from saem.families.nonlinear.predictors import Predictor
+from saem.families.nonlinear.row_law import RowLaw, row_law
+from saem.families.nonlinear.scales import Scale, scales_of
+from saem.families.nonlinear.separated import separated
+from saem.families.nonlinear.slots import slots_of
+from saem.specification.parameters import Parameters
+
+if TYPE_CHECKING:
+    from saem.families.nonlinear.specification import NonlinearModel
+
+
+__all__ = ["Effect", "Scale", "Structure", "structure_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """The random effect of an individual parameter, on the scale on which it is normal.
+
+    Attributes
+    ----------
+    name : str
+        The individual parameter; its coordinate is named ``z.name``.
+    law : str
+        One of `saem.families.nonlinear.laws.LAWS`.
+    low, high : float
+        Its bounds.
+    centre : tuple of (ast.expr, ast.expr)
+        ``m = sum_k a_k(x) b_k(columns)``; empty where the coordinate has mean 0, and the centre, if there is one,
+        stands in the expressions of the row.
+    """
+
+    name: str
+    law: str
+    low: float
+    high: float
+    centre: tuple[tuple[ast.expr, ast.expr], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What the likelihood of a model is made of.
+
+    In the trees population parameters and columns have their names, and coordinates ``z.name``.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    effects : tuple of Effect
+        (d,) in the order of the model file.
+    sd_index : (G, d) ndarray of int64
+    corr_index : (G, d, d) ndarray of int64
+        -1 where there is no correlation.
+    log_density : ast.expr
+        Of a row, with every constant.
+    arguments : dict of str to ast.expr
+        The arguments of the distribution, by their keys; and quantities that `information` is about.
+    information : dict of (str, str) to ast.expr
+        Fisher's information of a row in its arguments, each pair once. Empty where there is none of a simple form: the
+        outer product of the score stands for it.
+    scored : tuple of str
+        Arguments that have no information of their own beside those that have: the outer product stands for theirs.
+    scales : tuple of Scale
+        Where residual scales factor out, and nothing else of the row holds a population parameter; else empty. A
+        parameter may be that of several.
+    mean, variance : ast.expr or None
+        Of the response given the coordinates.
+    start : dict of str to float
+        Of the parameters for which the model says one.
+    """
+
+    parameters: Parameters
+    effects: tuple[Effect, ...]
+    sd_index: NDArray[np.int64]
+    corr_index: NDArray[np.int64]
+    log_density: ast.expr
+    arguments: dict[str, ast.expr]
+    information: dict[tuple[str, str], ast.expr]
+    scales: tuple[Scale, ...]
+    mean: ast.expr | None
+    variance: ast.expr | None
+    start: dict[str, float]
+    scored: tuple[str, ...] = ()
+    sds: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def structure_of(
+    model: NonlinearModel,
+    group_levels: tuple[str, ...],
+    constant_columns: frozenset[str],
+    predictors: Mapping[str, Predictor] | None = None,
+) -> Structure:
+    """The structure of a model.
+
+    Parameters
+    ----------
+    model : NonlinearModel
+    group_levels : tuple of str
+        (G,) levels of the variance groups; ``("",)`` without `by`.
+    constant_columns : frozenset of str
+        Columns that are constant within every cluster: only centres of these can be centres of coordinates.
+    predictors : mapping of str to Predictor, optional
+        Of all that the model names in [linear].
+
+    Raises
+    ------
+    ModelError
+        When a name has two meanings, or a value is impossible.
+    """
+    reading, linear = model.reading, {name: each.tree for name, each in (predictors or {}).items()}
+    slots = slots_of(model, group_levels, predictors or {})
+    columns = _columns(model, predictors or {})
+    values: dict[str, ast.expr] = {name: trees.column(name) for name in columns} | linear
+    effects = []
+    for name in reading.order:
+        if name in reading.laws:
+            effect, values[name] = _effect(name, reading.laws[name], values, columns, constant_columns)
+            effects.append(effect)
+    _resolve(reading.derived, values)
+    arguments = {name: tree for name, tree in values.items() if name not in reading.arguments}
+    _resolve(reading.arguments, arguments)
+    own = {key: arguments[key] for key in reading.arguments}
+    law: RowLaw = row_law(model.outcome, own, model.response)
+    return Structure(
+        parameters=slots.parameters,
+        effects=tuple(effects),
+        sd_index=slots.sd_index,
+        corr_index=slots.corr_index,
+        log_density=law.log_density,
+        arguments=law.arguments,
+        information=law.information,
+        scales=scales_of(model.outcome, own, model.response, frozenset(slots.parameters.names), columns),
+        mean=law.mean,
+        variance=law.variance,
+        start=dict(model.start),
+        scored=law.scored,
+        sds=slots.sds,
+    )
+
+
+def _columns(model: NonlinearModel, predictors: Mapping[str, Predictor]) -> frozenset[str]:
+    """All columns that trees may name."""
+    made = {name for each in predictors.values() for name in (*each.columns, each.offset) if name}
+    return model.reading.columns | frozenset(model.outcome.columns) | made
+
+
+def _effect(
+    name: str, law: Law, values: Mapping[str, ast.expr], columns: frozenset[str], constant_columns: frozenset[str]
+) -> tuple[Effect, ast.expr]:
+    """The random effect of an individual parameter, and the parameter as a tree."""
+    centre, at = trees.substitute(law.centre, values), trees.coordinate(name)
+    terms = separated(law.on_normal_scale(centre), columns)
+    varying = columns - constant_columns
+    if terms is None or trees.depends(centre, varying):
+        return Effect(name, law.kind, law.low, law.high, ()), law.around(centre, at)
+    return Effect(name, law.kind, law.low, law.high, terms), law.value(at)
+
+
+def _resolve(said: Mapping[str, ast.expr], values: dict[str, ast.expr]) -> None:
+    """Put expressions that may name each other, in any order but no circle, among the values of names."""
+
+    def resolved(name: str) -> ast.expr:
+        if name in said and name not in values:
+            inside = {other: resolved(other) for other in names_in(said[name]) if other in said}
+            values[name] = trees.substitute(said[name], values | inside)
+        return values[name]
+
+    for name in said:
+        resolved(name)
