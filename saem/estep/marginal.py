@@ -24,7 +24,7 @@ from saem.errors import FitError, ModelError
 from saem.estep.modes import find_mode
 from saem.families import contract
 from saem.families.contract import log_complete, n_effects
-from saem.families.problem import Problem
+from saem.families.problem import Clusters, Problem
 from saem.system.jets import (
     add_derivatives,
     add_logarithm,
@@ -236,30 +236,34 @@ def quadrature(arrays: Any, n_clusters: int, nodes: int, constant: float = 0.0) 
 
 
 #: Of problems in use; the number of nodes may grow, see `refined`.
-_OBJECTIVES: WeakKeyDictionary[Problem, Quadrature] = WeakKeyDictionary()
+_OBJECTIVES: WeakKeyDictionary[Clusters, Quadrature] = WeakKeyDictionary()
 
 
 def objective_of(problem: Problem) -> Quadrature:
-    """The marginal likelihood of a problem by quadrature, with nodes that suffice at its first start."""
-    found = _OBJECTIVES.get(problem)
+    """The marginal likelihood of a problem by quadrature, with nodes that suffice at its first start.
+
+    Problems that differ in their constraints, or in which latent data are drawn, share it.
+    """
+    clusters, likelihood = problem.clusters, problem.likelihood
+    found = _OBJECTIVES.get(clusters)
     if found is None:
-        clusters = problem.clusters
         assert clusters.joint is not None
         arrays, x = clusters.joint(), problem.starts.first
-        nodes = problem.likelihood.nodes or settled_nodes(arrays, clusters.count, x)
-        found = _OBJECTIVES[problem] = quadrature(arrays, clusters.count, nodes, clusters.constant)
+        nodes = likelihood.nodes or likelihood.first_nodes or settled_nodes(arrays, clusters.count, x)
+        found = _OBJECTIVES[clusters] = quadrature(arrays, clusters.count, nodes, clusters.constant)
     return found
 
 
 def refined(problem: Problem, x: Array) -> bool:
     """Whether at ``x`` (n,) more nodes were needed; the objective of the problem has them from now on."""
+    clusters = problem.clusters
     if problem.likelihood.kind != "quadrature" or problem.likelihood.nodes:
         return False
     found = objective_of(problem)
-    nodes = settled_nodes(found.arrays, problem.clusters.count, x)
+    nodes = settled_nodes(found.arrays, clusters.count, x)
     if nodes <= len(found.nodes):
         return False
-    _OBJECTIVES[problem] = quadrature(found.arrays, problem.clusters.count, nodes, found.constant)
+    _OBJECTIVES[clusters] = quadrature(found.arrays, clusters.count, nodes, found.constant)
     return True
 
 

@@ -153,6 +153,11 @@ class Likelihood:
         (`log_complete`), or not at all.
     nodes : int
         Nodes of the quadrature for every random effect; 0 lets it choose so many that two numbers agree.
+    first_nodes : int
+        Nodes to begin with, until an estimate shows how many are needed; 0 where the start is to show it.
+    is_local : bool
+        Whether the maximum that is meant is that of the hill on which the first start lies, and others are looked for
+        only where that is asked for.
     restricted : bool
         Whether it is the restricted one (REML).
     can_fit_exactly : bool
@@ -168,6 +173,8 @@ class Likelihood:
 
     kind: str = "none"
     nodes: int = 0
+    first_nodes: int = 0
+    is_local: bool = False
     restricted: bool = False
     can_fit_exactly: bool = False
     has_one_maximum: Callable[[], bool] | None = None

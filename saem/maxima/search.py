@@ -73,7 +73,7 @@ def find_maxima(problem: Problem, solver: Solver, n_scattered: int | None = None
     failures: list[Failure] = []
     starts, is_saturated = search_starts(problem, solver, n_scattered)
     visit_all(problem, solver, starts, peaks, failures)
-    if not (is_saturated or (peaks and has_one_maximum(problem))):
+    if not (problem.likelihood.is_local or is_saturated or (peaks and has_one_maximum(problem))):
         visit_submodels(problem, solver, peaks, failures)
     if len(peaks) > 1:
         peaks = [peak for peak in peaks if not is_saddle(problem, solver, peak)] or peaks
@@ -209,6 +209,9 @@ def search_starts(problem: Problem, solver: Solver, n_scattered: int | None = No
         Whether the constraints do not restrict the likelihood, nor give it new maxima.
     """
     first, free = problem.starts.first, ~problem.parameters.fixed
+    if problem.likelihood.is_local:
+        others = scattered(problem, first, n_scattered or 0)
+        return [first, *others, *solutions_along(problem, solver, first, free)], False
     if len(problem.constraints) == 0:
         others = [] if has_one_maximum(problem) else [at_total(problem, solver), *problem.starts.more]
         return [first, *others, *scattered(problem, first, n_scattered or 0)], False

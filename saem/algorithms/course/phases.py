@@ -107,6 +107,7 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
 
 def with_zero_variances(course: Course) -> Course:
     """Standard deviations for which zero has the higher likelihood are held there, one after another."""
+    refined(course.problem, course.run.x)
     if not course.may_settle:
         return course
     with course.keeper.paused():
@@ -116,7 +117,6 @@ def with_zero_variances(course: Course) -> Course:
 def with_all_maxima(course: Course) -> Course:
     """The maxima of the likelihood are looked for, as direct maximum likelihood does."""
     problem = course.problem
-    refined(problem, course.run.x)
     if not (problem.likelihood.is_available and course.searches):
         return course
     return replace(course, peaks=tuple(find_maxima(problem, course.engine.solver)[0]))

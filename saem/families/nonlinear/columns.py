@@ -67,6 +67,10 @@ class Lifted:
         """The prepared columns (n, k) of rows."""
         return values_of(tuple(self.prepared.values()), columns, n)
 
+    def centre_columns(self, columns: Mapping[str, Values], n: int) -> Array:
+        """The columns' parts (n, K) of the terms on rows."""
+        return values_of(tuple(map(RowExpression.of_tree, self.basis)), columns, n)
+
 
 def values_of(expressions: tuple[RowExpression, ...], columns: Mapping[str, Values], n: int) -> Array:
     """Values (n, k) of expressions of columns."""

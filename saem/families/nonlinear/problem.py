@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from saem.expressions.constraint import Constraints
+from saem.expressions.rows import RowExpression
 from saem.families.nonlinear import complete, density, reduction
 from saem.families.nonlinear.arrays import BETWEEN, POSITIVE, REAL, NonlinearArrays, n_statistics
 from saem.families.nonlinear.centring import Centring
@@ -23,6 +24,7 @@ from saem.specification.parameters import Parameters
 Array = np.ndarray
 #: Their functions are found by the types of the arrays.
 COMPILED = (complete, density, reduction)
+FIRST_NODES = 5  # of the quadrature for every random effect, far from the estimate
 SMALLER = (0.2, 2.0)  # factors of the standard deviations of other starts
 #: Machine code by the model that it is of; kept as long as the process, for arrays know but its addresses.
 _FUNCTIONS: dict[Any, Functions] = {}
@@ -73,7 +75,7 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
             augmentation=Centring(arrays, functions_of(data)),
         ),
         clusters=Clusters(len(arrays.group), joint=joint),
-        likelihood=Likelihood("quadrature"),
+        likelihood=Likelihood("quadrature", first_nodes=FIRST_NODES if d else 1, is_local=True),
     )
 
 
@@ -121,16 +123,14 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
     first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     n = len(data.response)
     columns = np.ascontiguousarray(found.matrix(data.columns, n)[order])
-    basis = np.ascontiguousarray(values_of(found.basis, data.columns, n)[order][first[:-1]])
+    basis = np.ascontiguousarray(found.centre_columns(data.columns, n)[order][first[:-1]])
     groups = len(data.group_levels)
     gram = np.zeros((groups, basis.shape[1], basis.shape[1]))
     for g in range(groups):
         own = basis[data.cluster_group == g]
         gram[g] = own.T @ own
-    indicators = values_of(tuple(s.indicator for s in found.scales), data.columns, n)[order] if found.scales else None
-    scale_rows = np.zeros((len(sizes), len(found.scales)))
-    if indicators is not None:
-        scale_rows = np.add.reduceat(indicators, first[:-1])
+    indicators = tuple(RowExpression.of_tree(scale.indicator) for scale in structure.scales)
+    scale_rows = np.add.reduceat(values_of(indicators, data.columns, n)[order], first[:-1])
     index = expanded(found, data.parameters)
     kinds = np.array([kind_of(data.parameters, int(i)) for i in index], dtype=np.int64)
     sd_index, corr_index = structure.sd_index, structure.corr_index
