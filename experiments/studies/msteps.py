@@ -166,16 +166,9 @@ def maximised(name: str, data: Data, start: np.ndarray) -> tuple[np.ndarray, sqp
     """The end (n,) of a maximiser's search, and how it is judged."""
     maximiser, solver, x = MAXIMISERS[name](), data.solver, start.copy()
     whole = Repeated(maximiser) if maximiser.single_step else maximiser
-    outcome = whole.maximise(
-        solver,
-        solver.complete(data.statistics),
-        x,
-        solver.free,
-        floor=solver.no_floor,
-        tolerance=TOLERANCE,
-        max_iterations=ITERATIONS,
-    )
-    return x, outcome
+    objective = solver.complete(data.statistics)
+    search = solver.search(objective, x, solver.free, tolerance=TOLERANCE, max_iterations=ITERATIONS)
+    return x, whole.maximise(search)
 
 
 def refereed(data: Data, cell: Cell) -> Maximum:

@@ -1,61 +1,23 @@
-"""What a constrained maximiser is, beside the compiled Lagrange-Newton solver, and how its result is judged."""
+"""What constrained maximisers share: how their results are judged, their units, and checks of their settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from saem.errors import ModelError
 from saem.mstep import sqp
-from saem.specification.domains import Domains
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
-    from saem.mstep.solver import Solver
+    from saem.mstep.solver import Search
 
 Array = np.ndarray
 
 FEASIBLE = 1e-9  # of the parameters' size times the constraint's gradient: nearer to zero, a constraint holds
 ATTEMPTED = 1e-6  # the same, beyond which the constraints count as violated
 STATIONARY = 1e-5  # largest component of the scaled gradient on the tangent space, in standard errors
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """Where the free parameters may go: between their bounds.
-
-    Attributes
-    ----------
-    domains : Domains
-    free : (n,) bool ndarray
-    floor : (n,) ndarray
-    """
-
-    domains: Domains
-    free: Array
-    floor: Array
-
-    def room(self, x: Array) -> Array:
-        """Distances (n,) from the boundary; infinite for what has none, and for what does not move."""
-        return np.where(self.free, self.domains.room(x), np.inf)
-
-    def admits(self, old: Array, new: Array) -> bool:
-        """Whether a move leaves some of the distance from the boundary."""
-        left, before = self.room(new), self.room(old)
-        return bool(np.all((left > 0.0) & (left >= (1.0 - sqp.BOUNDARY_FRACTION) * before)))
-
-    def longest(self, x: Array, move: Array) -> float:
-        """Largest fraction of a move, up to 1, that leaves some of the distance from the boundary."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            down = np.where(self.free & (move < 0.0), (self.domains.low - x) / move, np.inf)
-            up = np.where(self.free & (move > 0.0), (self.domains.high - x) / move, np.inf)
-        return min(1.0, sqp.BOUNDARY_FRACTION * float(min(np.min(down), np.min(up))))
-
-    def is_below_floor(self, x: Array) -> bool:
-        """Whether a parameter passed its floor."""
-        return bool(np.any(self.room(x) < self.floor))
 
 
 def relative_residual(c: Array, jacobian: Array, x: Array) -> float:
@@ -65,20 +27,13 @@ def relative_residual(c: Array, jacobian: Array, x: Array) -> float:
     return float(np.max(np.abs(c) / (1e-300 + np.abs(jacobian) @ (1e-3 + np.abs(x)))))
 
 
-def conclude(
-    solver: Solver, objective: Any, x: Array, region: Region, tolerance: float, iterations: int
-) -> sqp.Outcome:
+def conclude(search: Search, iterations: int) -> sqp.Outcome:
     """Judge a result by the compiled code, whatever the method that found it says of itself.
 
     Parameters
     ----------
-    solver : Solver
-    objective : CompleteData, Observed or Restricted
-    x : (n,) ndarray
-        The result.
-    region : Region
-    tolerance : float
-        Asked for; `STATIONARY` is good enough.
+    search : Search
+        Whose ``x`` is the result; of its tolerance `STATIONARY` is good enough.
     iterations : int
         That it took.
 
@@ -87,13 +42,14 @@ def conclude(
     saem.mstep.sqp.Outcome
         `CONVERGED` only where the constraints hold to `FEASIBLE` and the gradient on the tangent space vanishes.
     """
-    outcome = solver.lagrange_newton(objective, x.copy(), region.free, max_iterations=0)._replace(iterations=iterations)
+    solver, x, region = search.solver, search.x, search.region
+    outcome = solver.maximise(search.objective, x.copy(), region.free, max_iterations=0)._replace(iterations=iterations)
     if outcome.status == sqp.BAD_START:
         return outcome
     relative = relative_residual(solver.constrained.c[0], solver.constrained.jacobian[0], x)
     if region.is_below_floor(x):
         status = sqp.COLLAPSED
-    elif relative <= FEASIBLE and outcome.stationarity <= max(tolerance, STATIONARY):
+    elif relative <= FEASIBLE and outcome.stationarity <= max(search.tolerance, STATIONARY):
         status = sqp.CONVERGED
     elif relative <= ATTEMPTED:
         status = sqp.ITERATION_LIMIT

@@ -140,15 +140,8 @@ class StepwiseIteration(Iteration):
             return self.solver.maximise(
                 objective, x, free, tolerance=self.tolerance, max_iterations=MAX_NEWTON, constrained=constrained
             )
-        return self.maximiser.maximise(
-            self.solver,
-            objective,
-            x,
-            free,
-            floor=self.solver.no_floor,
-            tolerance=self.tolerance,
-            max_iterations=MAX_NEWTON,
-        )
+        search = self.solver.search(objective, x, free, tolerance=self.tolerance, max_iterations=MAX_NEWTON)
+        return self.maximiser.maximise(search)
 
     def estimate(self, chain: Chain, is_averaged: bool) -> Array:
         """See `Iteration.estimate`; a single step need not end on the constraints, and is brought back onto them."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saem.mstep.maximiser import Region, scale_of
+from saem.mstep.maximiser import scale_of
 from saem.mstep.methods.newton import Ascent, Local, ascend
+from saem.mstep.region import Region
 
 if TYPE_CHECKING:
     from saem.mstep.solver import Solver

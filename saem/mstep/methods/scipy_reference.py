@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import Region, check_positive, conclude, scale_of
+from saem.mstep.maximiser import check_positive, conclude, scale_of
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
-    from saem.mstep.solver import Derivatives, Solver
+    from saem.mstep.solver import Derivatives, Search
 
 Array = np.ndarray
 OUTSIDE = 1e10  # in place of an objective that is not finite, relative to its size
@@ -29,12 +29,13 @@ STOP = 1e-8  # gradient in standard errors after which no other round is begun
 class Scaled:
     """An objective to be minimised and its constraints, in standard errors from a point; remembers the last point."""
 
-    def __init__(self, solver: Solver, objective: Any, x: Array, free: Array) -> None:
-        self.solver, self.objective, self.x, self.free = solver, objective, x.copy(), free
-        self.index = np.flatnonzero(free)
-        at = solver.derivatives(objective, x, free)
+    def __init__(self, search: Search) -> None:
+        self.search, self.x = search, search.x.copy()
+        self.problem = search.solver.problem
+        self.index = np.flatnonzero(search.region.free)
+        at = search.derivatives(self.x)
         self.value = at.value
-        self.scale = scale_of(solver.problem, at.hessian)[self.index] if np.isfinite(at.value) else np.ones(0)
+        self.scale = scale_of(self.problem, at.hessian)[self.index] if np.isfinite(at.value) else np.ones(0)
         lengths = np.linalg.norm(at.jacobian[:, self.index] * self.scale, axis=1) if len(self.scale) else np.ones(0)
         self.units = np.where(lengths > 0.0, lengths, 1.0)
         self.last: tuple[Array, Derivatives] | None = None
@@ -47,7 +48,7 @@ class Scaled:
 
     def at(self, u: Array) -> Derivatives:
         if self.last is None or not np.array_equal(self.last[0], u):
-            self.last = u.copy(), self.solver.derivatives(self.objective, self.point(u), self.free)
+            self.last = u.copy(), self.search.derivatives(self.point(u))
         return self.last[1]
 
     def minus(self, u: Array) -> float:
@@ -64,15 +65,15 @@ class Scaled:
         return np.asarray(hessian[np.ix_(self.index, self.index)] * np.outer(self.scale, self.scale))
 
     def residuals(self, u: Array) -> Array:
-        return finite(self.solver.problem.constraints.evaluate(self.point(u))[0] / self.units)
+        return finite(self.problem.constraints.evaluate(self.point(u))[0] / self.units)
 
     def jacobian(self, u: Array) -> Array:
-        rows = self.solver.problem.constraints.evaluate(self.point(u))[1]
+        rows = self.problem.constraints.evaluate(self.point(u))[1]
         return finite(rows[:, self.index] * self.scale / self.units[:, None])
 
     def bend(self, u: Array, weights: Array) -> Array:
         """Hessian (k, k) of the weighted sum of the residuals."""
-        hessians = self.solver.problem.constraints.evaluate(self.point(u))[2]
+        hessians = self.problem.constraints.evaluate(self.point(u))[2]
         return finite(self.block(np.tensordot(weights / self.units, hessians, axes=1)))
 
 
@@ -81,48 +82,40 @@ def finite(values: Array) -> Array:
     return np.asarray(np.nan_to_num(values, nan=OUTSIDE, posinf=OUTSIDE, neginf=-OUTSIDE).clip(-OUTSIDE, OUTSIDE))
 
 
-def in_rounds(
-    search: Callable[[Scaled, Region, int], tuple[Array, int]],
-    solver: Solver,
-    objective: Any,
-    x: Array,
-    region: Region,
-    tolerance: float,
-    max_iterations: int,
-    rounds: int,
-) -> sqp.Outcome:
-    """Call a search again from where it ended, until the compiled code is content or sees no progress."""
-    iterations = 0
+def in_rounds(minimise: Callable[[Scaled, int], tuple[Array, int]], search: Search, rounds: int) -> sqp.Outcome:
+    """Call a method again from where it ended, until the compiled code is content or sees no progress."""
+    x, iterations = search.x, 0
     best: tuple[float, Array, sqp.Outcome] | None = None
     for _ in range(rounds):
-        scaled = Scaled(solver, objective, x, region.free)
+        scaled = Scaled(search)
         if not np.isfinite(scaled.value):
             break
         try:
-            u, used = search(scaled, region, max_iterations - iterations)
+            u, used = minimise(scaled, search.max_iterations - iterations)
         except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the region
             break
         iterations += used
         x[:] = scaled.point(u)
-        outcome = conclude(solver, objective, x, region, tolerance, iterations)
+        outcome = conclude(search, iterations)
         if outcome.status == sqp.COLLAPSED:
             return outcome
         error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
         improved = best is None or error < 0.5 * best[0]
         if best is None or error < best[0]:
             best = error, x.copy(), outcome
-        if error <= max(tolerance, STOP) or not improved or iterations >= max_iterations:
+        if error <= max(search.tolerance, STOP) or not improved or iterations >= search.max_iterations:
             break
     if best is None:
-        return conclude(solver, objective, x, region, tolerance, iterations)
+        return conclude(search, iterations)
     x[:] = best[1]
     return best[2]._replace(iterations=iterations)
 
 
-def bounds_of(solver: Solver, region: Region) -> tuple[Array, Array]:
+def bounds_of(search: Search) -> tuple[Array, Array]:
     """Lower and upper bounds (n,): a little below the floors, so that a search that ends there has passed them."""
-    margin = np.where(region.floor > 0.0, 0.999 * region.floor, EDGE * solver.problem.scale)
-    return solver.domains.low + margin, solver.domains.high - margin
+    floor, domains = search.region.floor, search.region.domains
+    margin = np.where(floor > 0.0, 0.999 * floor, EDGE * search.solver.problem.scale)
+    return domains.low + margin, domains.high - margin
 
 
 @dataclass(frozen=True)
@@ -145,23 +138,12 @@ class SLSQP:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        region = Region(solver.domains, free, floor)
-        lower, upper = bounds_of(solver, region)
-        x[free] = np.clip(x, lower, upper)[free]
+    def maximise(self, search: Search) -> sqp.Outcome:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        free, (lower, upper) = search.region.free, bounds_of(search)
+        search.x[free] = np.clip(search.x, lower, upper)[free]
 
-        def search(scaled: Scaled, region: Region, limit: int) -> tuple[Array, int]:
+        def minimise_by_slsqp(scaled: Scaled, limit: int) -> tuple[Array, int]:
             from scipy.optimize import minimize
 
             index = scaled.index
@@ -182,7 +164,7 @@ class SLSQP:
             )
             return found.x, int(found.nit)
 
-        return in_rounds(search, solver, objective, x, region, tolerance, max_iterations, self.rounds)
+        return in_rounds(minimise_by_slsqp, search, self.rounds)
 
 
 @dataclass(frozen=True)
@@ -208,27 +190,15 @@ class TrustConstr:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        region = Region(solver.domains, free, floor)
+    def maximise(self, search: Search) -> sqp.Outcome:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
 
-        def search(scaled: Scaled, region: Region, limit: int) -> tuple[Array, int]:
+        def minimise_in_trust_region(scaled: Scaled, limit: int) -> tuple[Array, int]:
             from scipy.optimize import NonlinearConstraint, minimize
 
             def has_passed(u: Array, state: Any) -> bool:
-                return region.is_below_floor(scaled.point(u))
+                return search.region.is_below_floor(scaled.point(u))
 
-            m = len(solver.problem.constraints)
             equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a singular Jacobian: `conclude` says what came of it
@@ -238,10 +208,10 @@ class TrustConstr:
                     jac=scaled.slope,
                     hess=scaled.curvature,
                     method="trust-constr",
-                    constraints=[equal] if m else [],
+                    constraints=[equal] if len(scaled.problem.constraints) else [],
                     callback=has_passed,
                     options={"gtol": 1e-9, "xtol": 1e-13, "maxiter": max(1, limit), "initial_tr_radius": 10.0},
                 )
             return found.x, int(found.nit)
 
-        return in_rounds(search, solver, objective, x, region, tolerance, max_iterations, self.rounds)
+        return in_rounds(minimise_in_trust_region, search, self.rounds)
