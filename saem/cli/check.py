@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from saem.families.description import Section
 
 
-def check(
-    model: ModelFile,
-    data: DataFile,
-    where: Where = None,
-    drop_missing: DropMissing = False,
-) -> None:
+def check(model: ModelFile, data: DataFile, where: Where = None, drop_missing: DropMissing = False) -> None:
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say
     from saem.data import read_table
