@@ -101,16 +101,8 @@ def bootstrap_test(
         As for `likelihood_ratio`.
     replicates : int
         Twice as many fits.
-    seed : int
-        Same seed, same replicates; more of them change none of the first.
-    workers : int, optional
-        Processes; as many as there are cores if omitted.
-    output : str or Path, optional
-        Folder for the progress: the same call goes on from there after an interruption.
-    restart : bool
-        Discard what is in the folder.
-    progress : callable, optional
-        Called with the number of fits done and of all.
+    seed, workers, output, restart, progress
+        As for `bootstrap`.
 
     Returns
     -------

@@ -7,7 +7,6 @@ brings no more: their own tests of convergence know nothing of standard errors.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,33 +81,50 @@ def finite(values: Array) -> Array:
     return np.asarray(np.nan_to_num(values, nan=OUTSIDE, posinf=OUTSIDE, neginf=-OUTSIDE).clip(-OUTSIDE, OUTSIDE))
 
 
-def in_rounds(minimise: Callable[[Scaled, int], tuple[Array, int]], search: Search, rounds: int) -> sqp.Outcome:
-    """Call a method again from where it ended, until the compiled code is content or sees no progress."""
-    x, iterations = search.x, 0
-    best: tuple[float, Array, sqp.Outcome] | None = None
-    for _ in range(rounds):
-        scaled = Scaled(search)
-        if not np.isfinite(scaled.value):
-            break
-        try:
-            u, used = minimise(scaled, search.max_iterations - iterations)
-        except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the region
-            break
-        iterations += used
-        x[:] = scaled.point(u)
-        outcome = conclude(search, iterations)
-        if outcome.status == sqp.COLLAPSED:
-            return outcome
-        error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
-        improved = best is None or error < 0.5 * best[0]
-        if best is None or error < best[0]:
-            best = error, x.copy(), outcome
-        if error <= max(search.tolerance, STOP) or not improved or iterations >= search.max_iterations:
-            break
-    if best is None:
-        return conclude(search, iterations)
-    x[:] = best[1]
-    return best[2]._replace(iterations=iterations)
+class InRounds:
+    """A method that is called again from where it ended, until the compiled code is content or sees no progress."""
+
+    single_step: ClassVar[bool] = False
+    words: ClassVar[str]
+    rounds: int
+
+    def __post_init__(self) -> None:
+        check_positive(self.words, rounds=self.rounds)
+
+    def check(self, problem: Problem) -> None:
+        """Any problem will do."""
+
+    def minimise(self, scaled: Scaled, limit: int) -> tuple[Array, int]:
+        """Where one round ends (k,), and its iterations, of which ``limit`` are allowed."""
+        raise NotImplementedError
+
+    def maximise(self, search: Search) -> sqp.Outcome:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        x, iterations = search.x, 0
+        best: tuple[float, Array, sqp.Outcome] | None = None
+        for _ in range(self.rounds):
+            scaled = Scaled(search)
+            if not np.isfinite(scaled.value):
+                break
+            try:
+                u, used = self.minimise(scaled, search.max_iterations - iterations)
+            except (ValueError, np.linalg.LinAlgError):  # SciPy's linear algebra, at points far outside the region
+                break
+            iterations += used
+            x[:] = scaled.point(u)
+            outcome = conclude(search, iterations)
+            if outcome.status == sqp.COLLAPSED:
+                return outcome
+            error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
+            improved = best is None or error < 0.5 * best[0]
+            if best is None or error < best[0]:
+                best = error, x.copy(), outcome
+            if error <= max(search.tolerance, STOP) or not improved or iterations >= search.max_iterations:
+                break
+        if best is None:
+            return conclude(search, iterations)
+        x[:] = best[1]
+        return best[2]._replace(iterations=iterations)
 
 
 def bounds_of(search: Search) -> tuple[Array, Array]:
@@ -119,7 +135,7 @@ def bounds_of(search: Search) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class SLSQP:
+class SLSQP(InRounds):
     """Sequential least squares with updates of the Hessian, ``scipy.optimize.minimize(method="SLSQP")``.
 
     Attributes
@@ -130,45 +146,33 @@ class SLSQP:
 
     rounds: int = 10
     name: ClassVar[str] = "slsqp"
-    single_step: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_positive("SLSQP", rounds=self.rounds)
-
-    def check(self, problem: Problem) -> None:
-        """Any problem will do."""
+    words: ClassVar[str] = "SLSQP"
 
     def maximise(self, search: Search) -> sqp.Outcome:
-        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        """See `InRounds.maximise`; the start is moved between the bounds."""
         free, (lower, upper) = search.region.free, bounds_of(search)
         search.x[free] = np.clip(search.x, lower, upper)[free]
+        return super().maximise(search)
 
-        def minimise_by_slsqp(scaled: Scaled, limit: int) -> tuple[Array, int]:
-            from scipy.optimize import minimize
+    def minimise(self, scaled: Scaled, limit: int) -> tuple[Array, int]:
+        """See `InRounds.minimise`."""
+        from scipy.optimize import minimize
 
-            index = scaled.index
-            found = minimize(
-                scaled.minus,
-                np.zeros(len(index)),
-                jac=scaled.slope,
-                method="SLSQP",
-                bounds=list(
-                    zip(
-                        (lower - scaled.x)[index] / scaled.scale,
-                        (upper - scaled.x)[index] / scaled.scale,
-                        strict=True,
-                    )
-                ),
-                constraints=[{"type": "eq", "fun": scaled.residuals, "jac": scaled.jacobian}],
-                options={"ftol": 1e-15, "maxiter": limit},
-            )
-            return found.x, int(found.nit)
-
-        return in_rounds(minimise_by_slsqp, search, self.rounds)
+        ends = [(end - scaled.x)[scaled.index] / scaled.scale for end in bounds_of(scaled.search)]
+        found = minimize(
+            scaled.minus,
+            np.zeros(len(scaled.index)),
+            jac=scaled.slope,
+            method="SLSQP",
+            bounds=list(zip(*ends, strict=True)),
+            constraints=[{"type": "eq", "fun": scaled.residuals, "jac": scaled.jacobian}],
+            options={"ftol": 1e-15, "maxiter": limit},
+        )
+        return found.x, int(found.nit)
 
 
 @dataclass(frozen=True)
-class TrustConstr:
+class TrustConstr(InRounds):
     """The trust-region method with exact Hessians, ``scipy.optimize.minimize(method="trust-constr")``.
 
     Bounds would turn it into an interior-point method, which ends short of the maximum; instead the objective is
@@ -182,36 +186,26 @@ class TrustConstr:
 
     rounds: int = 5
     name: ClassVar[str] = "trust_constr"
-    single_step: ClassVar[bool] = False
+    words: ClassVar[str] = "trust-constr"
 
-    def __post_init__(self) -> None:
-        check_positive("trust-constr", rounds=self.rounds)
+    def minimise(self, scaled: Scaled, limit: int) -> tuple[Array, int]:
+        """See `InRounds.minimise`."""
+        from scipy.optimize import NonlinearConstraint, minimize
 
-    def check(self, problem: Problem) -> None:
-        """Any problem will do."""
+        def has_passed(u: Array, state: Any) -> bool:
+            return scaled.search.region.is_below_floor(scaled.point(u))
 
-    def maximise(self, search: Search) -> sqp.Outcome:
-        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-
-        def minimise_in_trust_region(scaled: Scaled, limit: int) -> tuple[Array, int]:
-            from scipy.optimize import NonlinearConstraint, minimize
-
-            def has_passed(u: Array, state: Any) -> bool:
-                return search.region.is_below_floor(scaled.point(u))
-
-            equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a singular Jacobian: `conclude` says what came of it
-                found = minimize(
-                    scaled.minus,
-                    np.zeros(len(scaled.index)),
-                    jac=scaled.slope,
-                    hess=scaled.curvature,
-                    method="trust-constr",
-                    constraints=[equal] if len(scaled.problem.constraints) else [],
-                    callback=has_passed,
-                    options={"gtol": 1e-9, "xtol": 1e-13, "maxiter": max(1, limit), "initial_tr_radius": 10.0},
-                )
-            return found.x, int(found.nit)
-
-        return in_rounds(minimise_in_trust_region, search, self.rounds)
+        equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a singular Jacobian: `conclude` says what came of it
+            found = minimize(
+                scaled.minus,
+                np.zeros(len(scaled.index)),
+                jac=scaled.slope,
+                hess=scaled.curvature,
+                method="trust-constr",
+                constraints=[equal] if len(scaled.problem.constraints) else [],
+                callback=has_passed,
+                options={"gtol": 1e-9, "xtol": 1e-13, "maxiter": max(1, limit), "initial_tr_radius": 10.0},
+            )
+        return found.x, int(found.nit)
