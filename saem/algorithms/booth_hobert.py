@@ -80,7 +80,7 @@ class BoothHobertIteration(AdaptiveIteration):
         m = self.planned(chain, m)
         statistics = self.draw_each(chain, m)
         before = chain.state.x.copy()
-        chain.state.statistics[:] = chain.state.drawn
+        chain.state.statistics[:] = chain.state.latest
         self.maximise(chain, constrained)
         if self.is_swamped(chain, before, statistics):
             self.plan(chain, m + int(np.ceil(m / self.divisor)))

@@ -135,7 +135,7 @@ def bootstrap_line(
     if output is not None:
         write_csv(found.replicates, output / "replicates.csv")
         note(f"written to {output}")
-    line = f"likelihood ratio {found.statistic:.4g} by {len(found.drawn)} replicates: "
+    line = f"likelihood ratio {found.statistic:.4g} by {len(found.ratios)} replicates: "
     line += f"p = {found.p:.3g}, Monte Carlo error {found.p_mcse:.1g}"
     if found.failed:
         low, high = found.p_bounds

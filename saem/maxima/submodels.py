@@ -67,11 +67,11 @@ def submodel_maximum(problem: Problem, solver: Solver, start: Array) -> tuple[Ar
     absent = np.isin(np.arange(len(x)), [i for i in zeroable(problem, solver) if start[i] == 0.0])
     pin(problem, x, pinned, absent)
     free = solver.free & ~pinned
-    outcome = solver.maximise(solver.observed(), x, free, floor=floors(problem, solver))
-    if outcome.status != sqp.CONVERGED:
+    result = solver.maximise(solver.observed(), x, free, floor=floors(problem, solver))
+    if result.status != sqp.CONVERGED:
         return start, np.inf
     x[absent] = 0.0
-    return x, outcome.value
+    return x, result.value
 
 
 def without(problem: Problem, x: Array, absent: tuple[int, ...]) -> Array:

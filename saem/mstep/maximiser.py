@@ -27,7 +27,7 @@ def relative_residual(c: Array, jacobian: Array, x: Array) -> float:
     return float(np.max(np.abs(c) / (1e-300 + np.abs(jacobian) @ (1e-3 + np.abs(x)))))
 
 
-def conclude(search: Search, iterations: int) -> sqp.Outcome:
+def conclude(search: Search, iterations: int) -> sqp.SearchResult:
     """Judge a result by the compiled code, whatever the method that found it says of itself.
 
     Parameters
@@ -39,23 +39,23 @@ def conclude(search: Search, iterations: int) -> sqp.Outcome:
 
     Returns
     -------
-    saem.mstep.sqp.Outcome
+    saem.mstep.sqp.SearchResult
         `CONVERGED` only where the constraints hold to `FEASIBLE` and the gradient on the tangent space vanishes.
     """
     solver, x, region = search.solver, search.x, search.region
-    outcome = solver.maximise(search.objective, x.copy(), region.free, max_iterations=0)._replace(iterations=iterations)
-    if outcome.status == sqp.BAD_START:
-        return outcome
+    result = solver.maximise(search.objective, x.copy(), region.free, max_iterations=0)._replace(iterations=iterations)
+    if result.status == sqp.BAD_START:
+        return result
     relative = relative_residual(solver.constrained.c[0], solver.constrained.jacobian[0], x)
     if region.is_below_floor(x):
         status = sqp.COLLAPSED
-    elif relative <= FEASIBLE and outcome.stationarity <= max(search.tolerance, STATIONARY):
+    elif relative <= FEASIBLE and result.stationarity <= max(search.tolerance, STATIONARY):
         status = sqp.CONVERGED
     elif relative <= ATTEMPTED:
         status = sqp.ITERATION_LIMIT
     else:
         status = sqp.INFEASIBLE
-    return outcome._replace(status=status)
+    return result._replace(status=status)
 
 
 def scale_of(problem: Problem, hessian: Array) -> Array:

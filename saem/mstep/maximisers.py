@@ -43,7 +43,7 @@ class LagrangeNewton:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         return search.solver.lagrange_newton(search)
 

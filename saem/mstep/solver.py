@@ -91,12 +91,12 @@ class Maximiser(Protocol):
         """
         ...
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten.
 
         Returns
         -------
-        saem.mstep.sqp.Outcome
+        saem.mstep.sqp.SearchResult
             Judged by the compiled code, see `saem.mstep.maximiser.conclude`.
         """
         ...
@@ -145,7 +145,7 @@ class Solver:
         max_iterations: int = 200,
         path: np.ndarray | None = None,
         constrained: bool = True,
-    ) -> sqp.Outcome:
+    ) -> sqp.SearchResult:
         """Maximise from ``x``, which is overwritten; see `saem.mstep.sqp.maximise`.
 
         What is not constrained (`constrained` is False) is left to the compiled solver. Of another maximiser's path
@@ -155,11 +155,11 @@ class Solver:
         if self.maximiser is None or max_iterations == 0 or not constrained:
             return self.lagrange_newton(search, path, constrained)
         start = x.copy()
-        outcome = self.maximiser.maximise(search)
+        result = self.maximiser.maximise(search)
         if path is not None and len(path):
             path[0] = start
-            path[min(outcome.iterations, len(path) - 1)] = x
-        return outcome
+            path[min(result.iterations, len(path) - 1)] = x
+        return result
 
     def search(
         self,
@@ -174,7 +174,9 @@ class Solver:
         region = Region(self.domains, free, self.no_floor if floor is None else floor)
         return Search(self, objective, x, region, tolerance, max_iterations)
 
-    def lagrange_newton(self, search: Search, path: np.ndarray | None = None, constrained: bool = True) -> sqp.Outcome:
+    def lagrange_newton(
+        self, search: Search, path: np.ndarray | None = None, constrained: bool = True
+    ) -> sqp.SearchResult:
         """Maximise by the compiled solver, whatever the maximiser."""
         return sqp.maximise(
             search.objective,
@@ -194,9 +196,9 @@ class Solver:
         """The maximum of the observed likelihood nearest to ``x`` and its height; ``x`` itself where none is found."""
         top = x.copy()
         before = self.derivatives(self.observed(), x, free).value
-        outcome = self.maximise(self.observed(), top, free)
-        found = outcome.status == sqp.CONVERGED and outcome.value >= before
-        return (top, outcome.value) if found else (x, before)
+        result = self.maximise(self.observed(), top, free)
+        found = result.status == sqp.CONVERGED and result.value >= before
+        return (top, result.value) if found else (x, before)
 
     @property
     def multipliers(self) -> np.ndarray:
@@ -206,10 +208,10 @@ class Solver:
     def derivatives(self, objective: Any, x: np.ndarray, free: np.ndarray | None = None) -> Derivatives:
         """Evaluate an objective and the constraints; sets the least-squares multipliers over the free parameters."""
         point = np.array(x, dtype=float)
-        outcome = self.maximise(objective, point, self.free if free is None else free, max_iterations=0)
+        result = self.maximise(objective, point, self.free if free is None else free, max_iterations=0)
         ws = self.constrained
         return Derivatives(
-            outcome.value,
+            result.value,
             ws.gradient[0].copy(),
             ws.hessian[0].copy(),
             ws.c[0].copy(),

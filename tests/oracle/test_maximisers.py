@@ -83,7 +83,9 @@ def reference(solver: Solver, objective: Any) -> Array:
     return x
 
 
-def call(maximiser: Maximiser, solver: Solver, objective: Any, x: Array, floor: Array | None = None) -> sqp.Outcome:
+def call(
+    maximiser: Maximiser, solver: Solver, objective: Any, x: Array, floor: Array | None = None
+) -> sqp.SearchResult:
     whole = Repeated(maximiser) if maximiser.single_step else maximiser
     return whole.maximise(solver.search(objective, x, solver.free, floor, max_iterations=500))
 
@@ -108,11 +110,11 @@ def test_agrees_with_the_compiled_solver(case: str, name: str) -> None:
     solver, both = objectives(problem)
     for objective in both.values():
         x, best = np.array(problem.starts.first), reference(solver, objective)
-        outcome = call(MAXIMISERS[name](), solver, objective, x)
-        assert outcome.status == sqp.CONVERGED
-        assert outcome.rank == len(problem.constraints)
+        result = call(MAXIMISERS[name](), solver, objective, x)
+        assert result.status == sqp.CONVERGED
+        assert result.rank == len(problem.constraints)
         assert np.max(np.abs(x - best) / standard_errors(solver, objective, best)) < FAR.get(name, 1e-6)
-        assert outcome.value == pytest.approx(solver.derivatives(objective, best).value, abs=1e-7)
+        assert result.value == pytest.approx(solver.derivatives(objective, best).value, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", MAXIMISERS)

@@ -62,7 +62,7 @@ class Elimination:
         """
         plan_for(problem.constraints, tuple(problem.parameters.fixed.tolist()))
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         solver, x, region = search.solver, search.x, search.region
         constraints = solver.problem.constraints

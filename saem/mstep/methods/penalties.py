@@ -69,7 +69,7 @@ class Penalty:
         """The pressure of the next search, after one that left the residuals ``c`` (m,); None where it is given up."""
         raise NotImplementedError
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         solver, x = search.solver, search.x
         penalised = Penalised(solver, search.objective, x, search.region)
@@ -89,7 +89,7 @@ class Penalty:
                 break
             pressure, units = self.harder(pressure, weights, c, residual), penalised.standard_errors(x)
         if units is None:
-            return sqp.Outcome(sqp.BAD_START, -np.inf, iterations, np.inf, np.inf, 0)
+            return sqp.SearchResult(sqp.BAD_START, -np.inf, iterations, np.inf, np.inf, 0)
         return conclude(search, iterations)
 
 

@@ -98,10 +98,10 @@ class InRounds:
         """Where one round ends (k,), and its iterations, of which ``limit`` are allowed."""
         raise NotImplementedError
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         x, iterations = search.x, 0
-        best: tuple[float, Array, sqp.Outcome] | None = None
+        best: tuple[float, Array, sqp.SearchResult] | None = None
         for _ in range(self.rounds):
             scaled = Scaled(search)
             if not np.isfinite(scaled.value):
@@ -112,13 +112,13 @@ class InRounds:
                 break
             iterations += used
             x[:] = scaled.point(u)
-            outcome = conclude(search, iterations)
-            if outcome.status == sqp.COLLAPSED:
-                return outcome
-            error = max(outcome.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
+            result = conclude(search, iterations)
+            if result.status == sqp.COLLAPSED:
+                return result
+            error = max(result.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
             improved = best is None or error < 0.5 * best[0]
             if best is None or error < best[0]:
-                best = error, x.copy(), outcome
+                best = error, x.copy(), result
             if error <= max(search.tolerance, STOP) or not improved or iterations >= search.max_iterations:
                 break
         if best is None:
@@ -148,7 +148,7 @@ class SLSQP(InRounds):
     name: ClassVar[str] = "slsqp"
     words: ClassVar[str] = "SLSQP"
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """See `InRounds.maximise`; the start is moved between the bounds."""
         free, (lower, upper) = search.region.free, bounds_of(search)
         search.x[free] = np.clip(search.x, lower, upper)[free]

@@ -47,12 +47,12 @@ class NewtonStep:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Make one step from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        outcome = search.solver.lagrange_newton(replace(search, max_iterations=1))
-        if outcome.status == sqp.INFEASIBLE and outcome.iterations == 1:  # the step was made; the next gets nearer
-            return outcome._replace(status=sqp.ITERATION_LIMIT)
-        return outcome
+        result = search.solver.lagrange_newton(replace(search, max_iterations=1))
+        if result.status == sqp.INFEASIBLE and result.iterations == 1:  # the step was made; the next gets nearer
+            return result._replace(status=sqp.ITERATION_LIMIT)
+        return result
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class GradientStep:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Make one step from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         solver, x, region = search.solver, search.x, search.region
         at = search.derivatives(x)
         if not np.isfinite(at.value):
-            return sqp.Outcome(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
+            return sqp.SearchResult(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
         scale = np.where(region.free, scale_of(solver.problem, at.hessian), 0.0)
         if relative_residual(at.c, at.jacobian, x) > FEASIBLE:
             restored = self.restore(solver, x, scale, region)
@@ -160,17 +160,17 @@ class Repeated:
         """Refuse what the step refuses."""
         self.step.check(problem)
 
-    def maximise(self, search: Search) -> sqp.Outcome:
+    def maximise(self, search: Search) -> sqp.SearchResult:
         """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         steps, best, found_at = 0, np.inf, 0
         for steps in range(1, self.most + 1):
             before = search.x.copy()
-            outcome = self.step.maximise(search)
-            if outcome.status in (sqp.COLLAPSED, sqp.BAD_START):
-                return outcome._replace(iterations=steps)
-            if outcome.stationarity < best:
-                best, found_at = outcome.stationarity, steps
-            done = outcome.status == sqp.CONVERGED and outcome.stationarity <= max(search.tolerance, 0.01 * STATIONARY)
+            result = self.step.maximise(search)
+            if result.status in (sqp.COLLAPSED, sqp.BAD_START):
+                return result._replace(iterations=steps)
+            if result.stationarity < best:
+                best, found_at = result.stationarity, steps
+            done = result.status == sqp.CONVERGED and result.stationarity <= max(search.tolerance, 0.01 * STATIONARY)
             # steps without memory can go round in circles
             if done or np.array_equal(before, search.x) or steps - found_at > PATIENCE:
                 break
