@@ -116,7 +116,7 @@ def visit_submodels(problem: Problem, solver: Solver, peaks: list[Peak], failure
 
     def leave_out(x: Array, absent: tuple[int, ...]) -> bool:
         """Climb from the submodel's maximum near ``x``; False where it is far below, or the constraints forbid it."""
-        start = onto_constraints(problem, solver, without(problem, x, absent))
+        start = onto_constraints(problem, solver, without(x, absent))
         if start is None:
             return False
         point, height = submodel_maximum(problem, solver, start)

@@ -236,7 +236,7 @@ class Iteration:
 
         It is also the covariance of the complete-data score of one independent draw.
         """
-        return missing_information(self.problem, self.solver, x, conditional_expectation(self.problem, x))
+        return missing_information(self.solver, x, conditional_expectation(self.problem, x))
 
     def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
         """Weights (K + 1, d) of the start and of the draws in the estimate, see `saem.algorithms.accuracy.error`."""
