@@ -2,7 +2,7 @@
 
 An M-step is a `Maximiser` (`saem/mstep/solver.py`): an object with a `name`, `single_step`, `check(problem)` and
 `maximise(search)`. It is given to any Monte Carlo algorithm and to direct ML. It overwrites `search.x`, which need not
-satisfy the constraints before, and returns what `conclude` makes of it: the compiled code decides whether that is a
+satisfy the constraints before, and returns what `certify` makes of it: the compiled code decides whether that is a
 maximum under the constraints, whatever the method thinks of itself.
 """
 
@@ -17,7 +17,7 @@ from peptide import model, table
 import saem
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
-from saem.mstep.maximiser import conclude
+from saem.mstep.certify import certify
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PlainNewton:
             x += region.longest(x, move) * move  # a standard deviation stays above zero
             if np.abs(move).max() < search.tolerance * 1e-3:
                 break
-        return conclude(search, count)
+        return certify(search, count)
 
 
 if __name__ == "__main__":

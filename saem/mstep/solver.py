@@ -97,7 +97,7 @@ class Maximiser(Protocol):
         Returns
         -------
         saem.mstep.sqp.SearchResult
-            Judged by the compiled code, see `saem.mstep.maximiser.conclude`.
+            Judged by the compiled code, see `saem.mstep.certify.certify`.
         """
         ...
 

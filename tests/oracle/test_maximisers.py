@@ -21,7 +21,7 @@ from saem.families import arrange, pose
 from saem.families.problem import Problem
 from saem.maxima.boundary import floors
 from saem.mstep import sqp
-from saem.mstep.maximiser import conclude
+from saem.mstep.certify import certify
 from saem.mstep.maximisers import MAXIMISERS
 from saem.mstep.methods import elimination, single_step
 from saem.mstep.methods.elimination import Elimination, chain_rule, plan_for, substitute
@@ -439,12 +439,12 @@ def test_mutants_of_a_result_are_not_called_converged() -> None:
     names = solver.problem.parameters.names
     for objective in both.values():
         best = reference(solver, objective)
-        assert conclude(solver.search(objective, best, solver.free), 1).status == sqp.CONVERGED
+        assert certify(solver.search(objective, best, solver.free), 1).status == sqp.CONVERGED
         along, off = best.copy(), best.copy()
         along[names.index("mu")] += 1e-4
         off[names.index("c2")] += 1e-4
-        assert conclude(solver.search(objective, along, solver.free), 1).status == sqp.ITERATION_LIMIT
-        assert conclude(solver.search(objective, off, solver.free), 1).status == sqp.INFEASIBLE
+        assert certify(solver.search(objective, along, solver.free), 1).status == sqp.ITERATION_LIMIT
+        assert certify(solver.search(objective, off, solver.free), 1).status == sqp.INFEASIBLE
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from saem.algorithms.accuracy.error import standard_errors
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
+from saem.estep.draws import batch_means, draw_each, draw_means, scores_of
 from saem.estep.samplers import own_copy
-from saem.estep.sampling import batch_means, draw_each, draw_means, scores_of
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information
 from saem.maxima.search import Peak

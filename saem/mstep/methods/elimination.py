@@ -21,7 +21,7 @@ from saem.errors import ModelError, listing
 from saem.expressions.constraint import Constraints, split
 from saem.expressions.grammar import names_in
 from saem.mstep import sqp
-from saem.mstep.maximiser import conclude, scale_of
+from saem.mstep.certify import certify, scale_of
 from saem.mstep.methods.newton import Local, ascend
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Elimination:
         if found is None:
             return solver.lagrange_newton(search)
         x[:] = found.at.x
-        return conclude(search, found.iterations)
+        return certify(search, found.iterations)
 
 
 def substitute(constraints: Constraints, plan: tuple[Explicit, ...], x: Array) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saem.mstep.maximiser import scale_of
+from saem.mstep.certify import scale_of
 from saem.mstep.methods.newton import Ascent, Local, ascend
 from saem.mstep.region import Region
 

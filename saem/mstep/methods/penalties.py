@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import FEASIBLE, check_above_one, check_positive, conclude, relative_residual
+from saem.mstep.certify import FEASIBLE, certify, check_above_one, check_positive, relative_residual
 from saem.mstep.methods.penalised import PathPoint, Penalised
 from saem.mstep.region import Region
 
@@ -90,7 +90,7 @@ class Penalty:
             pressure, units = self.harder(pressure, weights, c, residual), penalised.standard_errors(x)
         if units is None:
             return sqp.SearchResult(sqp.BAD_START, -np.inf, iterations, np.inf, np.inf, 0)
-        return conclude(search, iterations)
+        return certify(search, iterations)
 
 
 class GrowingPenalty(Penalty):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import check_positive, conclude, scale_of
+from saem.mstep.certify import certify, check_positive, scale_of
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
@@ -112,7 +112,7 @@ class InRounds:
                 break
             iterations += used
             x[:] = scaled.point(u)
-            result = conclude(search, iterations)
+            result = certify(search, iterations)
             if result.status == sqp.COLLAPSED:
                 return result
             error = max(result.stationarity, float(np.max(np.abs(scaled.residuals(u)), initial=0.0)))
@@ -122,7 +122,7 @@ class InRounds:
             if error <= max(search.tolerance, STOP) or not improved or iterations >= search.max_iterations:
                 break
         if best is None:
-            return conclude(search, iterations)
+            return certify(search, iterations)
         x[:] = best[1]
         return best[2]._replace(iterations=iterations)
 
@@ -197,7 +197,7 @@ class TrustConstr(InRounds):
 
         equal = NonlinearConstraint(scaled.residuals, 0.0, 0.0, jac=scaled.jacobian, hess=scaled.bend)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a singular Jacobian: `conclude` says what came of it
+            warnings.simplefilter("ignore")  # of a singular Jacobian: `certify` says what came of it
             found = minimize(
                 scaled.minus,
                 np.zeros(len(scaled.index)),

@@ -13,11 +13,11 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.mstep import sqp
-from saem.mstep.maximiser import (
+from saem.mstep.certify import (
     FEASIBLE,
     STATIONARY,
+    certify,
     check_positive,
-    conclude,
     relative_residual,
     scale_of,
 )
@@ -87,10 +87,10 @@ class GradientStep:
         if relative_residual(at.c, at.jacobian, x) > FEASIBLE:
             restored = self.restore(solver, x, scale, region)
             if restored is None:
-                return conclude(search, 0)
+                return certify(search, 0)
             at = search.derivatives(restored)
             if not np.isfinite(at.value):
-                return conclude(search, 0)
+                return certify(search, 0)
             x[:] = restored
         direction, length = tangent_step(at, scale, solver.multipliers)
         noise = sqp.ROUNDING * (1.0 + abs(at.value))
@@ -104,7 +104,7 @@ class GradientStep:
                     x[:] = trial
                     break
             alpha *= 0.5
-        return conclude(search, 1)
+        return certify(search, 1)
 
     def restore(self, solver: Solver, x: Array, scale: Array, region: Region) -> Array | None:
         """The point on the constraints near ``x``, by shortest Gauss-Newton steps; None where there is none."""
@@ -174,4 +174,4 @@ class Repeated:
             # steps without memory can go round in circles
             if done or np.array_equal(before, search.x) or steps - found_at > PATIENCE:
                 break
-        return conclude(search, steps)
+        return certify(search, steps)

@@ -1,4 +1,4 @@
-"""What constrained maximisers share: how their results are judged, their units, and checks of their settings."""
+"""What constrained maximisers share: how a result is certified, their units, and checks of their settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def relative_residual(c: Array, jacobian: Array, x: Array) -> float:
     return float(np.max(np.abs(c) / (1e-300 + np.abs(jacobian) @ (1e-3 + np.abs(x)))))
 
 
-def conclude(search: Search, iterations: int) -> sqp.SearchResult:
+def certify(search: Search, iterations: int) -> sqp.SearchResult:
     """Judge a result by the compiled code, whatever the method that found it says of itself.
 
     Parameters
