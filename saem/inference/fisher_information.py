@@ -98,10 +98,6 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
         more, until each Monte Carlo error is at most 1 % of its standard error (4e8 random effects at most).
     seed : int
 
-    Returns
-    -------
-    FisherInformation
-
     Raises
     ------
     ModelError

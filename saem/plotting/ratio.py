@@ -24,10 +24,6 @@ def plot_ratio(test: BootstrapTest, ax: Axes | None = None) -> Axes:
     test : BootstrapTest
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
-
-    Returns
-    -------
-    Axes
     """
     from scipy.stats import chi2
 
