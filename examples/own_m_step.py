@@ -1,9 +1,9 @@
 """An M-step of one's own: `python examples/own_m_step.py`.
 
 An M-step is a `Maximiser` (`saem/mstep/solver.py`): an object with a `name`, `single_step`, `check(problem)` and
-`maximise`. It is given to any Monte Carlo algorithm and to direct ML. It overwrites `x`, which need not satisfy the
-constraints before, and returns what `conclude` makes of it: the compiled code decides whether that is a maximum under
-the constraints, whatever the method thinks of itself.
+`maximise(search)`. It is given to any Monte Carlo algorithm and to direct ML. It overwrites `search.x`, which need not
+satisfy the constraints before, and returns what `certify` makes of it: the compiled code decides whether that is a
+maximum under the constraints, whatever the method thinks of itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from peptide import model, table
 import saem
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
-from saem.mstep.maximiser import Region, conclude
+from saem.mstep.certify import certify
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,29 @@ class PlainNewton:
     def check(self, problem):
         """Any problem will do; otherwise raise a ModelError that says why not."""
 
-    def maximise(self, solver, objective, x, free, *, floor, tolerance, max_iterations):
-        """The objective is the complete-data likelihood at given statistics, or the observed one.
+    def maximise(self, search):
+        """The objective of the search is the complete-data likelihood at given statistics, or the observed one.
 
-        `free` are the parameters that may move; where one passes its `floor` the search ends, and the caller decides
-        about the boundary.
+        Its region says which parameters are free to move; where one passes its `floor` the search ends, and the caller
+        decides about the boundary.
         """
-        region, count = Region(solver.domains, free, floor), 0
-        while count < max_iterations:
+        x, region, count = search.x, search.region, 0
+        free = region.free
+        while count < search.max_iterations:
             count += 1
-            at = solver.derivatives(objective, x, free)  # and the least-squares multipliers
+            at = search.derivatives(x)  # and the least-squares multipliers
             if not np.isfinite(at.value):
                 break
-            bend = at.hessian + np.tensordot(solver.multipliers, at.c_hessian, axes=1)
+            bend = at.hessian + np.tensordot(search.solver.multipliers, at.c_hessian, axes=1)
             slopes, none = at.jacobian[:, free], np.zeros((len(at.c),) * 2)
             matrix = np.block([[bend[np.ix_(free, free)], slopes.T], [slopes, none]])
             move = np.zeros(len(x))
             right = -np.concatenate([at.gradient[free], at.c])
             move[free] = np.linalg.lstsq(matrix, right, rcond=None)[0][: free.sum()]
             x += region.longest(x, move) * move  # a standard deviation stays above zero
-            if np.abs(move).max() < tolerance * 1e-3:
+            if np.abs(move).max() < search.tolerance * 1e-3:
                 break
-        return conclude(solver, objective, x, region, tolerance, count)
+        return certify(search, count)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,8 @@ def tested(link: str, rows: pd.DataFrame, draws: int, seed: int) -> Row:
         test = saem.likelihood_ratio(tied, free)
         found |= {"statistic": test.statistic, "p": test.p, "doubt": test.note}
         if draws:
-            drawn = saem.bootstrap_test(tied, free, draws, seed, workers=1)
-            found |= {"p_bootstrap": drawn.p, "p_bootstrap_mcse": drawn.p_mcse, "drawn": len(drawn.drawn)}
+            by_draws = saem.bootstrap_test(tied, free, draws, seed, workers=1)
+            found |= {"p_bootstrap": by_draws.p, "p_bootstrap_mcse": by_draws.p_mcse, "drawn": len(by_draws.ratios)}
     except SaemError as error:
         found |= {"untested": str(error)}
     return found

@@ -162,20 +162,13 @@ def warm_up() -> None:
         maximised(name, data, data.starts["iterate"])
 
 
-def maximised(name: str, data: Data, start: np.ndarray) -> tuple[np.ndarray, sqp.Outcome]:
+def maximised(name: str, data: Data, start: np.ndarray) -> tuple[np.ndarray, sqp.SearchResult]:
     """The end (n,) of a maximiser's search, and how it is judged."""
     maximiser, solver, x = MAXIMISERS[name](), data.solver, start.copy()
     whole = Repeated(maximiser) if maximiser.single_step else maximiser
-    outcome = whole.maximise(
-        solver,
-        solver.complete(data.statistics),
-        x,
-        solver.free,
-        floor=solver.no_floor,
-        tolerance=TOLERANCE,
-        max_iterations=ITERATIONS,
-    )
-    return x, outcome
+    objective = solver.complete(data.statistics)
+    search = solver.search(objective, x, solver.free, tolerance=TOLERANCE, max_iterations=ITERATIONS)
+    return x, whole.maximise(search)
 
 
 def refereed(data: Data, cell: Cell) -> Maximum:
@@ -192,10 +185,10 @@ def estimate(data: Data, cell: Cell, options: Mapping[str, Any], seed: int) -> O
         top = refereed(data, cell)
         x, se, value = np.array([top.x[name] for name in names]), top.se, top.value
     else:
-        x, outcome = maximised(options["maximiser"], data, data.starts[str(cell["start"])])
-        se, value, iterations = {}, float(outcome.value), float(outcome.iterations)
-        if outcome.status != sqp.CONVERGED:
-            status, message = "not_converged", ENDS[outcome.status]
+        x, result = maximised(options["maximiser"], data, data.starts[str(cell["start"])])
+        se, value, iterations = {}, float(result.value), float(result.iterations)
+        if result.status != sqp.CONVERGED:
+            status, message = "not_converged", ENDS[result.status]
     residuals = solver.problem.constraints.evaluate(x)[0]
     numbers = {name: (float(value), se.get(name, nan), nan, nan, nan) for name, value in zip(names, x, strict=True)}
     numbers |= dict.fromkeys(problems()[str(cell["problem"])].model.fixed, (nan,) * 5)

@@ -37,7 +37,7 @@ def table(digests: Mapping[str, Digest]) -> str:
         rows.append(
             ["methods", "; ".join(f"{code(key)} {escaped(own.what)}".strip() for key, own in study.methods.items())]
         )
-        rows.append(["measures", _measures(study, digests[name]) if name in digests else "the shared ones"])
+        rows.append(["measures", _measures(digests[name]) if name in digests else "the shared ones"])
     return longtable((0.12, 0.88), (), rows, CAPTION, "tab:ademp")
 
 
@@ -56,7 +56,7 @@ def _cells(study: Study) -> str:
     return f"{listed}{': ' + factors if factors and not study.design.cells else ''}."
 
 
-def _measures(study: Study, digest: Digest) -> str:
+def _measures(digest: Digest) -> str:
     """The measures of the study's own, and the method that others are compared with."""
     from experiments.harness.performance import MEASURES
 

@@ -108,12 +108,12 @@ class AnnealedIteration(StepwiseIteration):
 
     lower: Array | None = None
 
-    def solve(self, objective: Any, x: Array, free: Array, constrained: bool) -> sqp.Outcome:
+    def solve(self, objective: Any, x: Array, free: Array, constrained: bool) -> sqp.SearchResult:
         """Maximise from ``x``, which is overwritten, above the bounds."""
         if self.lower is None:
             return super().solve(objective, x, free, constrained)
 
-        def inside(objective: Any, x: Array, free: Array) -> sqp.Outcome:
+        def inside(objective: Any, x: Array, free: Array) -> sqp.SearchResult:
             return super(AnnealedIteration, self).solve(objective, x, free, constrained)
 
         return maximise_above(self.solver, inside, objective, x, free, self.lower)

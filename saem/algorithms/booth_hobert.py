@@ -21,7 +21,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.stepwise import AdaptiveIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
-from saem.estep.sampling import scores_of
+from saem.estep.draws import scores_of
 from saem.families.problem import Problem
 from saem.maxima.information import information_of
 from saem.schedules import GrowingSchedule, Schedule
@@ -80,7 +80,7 @@ class BoothHobertIteration(AdaptiveIteration):
         m = self.planned(chain, m)
         statistics = self.draw_each(chain, m)
         before = chain.state.x.copy()
-        chain.state.statistics[:] = chain.state.drawn
+        chain.state.statistics[:] = chain.state.latest
         self.maximise(chain, constrained)
         if self.is_swamped(chain, before, statistics):
             self.plan(chain, m + int(np.ceil(m / self.divisor)))

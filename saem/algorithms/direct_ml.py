@@ -108,19 +108,19 @@ class DirectML:
 def no_maximum(problem: Problem, failures: list[Failure]) -> Exception:
     """The error for a problem in which every search failed."""
     refused = (sqp.INFEASIBLE, sqp.BAD_START, sqp.COLLAPSED)
-    outcomes = [failure.outcome for failure in failures]
-    highest = max(failures, key=lambda failure: np.nan_to_num(failure.outcome.value, nan=-np.inf))
-    if highest.outcome.status == sqp.COLLAPSED:
+    results = [failure.result for failure in failures]
+    highest = max(failures, key=lambda failure: np.nan_to_num(failure.result.value, nan=-np.inf))
+    if highest.result.status == sqp.COLLAPSED:
         if not problem.likelihood.can_fit_exactly or rises_without_end(problem, Solver(problem), problem.starts.first):
             return FitError(exact_fit(residual_labels(problem, highest.x < NEAR_ZERO * problem.scale)))
         return FitError(
             "the residual standard deviation goes to zero: the random effects explain all that the rows of a cluster "
             "differ by. Leave out a random term, or fix the residual standard deviation"
         )
-    if len(problem.constraints) and all(outcome.status in refused for outcome in outcomes):
-        return infeasible(problem, len(failures), min(outcome.infeasibility for outcome in outcomes))
+    if len(problem.constraints) and all(result.status in refused for result in results):
+        return infeasible(problem, len(failures), min(result.infeasibility for result in results))
     under = f" under {listing(problem.constraints.names)}" if len(problem.constraints) else ""
-    best = min(outcomes, key=lambda outcome: outcome.stationarity)
+    best = min(results, key=lambda result: result.stationarity)
     return FitError(
         f"no search for the maximum of the likelihood{under} ended in one; the best of {len(failures)} stopped with a "
         f"gradient of {best.stationarity:.3g} standard errors. Simplify the model, or check the scale of its columns"

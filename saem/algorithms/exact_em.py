@@ -151,9 +151,9 @@ def working_start(engine: Engine) -> Array:
 def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
     """The point with those standard deviations at zero that are zero at the top of its hill; changes ``pinned``."""
     boundary = engine.problem.boundary
-    top, _, outcome = climb(engine.problem, engine.solver, x)
+    top, _, result = climb(engine.problem, engine.solver, x)
     zero = boundary.collapsible & ~pinned & engine.solver.domains.can_vanish & (top == boundary.at_zero)
-    if outcome.status != sqp.CONVERGED or not zero.any():
+    if result.status != sqp.CONVERGED or not zero.any():
         return x
     inside = x.copy()
     pin(engine.problem, inside, pinned, zero)
@@ -162,9 +162,9 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
 
 def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
     """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
-    top, held, outcome = climb(engine.problem, engine.solver, x)
+    top, held, result = climb(engine.problem, engine.solver, x)
     singular = held & ~pinned & engine.solver.domains.is_between & (np.abs(top) == 1.0)
-    near = outcome.status == sqp.CONVERGED and outcome.value - engine.iteration.loglik(x, pinned) < SINGULAR_DEFICIT
+    near = result.status == sqp.CONVERGED and result.value - engine.iteration.loglik(x, pinned) < SINGULAR_DEFICIT
     return bool(singular.any() and near)
 
 

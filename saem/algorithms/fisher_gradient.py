@@ -25,8 +25,8 @@ from saem.algorithms.engine.chain import Chain, Run
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError, MStepError
+from saem.estep.draws import cluster_scores
 from saem.estep.samplers import clusters_of
-from saem.estep.sampling import cluster_scores
 from saem.families.problem import Problem
 from saem.maxima.information import Information, information_of
 from saem.mstep.restore import move
@@ -101,15 +101,15 @@ class FisherIteration(StepwiseIteration):
         everyone = np.arange(n_clusters)
         cluster_scores(self.clusters, state.x, self.rng, m, everyone, statistics, scores, values, hessian)
         self.spent.count(0, m)
-        state.drawn[:] = statistics.sum(axis=0)
-        state.statistics[:] = state.drawn  # their average belongs to the estimate
+        state.latest[:] = statistics.sum(axis=0)
+        state.statistics[:] = state.latest  # their average belongs to the estimate
         learned[0] += 1.0
         held += max(gamma, 1.0 / learned[0]) * (scores - held) if gamma < 1.0 else (scores - held) / learned[0]
         if count[0] <= self.burn_in:
             self.maximise(chain)
             return
         free = self.solver.free & ~chain.pinned
-        at = self.solver.derivatives(self.solver.complete(state.drawn), state.x, free)
+        at = self.solver.derivatives(self.solver.complete(state.latest), state.x, free)
         score = held.sum(axis=0)
         fisher = held.T @ held - np.outer(score, score) / n_clusters
         fisher += RIDGE * np.diag(np.diag(fisher) + 1e-12 / self.problem.scale**2)

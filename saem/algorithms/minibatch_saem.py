@@ -107,9 +107,9 @@ class MiniBatchIteration(StepwiseIteration):
         n = self.problem.clusters.count
         batch = np.arange(n) if rounds[0] == 0 else np.sort(self.rng.choice(n, self.size, replace=False))
         if rounds[0] % REFRESH == 0:
-            state.drawn[:] = held.sum(axis=0)
+            state.latest[:] = held.sum(axis=0)
         fresh = np.empty((len(batch), self.problem.latent.n_statistics))
-        redraw(self.clusters, state.x, self.rng, m, batch, held, fresh, state.drawn)
+        redraw(self.clusters, state.x, self.rng, m, batch, held, fresh, state.latest)
         rounds[0] += 1
 
     def error(

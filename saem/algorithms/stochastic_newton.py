@@ -24,7 +24,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import MStepError
-from saem.estep.sampling import scores_of
+from saem.estep.draws import scores_of
 from saem.families.problem import Problem
 from saem.maxima.information import information_of
 from saem.mstep.restore import move
@@ -99,9 +99,9 @@ class NewtonIteration(StepwiseIteration):
             state.statistics[:] = mean
             state.x[:] = self.maximiser_at(chain, mean)
         statistics = self.draw_each(chain, max(m, len(state.x) + 2))
-        state.statistics[:] += gamma * (state.drawn - state.statistics)
+        state.statistics[:] += gamma * (state.latest - state.statistics)
         free = self.solver.free & ~chain.pinned
-        at = self.solver.derivatives(self.solver.complete(state.drawn), state.x, free)
+        at = self.solver.derivatives(self.solver.complete(state.latest), state.x, free)
         multipliers = self.solver.multipliers
         learned, draws = chain.memory["learned"], chain.memory["draws"]
         learned += 1.0
@@ -110,7 +110,7 @@ class NewtonIteration(StepwiseIteration):
         chain.memory["complete"] += (-at.hessian - chain.memory["complete"]) / learned
         chain.memory["missing"] += (missing - chain.memory["missing"]) * len(statistics) / draws
         if count[0] <= burn_in:
-            mean += (state.drawn - mean) / learned
+            mean += (state.latest - mean) / learned
             self.maximise(chain)
             return
         root = self.root(chain, at, multipliers, free)

@@ -111,10 +111,6 @@ def fit_by(
         What determines the table level by level, in place of its content: then a run goes on also where there are more
         levels than before, after the earlier ones.
 
-    Returns
-    -------
-    Batch
-
     Raises
     ------
     Interrupted

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import Level, Replicates, Seed, Workers
+from saem.cli.options import Level, Replicates, Seed, Workers, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 FITS = "fits"  # the folder of the progress, within that of the tables
@@ -37,13 +37,9 @@ def bootstrap(
     level: Level = 0.95,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write estimates.csv (of the replicates), bootstrap.csv (the table) and bootstrap.png here; the same "
-            "command goes on from there after an interruption.",
-            show_default=False,
-            metavar="FOLDER",
+        written_to(
+            "Write estimates.csv (of the replicates), bootstrap.csv (the table) and bootstrap.png here; the same "
+            "command goes on from there after an interruption."
         ),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from saem.families.description import Section
 
 
-def check(
-    model: ModelFile,
-    data: DataFile,
-    where: Where = None,
-    drop_missing: DropMissing = False,
-) -> None:
+def check(model: ModelFile, data: DataFile, where: Where = None, drop_missing: DropMissing = False) -> None:
     """Tell what is understood: parameters, clusters, cells, constraints, and whether they determine the parameters."""
     from saem.cli.console import complain, say
     from saem.data import read_table
@@ -52,7 +47,7 @@ def check(
     _show_coordinates(specification, arranged)
     for section in others:
         _show_section(section)
-    _show_identifiability(specification, table, arranged)
+    _show_identifiability(specification, table)
     for text in arranged.warnings:
         complain("Warning", text, "yellow")
 
@@ -154,7 +149,7 @@ def without_missing(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     return table[keep]
 
 
-def _show_identifiability(model: Model, rows: pd.DataFrame, data: Arranged) -> None:
+def _show_identifiability(model: Model, rows: pd.DataFrame) -> None:
     """Whether the table and the constraints determine every parameter, and which directions they leave free."""
     from saem.cli.console import heading, say
     from saem.errors import SaemError

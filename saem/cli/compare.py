@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saem.cli.options import DataFile, DropMissing, ModelFile, Where
+from saem.cli.options import DataFile, DropMissing, ModelFile, Where, optional, written_to
 
 if TYPE_CHECKING:
     from saem.comparison import Comparison
@@ -29,26 +29,16 @@ def compare(
     where: Where = None,
     budget: Annotated[
         float | None,
-        typer.Option(
-            help="Random effects that every Monte Carlo method draws, however precise it is by then; e.g. 1e6.",
-            show_default=False,
-            metavar="N",
-        ),
+        optional("Random effects that every Monte Carlo method draws, however precise it is by then; e.g. 1e6.", "N"),
     ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(help="Seconds that every Monte Carlo method takes, likewise.", show_default=False, metavar="S"),
-    ] = None,
+    seconds: Annotated[float | None, optional("Seconds that every Monte Carlo method takes, likewise.", "S")] = None,
     repeats: Annotated[
         int, typer.Option(help="Fits of every Monte Carlo method, with one seed after another.", metavar="R", min=1)
     ] = 1,
     seed: Annotated[
         int, typer.Option(help="Same seed, same result; the first of the repeats.", metavar="N", min=0)
     ] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write tables and figures here.", show_default=False, metavar="FOLDER"),
-    ] = None,
+    output: Annotated[Path | None, written_to("Write tables and figures here.")] = None,
     drop_missing: DropMissing = False,
 ) -> None:
     """Fit a model by several methods, and tell how near to the maximum each came and what it cost."""
@@ -78,14 +68,7 @@ def compare(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings
         found = compare_methods(
-            specification,
-            table,
-            names,
-            seed,
-            drop_missing,
-            budget=budget,
-            budget_seconds=seconds,
-            repeats=repeats,
+            specification, table, names, seed, drop_missing, budget=budget, budget_seconds=seconds, repeats=repeats
         )
     if repeats > 1:
         _show_seeds(found)

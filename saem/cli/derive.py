@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saem.cli.options import Level, TTests
+from saem.cli.options import Level, TTests, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def derive(
     seed: Annotated[int, typer.Option(help="Of the draws.", metavar="N", min=0)] = 0,
     t_tests: TTests = False,
     level: Level = 0.95,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write derived.csv here.", show_default=False, metavar="FOLDER"),
-    ] = None,
+    output: Annotated[Path | None, written_to("Write derived.csv here.")] = None,
 ) -> None:
     """Functions of the parameters of a saved fit, with standard errors by the delta method."""
     import pandas as pd

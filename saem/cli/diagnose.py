@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from saem.cli.options import optional, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 if TYPE_CHECKING:
@@ -37,23 +38,16 @@ def diagnose(
     folder: SavedFit,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write residuals.csv, npde.csv, npde_tests.csv, influence.csv, random_effects.csv and figures here.",
-            show_default=False,
-            metavar="FOLDER",
+        written_to(
+            "Write residuals.csv, npde.csv, npde_tests.csv, influence.csv, random_effects.csv and figures here."
         ),
     ] = None,
     draws: Annotated[int, typer.Option(help="Sets of data that are drawn for the npde.", metavar="N", min=100)] = 1000,
     seed: Annotated[int, typer.Option(help="Of these draws.", metavar="N", min=0)] = 0,
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Processes for the fits without each cluster; one, or more where that saves time, if omitted.",
-            metavar="N",
-            min=1,
-            show_default=False,
+        optional(
+            "Processes for the fits without each cluster; one, or more where that saves time, if omitted.", "N", min=1
         ),
     ] = None,
 ) -> None:

@@ -26,7 +26,9 @@ from saem.cli.options import (
     SamplerName,
     TTests,
     Where,
+    optional,
     target_options,
+    written_to,
 )
 
 if TYPE_CHECKING:
@@ -79,50 +81,33 @@ def fit(
     augmentation: AugmentationName = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Fit one model for every level of this column; several columns by commas, or by repeating the option.",
-            metavar="COLUMN",
-            show_default=False,
+        optional(
+            "Fit one model for every level of this column; several columns by commas, or by repeating the option.",
+            "COLUMN",
         ),
     ] = None,
     where: Where = None,
     seed: Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", min=0)] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write tables (and, without --by, the fit and figures) here.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
-    ] = None,
+    output: Annotated[Path | None, written_to("Write tables (and, without --by, the fit and figures) here.")] = None,
     mcse: Mcse = None,
     max_iterations: MaxIterations = None,
     max_draws: MaxDraws = None,
     max_seconds: MaxSeconds = None,
     chains: Annotated[
         int | None,
-        typer.Option(
-            help="Run so many independent chains, pool them, and say whether they agree; budgets are for each.",
-            metavar="N",
-            min=2,
-            show_default=False,
+        optional(
+            "Run so many independent chains, pool them, and say whether they agree; budgets are for each.", "N", min=2
         ),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes for --by; as many as there are cores if omitted.", metavar="N", min=1, show_default=False
-        ),
+        int | None, optional("Processes for --by; as many as there are cores if omitted.", "N", min=1)
     ] = None,
     drop_missing: DropMissing = False,
     derive: Annotated[
         list[str] | None,
-        typer.Option(
-            help='Also a function of the parameters with its standard error, "name = expression"; may be repeated.',
-            metavar="QUANTITY",
-            show_default=False,
+        optional(
+            'Also a function of the parameters with its standard error, "name = expression"; may be repeated.',
+            "QUANTITY",
         ),
     ] = None,
     t_tests: TTests = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saem.cli.options import Level
+from saem.cli.options import Level, optional, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 if TYPE_CHECKING:
@@ -17,24 +17,10 @@ if TYPE_CHECKING:
 def profile(
     folder: SavedFit,
     parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only this parameter; may be repeated. All that are free if omitted.",
-            metavar="NAME",
-            show_default=False,
-        ),
+        list[str] | None, optional("Only this parameter; may be repeated. All that are free if omitted.", "NAME")
     ] = None,
     level: Level = 0.95,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write intervals.csv, points.csv and profile.png here.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
-    ] = None,
+    output: Annotated[Path | None, written_to("Write intervals.csv, points.csv and profile.png here.")] = None,
 ) -> None:
     """Profile-likelihood intervals of a saved fit, beside its Wald intervals.
 
@@ -79,35 +65,14 @@ def test(
     smaller: Annotated[Path, typer.Argument(metavar="SMALLER", help="Folder of the fit of the smaller model.")],
     larger: Annotated[Path, typer.Argument(metavar="LARGER", help="Folder of the fit of the larger model.")],
     bootstrap: Annotated[
-        int | None,
-        typer.Option(
-            help="Not by a chi-square, but by so many data sets that the smaller fit draws.",
-            metavar="N",
-            min=20,
-            show_default=False,
-        ),
+        int | None, optional("Not by a chi-square, but by so many data sets that the smaller fit draws.", "N", min=20)
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="With --bootstrap: same seed, same result (0).", metavar="N", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, optional("With --bootstrap: same seed, same result (0).", "N")] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes for --bootstrap; as many as there are cores if omitted.",
-            metavar="N",
-            min=1,
-            show_default=False,
-        ),
+        int | None, optional("Processes for --bootstrap; as many as there are cores if omitted.", "N", min=1)
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="With --bootstrap: write replicates.csv here; the same command goes on from there.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
+        Path | None, written_to("With --bootstrap: write replicates.csv here; the same command goes on from there.")
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="With --bootstrap: discard what an earlier run left in the folder.")
@@ -170,7 +135,7 @@ def bootstrap_line(
     if output is not None:
         write_csv(found.replicates, output / "replicates.csv")
         note(f"written to {output}")
-    line = f"likelihood ratio {found.statistic:.4g} by {len(found.drawn)} replicates: "
+    line = f"likelihood ratio {found.statistic:.4g} by {len(found.ratios)} replicates: "
     line += f"p = {found.p:.3g}, Monte Carlo error {found.p_mcse:.1g}"
     if found.failed:
         low, high = found.p_bounds
@@ -180,10 +145,7 @@ def bootstrap_line(
 
 def models(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of fits of different models.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write models.csv here.", show_default=False, metavar="FOLDER"),
-    ] = None,
+    output: Annotated[Path | None, written_to("Write models.csv here.")] = None,
 ) -> None:
     """Fits of several models, such as several g, to the same rows: log-likelihood, parameters, AIC and BIC.
 

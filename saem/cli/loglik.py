@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from saem.cli.options import optional, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 
@@ -32,27 +33,12 @@ def loglik(
         typer.Option(help="exact (closed form), quadrature (adaptive Gauss-Hermite), importance (sampling), or all."),
     ] = Way.ALL,
     nodes: Annotated[
-        int | None,
-        typer.Option(
-            help="Of quadrature, for every random effect of a cluster (15).", metavar="N", min=1, show_default=False
-        ),
+        int | None, optional("Of quadrature, for every random effect of a cluster (15).", "N", min=1)
     ] = None,
-    draws: Annotated[
-        int | None,
-        typer.Option(help="Of importance sampling, for every cluster (1000).", metavar="N", min=2, show_default=False),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Same seed, same draws (0).", metavar="N", min=0, show_default=False)
-    ] = None,
+    draws: Annotated[int | None, optional("Of importance sampling, for every cluster (1000).", "N", min=2)] = None,
+    seed: Annotated[int | None, optional("Same seed, same draws (0).", "N", min=0)] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write loglik.csv and the parts of the clusters, clusters.csv, here.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
+        Path | None, written_to("Write loglik.csv and the parts of the clusters, clusters.csv, here.")
     ] = None,
 ) -> None:
     """Marginal log-likelihood of a saved fit at its estimates: closed form, quadrature, importance sampling."""

@@ -7,90 +7,74 @@ from typing import Annotated, Any
 
 import typer
 
+
+def optional(help: str, metavar: str, *names: str, **more: Any) -> Any:
+    """An option that is None if it is not given."""
+    return typer.Option(*names, help=help, metavar=metavar, show_default=False, **more)
+
+
+def written_to(help: str, metavar: str = "FOLDER") -> Any:
+    """The option that says where to write, if at all."""
+    return optional(help, metavar, "--output", "-o")
+
+
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model file (TOML); `saem recipe` writes one to edit.")
 ]
 DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="Table: CSV or Parquet.")]
-Where = Annotated[
-    str | None,
-    typer.Option(
-        help="Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".", metavar="EXPRESSION", show_default=False
-    ),
-]
+Where = Annotated[str | None, optional("Use only these rows, e.g. \"treatment in ['Ctrl', 'CCCP']\".", "EXPRESSION")]
 Level = Annotated[float, typer.Option(help="Of the intervals.", metavar="SHARE")]
 DropMissing = Annotated[
     bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and count them.")
 ]
 Mcse = Annotated[
     float | None,
-    typer.Option(
-        help="A simulated fit goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
-        metavar="SHARE",
-        show_default=False,
+    optional(
+        "A simulated fit goes on until each Monte Carlo error is at most this share of the standard error (0.05).",
+        "SHARE",
     ),
 ]
 MaxIterations = Annotated[
     int | None,
-    typer.Option(
-        help="Iterations at most (20000); those of the schedule (1300 of SAEM) are always made.",
-        metavar="N",
-        min=0,
-        show_default=False,
-    ),
+    optional("Iterations at most (20000); those of the schedule (1300 of SAEM) are always made.", "N", min=0),
 ]
 MaxDraws = Annotated[
-    int | None,
-    typer.Option(
-        help="End when so many random effects are drawn, even within the schedule.",
-        metavar="N",
-        min=1,
-        show_default=False,
-    ),
+    int | None, optional("End when so many random effects are drawn, even within the schedule.", "N", min=1)
 ]
 MaxSeconds = Annotated[
     float | None,
-    typer.Option(
-        help="End after so many seconds, even within the schedule; the result then depends on the machine.",
-        metavar="S",
-        show_default=False,
-    ),
+    optional("End after so many seconds, even within the schedule; the result then depends on the machine.", "S"),
 ]
 MStep = Annotated[
     str | None,
-    typer.Option(
-        help="Constrained maximiser of the M-step, or of ml: sqp, elimination, quadratic_penalty, l1_penalty, "
+    optional(
+        "Constrained maximiser of the M-step, or of ml: sqp, elimination, quadratic_penalty, l1_penalty, "
         "augmented_lagrangian, slsqp, trust_constr, newton_step, gradient_step.",
-        metavar="NAME",
-        show_default=False,
+        "NAME",
     ),
 ]
 SamplerName = Annotated[
     str | None,
-    typer.Option(
-        "--sampler",
-        help="How random effects are drawn: independently and exactly if omitted, antithetic or lattice (exactly, but "
+    optional(
+        "How random effects are drawn: independently and exactly if omitted, antithetic or lattice (exactly, but "
         "dependent within an iteration), or metropolis (a Markov kernel).",
-        metavar="NAME",
-        show_default=False,
+        "NAME",
+        "--sampler",
     ),
 ]
 AugmentationName = Annotated[
     str | None,
-    typer.Option(
+    optional(
+        "Random effects that are drawn uncentred, or centred on the means; where the latter is better if omitted.",
+        "NAME",
         "--augmentation",
-        help="Random effects that are drawn uncentred, or centred on the means; where the latter is better if omitted.",
-        metavar="NAME",
-        show_default=False,
     ),
 ]
 
 
 Replicates = Annotated[int, typer.Option(help="Data sets to draw and fit.", metavar="N", min=20)]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", metavar="N", min=0)]
-Workers = Annotated[
-    int | None,
-    typer.Option(help="Processes; as many as there are cores if omitted.", metavar="N", min=1, show_default=False),
-]
+Workers = Annotated[int | None, optional("Processes; as many as there are cores if omitted.", "N", min=1)]
 TTests = Annotated[
     bool,
     typer.Option(

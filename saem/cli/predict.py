@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import Where
+from saem.cli.options import Where, written_to
 from saem.cli.saved import SavedFit, fit_to_examine
 
 SHOWN = 12  # rows
@@ -24,14 +24,7 @@ def predict(
     ] = False,
     where: Where = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write the table with its predictions to this file: .csv or .parquet.",
-            show_default=False,
-            metavar="FILE",
-        ),
+        Path | None, written_to("Write the table with its predictions to this file: .csv or .parquet.", "FILE")
     ] = None,
 ) -> None:
     """Predict the rows of a table from a saved fit.

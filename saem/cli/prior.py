@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import DataFile, DropMissing, Level, ModelFile, Where
+from saem.cli.options import DataFile, DropMissing, Level, ModelFile, Where, written_to
 from saem.cli.saved import SavedFit
 
 
@@ -20,14 +20,7 @@ def prior(
     seed: Annotated[int, typer.Option(help="Same seed, same draws.", metavar="N", min=0)] = 0,
     level: Level = 0.95,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write prior.csv, parameters.csv, statistics.csv and prior.png here.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
+        Path | None, written_to("Write prior.csv, parameters.csv, statistics.csv and prior.png here.")
     ] = None,
 ) -> None:
     """What data the priors expect, beside the data: the prior predictive check.
@@ -86,11 +79,7 @@ def short(value: float) -> str:
 
 
 def sensitivity(
-    folder: SavedFit,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write sensitivity.csv here.", show_default=False, metavar="FOLDER"),
-    ] = None,
+    folder: SavedFit, output: Annotated[Path | None, written_to("Write sensitivity.csv here.")] = None
 ) -> None:
     """How far a saved posterior hangs on its priors, and on the likelihood, by power scaling."""
     from saem.cli.console import note, say, show

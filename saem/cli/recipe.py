@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from saem.cli.options import written_to
+
 
 def recipe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the recipe, for instance peptide.")] = "",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="File to write; ./NAME.toml if omitted.", metavar="FILE", show_default=False
-        ),
-    ] = None,
+    output: Annotated[Path | None, written_to("File to write; ./NAME.toml if omitted.", "FILE")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> None:

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 
 from saem.algorithms.registry import DECLARED, declaration_of
 from saem.cli.console import STYLES, console, heading, note, say, show
-from saem.fitting.summary import (
-    legend,
-    size_words,
-    solutions_table,
-    status_line,
-    status_words,
-    summary_parts,
-)
+from saem.fitting.summary import legend, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.fitting.summary import note as parameter_note
 from saem.system.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
 

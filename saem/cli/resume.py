@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import MaxDraws, MaxIterations, MaxSeconds, Mcse, target_options
+from saem.cli.options import MaxDraws, MaxIterations, MaxSeconds, Mcse, target_options, written_to
 
 
 def resume(
@@ -24,13 +24,7 @@ def resume(
     max_seconds: MaxSeconds = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write tables, the fit and figures here, as `saem fit` does; the same FOLDER replaces its fit.",
-            show_default=False,
-            metavar="FOLDER",
-        ),
+        written_to("Write tables, the fit and figures here, as `saem fit` does; the same FOLDER replaces its fit."),
     ] = None,
 ) -> None:
     """Go on with a saved fit to a smaller Monte Carlo error, from where it stopped.

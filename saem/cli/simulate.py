@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saem.cli.options import ModelFile
+from saem.cli.options import ModelFile, optional, written_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,39 +22,22 @@ CSV, PARQUET = (".csv", ".txt"), (".parquet", ".pq")
 def simulate(
     model: ModelFile,
     set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Value of a parameter, NAME=VALUE; repeat for each.", metavar="NAME=VALUE", show_default=False
-        ),
+        list[str] | None, optional("Value of a parameter, NAME=VALUE; repeat for each.", "NAME=VALUE", "--set")
     ] = None,
     parameters: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file of parameter values, one NAME = VALUE a line; --set overrides it.",
-            metavar="FILE",
-            show_default=False,
-        ),
+        Path | None, optional("TOML file of parameter values, one NAME = VALUE a line; --set overrides it.", "FILE")
     ] = None,
-    design: Annotated[
-        Path | None,
-        typer.Option(help="Table whose rows get a response: CSV or Parquet.", metavar="FILE", show_default=False),
-    ] = None,
+    design: Annotated[Path | None, optional("Table whose rows get a response: CSV or Parquet.", "FILE")] = None,
     cross: Annotated[
         list[str] | None,
-        typer.Option(
-            help='Instead of --design: a factor and its levels, e.g. "treatment=Ctrl,CCCP" or "replicate=1..60"; '
+        optional(
+            'Instead of --design: a factor and its levels, e.g. "treatment=Ctrl,CCCP" or "replicate=1..60"; '
             "repeat, and every combination becomes a row.",
-            metavar="COLUMN=LEVELS",
-            show_default=False,
+            "COLUMN=LEVELS",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same data.", metavar="N", min=0)] = 0,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="CSV or Parquet file; stdout if omitted.", metavar="FILE", show_default=False
-        ),
-    ] = None,
+    output: Annotated[Path | None, written_to("CSV or Parquet file; stdout if omitted.", "FILE")] = None,
 ) -> None:
     """Simulate a table from a model. Parameters that are left out are computed from the constraints, if they can be."""
     from saem.cli.console import note

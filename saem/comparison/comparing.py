@@ -64,10 +64,6 @@ def compare(
         Fits of every Monte Carlo method, with the seeds ``seed``, ``seed + 1``, and so on: see
         `Comparison.over_seeds`.
 
-    Returns
-    -------
-    Comparison
-
     Raises
     ------
     ModelError

@@ -30,10 +30,6 @@ def without_aliased(formula: str, found: Design, named: Collection[str]) -> Desi
         combination of those. Where a state has them already, they are used.
     named : collection of str
         Parameters of which constraints or fixed values say something.
-
-    Returns
-    -------
-    Design
     """
     state, matrix = found.state, found.matrix
     warnings = list(found.warnings)

@@ -126,10 +126,6 @@ def level_text(value: object) -> str:
     ----------
     value : object
         A cell of a table, or a key of a model.
-
-    Returns
-    -------
-    str
     """
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
@@ -256,10 +252,6 @@ def factorize(series: pd.Series[Any]) -> Factor:
     ----------
     series : Series
         (n,).
-
-    Returns
-    -------
-    Factor
     """
     import pandas as pd
 

@@ -110,10 +110,6 @@ def compile_constraints(constraints: Mapping[str, str], parameters: Sequence[str
     parameters : sequence of str
         (n,) all parameters, in the order of the argument ``x``.
 
-    Returns
-    -------
-    Constraints
-
     Raises
     ------
     ConstraintError

@@ -75,10 +75,6 @@ def describe(node: ast.AST) -> str:
     Parameters
     ----------
     node : ast.AST
-
-    Returns
-    -------
-    str
     """
     return short(ast.unparse(node))
 

@@ -63,10 +63,6 @@ def program_of(graph: Graph, targets: Sequence[int]) -> Program:
         Its inputs are numbered: parameters and coordinates, then columns.
     targets : sequence of int
         (T,)
-
-    Returns
-    -------
-    Program
     """
     nodes = sorted(graph.reachable(targets))
     register = {node: k for k, node in enumerate(nodes)}

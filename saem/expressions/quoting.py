@@ -21,10 +21,6 @@ def short(text: str) -> str:
     Parameters
     ----------
     text : str
-
-    Returns
-    -------
-    str
     """
     line = " ".join(text.split())
     return repr(line if len(line) <= 80 else line[:77] + "...")

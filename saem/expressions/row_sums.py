@@ -52,10 +52,6 @@ def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, const
     n, d : int
     constant : collection of int
         Positions, among the columns, of those that have one value in each cluster.
-
-    Returns
-    -------
-    RowSums
     """
     return _load(_source(graph, targets, n, d, frozenset(constant)), len(targets))
 

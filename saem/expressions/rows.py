@@ -283,10 +283,6 @@ def row_expression(text: str) -> RowExpression:
     Parameters
     ----------
     text : str
-
-    Returns
-    -------
-    RowExpression
     """
     return RowExpression(text)
 

@@ -36,10 +36,6 @@ def to_sympy(text: str, names: Sequence[str], *, display: bool = False) -> sympy
     display : bool
         Keep everything as written, for LaTeX.
 
-    Returns
-    -------
-    sympy.Expr
-
     Raises
     ------
     ExpressionError

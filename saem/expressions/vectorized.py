@@ -9,7 +9,8 @@ import numpy as np
 
 from saem.system import functions
 
-_OF_NUMPY: dict[str, Any] = {
+#: Element by element.
+OF_NUMPY: dict[str, Any] = {
     "exp": np.exp,
     "log": np.log,
     "log2": np.log2,
@@ -48,4 +49,4 @@ def call(name: str, arguments: Sequence[Any]) -> Any:
         import scipy.special
 
         return getattr(scipy.special, _OF_SCIPY[name])(*arguments)
-    return _OF_NUMPY[name](*arguments)
+    return OF_NUMPY[name](*arguments)

@@ -51,10 +51,6 @@ def fit(
         have none. Where it returns True the fit ends there, and `Fit.resume` can go on with it. It changes no bit of
         the result. Ctrl-C is a KeyboardInterrupt, as everywhere.
 
-    Returns
-    -------
-    Fit
-
     Raises
     ------
     ModelError, DataError, ConstraintError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from saem.algorithms.course.base import MonteCarloAlgorithm
-from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, separated
+from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, STATE, separated
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.algorithms.engine.correction import COMOMENT, COUNT, MEAN
 from saem.algorithms.engine.handover import as_then
@@ -74,7 +74,7 @@ def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str
     n, start = len(problem.parameters), engine.iteration.begin(problem.starts.first)
     memory = {MEMORY + name: value for name, value in start.memory.items()}
     kernel = kernel_state(engine.iteration.drawing)
-    like = {**start.state._asdict(), **memory, **kernel, "pinned": start.pinned}
+    like = {**dict(zip(STATE, start.state, strict=True)), **memory, **kernel, "pinned": start.pinned}
     forms: dict[str, Form] = {name: (value.dtype.str[1:], value.shape) for name, value in like.items()}
     forms |= {"stream": ("u8", (WORDS,)), "moves": ("f8", (2,)), "path": ("f8", (None, n)), "draws": ("f8", (None,))}
     forms |= {"looks": ("f8", (None, len(LOOK))), "look_estimates": ("f8", (None, n))}

@@ -107,10 +107,6 @@ def load(folder: str | Path) -> Fit:
     folder : str or Path
         The folder that was given to `save`. It may come from anybody: nothing in it is run, and sizes are bounded.
 
-    Returns
-    -------
-    Fit
-
     Raises
     ------
     StorageError

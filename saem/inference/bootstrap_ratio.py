@@ -39,7 +39,7 @@ class BootstrapTest:
     replicates: pd.DataFrame
 
     @property
-    def drawn(self) -> np.ndarray:
+    def ratios(self) -> np.ndarray:
         """The statistics (R,) of the replicates that did not fail."""
         values = self.replicates["statistic"].to_numpy()
         return np.asarray(values[~np.isnan(values)])
@@ -47,22 +47,22 @@ class BootstrapTest:
     @property
     def failed(self) -> int:
         """Replicates without a statistic."""
-        return len(self.replicates) - len(self.drawn)
+        return len(self.replicates) - len(self.ratios)
 
     @property
     def exceeding(self) -> int:
         """Replicates with LR* >= LR, ties to rounding among them (statistics of zero are frequent at a boundary)."""
-        return int(np.sum(self.drawn >= self.statistic - 2.0 * LOWER))
+        return int(np.sum(self.ratios >= self.statistic - 2.0 * LOWER))
 
     @property
     def p(self) -> float:
         """Bootstrap p-value ``(1 + #{LR* >= LR}) / (1 + R)`` of R replicates (Davison & Hinkley 1997, eq. 4.11)."""
-        return (1.0 + self.exceeding) / (1.0 + len(self.drawn))
+        return (1.0 + self.exceeding) / (1.0 + len(self.ratios))
 
     @property
     def p_mcse(self) -> float:
         """Monte Carlo standard error of `p`, ``sqrt(p (1 - p) / R)``."""
-        return float(np.sqrt(self.p * (1.0 - self.p) / len(self.drawn)))
+        return float(np.sqrt(self.p * (1.0 - self.p) / len(self.ratios)))
 
     @property
     def p_bounds(self) -> tuple[float, float]:
@@ -101,16 +101,8 @@ def bootstrap_test(
         As for `likelihood_ratio`.
     replicates : int
         Twice as many fits.
-    seed : int
-        Same seed, same replicates; more of them change none of the first.
-    workers : int, optional
-        Processes; as many as there are cores if omitted.
-    output : str or Path, optional
-        Folder for the progress: the same call goes on from there after an interruption.
-    restart : bool
-        Discard what is in the folder.
-    progress : callable, optional
-        Called with the number of fits done and of all.
+    seed, workers, output, restart, progress
+        As for `bootstrap`.
 
     Returns
     -------

@@ -98,10 +98,6 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
         more, until each Monte Carlo error is at most 1 % of its standard error (4e8 random effects at most).
     seed : int
 
-    Returns
-    -------
-    FisherInformation
-
     Raises
     ------
     ModelError
@@ -137,12 +133,12 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
         kind,
         place.matrix(x, matrix, bent),
         place.covariance(x, covariance, pinned),
-        users_errors(place, x, covariance, mcse),
+        users_errors(place, x, mcse),
         used,
     )
 
 
-def users_errors(place: Coordinates, x: Array, covariance: Array, mcse: Array) -> Array:
+def users_errors(place: Coordinates, x: Array, mcse: Array) -> Array:
     """Monte Carlo errors (n,) of the user's standard errors; nan where several inner ones make one."""
     jacobian = place.jacobian(x)
     out = np.abs(jacobian) @ np.nan_to_num(mcse)

@@ -172,10 +172,6 @@ def identifiability(
         Parameters (all that are free) that these points lie around; by default the estimate, or without a response
         means of zero and standard deviations below one.
 
-    Returns
-    -------
-    Identifiability
-
     Raises
     ------
     ConstraintError

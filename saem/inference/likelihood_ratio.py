@@ -68,10 +68,6 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> LikelihoodRatio:
     ----------
     smaller, larger : Fit
 
-    Returns
-    -------
-    LikelihoodRatio
-
     Raises
     ------
     ModelError

@@ -93,10 +93,6 @@ def log_likelihood(
     seed : int
         Same seed, same draws.
 
-    Returns
-    -------
-    LogLikelihood
-
     Raises
     ------
     ModelError

@@ -71,10 +71,6 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     seed : int
         Same seed, same draws; more of them change none of the first.
 
-    Returns
-    -------
-    PredictionErrors
-
     Raises
     ------
     ModelError

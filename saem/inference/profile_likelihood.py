@@ -212,10 +212,6 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
         All that are free, if omitted.
     level : float
 
-    Returns
-    -------
-    Profile
-
     Raises
     ------
     ModelError

@@ -81,10 +81,6 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     seed : int
         Same seed, same draws; more of them change none of the first.
 
-    Returns
-    -------
-    ConditionalEffects
-
     Raises
     ------
     ModelError

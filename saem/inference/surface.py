@@ -134,9 +134,9 @@ def maximum(problem: Problem, start: Array, solver: Solver | None = None) -> Poi
     """
     singular = problem.parameters.domains.is_between & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
     begin = np.where(singular, INSIDE * np.sign(start), start)
-    x, pinned, outcome = climb(problem, Solver(problem) if solver is None else solver, begin)
-    if outcome.status in FAILED or not np.isfinite(outcome.value):
+    x, pinned, result = climb(problem, Solver(problem) if solver is None else solver, begin)
+    if result.status in FAILED or not np.isfinite(result.value):
         return None
-    if outcome.status != sqp.CONVERGED and outcome.stationarity > 1e-4:
+    if result.status != sqp.CONVERGED and result.stationarity > 1e-4:
         return None
-    return Point(x, pinned, float(outcome.value))
+    return Point(x, pinned, float(result.value))

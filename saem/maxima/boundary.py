@@ -156,7 +156,7 @@ def climb(
     path: Array | None = None,
     constrained: bool = True,
     again: bool = False,
-) -> tuple[Array, Array, sqp.Outcome]:
+) -> tuple[Array, Array, sqp.SearchResult]:
     """The local maximum of the observed likelihood that a start leads to, on the boundary if need be.
 
     ``again`` says that the start itself came from a search that ended where a standard deviation is zero.
@@ -165,7 +165,7 @@ def climb(
     -------
     x : (n,) ndarray
     pinned : (n,) bool ndarray
-    outcome : saem.mstep.sqp.Outcome
+    result : saem.mstep.sqp.SearchResult
         Of the last search; its status is `COLLAPSED` when a residual standard deviation goes to zero.
     """
     x = start.copy()
@@ -176,19 +176,19 @@ def climb(
     room = path
     for attempt in range(12):
         free = ~problem.parameters.fixed & ~pinned
-        outcome = solver.maximise(objective, x, free, floor=floor, path=room, constrained=constrained)
+        result = solver.maximise(objective, x, free, floor=floor, path=room, constrained=constrained)
         if room is not None:
-            room = room[outcome.iterations :]
-        if outcome.status == sqp.COLLAPSED:
+            room = room[result.iterations :]
+        if result.status == sqp.COLLAPSED:
             below = free & (solver.domains.room(x) < floor)
             if (below & ~problem.boundary.collapsible).any():
-                return x, pinned, outcome
+                return x, pinned, result
             before = x.copy(), pinned.copy()
             pin(problem, x, pinned, below)
             if not is_bounded(problem, solver, x, pinned):
                 x, pinned = before
                 if (floor[below] <= DEGENERATE * problem.scale[below]).all():
-                    return x, pinned, outcome
+                    return x, pinned, result
                 floor[below] = DEGENERATE * problem.scale[below]
                 continue
             if not constrained or can_be_feasible(problem, x, ~problem.parameters.fixed & ~pinned):
@@ -196,7 +196,7 @@ def climb(
             x, pinned = before
             floor[below] = 0.0
             continue
-        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) or not constrained:
+        if result.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) or not constrained:
             break
         loose = release(problem, solver, x, pinned)
         if attempt > 8:
@@ -208,20 +208,20 @@ def climb(
         unpin(problem, x, pinned, loose)
         floor[loose] *= 1e-3
     if not is_bounded(problem, solver, x, pinned):
-        return x, pinned, outcome._replace(status=sqp.COLLAPSED)
+        return x, pinned, result._replace(status=sqp.COLLAPSED)
     # what a constraint holds at zero lies on the boundary too
     dragged = problem.boundary.collapsible & ~pinned & solver.domains.can_vanish & (x < VANISHED * problem.scale)
     if dragged.any():
         pin(problem, x, pinned, dragged)
-    stalled = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
+    stalled = result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED)
     if stalled and constrained and is_near_singular(problem, x):
         x, pinned, value, stationarity = climb_singular(problem, solver, x, pinned)
         absent = problem.boundary.collapsible & solver.domains.can_vanish & (x < COLLAPSE * problem.scale)
         if absent.any() and not again:  # a zero is a stationary point, but need not be a maximum
             return climb(problem, solver, np.where(absent, 0.0, x), again=True)
-        status = sqp.CONVERGED if stationarity < 1e-5 else outcome.status
-        outcome = outcome._replace(status=status, value=value, stationarity=stationarity)
-    return x, pinned, outcome
+        status = sqp.CONVERGED if stationarity < 1e-5 else result.status
+        result = result._replace(status=status, value=value, stationarity=stationarity)
+    return x, pinned, result
 
 
 def can_be_feasible(problem: Problem, x: Array, free: Array) -> bool:

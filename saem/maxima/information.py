@@ -124,7 +124,7 @@ def information_of(
     )
 
 
-def missing_information(problem: Problem, solver: Solver, x: np.ndarray, expectation: np.ndarray) -> np.ndarray:
+def missing_information(solver: Solver, x: np.ndarray, expectation: np.ndarray) -> np.ndarray:
     """Covariance (n, n) of the complete-data score under p(z | y; x) (Louis 1982).
 
     It is the difference of the observed and the complete-data Hessians.

@@ -45,7 +45,7 @@ class Peak(NamedTuple):
 class Failure(NamedTuple):
     """A search that ended in no maximum."""
 
-    outcome: sqp.Outcome
+    result: sqp.SearchResult
     x: Array  # (n,) where it ended
 
 
@@ -93,16 +93,16 @@ def visit_all(
     for start in starts:
         if any(np.max(np.abs(start - peak.x) / problem.scale) < SAME for peak in peaks):
             continue
-        x, pinned, outcome = climb(problem, solver, start)
-        acceptable = outcome.status == sqp.CONVERGED or (
-            outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < 1e-5
+        x, pinned, result = climb(problem, solver, start)
+        acceptable = result.status == sqp.CONVERGED or (
+            result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and result.stationarity < 1e-5
         )
         if acceptable and not np.isfinite(problem.constraints.evaluate(x)[0]).all():
             continue  # it ended where an effect is absent whose correlation the constraints ask for
         if not acceptable:
-            failures.append(Failure(outcome, x))
+            failures.append(Failure(result, x))
         elif not any(is_same(problem, x, peak.x) for peak in peaks):
-            peaks.append(Peak(outcome.value, x, pinned, start))
+            peaks.append(Peak(result.value, x, pinned, start))
 
 
 def visit_submodels(problem: Problem, solver: Solver, peaks: list[Peak], failures: list[Failure]) -> None:
@@ -116,7 +116,7 @@ def visit_submodels(problem: Problem, solver: Solver, peaks: list[Peak], failure
 
     def leave_out(x: Array, absent: tuple[int, ...]) -> bool:
         """Climb from the submodel's maximum near ``x``; False where it is far below, or the constraints forbid it."""
-        start = onto_constraints(problem, solver, without(problem, x, absent))
+        start = onto_constraints(problem, solver, without(x, absent))
         if start is None:
             return False
         point, height = submodel_maximum(problem, solver, start)
@@ -168,9 +168,9 @@ def rises_without_end(problem: Problem, solver: Solver, x: Array) -> bool:
     values = []
     for size in (0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-4):  # step by step: far away Newton's method would not find back
         point[residual] = size * problem.scale[residual]
-        outcome = solver.maximise(solver.observed(), point, free & ~residual)
-        feasible = outcome.status != sqp.INFEASIBLE and outcome.infeasibility < 1e-8
-        values.append(outcome.value if feasible else np.nan)
+        result = solver.maximise(solver.observed(), point, free & ~residual)
+        feasible = result.status != sqp.INFEASIBLE and result.infeasibility < 1e-8
+        values.append(result.value if feasible else np.nan)
     first, second = values[-2] - values[-3], values[-1] - values[-2]
     return bool(min(first, second) > 0.6 * np.log(10.0) and abs(first - second) < 0.2 * max(first, second))
 

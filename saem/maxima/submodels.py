@@ -67,14 +67,14 @@ def submodel_maximum(problem: Problem, solver: Solver, start: Array) -> tuple[Ar
     absent = np.isin(np.arange(len(x)), [i for i in zeroable(problem, solver) if start[i] == 0.0])
     pin(problem, x, pinned, absent)
     free = solver.free & ~pinned
-    outcome = solver.maximise(solver.observed(), x, free, floor=floors(problem, solver))
-    if outcome.status != sqp.CONVERGED:
+    result = solver.maximise(solver.observed(), x, free, floor=floors(problem, solver))
+    if result.status != sqp.CONVERGED:
         return start, np.inf
     x[absent] = 0.0
-    return x, outcome.value
+    return x, result.value
 
 
-def without(problem: Problem, x: Array, absent: tuple[int, ...]) -> Array:
+def without(x: Array, absent: tuple[int, ...]) -> Array:
     """The point with some standard deviations at zero, which `climb` takes for absent."""
     point = x.copy()
     point[list(absent)] = 0.0
@@ -93,11 +93,11 @@ def onto_constraints(problem: Problem, solver: Solver, start: Array) -> Array | 
     inside = start.copy()
     inside[absent] = NEAR * totals_of(problem)[absent]
     for point, movable in ((start.copy(), free & ~absent), (inside, free)):
-        if restore(problem, point, movable) and is_admissible(problem, solver, point, movable):
+        if restore(problem, point, movable) and is_admissible(solver, point, movable):
             return point
     return None
 
 
-def is_admissible(problem: Problem, solver: Solver, x: Array, movable: Array) -> bool:
+def is_admissible(solver: Solver, x: Array, movable: Array) -> bool:
     """Whether the parameters that were moved are inside their ranges."""
     return bool(np.isfinite(x).all() and np.all(solver.domains.room(x)[movable] > 0.0))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from saem.errors import ModelError, listing, nearest
 from saem.mstep import sqp
@@ -18,7 +16,7 @@ from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
-    from saem.mstep.solver import Solver
+    from saem.mstep.solver import Search
 
 __all__ = [
     "MAXIMISERS",
@@ -45,21 +43,9 @@ class LagrangeNewton:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: np.ndarray,
-        free: np.ndarray,
-        *,
-        floor: np.ndarray,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        return solver.lagrange_newton(
-            objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
-        )
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        return search.solver.lagrange_newton(search)
 
 
 MAXIMISERS: dict[str, Callable[[], Maximiser]] = {

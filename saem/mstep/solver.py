@@ -11,6 +11,7 @@ from saem.estep.marginal import Quadrature, objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
 from saem.mstep import sqp
+from saem.mstep.region import Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,37 @@ class Derivatives:
     c_hessian: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a maximiser is asked for.
+
+    Attributes
+    ----------
+    solver : Solver
+        Evaluates the objective and the constraints.
+    objective : CompleteData, Observed, Restricted or Quadrature
+        From `Solver.complete` or `Solver.observed`.
+    x : (n,) ndarray, overwritten
+        The start, which need not satisfy the constraints; then the result.
+    region : Region
+        Which parameters may move, and how far.
+    tolerance : float
+        On the scaled gradient in the tangent space, in units of standard errors.
+    max_iterations : int
+    """
+
+    solver: Solver
+    objective: Any
+    x: np.ndarray
+    region: Region
+    tolerance: float
+    max_iterations: int
+
+    def derivatives(self, x: np.ndarray) -> Derivatives:
+        """The objective and the constraints at a point (n,)."""
+        return self.solver.derivatives(self.objective, x, self.region.free)
+
+
 class Maximiser(Protocol):
     """A way to maximise an objective under the constraints: an M-step, or direct maximum likelihood.
 
@@ -59,40 +91,13 @@ class Maximiser(Protocol):
         """
         ...
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: np.ndarray,
-        free: np.ndarray,
-        *,
-        floor: np.ndarray,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from a start that need not satisfy the constraints.
-
-        Parameters
-        ----------
-        solver : Solver
-            Evaluates the objective and the constraints.
-        objective : CompleteData, Observed or Restricted
-            From `Solver.complete` or `Solver.observed`.
-        x : (n,) ndarray, overwritten
-            The start, then the result.
-        free : (n,) bool ndarray
-            Parameters that may move.
-        floor : (n,) ndarray
-            A standard deviation below its floor, or a correlation nearer to one than that, ends the search with
-            `COLLAPSED`.
-        tolerance : float
-            On the scaled gradient in the tangent space, in units of standard errors.
-        max_iterations : int
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Maximise from ``search.x``, which is overwritten.
 
         Returns
         -------
-        saem.mstep.sqp.Outcome
-            Judged by the compiled code, see `conclude`.
+        saem.mstep.sqp.SearchResult
+            Judged by the compiled code, see `saem.mstep.certify.certify`.
         """
         ...
 
@@ -140,61 +145,49 @@ class Solver:
         max_iterations: int = 200,
         path: np.ndarray | None = None,
         constrained: bool = True,
-    ) -> sqp.Outcome:
+    ) -> sqp.SearchResult:
         """Maximise from ``x``, which is overwritten; see `saem.mstep.sqp.maximise`.
 
         What is not constrained (`constrained` is False) is left to the compiled solver. Of another maximiser's path
         only the start and the end are recorded.
         """
+        search = self.search(objective, x, free, floor, tolerance, max_iterations)
         if self.maximiser is None or max_iterations == 0 or not constrained:
-            return self.lagrange_newton(
-                objective,
-                x,
-                free,
-                floor=floor,
-                tolerance=tolerance,
-                max_iterations=max_iterations,
-                path=path,
-                constrained=constrained,
-            )
+            return self.lagrange_newton(search, path, constrained)
         start = x.copy()
-        outcome = self.maximiser.maximise(
-            self,
-            objective,
-            x,
-            free,
-            floor=self.no_floor if floor is None else floor,
-            tolerance=tolerance,
-            max_iterations=max_iterations,
-        )
+        result = self.maximiser.maximise(search)
         if path is not None and len(path):
             path[0] = start
-            path[min(outcome.iterations, len(path) - 1)] = x
-        return outcome
+            path[min(result.iterations, len(path) - 1)] = x
+        return result
 
-    def lagrange_newton(
+    def search(
         self,
         objective: Any,
         x: np.ndarray,
         free: np.ndarray,
-        *,
         floor: np.ndarray | None = None,
         tolerance: float = 1e-10,
         max_iterations: int = 200,
-        path: np.ndarray | None = None,
-        constrained: bool = True,
-    ) -> sqp.Outcome:
+    ) -> Search:
+        """What to ask a maximiser for, see `Search`; without a floor, none ends it."""
+        region = Region(self.domains, free, self.no_floor if floor is None else floor)
+        return Search(self, objective, x, region, tolerance, max_iterations)
+
+    def lagrange_newton(
+        self, search: Search, path: np.ndarray | None = None, constrained: bool = True
+    ) -> sqp.SearchResult:
         """Maximise by the compiled solver, whatever the maximiser."""
         return sqp.maximise(
-            objective,
+            search.objective,
             self.problem.constraints.address,
-            x,
-            free,
+            search.x,
+            search.region.free,
             self.domains.low,
             self.domains.high,
-            self.no_floor if floor is None else floor,
-            tolerance,
-            max_iterations,
+            search.region.floor,
+            search.tolerance,
+            search.max_iterations,
             self.constrained if constrained else self.unconstrained,
             self.no_path if path is None else path,
         )
@@ -203,9 +196,9 @@ class Solver:
         """The maximum of the observed likelihood nearest to ``x`` and its height; ``x`` itself where none is found."""
         top = x.copy()
         before = self.derivatives(self.observed(), x, free).value
-        outcome = self.maximise(self.observed(), top, free)
-        found = outcome.status == sqp.CONVERGED and outcome.value >= before
-        return (top, outcome.value) if found else (x, before)
+        result = self.maximise(self.observed(), top, free)
+        found = result.status == sqp.CONVERGED and result.value >= before
+        return (top, result.value) if found else (x, before)
 
     @property
     def multipliers(self) -> np.ndarray:
@@ -215,10 +208,10 @@ class Solver:
     def derivatives(self, objective: Any, x: np.ndarray, free: np.ndarray | None = None) -> Derivatives:
         """Evaluate an objective and the constraints; sets the least-squares multipliers over the free parameters."""
         point = np.array(x, dtype=float)
-        outcome = self.lagrange_newton(objective, point, self.free if free is None else free, max_iterations=0)
+        result = self.maximise(objective, point, self.free if free is None else free, max_iterations=0)
         ws = self.constrained
         return Derivatives(
-            outcome.value,
+            result.value,
             ws.gradient[0].copy(),
             ws.hessian[0].copy(),
             ws.c[0].copy(),

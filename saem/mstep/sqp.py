@@ -62,8 +62,8 @@ class Workspace(NamedTuple):
     factor: Array  # (n, n)
 
 
-class Outcome(NamedTuple):
-    """What the solver reports."""
+class SearchResult(NamedTuple):
+    """How a search ended."""
 
     status: int
     value: float
@@ -276,7 +276,7 @@ def maximise(
     max_iterations: int,
     ws: Workspace,
     path: Array,
-) -> Outcome:
+) -> SearchResult:
     """Maximise an objective under ``c(x) = 0`` from a start that need not satisfy the constraints.
 
     Parameters
@@ -309,7 +309,7 @@ def maximise(
         objective, constraint, ws.x[0], ws.gradient[0], ws.hessian[0], ws.c[0], ws.jacobian[0], ws.c_hessian[0]
     )
     if value == -math.inf:
-        return Outcome(BAD_START, value, 0, math.inf, math.inf, 0)
+        return SearchResult(BAD_START, value, 0, math.inf, math.inf, 0)
     penalty = 0.0
     for iteration in range(max_iterations + 1):
         for i in range(n):
@@ -330,7 +330,7 @@ def maximise(
             violation += residual
             largest = max(largest, abs(ws.multipliers[k]))
         if stationarity <= tolerance and relative <= FEASIBLE:
-            return Outcome(CONVERGED, value, iteration, stationarity, infeasibility, rank)
+            return SearchResult(CONVERGED, value, iteration, stationarity, infeasibility, rank)
         if iteration == max_iterations:
             break
 
@@ -383,7 +383,7 @@ def maximise(
                 alpha *= 0.5
         if not accepted:
             status = LINE_SEARCH_FAILED if relative <= 1e-6 else INFEASIBLE
-            return Outcome(status, value, iteration, stationarity, infeasibility, rank)
+            return SearchResult(status, value, iteration, stationarity, infeasibility, rank)
         now, new = new, now
         value = trial
         for i in range(n_free):
@@ -391,6 +391,6 @@ def maximise(
             if min(ws.x[now, a] - low[a], high[a] - ws.x[now, a]) < floor[a]:
                 for j in range(n):  # (a slice would make Numba compile the text of an error message)
                     x[j] = ws.x[now, j]
-                return Outcome(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank)
+                return SearchResult(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank)
     status = ITERATION_LIMIT if relative <= 1e-6 else INFEASIBLE
-    return Outcome(status, value, max_iterations, stationarity, infeasibility, rank)
+    return SearchResult(status, value, max_iterations, stationarity, infeasibility, rank)

@@ -25,10 +25,6 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     comparison : Comparison
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
-
-    Returns
-    -------
-    Axes
     """
     reference = comparison.fits[comparison.reference]
     shown = np.flatnonzero(reference.se > 0.0)

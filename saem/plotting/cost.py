@@ -39,10 +39,6 @@ def plot_error(fits: Fits, ax: Axes | None = None, cost: str = "draws", target: 
         "draws" of random effects, "iteration" or "seconds".
     target : float or None
         Where to draw a line.
-
-    Returns
-    -------
-    Axes
     """
     axes = _axes(ax)
     groups = {label: [fit] for label, fit in labelled(fits).items()}
@@ -67,10 +63,6 @@ def plot_deficit(
         As in `plot_error`.
     maximum : float, optional
         The log-likelihood from which deficits count; the maximum beside each estimate if omitted.
-
-    Returns
-    -------
-    Axes
     """
     axes = _axes(ax)
     groups = {label: [fit] for label, fit in labelled(fits).items()}
@@ -89,10 +81,6 @@ def plot_acceptance(fit: Fit, ax: Axes | None = None) -> Axes:
     fit : Fit
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------

@@ -27,10 +27,6 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         Where to draw; a new pyplot figure if omitted.
     term : str, optional
         Which term of the random effects; the first if omitted.
-
-    Returns
-    -------
-    Axes
     """
     term = checked_term(fit, term)
     k = fit.term_names.index(term)

@@ -32,10 +32,6 @@ def plot_influence(found: Influence, ax: Axes | None = None, measure: str = "coo
         Where to draw; a new pyplot figure if omitted.
     measure : str
         "cooks_distance" or "displacement".
-
-    Returns
-    -------
-    Axes
     """
     if measure not in LABELS:
         raise ModelError(f"the measure must be 'cooks_distance' or 'displacement'; got {measure!r}")

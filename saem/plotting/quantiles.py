@@ -68,10 +68,6 @@ def plot_quantiles(values: Any, ax: Axes | None = None, level: float = 0.95, lab
         Of the band, which holds for each point by itself.
     label : str
         What the values are.
-
-    Returns
-    -------
-    Axes
     """
     axes = new_figure(None, (4.6, 4.2)).subplots() if ax is None else ax
     points = quantiles(values, level)
@@ -104,10 +100,6 @@ def plot_effect_quantiles(found: ConditionalEffects, ax: Axes | None = None, ter
         Where to draw; a new pyplot figure if omitted.
     term : str, optional
         The first if omitted.
-
-    Returns
-    -------
-    Axes
     """
     from saem.plotting.effects import checked_term
 

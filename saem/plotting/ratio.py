@@ -24,22 +24,18 @@ def plot_ratio(test: BootstrapTest, ax: Axes | None = None) -> Axes:
     test : BootstrapTest
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
-
-    Returns
-    -------
-    Axes
     """
     from scipy.stats import chi2
 
     axes = new_figure(None, (5.0, 3.4)).subplots() if ax is None else ax
-    drawn = np.sort(test.drawn)
-    beyond = 1.0 - np.arange(len(drawn)) / len(drawn)
-    axes.step(drawn, beyond, color=LINE, lw=1.5, where="pre", label=f"{len(drawn)} replicates")
-    values = np.linspace(0.0, 1.05 * max(float(drawn[-1]), test.statistic, float(chi2.ppf(0.99, test.df))), 200)
+    ratios = np.sort(test.ratios)
+    beyond = 1.0 - np.arange(len(ratios)) / len(ratios)
+    axes.step(ratios, beyond, color=LINE, lw=1.5, where="pre", label=f"{len(ratios)} replicates")
+    values = np.linspace(0.0, 1.05 * max(float(ratios[-1]), test.statistic, float(chi2.ppf(0.99, test.df))), 200)
     axes.plot(values, chi2.sf(values, test.df), color="0.4", lw=1.0, ls="--", label=f"chi-square({test.df})")
     axes.axvline(test.statistic, color=ESTIMATE, lw=1.4, label=f"observed: p = {test.p:.3g}")
     axes.set_yscale("log")
-    axes.set_ylim(0.5 / len(drawn), 1.2)
+    axes.set_ylim(0.5 / len(ratios), 1.2)
     axes.set_xlim(left=0.0)
     axes.set_xlabel("likelihood ratio", fontsize=9)
     axes.set_ylabel("share beyond", fontsize=9)

@@ -65,10 +65,6 @@ def plot_residuals(residuals: pd.DataFrame, ax: Axes | None = None, kind: str = 
     kind : str
         "standardised", "conditional" (against the fitted values with random effects), "normalised" or "marginal"
         (against those without).
-
-    Returns
-    -------
-    Axes
     """
     if kind not in KINDS:
         raise ModelError(f"the kind of residuals must be one of {', '.join(KINDS)}; got {kind!r}{nearest(kind, KINDS)}")
@@ -145,10 +141,6 @@ def plot_observed(
         Where to draw; a new pyplot figure if omitted.
     by : str or sequence of str, optional
         Columns whose levels are the cells; the factors of the mean if omitted. Beyond 12 cells there is one colour.
-
-    Returns
-    -------
-    Axes
     """
     axes = new_figure(None, (5.2, 4.6)).subplots() if ax is None else ax
     cell = cells(fit, by)

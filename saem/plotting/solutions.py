@@ -30,10 +30,6 @@ def plot_solutions(found: Identifiability, ax: Axes | None = None, parameter: st
     parameter : str, optional
         On the horizontal axis; of those that move, the one that moves most relative to the others if omitted.
 
-    Returns
-    -------
-    Axes
-
     Raises
     ------
     ModelError

@@ -27,10 +27,6 @@ def text(name: str) -> str:
     name : str
         One of `names`.
 
-    Returns
-    -------
-    str
-
     Raises
     ------
     ModelError

@@ -26,10 +26,6 @@ def text_of(path: Path) -> str:
     ----------
     path : Path
 
-    Returns
-    -------
-    str
-
     Raises
     ------
     ModelError
@@ -65,10 +61,6 @@ def read_toml(text: str, source: str) -> dict[str, Any]:
     text : str
     source : str
         Where it came from, for messages.
-
-    Returns
-    -------
-    dict
     """
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:

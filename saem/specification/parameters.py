@@ -47,10 +47,6 @@ class Parameters:
             In the order of the arrays; a name that occurs again is the same, shared parameter.
         fixed : mapping of str to float
             Values of the fixed parameters.
-
-        Returns
-        -------
-        Parameters
         """
         domains: dict[str, Domain] = {}
         for name, domain in slots:
@@ -90,10 +86,6 @@ class Parameters:
         ----------
         name : str
             Name of a parameter.
-
-        Returns
-        -------
-        int
 
         Raises
         ------

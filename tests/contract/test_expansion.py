@@ -183,8 +183,8 @@ def iterate(problem: Problem, expand: bool, k: int, forget: bool = False) -> tup
     logliks = [plain.derivatives(plain.observed(), x).value]
     for _ in range(k):
         point = expansion.extended(x) if expand else x.copy()
-        outcome = solver.maximise(solver.complete(expected(solver.problem, point)), point, solver.free)
-        assert outcome.status == sqp.CONVERGED
+        result = solver.maximise(solver.complete(expected(solver.problem, point)), point, solver.free)
+        assert result.status == sqp.CONVERGED
         x = point if not expand else point[: len(x)] if forget else expansion.reduced(point)
         logliks.append(plain.derivatives(plain.observed(), x).value)
     return x, np.array(logliks)
@@ -200,9 +200,9 @@ def feasible(problem: Problem) -> np.ndarray:
 def maximum(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float]:
     """The maximum of the marginal likelihood near a point."""
     solver, top = Solver(problem), x.copy()
-    outcome = solver.maximise(solver.observed(), top, solver.free)
-    assert outcome.status == sqp.CONVERGED
-    return top, outcome.value
+    result = solver.maximise(solver.observed(), top, solver.free)
+    assert result.status == sqp.CONVERGED
+    return top, result.value
 
 
 INTERIOR = ["two residual groups", "correlated slopes", "independent slopes", "constrained", "sleep", "peptide"]

@@ -25,8 +25,8 @@ from scipy.optimize import brentq
 from saem import families as models
 from saem.algorithms.engine import loop
 from saem.algorithms.saem import SAEM
+from saem.estep.draws import draw_means
 from saem.estep.samplers import own_copy
-from saem.estep.sampling import draw_means
 from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver

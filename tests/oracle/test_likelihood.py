@@ -13,8 +13,8 @@ from designs import Case, random_case
 from scipy import stats
 
 from saem import Model
+from saem.estep.draws import draw_means
 from saem.estep.expectation import conditional_expectation
-from saem.estep.sampling import draw_means
 from saem.families import arrange, pose
 from saem.families.coordinates import USERS
 from saem.families.problem import Problem

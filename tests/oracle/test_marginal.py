@@ -184,10 +184,10 @@ def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.Mon
 def maximum(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     """Estimates, standard errors and log-likelihood, by the search of the boundary, which is not met."""
     solver = Solver(problem)
-    x, pinned, outcome = climb(problem, solver, problem.starts.first)
-    assert outcome.status == sqp.CONVERGED and not pinned.any()
+    x, pinned, result = climb(problem, solver, problem.starts.first)
+    assert result.status == sqp.CONVERGED and not pinned.any()
     found = observed_information(problem, solver, x, pinned)
-    return x, np.sqrt(np.diag(found.covariance)), outcome.value
+    return x, np.sqrt(np.diag(found.covariance)), result.value
 
 
 def check_orders(problem: Problem, x: np.ndarray, value: float) -> None:
@@ -252,8 +252,8 @@ def test_means_tied_to_variances() -> None:
     """Equal means of Poisson counts with log-normal rates: beside another optimiser, on a grid of its own."""
     problem = glmm_family.counts(nodes=25, tie=TIE)
     solver = Solver(problem)
-    x, pinned, outcome = climb(problem, solver, problem.starts.first)
-    assert outcome.status == sqp.CONVERGED and not pinned.any()
+    x, pinned, result = climb(problem, solver, problem.starts.first)
+    assert result.status == sqp.CONVERGED and not pinned.any()
     arrays = problem.clusters.joint()
     u = np.linspace(-9.0, 9.0, 401)
     weights = norm.pdf(u) * (u[1] - u[0])
@@ -268,8 +268,8 @@ def test_means_tied_to_variances() -> None:
         return float(-np.log(np.exp(rows) @ weights).sum())
 
     best = minimize(deviance, [1.0, -0.7, -0.3], method="BFGS", options={"gtol": 1e-7})
-    assert outcome.value == pytest.approx(-best.fun, abs=1e-7)
+    assert result.value == pytest.approx(-best.fun, abs=1e-7)
     np.testing.assert_allclose(x[[0, 2, 3]], [best.x[0], *np.exp(best.x[1:])], atol=1e-5)
     assert x[0] + x[2] ** 2 / 2 == pytest.approx(x[1] + x[3] ** 2 / 2, abs=1e-9)
     # a free fit is another one
-    assert Solver(glmm_family.counts(nodes=25)).summit(x, np.ones(4, bool))[1] > outcome.value + 1e-3
+    assert Solver(glmm_family.counts(nodes=25)).summit(x, np.ones(4, bool))[1] > result.value + 1e-3

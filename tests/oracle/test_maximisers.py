@@ -21,7 +21,7 @@ from saem.families import arrange, pose
 from saem.families.problem import Problem
 from saem.maxima.boundary import floors
 from saem.mstep import sqp
-from saem.mstep.maximiser import Region, conclude
+from saem.mstep.certify import certify
 from saem.mstep.maximisers import MAXIMISERS
 from saem.mstep.methods import elimination, single_step
 from saem.mstep.methods.elimination import Elimination, chain_rule, plan_for, substitute
@@ -83,10 +83,11 @@ def reference(solver: Solver, objective: Any) -> Array:
     return x
 
 
-def call(maximiser: Maximiser, solver: Solver, objective: Any, x: Array, floor: Array | None = None) -> sqp.Outcome:
+def call(
+    maximiser: Maximiser, solver: Solver, objective: Any, x: Array, floor: Array | None = None
+) -> sqp.SearchResult:
     whole = Repeated(maximiser) if maximiser.single_step else maximiser
-    floor = solver.no_floor if floor is None else floor
-    return whole.maximise(solver, objective, x, solver.free, floor=floor, tolerance=1e-10, max_iterations=500)
+    return whole.maximise(solver.search(objective, x, solver.free, floor, max_iterations=500))
 
 
 def refused(name: str, case: str, problem: Problem) -> bool:
@@ -109,11 +110,11 @@ def test_agrees_with_the_compiled_solver(case: str, name: str) -> None:
     solver, both = objectives(problem)
     for objective in both.values():
         x, best = np.array(problem.starts.first), reference(solver, objective)
-        outcome = call(MAXIMISERS[name](), solver, objective, x)
-        assert outcome.status == sqp.CONVERGED
-        assert outcome.rank == len(problem.constraints)
+        result = call(MAXIMISERS[name](), solver, objective, x)
+        assert result.status == sqp.CONVERGED
+        assert result.rank == len(problem.constraints)
         assert np.max(np.abs(x - best) / standard_errors(solver, objective, best)) < FAR.get(name, 1e-6)
-        assert outcome.value == pytest.approx(solver.derivatives(objective, best).value, abs=1e-7)
+        assert result.value == pytest.approx(solver.derivatives(objective, best).value, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", MAXIMISERS)
@@ -376,12 +377,12 @@ def merits(step: Maximiser, solver: Solver, objective: Any) -> Array:
     best = reference(solver, objective)
     solver.derivatives(objective, best)
     price = 2.0 * np.max(np.abs(solver.multipliers), initial=0.0)
-    settings: dict[str, Any] = {"floor": solver.no_floor, "tolerance": 1e-10, "max_iterations": 1}
     x = best + 0.3 * standard_errors(solver, objective, best)
-    GradientStep().maximise(solver, objective, x, solver.free, **settings)
+    search = solver.search(objective, x, solver.free, max_iterations=1)
+    GradientStep().maximise(search)
     points = [x.copy()]
     for _ in range(8):
-        step.maximise(solver, objective, x, solver.free, **settings)
+        step.maximise(search)
         points.append(x.copy())
     found = []
     for point in points:
@@ -419,12 +420,11 @@ def test_em_with_each_m_step(name: str) -> None:
     solver, maximiser = Solver(problem), MAXIMISERS[name]()
     best = reference(solver, solver.observed())
     x = np.array(problem.starts.first)
-    settings: dict[str, Any] = {"floor": solver.no_floor, "tolerance": 1e-10}
-    GradientStep().maximise(solver, solver.observed(), x, solver.free, max_iterations=1, **settings)
+    GradientStep().maximise(solver.search(solver.observed(), x, solver.free, max_iterations=1))
     logliks = []
     for _ in range(100):
         objective = solver.complete(conditional_expectation(problem, x))
-        maximiser.maximise(solver, objective, x, solver.free, max_iterations=50, **settings)
+        maximiser.maximise(solver.search(objective, x, solver.free, max_iterations=50))
         logliks.append(solver.derivatives(solver.observed(), x).value)
     # the constraint of a Newton step, or under a quadratic penalty, holds nearly: the likelihood is a little too high
     near = 1e-5 if name == "newton_step" else 1e-8
@@ -439,13 +439,12 @@ def test_mutants_of_a_result_are_not_called_converged() -> None:
     names = solver.problem.parameters.names
     for objective in both.values():
         best = reference(solver, objective)
-        domain = Region(solver.domains, solver.free, solver.no_floor)
-        assert conclude(solver, objective, best, domain, 1e-10, 1).status == sqp.CONVERGED
+        assert certify(solver.search(objective, best, solver.free), 1).status == sqp.CONVERGED
         along, off = best.copy(), best.copy()
         along[names.index("mu")] += 1e-4
         off[names.index("c2")] += 1e-4
-        assert conclude(solver, objective, along, domain, 1e-10, 1).status == sqp.ITERATION_LIMIT
-        assert conclude(solver, objective, off, domain, 1e-10, 1).status == sqp.INFEASIBLE
+        assert certify(solver.search(objective, along, solver.free), 1).status == sqp.ITERATION_LIMIT
+        assert certify(solver.search(objective, off, solver.free), 1).status == sqp.INFEASIBLE
 
 
 @pytest.mark.parametrize(

@@ -124,16 +124,16 @@ def test_m_step_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, ...]
 
         x = infeasible_start(problem, constraints, rng)
         objective = solver.complete(statistics(dense, theta, problem.arrays.beta_reference))
-        outcome = solver.maximise(objective, x, solver.free)
-        assert outcome.status == sqp.CONVERGED
-        assert outcome.rank == len(which)
+        result = solver.maximise(objective, x, solver.free)
+        assert result.status == sqp.CONVERGED
+        assert result.rank == len(which)
         check_kkt(function, x, solver.free, names, constraints)
         slope = gradient(function, x)
         residual = slope + solver.multipliers @ jacobian(x, names, constraints)
         assert np.max(np.abs(residual)) < 1e-7 * max(1.0, np.max(np.abs(slope)))
-        assert outcome.value == pytest.approx(function(x), rel=1e-10)
+        assert result.value == pytest.approx(function(x), rel=1e-10)
         found = by_slsqp(function, x + 0.03 * rng.standard_normal(len(x)), problem, constraints)
-        assert outcome.value == pytest.approx(-found.fun, abs=1e-6)
+        assert result.value == pytest.approx(-found.fun, abs=1e-6)
         np.testing.assert_allclose(x, found.x, rtol=1e-4, atol=1e-4)
 
 
@@ -156,11 +156,11 @@ def test_direct_ml_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, .
 
         starts = [infeasible_start(problem, constraints, rng) for _ in range(4 if len(seeds) > 1 else 2)]
         for start in starts:
-            x, pinned, outcome = climb(problem, solver, start)
-            climbs.append(outcome.status)
-            if outcome.status == sqp.CONVERGED:
+            x, pinned, result = climb(problem, solver, start)
+            climbs.append(result.status)
+            if result.status == sqp.CONVERGED:
                 check_kkt(function, x, solver.free & ~pinned, names, constraints)
-                assert outcome.value == pytest.approx(function(x), rel=1e-10)
+                assert result.value == pytest.approx(function(x), rel=1e-10)
 
         fit = saem.fit(Model(**case.model, constraints=texts_of(which)), case.table, "ml")
         best = max(-by_slsqp(function, start, problem, constraints).fun for start in starts)

@@ -166,7 +166,7 @@ def test_the_noise_of_mini_batches_is_correlated() -> None:
         chain, total = iteration.begin(ml.values), np.zeros(problem.latent.n_statistics)
         for _ in range(300):
             iteration.draw(chain, 1)
-            total += chain.state.drawn
+            total += chain.state.latest
         one = np.sqrt(statistics.var(axis=0) / (300 * iteration.share))
         z.append(((total / 300 - statistics.mean(axis=0)) / np.where(one > 0, one, 1.0))[one > 0])
     spread = np.std(z, axis=0) / np.sqrt(2.0 - iteration.share)
@@ -187,7 +187,7 @@ def test_steps_are_called_swamped_as_often_as_the_ellipsoid_says() -> None:
             iteration = BoothHobert(GrowingSchedule(1, 60, 0.0)).iteration(problem, seed)
             chain = iteration.begin(ml.values)
             statistics = iteration.draw_each(chain, 60)
-            chain.state.statistics[:] = chain.state.drawn
+            chain.state.statistics[:] = chain.state.latest
             iteration.maximise(chain)
             # the mutant takes the error of a single draw for that of the mean
             swamped += iteration.is_swamped(

@@ -35,20 +35,20 @@ def test_a_mean_in_a_large_sample_is_chi_square() -> None:
     """Share beyond each quantile within 4 binomial errors and 2 %: a false alarm below 3 in 10^4."""
     found = saem.bootstrap_test(*fits(60, 1, slope=0.0), 200, workers=1)
     for level in (0.5, 0.2, 0.05):
-        share = np.mean(found.drawn >= chi2.isf(level, 1))
+        share = np.mean(found.ratios >= chi2.isf(level, 1))
         assert abs(share - level) < 4.0 * np.sqrt(level * (1.0 - level) / 200) + 0.02
     theory = saem.likelihood_ratio(*fits(60, 1, slope=0.0))
     assert found.statistic == theory.statistic and found.df == 1 and found.failed == 0
     assert abs(found.p - theory.p) < 4.0 * found.p_mcse + 0.02
-    assert found.p == (1 + np.sum(found.drawn >= found.statistic)) / 201 and found.p_bounds == (found.p, found.p)
+    assert found.p == (1 + np.sum(found.ratios >= found.statistic)) / 201 and found.p_bounds == (found.p, found.p)
 
 
 def check_mixture(found: BootstrapTest) -> None:
     """Half a mass at zero and half a chi-square(1), as Self & Liang have it; 4 binomial errors and 3 %."""
-    n = len(found.drawn)
+    n = len(found.ratios)
     for value in (1e-6, 0.5, 2.706, 3.841):
         level = 0.5 * chi2.sf(value, 1)
-        assert abs(np.mean(found.drawn >= value) - level) < 4.0 * np.sqrt(level * (1.0 - level) / n) + 0.03
+        assert abs(np.mean(found.ratios >= value) - level) < 4.0 * np.sqrt(level * (1.0 - level) / n) + 0.03
 
 
 def test_one_zero_variance_in_a_large_sample_is_the_half_half_mixture() -> None:
@@ -66,7 +66,7 @@ def test_two_zero_variances_at_once() -> None:
     with pytest.raises(saem.SaemError, match="bootstrap_test"):
         saem.likelihood_ratio(smaller, larger)
     found = saem.bootstrap_test(smaller, larger, 100, workers=1)
-    assert found.failed == 0 and 0.15 < np.mean(found.drawn < 1e-6) < 0.6
+    assert found.failed == 0 and 0.15 < np.mean(found.ratios < 1e-6) < 0.6
     assert found.df == 2 and 0.0 < found.p <= 1.0
 
 
@@ -123,7 +123,7 @@ def test_failures_are_counted_and_never_dropped() -> None:
     assert table["message"].tolist()[2] == "the smaller model: not_converged: why"
     assert "lower maximum" in table["message"].iloc[3] and (table["message"].iloc[[0, 1, 4]] == "").all()
     found = BootstrapTest(2.0, 1, table)
-    assert (found.failed, found.exceeding, len(found.drawn)) == (2, 2, 3)
+    assert (found.failed, found.exceeding, len(found.ratios)) == (2, 2, 3)
     assert found.p == 3 / 4 and found.p_bounds == (3 / 6, 5 / 6) and found.p_mcse == pytest.approx(np.sqrt(3 / 16 / 3))
     assert "2 failed" in repr(found)
     error = larger.assign(status="error", loglik=np.nan)

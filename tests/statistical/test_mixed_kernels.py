@@ -21,9 +21,9 @@ from interpreted_core import Core
 from scipy.stats import norm
 
 from saem.estep import metropolis as module
+from saem.estep.draws import draw_means, scores_of
 from saem.estep.metropolis import COMPONENTWISE, INDEPENDENT, NAMES, PRIOR, WALK, Metropolis, metropolis
 from saem.estep.samplers import is_markov, kernel_state, own_copy, put_back
-from saem.estep.sampling import draw_means, scores_of
 from saem.families.glmm.arrays import BINOMIAL, build_arrays, n_statistics
 from saem.mstep.solver import Solver
 

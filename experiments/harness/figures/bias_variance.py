@@ -76,10 +76,6 @@ def bias_variance(results: Results, choice: Choice = ALL, *, relative: bool = Tr
         Whether the bars of a cell are in units of the reference's mean squared error there (without a reference, of the
         smallest one); otherwise in squares of the estimand's unit.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

@@ -87,10 +87,6 @@ def coverage_map(
     nominal : float
         Level of the intervals.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

@@ -92,10 +92,6 @@ def deficit_cost(
     statistic : str
         "mean" or "median", of deficits and of costs.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

@@ -64,10 +64,6 @@ def lolly(results: Results, measure: str = "bias", choice: Choice = ALL) -> Figu
     choice : Choice
         If omitted as much as fits on a page, see `choosing.choose`.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

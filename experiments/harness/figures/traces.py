@@ -169,10 +169,6 @@ def traces(
     choice : Choice
         Of estimands and methods; if omitted the first 12 estimands, and all methods. The reference is run in any case.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

@@ -117,10 +117,6 @@ def zip_plot(results: Results, estimand: str | None = None, choice: Choice = ALL
     choice : Choice
         Of methods and cells; if omitted as many as fit on a page, see `choosing.choose`.
 
-    Returns
-    -------
-    Figure
-
     Raises
     ------
     ModelError

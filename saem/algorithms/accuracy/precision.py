@@ -15,8 +15,8 @@ from saem.algorithms.accuracy.error import standard_errors
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
+from saem.estep.draws import batch_means, draw_each, draw_means, scores_of
 from saem.estep.samplers import own_copy
-from saem.estep.sampling import batch_means, draw_each, draw_means, scores_of
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information
 from saem.maxima.search import Peak
@@ -97,10 +97,10 @@ def hilltop(iteration: Iteration, run: Run) -> tuple[Peak | None, bool]:
 
     Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly.
     """
-    x, pinned, outcome = climb(iteration.problem, iteration.solver, run.x)
-    is_sharp = outcome.status == sqp.CONVERGED
-    slowly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= AT_THE_TOP
-    return (Peak(outcome.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
+    x, pinned, result = climb(iteration.problem, iteration.solver, run.x)
+    is_sharp = result.status == sqp.CONVERGED
+    slowly = result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and result.stationarity <= AT_THE_TOP
+    return (Peak(result.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
 
 
 def exactly(iteration: Iteration, run: Run) -> Precision:

@@ -151,9 +151,9 @@ def above(engine: Engine, run: Run) -> tuple[float, Array]:
 
     A correlation of one, which no path reaches, is no other maximum than the one that the path goes to.
     """
-    _, pinned, outcome = climb(engine.problem, engine.solver, run.x)
-    if outcome.status == sqp.CONVERGED and pinned[run.pinned].all():
-        return outcome.value, pinned
+    _, pinned, result = climb(engine.problem, engine.solver, run.x)
+    if result.status == sqp.CONVERGED and pinned[run.pinned].all():
+        return result.value, pinned
     return -np.inf, run.pinned
 
 

@@ -25,6 +25,7 @@ from saem.estep.samplers import kernel_state, put_back
 Array = np.ndarray
 MEMORY = "memory_"
 COUNTS = tuple(each.name for each in fields(Counts))
+STATE = ("x", "statistics", "average", "drawn")  # the fields of a `State`, as they are called in a file
 LOOK = ("number", "done", "iterations", "drawn", "seconds", "acceptance")  # the numbers of a snapshot
 
 
@@ -61,7 +62,7 @@ class Keeper:
             return
         engine, iteration = self.engine, self.engine.iteration
         generator = iteration.rng.bit_generator.state
-        arrays = {name: value.copy() for name, value in chain.state._asdict().items()}
+        arrays = {name: value.copy() for name, value in zip(STATE, chain.state, strict=True)}
         arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
         arrays |= {name: value.copy() for name, value in kernel_state(iteration.drawing).items()}
         arrays |= {"stream": np.array(generator["state"]["state"]), "pinned": chain.pinned.copy()}
@@ -135,7 +136,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
     ]
     path, own_from = arrays["path"], int(numbers["own_from"])
     chain = Chain(
-        state=State(*(arrays[name].copy() for name in State._fields)),
+        state=State(*(arrays[name].copy() for name in STATE)),
         pinned=arrays["pinned"].copy(),
         done=int(numbers["done"]),
         paths=[path[own_from:]],

@@ -11,9 +11,9 @@ from saem.algorithms.engine.loop import State
 from saem.algorithms.engine.rescue import failure, nearest_solution
 from saem.algorithms.engine.stepwise import NEARLY, StepwiseIteration
 from saem.errors import MStepError
+from saem.estep.draws import draw_mean
 from saem.estep.expectation import conditional_expectations
 from saem.estep.samplers import own_copy
-from saem.estep.sampling import draw_mean
 from saem.families.problem import Expansion
 from saem.maxima.information import Information, information_of
 from saem.maxima.singular import correlation, inner
@@ -55,7 +55,7 @@ class ExpandedIteration(StepwiseIteration):
 
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the expanded statistics over ``m`` draws to the state."""
-        draw_mean(self.drawing, self.expansion.extended(chain.state.x), self.rng, m, chain.state.drawn)
+        draw_mean(self.drawing, self.expansion.extended(chain.state.x), self.rng, m, chain.state.latest)
         self.spent.count(0, m)
 
     def maximise(self, chain: Chain, constrained: bool = True) -> None:
@@ -83,10 +83,10 @@ class ExpandedIteration(StepwiseIteration):
         for i in np.flatnonzero(chain.pinned):  # the working parameters of an absent effect
             free[list(self.expansion.problem.boundary.dependents.get(int(i), ()))] = False
         objective = self.expanded.complete(statistics)
-        outcome = self.expanded.maximise(objective, x, free, tolerance=tolerance, constrained=constrained)
-        nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity < NEARLY
-        if outcome.status != sqp.CONVERGED and not nearly:
-            raise failure(self.problem, self.solver, x[:n], outcome.status)
+        result = self.expanded.maximise(objective, x, free, tolerance=tolerance, constrained=constrained)
+        nearly = result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and result.stationarity < NEARLY
+        if result.status != sqp.CONVERGED and not nearly:
+            raise failure(self.problem, self.solver, x[:n], result.status)
         return self.inside(self.expansion.reduced(x))
 
     def inside(self, x: Array) -> Array:

@@ -201,10 +201,10 @@ class Iteration:
             When there is none.
         """
         x: Array = chain.state.x.copy()
-        outcome = self.solver.maximise(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned)
-        nearly = outcome.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and outcome.stationarity <= 1e-4
-        if outcome.status != sqp.CONVERGED and not nearly:
-            raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[outcome.status]}")
+        result = self.solver.maximise(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned)
+        nearly = result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and result.stationarity <= 1e-4
+        if result.status != sqp.CONVERGED and not nearly:
+            raise MStepError(f"no maximum at the averaged statistics was found: {FAILURES[result.status]}")
         return x
 
     def error(
@@ -236,7 +236,7 @@ class Iteration:
 
         It is also the covariance of the complete-data score of one independent draw.
         """
-        return missing_information(self.problem, self.solver, x, conditional_expectation(self.problem, x))
+        return missing_information(self.solver, x, conditional_expectation(self.problem, x))
 
     def weights(self, step_sizes: Array, iota: Array, first: int, averaged: bool) -> Array:
         """Weights (K + 1, d) of the start and of the draws in the estimate, see `saem.algorithms.accuracy.error`."""

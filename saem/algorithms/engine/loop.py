@@ -22,7 +22,7 @@ class State(NamedTuple):
     x: Array  # (n,) current estimate
     statistics: Array  # (s,) stochastic approximation of E[S | y]
     average: Array  # (s,) mean of the statistics since averaging began
-    drawn: Array  # (s,) statistics of the current draws
+    latest: Array  # (s,) statistics of the latest draws
 
 
 @entry
@@ -77,18 +77,16 @@ def run_block(
     size = state.statistics.shape[0]
     status = CONVERGED
     for k in range(step_sizes.shape[0]):
-        draw(drawing, state.x, rng, draws[k], state.drawn)
+        draw(drawing, state.x, rng, draws[k], state.latest)
         gamma = step_sizes[k]
         for i in range(size):
-            state.statistics[i] += gamma * (state.drawn[i] - state.statistics[i])
+            state.statistics[i] += gamma * (state.latest[i] - state.statistics[i])
         objective = CompleteData(arrays, state.statistics)
-        outcome = maximise(
-            objective, constraint, state.x, is_free, low, high, floor, tolerance, max_newton, ws, nothing
-        )
+        result = maximise(objective, constraint, state.x, is_free, low, high, floor, tolerance, max_newton, ws, nothing)
         for i in range(state.x.shape[0]):
             path[k, i] = state.x[i]
-        status = outcome.status
-        if status != CONVERGED and not (status == ITERATION_LIMIT and outcome.stationarity < 1e-3):
+        status = result.status
+        if status != CONVERGED and not (status == ITERATION_LIMIT and result.stationarity < 1e-3):
             return k, status
         if k >= averaging_from:
             n_averaged += 1

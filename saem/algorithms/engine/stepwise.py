@@ -13,7 +13,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.loop import MAX_NEWTON
 from saem.algorithms.engine.rescue import failure, nearest_solution
-from saem.estep.sampling import batch_means, draw_each, draw_mean
+from saem.estep.draws import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of
 from saem.mstep.restore import restore
@@ -84,19 +84,19 @@ class StepwiseIteration(Iteration):
         """One iteration: draw, approximate, maximise."""
         state = chain.state
         self.draw(chain, m)
-        state.statistics[:] += gamma * (state.drawn - state.statistics)
+        state.statistics[:] += gamma * (state.latest - state.statistics)
         self.maximise(chain, constrained)
 
     def draw(self, chain: Chain, m: int) -> None:
         """E-step: write the mean of the statistics over ``m`` draws to the state."""
-        draw_mean(self.drawing, chain.state.x, self.rng, m, chain.state.drawn)
+        draw_mean(self.drawing, chain.state.x, self.rng, m, chain.state.latest)
         self.spent.count(0, m)
 
     def draw_each(self, chain: Chain, m: int) -> Array:
         """E-step: the statistics (m, s) of single draws; their mean is written to the state."""
         statistics = np.empty((m, self.problem.latent.n_statistics))
         draw_each(self.drawing, chain.state.x, self.rng, statistics)
-        chain.state.drawn[:] = statistics.mean(axis=0)
+        chain.state.latest[:] = statistics.mean(axis=0)
         self.spent.count(0, m)
         return statistics
 
@@ -110,18 +110,18 @@ class StepwiseIteration(Iteration):
         """
         state, objective = chain.state, self.solver.complete(chain.state.statistics)
         free = self.solver.free & ~chain.pinned
-        outcome = self.solve(objective, state.x, free, constrained)
-        if outcome.status == sqp.CONVERGED or (
-            outcome.status == sqp.ITERATION_LIMIT and (outcome.stationarity < NEARLY or self.is_single_step)
+        result = self.solve(objective, state.x, free, constrained)
+        if result.status == sqp.CONVERGED or (
+            result.status == sqp.ITERATION_LIMIT and (result.stationarity < NEARLY or self.is_single_step)
         ):
             return
         nearest = nearest_solution(self.problem, self.solver, state.x, free) if constrained else None
         if nearest is None:
-            raise failure(self.problem, self.solver, state.x, outcome.status)
+            raise failure(self.problem, self.solver, state.x, result.status)
         state.x[:] = nearest
-        outcome = self.solve(objective, state.x, free, constrained)
-        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
-            raise failure(self.problem, self.solver, state.x, outcome.status)
+        result = self.solve(objective, state.x, free, constrained)
+        if result.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
+            raise failure(self.problem, self.solver, state.x, result.status)
 
     def covariance(self, series: Array) -> Array:
         """Covariance (n, n) of single draws of a series (m, n): the long-run one of a Markov kernel."""
@@ -134,21 +134,14 @@ class StepwiseIteration(Iteration):
         """Whether the M-step only increases the complete-data likelihood (generalised EM)."""
         return self.maximiser is not None and self.maximiser.single_step
 
-    def solve(self, objective: Any, x: Array, free: Array, constrained: bool) -> sqp.Outcome:
+    def solve(self, objective: Any, x: Array, free: Array, constrained: bool) -> sqp.SearchResult:
         """Maximise from ``x``, which is overwritten."""
         if self.maximiser is None or not constrained:
             return self.solver.maximise(
                 objective, x, free, tolerance=self.tolerance, max_iterations=MAX_NEWTON, constrained=constrained
             )
-        return self.maximiser.maximise(
-            self.solver,
-            objective,
-            x,
-            free,
-            floor=self.solver.no_floor,
-            tolerance=self.tolerance,
-            max_iterations=MAX_NEWTON,
-        )
+        search = self.solver.search(objective, x, free, tolerance=self.tolerance, max_iterations=MAX_NEWTON)
+        return self.maximiser.maximise(search)
 
     def estimate(self, chain: Chain, is_averaged: bool) -> Array:
         """See `Iteration.estimate`; a single step need not end on the constraints, and is brought back onto them."""
@@ -162,9 +155,9 @@ class StepwiseIteration(Iteration):
         if self.maximiser is None or self.is_single_step:
             return super().maximiser_at(chain, statistics)
         x: Array = chain.state.x.copy()
-        outcome = self.solve(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned, True)
-        if outcome.status != sqp.CONVERGED:
-            raise failure(self.problem, self.solver, x, outcome.status)
+        result = self.solve(self.solver.complete(statistics), x, self.solver.free & ~chain.pinned, True)
+        if result.status != sqp.CONVERGED:
+            raise failure(self.problem, self.solver, x, result.status)
         return x
 
     def average(self, chain: Chain, n: int) -> None:

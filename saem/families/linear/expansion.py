@@ -43,10 +43,6 @@ def expand(problem: Problem) -> Expansion:
     ----------
     problem : Problem
 
-    Returns
-    -------
-    Expansion
-
     Raises
     ------
     ModelError

@@ -147,10 +147,6 @@ def read_content(data: bytes, source: str) -> FitContent:
     source : str
         Where it came from, for messages.
 
-    Returns
-    -------
-    FitContent
-
     Raises
     ------
     StorageError

@@ -22,12 +22,12 @@ UPHILL = 1e-8  # slope on the scale of the parameter, from which a bound is let 
 
 def maximise_above(
     solver: Solver,
-    solve: Callable[[Any, Array, Array], sqp.Outcome],
+    solve: Callable[[Any, Array, Array], sqp.SearchResult],
     objective: Any,
     x: Array,
     free: Array,
     lower: Array,
-) -> sqp.Outcome:
+) -> sqp.SearchResult:
     """Maximise from ``x``, which is overwritten, with ``x >= lower``.
 
     Bounds that the constraints cannot meet are given up: where holding them leaves no feasible point, the maximiser
@@ -44,8 +44,8 @@ def maximise_above(
     start = np.maximum(x, np.where(free, lower, -np.inf))
     for _ in range(ROUNDS):
         point = np.where(held, lower, start)
-        outcome = solve(objective, point, free & ~held)
-        if outcome.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
+        result = solve(objective, point, free & ~held)
+        if result.status not in (sqp.CONVERGED, sqp.ITERATION_LIMIT):
             break
         below = free & ~held & (point < lower)
         if below.any():
@@ -56,7 +56,7 @@ def maximise_above(
         uphill = np.where(held, slope, -np.inf)
         if uphill.max() <= UPHILL:
             x[:] = point
-            return outcome
+            return result
         held[int(np.argmax(uphill))] = False
         start = point
     return solve(objective, x, free)

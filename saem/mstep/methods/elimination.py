@@ -11,9 +11,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice, product
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,12 +21,12 @@ from saem.errors import ModelError, listing
 from saem.expressions.constraint import Constraints, split
 from saem.expressions.grammar import names_in
 from saem.mstep import sqp
-from saem.mstep.maximiser import Region, conclude, scale_of
+from saem.mstep.certify import certify, scale_of
 from saem.mstep.methods.newton import Local, ascend
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
-    from saem.mstep.solver import Solver
+    from saem.mstep.solver import Search
 
 Array = np.ndarray
 CHOICES = 4096  # ways of choosing one name for each constraint that are looked at
@@ -62,30 +62,17 @@ class Elimination:
         """
         plan_for(problem.constraints, tuple(problem.parameters.fixed.tolist()))
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        solver, x, region = search.solver, search.x, search.region
         constraints = solver.problem.constraints
         self.check(solver.problem)
-        by_sqp = partial(
-            solver.lagrange_newton, objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
-        )
         try:
-            plan = plan_for(constraints, tuple((~free).tolist()))
+            plan = plan_for(constraints, tuple((~region.free).tolist()))
         except ModelError:
-            return by_sqp()
+            return solver.lagrange_newton(search)
         eliminated = [e.parameter for e in plan]
-        rest = np.array([i for i in np.flatnonzero(free) if i not in eliminated], dtype=int)
-        region = Region(solver.domains, free, floor)
+        rest = np.array([i for i in np.flatnonzero(region.free) if i not in eliminated], dtype=int)
         base = x.copy()
 
         def evaluate(r: Array) -> Local | None:
@@ -94,7 +81,7 @@ class Elimination:
             substitute(constraints, plan, point)
             if not region.room(point).min(initial=np.inf) > 0.0:
                 return None
-            at = solver.derivatives(objective, point, free)
+            at = search.derivatives(point)
             if not np.isfinite(at.value):
                 return None
             slopes, bends = chain_rule(plan, rest, at.jacobian, at.c_hessian)
@@ -106,11 +93,11 @@ class Elimination:
             gradient = slopes.T @ at.gradient
             return Local(point, at.value, gradient, hessian, none, scale, np.empty(0), none, np.empty((0, k, k)))
 
-        found = ascend(evaluate, x[rest], rest, region, np.empty(0), tolerance, max_iterations)
+        found = ascend(evaluate, x[rest], rest, region, np.empty(0), search.tolerance, search.max_iterations)
         if found is None:
-            return by_sqp()
+            return solver.lagrange_newton(search)
         x[:] = found.at.x
-        return conclude(solver, objective, x, region, tolerance, found.iterations)
+        return certify(search, found.iterations)
 
 
 def substitute(constraints: Constraints, plan: tuple[Explicit, ...], x: Array) -> None:

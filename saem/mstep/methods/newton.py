@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import Region
+from saem.mstep.region import Region
 
 Array = np.ndarray
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saem.mstep.maximiser import Region, scale_of
+from saem.mstep.certify import scale_of
 from saem.mstep.methods.newton import Ascent, Local, ascend
+from saem.mstep.region import Region
 
 if TYPE_CHECKING:
-    from saem.mstep.solver import Solver
+    from saem.mstep.solver import Derivatives, Solver
 
 Array = np.ndarray
 TINY = 1e-100  # a constraint whose gradient is shorter has no standard error
@@ -59,6 +60,15 @@ class Penalised:
         self.solver, self.objective, self.base, self.region = solver, objective, x.copy(), region
         self.index = np.flatnonzero(region.free)
 
+    def look(self, u: Array) -> tuple[Array, Derivatives] | None:
+        """The point (n,) where the free parameters are ``u``, and the derivatives there; None outside the domain."""
+        point = self.base.copy()
+        point[self.index] = u
+        if not self.region.room(point).min(initial=np.inf) > 0.0:
+            return None
+        at = self.solver.derivatives(self.objective, point, self.region.free)
+        return (point, at) if np.isfinite(at.value) else None
+
     def standard_errors(self, x: Array) -> Array | None:
         """Units (m,) of the constraints, and `Solver.multipliers` at a point; None where it is not finite."""
         at = self.solver.derivatives(self.objective, x, self.region.free)
@@ -83,13 +93,10 @@ class Penalised:
         block, none = np.ix_(index, index), np.empty((0, len(self.index)))
 
         def evaluate(u: Array) -> Local | None:
-            point = self.base.copy()
-            point[index] = u
-            if not self.region.room(point).min(initial=np.inf) > 0.0:
+            found = self.look(u)
+            if found is None:
                 return None
-            at = self.solver.derivatives(self.objective, point, self.region.free)
-            if not np.isfinite(at.value):
-                return None
+            point, at = found
             pull = multipliers - weights * at.c
             return Local(
                 point,
@@ -118,13 +125,10 @@ class Penalised:
         block = np.ix_(index, index)
 
         def evaluate(u: Array) -> Local | None:
-            point = self.base.copy()
-            point[index] = u
-            if not self.region.room(point).min(initial=np.inf) > 0.0:
+            found = self.look(u)
+            if found is None:
                 return None
-            at = self.solver.derivatives(self.objective, point, self.region.free)
-            if not np.isfinite(at.value):
-                return None
+            point, at = found
             return Local(
                 point,
                 at.value,

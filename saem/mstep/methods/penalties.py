@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from saem.mstep import sqp
-from saem.mstep.maximiser import FEASIBLE, Region, check_above_one, check_positive, conclude, relative_residual
+from saem.mstep.certify import FEASIBLE, certify, check_above_one, check_positive, relative_residual
 from saem.mstep.methods.penalised import PathPoint, Penalised
+from saem.mstep.region import Region
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
     from saem.mstep.methods.newton import Ascent
-    from saem.mstep.solver import Solver
+    from saem.mstep.solver import Search, Solver
 
 Array = np.ndarray
 LARGEST = 1e14  # penalty of the augmented Lagrangian
@@ -68,38 +69,28 @@ class Penalty:
         """The pressure of the next search, after one that left the residuals ``c`` (m,); None where it is given up."""
         raise NotImplementedError
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        region = Region(solver.domains, free, floor)
-        penalised = Penalised(solver, objective, x, region)
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        solver, x = search.solver, search.x
+        penalised = Penalised(solver, search.objective, x, search.region)
         units, iterations = penalised.standard_errors(x), 0
         pressure = None if units is None else self.first_pressure(solver.multipliers, units)
         while units is not None and pressure is not None:
             weights = self.weights(pressure.weight, units)
-            most = max_iterations - iterations
-            found = self.search(penalised, x, weights, pressure.multipliers, tolerance, most)
+            most = search.max_iterations - iterations
+            found = self.search(penalised, x, weights, pressure.multipliers, search.tolerance, most)
             if found is None:
                 break
             x[:] = found.at.x
             iterations += found.iterations
             c, jacobian, _ = solver.problem.constraints.evaluate(x)
             residual = relative_residual(c, jacobian, x)
-            if residual <= self.feasible or found.collapsed or iterations >= max_iterations:
+            if residual <= self.feasible or found.collapsed or iterations >= search.max_iterations:
                 break
             pressure, units = self.harder(pressure, weights, c, residual), penalised.standard_errors(x)
         if units is None:
-            return sqp.Outcome(sqp.BAD_START, -np.inf, iterations, np.inf, np.inf, 0)
-        return conclude(solver, objective, x, region, tolerance, iterations)
+            return sqp.SearchResult(sqp.BAD_START, -np.inf, iterations, np.inf, np.inf, 0)
+        return certify(search, iterations)
 
 
 class GrowingPenalty(Penalty):

@@ -6,27 +6,27 @@ steps are repeated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from saem.errors import ModelError
 from saem.mstep import sqp
-from saem.mstep.maximiser import (
+from saem.mstep.certify import (
     FEASIBLE,
     STATIONARY,
-    Region,
+    certify,
     check_positive,
-    conclude,
     relative_residual,
     scale_of,
 )
+from saem.mstep.region import Region
 from saem.mstep.solver import Maximiser
 
 if TYPE_CHECKING:
     from saem.families.problem import Problem
-    from saem.mstep.solver import Derivatives, Solver
+    from saem.mstep.solver import Derivatives, Search, Solver
 
 Array = np.ndarray
 RELAXED = 0.8  # of the step to the maximum along the gradient: full steps would zigzag
@@ -47,22 +47,12 @@ class NewtonStep:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Make one step from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        outcome = solver.lagrange_newton(objective, x, free, floor=floor, tolerance=tolerance, max_iterations=1)
-        if outcome.status == sqp.INFEASIBLE and outcome.iterations == 1:  # the step was made; the next gets nearer
-            return outcome._replace(status=sqp.ITERATION_LIMIT)
-        return outcome
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Make one step from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        result = search.solver.lagrange_newton(replace(search, max_iterations=1))
+        if result.status == sqp.INFEASIBLE and result.iterations == 1:  # the step was made; the next gets nearer
+            return result._replace(status=sqp.ITERATION_LIMIT)
+        return result
 
 
 @dataclass(frozen=True)
@@ -87,30 +77,20 @@ class GradientStep:
     def check(self, problem: Problem) -> None:
         """Any problem will do."""
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Make one step from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        region = Region(solver.domains, free, floor)
-        at = solver.derivatives(objective, x, free)
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Make one step from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
+        solver, x, region = search.solver, search.x, search.region
+        at = search.derivatives(x)
         if not np.isfinite(at.value):
-            return sqp.Outcome(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
-        scale = np.where(free, scale_of(solver.problem, at.hessian), 0.0)
+            return sqp.SearchResult(sqp.BAD_START, -np.inf, 0, np.inf, np.inf, 0)
+        scale = np.where(region.free, scale_of(solver.problem, at.hessian), 0.0)
         if relative_residual(at.c, at.jacobian, x) > FEASIBLE:
             restored = self.restore(solver, x, scale, region)
             if restored is None:
-                return conclude(solver, objective, x, region, tolerance, 0)
-            at = solver.derivatives(objective, restored, free)
+                return certify(search, 0)
+            at = search.derivatives(restored)
             if not np.isfinite(at.value):
-                return conclude(solver, objective, x, region, tolerance, 0)
+                return certify(search, 0)
             x[:] = restored
         direction, length = tangent_step(at, scale, solver.multipliers)
         noise = sqp.ROUNDING * (1.0 + abs(at.value))
@@ -119,12 +99,12 @@ class GradientStep:
         while rise > 0.0 and alpha > 1e-12 * length:
             trial = self.restore(solver, x + alpha * scale * direction, scale, region)
             if trial is not None and region.admits(x, trial):
-                value = solver.derivatives(objective, trial, free).value
+                value = search.derivatives(trial).value
                 if value >= at.value + sqp.ARMIJO * alpha * rise - noise:
                     x[:] = trial
                     break
             alpha *= 0.5
-        return conclude(solver, objective, x, region, tolerance, 1)
+        return certify(search, 1)
 
     def restore(self, solver: Solver, x: Array, scale: Array, region: Region) -> Array | None:
         """The point on the constraints near ``x``, by shortest Gauss-Newton steps; None where there is none."""
@@ -180,31 +160,18 @@ class Repeated:
         """Refuse what the step refuses."""
         self.step.check(problem)
 
-    def maximise(
-        self,
-        solver: Solver,
-        objective: Any,
-        x: Array,
-        free: Array,
-        *,
-        floor: Array,
-        tolerance: float,
-        max_iterations: int,
-    ) -> sqp.Outcome:
-        """Maximise from ``x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
-        region = Region(solver.domains, free, floor)
+    def maximise(self, search: Search) -> sqp.SearchResult:
+        """Maximise from ``search.x``, which is overwritten; see `saem.mstep.solver.Maximiser.maximise`."""
         steps, best, found_at = 0, np.inf, 0
         for steps in range(1, self.most + 1):
-            before = x.copy()
-            outcome = self.step.maximise(
-                solver, objective, x, free, floor=floor, tolerance=tolerance, max_iterations=max_iterations
-            )
-            if outcome.status in (sqp.COLLAPSED, sqp.BAD_START):
-                return outcome._replace(iterations=steps)
-            if outcome.stationarity < best:
-                best, found_at = outcome.stationarity, steps
-            done = outcome.status == sqp.CONVERGED and outcome.stationarity <= max(tolerance, 0.01 * STATIONARY)
+            before = search.x.copy()
+            result = self.step.maximise(search)
+            if result.status in (sqp.COLLAPSED, sqp.BAD_START):
+                return result._replace(iterations=steps)
+            if result.stationarity < best:
+                best, found_at = result.stationarity, steps
+            done = result.status == sqp.CONVERGED and result.stationarity <= max(search.tolerance, 0.01 * STATIONARY)
             # steps without memory can go round in circles
-            if done or np.array_equal(before, x) or steps - found_at > PATIENCE:
+            if done or np.array_equal(before, search.x) or steps - found_at > PATIENCE:
                 break
-        return conclude(solver, objective, x, region, tolerance, steps)
+        return certify(search, steps)

@@ -137,10 +137,6 @@ def design(formula: str, columns: Mapping[str, Values], n: int, state: State | N
     state : dict, optional
         That of the design of other rows, whose columns these rows get.
 
-    Returns
-    -------
-    Design
-
     Raises
     ------
     DataError

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from saem.errors import ExpressionError, nearest
+from saem.expressions.vectorized import OF_NUMPY
 from saem.specification.formula.grammar import (
     COMPARISONS,
     Call,
@@ -22,22 +23,12 @@ from saem.specification.formula.grammar import (
     text_of,
 )
 
-#: Functions of numbers, element by element.
+#: Functions of numbers, element by element: those of row expressions with one argument, and two of R.
 ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
+    **{name: OF_NUMPY[name] for name in ("log", "log2", "log10", "exp", "sqrt", "abs", "sin", "cos", "tan", "tanh")},
+    **{name: OF_NUMPY[name] for name in ("expit", "logit")},
     "log1p": np.log1p,
-    "exp": np.exp,
     "expm1": np.expm1,
-    "sqrt": np.sqrt,
-    "abs": np.abs,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "tanh": np.tanh,
-    "expit": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "logit": lambda x: np.log(x / (1.0 - x)),
 }
 #: Functions with constants that come from the table of the fit, and what may be set of them.
 STATEFUL: dict[str, tuple[str, ...]] = {

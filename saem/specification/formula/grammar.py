@@ -292,10 +292,6 @@ def text_of(node: Node, outer: int = 0) -> str:
     node : Node
     outer : int
         How tightly the operator around it binds.
-
-    Returns
-    -------
-    str
     """
     match node:
         case Name(text):

@@ -48,10 +48,6 @@ def expand(node: Node, formula: str) -> Terms:
     formula : str
         For messages.
 
-    Returns
-    -------
-    Terms
-
     Raises
     ------
     ExpressionError
