@@ -16,7 +16,7 @@ from saem.errors import FitError, exact_fit, listing
 from saem.estep.marginal import refined
 from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
-from saem.maxima.search import Failure, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
+from saem.maxima.search import Failure, climbed_again, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
 from saem.maxima.starts import infeasible
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of
@@ -75,7 +75,10 @@ class DirectML:
         solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver, self.scattered)
         if peaks and refined(problem, peaks[0].x):  # once more, with nodes that suffice there
-            peaks, failures = find_maxima(problem, solver, self.scattered)
+            if problem.likelihood.is_local:
+                peaks, failures = climbed_again(problem, solver, peaks)
+            else:
+                peaks, failures = find_maxima(problem, solver, self.scattered)
         if not peaks:
             raise no_maximum(problem, failures)
         best, tied = peaks[0], count_tied(peaks)
@@ -97,6 +100,8 @@ class DirectML:
     def search_path(self, problem: Problem, solver: Solver, starts: list[Array], x: Array) -> Array:
         """Iterates (k, n) of the search from the first of the starts that leads to ``x``."""
         path = np.empty((0, len(x)))
+        if problem.likelihood.is_local:  # every iterate is an integral for every cluster: the ends must do
+            return starts[0][None]
         for start in starts:
             path = np.full((self.max_path, len(x)), np.nan)
             end, _, _ = climb(problem, solver, start, path)

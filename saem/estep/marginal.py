@@ -275,7 +275,7 @@ def log_likelihood(objective: Quadrature, x: Array) -> float:
 
 
 def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SETTLED) -> int:
-    """The first number of nodes of the ladder that agrees with the one before it about the log-likelihood at ``x``.
+    """The first number of nodes of the ladder that agrees with the next one about the log-likelihood at ``x``.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SET
                 "effects of a cluster have no mode that is found; give other starting values"
             )
         if tried and abs(value - tried[-1][1]) <= tolerance:
-            return nodes
+            return tried[-1][0]
         tried.append((nodes, value))
     told = ", ".join(f"{value:.4f} with {nodes}" for nodes, value in tried[-2:])
     raise ModelError(

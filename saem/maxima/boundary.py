@@ -13,6 +13,7 @@ import numpy as np
 from saem.families.problem import Problem
 from saem.maxima.singular import climb_singular, is_near_singular
 from saem.mstep import sqp
+from saem.mstep.recalled import recalled
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -168,6 +169,17 @@ def climb(
     result : saem.mstep.sqp.SearchResult
         Of the last search; its status is `COLLAPSED` when a residual standard deviation goes to zero.
     """
+    if path is not None or solver.maximiser is not None:
+        return climbed(problem, solver, start, path, constrained, again)
+    key = ("climb", start.tobytes(), constrained, again)
+    x, pinned, result = recalled(problem, key, lambda: climbed(problem, solver, start, None, constrained, again))
+    return x.copy(), pinned.copy(), result
+
+
+def climbed(
+    problem: Problem, solver: Solver, start: Array, path: Array | None, constrained: bool, again: bool
+) -> tuple[Array, Array, sqp.SearchResult]:
+    """Do what `climb` says."""
     x = start.copy()
     objective = solver.observed()
     pinned = np.zeros(len(x), dtype=bool)

@@ -86,6 +86,14 @@ def find_maxima(problem: Problem, solver: Solver, n_scattered: int | None = None
     return peaks, failures
 
 
+def climbed_again(problem: Problem, solver: Solver, peaks: list[Peak]) -> tuple[list[Peak], list[Failure]]:
+    """The maxima that some maxima lead to, for a likelihood that has become more exact."""
+    found: list[Peak] = []
+    failures: list[Failure] = []
+    visit_all(problem, solver, [peak.x for peak in peaks], found, failures)
+    return sorted(found, key=lambda peak: -peak.loglik), failures
+
+
 def visit_all(
     problem: Problem, solver: Solver, starts: list[Array], peaks: list[Peak], failures: list[Failure]
 ) -> None:

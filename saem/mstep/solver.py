@@ -11,6 +11,7 @@ from saem.estep.marginal import Quadrature, objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
 from saem.mstep import sqp
+from saem.mstep.recalled import recalled
 from saem.mstep.region import Region
 
 
@@ -207,14 +208,23 @@ class Solver:
 
     def derivatives(self, objective: Any, x: np.ndarray, free: np.ndarray | None = None) -> Derivatives:
         """Evaluate an objective and the constraints; sets the least-squares multipliers over the free parameters."""
-        point = np.array(x, dtype=float)
-        result = self.maximise(objective, point, self.free if free is None else free, max_iterations=0)
-        ws = self.constrained
-        return Derivatives(
-            result.value,
-            ws.gradient[0].copy(),
-            ws.hessian[0].copy(),
-            ws.c[0].copy(),
-            ws.jacobian[0].copy(),
-            ws.c_hessian[0].copy(),
-        )
+        point, moving = np.array(x, dtype=float), self.free if free is None else free
+
+        def evaluate() -> tuple[Derivatives, np.ndarray]:
+            result = self.maximise(objective, point, moving, max_iterations=0)
+            ws = self.constrained
+            found = Derivatives(
+                result.value,
+                ws.gradient[0].copy(),
+                ws.hessian[0].copy(),
+                ws.c[0].copy(),
+                ws.jacobian[0].copy(),
+                ws.c_hessian[0].copy(),
+            )
+            return found, self.multipliers
+
+        if not isinstance(objective, Quadrature):
+            return evaluate()[0]
+        key = ("derivatives", point.tobytes(), moving.tobytes())
+        found, self.constrained.multipliers[:] = recalled(self.problem, key, evaluate)
+        return found

@@ -117,7 +117,7 @@ def with_zero_variances(course: Course) -> Course:
 def with_all_maxima(course: Course) -> Course:
     """The maxima of the likelihood are looked for, as direct maximum likelihood does."""
     problem = course.problem
-    if not (problem.likelihood.is_available and course.searches):
+    if not (problem.likelihood.is_available and course.searches) or problem.likelihood.is_local:
         return course
     return replace(course, peaks=tuple(find_maxima(problem, course.engine.solver)[0]))
 

@@ -130,8 +130,10 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     note : str
         What happened, for the user; empty when the run had found the highest.
     """
+    if not peaks:
+        return run, ""
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
-    if not peaks or peaks[0].loglik <= max(own, above(engine, run)[0]) + HIGHER:
+    if peaks[0].loglik <= max(own, above(engine, run)[0]) + HIGHER:
         return run, ""
     loglik = engine.iteration.loglik(run.x, run.pinned)
     reached = f"From its own start SAEM reached a lower local maximum (log-likelihood {loglik:.3f})"

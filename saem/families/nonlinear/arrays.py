@@ -41,7 +41,8 @@ class NonlinearArrays(NamedTuple):
     """
 
     rows: RowFunctions
-    slopes: Program  # log-density of a row, its gradient and the lower triangle of its Hessian by the coordinates
+    slopes: Program  # log-density of a row and its gradient by the coordinates
+    bends: Program  # the same, and the lower triangle of its Hessian
     terms: Program  # the K functions of the parameters in the centres
     term_values: int  # the same as a C function
     columns: Array  # (N, k) of the rows, one cluster after the other

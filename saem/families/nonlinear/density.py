@@ -152,7 +152,7 @@ def fill_slope_jets(
 ) -> None:
     """`fill_slopes` in jets: coordinates (d, J), derivatives (d, J) and (d, d, J)."""
     (d, length), n = z.shape, x.shape[0]
-    program = arrays.slopes
+    program = arrays.slopes if order < 2 else arrays.bends
     inputs, work = np.empty((n + d, length)), np.empty((program.ops.shape[0], length))
     set_parameters(x, inputs)
     for j in range(d):

@@ -30,7 +30,7 @@ class Functions:
     ----------
     centred, uncentred : RowFunctions
         For coordinates that are the latent data, and with derivatives by those that are not.
-    slopes, terms : Program
+    slopes, bends, terms : Program
     term_values : RowSums
     kept : tuple
         Owners of the machine code.
@@ -39,6 +39,7 @@ class Functions:
     centred: RowFunctions
     uncentred: RowFunctions
     slopes: Program
+    bends: Program
     terms: Program
     term_values: RowSums
     kept: tuple[Any, ...]
@@ -147,6 +148,7 @@ class Builder:
                 value.address, curvature.address, alone.address, curved, self.positions(expanded), 0, len(squares)
             ),
             RowFunctions(value.address, curvature.address, beside.address, curved, self.positions(direct), 1, 0),
+            program_of(self.graph, [self.density, *self.gradient(self.density, coordinates)]),
             program_of(self.graph, self.curvature(self.density, coordinates)),
             program_of(self.graph, term_nodes),
             terms,

@@ -141,6 +141,7 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
     return NonlinearArrays(
         rows=functions.uncentred,
         slopes=functions.slopes,
+        bends=functions.bends,
         terms=functions.terms,
         term_values=functions.term_values.address,
         columns=columns,

@@ -16,7 +16,8 @@ from saem.system.jets import jet_length
 from saem.system.jit import entry
 
 Floats = NDArray[np.float64]
-TRIED, CLIMBED = 2_000, 8  # points that are looked at, and the best of them that are improved
+TRIED, CLIMBED = 200, 8  # points that are looked at for every parameter, and the best of them that are improved
+MOST_TRIED = 2_000
 RANGE = 3.0  # standard deviation of the points, on the scale without bounds
 SPREAD = 0.5  # of the random effects at the start, on a logarithmic or logit scale
 SHARE = 0.3  # of its centre, the standard deviation of an effect of a normal law
@@ -115,13 +116,14 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
             return 1e100, np.zeros(len(index))
         return -value, -slope
 
-    points = [centre, *(centre + RANGE * rng.standard_normal((TRIED, len(index))))]
+    tried, climbed = min(TRIED * len(index), MOST_TRIED), CLIMBED if len(index) > 1 else 1
+    points = [centre, *(centre + RANGE * rng.standard_normal((tried, len(index))))]
     with np.errstate(all="ignore"):
         values = np.array([value_at(arrays, point(each)) for each in points])
         values[~np.isfinite(values)] = -np.inf
         best: tuple[float, Floats] = (-np.inf, x)
-        order = [0, *(k for k in np.argsort(-values)[: CLIMBED + 1] if k != 0)]
-        for k in order[: CLIMBED + 1]:
+        order = [0, *(k for k in np.argsort(-values)[: climbed + 1] if k != 0)]
+        for k in order[: climbed + 1]:
             if not np.isfinite(values[k]):
                 continue
             found = minimize(minus, points[k], jac=True, method="L-BFGS-B", options={"maxiter": 200})

@@ -1,0 +1,41 @@
+"""What is known of a likelihood that costs much is recalled: its derivatives, and the maxima that searches led to.
+
+A fit looks at the same few points again and again: where a run ended, and the top of the hill beside it. Where each
+look is an integral for every cluster, the last ones are kept with the data.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from saem.estep.marginal import objective_of
+from saem.families.problem import Clusters, Problem
+
+T = TypeVar("T")
+KEPT = 64  # results for a table
+_KNOWN: WeakKeyDictionary[Clusters, OrderedDict[Hashable, Any]] = WeakKeyDictionary()
+
+
+def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+    """The result of `make`, or what it gave for the same key; in closed form nothing is kept.
+
+    Parameters
+    ----------
+    problem : Problem
+    key : tuple
+        What the result depends on beside the data, the constraints and the rule of quadrature.
+    make : callable
+    """
+    if problem.likelihood.kind != "quadrature":
+        return make()
+    full = (*key, len(objective_of(problem).nodes), problem.constraints.names, problem.constraints.texts)
+    known = _KNOWN.setdefault(problem.clusters, OrderedDict())
+    if full not in known:
+        known[full] = make()
+        while len(known) > KEPT:
+            known.popitem(last=False)
+    found: T = known[full]
+    return found
