@@ -71,15 +71,18 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
     from saem.system.machine import POINTER
 
     varies = [any(i >= n + d and i - n - d not in constant for i in graph.inputs(k)) for k in range(len(graph.nodes))]
+    nodes = graph.reachable(targets)
+    compared = graph.reachable([k for k in nodes if graph.nodes[k].op in CONDITIONS])
     once: list[str] = []
     each: list[str] = []
     inverted: dict[int, str] = {}
-    for node in sorted(graph.reachable(targets)):
-        divisor = graph.nodes[node].operands[1] if graph.nodes[node].op == "div" else node
-        if varies[node] and not varies[divisor]:  # one division before the loop, instead of one in each round
+    for node in sorted(nodes):
+        op, operands, _ = graph.nodes[node]
+        if op == "div" and varies[node] and not varies[operands[1]] and node not in compared:
+            # One division before the loop, in place of one in each round. It rounds twice: 49 * (1 / 49) is not 1.
+            divisor = operands[1]
             inverted[divisor] = f"%r{divisor} = fdiv double {literal(1.0)}, {_number(graph, divisor)}"
-            dividend = _number(graph, graph.nodes[node].operands[0])
-            each.append(f"%v{node} = fmul double {dividend}, %r{divisor}")
+            each.append(f"%v{node} = fmul double {_number(graph, operands[0])}, %r{divisor}")
         else:
             (each if varies[node] else once).extend(_lines(graph, node, n, d, "%row" if varies[node] else "%columns"))
     once.extend(inverted.values())

@@ -127,6 +127,15 @@ def test_a_column_that_varies_must_not_be_called_constant() -> None:
     assert wrong[0] != pytest.approx(right[0], rel=1e-3)
 
 
+def test_what_is_compared_is_divided_as_it_is_written() -> None:
+    """All else by the inverse of what does not vary, which may differ in the last digit."""
+    assert 49.0 * (1.0 / 49.0) != 1.0
+    columns = [[0.0, 49.0]]
+    assert sums_at(summed("where(m / a >= 1, b, c)", 0), [49.0, 2.0], [3.0], columns)[0] == 2.0
+    assert "fdiv" in loop_of("where(m / a >= 1, b, c)", (0,))
+    assert "fdiv" not in loop_of("m / a", (0,))
+
+
 def test_no_rows_give_zero_and_are_not_read() -> None:
     out = sums_at(summed("exp(a * k) * m + b"), [1.0, 2.0], [0.5], np.empty((0, 2)))
     np.testing.assert_array_equal(out, np.zeros(10))
