@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from saem.expressions.assembly import DECLARATIONS, SPECIAL, literal, operation
@@ -24,7 +25,7 @@ class RowSums:
     ----------
     address : int
         Of the C function, in this process: `columns` points to the first of `rows` rows of `width` numbers, and
-        ``out[t]`` becomes the sum of target ``t`` over them; 0 where there are none. For
+        ``out[t]`` becomes the sum of target ``t`` over them; 0 where there are none. No two of the arrays overlap. For
         `saem.system.jit.call_row_sums`.
     n_targets : int
     source : str
@@ -56,6 +57,7 @@ def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, const
     return _load(_source(graph, targets, n, d, frozenset(constant)), len(targets))
 
 
+@lru_cache(maxsize=64)  # many fits share one model
 def _load(source: str, n_targets: int) -> RowSums:
     from saem.system.machine import machine_of  # imports numba
 
@@ -69,15 +71,18 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
     from saem.system.machine import POINTER
 
     varies = [any(i >= n + d and i - n - d not in constant for i in graph.inputs(k)) for k in range(len(graph.nodes))]
+    nodes = graph.reachable(targets)
+    compared = graph.reachable([k for k in nodes if graph.nodes[k].op in CONDITIONS])
     once: list[str] = []
     each: list[str] = []
     inverted: dict[int, str] = {}
-    for node in sorted(graph.reachable(targets)):
-        divisor = graph.nodes[node].operands[1] if graph.nodes[node].op == "div" else node
-        if varies[node] and not varies[divisor]:  # one division before the loop, instead of one in each round
+    for node in sorted(nodes):
+        op, operands, _ = graph.nodes[node]
+        if op == "div" and varies[node] and not varies[operands[1]] and node not in compared:
+            # One division before the loop, in place of one in each round. It rounds twice: 49 * (1 / 49) is not 1.
+            divisor = operands[1]
             inverted[divisor] = f"%r{divisor} = fdiv double {literal(1.0)}, {_number(graph, divisor)}"
-            dividend = _number(graph, graph.nodes[node].operands[0])
-            each.append(f"%v{node} = fmul double {dividend}, %r{divisor}")
+            each.append(f"%v{node} = fmul double {_number(graph, operands[0])}, %r{divisor}")
         else:
             (each if varies[node] else once).extend(_lines(graph, node, n, d, "%row" if varies[node] else "%columns"))
     once.extend(inverted.values())
