@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from saem.errors import ExpressionError
-from saem.expressions.quoting import Column, short
+from saem.expressions.quoting import Column, short, text_of
 from saem.system import functions
 
 MAX_EXPONENT = 100.0
@@ -76,7 +76,7 @@ def describe(node: ast.AST) -> str:
     ----------
     node : ast.AST
     """
-    return short(ast.unparse(node))
+    return short(text_of(node))
 
 
 def fold(node: ast.AST, text: str) -> float | None:

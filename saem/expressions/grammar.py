@@ -35,7 +35,7 @@ _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast
 _ADVICE: dict[type[ast.AST], str] = {
     ast.Attribute: "a dot after a name has no meaning here; a column with a dot in its name stands in backticks",
     ast.Subscript: "square brackets after a name have no meaning here",
-    ast.IfExp: "write (condition) * value instead of if ... else",
+    ast.IfExp: "write where(condition, a, b) instead of if ... else",
     ast.BitXor: "write ** for a power",
     ast.BitAnd: "write 'and'",
     ast.BitOr: "write 'or'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 
 from saem.errors import ExpressionError
@@ -13,6 +14,27 @@ _FIRST_PLACEHOLDER = 0x4E00  # letters that a text cannot contain outside quotes
 
 class Column(ast.Name):
     """A column named between backticks: never a function or a constant."""
+
+
+class _Backticks(ast.NodeTransformer):
+    """Columns as they are written; Python knows no such name, but writes it."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(id=f"`{node.id}`") if isinstance(node, Column) else node
+
+
+def text_of(node: ast.AST) -> str:
+    """A part of a tree as a text of the language.
+
+    Parameters
+    ----------
+    node : ast.AST
+
+    Returns
+    -------
+    str
+    """
+    return ast.unparse(_Backticks().visit(copy.deepcopy(node)))
 
 
 def short(text: str) -> str:

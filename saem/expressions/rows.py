@@ -15,7 +15,7 @@ from saem.errors import DataError, ExpressionError, listing, nearest
 from saem.expressions.columns import Factor, Values, level_text
 from saem.expressions.folding import CONSTANTS, describe
 from saem.expressions.grammar import names_in, parse
-from saem.expressions.quoting import Column
+from saem.expressions.quoting import Column, text_of
 from saem.expressions.vectorized import call
 
 _ARITHMETIC: dict[type[ast.operator], Any] = {
@@ -64,7 +64,7 @@ class RowExpression:
     def of_tree(cls, tree: ast.expr, is_condition: bool = False) -> RowExpression:
         """The same of a part of a tree from `parse`, which may have to be a condition."""
         expression = cls.__new__(cls)
-        expression._take(ast.unparse(tree), tree, is_condition)
+        expression._take(text_of(tree), tree, is_condition)
         return expression
 
     def _take(self, text: str, body: ast.expr, is_condition: bool) -> None:

@@ -14,6 +14,8 @@ from saem.system import cache, jit, special
 __all__ = ["POINTER", "Machine", "machine_of"]
 
 binding: Any = jit.llvm_binding
+binding.initialize_native_target()
+binding.initialize_native_asmprinter()
 #: How a pointer to numbers is written.
 POINTER = "ptr" if binding.llvm_version_info[0] >= 17 else "double*"
 
