@@ -13,7 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-PLAIN = ("saem.system.jets", "saem.system.linalg", "saem.estep", "saem.families.glmm", "saem.families.normal")
+PLAIN = (
+    *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
+    *("saem.estep", "saem.families.glmm", "saem.families.normal"),
+)
 FUNCTIONS = {  # of the contract, for the one family
     "log_complete": ("saem.families.glmm.density", "log_complete_glmm"),
     "accumulate": ("saem.families.glmm.complete", "accumulate_glmm"),

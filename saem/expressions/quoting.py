@@ -19,8 +19,8 @@ class Column(ast.Name):
 class _Backticks(ast.NodeTransformer):
     """Columns as they are written; Python knows no such name, but writes it."""
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(id=f"`{node.id}`") if isinstance(node, Column) else node
+    def visit_Column(self, node: Column) -> ast.Name:
+        return ast.Name(id=f"`{node.id}`")
 
 
 def text_of(node: ast.AST) -> str:

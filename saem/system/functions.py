@@ -100,14 +100,14 @@ def polygamma(order: int, x: float) -> float:
 def logitnormal(order: int, centre: float, sd: float) -> float:
     """Mean of derivative `order` of expit at ``centre + sd * Z``, Z standard normal.
 
-    By the trapezoidal rule, which for such functions is exact up to exp(-2 pi^2 / (step * sd)): below 1e-13 here up to
-    an SD of 100. In the centre its derivative is that of the next order, and in `sd` it is ``sd`` times that of the one
-    after.
+    By the trapezoidal rule, which for such functions is exact up to exp(-2 pi^2 / (step * sd)), below 1e-20 here up to
+    an SD of 100; derivatives of expit lose less than two digits of it each. The derivative in the centre is that of the
+    next order, and the one in `sd` is ``sd`` times that of the order after.
     """
     width = abs(sd)
     if not (width < math.inf and abs(centre) < math.inf and order <= 10):
         return math.nan
-    step = 0.2 if width <= 3.0 else 0.6 / min(width, 100.0)
+    step = 0.2 if width <= 2.0 else 0.4 / min(width, 100.0)
     half = int(10.0 / step)
     total, mass = 0.0, 0.0
     for i in range(-half, half + 1):
@@ -119,16 +119,13 @@ def logitnormal(order: int, centre: float, sd: float) -> float:
         q = (small if at > 0.0 else 1.0) / (1.0 + small)
         value = p
         if order > 0:
-            value, ratio = 0.0, -p
-            # sum_m (-p)^m q^(k-1-m) A(k, m), by Horner's rule in one and powers of the other
-            power = 1.0
-            for m in range(order - 1, -1, -1):
-                inner = EULERIAN[order][m] * power
+            value, power = 0.0, p * q
+            for m in range(order - 1, -1, -1):  # the sum of `EULERIAN`
+                term = EULERIAN[order][m] * power
                 for _ in range(m):
-                    inner *= ratio
-                value += inner
+                    term *= -p
+                value += term
                 power *= q
-            value *= p * q
         total += weight * value
         mass += weight
     return total / mass
