@@ -18,8 +18,11 @@ LEVELS = ["a", "b", "c d", "1", "<5"]
 NUMBERS = ["0", "1", "2.5", "-1", "1e308", "1e-308", "99999999999999999999", "0x10", "1_000", "1.", "pi", "1j", "007"]
 BINARY = ["+", "-", "*", "/", "**", "and", "or"]
 NO_OPERATORS = ["%", "//", "=", ";", "if", ",", "@", "<<", "^", "&"]
-FUNCTIONS = "exp log log2 log10 sqrt sin cos tan tanh abs expit logit".split()
-NO_FUNCTIONS = ["max", "__import__", "open", "lambda", "f"]
+FUNCTIONS = (
+    "exp log log2 log10 sqrt sin cos tan tanh abs expit logit log_expit lgamma normal_cdf log_normal_cdf".split()
+)
+OF_SEVERAL = ["where", "min", "max", "logitnormal_mean"]
+NO_FUNCTIONS = ["median", "__import__", "open", "lambda", "f"]
 
 ODD_TEXTS = st.sampled_from(
     [
@@ -71,6 +74,9 @@ def expressions(columns: list[str], most: int = 8) -> st.SearchStrategy[str]:
         return st.one_of(
             st.tuples(inner, mostly(st.sampled_from(BINARY), st.sampled_from(NO_OPERATORS)), inner).map(" ".join),
             st.tuples(function, inner).map(lambda part: f"{part[0]}({part[1]})"),
+            st.tuples(st.sampled_from(OF_SEVERAL), st.lists(inner, min_size=1, max_size=4)).map(
+                lambda part: f"{part[0]}({', '.join(part[1])})"
+            ),
             st.tuples(inner, comparison, inner).map(" ".join),
             st.tuples(inner, comparison, inner, comparison, inner).map(" ".join),
             st.tuples(st.sampled_from(["not ", "-", "+"]), inner).map("".join),

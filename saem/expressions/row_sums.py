@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from saem.expressions.assembly import DECLARATIONS, SPECIAL, literal, operation
@@ -24,7 +25,7 @@ class RowSums:
     ----------
     address : int
         Of the C function, in this process: `columns` points to the first of `rows` rows of `width` numbers, and
-        ``out[t]`` becomes the sum of target ``t`` over them; 0 where there are none. For
+        ``out[t]`` becomes the sum of target ``t`` over them; 0 where there are none. No two of the arrays overlap. For
         `saem.system.jit.call_row_sums`.
     n_targets : int
     source : str
@@ -56,6 +57,7 @@ def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, const
     return _load(_source(graph, targets, n, d, frozenset(constant)), len(targets))
 
 
+@lru_cache(maxsize=64)  # many fits share one model
 def _load(source: str, n_targets: int) -> RowSums:
     from saem.system.machine import machine_of  # imports numba
 

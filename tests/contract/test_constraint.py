@@ -40,6 +40,7 @@ TEXTS = {
     "nested": "c2 == exp(sin(log(1 + exp(b21 * sigma**2))))",
     "product": "mu * c2 == alpha2 * b21 * b22 * sigma1 * sigma2 * sigma",
     "shared": "(b21 + b22)**2 == log(b21 + b22) * (b21 + b22)",
+    "special": "lgamma(mu) * normal_cdf(b21 * c2) == log_normal_cdf(-mu / b22) + sigma * log_expit(alpha2)",
 }
 
 _EXACT = {
@@ -47,6 +48,10 @@ _EXACT = {
     "log10": lambda x: mpmath.log(x) / mpmath.log(10),
     "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
     "logit": lambda x: mpmath.log(x / (1 - x)),
+    "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
+    "lgamma": mpmath.loggamma,
+    "normal_cdf": mpmath.ncdf,
+    "log_normal_cdf": lambda x: mpmath.log(mpmath.ncdf(x)),
     "pi": mpmath.pi,
     "number": mpmath.mpf,
     **{name: getattr(mpmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")},
@@ -103,6 +108,18 @@ def test_derivatives_agree_with_sympy(name: str) -> None:
         for k, b in enumerate(at):
             second = float(sympy.diff(first, b).evalf(25, subs=at))
             assert hessian[j, k] == pytest.approx(second, rel=1e-12, abs=1e-12)
+
+
+def test_the_mean_of_a_logit_normal_has_its_derivatives() -> None:
+    """Those of the second order by differences of those of the first, these by differences of values."""
+    constraint = compile_constraints({"g": "c2 == logitnormal_mean(b21, sigma1)"}, PARAMETERS)
+    _, jacobian, hessian = constraint.evaluate(POINT)
+    for j in (PARAMETERS.index("b21"), PARAMETERS.index("sigma1")):
+        step = np.zeros(len(PARAMETERS))
+        step[j] = 1e-5
+        (up, up_slope, _), (down, down_slope, _) = constraint.evaluate(POINT + step), constraint.evaluate(POINT - step)
+        assert jacobian[0, j] == pytest.approx((up - down)[0] / 2e-5, abs=1e-9)
+        np.testing.assert_allclose(hessian[0, j], (up_slope - down_slope)[0] / 2e-5, atol=1e-8)
 
 
 def test_several_constraints_fill_their_own_rows() -> None:
@@ -232,6 +249,10 @@ def test_generated_source_does_not_depend_on_hash_seeds() -> None:
         ({"g": "c2 == (b21 == 1)"}, ["constraint 'g'", "got a condition"]),
         ({"g": "c2 == 'a'"}, ["constraint 'g'", "got the text 'a'"]),
         ({"g": "c2 == abs(b21)"}, ["constraint 'g'", "abs()", "derivative"]),
+        ({"g": "c2 == where(b21 > 0, b21, 1)"}, ["constraint 'g'", "where()", "no derivative"]),
+        ({"g": "c2 == max(b21, b22)"}, ["constraint 'g'", "max()", "no derivative"]),
+        ({"g": "c2 == 1 + min(b21, b22)"}, ["constraint 'g'", "min()", "no derivative"]),
+        ({"g": "c2 == logitnormal_mean(b21)"}, ["constraint 'g'", "logitnormal_mean(median, sd)", "got 1"]),
         ({"g": "c2 == __import__('os')"}, ["constraint 'g'", "no function '__import__'"]),
         ({"g": "c2 == 9**9**9**9"}, ["constraint 'g'", "exponent must lie between"]),
         ({"g": "c2 == (0 - 2)**b21"}, ["constraint 'g'", "no finite real number", "negative"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,41 @@ def test_functions_agree_with_numpy() -> None:
     for name in ("exp", "log", "log2", "log10", "sqrt", "sin", "cos", "tan", "tanh", "abs"):
         np.testing.assert_array_equal(RowExpression(f"{name}(x)").evaluate({"x": x}), getattr(np, name)(x))
     np.testing.assert_allclose(RowExpression("expit(logit(x))").evaluate({"x": x}), x, rtol=1e-15)
+
+
+def test_functions_agree_with_scipy() -> None:
+    x = np.array([-3.5, 0.3, 40.0])
+    known = {"lgamma": scipy.special.gammaln, "normal_cdf": scipy.special.ndtr, "log_expit": scipy.special.log_expit}
+    for name, function in {**known, "log_normal_cdf": scipy.special.log_ndtr}.items():
+        np.testing.assert_allclose(RowExpression(f"{name}(x)").evaluate({"x": x}), function(x), rtol=1e-13)
+        np.testing.assert_allclose(RowExpression(f"{name}(0.3) + 0 * x").evaluate({"x": x}), function(0.3), rtol=1e-13)
+
+
+def test_functions_of_several_arguments() -> None:
+    columns = {"x": np.array([0.1, 0.5, np.nan]), "flag": np.array([True, False, True])}
+    expected = {
+        "min(x, 0.3)": [0.1, 0.3, np.nan],
+        "max(x, 0.3)": [0.3, 0.5, np.nan],
+        "where(flag, 1, log(x - 2))": [1.0, np.nan, 1.0],
+        "where(x > 0.3, x, -x)": [-0.1, 0.5, np.nan],
+        "where(not flag or x < 1, flag, 2)": [1.0, 0.0, 2.0],
+        "logitnormal_mean(x, 0 * x)": [0.1, 0.5, np.nan],
+        "logitnormal_mean(0.5, x)": [0.5, 0.5, np.nan],
+        "min(3, 2) + max(3, 2) + logitnormal_mean(0.5, 2) + 0 * x": [5.5, 5.5, np.nan],
+    }
+    for text, values in expected.items():
+        np.testing.assert_allclose(RowExpression(text).evaluate(columns), values, rtol=1e-14, err_msg=text)
+
+
+def test_an_outcome_may_be_larger() -> None:
+    text = "+".join(f"({'+'.join(['x'] * 30)})" for _ in range(30))
+    assert len(ast.dump(parse(text, large=True))) > 900
+    with pytest.raises(ExpressionError, match="at most 200 terms"):
+        parse(text)
+    with pytest.raises(ExpressionError, match="at most 2000 terms"):
+        parse("+".join([f"({text})"] * 2), large=True)
+    with pytest.raises(ExpressionError, match="at most 20000 characters"):
+        parse("x" * 20_001, large=True)
 
 
 def test_a_column_between_backticks_is_never_a_function_or_constant() -> None:
@@ -279,6 +315,14 @@ def test_hostile_texts_are_refused_at_once(text: str) -> None:
         ("1/0", ["'1 / 0' is not a finite real number"]),
         ("x**1000", ["exponent must lie between -100 and 100", "got 1000"]),
         ("a and 1", ["join conditions such as dose > 1", "got '1'"]),
+        ("where(a, b)", ["where() takes three arguments, where(condition, a, b); got 2"]),
+        ("where(1, a, b)", ["where() needs a condition", "got '1'"]),
+        ("where(pi, a, b)", ["where() needs a condition", "got 'pi'"]),
+        ("max(a)", ["max() takes two arguments, max(a, b); got 1"]),
+        ("min(a=1, b=2)", ["min() takes two arguments", "got a="]),
+        ("lgamma(a, b)", ["lgamma() takes one argument; got 2"]),
+        ("lgamma(0) * a", ["lgamma(0)", "not a finite real number"]),
+        ("a if b else 1", ["write where(condition, a, b)"]),
     ],
 )
 def test_messages_say_what_was_found_and_what_to_write(text: str, parts: list[str]) -> None:
@@ -305,6 +349,9 @@ def test_an_expression_just_within_the_bounds_is_accepted() -> None:
         ("treatment", ["column 'treatment' holds text"]),
         ("treatment == 1", ["column 'treatment' holds text"]),
         ("dose and flag", ["join conditions", "got 'dose'"]),
+        ("where(dose, 1, 2)", ["where() takes one", "got 'dose'"]),
+        ("where(flag, treatment, 1)", ["column 'treatment' holds text"]),
+        ("`treatment` + 1", ["column '`treatment`' holds text"]),
     ],
 )
 @pytest.mark.parametrize("columns", [ROWS, CODED], ids=["objects", "coded"])

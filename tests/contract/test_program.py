@@ -1,4 +1,4 @@
-"""Graphs that are interpreted in jets, as plain Python, beside what the graphs' own derivatives give as machine code."""
+"""Graphs that are interpreted in jets, as plain Python, beside their own derivatives as machine code."""
 
 from __future__ import annotations
 
