@@ -17,7 +17,7 @@ from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
 from saem.families.nonlinear import kinks, support
-from saem.families.nonlinear.predictors import Predictors, predictors_of
+from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
 from saem.specification.layout import ONE_GROUP
@@ -41,12 +41,15 @@ class NonlinearData(Arranged):
         Those that are constant within every cluster.
     distribution : str or None
         None where the model has a log-density of its own.
+    predictors : dict of str to Predictor
+        The linear predictors.
     """
 
     structure: Structure
     columns: dict[str, Values]
     constant_columns: frozenset[str]
     distribution: str | None
+    predictors: dict[str, Predictor]
 
 
 def arrange(
@@ -82,6 +85,7 @@ def arrange(
         columns=columns,
         constant_columns=constant,
         distribution=model.outcome.distribution,
+        predictors=predictors.each,
     )
 
 

@@ -67,6 +67,28 @@ def check(outcome: Outcome, response: str, columns: Mapping[str, Values], rows: 
     return _Check(outcome, response, columns, rows).run()
 
 
+def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask | None:
+    """Rows (n,) that are censored, or times without event; None where the outcome has no such."""
+    y = np.asarray(columns[response], dtype=np.float64)
+    if outcome.event is not None:
+        return np.asarray(columns[outcome.event]) == 0.0
+    if outcome.lower is outcome.upper is outcome.interval is None:
+        return None
+    found = np.zeros(y.shape, dtype=bool)
+    if outcome.lower is not None:
+        found |= y <= _values(outcome.lower, columns)
+    if outcome.upper is not None:
+        found |= y >= _values(outcome.upper, columns)
+    if outcome.interval is not None:
+        found |= _values(outcome.interval[0], columns) < _values(outcome.interval[1], columns)
+    return found
+
+
+def _values(key: str | float | None, columns: Mapping[str, Values]) -> Floats:
+    """A column or a number."""
+    return np.asarray(columns[key] if isinstance(key, str) else key, dtype=np.float64)
+
+
 class _Check:
     """The checks of one outcome and one table."""
 
@@ -77,8 +99,7 @@ class _Check:
 
     def of(self, key: str | float | None) -> Floats:
         """The values (n,) of a column or number."""
-        values = self.columns[key] if isinstance(key, str) else key
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), self.y.shape)
+        return np.broadcast_to(_values(key, self.columns), self.y.shape)
 
     def refuse(self, bad: Mask, what: str, values: Floats, advice: str = "") -> None:
         """Raise where some rows are bad."""
@@ -105,7 +126,8 @@ class _Check:
                 "; if nothing happened there, event = 'column' says so",
             )  # fmt: skip
         elif about.is_time:
-            self.refuse((y <= 0.0) & ~self._is_censored(), what, y)
+            is_censored = censored(outcome, self.response, self.columns)
+            self.refuse((y <= 0.0) & (True if is_censored is None else ~is_censored), what, y)
         self._limits(is_log=about.is_time and about.can_be_censored)
         return self._empty_categories() if about.has_cuts else ()
 
@@ -122,17 +144,6 @@ class _Check:
         elif outcome.distribution == "bernoulli":
             high = np.ones(y.shape)
         self.refuse((y < low) | (y > high) | (y != np.floor(y)), what, y, advice)
-
-    def _is_censored(self) -> Mask:
-        """Rows (n,) of which the response is not the value itself."""
-        outcome, found = self.outcome, np.zeros(self.y.shape, dtype=bool)
-        if outcome.lower is not None:
-            found |= self.y <= self.of(outcome.lower)
-        if outcome.upper is not None:
-            found |= self.y >= self.of(outcome.upper)
-        if outcome.interval is not None:
-            found |= self.of(outcome.interval[0]) < self.of(outcome.interval[1])
-        return found
 
     def _limits(self, is_log: bool) -> None:
         """Limits must be in order, and positive for a log-normal response."""
