@@ -12,6 +12,8 @@ from scipy import special
 FUNCTIONS = {
     "exp": np.exp,
     "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
     "sqrt": np.sqrt,
     "abs": np.abs,
     "min": np.minimum,

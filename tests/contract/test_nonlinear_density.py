@@ -92,7 +92,7 @@ CASES = {
         {"rate": "r", "shape": "b"},
         {"r": (0.1, 1), "b": (0.2, 2)},
         lambda r, b: stats.gompertz(r / b, scale=1.0 / b),
-    ),  # fmt: skip
+    ),
 }
 N = 60
 

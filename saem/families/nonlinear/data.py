@@ -146,7 +146,8 @@ def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors, clus
         values = taken.columns[name]
         if isinstance(values, Factor) and values.is_date:
             found.append(since_words(name, values.day(values.origin())))
-    unused = [name for name in model.columns if name not in model.design_columns]
+    read = (*model.design_columns, *model.outcome.columns, *model.text_columns)
+    unused = [name for name in model.columns if name not in read]
     if unused:
         found.append(f"columns lists {unused[0]!r}, which no expression uses")
     found += kinks.warnings(model)
