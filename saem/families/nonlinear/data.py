@@ -16,7 +16,7 @@ from saem.expressions.columns import NOTES, Factor, Values, since_words
 from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
-from saem.families.nonlinear import kinks, support
+from saem.families.nonlinear import kinks, parts_of_columns, support
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
@@ -65,7 +65,9 @@ def arrange(
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
     columns = _columns(model, taken, predictors)
     constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
+    parts_of_columns.check_texts(model, columns, n)
     structure = structure_of(model, levels, constant, predictors.each)
+    parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
     return NonlinearData(

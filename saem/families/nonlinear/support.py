@@ -89,6 +89,11 @@ def _values(key: str | float | None, columns: Mapping[str, Values]) -> Floats:
     return np.asarray(columns[key] if isinstance(key, str) else key, dtype=np.float64)
 
 
+def _shown(limit: str | float) -> str:
+    """A column in quotes, or a number."""
+    return repr(limit) if isinstance(limit, str) else f"{limit:g}"
+
+
 class _Check:
     """The checks of one outcome and one table."""
 
@@ -151,11 +156,17 @@ class _Check:
         for limit in (outcome.lower, outcome.upper):
             if limit is not None and is_log:
                 values = self.of(limit)
-                self.refuse(values <= 0.0, f"the limit {limit!r} of a log-normal outcome must be positive", values)
+                self.refuse(
+                    values <= 0.0, f"the limit {_shown(limit)} of a log-normal outcome must be positive", values
+                )
         if outcome.lower is not None and outcome.upper is not None:
             lower = self.of(outcome.lower)
             bad = lower >= self.of(outcome.upper)
-            self.refuse(bad, f"the lower limit {outcome.lower!r} must be below the upper one, {outcome.upper!r}", lower)
+            self.refuse(
+                bad,
+                f"the lower limit {_shown(outcome.lower)} must be below the upper one, {_shown(outcome.upper)}",
+                lower,
+            )
         if outcome.interval is not None:
             low, high = map(self.of, outcome.interval)
             names = f"{outcome.interval[0]!r} and {outcome.interval[1]!r}"
