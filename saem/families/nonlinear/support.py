@@ -69,10 +69,10 @@ def check(outcome: Outcome, response: str, columns: Mapping[str, Values], rows: 
 
 def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask | None:
     """Rows (n,) that are censored, or times without event; None where the outcome has no such."""
-    y = np.asarray(columns[response], dtype=np.float64)
+    y = _values(response, columns)
     if outcome.event is not None:
-        return np.asarray(columns[outcome.event]) == 0.0
-    if outcome.lower is outcome.upper is outcome.interval is None:
+        return np.asarray(_values(outcome.event, columns) == 0.0)
+    if outcome.lower is None and outcome.upper is None and outcome.interval is None:
         return None
     found = np.zeros(y.shape, dtype=bool)
     if outcome.lower is not None:
