@@ -21,7 +21,7 @@ VARIABLES = 3
 #: What has every operation of the language, at a in (-2, 2), b in (0.2, 3), c in (0.1, 0.9), k = 1.3, m in (1, 3).
 TEXTS = (
     *("exp(a)", "log(b)", "log2(b)", "log10(b)", "sqrt(b)", "sin(a)", "cos(a)", "tan(a / 2)", "tanh(a)", "abs(a)"),
-    *("expit(a)", "logit(c)", "log_expit(4 * a)", "normal_cdf(a)", "log_normal_cdf(4 * a)", "lgamma(b)"),
+    *("expit(a)", "logit(c)", "log_expit(4 * a)", "normal_cdf(a)", "log_normal_cdf(4 * a)", "lgamma(b)", "probit(c)"),
     *("a / b", "b**a", "b**2.5", "b**-1.5", "a**3", "a - b * c", "-a + +b", "k * a + m * b", "a * k / m - a / (m * b)"),
     *("min(a * a, b)", "max(a, b * b)", "where(a < b, a * b, log(a * b) * a)", "where(b <= a < c, 1, a * k)"),
     "where(a in [1, 2] or not (a > b and b != 1), a * b * c, b**c)",
@@ -40,6 +40,7 @@ def mp_function(text: str) -> Callable[..., Any]:
         "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
         "normal_cdf": mpmath.ncdf,
         "log_normal_cdf": lambda x: mpmath.log(mpmath.ncdf(x)),
+        "probit": lambda p: mpmath.sqrt(2) * mpmath.erfinv(2 * p - 1),
         "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
         "where": lambda condition, a, b: a() if condition else b(),
     }

@@ -19,7 +19,7 @@ NUMBERS = ["0", "1", "2.5", "-1", "1e308", "1e-308", "99999999999999999999", "0x
 BINARY = ["+", "-", "*", "/", "**", "and", "or"]
 NO_OPERATORS = ["%", "//", "=", ";", "if", ",", "@", "<<", "^", "&"]
 FUNCTIONS = (
-    "exp log log2 log10 sqrt sin cos tan tanh abs expit logit log_expit lgamma normal_cdf log_normal_cdf".split()
+    "exp log log2 log10 sqrt sin cos tan tanh abs expit logit log_expit lgamma normal_cdf log_normal_cdf probit".split()
 )
 OF_SEVERAL = ["where", "min", "max", "logitnormal_mean"]
 NO_FUNCTIONS = ["median", "__import__", "open", "lambda", "f"]

@@ -14,14 +14,14 @@ _INTRINSICS |= {"abs": "fabs", "pow": "pow"}
 _COMPARISONS = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 #: Functions of the C library, and those of `saem.system.special`.
 LIBRARY = ("tan", "tanh", "log1p", "erfc")
-SPECIAL = ("lgamma", "log_normal_cdf", "mills", "polygamma", "logitnormal")
+SPECIAL = ("lgamma", "log_normal_cdf", "mills", "probit", "polygamma", "logitnormal")
 
 DECLARATIONS = "\n".join(
     (
         *(f"declare double @llvm.{name}.f64(double)" for name in sorted({*_INTRINSICS.values()} - {"pow"})),
         "declare double @llvm.pow.f64(double, double)",
         *(f"declare double @{name}(double)" for name in LIBRARY),
-        *(f"declare double @saem_{name}(double)" for name in SPECIAL[:3]),
+        *(f"declare double @saem_{name}(double)" for name in SPECIAL[:4]),
         "declare double @saem_polygamma(i64, double)",
         "declare double @saem_logitnormal(i64, double, double)",
     )

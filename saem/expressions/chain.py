@@ -68,6 +68,8 @@ def _slope(graph: Operations, name: str, a: int, node: int) -> int:
             return graph.call("expit", binary("mul", const(-1.0), a))
         case "normal_cdf":
             return binary("mul", const(1.0 / math.sqrt(2.0 * math.pi)), _bell(graph, a))
+        case "probit":
+            return binary("div", const(math.sqrt(2.0 * math.pi)), _bell(graph, node))
         case "log_normal_cdf":
             return graph.call("mills", a)
         case "mills":

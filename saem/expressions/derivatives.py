@@ -91,6 +91,6 @@ def _operation(graph: Graph, node: int) -> str:
         return f"math.log({texts[0]} / (1.0 - {texts[0]}))"
     if op in ("polygamma", "logitnormal"):
         return f"special.{op}({int(number)}, {', '.join(texts)})"
-    if op in ("log_expit", "normal_cdf", "log_normal_cdf", "mills", "lgamma"):
+    if op in ("log_expit", "normal_cdf", "log_normal_cdf", "mills", "lgamma", "probit"):
         return f"special.{op}({texts[0]})"
     return f"math.{op}({texts[0]})"

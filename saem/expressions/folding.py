@@ -43,6 +43,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "lgamma": math.lgamma,
     "normal_cdf": functions.normal_cdf,
     "log_normal_cdf": functions.log_normal_cdf,
+    "probit": functions.probit,
     "logitnormal_mean": _logitnormal_mean,
     "min": min,
     "max": max,

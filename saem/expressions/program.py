@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from saem.expressions.graph import Graph
 from saem.system.jets import add_product, compose, divide, jet_variables
 from saem.system.jit import kernel
-from saem.system.special import lgamma, log_expit, log_normal_cdf, logitnormal, mills, normal_cdf, polygamma
+from saem.system.special import lgamma, log_expit, log_normal_cdf, logitnormal, mills, normal_cdf, polygamma, probit
 
 Array = np.ndarray
 
@@ -21,12 +21,12 @@ OPERATIONS = (
     *("const", "x", "add", "sub", "mul", "div", "pow", "where", "logitnormal"),
     *("lt", "le", "eq", "ne", "and", "or", "not"),
     *("exp", "log", "log2", "log10", "sqrt", "sin", "cos", "tan", "tanh", "abs", "expit", "logit", "log_expit"),
-    *("normal_cdf", "log_normal_cdf", "mills", "lgamma", "polygamma"),
+    *("normal_cdf", "log_normal_cdf", "mills", "lgamma", "probit", "polygamma"),
 )
 (CONST, X, ADD, SUB, MUL, DIV, POW, WHERE, LOGITNORMAL) = range(9)
 (LT, LE, EQ, NE, AND, OR, NOT) = range(9, 16)
 (EXP, LOG, LOG2, LOG10, SQRT, SIN, COS, TAN, TANH, ABS, EXPIT, LOGIT, LOG_EXPIT) = range(16, 29)
-(NORMAL_CDF, LOG_NORMAL_CDF, MILLS, LGAMMA, POLYGAMMA) = range(29, 34)
+(NORMAL_CDF, LOG_NORMAL_CDF, MILLS, LGAMMA, PROBIT, POLYGAMMA) = range(29, 35)
 #: Operation ``k`` is ``ops[k] % SHIFT``, and ``ops[k] // SHIFT`` the first input on which it depends: where that is a
 #: column, so are all others, and its derivatives are zero.
 SHIFT = 64
@@ -254,6 +254,8 @@ def value_of(op: int, a: float, number: float) -> float:
         return float(mills(a))
     if op == LGAMMA:
         return float(lgamma(a))
+    if op == PROBIT:
+        return float(probit(a))
     return float(polygamma(int(number), a))
 
 
@@ -299,6 +301,9 @@ def slopes_of(op: int, a: float, value: float, number: float) -> tuple[float, fl
     if op == MILLS:
         slope = -value * (a + value)
         return slope, -slope * (a + value) - value * (1.0 + slope)
+    if op == PROBIT:
+        slope = 2.5066282746310002 * math.exp(0.5 * value * value)
+        return slope, value * slope * slope
     order = 0 if op == LGAMMA else int(number) + 1
     slope, bend = 0.0, 0.0
     for more in range(2):

@@ -19,6 +19,7 @@ _DISPLAYED: dict[str, Any] = {
     "normal_cdf": lambda x: sympy.Function(r"\Phi")(x),
     "log_normal_cdf": lambda x: sympy.Function(r"\ln \Phi")(x),
     "lgamma": lambda x: sympy.Function(r"\ln \Gamma")(x),
+    "probit": lambda x: sympy.Function(r"\Phi^{-1}")(x),
 }
 
 
@@ -139,7 +140,7 @@ class _Translator:
                 return 1 / (1 + sympy.exp(-x))
             case "logit":
                 return sympy.log(x / (1 - x))
-            case "log_expit" | "normal_cdf" | "log_normal_cdf" | "lgamma" if self.display:
+            case "log_expit" | "normal_cdf" | "log_normal_cdf" | "lgamma" | "probit" if self.display:
                 return _DISPLAYED[name](x)
             case "log_expit":
                 return -sympy.log(1 + sympy.exp(-x))
@@ -149,4 +150,6 @@ class _Translator:
                 return sympy.log(sympy.erfc(-x / sympy.sqrt(2)) / 2)
             case "lgamma":
                 return sympy.loggamma(x)
+            case "probit":
+                return sympy.sqrt(2) * sympy.erfinv(2 * x - 1)
         return getattr(sympy, name)(x, **self.options)

@@ -30,7 +30,7 @@ OF_NUMPY: dict[str, Any] = {
         0, np.log(median / (1.0 - median)), sd
     ),
 }
-_OF_SCIPY = {"lgamma": "gammaln", "normal_cdf": "ndtr", "log_normal_cdf": "log_ndtr"}
+_OF_SCIPY = {"lgamma": "gammaln", "normal_cdf": "ndtr", "log_normal_cdf": "log_ndtr", "probit": "ndtri"}
 
 
 def call(name: str, arguments: Sequence[Any]) -> Any:

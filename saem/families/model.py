@@ -129,7 +129,7 @@ class Model(Part):
             parameters = self.known_parameters()
             names = None if parameters is None else parameters.names
         except ModelError as error:
-            problems.append(str(error))
+            problems += error.problems
         for constraint, text in self.constraints.items():
             used = parameters_of(constraint, text)
             unknown = [] if names is None else [name for name in used if name not in names]

@@ -13,6 +13,68 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 
 #: Derivatives of expit that `logitnormal` knows.
 MAX_ORDER = 10
 
+#: Coefficients of `probit`, the highest power first (Wichura 1988, algorithm AS 241).
+_CENTRAL = (
+    2.5090809287301226727e3,
+    3.3430575583588128105e4,
+    6.7265770927008700853e4,
+    4.5921953931549871457e4,
+    1.3731693765509461125e4,
+    1.9715909503065514427e3,
+    1.3314166789178437745e2,
+    3.3871328727963666080e0,
+)
+_CENTRAL_DIVISOR = (
+    5.2264952788528545610e3,
+    2.8729085735721942674e4,
+    3.9307895800092710610e4,
+    2.1213794301586595867e4,
+    5.3941960214247511077e3,
+    6.8718700749205790830e2,
+    4.2313330701600911252e1,
+    1.0,
+)
+_TAIL = (
+    7.74545014278341407640e-4,
+    2.27238449892691845833e-2,
+    2.41780725177450611770e-1,
+    1.27045825245236838258e0,
+    3.64784832476320460504e0,
+    5.76949722146069140550e0,
+    4.63033784615654529590e0,
+    1.42343711074968357734e0,
+)
+_TAIL_DIVISOR = (
+    1.05075007164441684324e-9,
+    5.47593808499534494600e-4,
+    1.51986665636164571966e-2,
+    1.48103976427480074590e-1,
+    6.89767334985100004550e-1,
+    1.67638483018380384940e0,
+    2.05319162663775882187e0,
+    1.0,
+)
+_FAR = (
+    2.01033439929228813265e-7,
+    2.71155556874348757815e-5,
+    1.24266094738807843860e-3,
+    2.65321895265761230930e-2,
+    2.96560571828504891230e-1,
+    1.78482653991729133580e0,
+    5.46378491116411436990e0,
+    6.65790464350110377720e0,
+)
+_FAR_DIVISOR = (
+    2.04426310338993978564e-15,
+    1.42151175831644588870e-7,
+    1.84631831751005468180e-5,
+    7.86869131145613259100e-4,
+    1.48753612908506148525e-2,
+    1.36929880922735805310e-1,
+    5.99832206555887937690e-1,
+    1.0,
+)
+
 
 def _eulerian() -> tuple[tuple[float, ...], ...]:
     """Eulerian numbers A(k, m), by the derivatives of expit: ``sum_m (-1)^m A(k, m) p^(m + 1) (1 - p)^(k - m)``."""
@@ -36,6 +98,29 @@ def log_expit(x: float) -> float:
 def normal_cdf(x: float) -> float:
     """The standard normal distribution function."""
     return 0.5 * math.erfc(-0.7071067811865476 * x)
+
+
+def probit(p: float) -> float:
+    """The inverse of `normal_cdf`, by rational functions (Wichura 1988, algorithm AS 241)."""
+    if not 0.0 < p < 1.0:
+        return -math.inf if p == 0.0 else math.inf if p == 1.0 else math.nan
+    q = p - 0.5
+    above, below = 0.0, 0.0
+    if abs(q) <= 0.425:
+        r = 0.180625 - q * q
+        for k in range(8):
+            above, below = above * r + _CENTRAL[k], below * r + _CENTRAL_DIVISOR[k]
+        return q * above / below
+    r = math.sqrt(-math.log(p if q < 0.0 else 1.0 - p))
+    if r <= 5.0:
+        r -= 1.6
+        for k in range(8):
+            above, below = above * r + _TAIL[k], below * r + _TAIL_DIVISOR[k]
+    else:
+        r -= 5.0
+        for k in range(8):
+            above, below = above * r + _FAR[k], below * r + _FAR_DIVISOR[k]
+    return above / below if q > 0.0 else -above / below
 
 
 def log_normal_cdf(x: float) -> float:

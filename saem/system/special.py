@@ -10,6 +10,7 @@ from saem.system.jit import c_function, kernel, types
 
 log_expit = kernel(functions.log_expit)
 normal_cdf = kernel(functions.normal_cdf)
+probit = kernel(functions.probit)
 log_normal_cdf = kernel(functions.log_normal_cdf)
 mills = kernel(functions.mills)
 lgamma = kernel(functions.lgamma)

@@ -41,6 +41,7 @@ TEXTS = {
     "product": "mu * c2 == alpha2 * b21 * b22 * sigma1 * sigma2 * sigma",
     "shared": "(b21 + b22)**2 == log(b21 + b22) * (b21 + b22)",
     "special": "lgamma(mu) * normal_cdf(b21 * c2) == log_normal_cdf(-mu / b22) + sigma * log_expit(alpha2)",
+    "inverse": "probit(expit(b21 * c2)) * mu == sigma**2",
 }
 
 _EXACT = {
@@ -49,6 +50,7 @@ _EXACT = {
     "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
     "logit": lambda x: mpmath.log(x / (1 - x)),
     "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
+    "probit": lambda p: mpmath.sqrt(2) * mpmath.erfinv(2 * p - 1),
     "lgamma": mpmath.loggamma,
     "normal_cdf": mpmath.ncdf,
     "log_normal_cdf": lambda x: mpmath.log(mpmath.ncdf(x)),

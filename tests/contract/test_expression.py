@@ -87,7 +87,7 @@ def test_functions_agree_with_numpy() -> None:
 def test_functions_agree_with_scipy() -> None:
     x = np.array([-3.5, 0.3, 40.0])
     known = {"lgamma": scipy.special.gammaln, "normal_cdf": scipy.special.ndtr, "log_expit": scipy.special.log_expit}
-    for name, function in {**known, "log_normal_cdf": scipy.special.log_ndtr}.items():
+    for name, function in {**known, "log_normal_cdf": scipy.special.log_ndtr, "probit": scipy.special.ndtri}.items():
         np.testing.assert_allclose(RowExpression(f"{name}(x)").evaluate({"x": x}), function(x), rtol=1e-13)
         np.testing.assert_allclose(RowExpression(f"{name}(0.3) + 0 * x").evaluate({"x": x}), function(0.3), rtol=1e-13)
 

@@ -13,6 +13,7 @@ import pytest
 
 from saem.system import functions, special
 
+CHANCES = [*np.logspace(-300, -1, 40), *np.linspace(0.05, 0.95, 31), 1.0 - 1e-9]
 BOTH = np.concatenate([-np.logspace(1.5, -3, 30), [0.0], np.logspace(-3, 1.5, 30)])
 POSITIVE = np.logspace(-4, 6, 40)
 
@@ -32,12 +33,21 @@ def log_cdf(x: Any) -> Any:
     return mpmath.log(tail) if x < 0 else mpmath.log1p(-tail)
 
 
+def probit(p: Any) -> Any:
+    """By Newton steps on the logarithm, which are exact in both tails, from a start in plain Python."""
+    x = mpmath.mpf(functions.probit(float(p)))
+    for _ in range(4):
+        x -= (log_cdf(x) - mpmath.log(p)) * mpmath.ncdf(x) / mpmath.npdf(x)
+    return x
+
+
 @pytest.mark.parametrize(
     ("name", "reference", "at"),
     [
         ("log_expit", lambda x: -mpmath.log1p(mpmath.exp(-x)), BOTH),
         ("normal_cdf", mpmath.ncdf, BOTH),
         ("log_normal_cdf", log_cdf, [*BOTH, -40.0, -1000.0, -5.0, -4.999]),
+        ("probit", probit, [p for p in CHANCES if p != 0.5]),
         ("mills", lambda x: mpmath.npdf(x) / mpmath.ncdf(x), [*BOTH, -40.0, -1000.0, -5.0, -4.999]),
     ],
 )
@@ -72,11 +82,16 @@ def test_it_is_at_the_median_without_spread_and_nan_where_it_has_no_value() -> N
     assert all(math.isnan(functions.logitnormal(0, *at)) for at in ((math.nan, 1.0), (0.0, math.inf), (math.inf, 1.0)))
 
 
-@pytest.mark.parametrize("name", ["lgamma", "log_normal_cdf", "mills"])
+def test_the_inverse_of_the_normal_distribution_function_ends_where_that_ends() -> None:
+    assert functions.probit(0.0) == -math.inf and functions.probit(1.0) == math.inf and functions.probit(0.5) == 0.0
+    assert math.isnan(functions.probit(-0.1)) and math.isnan(functions.probit(1.1))
+
+
+@pytest.mark.parametrize("name", ["lgamma", "log_normal_cdf", "mills", "probit"])
 def test_compiled_functions_are_the_same(name: str) -> None:
     address = special.special_function(name).address
     compiled = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(address)
-    for x in BOTH[BOTH != 0.0].tolist():
+    for x in CHANCES if name == "probit" else BOTH[BOTH != 0.0].tolist():
         assert compiled(x) == pytest.approx(getattr(functions, name)(x), rel=1e-14)
 
 

@@ -16,8 +16,8 @@ from saem.expressions.columns import NOTES, Factor, Values, since_words
 from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
-from saem.families.nonlinear import kinks, support
-from saem.families.nonlinear.predictors import Predictors, predictors_of
+from saem.families.nonlinear import kinks, parts_of_columns, support
+from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
 from saem.specification.layout import ONE_GROUP
@@ -41,12 +41,15 @@ class NonlinearData(Arranged):
         Those that are constant within every cluster.
     distribution : str or None
         None where the model has a log-density of its own.
+    predictors : dict of str to Predictor
+        The linear predictors.
     """
 
     structure: Structure
     columns: dict[str, Values]
     constant_columns: frozenset[str]
     distribution: str | None
+    predictors: dict[str, Predictor]
 
 
 def arrange(
@@ -62,7 +65,9 @@ def arrange(
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
     columns = _columns(model, taken, predictors)
     constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
+    parts_of_columns.check_texts(model, columns, n)
     structure = structure_of(model, levels, constant, predictors.each)
+    parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
     return NonlinearData(
@@ -82,6 +87,7 @@ def arrange(
         columns=columns,
         constant_columns=constant,
         distribution=model.outcome.distribution,
+        predictors=predictors.each,
     )
 
 
@@ -142,7 +148,8 @@ def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors, clus
         values = taken.columns[name]
         if isinstance(values, Factor) and values.is_date:
             found.append(since_words(name, values.day(values.origin())))
-    unused = [name for name in model.columns if name not in model.design_columns]
+    read = (*model.design_columns, *model.outcome.columns, *model.text_columns)
+    unused = [name for name in model.columns if name not in read]
     if unused:
         found.append(f"columns lists {unused[0]!r}, which no expression uses")
     found += kinks.warnings(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from saem.expressions.folding import describe
 from saem.expressions.grammar import names_in
 from saem.families.nonlinear import trees
 
@@ -21,7 +22,7 @@ def warnings(model: NonlinearModel) -> list[str]:
         kinked = [node for node in ast.walk(tree) if isinstance(node, ast.expr) and _has_kink(node, model)]
         if kinked:
             found.append(
-                f"{place}: {trees.words(kinked[0])} has a kink that parameters move; near it derivatives, and with "
+                f"{place}: {describe(kinked[0])} has a kink that parameters move; near it derivatives, and with "
                 "them standard errors, may be wrong"
             )
     return found

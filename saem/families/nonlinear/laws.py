@@ -10,8 +10,8 @@ import ast
 import re
 from dataclasses import dataclass
 
-from saem.errors import ExpressionError, ModelError
-from saem.expressions.folding import fold
+from saem.errors import ExpressionError, ModelError, nearest
+from saem.expressions.folding import FUNCTIONS, fold
 from saem.expressions.grammar import check_name, names_in, parse
 from saem.expressions.quoting import Column, hide_quoted, short
 from saem.families.nonlinear import trees
@@ -19,6 +19,7 @@ from saem.families.nonlinear import trees
 LAWS = {"normal": "centre", "lognormal": "median", "logitnormal": "median", "probitnormal": "median"}
 BOUNDED = ("logitnormal", "probitnormal")
 _WHOLE = re.compile(rf"\s*({'|'.join(LAWS)})\s*\(", flags=re.S)
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(")
 _WITHIN = re.compile(rf"(?<![A-Za-z0-9_.])({'|'.join(LAWS)})\s*\(")
 
 
@@ -109,10 +110,19 @@ def read_law(text: str) -> Law | ast.expr:
                     f"the law {inside[1]}(..) must be the whole text of an individual parameter; got {short(text)}: "
                     "give the random effect a name of its own, and use it in an expression"
                 )
+            _check_misspelt(plain, text)
             return parse(text, large=True).body
         return _law(found[1], [text[start:end].strip() for start, end in parts], text)
     except ExpressionError as error:
         raise ModelError(str(error)) from None
+
+
+def _check_misspelt(plain: str, text: str) -> None:
+    """Refuse what looks like a law with a wrong name."""
+    found = _CALL.match(plain)
+    near = "" if found is None or found[1] in FUNCTIONS else nearest(found[1], LAWS)
+    if found is not None and near:
+        raise ModelError(f"there is no law {found[1]!r}{near} in {short(text)}; the laws are {', '.join(LAWS)}")
 
 
 def _arguments(plain: str, start: int) -> list[tuple[int, int]] | None:
@@ -134,6 +144,8 @@ def _law(kind: str, arguments: list[str], text: str) -> Law:
     """A law from the texts of its arguments."""
     signature = f"{kind}({LAWS[kind]}, sd{'[, low, high]' if kind in BOUNDED else ''})"
     named = [argument for argument in arguments if re.match(r"[A-Za-z_]\w*\s*=(?!=)", argument)]
+    if any(argument.startswith("occasion") for argument in named):
+        raise ModelError(f"random effects of occasions are not there (yet); got {short(text)}: make them clusters")
     if named:
         raise ModelError(f"the arguments of {signature} have no names; got {short(named[0])} in {short(text)}")
     if len(arguments) not in ((2, 4) if kind in BOUNDED else (2,)) or not all(arguments):

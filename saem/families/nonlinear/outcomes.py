@@ -91,7 +91,7 @@ def cdf(distribution: str | None, arguments: Mapping[str, Floats], response: Flo
             case "bernoulli":
                 return np.select([response < 0.0, response < 1.0], [0.0, 1.0 - get("probability")], 1.0)
             case "binomial":
-                trials = get("trials")
+                trials = get("trials").astype(np.int64)
                 below = special.bdtr(np.clip(np.floor(response), 0.0, trials), trials, get("probability"))
                 return np.where(response < 0.0, 0.0, below)
             case "poisson":

@@ -32,12 +32,15 @@ class Predictor:
         (p,) parameters.
     columns : tuple of str
         (p,) columns of the design as `Predictors.columns` has them; empty for the intercept.
+    labels : tuple of str
+        (p,) columns in the words of the formula.
     offset : str
         Column that is added; empty where there is none.
     """
 
     coefficients: tuple[str, ...]
     columns: tuple[str, ...]
+    labels: tuple[str, ...]
     offset: str = ""
 
     @property
@@ -161,4 +164,4 @@ def _predictor(name: str, design: Design) -> tuple[Predictor, dict[str, Values]]
     coefficients = tuple(f"{name}_{column}"[:MAX_NAME] for column in design.names)
     if len(set(coefficients)) < len(coefficients):
         raise ModelError(f"linear.{name}: two of its coefficients have the same first {MAX_NAME} letters; rename it")
-    return Predictor(coefficients, tuple(used), offset), found
+    return Predictor(coefficients, tuple(used), design.labels, offset), found

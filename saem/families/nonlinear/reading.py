@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from saem.errors import ExpressionError, ModelError, listing, nearest
+from saem.expressions.folding import describe
 from saem.expressions.grammar import check_name, names_in, parse
 from saem.expressions.quoting import Column
 from saem.families.nonlinear import trees
@@ -277,7 +278,7 @@ def _circles(table: str, said: Mapping[str, ast.expr], names: frozenset[str]) ->
                 seen.add(other)
                 stack += uses.get(other, ())
         if name in seen:
-            found.append(f"{table}.{name} depends on itself, {trees.words(said[name])}")
+            found.append(f"{table}.{name} depends on itself, {describe(said[name])}")
     if len(found) > 1:
         return [f"{listing([text.split(' ')[0] for text in found])} depend on each other in a circle"]
     return found

@@ -77,8 +77,8 @@ def slots_of(model: NonlinearModel, group_levels: tuple[str, ...], predictors: M
     clash = [name for name, domain in spread.items() if said.get(name, domain) != domain]
     if clash:
         raise ModelError(
-            f"[parameters] {clash[0]}: it is {spread[clash[0]].words} of random effects, and no {said[clash[0]].short} "
-            "parameter; remove the line"
+            f"[parameters] {clash[0]} = {model.parameters[clash[0]]!r}: it is {spread[clash[0]].words} of random "
+            "effects, whose domain is known; remove the line"
         )
     slots += list(spread.items())
     slots = [(name, _first(name, slots)) for name, _ in slots]

@@ -67,6 +67,33 @@ def check(outcome: Outcome, response: str, columns: Mapping[str, Values], rows: 
     return _Check(outcome, response, columns, rows).run()
 
 
+def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask | None:
+    """Rows (n,) that are censored, or times without event; None where the outcome has no such."""
+    y = _values(response, columns)
+    if outcome.event is not None:
+        return np.asarray(_values(outcome.event, columns) == 0.0)
+    if outcome.lower is None and outcome.upper is None and outcome.interval is None:
+        return None
+    found = np.zeros(y.shape, dtype=bool)
+    if outcome.lower is not None:
+        found |= y <= _values(outcome.lower, columns)
+    if outcome.upper is not None:
+        found |= y >= _values(outcome.upper, columns)
+    if outcome.interval is not None:
+        found |= _values(outcome.interval[0], columns) < _values(outcome.interval[1], columns)
+    return found
+
+
+def _values(key: str | float | None, columns: Mapping[str, Values]) -> Floats:
+    """A column or a number."""
+    return np.asarray(columns[key] if isinstance(key, str) else key, dtype=np.float64)
+
+
+def _shown(limit: str | float) -> str:
+    """A column in quotes, or a number."""
+    return repr(limit) if isinstance(limit, str) else f"{limit:g}"
+
+
 class _Check:
     """The checks of one outcome and one table."""
 
@@ -77,8 +104,7 @@ class _Check:
 
     def of(self, key: str | float | None) -> Floats:
         """The values (n,) of a column or number."""
-        values = self.columns[key] if isinstance(key, str) else key
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), self.y.shape)
+        return np.broadcast_to(_values(key, self.columns), self.y.shape)
 
     def refuse(self, bad: Mask, what: str, values: Floats, advice: str = "") -> None:
         """Raise where some rows are bad."""
@@ -105,7 +131,8 @@ class _Check:
                 "; if nothing happened there, event = 'column' says so",
             )  # fmt: skip
         elif about.is_time:
-            self.refuse((y <= 0.0) & ~self._is_censored(), what, y)
+            is_censored = censored(outcome, self.response, self.columns)
+            self.refuse((y <= 0.0) & (True if is_censored is None else ~is_censored), what, y)
         self._limits(is_log=about.is_time and about.can_be_censored)
         return self._empty_categories() if about.has_cuts else ()
 
@@ -123,28 +150,23 @@ class _Check:
             high = np.ones(y.shape)
         self.refuse((y < low) | (y > high) | (y != np.floor(y)), what, y, advice)
 
-    def _is_censored(self) -> Mask:
-        """Rows (n,) of which the response is not the value itself."""
-        outcome, found = self.outcome, np.zeros(self.y.shape, dtype=bool)
-        if outcome.lower is not None:
-            found |= self.y <= self.of(outcome.lower)
-        if outcome.upper is not None:
-            found |= self.y >= self.of(outcome.upper)
-        if outcome.interval is not None:
-            found |= self.of(outcome.interval[0]) < self.of(outcome.interval[1])
-        return found
-
     def _limits(self, is_log: bool) -> None:
         """Limits must be in order, and positive for a log-normal response."""
         outcome = self.outcome
         for limit in (outcome.lower, outcome.upper):
             if limit is not None and is_log:
                 values = self.of(limit)
-                self.refuse(values <= 0.0, f"the limit {limit!r} of a log-normal outcome must be positive", values)
+                self.refuse(
+                    values <= 0.0, f"the limit {_shown(limit)} of a log-normal outcome must be positive", values
+                )
         if outcome.lower is not None and outcome.upper is not None:
             lower = self.of(outcome.lower)
             bad = lower >= self.of(outcome.upper)
-            self.refuse(bad, f"the lower limit {outcome.lower!r} must be below the upper one, {outcome.upper!r}", lower)
+            self.refuse(
+                bad,
+                f"the lower limit {_shown(outcome.lower)} must be below the upper one, {_shown(outcome.upper)}",
+                lower,
+            )
         if outcome.interval is not None:
             low, high = map(self.of, outcome.interval)
             names = f"{outcome.interval[0]!r} and {outcome.interval[1]!r}"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from saem.expressions.folding import CONSTANTS
 from saem.expressions.grammar import names_in
-from saem.expressions.quoting import Column, short
+from saem.expressions.quoting import Column
 
 ZERO: ast.expr = ast.Constant(value=0.0)
 ONE: ast.expr = ast.Constant(value=1.0)
@@ -175,11 +175,6 @@ def substitute(a: ast.expr, by: Mapping[str, ast.expr]) -> ast.expr:
         case ast.List(elts=elements):
             return ast.List(elts=[substitute(each, by) for each in elements], ctx=ast.Load())
     raise AssertionError(f"the language has no {type(a).__name__}")
-
-
-def words(a: ast.expr) -> str:
-    """A tree as text, for messages."""
-    return short(ast.unparse(substitute(a, {})))
 
 
 @lru_cache(maxsize=512)
