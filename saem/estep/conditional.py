@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, objective_of, place_nodes
+from saem.estep.marginal import Quadrature, objective_of, place_points
 from saem.estep.modes import find_mode
 from saem.families.contract import effects_root, log_complete, n_effects
 from saem.families.estimated import Effects
@@ -24,7 +24,7 @@ STEP = 1e-5  # of a parameter's typical size, for derivatives by differences
 def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: Array, marginal: Array) -> None:
     """Write modes and means (C, d), covariances (C, d, d) and those without the data of the random effects."""
     arrays = objective.arrays
-    for cluster in range(objective.n_clusters):
+    for cluster in range(objective.which.shape[0]):
         d = n_effects(arrays, x, cluster)
         mode, factor, root = np.empty(d), np.empty((d, d)), np.empty((d, d))
         if d == 0:
@@ -36,13 +36,16 @@ def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: 
             covariances[cluster] = math.nan
             marginal[cluster] = math.nan
             continue
-        centre, inverse = mode.reshape((1, d, 1)), np.zeros((d, d, 1))
+        spans, rule = np.zeros((d + 1, d, 1)), objective.which[cluster]
+        for j in range(d):
+            spans[0, j, 0] = mode[j]
         for k in range(d):
-            inverse[k, k, 0] = 1.0
-            jet_back_substitute(factor.reshape((d, d, 1)), inverse[k])
-        count = objective.nodes.shape[0] ** d
+            spans[1 + k, k, 0] = 1.0
+            jet_back_substitute(factor.reshape((d, d, 1)), spans[1 + k])
+        many = objective.counts[rule]
+        count = many**d
         points, values, logs = np.empty((count, d, 1)), np.empty((count, 1)), np.empty(count)
-        place_nodes(objective.nodes, objective.log_weights, 0, centre, inverse, points, logs)
+        place_points(objective.nodes[rule], objective.log_weights[rule], many, 0, spans, points, logs)
         log_complete(arrays, x, cluster, points, 0, values, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
         top = -math.inf
         for at in range(count):

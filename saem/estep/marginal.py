@@ -23,7 +23,7 @@ import numpy as np
 from saem.errors import FitError, ModelError
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import log_complete, n_effects
+from saem.families.contract import add_points, log_complete, n_effects
 from saem.families.problem import Clusters, Problem
 from saem.system.jets import (
     add_derivatives,
@@ -31,6 +31,7 @@ from saem.system.jets import (
     jet_back_substitute,
     jet_cholesky,
     jet_length,
+    jet_variables,
 )
 from saem.system.jit import entry, kernel, overload
 from saem.system.linalg import cholesky_solve
@@ -41,6 +42,7 @@ LIFTS = 2  # steps in jets after which first and second derivatives of the mode 
 CHUNK = 32  # nodes at once
 LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes that are tried
 SETTLED = 1e-4  # difference of the log-likelihood by two of them, one after the other, below which they agree
+AGREED = 5e-3  # the same, where no more nodes can be had
 MOST_POINTS = 20_000  # of the product rule of a cluster
 
 
@@ -48,9 +50,10 @@ class Quadrature(NamedTuple):
     """Objective of direct maximum likelihood where there is no closed form; for `saem.families.contract.evaluate`."""
 
     arrays: Any
-    nodes: Array  # (k,)
-    log_weights: Array  # (k,)
-    n_clusters: int
+    nodes: Array  # (R, k) of R rules in one dimension, the first of each row
+    log_weights: Array  # (R, k)
+    counts: Array  # (R,) int64, nodes of each rule
+    which: Array  # (C,) int64, the rule of each cluster
     constant: float  # added to the log-likelihood
 
 
@@ -83,25 +86,24 @@ def lift(arrays: Any, x: Array, cluster: int, factor: Array, modes: Array, root:
 
 
 @kernel
-def place_nodes(
-    nodes: Array, log_weights: Array, first: int, modes: Array, inverse: Array, points: Array, logs: Array
+def place_points(
+    nodes: Array, log_weights: Array, many: int, first: int, spans: Array, points: Array, logs: Array
 ) -> None:
-    """Write the points ``m + L'^-1 w`` (k, d, J) of the product rule, from the ``first`` on, and their weights (k,)."""
-    many, d, length = points.shape
-    n = nodes.shape[0]
-    for at in range(many):
+    """Write the points ``m + sum_k w_k s_k`` (k, d, J) of the product rule, from the ``first`` on, and weights (k,)."""
+    count, d, length = points.shape
+    for at in range(count):
         logs[at] = 0.0
         rest = first + at
-        for i in range(length):
-            for j in range(d):
-                points[at, j, i] = modes[0, j, i]
+        for j in range(d):
+            for i in range(length):
+                points[at, j, i] = spans[0, j, i]
         for k in range(d):
-            node = rest % n
-            rest //= n
+            node = rest % many
+            rest //= many
             logs[at] += log_weights[node]
             for j in range(k + 1):
                 for i in range(length):
-                    points[at, j, i] += nodes[node] * inverse[k, j, i]
+                    points[at, j, i] += nodes[node] * spans[1 + k, j, i]
 
 
 @kernel
@@ -133,6 +135,34 @@ def add_exponentials(values: Array, logs: Array, largest: float, total: Array, s
 
 
 @kernel
+def add_points_of_any(
+    arrays: Any, x: Array, cluster: int, nodes: Array, log_weights: Array, many: int, spans: Array, total: Array
+) -> float:
+    """`saem.families.contract.add_points` for any family with `log_complete`."""
+    d, length = spans.shape[1], spans.shape[2]
+    n, count = jet_variables(length), many**d
+    chunk = min(CHUNK, count)
+    points, values, logs = np.empty((chunk, d, length)), np.empty((chunk, length)), np.empty(chunk)
+    gradients, hessians = np.empty((0, d, length)), np.empty((0, d, d, length))
+    square, largest = np.empty(n), -math.inf
+    for first in range(0, count, chunk):
+        here = min(chunk, count - first)
+        place_points(nodes, log_weights, many, first, spans, points[:here], logs[:here])
+        log_complete(arrays, x, cluster, points[:here], 0, values[:here], gradients, hessians)
+        largest = add_exponentials(values[:here], logs[:here], largest, total, square)
+    return largest
+
+
+@overload(add_points, inline="always")
+def _add_points(arrays, x, cluster, nodes, log_weights, many, spans, total):  # type: ignore[no-untyped-def]
+    if getattr(getattr(arrays, "instance_class", None), "adds_points", False):
+        return None
+    return lambda arrays, x, cluster, nodes, log_weights, many, spans, total: add_points_of_any(
+        arrays, x, cluster, nodes, log_weights, many, spans, total
+    )
+
+
+@kernel
 def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out: Array) -> None:
     """Add to the jet ``out`` of ``n`` variables (all the parameters, or none) the log of a cluster's integral."""
     arrays = objective.arrays
@@ -157,27 +187,28 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
     if not math.isfinite(height):
         out[0] = -math.inf
         return
-    modes, root, inverse = np.zeros((1, d, length)), np.empty((d, d, length)), np.zeros((d, d, length))
+    modes, root, spans = np.zeros((1, d, length)), np.empty((d, d, length)), np.zeros((d + 1, d, length))
     for j in range(d):
         modes[0, j, 0] = mode[j]
     if not lift(arrays, x, cluster, factor, modes, root):
         out[0] = -math.inf
         return
+    for j in range(d):
+        for i in range(length):
+            spans[0, j, i] = modes[0, j, i]
     for k in range(d):
-        inverse[k, k, 0] = 1.0  # row k: column k of L'^-1
-        jet_back_substitute(root, inverse[k])
+        spans[1 + k, k, 0] = 1.0  # column k of L'^-1
+        jet_back_substitute(root, spans[1 + k])
         add_logarithm(-1.0, root[k, k], out)
-    count = objective.nodes.shape[0] ** d
-    chunk = min(CHUNK, count)
-    points, values, logs = np.empty((chunk, d, length)), np.empty((chunk, length)), np.empty(chunk)
-    gradients, hessians = np.empty((0, d, length)), np.empty((0, d, d, length))
-    total, square, largest = np.zeros(length), np.empty(n), -math.inf
-    for first in range(0, count, chunk):
-        here = min(chunk, count - first)
-        place_nodes(objective.nodes, objective.log_weights, first, modes, inverse, points[:here], logs[:here])
-        log_complete(arrays, x, cluster, points[:here], 0, values[:here], gradients, hessians)
-        largest = add_exponentials(values[:here], logs[:here], largest, total, square)
+    rule = objective.which[cluster]
+    total = np.zeros(length)
+    largest = add_points(
+        arrays, x, cluster, objective.nodes[rule], objective.log_weights[rule], objective.counts[rule], spans, total
+    )
     weight = total[0]
+    if not weight > 0.0:
+        out[0] = -math.inf
+        return
     out[0] += largest + math.log(weight)
     at = n + 1
     for j in range(1, n + 1):
@@ -193,7 +224,7 @@ def by_rule(objective: Quadrature, x: Array, gradient: Array, hessian: Array) ->
     n = x.shape[0]
     out = np.zeros(jet_length(n))
     out[0] = objective.constant
-    for cluster in range(objective.n_clusters):
+    for cluster in range(objective.which.shape[0]):
         integrate_cluster(objective, x, cluster, n, out)
         if not math.isfinite(out[0]):
             return -math.inf
@@ -212,13 +243,13 @@ def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]
 
 
 @entry
-def log_likelihoods(objective: Quadrature, x: Array, n: int, parts: Array) -> None:
-    """Write the logs (C,) of the clusters' integrals; ``-inf`` where there is none. ``n`` is 0: no literal here."""
+def log_likelihoods(objective: Quadrature, x: Array, n: int, clusters: Array, parts: Array) -> None:
+    """Write the logs (k,) of some clusters' integrals; ``-inf`` where there is none. ``n`` is 0: no literal here."""
     out = np.empty(jet_length(n))
-    for cluster in range(objective.n_clusters):
+    for at in range(clusters.shape[0]):
         out[0] = 0.0
-        integrate_cluster(objective, x, cluster, n, out)
-        parts[cluster] = out[0]
+        integrate_cluster(objective, x, clusters[at], n, out)
+        parts[at] = out[0]
 
 
 @entry
@@ -230,9 +261,15 @@ def most_effects(arrays: Any, x: Array, n_clusters: int) -> int:
     return found
 
 
-def quadrature(arrays: Any, n_clusters: int, nodes: int, constant: float = 0.0) -> Quadrature:
-    """The objective with so many nodes for every random effect."""
-    return Quadrature(arrays, *rule(nodes), n_clusters, constant)
+def quadrature(arrays: Any, n_clusters: int, nodes: int | Array, constant: float = 0.0) -> Quadrature:
+    """The objective with so many nodes for every random effect: of all clusters, or of each (C,)."""
+    counts, which = np.unique(np.broadcast_to(np.asarray(nodes, dtype=np.int64), n_clusters), return_inverse=True)
+    if n_clusters == 0:
+        counts = np.ones(1, dtype=np.int64)
+    points, log_weights = np.zeros((2, len(counts), int(counts.max())))
+    for row, count in enumerate(counts.tolist()):
+        points[row, :count], log_weights[row, :count] = rule(count)
+    return Quadrature(arrays, points, log_weights, counts, which.ravel().astype(np.int64), constant)
 
 
 #: Of problems in use; the number of nodes may grow, see `refined`.
@@ -256,26 +293,33 @@ def objective_of(problem: Problem) -> Quadrature:
 
 def refined(problem: Problem, x: Array) -> bool:
     """Whether at ``x`` (n,) more nodes were needed; the objective of the problem has them from now on."""
-    clusters = problem.clusters
-    if problem.likelihood.kind != "quadrature" or problem.likelihood.nodes:
+    clusters, likelihood = problem.clusters, problem.likelihood
+    if likelihood.kind != "quadrature" or likelihood.nodes:
         return False
     found = objective_of(problem)
+    now = found.counts[found.which]
     nodes = settled_nodes(found.arrays, clusters.count, x)
-    if nodes <= len(found.nodes):
+    if np.all(nodes <= now):
         return False
-    _OBJECTIVES[clusters] = quadrature(found.arrays, clusters.count, nodes, found.constant)
+    _OBJECTIVES[clusters] = quadrature(found.arrays, clusters.count, np.maximum(nodes, now), found.constant)
     return True
 
 
 def log_likelihood(objective: Quadrature, x: Array) -> float:
     """The log-likelihood by the rule at parameters (n,), without derivatives."""
-    parts = np.empty(objective.n_clusters)
-    log_likelihoods(objective, np.array(x, dtype=float), 0, parts)
-    return objective.constant + float(parts.sum())
+    every = np.arange(len(objective.which))
+    return objective.constant + float(parts_of(objective, np.array(x, dtype=float), every).sum())
 
 
-def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SETTLED) -> int:
-    """The first number of nodes of the ladder that agrees with the next one about the log-likelihood at ``x``.
+def parts_of(objective: Quadrature, x: Array, clusters: Array) -> Array:
+    """The logs (k,) of some clusters' integrals."""
+    parts = np.empty(len(clusters))
+    log_likelihoods(objective, x, 0, clusters, parts)
+    return parts
+
+
+def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SETTLED) -> Array:
+    """For each cluster (C,) the first number of nodes of the ladder that agrees with the next one about its integral.
 
     Parameters
     ----------
@@ -285,7 +329,7 @@ def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SET
     x : (n,) ndarray
         A number chosen at a start should be looked at again at the estimate.
     tolerance : float
-        Of the log-likelihood.
+        Of the log-likelihood of all clusters. Where the points of a cluster do not suffice for it, `AGREED` must do.
 
     Raises
     ------
@@ -294,22 +338,28 @@ def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SET
     FitError
         When there is no log-likelihood at ``x``.
     """
-    d = max(1, most_effects(arrays, np.array(x, dtype=float), n_clusters))
-    tried: list[tuple[int, float]] = []
-    for nodes in LADDER:
-        if nodes**d > MOST_POINTS:
-            break
-        value = log_likelihood(quadrature(arrays, n_clusters, nodes), x)
-        if not np.isfinite(value):
+    x = np.array(x, dtype=float)
+    d = max(1, most_effects(arrays, x, n_clusters))
+    ladder = [nodes for nodes in LADDER if nodes**d <= MOST_POINTS]
+    found, left = np.full(n_clusters, ladder[0], dtype=np.int64), np.arange(n_clusters)
+    before, change = parts_of(quadrature(arrays, n_clusters, ladder[0]), x, left), np.full(n_clusters, np.inf)
+    for nodes in ladder[1:]:
+        after = parts_of(quadrature(arrays, n_clusters, nodes), x, left)
+        if not (np.isfinite(before).all() and np.isfinite(after).all()):
             raise FitError(
                 "the quadrature cannot be set up at these parameters: the likelihood is zero, or the random "
                 "effects of a cluster have no mode that is found; give other starting values"
             )
-        if tried and abs(value - tried[-1][1]) <= tolerance:
-            return tried[-1][0]
-        tried.append((nodes, value))
-    told = ", ".join(f"{value:.4f} with {nodes}" for nodes, value in tried[-2:])
+        change = np.abs(after - before)
+        open_ = change > tolerance / n_clusters
+        left, before, change = left[open_], after[open_], change[open_]
+        if not len(left):
+            return found
+        found[left] = nodes
+    if change.sum() <= AGREED:
+        return found
     raise ModelError(
         f"quadrature over {d} random effects has not settled within {MOST_POINTS:,} points a cluster: from one number "
-        f"of nodes to the next the log-likelihood must change by {tolerance:g} at most, and it is {told} nodes"
+        f"of nodes to the next the log-likelihood must change by {AGREED:g} at most, and it changes by "
+        f"{change.sum():.3g}, most of it in cluster {int(left[np.argmax(change)]) + 1} (by {change.max():.3g})"
     )

@@ -183,6 +183,43 @@ def accumulate(
     raise NotImplementedError
 
 
+def add_points(
+    arrays: Any,
+    x: np.ndarray,
+    cluster: int,
+    nodes: np.ndarray,
+    log_weights: np.ndarray,
+    many: int,
+    spans: np.ndarray,
+    total: np.ndarray,
+) -> float:
+    """Add the sum over the points of a product rule of exp(`log_complete`) times their weights, in jets.
+
+    The points are ``u = m + sum_k w_k s_k`` for nodes ``w`` of a rule in one dimension. `saem.estep.marginal` does it for
+    any family; one that can do it faster says so by an attribute ``adds_points`` of the class of its arrays.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        Those of `Problem.clusters.joint`.
+    x : (n,) ndarray
+    cluster : int
+    nodes, log_weights : (many or more,) ndarray
+    many : int
+        How many of them belong to the rule.
+    spans : (d + 1, d, J) ndarray
+        ``m`` and the ``s_k``.
+    total : (J,) ndarray, zeros, written
+        The sum, its gradient, and its Hessian (the lower triangle), divided by a common factor.
+
+    Returns
+    -------
+    float
+        The logarithm of that factor.
+    """
+    raise NotImplementedError
+
+
 def effects_root(arrays: Any, x: np.ndarray, cluster: int, root: np.ndarray) -> bool:
     """Write the root (d, d) by which ``u`` of `log_complete` becomes the model's random effects; whether there is one.
 

@@ -31,7 +31,8 @@ def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T])
     """
     if problem.likelihood.kind != "quadrature":
         return make()
-    full = (*key, len(objective_of(problem).nodes), problem.constraints.names, problem.constraints.texts)
+    rule = objective_of(problem)
+    full = (*key, rule.counts[rule.which].tobytes(), problem.constraints.names, problem.constraints.texts)
     known = _KNOWN.setdefault(problem.clusters, OrderedDict())
     if full not in known:
         known[full] = make()

@@ -223,7 +223,7 @@ class Solver:
             )
             return found, self.multipliers
 
-        if not isinstance(objective, Quadrature):
+        if not isinstance(objective, Quadrature) or objective is not objective_of(self.problem):
             return evaluate()[0]
         key = ("derivatives", point.tobytes(), moving.tobytes())
         found, self.constrained.multipliers[:] = recalled(self.problem, key, evaluate)

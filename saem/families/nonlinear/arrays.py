@@ -40,6 +40,8 @@ class NonlinearArrays(NamedTuple):
     The type by which Numba chooses this family's functions of the contract: one for all models.
     """
 
+    adds_points = True  # it has `saem.families.contract.add_points` of its own
+
     rows: RowFunctions
     slopes: Program  # log-density of a row and its gradient by the coordinates
     bends: Program  # the same, and the lower triangle of its Hessian

@@ -10,7 +10,7 @@ import numpy as np
 
 from saem.expressions.constraint import Constraints
 from saem.expressions.rows import RowExpression
-from saem.families.nonlinear import complete, density, reduction
+from saem.families.nonlinear import complete, density, integral, reduction
 from saem.families.nonlinear.arrays import BETWEEN, POSITIVE, REAL, NonlinearArrays, n_statistics
 from saem.families.nonlinear.centring import Centring
 from saem.families.nonlinear.columns import Lifted, lifted, values_of
@@ -23,7 +23,7 @@ from saem.specification.parameters import Parameters
 
 Array = np.ndarray
 #: Their functions are found by the types of the arrays.
-COMPILED = (complete, density, reduction)
+COMPILED = (complete, density, integral, reduction)
 FIRST_NODES = 5  # of the quadrature for every random effect, far from the estimate
 SMALLER = (0.2, 2.0)  # factors of the standard deviations of other starts
 #: Machine code by the model that it is of; kept as long as the process, for arrays know but its addresses.

@@ -70,8 +70,8 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
     for i in np.flatnonzero(np.isnan(x) & spreads):
         x[i] = SPREAD if domains[int(i)] == SD else 0.0
     x[open_] = np.array([1.0 if domain.low == 0.0 and np.isinf(domain.high) else 0.0 for domain in domains])[open_]
-    between = open_ & np.isfinite(domains.high)
-    x[between] = 0.5 * (domains.low + domains.high)[between]
+    between = np.flatnonzero(open_ & np.isfinite(domains.high))
+    x[between] = 0.5 * (domains.low[between] + domains.high[between])
     if open_.any():
         x = best_pooled(arrays, x, open_, parameters)
     value = value_at(arrays, x)

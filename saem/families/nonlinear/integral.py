@@ -1,0 +1,265 @@
+"""Sums over the points of a quadrature rule, for a cluster; see `saem.families.contract.add_points`.
+
+The points are ``u = m + sum_k w_k s_k``, so that the coordinates of the individual parameters are ``z = sum_b c_b Z_b``
+with ``c = (1, w)``, and the log-density is a function of ``c``, of the parameters of the rows and of the ``Z_b``. Sums over
+the points are formed of its derivatives by these; the chain rule through the ``Z_b``, which depend on the parameters,
+comes once for the cluster, and not for every point.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from saem.families import contract
+from saem.families.nonlinear.arrays import NonlinearArrays
+from saem.families.nonlinear.density import fill_centres
+from saem.families.normal_root import LOG_2PI, fill_root
+from saem.system.jets import add_product, clear
+from saem.system.jit import call_row_sums, kernel, overload
+
+Array = np.ndarray
+
+
+@kernel
+def fill_basis(arrays: NonlinearArrays, x: Array, cluster: int, spans: Array, basis: Array, squares: Array) -> bool:
+    """Write ``Z_b`` (d + 1, d, J), and the terms of ``-|u|^2 / 2`` in products ``c_b c_e`` (pairs, J), in jets.
+
+    ``spans`` (d + 1, d, J) are the mode and the ``s_k``. Returns whether there is a covariance.
+    """
+    d, length = basis.shape[1], basis.shape[2]
+    group = arrays.group[cluster]
+    root = np.empty((d, d, length))
+    if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
+        return False
+    fill_centres(arrays, x, cluster, basis[0])
+    for b in range(d + 1):
+        if b > 0:
+            clear(basis[b])
+        for j in range(d):
+            for k in range(j + 1):
+                add_product(1.0, root[j, k], spans[b, k], basis[b, j])
+    clear(squares)
+    at = 0
+    for b in range(d + 1):
+        for e in range(b + 1):
+            for j in range(d):
+                add_product(-0.5 if b == e else -1.0, spans[b, j], spans[e, j], squares[at])
+            at += 1
+    return True
+
+
+@kernel
+def place_point(nodes: Array, log_weights: Array, many: int, which: int, c: Array) -> float:
+    """Write the coefficients (d + 1,) of a point of the product rule; return its log-weight."""
+    total, rest = 0.0, which
+    c[0] = 1.0
+    for k in range(1, c.shape[0]):
+        node = rest % many
+        rest //= many
+        c[k] = nodes[node]
+        total += log_weights[node]
+    return total
+
+
+@kernel
+def add_plain(
+    arrays: NonlinearArrays,
+    x: Array,
+    cluster: int,
+    nodes: Array,
+    log_weights: Array,
+    many: int,
+    basis: Array,
+    squares: Array,
+    total: Array,
+) -> float:
+    """`add_points_nonlinear` without derivatives."""
+    d = basis.shape[1]
+    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+    out, z, c = np.empty(1), np.empty(d), np.empty(d + 1)
+    largest = -math.inf
+    for which in range(many**d):
+        height = place_point(nodes, log_weights, many, which, c) - 0.5 * d * LOG_2PI
+        for j in range(d):
+            z[j] = 0.0
+            for b in range(d + 1):
+                z[j] += c[b] * basis[b, j, 0]
+        at = 0
+        for b in range(d + 1):
+            for e in range(b + 1):
+                height += c[b] * c[e] * squares[at, 0]
+                at += 1
+        call_row_sums(arrays.rows.value, x, z, arrays.columns, first, rows, out)
+        height += out[0]
+        if not height > -math.inf:  # nan, too: no density there
+            continue
+        if height > largest:
+            total[0] *= math.exp(largest - height)
+            largest = height
+        total[0] += math.exp(height - largest)
+    return largest
+
+
+@kernel
+def add_moments(
+    arrays: NonlinearArrays,
+    x: Array,
+    cluster: int,
+    nodes: Array,
+    log_weights: Array,
+    many: int,
+    basis: Array,
+    squares: Array,
+    first_moments: Array,
+    second_moments: Array,
+) -> tuple[float, float]:
+    """Sum over the points; return the sum of weights and the logarithm of their common factor.
+
+    Variables are the p parameters of the rows, the entries of ``Z_b`` (b by b), and the terms of the squares. Of the
+    log-density, weighted, ``first_moments`` (m,) are the sums of its derivatives by them, and ``second_moments`` (m, m)
+    those of their products and of the second derivatives (the lower triangle).
+    """
+    d, direct = basis.shape[1], arrays.rows.curved
+    p = direct.shape[0]
+    size, m = p + d, first_moments.shape[0]
+    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+    out = np.empty(1 + size + size * (size + 1) // 2)
+    z, c, slope = np.empty(d), np.empty(d + 1), np.empty(m)
+    largest, weights = -math.inf, 0.0
+    for which in range(many**d):
+        height = place_point(nodes, log_weights, many, which, c) - 0.5 * d * LOG_2PI
+        for j in range(d):
+            z[j] = 0.0
+            for b in range(d + 1):
+                z[j] += c[b] * basis[b, j, 0]
+        i = p + (d + 1) * d
+        for b in range(d + 1):
+            for e in range(b + 1):
+                slope[i] = c[b] * c[e]
+                height += slope[i] * squares[i - p - (d + 1) * d, 0]
+                i += 1
+        call_row_sums(arrays.rows.curvature, x, z, arrays.columns, first, rows, out)
+        height += out[0]
+        if not height > -math.inf:
+            continue
+        if height > largest:
+            shrink = math.exp(largest - height)
+            weights *= shrink
+            for a in range(m):
+                first_moments[a] *= shrink
+                for b in range(a + 1):
+                    second_moments[a, b] *= shrink
+            largest = height
+        weight = math.exp(height - largest)
+        weights += weight
+        for a in range(p):
+            slope[a] = out[1 + a]
+        for b in range(d + 1):
+            for j in range(d):
+                slope[p + b * d + j] = c[b] * out[1 + p + j]
+        for a in range(m):
+            moved = weight * slope[a]
+            first_moments[a] += moved
+            for b in range(a + 1):
+                second_moments[a, b] += moved * slope[b]
+        at = 1 + size
+        for a in range(p):
+            for b in range(a + 1):
+                second_moments[a, b] += weight * out[at]
+                at += 1
+        for j in range(d):
+            at = 1 + size + (p + j) * (p + j + 1) // 2
+            for b in range(d + 1):
+                bend = weight * c[b]
+                row = p + b * d + j
+                for a in range(p):
+                    second_moments[row, a] += bend * out[at + a]
+                for e in range(b + 1):
+                    for k in range(d):
+                        column = p + e * d + k
+                        if column > row:
+                            continue
+                        low, high = min(j, k), max(j, k)
+                        where = 1 + size + (p + high) * (p + high + 1) // 2 + p + low
+                        second_moments[row, column] += bend * c[e] * out[where]
+    return weights, largest
+
+
+@kernel
+def through_basis(
+    arrays: NonlinearArrays, basis: Array, squares: Array, first_moments: Array, second_moments: Array, total: Array
+) -> None:
+    """Add gradient and Hessian of the sums by the parameters to ``total`` (J,): the chain rule, once for a cluster."""
+    d, length = basis.shape[1], basis.shape[2]
+    direct = arrays.rows.curved
+    p, m = direct.shape[0], first_moments.shape[0]
+    n = int(math.sqrt(2.0 * length + 0.25) - 1.0)
+    slopes, along = np.zeros((m, n)), np.empty(n)
+    for a in range(p):
+        slopes[a, direct[a]] = 1.0
+    for b in range(d + 1):
+        for j in range(d):
+            row, jet = p + b * d + j, basis[b, j]
+            for i in range(n):
+                slopes[row, i] = jet[1 + i]
+            for i in range(n + 1, length):
+                total[i] += first_moments[row] * jet[i]
+    begin = p + (d + 1) * d
+    for a in range(squares.shape[0]):
+        for i in range(n):
+            slopes[begin + a, i] = squares[a, 1 + i]
+        for i in range(n + 1, length):
+            total[i] += first_moments[begin + a] * squares[a, i]
+    for a in range(m):
+        for i in range(n):
+            total[1 + i] += first_moments[a] * slopes[a, i]
+            along[i] = 0.0
+        for b in range(m):
+            weight = second_moments[max(a, b), min(a, b)]
+            for i in range(n):
+                along[i] += weight * slopes[b, i]
+        at = n + 1
+        for i in range(n):
+            for k in range(i + 1):
+                total[at] += slopes[a, i] * along[k]
+                at += 1
+
+
+@kernel
+def add_points_nonlinear(
+    arrays: NonlinearArrays,
+    x: Array,
+    cluster: int,
+    nodes: Array,
+    log_weights: Array,
+    many: int,
+    spans: Array,
+    total: Array,
+) -> float:
+    """See `saem.families.contract.add_points`."""
+    d, length = spans.shape[1], spans.shape[2]
+    pairs = (d + 1) * (d + 2) // 2
+    basis, squares = np.empty((d + 1, d, length)), np.empty((pairs, length))
+    if not fill_basis(arrays, x, cluster, spans, basis, squares):
+        return -math.inf
+    if length == 1:
+        return add_plain(arrays, x, cluster, nodes, log_weights, many, basis, squares, total)
+    m = arrays.rows.curved.shape[0] + (d + 1) * d + pairs
+    first_moments, second_moments = np.zeros(m), np.zeros((m, m))
+    weights, largest = add_moments(
+        arrays, x, cluster, nodes, log_weights, many, basis, squares, first_moments, second_moments
+    )
+    total[0] += weights
+    through_basis(arrays, basis, squares, first_moments, second_moments, total)
+    return largest
+
+
+@overload(contract.add_points, inline="always")
+def _add_points(arrays, x, cluster, nodes, log_weights, many, spans, total):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, nodes, log_weights, many, spans, total: add_points_nonlinear(
+            arrays, x, cluster, nodes, log_weights, many, spans, total
+        )
+    return None
