@@ -16,7 +16,15 @@ from saem.errors import FitError, exact_fit, listing
 from saem.estep.marginal import refined
 from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
-from saem.maxima.search import Failure, climbed_again, count_tied, describe_rivals, find_maxima, is_same, rises_without_end
+from saem.maxima.search import (
+    Failure,
+    climbed_again,
+    count_tied,
+    describe_rivals,
+    find_maxima,
+    is_same,
+    rises_without_end,
+)
 from saem.maxima.starts import infeasible
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of

@@ -23,7 +23,7 @@ import numpy as np
 
 from saem.estep.modes import find_mode, place, square_distance
 from saem.families import contract
-from saem.families.contract import accumulate, complete, complete_clusters, log_complete, n_effects
+from saem.families.contract import accumulate, complete, complete_clusters, limit, log_complete, n_effects
 from saem.system.jit import inlined, kernel, overload
 
 Array = np.ndarray
@@ -272,6 +272,7 @@ def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int,
     refresh_if_due(metropolis.arrays, state, x, rng)
     for cluster in range(state.latent.shape[0]):
         draw_one(metropolis.arrays, state, x, rng, m, cluster, statistics)
+    limit(metropolis.arrays, x, statistics)
 
 
 @inlined

@@ -183,6 +183,15 @@ def accumulate(
     raise NotImplementedError
 
 
+def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
+    """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
+
+    An expansion says nothing of places far from where it was made. Where nothing moves, nothing may be changed: fixed
+    points stay. Families without expansions need not write it.
+    """
+    raise NotImplementedError
+
+
 def add_points(
     arrays: Any,
     x: np.ndarray,
@@ -290,3 +299,10 @@ def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # typ
         return value[0]
 
     return one
+
+
+@overload(limit)
+def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
+    if getattr(getattr(arrays, "instance_class", None), "limits", False):
+        return None
+    return lambda arrays, x, statistics: None

@@ -6,7 +6,7 @@ Of the functions in it, those that are compiled are found by the type of its arr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -91,6 +91,9 @@ class LatentData:
     augmentation : Augmentation or None
         Other latent data for the same model, for families that have a choice; the problem's arrays are of the plain
         ones.
+    observe : callable or None
+        From arrays to those whose statistics at single parameters have the curvature of the complete data where those
+        of the algorithms have its expectation, for families that make a difference: Louis' information needs it.
     expand : callable or None
         Builds the problem with working parameters, for families that have one; raises a `ModelError` that says why
         where it would break the model.
@@ -102,6 +105,7 @@ class LatentData:
     has_expectation: bool = False
     samplers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     augmentation: Augmentation | None = None
+    observe: Callable[[Any], Any] | None = None
     expand: Callable[[], Expansion] | None = None
 
 
@@ -185,6 +189,10 @@ class Likelihood:
     def is_available(self) -> bool:
         """Whether it can be evaluated, with its derivatives."""
         return self.kind in ("closed", "quadrature")
+
+    def unknown(self) -> Likelihood:
+        """The same where it turned out that it cannot be evaluated."""
+        return replace(self, kind="none")
 
 
 @dataclass(frozen=True, eq=False)

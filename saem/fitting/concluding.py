@@ -88,6 +88,8 @@ def conclude(
     started : float
         When the fit began, by `time.perf_counter`.
     """
+    if not outcome.knows_likelihood:
+        problem = replace(problem, likelihood=problem.likelihood.unknown())
     information = information_at(problem, outcome)
     flat = flat_at(problem, outcome, information)
     if flat.message:
@@ -259,6 +261,8 @@ def information_at(problem: Problem, outcome: Outcome) -> Information:
     """
     if outcome.posterior is not None and outcome.information is not None:
         return outcome.information
+    if not problem.likelihood.is_available and outcome.information is not None:  # by draws, which tell no height
+        return replace(outcome.information, loglik=np.nan)
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)
     if outcome.maximum is None:

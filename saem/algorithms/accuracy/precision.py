@@ -8,6 +8,7 @@ covariance of the score, whose noise is accounted for.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
 from saem.estep.draws import batch_means, draw_each, draw_means, scores_of
-from saem.estep.samplers import own_copy
+from saem.estep.samplers import own_copy, with_arrays_of
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information
 from saem.maxima.search import Peak
 from saem.mstep import sqp
+from saem.mstep.solver import Solver
 from saem.system.streams import offshoot
 
 Array = np.ndarray
@@ -51,6 +53,8 @@ class Precision:
         The deficit to be expected from the Monte Carlo error.
     mcse : (n,) ndarray
         Monte Carlo standard errors; nan where none is valid.
+    newton : (n,) ndarray or None
+        Newton's step from the estimate to the maximum, where draws alone tell of it.
     covariance : (n, n) ndarray or None
         Of the Monte Carlo error.
     is_singular : bool
@@ -82,6 +86,7 @@ class Precision:
     noise: Array
     top: Peak | None = None
     excess: float = 1.0
+    newton: Array | None = None
     covariance: Array | None = None
     is_singular: bool = False
 
@@ -125,15 +130,17 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
     return replace(found, is_singular=bool(words))
 
 
-def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) -> Array:
-    """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
+def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE, drawing: Any | None = None) -> Array:
+    """Statistics (m, s) of single draws at ``x``, about as many as were averaged, of other arrays if given.
 
     They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
     """
     wanted = run.draws if np.isfinite(run.draws) else run.made.sum()
     n = int(np.clip(wanted, LEAST_SAMPLE, most))
     statistics = np.empty((n + int(WARM * n), iteration.problem.latent.n_statistics))
-    draw_each(own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), statistics)
+    draw_each(
+        own_copy(iteration.drawing if drawing is None else drawing), x, offshoot(iteration.rng, "precision"), statistics
+    )
     return statistics[-n:]
 
 
@@ -147,8 +154,11 @@ def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
 
 def by_sampling(iteration: Iteration, run: Run) -> Precision:
     """Measure a run by draws at its estimate, where there is no likelihood."""
-    problem, solver = iteration.problem, iteration.solver
-    statistics = sample(iteration, run, run.x)
+    problem, solver, drawing = iteration.problem, iteration.solver, iteration.drawing
+    if problem.latent.observe is not None:
+        problem = replace(problem, arrays=problem.latent.observe(problem.arrays))
+        solver, drawing = Solver(problem), with_arrays_of(problem, drawing, iteration.sampler)
+    statistics = sample(iteration, run, run.x, drawing=drawing)
     n = len(statistics)
     scores = scores_of(problem.arrays, statistics, run.x)
     free = solver.free & ~run.pinned
@@ -160,7 +170,9 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
     spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
     deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
     doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-    return measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
+    found = measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
+    step = information.root @ (information.root.T @ at.gradient)
+    return replace(found, newton=step if np.isfinite(information.deficit) else None)
 
 
 def measured(

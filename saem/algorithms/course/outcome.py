@@ -60,6 +60,8 @@ class Outcome:
         Their paths.
     posterior : Posterior or None
         Draws, where the estimates are posterior means; ``information`` then has their covariance.
+    knows_likelihood : bool
+        Whether the likelihood, if the problem has one, could be evaluated at the estimate.
     warnings : tuple of str
         What a user should know whatever the status is.
     """
@@ -86,4 +88,5 @@ class Outcome:
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[np.ndarray, ...] = ()
     posterior: Posterior | None = None
+    knows_likelihood: bool = True
     warnings: tuple[str, ...] = ()

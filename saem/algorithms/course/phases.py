@@ -23,7 +23,7 @@ from saem.algorithms.engine.checkpoint import Keeper
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.algorithms.engine.handover import as_then
 from saem.algorithms.engine.passes import Engine
-from saem.errors import MStepError
+from saem.errors import FitError, ModelError, MStepError
 from saem.estep.marginal import refined
 from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
@@ -105,9 +105,19 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
     return Course(engine, run, keeper, target, searches, is_settled, note=keeper.note)
 
 
+def looked_closely(course: Course) -> Course:
+    """The rule of a likelihood by quadrature gets the nodes that the estimate needs; where none suffice it is unknown."""
+    try:
+        refined(course.problem, course.run.x)
+    except (ModelError, FitError) as error:
+        course.engine.iteration.without_likelihood(course.run.chain)
+        return replace(course, note=f"{course.note} The log-likelihood is not known: {error}.".strip())
+    return course
+
+
 def with_zero_variances(course: Course) -> Course:
     """Standard deviations for which zero has the higher likelihood are held there, one after another."""
-    refined(course.problem, course.run.x)
+    course = looked_closely(course)
     if not course.may_settle:
         return course
     with course.keeper.paused():

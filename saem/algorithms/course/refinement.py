@@ -63,7 +63,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                     longer = expanded_pass(heir, run, left)
             elif unfinished:
                 with keeper.paused():
-                    longer = pass_from_above(engine, run, left, keeper.fresh + 1)
+                    longer = pass_from_above(engine, run, precision, left, keeper.fresh + 1)
                 keeper.fresh += longer is not None
             elif stuck:
                 with keeper.paused():
@@ -108,11 +108,12 @@ def does_not_forget(engine: Engine, run: Run, precision: Precision) -> bool:
     return held and engine.counts.slowed < SLOWER and isinstance(engine.schedule, Slowable)
 
 
-def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | None:
+def pass_from_above(engine: Engine, run: Run, precision: Precision, left: int, attempt: int) -> Run | None:
     """Another pass without the burn-in, from the estimate, with more draws; None where the budget is too small.
 
     The noise of few draws can drive a pass to the boundary, from where it comes back very slowly: every second pass
-    comes from above.
+    comes from above. Where draws alone tell of the maximum, each begins where Newton's step leads, along the slow
+    directions, in which a pass has not arrived.
     """
     problem = engine.problem
     if left < engine.once:
@@ -121,7 +122,17 @@ def pass_from_above(engine: Engine, run: Run, left: int, attempt: int) -> Run | 
         engine.thicken()
     sds = problem.boundary.collapsible & ~run.pinned & engine.solver.domains.can_vanish
     start = np.where(sds, np.maximum(run.x, problem.starts.first), run.x) if attempt % 2 else run.x
+    if precision.newton is not None:
+        start = after_newton(engine, run.x, precision.newton)
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
+
+
+def after_newton(engine: Engine, x: Array, step: Array) -> Array:
+    """Where Newton's step leads (n,), at most half of the way to a bound."""
+    domains = engine.solver.domains
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(step < 0.0, (domains.low - x) / step, np.where(step > 0.0, (domains.high - x) / step, np.inf))
+    return np.asarray(x + min(1.0, 0.5 * float(np.min(room))) * step)
 
 
 def expanded_pass(heir: Engine, run: Run, left: int) -> Run | None:

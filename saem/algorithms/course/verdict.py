@@ -97,6 +97,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         drawn=engine.spent.drawn,
         augmentation=engine.iteration.latent_data(run.chain),
         history=history_of(engine, run, precision, loglik),
+        knows_likelihood=problem.likelihood.is_available,
     )
 
 

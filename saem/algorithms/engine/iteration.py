@@ -141,6 +141,11 @@ class Iteration:
             self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
             self.drawing = with_arrays_of(self.problem, self.drawing, self.sampler)
 
+    def without_likelihood(self, chain: Chain) -> None:
+        """Go on as for a family that has no likelihood that can be evaluated, with the latent data of a chain."""
+        self.placement.without_likelihood()
+        self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
+
     def latent_data(self, chain: Chain) -> str:
         """What a chain draws, in words; empty where there is no choice."""
         return self.placement.describe(chain.memory.get(PLACEMENT), self.counts.uncentred > 0)

@@ -51,6 +51,11 @@ class Placement:
         self.solver = Solver(problem)
         self.known: dict[bytes, tuple[Problem, Solver]] = {}
 
+    def without_likelihood(self) -> None:
+        """Go on as for a family that has no likelihood that can be evaluated."""
+        self.problem = replace(self.problem, likelihood=self.problem.likelihood.unknown())
+        self.solver, self.known = Solver(self.problem), {}
+
     @property
     def can_choose(self) -> bool:
         """Whether the placement is not prescribed."""

@@ -32,6 +32,7 @@ class RowFunctions(NamedTuple):
     scored: Array  # (w,) int64, those of `score`, as positions in `NonlinearArrays.index`
     by_coordinates: int  # 1 where `score` has derivatives by the coordinates, too
     n_squares: int  # of the scales
+    is_observed: int  # 1 where the information of `score` is minus the Hessian, and not its expectation
 
 
 class NonlinearArrays(NamedTuple):
@@ -41,6 +42,7 @@ class NonlinearArrays(NamedTuple):
     """
 
     adds_points = True  # it has `saem.families.contract.add_points` of its own
+    limits = True  # and `saem.families.contract.limit`
 
     rows: RowFunctions
     slopes: Program  # log-density of a row and its gradient by the coordinates

@@ -32,6 +32,10 @@ class Centring:
         rows = self.functions.centred if centred.all() else self.functions.uncentred
         return self.plain._replace(centred=centred, rows=rows)
 
+    def observed(self, arrays: NonlinearArrays) -> NonlinearArrays:
+        """Arrays whose statistics have the curvature of the rows; see `saem.families.problem.LatentData`."""
+        return arrays._replace(rows=self.functions.observed)
+
     def uncentred(self, x: Array) -> Array:
         """The placement that centres nothing."""
         return np.zeros(len(self.plain.centred), dtype=bool)

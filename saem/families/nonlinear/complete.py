@@ -62,9 +62,7 @@ def add_expansion(arrays: NonlinearArrays, statistics: Array, x: Array, gradient
         t[i], slope[i], bend[i], pull[i] = 0.0, 0.0, 0.0, 0.0
         if has_own:
             used = True
-            t[i], slope[i], bend[i] = free_coordinate(
-                arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]]
-            )
+            t[i], slope[i], bend[i] = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]])
             if math.isnan(t[i]):
                 return -math.inf
     value = statistics[0]
@@ -94,7 +92,9 @@ def add_expansion(arrays: NonlinearArrays, statistics: Array, x: Array, gradient
 
 
 @kernel
-def add_scales(arrays: NonlinearArrays, rows: Array, squares: Array, x: Array, gradient: Array, hessian: Array) -> float:
+def add_scales(
+    arrays: NonlinearArrays, rows: Array, squares: Array, x: Array, gradient: Array, hessian: Array
+) -> float:
     """The residual scales that factor out, with ``rows`` (s,) and ``squares`` (s,) of each."""
     value = 0.0
     for i in range(arrays.rows.n_squares):
@@ -219,9 +219,7 @@ def complete_of(
     fill_term_jets(arrays, x, terms)
     width = count * d + d * d
     for group in range(groups):
-        value += add_effects(
-            arrays, group, n_clusters[group], gram[group], terms, statistics[at : at + width], x, out
-        )
+        value += add_effects(arrays, group, n_clusters[group], gram[group], terms, statistics[at : at + width], x, out)
         at += width
     for i in range(n):
         gradient[i] += out[0, i]
@@ -243,7 +241,13 @@ def complete_all(arrays: NonlinearArrays, statistics: Array, x: Array, gradient:
 
 @kernel
 def complete_each(
-    arrays: NonlinearArrays, clusters: Array, statistics: Array, x: Array, values: Array, gradients: Array, hessian: Array
+    arrays: NonlinearArrays,
+    clusters: Array,
+    statistics: Array,
+    x: Array,
+    values: Array,
+    gradients: Array,
+    hessian: Array,
 ) -> None:
     """See `saem.families.contract.complete_clusters`."""
     n, count = x.shape[0], arrays.term_effect.shape[0]
@@ -259,9 +263,7 @@ def complete_each(
         for k in range(count):
             for m in range(count):
                 gram[group, k, m] = arrays.basis[cluster, k] * arrays.basis[cluster, m]
-        values[at] = complete_of(
-            arrays, alone, gram, arrays.scale_rows[cluster], statistics[at], x, gradients[at], own
-        )
+        values[at] = complete_of(arrays, alone, gram, arrays.scale_rows[cluster], statistics[at], x, gradients[at], own)
         alone[group] = 0.0
         for i in range(n):
             for j in range(n):

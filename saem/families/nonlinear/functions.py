@@ -30,6 +30,8 @@ class Functions:
     ----------
     centred, uncentred : RowFunctions
         For coordinates that are the latent data, and with derivatives by those that are not.
+    observed : RowFunctions
+        As `uncentred`, with the curvature of the rows in place of its expectation.
     slopes, bends, terms : Program
     term_values : RowSums
     kept : tuple
@@ -38,6 +40,7 @@ class Functions:
 
     centred: RowFunctions
     uncentred: RowFunctions
+    observed: RowFunctions
     slopes: Program
     bends: Program
     terms: Program
@@ -140,14 +143,15 @@ class Builder:
         expanded = [i for i in direct if i not in self.lifted.scale_index] if squares else direct
         alone = self.compiled([*self.scored(expanded), *squares])
         beside = self.compiled(self.scored([*direct, *coordinates]))
+        by_both = self.positions(direct)
         curved = np.array(direct, dtype=np.int64)
         term_nodes = [self.add(term) for term in self.lifted.terms]
         terms = compile_row_sums(self.graph, term_nodes, self.n, 0, frozenset())
+        both = value.address, curvature.address
         return Functions(
-            RowFunctions(
-                value.address, curvature.address, alone.address, curved, self.positions(expanded), 0, len(squares)
-            ),
-            RowFunctions(value.address, curvature.address, beside.address, curved, self.positions(direct), 1, 0),
+            RowFunctions(*both, alone.address, curved, self.positions(expanded), 0, len(squares), 0),
+            RowFunctions(*both, beside.address, curved, by_both, 1, 0, 0),
+            RowFunctions(*both, curvature.address, curved, by_both, 1, 0, 1),
             program_of(self.graph, [self.density, *self.gradient(self.density, coordinates)]),
             program_of(self.graph, self.curvature(self.density, coordinates)),
             program_of(self.graph, term_nodes),

@@ -96,9 +96,7 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
             good = np.logical_and.reduce([np.isfinite(values) for values in arguments.values()])
             made = np.full(len(many), np.nan)
             if good.any():
-                made[good] = draw(
-                    at.data.distribution, {name: values[good] for name, values in arguments.items()}, rng
-                )
+                made[good] = draw(at.data.distribution, {name: values[good] for name, values in arguments.items()}, rng)
         made = made.reshape(len(part), POINTS)
         lower[part], upper[part] = np.nanquantile(made, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=1)
     lost = unknown.any() & ~np.zeros(len(rows), dtype=bool)

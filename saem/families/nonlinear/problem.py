@@ -51,6 +51,8 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
     d, groups = len(structure.effects), len(arrays.n_clusters)
     has_correlations = bool(np.any(arrays.corr_index >= 0))
 
+    centring = Centring(arrays, functions_of(data))
+
     def joint() -> Any:
         return arrays
 
@@ -68,11 +70,10 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
         ),
         latent=LatentData(
             size=len(arrays.group) * d,
-            n_statistics=n_statistics(
-                len(arrays.index), len(arrays.scale_index), groups, len(arrays.term_effect), d
-            ),
+            n_statistics=n_statistics(len(arrays.index), len(arrays.scale_index), groups, len(arrays.term_effect), d),
             has_draws=False,
-            augmentation=Centring(arrays, functions_of(data)),
+            augmentation=centring,
+            observe=centring.observed,
         ),
         clusters=Clusters(len(arrays.group), joint=joint),
         likelihood=Likelihood("quadrature", first_nodes=FIRST_NODES if d else 1, is_local=True),

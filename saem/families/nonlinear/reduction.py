@@ -7,18 +7,21 @@ import math
 import numpy as np
 
 from saem.families import contract
-from saem.families.nonlinear.arrays import NonlinearArrays
+from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
 from saem.families.nonlinear.density import fill_centres, fill_term_jets
 from saem.families.normal_root import fill_effects, fill_root
 from saem.system.jit import call_row_sums, kernel, overload
+from saem.system.linalg import cholesky, cholesky_solve
 
 Array = np.ndarray
+LONGEST = 1.0  # step of a logarithm or a logit in one iteration
+RIDGE = 1e-9  # of a unit diagonal, where an expansion leaves a direction open
 
 
 @kernel
 def fill_moves(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array, moves: Array) -> None:
-    """Write the derivatives (w + d, p) of parameters and coordinates by the expanded parameters.
+    """Write the derivatives (w + d, p) of parameters and coordinates by the expanded parameters ``t``.
 
     Of the coordinates those that are not centred move with their centres; the others are latent data.
     """
@@ -42,12 +45,57 @@ def fill_moves(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array,
 
 
 @kernel
-def add_expanded(
-    arrays: NonlinearArrays, t: Array, moves: Array, out: Array, weight: float, square: float, statistics: Array
+def add_bends(
+    arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array, t_bends: Array, out: Array, own: Array
 ) -> None:
-    """Add the expansion at ``t`` (p,), given value, gradient and information ``out`` of the rows at one draw."""
+    """Turn minus the Hessian by parameters and coordinates into that by ``t`` but for products: their second derivatives.
+
+    Writes ``own`` (p, p), what has to be added for that; ``out`` has the gradient of the rows.
+    """
+    w, p = arrays.rows.scored.shape[0], arrays.index.shape[0]
+    count, n = arrays.term_effect.shape[0], x.shape[0]
+    slope = np.zeros(p)  # by the parameters as they are
+    for i in range(p):
+        for j in range(p):
+            own[i, j] = 0.0
+    for i in range(w):
+        slope[arrays.rows.scored[i]] += out[1 + i]
+    jets = np.empty((count, (n + 1) * (n + 2) // 2))
+    fill_term_jets(arrays, x, jets)
+    for k in range(count):
+        effect = arrays.term_effect[k]
+        if arrays.centred[effect] == 1:
+            continue
+        weight = out[1 + w + effect] * arrays.basis[cluster, k]
+        for i in range(p):
+            a = arrays.index[i]
+            slope[i] += weight * jets[k, 1 + a]
+            for j in range(p):
+                b = arrays.index[j]
+                high, low = max(a, b), min(a, b)
+                own[i, j] -= weight * jets[k, n + 1 + high * (high + 1) // 2 + low] / (t_slopes[i] * t_slopes[j])
+    for i in range(p):
+        own[i, i] += slope[i] * t_bends[i] / (t_slopes[i] * t_slopes[i] * t_slopes[i])
+
+
+@kernel
+def add_expanded(
+    arrays: NonlinearArrays,
+    t: Array,
+    moves: Array,
+    out: Array,
+    own: Array,
+    weight: float,
+    square: float,
+    statistics: Array,
+) -> None:
+    """Add the expansion at ``t`` (p,), given value, gradient and information ``out`` of the rows at one draw.
+
+    ``own`` (p, p) is added to the information by ``t``; it may have no entries.
+    """
     size, p = moves.shape
     b, half = np.zeros(p), np.zeros((size, p))
+    sign = -1.0 if arrays.rows.is_observed == 1 else 1.0
     for i in range(size):
         for j in range(p):
             if moves[i, j] != 0.0:
@@ -55,7 +103,7 @@ def add_expanded(
     for i in range(size):
         for k in range(size):
             row, column = max(i, k), min(i, k)
-            information = out[1 + size + row * (row + 1) // 2 + column]
+            information = sign * out[1 + size + row * (row + 1) // 2 + column]
             if information != 0.0:
                 for j in range(p):
                     half[i, j] += information * moves[k, j]
@@ -64,7 +112,7 @@ def add_expanded(
         value -= b[j] * t[j]
     for j in range(p):
         for k in range(j + 1):
-            information = 0.0
+            information = own[j, k] if own.shape[0] > 0 else 0.0
             for i in range(size):
                 information += moves[i, j] * half[i, k]
             statistics[at] += weight * information
@@ -87,14 +135,16 @@ def accumulate_nonlinear(
     p, s, count = arrays.index.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
     group = arrays.group[cluster]
     root, theta, centres = np.empty((d, d, 1)), np.empty((many, d, 1)), np.empty((d, 1))
-    t, t_slopes = np.empty(p), np.empty(p)
+    t, t_slopes, t_bends = np.empty(p), np.empty(p), np.empty(p)
     if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
         statistics[0] = math.nan
         return
     fill_effects(root, effects.reshape((many, d, 1)), theta)
     fill_centres(arrays, x, cluster, centres)
     for i in range(p):
-        t[i], t_slopes[i], _ = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]])
+        t[i], t_slopes[i], t_bends[i] = free_coordinate(
+            arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]]
+        )
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
     size = w + (d if arrays.rows.by_coordinates == 1 else 0)
     moves = np.empty((size, p))
@@ -102,6 +152,8 @@ def accumulate_nonlinear(
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     width = 1 + size + size * (size + 1) // 2
     out, z, latent = np.empty(width + exact), np.empty(d), np.empty(d)
+    observed = arrays.rows.is_observed == 1
+    own = np.empty((p, p)) if observed else np.empty((0, 0))
     squares = 1 + p + p * (p + 1) // 2
     start = squares + s + group * (count * d + d * d)
     for at in range(many):
@@ -114,13 +166,72 @@ def accumulate_nonlinear(
             scale = x[arrays.scale_index[i]]
             square += arrays.scale_rows[cluster, i] * math.log(scale) + 0.5 * out[width + i] / (scale * scale)
             statistics[squares + i] += weight * out[width + i]
-        add_expanded(arrays, t, moves, out, weight, square, statistics)
+        if observed:
+            add_bends(arrays, x, cluster, t_slopes, t_bends, out, own)
+        add_expanded(arrays, t, moves, out, own, weight, square, statistics)
         for k in range(count):
             for j in range(d):
                 statistics[start + k * d + j] += weight * arrays.basis[cluster, k] * latent[j]
         for i in range(d):
             for j in range(d):
                 statistics[start + count * d + i * d + j] += weight * latent[i] * latent[j]
+
+
+@kernel
+def limit_step(arrays: NonlinearArrays, x: Array, statistics: Array) -> None:
+    """See `saem.families.contract.limit`: the Newton step of the expansion alone is cut to `LONGEST`.
+
+    It is looked at for parameters that have bounds, whose logarithms or logits have a size.
+    """
+    p = arrays.index.shape[0]
+    moving = np.empty(p, dtype=np.int64)
+    used = 0
+    for i in range(p):
+        if statistics[1 + p + i * (i + 1) // 2 + i] > 0.0 and arrays.kind[i] != REAL:
+            moving[used] = i
+            used += 1
+    if used == 0:
+        return
+    t = np.empty(p)
+    for i in range(p):
+        t[i], _, _ = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]])
+    matrix, step, size = np.empty((used, used)), np.empty(used), np.empty(used)
+    for a in range(used):
+        i = moving[a]
+        size[a] = 1.0 / math.sqrt(statistics[1 + p + i * (i + 1) // 2 + i])
+    for a in range(used):
+        i = moving[a]
+        for b in range(used):
+            j = moving[b]
+            high, low = max(i, j), min(i, j)
+            matrix[a, b] = statistics[1 + p + high * (high + 1) // 2 + low] * size[a] * size[b]
+        step[a] = statistics[1 + i]
+        for j in range(p):
+            high, low = max(i, j), min(i, j)
+            step[a] -= statistics[1 + p + high * (high + 1) // 2 + low] * t[j]
+        step[a] *= size[a]
+    if not cholesky(matrix, used, RIDGE):
+        return
+    cholesky_solve(matrix, used, step)
+    longest = 0.0
+    for a in range(used):
+        longest = max(longest, abs(step[a] * size[a]))
+    if not longest > LONGEST:
+        return
+    share = LONGEST / longest
+    for i in range(p):
+        pull = 0.0
+        for j in range(p):
+            high, low = max(i, j), min(i, j)
+            pull += statistics[1 + p + high * (high + 1) // 2 + low] * t[j]
+        statistics[1 + i] = pull + share * (statistics[1 + i] - pull)
+
+
+@overload(contract.limit, inline="always")
+def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, statistics: limit_step(arrays, x, statistics)
+    return None
 
 
 @overload(contract.accumulate, inline="always")
