@@ -69,7 +69,7 @@ class Core:
     def found(self, module: str, name: str) -> Any:
         """What an import means here."""
         if module == "saem.system.jit" and name != "types":
-            return (lambda *_, **__: same) if name == "overload" else same
+            return (lambda *_, **__: same) if name in ("overload", "standalone") else same
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
         if module == "saem.families.contract" and name in FUNCTIONS:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saem.expressions.graph import Graph
 from saem.system.jets import add_product, compose, divide, jet_variables
-from saem.system.jit import kernel
+from saem.system.jit import kernel, standalone, types
 from saem.system.special import lgamma, log_expit, log_normal_cdf, logitnormal, mills, normal_cdf, polygamma, probit
 
 Array = np.ndarray
@@ -75,53 +75,6 @@ def program_of(graph: Graph, targets: Sequence[int]) -> Program:
         operands[k, : len(used)] = [register[operand] for operand in used]
         numbers[k] = number
     return Program(ops, operands, numbers, np.array([register[node] for node in targets], dtype=np.int64))
-
-
-@kernel
-def run(program: Program, inputs: Array, row: Array, work: Array) -> None:
-    """Compute all registers of a program, as jets (see `saem.system.jets`).
-
-    Parameters
-    ----------
-    program : Program
-    inputs : (n + d, J) ndarray
-        Jets of parameters and coordinates; with J = 1 plain numbers.
-    row : (k,) ndarray
-        The columns at one row.
-    work : (K, J) ndarray
-        Becomes the registers: ``work[program.targets]`` is what was asked for.
-    """
-    variables = inputs.shape[0]
-    for k in range(program.ops.shape[0]):
-        op, first = program.ops[k] % SHIFT, program.ops[k] // SHIFT
-        number, out = program.numbers[k], work[k]
-        if op == X and first < variables:
-            _copy(inputs[first], out)
-            continue
-        a, b = work[program.operands[k, 0]], work[program.operands[k, 1]]
-        if op == CONST:
-            value = number
-        elif op == X:
-            value = row[first - variables]
-        elif op < EXP:
-            value = value_of_several(op, a[0], b[0], work[program.operands[k, 2], 0], number)
-        else:
-            value = value_of(op, a[0], number)
-        if out.shape[0] == 1:
-            out[0] = value
-        elif first >= variables or (op >= LT and op <= NOT):
-            for i in range(out.shape[0]):
-                out[i] = 0.0
-            out[0] = value
-        elif op == WHERE:
-            _copy(b if a[0] != 0.0 else work[program.operands[k, 2]], out)
-        elif op < EXP:
-            is_plain = program.ops[program.operands[k, 1]] // SHIFT >= variables
-            _combine(op, a, b, value, number, is_plain, out)
-        else:
-            slope, bend = slopes_of(op, a[0], value, number)
-            _copy(a, out)
-            compose(out, value, slope, bend, out)
 
 
 @kernel
@@ -309,3 +262,57 @@ def slopes_of(op: int, a: float, value: float, number: float) -> tuple[float, fl
     for more in range(2):
         slope, bend = bend, float(polygamma(order + more, a))
     return slope, bend
+
+
+_named: Any = types.NamedTuple
+_ARRAYS = _named(
+    (types.int64[::1], types.int64[:, ::1], types.float64[::1], types.int64[::1]),
+    Program,
+)
+
+
+@standalone(_ARRAYS, types.float64[:, ::1], types.float64[::1], types.float64[:, ::1])
+def run(program: Program, inputs: Array, row: Array, work: Array) -> None:
+    """Compute all registers of a program, as jets (see `saem.system.jets`).
+
+    Parameters
+    ----------
+    program : Program
+    inputs : (n + d, J) ndarray
+        Jets of parameters and coordinates; with J = 1 plain numbers.
+    row : (k,) ndarray
+        The columns at one row.
+    work : (K, J) ndarray
+        Becomes the registers: ``work[program.targets]`` is what was asked for.
+    """
+    variables = inputs.shape[0]
+    for k in range(program.ops.shape[0]):
+        op, first = program.ops[k] % SHIFT, program.ops[k] // SHIFT
+        number, out = program.numbers[k], work[k]
+        if op == X and first < variables:
+            _copy(inputs[first], out)
+            continue
+        a, b = work[program.operands[k, 0]], work[program.operands[k, 1]]
+        if op == CONST:
+            value = number
+        elif op == X:
+            value = row[first - variables]
+        elif op < EXP:
+            value = value_of_several(op, a[0], b[0], work[program.operands[k, 2], 0], number)
+        else:
+            value = value_of(op, a[0], number)
+        if out.shape[0] == 1:
+            out[0] = value
+        elif first >= variables or (op >= LT and op <= NOT):
+            for i in range(out.shape[0]):
+                out[i] = 0.0
+            out[0] = value
+        elif op == WHERE:
+            _copy(b if a[0] != 0.0 else work[program.operands[k, 2]], out)
+        elif op < EXP:
+            is_plain = program.ops[program.operands[k, 1]] // SHIFT >= variables
+            _combine(op, a, b, value, number, is_plain, out)
+        else:
+            slope, bend = slopes_of(op, a[0], value, number)
+            _copy(a, out)
+            compose(out, value, slope, bend, out)

@@ -20,6 +20,7 @@ import llvmlite.binding as llvm_binding  # noqa: E402
 import numba  # noqa: E402
 from numba.core import caching, cgutils, sigutils, types  # noqa: E402
 from numba.core.ccallback import CFunc  # noqa: E402
+from numba.core.errors import TypingError  # noqa: E402
 from numba.core.typing import templates  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from numba.extending import overload as numba_overload  # noqa: E402
@@ -33,6 +34,7 @@ __all__ = [
     "kernel",
     "llvm_binding",
     "overload",
+    "standalone",
     "types",
 ]
 
@@ -237,6 +239,51 @@ def kernel(function: F) -> F:
     """
     options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast("F", cached(njit(**options)(function)))
+
+
+def standalone(*signature: Any) -> Callable[[F], F]:
+    """Compile a large function once, for these types: kernels call it by the name of a symbol.
+
+    What calls a `kernel` has it optimised once more with itself, and so has what calls that. Here nothing is known of
+    the function but where it is. Nothing is converted: what is passed must have these very types.
+    """
+    arguments = tuple(signature)
+
+    def decorate(function: F) -> F:
+        compiled: Any = kernel(function)
+        compiled.compile(arguments)
+        result = compiled.overloads[arguments]
+        symbol = f"saem.{function.__module__}.{function.__name__}"
+        llvm_binding.add_symbol(symbol, result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
+        def call(typingctx: Any, *given: Any) -> Any:
+            if tuple(map(_writable, given)) != arguments:
+                raise TypingError(f"{function.__name__} is compiled for {arguments} alone; got {given}")
+
+            def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                function_type = context.call_conv.get_function_type(types.void, arguments)
+                tools: Any = cgutils
+                target = tools.get_or_insert_function(builder.module, function_type, symbol)
+                each = tools.unpack_tuple(builder, values[0], len(arguments))
+                context.call_conv.call_function(builder, target, types.void, arguments, each)
+                return context.get_dummy_value()
+
+            together: Any = types.StarArgTuple
+            return types.void(together.from_types(arguments)), codegen
+
+        return cast("F", intrinsic(call))
+
+    return decorate
+
+
+def _writable(numba_type: Any) -> Any:
+    """The type, whether or not arrays may be written to: they look the same in memory."""
+    if isinstance(numba_type, types.Array):
+        return numba_type.copy(readonly=False)
+    named: Any = types.NamedTuple
+    if isinstance(numba_type, named):
+        return named(tuple(map(_writable, numba_type.types)), numba_type.instance_class)
+    return numba_type
 
 
 def inlined(function: F) -> F:

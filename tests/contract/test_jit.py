@@ -1,15 +1,16 @@
 """`saem.system.jit.overload`: what is put in place of its calls is not compiled by itself, and its errors are
-noticed."""
+noticed. `standalone`: what is compiled once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 from numba.core import event
 
-from saem.system.jit import overload
+from saem.system.jit import overload, standalone, types
 
 
 class Compiled(event.Listener):
@@ -63,3 +64,26 @@ def test_what_cannot_be_compiled_is_refused() -> None:
 
     with pytest.raises(numba.TypingError, match="there_is_no_such_thing"):
         call(3.0)
+
+
+def test_what_stands_alone_is_called_and_not_optimised_again() -> None:
+    """Its types are those it was compiled for; whether they may be written to makes no difference."""
+
+    @standalone(types.float64[::1], types.float64[::1])
+    def tripled(a, out):  # type: ignore[no-untyped-def]
+        out[0] = 3.0 * a[0]
+
+    @numba.njit
+    def call(a, out):  # type: ignore[no-untyped-def]
+        tripled(a, out)
+        return out[0] + 1.0
+
+    given, out = np.array([2.0]), np.empty(1)
+    assert call(given, out) == 7.0
+    given.flags.writeable = False
+    assert call(given, out) == 7.0
+    code = call.overloads[call.signatures[0]].library.get_llvm_str()
+    assert "declare" in code and f"saem.{__name__}.tripled" in code
+    assert "fmul" not in code
+    with pytest.raises(numba.core.errors.NumbaError, match="compiled for"):
+        call(np.ones(4)[::2], out)

@@ -128,7 +128,6 @@ def test_wrong_derivatives_are_noticed(text: str, right: str, wrong: str) -> Non
         check(loaded(MODULE, right, wrong), text)
 
 
-@pytest.mark.slow  # compiling takes seconds
 def test_compiled_it_gives_the_same(plain: SimpleNamespace) -> None:
     from saem.expressions import program
     from saem.system.jit import entry
