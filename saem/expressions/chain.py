@@ -33,7 +33,11 @@ def derivative(graph: Operations, node: int, j: int, slope: Callable[[int], int]
             lower = binary("pow", a, binary("sub", b, graph.const(1.0)))
             result = binary("mul", binary("mul", b, lower), da)
             if j in graph.inputs(b):
-                result = binary("add", result, binary("mul", binary("mul", node, graph.call("log", a)), db))
+                logarithm = binary("mul", node, graph.call("log", a))
+                if graph.admits_zero:  # zero is zero to any positive power
+                    zero = graph.const(0.0)
+                    logarithm = graph.where(graph.condition("eq", a, zero), zero, logarithm)
+                result = binary("add", result, binary("mul", logarithm, db))
             return result
     return binary("mul", _slope(graph, op, a, node), da)
 

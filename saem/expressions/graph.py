@@ -25,8 +25,8 @@ class Graph(Operations):
         Bound on the number of operations.
     """
 
-    def __init__(self, most: int = MAX_OPERATIONS) -> None:
-        super().__init__(most)
+    def __init__(self, most: int = MAX_OPERATIONS, admits_zero: bool = False) -> None:
+        super().__init__(most, admits_zero)
         self._derivatives: dict[tuple[int, int], int] = {}
 
     def translate(self, node: ast.AST, index: Mapping[str, int]) -> int:

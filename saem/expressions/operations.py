@@ -65,8 +65,9 @@ class Operations:
         Bound on the number of operations.
     """
 
-    def __init__(self, most: int = MAX_OPERATIONS) -> None:
+    def __init__(self, most: int = MAX_OPERATIONS, admits_zero: bool = False) -> None:
         self.most = most
+        self.admits_zero = admits_zero  # as the base of a power whose exponent is differentiated
         self.owner = "the expression"  # at work, for messages: "constraint 'g'"
         self.nodes: list[Node] = []
         self._known: dict[Node, int] = {}

@@ -108,6 +108,10 @@ def _combine(op: int, a: Array, b: Array, value: float, number: float, is_plain:
         bend = b[0] * (b[0] - 1.0) * a[0] ** (b[0] - 2.0)
         _copy(a, out)
         compose(out, value, slope, bend, out)
+    elif op == POW and a[0] == 0.0 and b[0] > 0.0 and is_flat(a):  # a dose of zero to any power
+        for i in range(1, out.shape[0]):
+            out[i] = 0.0
+        out[0] = value
     elif op == POW:
         x, y, logarithm = a[0], b[0], math.log(a[0])
         lower = x ** (y - 1.0)
@@ -120,6 +124,15 @@ def _combine(op: int, a: Array, b: Array, value: float, number: float, is_plain:
         for order in range(int(number) + 1, int(number) + 5):  # a loop is compiled once
             first, second, third, fourth = second, third, fourth, logitnormal(order, a[0], sd)
         compose_two(a, b, value, (first, sd * second), (second, sd * third, second + sd * sd * fourth), out)
+
+
+@kernel
+def is_flat(a: Array) -> bool:
+    """Whether all derivatives of a jet are zero."""
+    for i in range(1, a.shape[0]):
+        if a[i] != 0.0:
+            return False
+    return True
 
 
 @kernel

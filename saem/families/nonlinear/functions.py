@@ -61,7 +61,7 @@ class Builder:
     def __init__(self, lifted: Lifted, index: Array) -> None:
         self.lifted, self.index = lifted, index
         self.n, self.d = len(lifted.parameters), len(lifted.coordinates)
-        self.graph = Graph(MAX_OPERATIONS)
+        self.graph = Graph(MAX_OPERATIONS, admits_zero=True)
         self.graph.owner = "the outcome"
         self.density = self.add(lifted.log_density)
 
