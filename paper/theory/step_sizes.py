@@ -62,7 +62,7 @@ def rates_of(problem: LinearProblem) -> Rates:
     posed = pose(problem.model, arrange(problem.model, typical_table(problem)))
     solver, names = Solver(posed), posed.parameters.names
     x = np.array([problem.truth[name] for name in names], dtype=float)
-    missing = missing_information(posed, solver, x, conditional_expectation(posed, x))
+    missing = missing_information(solver, x, conditional_expectation(posed, x))
     observed = observed_information(posed, solver, x, np.zeros(len(x), dtype=bool))
     along = directions(observed.root, missing, missing)
     variance = np.diag(observed.covariance)[:, None]
