@@ -255,6 +255,18 @@ def test_a_warning_of_a_category_without_rows():
     assert "no row has the response 2 of 3" in arranged(text, table(y=[1.0, 3.0, 1.0] * 6)).warnings[0]
 
 
+def test_cuts_start_in_order_where_the_frequencies_are():
+    text = '[outcome]\ndistribution = "ordinal"\npredictor = "e"\ncuts = ["a", "b", "c"]\n'
+    y = np.array([1.0, 1.0, 4.0] * 6)
+    start = arranged(text, table(y=y)).structure.start
+    counts = np.array([12.0, 0.0, 0.0, 6.0]) + 0.5
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    assert list(start) == ["a", "b", "c"]
+    np.testing.assert_allclose(list(start.values()), np.log(below / (1.0 - below)))
+    said = arranged(text + "[start]\na = -1.0\nb = 0.0\nc = 1.0\n", table(y=y))
+    assert said.structure.start == {"a": -1.0, "b": 0.0, "c": 1.0}
+
+
 def test_what_people_are_told():
     text = (
         COVARIATES.replace("[individual]", '[linear]\neta = "~ sex"\n[individual]').replace("exp(-k * time)", "eta")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from saem.expressions.columns import NOTES, Factor, Values, since_words
 from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
-from saem.families.nonlinear import kinks, parts_of_columns, support
+from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
+from saem.families.nonlinear.outcome_keys import cut_name
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
@@ -24,6 +26,8 @@ from saem.specification.layout import ONE_GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from saem.data.table import Rows
 
 Codes = NDArray[np.int64]
 
@@ -63,13 +67,14 @@ def arrange(
     named = {used for name, text in model.constraints.items() for used in parameters_of(name, text)}
     named |= set(model.fixed) | set(model.start) | set(model.parameters)
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
-    columns = _columns(model, taken, predictors)
+    columns = {model.response: taken.response} | tree_columns(model, taken.columns, taken.rows, predictors)
     constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
     parts_of_columns.check_texts(model, columns, n)
     structure = structure_of(model, levels, constant, predictors.each)
     parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
+    structure = replace(structure, start=_cuts(model, taken.response, structure) | structure.start)
     return NonlinearData(
         parameters=structure.parameters,
         response=taken.response,
@@ -100,17 +105,45 @@ def _groups(model: NonlinearModel, taken: Intake, cluster: Codes, first: Codes) 
     return check_constant(group, cluster, first, (by, model.cluster), taken.rows), levels
 
 
-def _columns(model: NonlinearModel, taken: Intake, predictors: Predictors) -> dict[str, Values]:
-    """The columns that trees name, the response first."""
-    found: dict[str, Values] = {model.response: taken.response}
+def tree_columns(
+    model: NonlinearModel, columns: Mapping[str, Values], rows: Rows, predictors: Predictors
+) -> dict[str, Values]:
+    """The columns that trees name, but for the response.
+
+    Parameters
+    ----------
+    model : NonlinearModel
+    columns : mapping of str to Values
+        As they are read.
+    rows : Rows
+        To name them.
+    predictors : Predictors
+        Of the same rows.
+
+    Raises
+    ------
+    DataError
+        When a column that the outcome's keys name holds text.
+    """
+    found: dict[str, Values] = {}
     for name in model.outcome.columns:
-        found[name] = support.numbers(name, taken.columns[name], taken.rows)
+        found[name] = support.numbers(name, columns[name], rows)
     for name in model.reading.used_columns:
-        if name not in found:
-            values = taken.columns[name]
+        if name not in found and name != model.response:
+            values = columns[name]
             is_number = not isinstance(values, Factor) and values.dtype.kind in "iuf"
             found[name] = np.ascontiguousarray(values, dtype=np.float64) if is_number else values
     return found | predictors.columns
+
+
+def _cuts(model: NonlinearModel, response: NDArray[np.float64], structure: Structure) -> dict[str, float]:
+    """Where free cuts of an ordinal outcome start, unless the model says it: together they must be in order."""
+    if not model.outcome.about.has_cuts:
+        return {}
+    cuts = [structure.arguments[cut_name(k)] for k in range(1, len(model.outcome.cuts or ()) + 1)]
+    found = ordinal.starting_cuts(cuts, response)
+    said = set(model.start) | set(model.fixed)
+    return {} if said & set(found) else found
 
 
 def _is_constant(values: Values, cluster: Codes, first: Codes) -> bool:
