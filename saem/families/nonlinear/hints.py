@@ -123,12 +123,13 @@ class _Hints:
                 self.factor(right, POSITIVE)
             case ast.BinOp(left=left, op=ast.Pow()):
                 self.scale(left)
-            case ast.Call(func=ast.Name(id="sqrt"), args=[inside]):
-                self.scale(inside)
+            case ast.Call(func=ast.Name(id="sqrt"), args=[square]):
+                self.scale(square)
             case ast.Call(func=ast.Name(id="where"), args=[_, yes, no]):
                 self.scale(yes)
                 self.scale(no)
             case ast.Name(id=name):
-                if inside := self.derived("scale", name):
+                inside = self.derived("scale", name)
+                if inside is not None:
                     self.scale(inside)
                 self.note(name, SCALE)
