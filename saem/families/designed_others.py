@@ -12,7 +12,7 @@ from saem.data.table import Rows
 from saem.errors import DataError, listing, nearest
 from saem.expressions.columns import Factor, Values, check_columns, column_of, factorize, level_text, missing_rows
 from saem.expressions.rows import row_expression
-from saem.families.arranged import DesignedData
+from saem.families.arranged import Arranged, DesignedData
 from saem.families.designed_model import DesignedModel
 from saem.specification.formula import design
 
@@ -74,32 +74,68 @@ def arrange_designed(model: DesignedModel, table: pd.DataFrame, data: DesignedDa
         When a column is missing or of another type, a value is missing, or a level of a factor of the fixed part or of
         a group is not in `table`.
     """
-    if not hasattr(others, "columns"):
-        raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
     strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *model.number_columns]))
-    needed = strict.copy()
-    texts = [str(name) for name in others.columns]
-    absent = [name for name in model.cluster if name not in texts and name not in needed]
-    if len(absent) < len(model.cluster) or any(nearest(name, texts) for name in absent):
-        needed += absent  # none of them, and none misspelt: rows of no cluster in particular
-    check_columns(others, list(dict.fromkeys([*model.cluster, *needed])) if not absent else needed, "a prediction")
-    if len(others) == 0:
-        raise DataError("the table has no rows to predict")
-    rows = Rows(others)
-    columns = {name: as_before(table, others, name, rows) for name in strict}
+    columns, rows = read_others(model.cluster, strict, table, others)
     terms = evaluated(model.random.terms, columns, len(others), rows)
     offset = None
     if isinstance(model.design, str):
-        mean, offset = _formula_design(model.design, len(others), columns, data, rows)
+        mean, offset = formula_design(model.design, len(others), columns, data.formula_state, rows)
     else:
         mean = evaluated(model.design, columns, len(others), rows)
-    labels: Any = data.cluster_labels
-    known = all(name in others.columns for name in model.cluster)
-    cluster = clusters_of_rows(labels, others) if known else np.full(len(others), -1, dtype=np.int64)
-    group = group_of(columns, model.random.by, data.group_levels, len(others))
-    if model.random.by is not None:
-        check_groups(model.random.by, data, cluster, group, rows)
+    cluster, group = clusters_and_groups(model.cluster, model.random.by, data, columns, others, rows)
     return Others(DesignedRows(mean, terms, cluster, group, offset), columns, rows)
+
+
+def read_others(
+    cluster: tuple[str, ...], strict: list[str], table: pd.DataFrame, others: pd.DataFrame
+) -> tuple[dict[str, Values], Rows]:
+    """The columns that new rows must have, as the rows of a fit had them.
+
+    Parameters
+    ----------
+    cluster : tuple of str
+        Columns of the clusters, of which all may be absent.
+    strict : list of str
+        Others, of which none may.
+    table : DataFrame
+        The rows of the fit.
+    others : DataFrame
+        (m,) rows.
+
+    Raises
+    ------
+    DataError
+    """
+    if not hasattr(others, "columns"):
+        raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
+    needed = strict.copy()
+    texts = [str(name) for name in others.columns]
+    absent = [name for name in cluster if name not in texts and name not in needed]
+    if len(absent) < len(cluster) or any(nearest(name, texts) for name in absent):
+        needed += absent  # none of them, and none misspelt: rows of no cluster in particular
+    check_columns(others, list(dict.fromkeys([*cluster, *needed])) if not absent else needed, "a prediction")
+    if len(others) == 0:
+        raise DataError("the table has no rows to predict")
+    rows = Rows(others)
+    return {name: as_before(table, others, name, rows) for name in strict}, rows
+
+
+def clusters_and_groups(
+    clusters: tuple[str, ...],
+    by: str | None,
+    data: Arranged,
+    columns: dict[str, Values],
+    others: pd.DataFrame,
+    rows: Rows,
+) -> tuple[_Codes, _Codes]:
+    """The cluster (m,) of the fit that each new row is of, -1 for a new one, and its variance group (m,)."""
+    labels: Any = data.cluster_labels
+    known = all(name in others.columns for name in clusters)
+    cluster = clusters_of_rows(labels, others) if known else np.full(len(others), -1, dtype=np.int64)
+    group = group_of(columns, by, data.group_levels, len(others))
+    if by is not None:
+        check_groups(by, data, cluster, group, rows)
+    return cluster, group
 
 
 def as_before(table: pd.DataFrame, others: pd.DataFrame, name: str, rows: Rows) -> Values:
@@ -155,18 +191,18 @@ def _check_finite(values: _Floats, what: str, rows: Rows) -> None:
         )
 
 
-def _formula_design(
-    formula: str, n: int, columns: dict[str, Values], data: DesignedData, rows: Rows
+def formula_design(
+    formula: str, n: int, columns: dict[str, Values], state: dict[str, Any], rows: Rows
 ) -> tuple[_Floats, _Floats | None]:
     """The design of a formula in the columns that the fit has, with its constants, and what is added to the mean."""
-    found = design(formula, columns, n, data.formula_state)
+    found = design(formula, columns, n, state)
     for label, column in zip(found.labels, found.matrix.T, strict=True):
         _check_finite(column, f"{label!r} of the formula {formula!r}", rows)
     if found.offset is not None:
         _check_finite(found.offset, f"the offset of the formula {formula!r}", rows)
-    kept: list[int] = data.formula_state["kept"]
+    kept: list[int] = state["kept"]
     matrix = found.matrix[:, kept]
-    for j, combination in data.formula_state["aliased"].items():
+    for j, combination in state["aliased"].items():
         column = found.matrix[:, int(j)]
         usual = matrix @ np.array(combination) if combination else np.zeros(len(column))
         unknown = np.abs(column - usual) > 1e-6 * np.maximum(1.0, np.abs(column))
@@ -231,7 +267,7 @@ def _numbered(values: NDArray[Any]) -> Factor:
     return Factor(codes, tuple(level_text(value) for value in distinct))
 
 
-def check_groups(by: str, data: DesignedData, cluster: _Codes, group: _Codes, rows: Rows) -> None:
+def check_groups(by: str, data: Arranged, cluster: _Codes, group: _Codes, rows: Rows) -> None:
     """A known cluster is in the variance group that it was in."""
     moved = (cluster >= 0) & (group != data.cluster_group[cluster])
     if moved.any():

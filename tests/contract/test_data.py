@@ -196,7 +196,7 @@ def test_columns_of_levels(series: pd.Series) -> None:
 
 
 def test_needed_columns() -> None:
-    assert PEPTIDE.columns == ("log2_intensity", "treatment", "replicate", "modification")
+    assert PEPTIDE.all_columns == ("log2_intensity", "treatment", "replicate", "modification")
     model = simple(mean="y ~ a * log(`b c`)", random={"terms": {"i": "1", "d": "d > 1"}}, residual={"by": "lab"})
     assert model.all_columns == ("y", "s", "lab", "a", "b c", "d")
 

@@ -11,6 +11,7 @@ from tree_values import value
 from saem.errors import DataError, ModelError
 from saem.families.nonlinear.data import NonlinearData, arrange
 from saem.families.nonlinear.describe import describe
+from saem.families.nonlinear.other_rows import arrange_others
 from saem.families.nonlinear.specification import NonlinearModel
 
 HEAD = 'family = "nonlinear"\nresponse = "y"\ncluster = "id"\n'
@@ -86,6 +87,29 @@ def test_a_constraint_may_name_a_coefficient_and_start_too():
     assert arranged(text).structure.start == {"eta_time": 2.0}
     with pytest.raises(ModelError, match=r"\[start\] names 'eta_tim' \(did you mean 'eta_time'\?\)"):
         arranged(text.replace("eta_time", "eta_tim"))
+
+
+def test_other_rows_have_the_columns_of_the_fit():
+    """With the constants of the fit: its mean of time, and its levels; a new cluster is none of its."""
+    text = '[linear]\neta = "~ center(time) + sex"\n[individual]\nb = "normal(0, o)"\n' + NORMAL.format(mean="eta + b")
+    data = arranged(text)
+    others = pd.DataFrame({"id": [0, 99], "time": [1.0, 1.0], "sex": ["M", "F"]})
+    rows = arrange_others(model(text), table(), data, others)
+    x = dict(zip(data.parameters.names, [1.0, 0.5, -2.0, 0.7, 0.3], strict=True))
+    centre = table()["time"].mean()
+    expected = [1.0 + 0.5 * (1.0 - centre) - 2.0, 1.0 + 0.5 * (1.0 - centre)]
+    np.testing.assert_allclose(value(data.structure.mean, rows.columns | x | {"z.b": 0.0}), expected)
+    assert rows.cluster.tolist() == [0, -1]
+    with pytest.raises(DataError, match="column 'sex' has the level 'X'"):
+        arrange_others(model(text), table(), data, others.assign(sex="X"))
+
+
+def test_other_rows_of_a_covariate_that_was_one_throughout():
+    text = 'columns = ["weight"]\n[linear]\neta = "~ 0 + time"\n' + NORMAL.format(mean="eta * weight")
+    data = arranged(text, table(time=1.0))
+    rows = arrange_others(model(text), table(time=1.0), data, table(time=3.0))
+    found = value(data.structure.mean, rows.columns | {"eta_time": 2.0})
+    np.testing.assert_allclose(found, 6.0 * table()["weight"])
 
 
 def test_an_offset_is_added():
@@ -243,6 +267,17 @@ def test_warnings_of_what_the_rows_hardly_say():
     assert arranged(EFFECT + NORMAL.format(mean="V") + "[fixed]\no = 1.0\n", single).warnings == ()
 
 
+def test_a_warning_of_one_time_in_each_cluster():
+    """As survival data of subjects come: a row at 0, and one time."""
+    text = (
+        '[individual]\nT = "lognormal(t, o)"\n[outcome]\ndistribution = "weibull"\nscale = "T"\nshape = "k"\n'
+        'event = "status"\n'
+    )
+    times = pd.DataFrame({"id": np.repeat(np.arange(9), 2), "y": [0.0, 5.0] * 9, "status": [0, 1] * 9})
+    assert "no cluster has more than one row that tells something" in arranged(text, times).warnings[0]
+    assert arranged(text, times.assign(y=[2.0, 5.0] * 9)).warnings == ()
+
+
 def test_a_warning_of_kinks_that_parameters_move():
     text = 'columns = ["time"]\n' + EFFECT
     data = arranged(text + NORMAL.format(mean="where(time > lag, V, 0)"))
@@ -253,6 +288,18 @@ def test_a_warning_of_kinks_that_parameters_move():
 def test_a_warning_of_a_category_without_rows():
     text = '[outcome]\ndistribution = "ordinal"\npredictor = "0"\ncuts = ["a", "b"]\n'
     assert "no row has the response 2 of 3" in arranged(text, table(y=[1.0, 3.0, 1.0] * 6)).warnings[0]
+
+
+def test_cuts_start_in_order_where_the_frequencies_are():
+    text = '[outcome]\ndistribution = "ordinal"\npredictor = "e"\ncuts = ["a", "b", "c"]\n'
+    y = np.array([1.0, 1.0, 4.0] * 6)
+    start = arranged(text, table(y=y)).structure.start
+    counts = np.array([12.0, 0.0, 0.0, 6.0]) + 0.5
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    assert list(start) == ["a", "b", "c"]
+    np.testing.assert_allclose(list(start.values()), np.log(below / (1.0 - below)))
+    said = arranged(text + "[start]\na = -1.0\nb = 0.0\nc = 1.0\n", table(y=y))
+    assert said.structure.start == {"a": -1.0, "b": 0.0, "c": 1.0}
 
 
 def test_what_people_are_told():

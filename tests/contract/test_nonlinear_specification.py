@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from documented import ROOT
 
 from saem.errors import ModelError
+from saem.families.nonlinear.distributions import DISTRIBUTIONS
+from saem.families.nonlinear.laws import LAWS
 from saem.families.nonlinear.specification import NonlinearModel
 
 HEAD = 'family = "nonlinear"\nresponse = "y"\ncluster = "id"\n'
@@ -368,3 +373,18 @@ def test_columns_in_backticks_may_be_called_as_words_of_the_language():
 
 def test_without_data_the_parameters_of_a_formula_are_not_known():
     assert model('[linear]\neta = "~ x"\n' + NORMAL.format(mean="eta", sd="s")).known_parameters() is None
+
+
+PAGE = (ROOT / "docs" / "nonlinear.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.M | re.S))
+def test_the_models_of_the_page_are_models(text):
+    assert NonlinearModel.from_text(text).known_parameters() is not None
+
+
+def test_the_page_has_every_law_and_distribution_with_its_keys():
+    assert all(f"`{law}({centre}, sd)`" in PAGE for law, centre in LAWS.items())
+    for name, about in DISTRIBUTIONS.items():
+        keys = [*about.arguments, *(["trials"] if about.has_trials else []), *(["cuts"] if about.has_cuts else [])]
+        assert f"| `{name}` | {', '.join(f'`{key}`' for key in keys)} |" in PAGE

@@ -9,7 +9,9 @@ import pytest
 from scipy import special, stats
 from tree_values import value
 
+from saem.errors import ModelError
 from saem.expressions.grammar import names_in, parse
+from saem.expressions.graph import Graph
 from saem.families.nonlinear.separated import separated
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
@@ -212,6 +214,32 @@ def test_a_block_leaves_others_uncorrelated():
                       more='[random]\ncorrelated = [["T", "V"]]\n')  # fmt: skip
     assert found.parameters.names[found.corr_index[0, 0, 2]] == "corr_T_V"
     assert (found.corr_index[0] >= 0).sum() == 2
+
+
+def chain(length: int, text: str) -> NonlinearModel:
+    """Derived parameters each of which is made of the one before."""
+    lines = "\n".join(f'p{k} = "{text.format(before=f"p{k - 1}")}"' for k in range(1, length + 1))
+    return NonlinearModel.from_text(
+        f'family = "nonlinear"\nresponse = "y"\ncluster = "id"\n[individual]\np0 = "normal(m, o)"\n{lines}\n'
+        f'[outcome]\ndistribution = "normal"\nmean = "p{length}"\nsd = "s * p{length}"\n'
+    )
+
+
+@pytest.mark.parametrize("text", ["{before} * {before}", "sin(" * 20 + "{before}" + ")" * 20])
+def test_expressions_that_grow_without_end_are_refused_at_once(text):
+    model = chain(45, text)
+    with pytest.raises(ModelError, match="with all that its names stand for it has more than 50000 terms, or is more"):
+        structure_of(model, ("",), frozenset())
+
+
+def test_expressions_may_be_as_deep_as_is_said():
+    """All that walks through trees can do so."""
+    text = "sin(" * 14 + "{before}" + ")" * 14
+    found = structure_of(chain(10, text), ("",), frozenset())
+    graph = Graph(20_000)
+    node = graph.translate(found.log_density, {"y": 0, "s": 1, "z.p0": 2})
+    assert graph.inputs(graph.derivative(node, 2)) == {0, 1, 2}
+    assert "sin" in ast.unparse(found.log_density) and ast.dump(found.log_density)
 
 
 def test_a_link_in_an_individual_parameter_keeps_its_digits():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from saem.expressions.columns import NOTES, Factor, Values, since_words
 from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
-from saem.families.nonlinear import kinks, parts_of_columns, support
+from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
+from saem.families.nonlinear.outcome_keys import cut_name
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
@@ -24,6 +26,8 @@ from saem.specification.layout import ONE_GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from saem.data.table import Rows
 
 Codes = NDArray[np.int64]
 
@@ -63,13 +67,16 @@ def arrange(
     named = {used for name, text in model.constraints.items() for used in parameters_of(name, text)}
     named |= set(model.fixed) | set(model.start) | set(model.parameters)
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
-    columns = _columns(model, taken, predictors)
+    columns: dict[str, Values] = {model.response: taken.response}
+    columns |= tree_columns(model, model.outcome.columns, taken.columns, taken.rows) | predictors.columns
     constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
     parts_of_columns.check_texts(model, columns, n)
     structure = structure_of(model, levels, constant, predictors.each)
     parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
+    telling = support.telling(model.outcome, model.response, columns)
+    structure = replace(structure, start=_cuts(model, taken.response, structure) | structure.start)
     return NonlinearData(
         parameters=structure.parameters,
         response=taken.response,
@@ -78,7 +85,9 @@ def arrange(
         cluster_labels=partial(labels_of, {name: taken.series[name] for name in model.cluster}, first),
         cluster_group=group,
         group_levels=levels,
-        warnings=(*_warnings(model, taken, predictors, cluster), *warnings),
+        warnings=tuple(
+            dict.fromkeys([*_warnings(model, taken, predictors), *_of_sizes(model, cluster, telling), *warnings])
+        ),
         n_dropped=taken.n_dropped,
         formula_state=predictors.state,
         unclear=predictors.unclear,
@@ -100,17 +109,45 @@ def _groups(model: NonlinearModel, taken: Intake, cluster: Codes, first: Codes) 
     return check_constant(group, cluster, first, (by, model.cluster), taken.rows), levels
 
 
-def _columns(model: NonlinearModel, taken: Intake, predictors: Predictors) -> dict[str, Values]:
-    """The columns that trees name, the response first."""
-    found: dict[str, Values] = {model.response: taken.response}
-    for name in model.outcome.columns:
-        found[name] = support.numbers(name, taken.columns[name], taken.rows)
+def tree_columns(
+    model: NonlinearModel, keys: tuple[str, ...], columns: Mapping[str, Values], rows: Rows
+) -> dict[str, Values]:
+    """The columns that trees name, but for the response and those of predictors.
+
+    Parameters
+    ----------
+    model : NonlinearModel
+    keys : tuple of str
+        Columns that keys of the outcome name.
+    columns : mapping of str to Values
+        As they are read.
+    rows : Rows
+        To name them.
+
+    Raises
+    ------
+    DataError
+        When a column that the outcome's keys name holds text.
+    """
+    found: dict[str, Values] = {}
+    for name in keys:
+        found[name] = support.numbers(name, columns[name], rows)
     for name in model.reading.used_columns:
-        if name not in found:
-            values = taken.columns[name]
+        if name not in found and name != model.response:
+            values = columns[name]
             is_number = not isinstance(values, Factor) and values.dtype.kind in "iuf"
             found[name] = np.ascontiguousarray(values, dtype=np.float64) if is_number else values
-    return found | predictors.columns
+    return found
+
+
+def _cuts(model: NonlinearModel, response: NDArray[np.float64], structure: Structure) -> dict[str, float]:
+    """Where free cuts of an ordinal outcome start, unless the model says it: together they must be in order."""
+    if not model.outcome.about.has_cuts:
+        return {}
+    cuts = [structure.arguments[cut_name(k)] for k in range(1, len(model.outcome.cuts or ()) + 1)]
+    found = ordinal.starting_cuts(cuts, response)
+    said = set(model.start) | set(model.fixed)
+    return {} if said & set(found) else found
 
 
 def _is_constant(values: Values, cluster: Codes, first: Codes) -> bool:
@@ -139,7 +176,7 @@ def _check_numbers_of_clusters(model: NonlinearModel, structure: Structure, grou
             )
 
 
-def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors, cluster: Codes) -> list[str]:
+def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors) -> list[str]:
     """What the user should know of how model and table were understood."""
     notes = taken.attributes.get(NOTES, {}).items()
     found = [text for name, text in notes if name in (*taken.columns, *taken.factors)]
@@ -152,20 +189,22 @@ def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors, clus
     unused = [name for name in model.columns if name not in read]
     if unused:
         found.append(f"columns lists {unused[0]!r}, which no expression uses")
-    found += kinks.warnings(model)
-    return list(dict.fromkeys([*found, *_of_sizes(model, cluster)]))
+    return [*found, *kinks.warnings(model)]
 
 
-def _of_sizes(model: NonlinearModel, cluster: Codes) -> list[str]:
-    """Words where clusters have hardly more rows than random effects."""
-    d, sizes = len(model.term_names), np.bincount(cluster)
+def _of_sizes(model: NonlinearModel, cluster: Codes, telling: NDArray[np.bool_]) -> list[str]:
+    """Words where clusters have hardly more rows that tell something than random effects."""
+    d, sizes = len(model.term_names), np.bincount(cluster[telling], minlength=int(cluster.max()) + 1)
     free = [law.sd for law in model.reading.laws.values() if law.sd not in model.fixed]
-    if not free or not d:
+    if not free:
         return []
-    if sizes.max() == 1:
+    if sizes.max() <= 1:
+        what = f"each of the {len(sizes)} rows is a cluster of its own"
+        if len(telling) > len(sizes):
+            what = "no cluster has more than one row that tells something (a time of 0 without an event does not)"
         return [
-            f"each of the {len(sizes)} rows is a cluster of its own: one response says little or nothing of a random "
-            f"effect, and the SD {free[0]!r} is weakly identified or not at all"
+            f"{what}: one response says little or nothing of a random effect, and the SD {free[0]!r} is weakly "
+            "identified or not at all"
         ]
     if sizes.max() <= d:
         return [f"no cluster has more than {sizes.max()} rows, for {d} random effects: their SDs are weakly identified"]

@@ -60,6 +60,14 @@ class _Hints:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.found: dict[str, Domain] = {}
+        self.seen: set[tuple[str, str, Domain]] = set()  # derived parameters that were looked into, and how
+
+    def derived(self, how: str, name: str, domain: Domain = SCALE) -> ast.expr | None:
+        """The expression of a derived parameter, once."""
+        if name not in self.reading.derived or (how, name, domain) in self.seen:
+            return None
+        self.seen.add((how, name, domain))
+        return self.reading.derived[name]
 
     def note(self, name: str, domain: Domain) -> None:
         """One more place of a name."""
@@ -80,9 +88,9 @@ class _Hints:
     def bare(self, node: ast.expr, domain: Domain) -> None:
         """A tree that must lie in a domain, if it is a name."""
         match node:
-            case ast.Name(id=name) if name in self.reading.derived:
-                self.bare(self.reading.derived[name], domain)
             case ast.Name(id=name):
+                if inside := self.derived("bare", name, domain):
+                    self.bare(inside, domain)
                 self.note(name, domain)
             case ast.Call(func=ast.Name(id="where"), args=[_, yes, no]):
                 self.bare(yes, domain)
@@ -99,10 +107,10 @@ class _Hints:
             case ast.Call(func=ast.Name(id="where"), args=[_, yes, no]):
                 self.factor(yes, domain)
                 self.factor(no, domain)
-            case ast.Name(id=name) if name in self.reading.derived:
-                self.factor(self.reading.derived[name], domain)
-            case ast.Name():
-                self.bare(node, domain)
+            case ast.Name(id=name):
+                if inside := self.derived("factor", name, domain):
+                    self.factor(inside, domain)
+                self.note(name, domain)
 
     def scale(self, node: ast.expr) -> None:
         """A tree that is a residual standard deviation: a factor of it, or of a term of a sum of squares."""
@@ -115,12 +123,13 @@ class _Hints:
                 self.factor(right, POSITIVE)
             case ast.BinOp(left=left, op=ast.Pow()):
                 self.scale(left)
-            case ast.Call(func=ast.Name(id="sqrt"), args=[inside]):
-                self.scale(inside)
+            case ast.Call(func=ast.Name(id="sqrt"), args=[square]):
+                self.scale(square)
             case ast.Call(func=ast.Name(id="where"), args=[_, yes, no]):
                 self.scale(yes)
                 self.scale(no)
-            case ast.Name(id=name) if name in self.reading.derived:
-                self.scale(self.reading.derived[name])
-            case ast.Name():
-                self.bare(node, SCALE)
+            case ast.Name(id=name):
+                inside = self.derived("scale", name)
+                if inside is not None:
+                    self.scale(inside)
+                self.note(name, SCALE)

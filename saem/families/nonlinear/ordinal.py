@@ -5,12 +5,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.trees import filled
 
 # Of two neighbours a < b: P(y <= b) - P(y <= a), and its logarithm, without a difference of nearly equal numbers.
 LOG_CELL = "log_expit(b) + log_expit(-a) + log(1 - exp(a - b))"
 SLOPE = "expit(a) * expit(-a)"
+
+
+def starting_cuts(cuts: Sequence[ast.expr], response: NDArray[np.float64]) -> dict[str, float]:
+    """Cuts (K - 1,) at which categories are as frequent as among responses (n,) of 1 to K, if all are parameters."""
+    if not all(isinstance(cut, ast.Name) for cut in cuts):
+        return {}
+    counts = np.bincount(response.astype(np.int64), minlength=len(cuts) + 2)[1:] + 0.5  # none is empty: in order
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    levels = np.log(below / (1.0 - below)).tolist()
+    return {cut.id: level for cut, level in zip(cuts, levels, strict=True) if isinstance(cut, ast.Name)}
 
 
 def quantity(k: int) -> str:

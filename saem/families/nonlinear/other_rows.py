@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from saem.data.table import Rows
-from saem.errors import DataError, nearest
-from saem.expressions.columns import check_columns
-from saem.families.designed_others import as_before, check_groups, clusters_of_rows, group_of
-from saem.families.nonlinear.data import NonlinearData
+from saem.families.designed_others import clusters_and_groups, read_others
+from saem.families.nonlinear.data import NonlinearData, tree_columns
 from saem.families.nonlinear.evaluation import NonlinearRows
+from saem.families.nonlinear.predictors import other_columns
 from saem.families.nonlinear.specification import NonlinearModel
 
 if TYPE_CHECKING:
@@ -33,24 +29,10 @@ def arrange_others(
     DataError
         When a column is missing or of another type, or a value is missing.
     """
-    if not hasattr(others, "columns"):
-        raise DataError(f"the table must be a pandas DataFrame; got {type(others).__name__}")
-    needed = [name for name in model.columns if name not in model.cluster and name != model.response]
-    texts = [str(name) for name in others.columns]
-    absent = [name for name in model.cluster if name not in texts and name not in needed]
-    if len(absent) < len(model.cluster) or any(nearest(name, texts) for name in absent):
-        needed += absent  # none of them, and none misspelt: rows of no cluster in particular
-    check_columns(others, list(dict.fromkeys([*model.cluster, *needed])) if not absent else needed, "a prediction")
-    if len(others) == 0:
-        raise DataError("the table has no rows to predict")
-    rows = Rows(others)
-    strict = [name for name in model.columns if name not in model.cluster and name != model.response]
-    columns = {name: as_before(table, others, name, rows) for name in strict}
-    labels: Any = data.cluster_labels
-    known = all(name in others.columns for name in model.cluster)
-    cluster = clusters_of_rows(labels, others) if known else np.full(len(others), -1, dtype=np.int64)
-    by = model.group_column
-    group = group_of(columns, by, data.group_levels, len(others))
-    if by is not None:
-        check_groups(by, data, cluster, group, rows)
+    keys = (model.outcome.trials,) if isinstance(model.outcome.trials, str) else ()  # what else a mean depends on
+    strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *keys]))
+    read, rows = read_others(model.cluster, strict, table, others)
+    columns = tree_columns(model, keys, read, rows)
+    columns |= other_columns(model, data.predictors, data.formula_state, read, len(others), rows)
+    cluster, group = clusters_and_groups(model.cluster, model.random.by, data, read, others, rows)
     return NonlinearRows(data.structure, columns, cluster, group)

@@ -14,12 +14,16 @@ from saem.data.table import Rows
 from saem.errors import DataError, ExpressionError, ModelError
 from saem.expressions.columns import Values
 from saem.expressions.grammar import MAX_NAME
+from saem.families.designed_others import formula_design
 from saem.families.nonlinear import trees
 from saem.specification.formula import Design
 from saem.specification.formula import read as read_formula
 
 if TYPE_CHECKING:
     from saem.families.nonlinear.specification import NonlinearModel
+
+
+INTERCEPT = "Intercept"  # the label of the column of ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,14 +152,49 @@ def predictors_of(
     return Predictors(each, found, states, unclear, tuple(warnings))
 
 
+def other_columns(
+    model: NonlinearModel,
+    predictors: Mapping[str, Predictor],
+    state: Mapping[str, Any],
+    columns: dict[str, Values],
+    n: int,
+    rows: Rows,
+) -> dict[str, Values]:
+    """The columns of the designs of rows that were not there when a model was fitted.
+
+    Parameters
+    ----------
+    model : NonlinearModel
+    predictors : mapping of str to Predictor
+        Of the fit.
+    state : mapping
+        `Predictors.state` of the fit.
+    columns : dict of str to Values
+        (n,) rows each.
+    n : int
+    rows : Rows
+
+    Raises
+    ------
+    DataError
+        When they have what the rows of the fit do not tell.
+    """
+    found: dict[str, Values] = {}
+    for name, each in predictors.items():
+        matrix, offset = formula_design(model.linear[name], n, columns, state[name], rows)
+        found |= {column: matrix[:, k] for k, column in enumerate(each.columns) if column}
+        if offset is not None:
+            found[each.offset] = offset
+    return found
+
+
 def _predictor(name: str, design: Design) -> tuple[Predictor, dict[str, Values]]:
     """A predictor and the columns of its design."""
     found: dict[str, Values] = {}
     used = []
     for label, values in zip(design.labels, design.matrix.T, strict=True):
-        is_one = bool(np.all(values == 1.0))
-        used.append("" if is_one else f"{name}[{label}]")
-        if not is_one:
+        used.append("" if label == INTERCEPT else f"{name}[{label}]")
+        if label != INTERCEPT:
             found[used[-1]] = np.ascontiguousarray(values)
     offset = ""
     if design.offset is not None:

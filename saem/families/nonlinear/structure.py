@@ -130,9 +130,10 @@ def structure_of(
         if name in reading.laws:
             effect, values[name] = _effect(name, reading.laws[name], values, columns, constant_columns)
             effects.append(effect)
-    _resolve(reading.derived, values)
+            trees.check_size(values[name], f"individual.{name}")
+    _resolve("individual", reading.derived, values)
     arguments = {name: tree for name, tree in values.items() if name not in reading.arguments}
-    _resolve(reading.arguments, arguments)
+    _resolve("outcome", reading.arguments, arguments)
     own = {key: arguments[key] for key in reading.arguments}
     law: RowLaw = row_law(model.outcome, own, model.response)
     return Structure(
@@ -170,13 +171,14 @@ def _effect(
     return Effect(name, law.kind, law.low, law.high, terms), law.value(at)
 
 
-def _resolve(said: Mapping[str, ast.expr], values: dict[str, ast.expr]) -> None:
+def _resolve(table: str, said: Mapping[str, ast.expr], values: dict[str, ast.expr]) -> None:
     """Put expressions that may name each other, in any order but no circle, among the values of names."""
 
     def resolved(name: str) -> ast.expr:
         if name in said and name not in values:
             inside = {other: resolved(other) for other in names_in(said[name]) if other in said}
             values[name] = trees.substitute(said[name], values | inside)
+            trees.check_size(values[name], f"{table}.{name}")
         return values[name]
 
     for name in said:

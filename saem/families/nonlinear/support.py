@@ -84,6 +84,14 @@ def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> 
     return found
 
 
+def telling(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask:
+    """Rows (n,) that tell something: all but times of 0 without an event."""
+    y = _values(response, columns)
+    if outcome.event is None:
+        return np.ones(y.shape, dtype=bool)
+    return np.asarray((y > 0.0) | (_values(outcome.event, columns) != 0.0))
+
+
 def _values(key: str | float | None, columns: Mapping[str, Values]) -> Floats:
     """A column or a number."""
     return np.asarray(columns[key] if isinstance(key, str) else key, dtype=np.float64)

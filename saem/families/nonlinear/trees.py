@@ -6,12 +6,14 @@ import ast
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
+from saem.errors import ModelError
 from saem.expressions.folding import CONSTANTS
 from saem.expressions.grammar import names_in
 from saem.expressions.quoting import Column
 
 ZERO: ast.expr = ast.Constant(value=0.0)
 ONE: ast.expr = ast.Constant(value=1.0)
+MAX_SIZE, MAX_DEPTH = 50_000, 150
 COORDINATE = "z."  # before the name of an individual parameter: its coordinate, normal
 
 
@@ -186,6 +188,31 @@ def template(text: str) -> ast.expr:
 def filled(text: str, by: Mapping[str, ast.expr]) -> ast.expr:
     """A template with trees in place of its names."""
     return substitute(template(text), by)
+
+
+def check_size(a: ast.expr, what: str) -> None:
+    """Refuse a tree that is too large or too deep to be walked through, with all that names stand for in it.
+
+    Raises
+    ------
+    ModelError
+    """
+    known: dict[int, tuple[int, int]] = {}  # parts are shared: each is measured once
+
+    def measured(node: ast.AST) -> tuple[int, int]:
+        if id(node) not in known:
+            parts = [measured(child) for child in ast.iter_child_nodes(node)]
+            size = 1 + sum(part[0] for part in parts)
+            depth = 1 + max((part[1] for part in parts), default=0)
+            if size > MAX_SIZE or depth > MAX_DEPTH:
+                raise ModelError(
+                    f"{what}: with all that its names stand for it has more than {MAX_SIZE} terms, or is more than "
+                    f"{MAX_DEPTH} operations deep; write it in a simpler way"
+                )
+            known[id(node)] = size, depth
+        return known[id(node)]
+
+    measured(a)
 
 
 def is_constant_name(identifier: str) -> bool:
