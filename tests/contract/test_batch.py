@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from handmade import handmade_model
+from selecting import few
 from stubfit import stub_fit, stub_table
 
 from saem.batch import Interrupted, fit_by, work
@@ -164,20 +165,22 @@ def test_all_levels_may_fail():
     assert batch.estimates["estimate"].dtype == np.float64
 
 
-def test_a_killed_worker_costs_only_the_level_that_killed_it(tmp_path):
-    table = stub_table(10, {2: "crash", 7: "crash"})
+@pytest.mark.parametrize("crashes", few([[2], [2, 7]], [[2]]), ids=len)
+def test_a_killed_worker_costs_only_the_level_that_killed_it(tmp_path, crashes):
+    names = [f"s{number}" for number in crashes]
+    table = stub_table(10, dict.fromkeys(crashes, "crash"))
     batch = run(table, methods="ml", workers=2, output=tmp_path)
     crashed = batch.fits[batch.fits["status"] == "crashed"]
-    assert sorted(crashed["site"]) == ["s2", "s7"]
+    assert sorted(crashed["site"]) == names
     assert crashed["message"].str.contains("was killed").all()
     good = stub_table(10)
-    assert_same(run(good[~good["site"].isin(["s2", "s7"])], methods="ml"), type(batch)(*(
-        part[~part["site"].isin(["s2", "s7"])].reset_index(drop=True) for part in batch
+    assert_same(run(good[~good["site"].isin(names)], methods="ml"), type(batch)(*(
+        part[~part["site"].isin(names)].reset_index(drop=True) for part in batch
     )))  # fmt: skip
     calls = []
     well = {"methods": "ml", "workers": 2, "output": tmp_path}
     again = run(table, **well, progress=lambda done, total: calls.append(done))
-    assert calls == [8, 9, 10], "what crashed is tried again, and nothing else"
+    assert calls == list(range(10 - len(crashes), 11)), "what crashed is tried again, and nothing else"
     assert_same(batch, again)
 
 

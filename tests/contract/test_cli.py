@@ -205,6 +205,7 @@ def test_the_whole_way_for_one_site(peptide):
     assert abs(estimates["ml", "mu"] - peptide["mu"]) < 1
 
 
+@pytest.mark.slow
 def test_the_whole_way_for_every_site_with_one_and_two_workers(peptide):
     for workers in (1, 2):
         command = ("fit", "peptide.toml", "p.csv", "--by", "site", "--method", "both", "--workers", workers)
