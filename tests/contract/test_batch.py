@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from effort import PATIENCE
 from handmade import handmade_model
 from selecting import few
 from stubfit import stub_fit, stub_table
@@ -437,7 +438,7 @@ from handmade import handmade_model
 from stubfit import stub_fit, stub_table
 from saem.batch import Interrupted, fit_by, work
 
-table = stub_table(200, {{i: "slow" for i in range(200)}})
+table = stub_table({levels}, {{i: "slow" for i in range({levels})}})
 try:
     batch = fit_by(handmade_model(), table, "site", "ml", output={output!r}, workers={workers}, fit=stub_fit)
 except Interrupted as interrupt:
@@ -447,9 +448,9 @@ print("finished", len(batch.fits))
 """
 
 
-def start(tmp_path, workers):
+def start(tmp_path, workers, levels=200):
     tests = str(Path(__file__).parents[1])
-    code = DRIVER.format(tests=tests, output=str(tmp_path / "out"), workers=workers)
+    code = DRIVER.format(tests=tests, output=str(tmp_path / "out"), workers=workers, levels=levels)
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -457,7 +458,7 @@ def start(tmp_path, workers):
 
 def wait_for_records(folder, n):
     """Wait until the write-ahead log holds something: the file itself is locked by the driver."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         log = folder / "progress.sqlite-wal"
         if log.exists() and log.stat().st_size > n * 4000:
@@ -468,25 +469,25 @@ def wait_for_records(folder, n):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_in_a_terminal_keeps_what_is_done_quietly(tmp_path, workers):
-    process = start(tmp_path, workers)
+    process = start(tmp_path, workers, levels=4000)  # minutes of work: it is not done before the signal comes
     wait_for_records(tmp_path / "out", 10)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and to all its workers
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, (out, err)
     assert err == "", "no worker prints a traceback"
     kept = int(out.split()[1])
     fits = pd.read_csv(tmp_path / "out" / "fits.csv")
-    assert 0 < kept < 200 and len(fits) == kept and (fits["status"] == "converged").all()
+    assert 0 < kept < 4000 and len(fits) == kept and (fits["status"] == "converged").all()
 
 
 def test_a_driver_that_is_killed_loses_nothing_that_is_done(tmp_path):
     process = start(tmp_path, 2)
     wait_for_records(tmp_path / "out", 10)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     with closing(sqlite3.connect(tmp_path / "out" / "progress.sqlite")) as db:
         rows = list(db.execute("SELECT level, payload FROM records"))
     assert len(rows) >= 8 and all(json.loads(payload)["status"] == "converged" for _, payload in rows)
     process = start(tmp_path, 2)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert out.split() == ["finished", "200"], err

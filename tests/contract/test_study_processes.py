@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from effort import PATIENCE
 from own_study import command, records, written
 
 from experiments.harness.engine import child
@@ -51,7 +52,7 @@ def test_what_hangs_is_called_once_and_leaves_nothing(tmp_path: Path) -> None:
     assert said.count("{'odd': True}") == 2, "each of the two once"
     assert 2 <= said.count("{}") <= 4, "the first call in a process is made twice"
     if Path("/proc/self/stat").exists():
-        pids, end = [int(line) for line in started.read_text().split()], time.monotonic() + 30.0
+        pids, end = [int(line) for line in started.read_text().split()], time.monotonic() + PATIENCE
         while any(map(is_alive, pids)) and time.monotonic() < end:
             time.sleep(0.05)
         assert len(pids) == 2 and not any(map(is_alive, pids))
@@ -99,7 +100,7 @@ def test_a_method_that_forks(tmp_path: Path, workers: int) -> None:
         path = written(tmp_path, body + way, design=ONE)
         assert run(path, tmp_path / name, workers) == {"plain": ["ok"] * 4, "odd": ["ok"] * 4}
     if Path("/proc/self/stat").exists():
-        pids, end = [int(line) for line in log.read_text().split()], time.monotonic() + 30.0
+        pids, end = [int(line) for line in log.read_text().split()], time.monotonic() + PATIENCE
         while any(map(is_alive, pids)) and time.monotonic() < end:
             time.sleep(0.05)
         assert not any(map(is_alive, pids))
@@ -165,11 +166,11 @@ def test_a_termination_keeps_what_an_interrupt_keeps(tmp_path: Path) -> None:
     path = written(tmp_path, body, design=ONE, run={"replicates": 200, "timeout": 600.0})
     arguments = [sys.executable, "-m", "experiments", "run", str(path), "-o", str(tmp_path / "out"), "--workers", "1"]
     process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120.0
+    end = time.monotonic() + PATIENCE
     while process.poll() is None and not (started.exists() and len(started.read_text().split()) > 4):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143 and "the same command goes on" in " ".join(said.split())
     with Store(tmp_path / "out") as store:
         assert store.runs()[0]["end"] == "interrupted"
