@@ -30,7 +30,7 @@ from saem.expressions.derivatives import Function, source_of
 from saem.families import Model, arrange
 from saem.stopping import Target
 
-FEW = 60
+FEW = 30
 TABLE = pd.DataFrame(
     {
         "y": [1.0, 1.5, 0.5, 2.0, 2.5, 3.5, 0.1, 1.1],

@@ -99,6 +99,23 @@ def test_one_process_alone(tmp_path: Path) -> None:
     assert "SystemExit" in command("replay", path, "size=4", 0, "odd", code=1)
 
 
+def test_memory_that_others_took_from_the_watch(tmp_path: Path) -> None:
+    """Where not even the thread can be started that watches a function, another process is asked."""
+    full, greedy, modest = (tmp_path / name for name in ("full", "greedy", "modest"))
+    greedy.mkdir()
+    modest.mkdir()
+    head = (
+        "import faulthandler\nTRUE = faulthandler.dump_traceback_later\n"
+        "def start(*arguments, **named):\n"
+        f"    if os.path.exists({str(full)!r}): raise RuntimeError('unable to start watchdog thread')\n"
+        "    TRUE(*arguments, **named)\n"
+        "faulthandler.dump_traceback_later = start"
+    )
+    load_study(written(greedy, head=head, design=ONE))
+    full.touch()
+    load_study(written(modest, design=ONE))
+
+
 def test_memory_that_others_took(tmp_path: Path) -> None:
     """What was asked before, and is still in the memory of the process, does not make the next question fail."""
     greedy, modest = tmp_path / "greedy", tmp_path / "modest"

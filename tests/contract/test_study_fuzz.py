@@ -24,7 +24,7 @@ from experiments.harness.store.connecting import FILE
 from experiments.harness.study import Study, load_study
 from saem.errors import SaemError
 
-FEW = 150
+FEW = 60
 
 KEYS = ("title", "aims", "data", "reference", "design", "estimands", "methods", "run", "precision", "quick")
 BELOW = (

@@ -328,6 +328,7 @@ def test_chain_rule(case: str) -> None:
         np.testing.assert_allclose(second[:, :, j], bends, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mutant_elimination_without_the_chain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the eliminated parameter's part of the gradient it ends elsewhere, and the compiled code says so."""
 
