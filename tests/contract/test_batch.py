@@ -185,6 +185,7 @@ def test_a_killed_worker_costs_only_the_level_that_killed_it(tmp_path, crashes):
     assert_same(batch, again)
 
 
+@pytest.mark.slow
 def test_no_level_is_blamed_for_a_worker_that_is_killed_from_outside(tmp_path):
     table = stub_table(12, {4: f"crash unless {tmp_path / 'flag'}"})
     batch = run(table, workers=2)
@@ -253,7 +254,7 @@ def stop_after(n):
     return progress
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", few([1, 2], [1]))
 def test_what_is_done_is_kept_and_the_same_call_goes_on(tmp_path, workers):
     table = stub_table(20, {3: "error"})
     with pytest.raises(Interrupted) as caught:

@@ -106,6 +106,7 @@ def test_saturated_on_many(recipe: str, balanced: bool) -> None:
     check_recipe(recipe, range(100), balanced)
 
 
+@pytest.mark.slow
 def test_the_referees_agree() -> None:
     """Closed form and optimiser on balanced tables, intervals of monotony and dense scan for the roots."""
     boundary = 0
