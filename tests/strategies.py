@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from saem import recipes
 
+MANY = int(os.environ.get("SAEM_TEST_EXAMPLES", "20000"))  # in the slow tests
 COLUMNS = ["y", "id", "x", "f", "True", "day"]
 PARAMETERS = ["mu", "effect", "slope", "s1", "s2", "sigma"]
 LEVELS = ["a", "b", "c d", "1", "<5"]

@@ -18,11 +18,52 @@ from strategies import changed, texts
 from saem.fitting.storage.content import sealed
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Content and arrays of a saved fit."""
-    content = json.loads((folder / "fit.json").read_text())
-    with np.load(folder / "arrays.npz", allow_pickle=True) as archive:
-        return content, {name: archive[name] for name in archive.files}
+class SavedFit:
+    """A saved fit that is changed and put back: it is read once, whatever the number of changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        with np.load(folder / "arrays.npz", allow_pickle=True) as archive:
+            self.own = {name: archive[name] for name in archive.files}
+        self.changed: set[str] = set()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What `fit.json` holds, but for its seal."""
+        content: dict[str, Any] = json.loads(self.files["fit.json"])
+        content.pop("content_sha256", None)
+        return content
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Their names may be given to others; the arrays themselves stay as they are."""
+        return dict(self.own)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put bytes into a file, as somebody does who knows nothing of seals."""
+        (self.folder / name).write_bytes(data)
+        self.changed.add(name)
+
+    def seal(self, content: dict[str, Any], archive: bytes | None = None) -> None:
+        """Put these in place of what there was, and seal it all."""
+        if archive is not None:
+            self.write("arrays.npz", archive)
+            content["arrays_sha256"] = hashlib.sha256(archive).hexdigest()
+        self.write("fit.json", sealed(content).encode())
+
+    def put_back(self) -> None:
+        """All files are as they were."""
+        for name in self.changed:
+            (self.folder / name).write_bytes(self.files[name])
+        self.changed.clear()
+
+
+def archive_of(arrays: dict[str, np.ndarray]) -> bytes:
+    """The file of the arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def tamper(
@@ -32,19 +73,14 @@ def tamper(
     archive: bytes | None = None,
 ) -> None:
     """Change what `fit.json` holds, the arrays, or the bytes of their file, and seal it all again."""
-    kept, own = read(folder)
-    kept.pop("content_sha256", None)
+    fit = SavedFit(folder)
+    kept, own = fit.content, fit.arrays
     if content is not None:
         content(kept)
     if arrays is not None:
         arrays(own)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **own)
-        archive = buffer.getvalue()
-    if archive is not None:
-        (folder / "arrays.npz").write_bytes(archive)
-        kept["arrays_sha256"] = hashlib.sha256(archive).hexdigest()
-    (folder / "fit.json").write_text(sealed(kept))
+        archive = archive_of(own)
+    fit.seal(kept, archive)
 
 
 # What strangers may hand over

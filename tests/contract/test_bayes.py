@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from designs import random_case
+from effort import PATIENCE
 from linear_family import example_table
 from matplotlib.figure import Figure
 from scipy import stats
@@ -369,13 +370,12 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
         "model = saem.Model.from_text(recipes.text('peptide'))\n"
         "table = pd.read_csv('data.csv')\n"
         "saem.fit(model, table, saem.Bayes(chains=2, tune=100, draws=100))\n"
-        "print('go', flush=True)\n"
-        "try:\n    saem.fit(model, table, saem.Bayes(draws=500_000))\n"
+        "try:\n    print('go', flush=True)\n    saem.fit(model, table, saem.Bayes(draws=500_000))\n"
         "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stdout.readline() == "go\n"
     time.sleep(2.0)
     child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=PATIENCE)
     assert out == "interrupted\n" and child.returncode == 0

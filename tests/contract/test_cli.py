@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commandline import CROSSES, MODEL, SETTINGS, invoke
+from effort import PATIENCE
 
 import saem
 
@@ -37,20 +38,11 @@ def test_a_fit_imports_what_it_needs():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_help_takes_less_than_half_a_second():
-    """Of processor time, which other work on the machine hardly changes."""
-    resource = pytest.importorskip("resource", reason="this system does not count the time of processes")
-
-    def used():
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    def once():
-        start = used()
-        subprocess.run([sys.executable, "-c", "from saem.cli import main; main()", "--help"], check=True, stdout=-3)
-        return used() - start
-
-    assert min(once() for _ in range(5)) < 0.5
+def test_help_imports_little():
+    """340 modules when this was written, most of them Python's own and typer's; `make bench` has the time."""
+    code = "import sys; from saem.cli import main\ntry: main()\nexcept SystemExit: print('modules', len(sys.modules))"
+    shown = subprocess.check_output([sys.executable, "-c", code, "--help"], text=True)
+    assert "Usage: " in shown and int(shown.split()[-1]) < 450
 
 
 @pytest.mark.parametrize("command", [(), ("fit",), ("simulate",), ("check",), ("recipe",)])
@@ -205,6 +197,7 @@ def test_the_whole_way_for_one_site(peptide):
     assert abs(estimates["ml", "mu"] - peptide["mu"]) < 1
 
 
+@pytest.mark.slow
 def test_the_whole_way_for_every_site_with_one_and_two_workers(peptide):
     for workers in (1, 2):
         command = ("fit", "peptide.toml", "p.csv", "--by", "site", "--method", "both", "--workers", workers)
@@ -233,7 +226,7 @@ def test_repeated_rows_are_named_once(files):
 def command(*arguments, **options):
     code = "from saem.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **options
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from commandline import invoke
 from linear_family import PEPTIDE, peptide_design
+from selecting import few
 
 import saem
 from saem import recipes
@@ -80,7 +81,10 @@ def signals():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "code"), few(ENDS, [(signal.SIGTERM, 143)]))
 def test_what_ends_a_fit_keeps_it_so_far(folder, monkeypatch, signals, number, code):
     """The signal comes after the burn-in; the fit that was written goes on to what it would have been."""
     true, calls = Watcher.__call__, []

@@ -9,13 +9,13 @@ import pickle
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mpmath
 import numpy as np
 import pytest
 import sympy
+from effort import effort
 
 from saem import recipes
 from saem.errors import ConstraintError, ExpressionError, ModelError
@@ -300,13 +300,12 @@ def _nested(template: str, times: int) -> str:
     ids=range(8),
 )
 def test_hostile_constraints_are_differentiated_or_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
     try:
-        lines = source_of([Function("constraint 'g'", *split("g", text))], PARAMETERS)
+        with effort(5_000_000):
+            lines = source_of([Function("constraint 'g'", *split("g", text))], PARAMETERS)
         assert len(lines) < 5000
     except ExpressionError as error:
         assert "operations" in str(error) or "finite" in str(error)
-    assert time.perf_counter() - start < 1.0
 
 
 def test_parameters_of_a_constraint_in_order_of_use() -> None:

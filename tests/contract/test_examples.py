@@ -21,6 +21,7 @@ import peptide
 import pytest
 from calibration import check_within_error
 from documented import ALGORITHMS, INFERENCE, ROOT, fenced
+from selecting import few
 from typer.testing import CliRunner
 
 import saem
@@ -49,33 +50,41 @@ def test_every_example_is_told_of_and_says_how_it_is_run(path: Path) -> None:
     assert f"examples/{path.stem}." in path.read_text(encoding="utf-8").split('"""')[1]
 
 
-@pytest.mark.parametrize("name", ["own_step_size", "own_algorithm", "own_m_step", "own_kernel"])
+@pytest.mark.parametrize(
+    "name", few([path.stem for path in EXAMPLES], ["own_step_size", "own_algorithm", "own_m_step"])
+)
 def test_an_example_runs_as_a_program(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_module(name, run_name="__main__", alter_sys=True)
     assert "converged" in capsys.readouterr().out
 
 
-def test_methods_of_ones_own() -> None:
+OWN: dict[str, Any] = {
+    "step size": lambda: SAEM(schedule=own_step_size.HarmonicSchedule()),
+    "M-step": lambda: SAEM(mstep=own_m_step.PlainNewton()),
+    "kernel": lambda: SAEM(sampler=own_kernel.Lazy()),
+    "algorithm": own_algorithm.QuietSAEM,
+}
+
+
+@pytest.mark.parametrize("name", few(OWN, ["step size", "M-step", "algorithm"]))
+def test_methods_of_ones_own(name: str) -> None:
     """They do what they say: near the maximum, in `fit` and in `compare`, and on from where they stopped."""
-    model, table = peptide.model(), peptide.table()
+    model, table, method = peptide.model(), peptide.table(), OWN[name]()
     maximum = saem.fit(model, table, "ml").values
-    newton = own_m_step.PlainNewton()
-    own = {
-        "saem": [SAEM(schedule=own_step_size.HarmonicSchedule()), SAEM(mstep=newton), SAEM(sampler=own_kernel.Lazy())],
-        "quiet_saem": [own_algorithm.QuietSAEM()],
-    }
-    for name, methods in own.items():
-        for method in methods:
-            rows = saem.compare(model, table, [method, own_algorithm.PlainEM(), "ml"]).table
-            assert list(rows["method"]) == [name, "plain_em", "ml"]
-            assert rows["deficit"].max() < 0.01 and (rows["status"] == "converged").all()
-            fit = saem.fit(model, table, method)
-            touched = fit.mcse > 0.0
-            check_within_error(fit.values[touched], maximum[touched], fit.mcse[touched])
-            further = fit.resume(saem.Target(mcse=0.025))
-            assert (further.mcse < fit.mcse + 1e-12).all() and further.converged
-    exact = saem.fit(model, table, DirectML(mstep=newton))
-    np.testing.assert_allclose(exact.values, maximum, atol=1e-7)
+    rows = saem.compare(model, table, [method, own_algorithm.PlainEM(), "ml"]).table
+    assert list(rows["method"]) == ["quiet_saem" if name == "algorithm" else "saem", "plain_em", "ml"]
+    assert rows["deficit"].max() < 0.01 and (rows["status"] == "converged").all()
+    fit = saem.fit(model, table, method)
+    touched = fit.mcse > 0.0
+    check_within_error(fit.values[touched], maximum[touched], fit.mcse[touched])
+    further = fit.resume(saem.Target(mcse=0.025))
+    assert (further.mcse < fit.mcse + 1e-12).all() and further.converged
+
+
+def test_direct_ml_by_an_m_step_of_ones_own() -> None:
+    model, table = peptide.model(), peptide.table()
+    exact = saem.fit(model, table, DirectML(mstep=own_m_step.PlainNewton()))
+    np.testing.assert_allclose(exact.values, saem.fit(model, table, "ml").values, atol=1e-7)
 
 
 def test_the_measure_of_ones_own(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from drawing import drawn, expected, plausible
 from numba.core.caching import FunctionCache
 from parameterkinds import kinds_of
 from scipy.optimize import brentq
+from selecting import few
 
 from saem import families as models
 from saem.algorithms.engine import loop
@@ -59,12 +60,14 @@ def problems_of(family: str) -> dict[str, Problem]:
     return found
 
 
-def cases(condition=lambda problem: True):
-    """All examples of all families that satisfy a condition."""
+def cases(condition=lambda problem: True, slow=()):
+    """All examples of all families that satisfy a condition; those of some families are slow."""
     pairs = [
         (family, name) for family in FAMILIES for name, problem in problems_of(family).items() if condition(problem)
     ]
-    return pytest.mark.parametrize(("family", "name"), pairs, ids=[f"{family}: {name}" for family, name in pairs])
+    fast = [(family, name) for family, name in pairs if family not in slow]
+    ids = [f"{family}: {name}" for family, name in pairs]
+    return pytest.mark.parametrize(("family", "name"), few(pairs, fast), ids=ids)
 
 
 def places(problem: Problem, n: int = 2) -> list[np.ndarray]:

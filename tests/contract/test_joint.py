@@ -12,7 +12,8 @@ from test_families import cases, problems_of
 from saem.inference.log_likelihood import log_likelihood_at
 from saem.mstep.solver import Solver
 
-joint = cases(lambda problem: problem.clusters.joint is not None)
+# of `glmm`, whose integrals take half a minute to compile, `test_marginal` and `test_glmm` have the likelihood
+joint = cases(lambda problem: problem.clusters.joint is not None, slow=["glmm"])
 
 
 @joint

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import effort
 
 from saem import recipes
 from saem.errors import ConstraintError, ExpressionError, ModelError
@@ -362,9 +362,7 @@ def test_errors_are_of_the_most_special_class() -> None:
     ],
 )
 def test_hostile_files_are_refused_at_once(text: str, part: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(ModelError) as caught, effort(5_000_000):
         Model.from_text(text)
-    assert time.perf_counter() - start < 1.0
     assert part in str(caught.value)
     assert len(str(caught.value)) < 10_000

@@ -322,6 +322,7 @@ def small(results: Results) -> Figure:
     return figures.lolly(results, choice=Choice(["theta"], cells=["n=10, kind=a"]))
 
 
+@pytest.mark.slow
 def test_files_are_the_same_at_every_run(results: Results, tmp_path: Path) -> None:
     for form in ("png", "pdf", "svg"):
         contents = {written(small(results), form) for _ in range(2)}

@@ -52,6 +52,7 @@ def test_shards_are_made_one(tmp_path: Path) -> None:
     assert "there are no shards" in command("merge", PATH, "--quick", "-o", tmp_path / "nothing", code=2)
 
 
+@pytest.mark.slow
 def test_a_shard_may_have_a_report_of_its_own(tmp_path: Path) -> None:
     command("run", PATH, "--quick", "-o", tmp_path, "--workers", 0, "--shard", "1/2", "--report")
     assert (tmp_path / "shard-1-of-2" / "report.html").is_file() and not (tmp_path / "report.html").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import tomllib
@@ -15,6 +14,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_study import written
+from strategies import MANY
 
 from experiments.harness.failures import failures_in
 from experiments.harness.results import Results
@@ -24,8 +24,7 @@ from experiments.harness.store.connecting import FILE
 from experiments.harness.study import Study, load_study
 from saem.errors import SaemError
 
-MANY = int(os.environ.get("SAEM_TEST_EXAMPLES", "20000"))  # in the slow tests
-FEW = 150
+FEW = 60
 
 KEYS = ("title", "aims", "data", "reference", "design", "estimands", "methods", "run", "precision", "quick")
 BELOW = (

@@ -13,6 +13,7 @@ from bernoulli_referee import Marginal
 from designs import peptide_columns, peptide_dense, random_case
 from linear_family import PEPTIDE, peptide_design
 from naive import Dense, gradient, hessian, marginal, random_covariance, row_variances
+from selecting import few
 from test_reference_lmm import fitted
 
 import saem
@@ -161,7 +162,7 @@ def spread_of(simulated: Callable[[int], tuple[Array, Array]], exact: Array, see
     return np.mean(z, axis=0), np.std(z, axis=0)
 
 
-@pytest.mark.parametrize("kind", ["louis", "score", "sandwich"])
+@pytest.mark.parametrize("kind", few(["louis", "score", "sandwich"], ["score", "sandwich"]))
 def test_simulated_information_has_the_error_that_it_states(kind: str) -> None:
     """60 seeds: means within 0.52 and spreads within 0.63 to 1.37: 4 standard errors, some 8 parameters each."""
     fit, _ = example()
@@ -198,6 +199,7 @@ def test_mutants_of_louis(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.max(np.abs(found.se - exact)[[3, 4]] / found.mcse[[3, 4]]) > 10
 
 
+@pytest.mark.slow
 def test_louis_without_a_closed_form() -> None:
     """Bernoulli outcomes drawn by Metropolis-Hastings, beside quadrature; 4 MCSE (false alarm below 0.1 %)."""
     problem, referee = bernoulli(simulated()), Marginal.of(simulated())

@@ -205,6 +205,7 @@ def test_formulas_keep_their_centre_and_coding() -> None:
     assert abs(anew.values[0] - left.values[0]) > 0.1  # a mutant: centred anew
 
 
+@pytest.mark.slow
 def test_workers_change_no_number(fit: saem.Fit) -> None:
     alone, several = saem.influence(fit), saem.influence(fit, workers=2)
     pd.testing.assert_frame_equal(alone.table, several.table)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, peptide_design
+from selecting import few
 from test_solver import SETS, problem_of, texts_of
 
 import saem
@@ -118,7 +119,7 @@ def test_agrees_with_the_compiled_solver(case: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAXIMISERS)
-@pytest.mark.parametrize("case", LINEAR)
+@pytest.mark.parametrize("case", few(LINEAR, ["peptide"]))
 def test_direct_ml(case: str, name: str) -> None:
     """`fit` finds the same maxima by each, inside and on the boundary."""
     check_direct_ml(case, name, seeds=(2,))
@@ -193,7 +194,7 @@ def test_a_standard_deviation_that_goes_to_zero(name: str) -> None:
     assert 0.0 < x[at] < floor[at]
 
 
-@pytest.mark.parametrize("name", [name for name in MAXIMISERS if name != "slsqp"])
+@pytest.mark.parametrize("name", few([name for name in MAXIMISERS if name != "slsqp"], ["elimination", "l1_penalty"]))
 def test_standard_deviations_on_the_boundary_together(name: str) -> None:
     """Where a constraint ties two of them: also for elimination, which then has nothing left to eliminate.
 
@@ -327,6 +328,7 @@ def test_chain_rule(case: str) -> None:
         np.testing.assert_allclose(second[:, :, j], bends, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mutant_elimination_without_the_chain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the eliminated parameter's part of the gradient it ends elsewhere, and the compiled code says so."""
 
@@ -413,7 +415,7 @@ def test_mutant_gradient_step_that_accepts_anything(monkeypatch: pytest.MonkeyPa
         assert np.min(np.diff(merits(GradientStep(), solver, objective))) < -1e-3
 
 
-@pytest.mark.parametrize("name", MAXIMISERS)
+@pytest.mark.parametrize("name", few(MAXIMISERS, ["sqp", "newton_step", "augmented_lagrangian"]))
 def test_em_with_each_m_step(name: str) -> None:
     """Exact EM, generalised where the M-step is a single step, climbs the likelihood to its maximum."""
     problem = problem_for("peptide_conservation")

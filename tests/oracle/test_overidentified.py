@@ -12,12 +12,22 @@ from designs import peptide_table
 from naive import Dense, conditional, marginal
 from overidentified import ADDITIVE, SEEDS, STUDIES, Study, direct, g, peptide, ratio, scalar_table, solved
 from parameterkinds import kinds_of
+from selecting import few
 
 import saem
 from experiments.studies.uncentred import uncentred
 from saem import Fit, Model
 
 Array = np.ndarray
+FAST = [
+    "b21 = 0",
+    "additive, effect too large",
+    "additive, no replicate variance",
+    "conservation, additive",
+    "means only, two maxima",
+    "two constraints, one with the residual",
+    "scalar link, at zero",
+]
 
 
 def check_maximum(values: Array, loglik: float, reference: Array, value: float, scale: Array) -> None:
@@ -26,7 +36,7 @@ def check_maximum(values: Array, loglik: float, reference: Array, value: float, 
     np.testing.assert_array_less(np.abs(values - reference), 1e-6 * np.maximum(1.0, np.maximum(np.abs(values), scale)))
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", few(STUDIES, FAST))
 def test_direct_ml(name: str) -> None:
     for seed in SEEDS:
         _, reference, value = solved(name, seed)
@@ -83,7 +93,7 @@ def check_monte_carlo(values: Array, exact: Fit, mcse: Array) -> None:
     np.testing.assert_array_less(error, 4.5 * mcse[known] + 1e-4 * exact.se[known] + 1e-12)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", few(STUDIES, FAST))
 def test_saem(name: str) -> None:
     """SAEM within its Monte Carlo error of direct ML.
 

@@ -11,6 +11,7 @@ import pytest
 from designs import Case, random_case
 from naive import Dense, gradient, marginal, random_covariance, restricted
 from scipy.optimize import minimize
+from selecting import few
 
 import saem
 from saem import Fit, Model
@@ -235,7 +236,12 @@ def check_case(options: dict[str, Any], seed: int, n_starts: int) -> None:
         check_plain(fit, case, method, dense_maximum(case, method, n_starts))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    few(
+        CASES, ["intercept, arms and kinds", "slope, full, arms", "three terms, full", "shared by effect and residual"]
+    ),
+)
 def test_plain_models(name: str) -> None:
     check_case(CASES[name], seed=0, n_starts=2)
 

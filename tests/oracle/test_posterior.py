@@ -181,6 +181,7 @@ def test_with_constraints(name: str) -> None:
         assert np.max(np.abs(residuals)) < 1e-12 * (1.0 + np.abs(x).max())
 
 
+@pytest.mark.slow
 def test_mutants_are_caught() -> None:
     """A forgotten Jacobian, a forgotten prior, and determined parameters that do not move with the others."""
     pair = unconstrained("intercept, arms and kinds", 0)

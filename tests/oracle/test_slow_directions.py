@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, peptide_design
+from selecting import few
 
 import saem
 from saem import recipes
@@ -99,7 +100,7 @@ def test_effects_that_make_up_for_each_other_vanish_together(seed: int) -> None:
     check(ml, fit)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", few([0, 1], [0]))
 def test_three_effects_with_a_singular_covariance_matrix_are_put_there(seed: int) -> None:
     table = lines(np.diag([1.0, 0.3, 0.02]), 15, 5, seed)
     ml = saem.fit(CURVES, table, "ml")

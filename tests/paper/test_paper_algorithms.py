@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from selecting import few
 from simulated_digest import simulated_digest
 from simulated_results import results_in
 
@@ -45,7 +46,10 @@ def digests_of(module: ModuleType, quick: bool) -> Mapping[str, Digest]:
 # Everything is made, of full and of quick forms
 
 
-@pytest.mark.parametrize(("name", "quick"), [*((name, True) for name in FIGURES), ("calibration", False)])
+@pytest.mark.parametrize(
+    ("name", "quick"),
+    few([*((name, True) for name in FIGURES), ("calibration", False)], [("calibration", True), ("step_sizes", True)]),
+)
 def test_figures_are_drawn_at_their_width(name: str, quick: bool) -> None:
     module = importlib.import_module(f"paper.figures.{name}")
     figure = module.draw(digests_of(module, quick))
@@ -54,6 +58,7 @@ def test_figures_are_drawn_at_their_width(name: str, quick: bool) -> None:
     figure.draw_without_rendering()
 
 
+@pytest.mark.slow
 def test_a_figure_is_the_same_bytes_at_every_run() -> None:
     module = importlib.import_module("paper.figures.calibration")
     first, second = (written(module.draw(digests_of(module, True)), "pdf") for _ in range(2))
@@ -77,7 +82,7 @@ def test_bars_that_are_cut_have_arrows() -> None:
     assert not axes.lines[0].get_xdata().size
 
 
-@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("quick", few([False, True], [False]))
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_have_as_many_entries_in_every_row(name: str, quick: bool) -> None:
     module = importlib.import_module(f"paper.tables.{name}")

@@ -26,6 +26,7 @@ def p_values(drawn_from: str, tested: str, n: int = 60) -> np.ndarray:
     return np.array([study.estimate(one, cell, METHODS["chi_square"], 0).numbers["p"][0] for one in data])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("link", "other"), [("posted", "log2"), ("conservation", "posted")])
 def test_p_values_are_uniform_where_the_link_holds_and_there_are_many_replicates(link: str, other: str) -> None:
     """Kolmogorov and Smirnov's test of 60 p-values at 1e-4; the mutant tests another link than that of the data."""

@@ -45,6 +45,7 @@ def test_none_is_helped_and_one_is_annealed() -> None:
     assert (annealed.tau, annealed.annealing, annealed.inflation) == (0.97, 150, 1.0)
 
 
+@pytest.mark.slow
 def test_every_method_fits_the_same_table() -> None:
     """Ten data sets with three replicates: one draw loses more variances than a hundred (4 data sets at the least)."""
     cell, lost = Cell({"replicates": 3, "ratio": 1}), dict.fromkeys(("ml", *ALL), 0)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import PATIENCE
 
 from experiments.harness.running import job_of
 from experiments.harness.store import Store
@@ -75,7 +76,7 @@ def driver(folder: Path, *options: str) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes]) -> None:
     """Let a run come to its end."""
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors.decode()
 
 
@@ -94,7 +95,7 @@ def workers_below(process: int) -> list[psutil.Process]:
 
 def victims_below(root: int, driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Workers below a process, as soon as there are any; none if the driver ends before."""
-    end = time.monotonic() + 60.0
+    end = time.monotonic() + PATIENCE
     while driver.poll() is None and time.monotonic() < end:
         if found := workers_below(root) if psutil.pid_exists(root) else []:
             return found
@@ -204,10 +205,10 @@ def test_a_lost_scheduler(tmp_path: Path, faulty: object) -> None:
     pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")
     with cluster(tmp_path) as (address, _, scheduler):
         process = driver(tmp_path / "store", "--executor", "dask", "--scheduler", address)
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and not is_filled(tmp_path / "store"):
             time.sleep(0.2)
         os.kill(scheduler, signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2 and "the scheduler is lost" in " ".join(errors.decode().split())
     assert "Traceback" not in errors.decode() and len(content(tmp_path / "store")) > 0

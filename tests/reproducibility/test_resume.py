@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from linear_family import PEPTIDE, examples, peptide_design
+from selecting import few
 from tampering import tamper
 
 import saem
@@ -71,7 +72,7 @@ def differences(first: saem.Fit, second: saem.Fit) -> list[str]:
 
 
 @pytest.mark.parametrize("every_end", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", few(METHODS, ["saem", "chains"]))
 def test_a_fit_that_goes_on_is_the_one_that_was_never_interrupted(table, tmp_path, name, every_end):
     """Ended by a larger target, by a budget of draws in the schedule and after it, and by one of iterations.
 

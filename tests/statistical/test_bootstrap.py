@@ -91,6 +91,7 @@ def test_corrected_intervals_of_a_biased_estimator() -> None:
     assert corrected([0.025, 0.975], np.array([-1.0, 1.0]), 0.0) == pytest.approx([0.025, 0.975])
 
 
+@pytest.mark.slow
 def test_more_replicates_and_workers_change_nothing(fit: saem.Fit, found, tmp_path) -> None:
     """Also after an interruption: the same folder goes on."""
     fewer = saem.bootstrap(fit, 30, seed=1, workers=1)

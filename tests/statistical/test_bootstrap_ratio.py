@@ -51,6 +51,7 @@ def check_mixture(found: BootstrapTest) -> None:
         assert abs(np.mean(found.ratios >= value) - level) < 4.0 * np.sqrt(level * (1.0 - level) / n) + 0.03
 
 
+@pytest.mark.slow
 def test_one_zero_variance_in_a_large_sample_is_the_half_half_mixture() -> None:
     smaller, larger = fits(150, 2, omega=0.0)
     found = saem.bootstrap_test(smaller, larger, 200, workers=1)
@@ -60,6 +61,7 @@ def test_one_zero_variance_in_a_large_sample_is_the_half_half_mixture() -> None:
         check_mixture(BootstrapTest(0.0, 1, pd.DataFrame({"statistic": chi2.ppf((np.arange(300) + 0.5) / 300, 1)})))
 
 
+@pytest.mark.slow
 def test_two_zero_variances_at_once() -> None:
     """What `likelihood_ratio` refuses: the statistic is zero in a part of the replicates, and p is in their scale."""
     smaller, larger = fits(15, 1, BOTH, sd_intercept=0.0, sd_slope=0.0)

@@ -86,6 +86,7 @@ def test_zero_variances_are_found_and_said_in_many_tables():
         check_boundary(ml, saem.fit(MODEL, table, seed=seed))
 
 
+@pytest.mark.slow
 def test_true_zeros_with_an_interior_maximum_are_not_forced_to_zero():
     """In about half of all tables the maximum is positive although the truth is zero."""
     tables = [boundary_table(seed)[0] for seed in range(30)]

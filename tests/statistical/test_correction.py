@@ -61,6 +61,7 @@ def biases(engine_corrects: bool, monkeypatch: pytest.MonkeyPatch) -> np.ndarray
     return np.asarray(np.sqrt(40) * z.mean(axis=0))
 
 
+@pytest.mark.slow
 def test_the_bias_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """4.5 standard errors in 7 parameters: false alarms below 1e-4 (spreads up to 1.1). The mutant leaves it in."""
     assert np.abs(biases(True, monkeypatch)).max() < 4.5

@@ -59,6 +59,7 @@ def test_an_error_that_is_not_known_is_not_given(method: Any, why: str) -> None:
     assert "No Monte Carlo error is given" not in saem.fit(MODEL, table, "saem").message
 
 
+@pytest.mark.slow
 def test_monte_carlo_em_needs_growing_draws() -> None:
     """At the same number of draws (22,650), draws that grow end nearer: the deficits' medians differ 3-fold or more.
 
@@ -70,6 +71,7 @@ def test_monte_carlo_em_needs_growing_draws() -> None:
     assert np.median(deficits(MonteCarloEM(GrowingSchedule(150, 20, 1.0), target=BUDGET))) < np.median(growing) / 3.0
 
 
+@pytest.mark.slow
 def test_the_average_of_stochastic_em_is_biased_and_that_of_saem_is_not() -> None:
     """With one draw of the 24 random effects, in units of the error that the average would have without a bias.
 

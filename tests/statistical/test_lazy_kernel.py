@@ -23,6 +23,8 @@ from saem.algorithms.saem import SAEM
 from saem.families import arrange, pose
 from saem.stopping import Target
 
+pytestmark = pytest.mark.slow  # nothing else compiles the loop with this kernel
+
 MODEL = Model.from_text(recipes.text("peptide")).replace(fixed={"b21": 0.0})
 TRUTH = {name: value for name, value in PEPTIDE.items() if name != "b21"}
 TABLE = saem.simulate(MODEL, TRUTH, peptide_design(12), 1)

@@ -27,6 +27,7 @@ from bernoulli_referee import (
 )
 from scipy.optimize import minimize_scalar
 from scipy.stats import kstest
+from selecting import few
 
 from saem.algorithms.saem import SAEM
 from saem.estep.samplers import own_copy
@@ -169,7 +170,7 @@ def check_states(states: np.ndarray, point: np.ndarray) -> None:
     check_mean((uniform.ravel() - 0.5) ** 2, 1 / 12, "the spread of the intercepts")  # all clusters at once
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", few(PLACES, ["truth"]))
 def test_the_chain_has_the_conditional_distribution(place):
     states, statistics, rate = chain(place)
     check_states(states, PLACES[place])
@@ -177,6 +178,7 @@ def test_the_chain_has_the_conditional_distribution(place):
     assert 0.3 < rate < 0.5
 
 
+@pytest.mark.slow
 def test_a_chain_at_other_parameters_is_noticed():
     """Mutant: parameters that are 10 % off."""
     states, statistics, _ = chain("truth", off=1.1)
@@ -233,15 +235,15 @@ def test_the_check_accepts_the_naive_twin():
     check_states(twin(correct), PLACES["truth"])
 
 
-@pytest.mark.parametrize(
-    ("ratio", "spread"),
-    [
-        (prior_is_forgotten, one_spread),
-        (ratio_to_a_power, one_spread),
-        (sign_of_the_prior, one_spread),
-        (correct, spread_by_state),
-    ],
-)
+WRONG = [
+    (prior_is_forgotten, one_spread),
+    (ratio_to_a_power, one_spread),
+    (sign_of_the_prior, one_spread),
+    (correct, spread_by_state),
+]
+
+
+@pytest.mark.parametrize(("ratio", "spread"), few(WRONG, WRONG[-1:]))
 def test_wrong_acceptance_ratios_are_noticed(ratio, spread):
     with pytest.raises(AssertionError, match="is off"):
         check_states(twin(ratio, spread), PLACES["truth"])
@@ -311,6 +313,7 @@ def test_saem_reaches_the_maximum_under_a_constraint():
     check_estimate(problem, marginal, np.array([1 + best**2, best]))
 
 
+@pytest.mark.slow
 @needs_file
 def test_saem_reaches_the_maximum_of_the_benchmark():
     marginal = Marginal.of(pd.read_csv(FILE))

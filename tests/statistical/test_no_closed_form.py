@@ -16,6 +16,7 @@ from bernoulli_family import bernoulli, booth_hobert, simulated
 from bernoulli_referee import Marginal
 from linear_family import example_table
 from scipy.stats import chi2
+from selecting import few
 from test_metropolis import FILE, needs_file
 
 import saem
@@ -58,7 +59,7 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", few(QUICK, ["saem"]))
 def test_the_maximum_is_reached_within_the_monte_carlo_error(name: str) -> None:
     """8 estimates, each within 4.5 of its errors: a false alarm in less than 1e-4, with errors 10 % off in 1e-3."""
     top, se = simulated_maximum()

@@ -126,6 +126,7 @@ def test_more_draws_change_none_of_the_first(fit: saem.Fit, monkeypatch: pytest.
     assert not saem.npde(fit, 300, seed=6).table.equals(few)
 
 
+@pytest.mark.slow
 def test_the_tests_hold_their_level() -> None:
     """Of 200 samples of normals, some 5 % at most are refused at 5 %; of samples that are not, most."""
     rng = np.random.default_rng(3)

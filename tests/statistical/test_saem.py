@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 from linear_family import example_table, peptide_design
 from scipy.stats import chi2
+from selecting import few
 
 import saem
 from experiments.studies.uncentred import uncentred
@@ -38,6 +39,12 @@ UNCONSTRAINED = Model.from_text(recipes.text("peptide_unconstrained"))
 SDS = slice(5, 8)
 ALPHA2 = 2
 TEXTBOOK = RobbinsMonroSchedule(500, 500, 1.0, draws=1)
+POOR = [
+    TEXTBOOK,
+    RobbinsMonroSchedule(20, 500, 2 / 3, draws=1),
+    AveragedSchedule(burn_in=0, iterations=30, transient=0),
+    AveragedSchedule(draws=1),
+]
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,11 @@ def check_distances(deficits: np.ndarray, ratios: np.ndarray) -> None:
 
 
 def test_saem_reaches_interior_maxima():
-    check_distances(*distances("saem", 60))
+    """Of 20 data sets two must be above 0.02, which is chance in 2 % of the cases."""
+    check_distances(*distances("saem", 20))
 
 
+@pytest.mark.slow
 def test_saem_reaches_them_without_looking_at_the_exact_likelihood_for_help():
     """Neither started again from a higher maximum, nor run longer where the exact deficit asks for it.
 
@@ -132,12 +141,7 @@ def test_saem_reaches_200_interior_maxima():
 
 @pytest.mark.parametrize(
     "schedule",
-    [
-        TEXTBOOK,
-        RobbinsMonroSchedule(20, 500, 2 / 3, draws=1),
-        AveragedSchedule(burn_in=0, iterations=30, transient=0),
-        AveragedSchedule(draws=1),
-    ],
+    few(POOR, [AveragedSchedule(burn_in=0, iterations=30, transient=0)]),
     ids=["textbook", "short burn-in", "too few iterations", "one draw"],
 )
 def test_poor_schedules_are_noticed(schedule):
@@ -192,7 +196,7 @@ def check_calibration(z: np.ndarray) -> None:
     assert np.abs(z.mean(axis=0)).max() < 0.2 + 4.4 / np.sqrt(n), f"mean {z.mean(axis=0).round(2)}"
 
 
-@pytest.mark.parametrize(("replicates", "seed"), [(4, 3), (12, 1), (60, 1)])
+@pytest.mark.parametrize(("replicates", "seed"), few([(4, 3), (12, 1), (60, 1)], [(12, 1)]))
 def test_estimates_scatter_as_reported(replicates, seed):
     check_calibration(standardised(example_table(replicates, seed), "saem", 40))
 
@@ -216,19 +220,13 @@ def test_estimates_scatter_nearly_as_reported_whatever_the_data():
             assert np.abs(z.mean(axis=0)).max() < 0.6
 
 
-@pytest.mark.parametrize(
-    ("replicates", "method"),
-    [
-        (12, SAEM(schedule=ConstantSchedule(1.0))),
-        (60, SAEM(schedule=ConstantSchedule(1.0))),
-    ],
-    ids=["constant", "constant"],
-)
-def test_wrong_step_sizes_are_noticed(replicates, method):
+@pytest.mark.parametrize("replicates", few([12, 60], [12]))
+def test_wrong_step_sizes_are_noticed(replicates):
     with pytest.raises(AssertionError):
-        check_calibration(standardised(example_table(replicates, 1), method, 40))
+        check_calibration(standardised(example_table(replicates, 1), SAEM(schedule=ConstantSchedule(1.0)), 40))
 
 
+@pytest.mark.slow
 def test_the_textbook_step_size_leaves_more_error_than_its_draws_promise():
     """1/k has not averaged out the slow directions: spread 1.6 to 3.1 times that of as many averaged draws."""
     table = example_table(60, 1)

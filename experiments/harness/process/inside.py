@@ -52,7 +52,10 @@ class Inside:
         """Say what begins, and end this process if it takes too long: nothing less ends compiled code that loops."""
         self.note.begin(what, records)
         reopen(self.said)
-        faulthandler.dump_traceback_later(min(max(limit, SHORTEST), LONGEST), exit=True, file=self.said)
+        try:
+            faulthandler.dump_traceback_later(min(max(limit, SHORTEST), LONGEST), exit=True, file=self.said)
+        except RuntimeError as error:  # what it watches by is a thread, and that needs memory
+            raise MemoryError(str(error)) from None
         try:
             yield
         except KeyboardInterrupt:  # nobody's but the function's own: this process ignores the signal
