@@ -155,7 +155,7 @@ def add_points_of_any(
 
 @overload(add_points, inline="always")
 def _add_points(arrays, x, cluster, nodes, log_weights, many, spans, total):  # type: ignore[no-untyped-def]
-    if getattr(getattr(arrays, "instance_class", None), "adds_points", False):
+    if contract.has_own(arrays, "add_points"):
         return None
     return lambda arrays, x, cluster, nodes, log_weights, many, spans, total: add_points_of_any(
         arrays, x, cluster, nodes, log_weights, many, spans, total

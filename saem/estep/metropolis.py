@@ -234,10 +234,12 @@ def draw_one(
 ) -> None:
     """Make ``m`` moves of a cluster, and add the mean of the statistics after each."""
     d = n_effects(arrays, x, cluster)
-    here, there = np.empty((1, d, 1)), np.empty((1, d, 1))
-    value, other = np.empty((1, 1)), np.empty((1, 1))
-    gradients, hessians = np.empty((0, d, 1)), np.empty((0, d, d, 1))
-    current, proposal, kept = here.reshape(d), there.reshape(d), np.empty((m, d))
+    room = np.empty(2 * d + 2 + m * d)  # one allocation
+    current, proposal = room[:d], room[d : 2 * d]
+    here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
+    value, other = room[2 * d : 2 * d + 1].reshape((1, 1)), room[2 * d + 1 : 2 * d + 2].reshape((1, 1))
+    kept = room[2 * d + 2 :].reshape((m, d))
+    gradients, hessians = room[:0].reshape((0, d, 1)), room[:0].reshape((0, d, d, 1))
     for j in range(d):
         current[j] = state.latent[cluster, j]
     if d > 0:

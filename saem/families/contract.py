@@ -187,7 +187,7 @@ def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
     An expansion says nothing of places far from where it was made. Where nothing moves, nothing may be changed: fixed
-    points stay. Families without expansions need not write it.
+    points stay. Families without expansions need not write it; others name their arrays in `OWN`.
     """
     raise NotImplementedError
 
@@ -204,8 +204,8 @@ def add_points(
 ) -> float:
     """Add the sum over the points of a product rule of exp(`log_complete`) times their weights, in jets.
 
-    The points are ``u = m + sum_k w_k s_k`` for nodes ``w`` of a rule in one dimension. `saem.estep.marginal` does it for
-    any family; one that can do it faster says so by an attribute ``adds_points`` of the class of its arrays.
+    The points are ``u = m + sum_k w_k s_k`` for nodes ``w`` of a rule in one dimension. `saem.estep.marginal` does it
+    for any family; one that can do it faster names its arrays in `OWN`.
 
     Parameters
     ----------
@@ -245,6 +245,15 @@ def reduce(arrays: Any, x: np.ndarray) -> None:
 def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> float:
     """Value of an objective (`CompleteData`, `Observed`, `Restricted`, or another with an overload) and derivatives."""
     raise NotImplementedError
+
+
+#: Types of arrays that have their own of the functions that any family gets.
+OWN: dict[str, set[type]] = {"add_points": set(), "limit": set()}
+
+
+def has_own(numba_type: Any, name: str) -> bool:
+    """Whether the class of arrays of a Numba type has its own function of a name in `OWN`."""
+    return getattr(numba_type, "instance_class", None) in OWN[name]
 
 
 def is_a(numba_type: Any, cls: type) -> bool:
@@ -303,6 +312,6 @@ def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # typ
 
 @overload(limit)
 def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
-    if getattr(getattr(arrays, "instance_class", None), "limits", False):
+    if has_own(arrays, "limit"):
         return None
     return lambda arrays, x, statistics: None

@@ -167,7 +167,7 @@ def seconds_left(engine: Engine, chain: Chain, share: float) -> float:
             return np.nan
         needed = first + (chain.done - first) * (share / target.mcse) ** 2
         while goal < needed:
-            goal = next_look(engine, goal)
+            goal = next_look(engine, goal, engine.iteration.growth)
         goal = min(goal, max(engine.once, chain.done + target.max_iterations - engine.spent.iterations))
     elif not share <= target.mcse:
         return np.nan

@@ -8,7 +8,6 @@ covariance of the score, whose noise is accounted for.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -28,10 +27,12 @@ from saem.system.streams import offshoot
 Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
-ENOUGH = 8_000  # of them, where the likelihood is known, and they tell the Monte Carlo error alone
+ENOUGH = 4_000  # of them, where the likelihood is known, and they tell the Monte Carlo error alone
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
+DOUBTED = 0.25  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
+FAR_OFF = 10.0  # times the deficit that is aimed at: of more, its noise does not matter
 AT_THE_TOP = 1e-6  # standard errors: a gradient that is nearly zero
 
 
@@ -130,17 +131,15 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
     return replace(found, is_singular=bool(words))
 
 
-def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE, drawing: Any | None = None) -> Array:
-    """Statistics (m, s) of single draws at ``x``, about as many as were averaged, of other arrays if given.
+def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) -> Array:
+    """Statistics (m, s) of single draws at ``x``, about as many as were averaged.
 
     They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
     """
     wanted = run.draws if np.isfinite(run.draws) else run.made.sum()
     n = int(np.clip(wanted, LEAST_SAMPLE, most))
     statistics = np.empty((n + int(WARM * n), iteration.problem.latent.n_statistics))
-    draw_each(
-        own_copy(iteration.drawing if drawing is None else drawing), x, offshoot(iteration.rng, "precision"), statistics
-    )
+    draw_each(own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), statistics)
     return statistics[-n:]
 
 
@@ -153,23 +152,33 @@ def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
 
 
 def by_sampling(iteration: Iteration, run: Run) -> Precision:
-    """Measure a run by draws at its estimate, where there is no likelihood."""
+    """Measure a run by draws at its estimate, where there is no likelihood.
+
+    There are `LEAST_SAMPLE` at first, and more as long as their noise, and not the run, is what is in doubt.
+    """
     problem, solver, drawing = iteration.problem, iteration.solver, iteration.drawing
     if problem.latent.observe is not None:
         problem = replace(problem, arrays=problem.latent.observe(problem.arrays))
         solver, drawing = Solver(problem), with_arrays_of(problem, drawing, iteration.sampler)
-    statistics = sample(iteration, run, run.x, drawing=drawing)
-    n = len(statistics)
-    scores = scores_of(problem.arrays, statistics, run.x)
-    free = solver.free & ~run.pinned
-    at = solver.derivatives(solver.complete(statistics.mean(axis=0)), run.x, free)
-    missing = np.atleast_2d(np.cov(scores.scores, rowvar=False))
-    information = information_of(problem, at, solver.multipliers, -at.hessian - missing, free)
-    noise = batch_means(scores.scores)
-    # the square of the score's own noise would count as deficit
-    spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
-    deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
-    doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
+    chain, rng = own_copy(drawing), offshoot(iteration.rng, "precision")
+    free, target = solver.free & ~run.pinned, iteration.spent.target
+    statistics = np.empty((0, problem.latent.n_statistics))
+    while True:
+        n = max(LEAST_SAMPLE, 2 * len(statistics))
+        more = np.empty((n - len(statistics) + (int(WARM * n) if not len(statistics) else 0), statistics.shape[1]))
+        draw_each(chain, run.x, rng, more)
+        statistics = np.vstack([statistics, more])[-n:]
+        scores = scores_of(problem.arrays, statistics, run.x)
+        at = solver.derivatives(solver.complete(statistics.mean(axis=0)), run.x, free)
+        missing = np.atleast_2d(np.cov(scores.scores, rowvar=False))
+        information = information_of(problem, at, solver.multipliers, -at.hessian - missing, free)
+        noise = batch_means(scores.scores)
+        # the square of the score's own noise would count as deficit
+        spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
+        deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
+        doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
+        if n >= MOST_SAMPLE or not (doubt > DOUBTED * target.deficit and deficit < FAR_OFF * target.deficit):
+            break
     found = measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
     step = information.root @ (information.root.T @ at.gradient)
     return replace(found, newton=step if np.isfinite(information.deficit) else None)

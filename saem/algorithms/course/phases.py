@@ -106,7 +106,7 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
 
 
 def looked_closely(course: Course) -> Course:
-    """The rule of a likelihood by quadrature gets the nodes that the estimate needs; where none suffice it is unknown."""
+    """A likelihood by quadrature gets the nodes that the estimate needs; where none suffice, it is unknown."""
     try:
         refined(course.problem, course.run.x)
     except (ModelError, FitError) as error:

@@ -21,6 +21,7 @@ MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
 EXCESS = 1.5  # of the variance, over that of a long average: a direction that is not averaged out
 SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does not forget its start
+AMPLE, MOST_AT_ONCE = 1.15, 4.0  # of the iterations that the target should need, and times those before at most
 LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
 
@@ -69,7 +70,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                 with keeper.paused():
                     longer = slower_pass(engine, run, left)
             else:
-                longer = go_on(engine, run, left)
+                longer = go_on(engine, run, precision, left)
         except MStepError:
             if heir is not None:
                 keeper.engine, engine.counts.hands_over, engine.counts.passes = engine, 0, heir.counts.passes
@@ -127,7 +128,7 @@ def pass_from_above(engine: Engine, run: Run, precision: Precision, left: int, a
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
 
 
-def after_newton(engine: Engine, x: Array, step: Array) -> Array:
+def after_newton(engine: Engine, x: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Where Newton's step leads (n,), at most half of the way to a bound."""
     domains = engine.solver.domains
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -147,17 +148,21 @@ def slower_pass(engine: Engine, run: Run, left: int) -> Run | None:
     return engine.pass_through(run.x, run.pinned).after(run)
 
 
-def go_on(engine: Engine, run: Run, left: int) -> Run | None:
+def go_on(engine: Engine, run: Run, precision: Precision, left: int) -> Run | None:
     """More iterations of the same chain, up to the next look, within the budget; None where it cannot go on."""
     if not isinstance(engine.schedule, Extendable):
         return None
-    return engine.go_on(run, next_look(engine, run.chain.done) - run.chain.done) if left > 0 else None
+    growth = engine.iteration.growth
+    if engine.problem.likelihood.is_local:  # a look costs much: the next one comes where the target should be reached
+        needed = (precision.ratio / max(engine.target.mcse, 1e-12)) ** 2
+        growth = float(np.clip(AMPLE * needed if np.isfinite(needed) else growth, growth, MOST_AT_ONCE))
+    return engine.go_on(run, next_look(engine, run.chain.done, growth) - run.chain.done) if left > 0 else None
 
 
-def next_look(engine: Engine, done: int) -> int:
+def next_look(engine: Engine, done: int, growth: float) -> int:
     """The iteration of the schedule at which the precision is assessed next; the first at the end of it."""
     first = engine.steps.averaging_from if engine.steps.averaging_from < engine.once else 0
     counted = engine.once - first
     while first + counted <= done:
-        counted = max(counted + 1, int(np.ceil(engine.iteration.growth * counted)))
+        counted = max(counted + 1, int(np.ceil(growth * counted)))
     return first + counted

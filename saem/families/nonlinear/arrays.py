@@ -29,7 +29,7 @@ class RowFunctions(NamedTuple):
     curvature: int  # the log-density, its gradient and the lower triangle of its Hessian, by both
     score: int  # log-density, gradient, lower triangle of the information, and squares of the scales
     curved: Array  # (v,) int64, the parameters of `curvature`
-    scored: Array  # (w,) int64, those of `score`, as positions in `NonlinearArrays.index`
+    scored: Array  # (w,) int64, those of `score`, as positions in `NonlinearArrays.expanded`
     by_coordinates: int  # 1 where `score` has derivatives by the coordinates, too
     n_squares: int  # of the scales
     is_observed: int  # 1 where the information of `score` is minus the Hessian, and not its expectation
@@ -40,9 +40,6 @@ class NonlinearArrays(NamedTuple):
 
     The type by which Numba chooses this family's functions of the contract: one for all models.
     """
-
-    adds_points = True  # it has `saem.families.contract.add_points` of its own
-    limits = True  # and `saem.families.contract.limit`
 
     rows: RowFunctions
     slopes: Program  # log-density of a row and its gradient by the coordinates
@@ -55,7 +52,7 @@ class NonlinearArrays(NamedTuple):
     basis: Array  # (C, K) the columns' part of the terms
     gram: Array  # (G, K, K) sums of products of these, by variance group
     centred: Array  # (d,) int64, 1 for coordinates that are the latent data, 0 where the random effects are
-    index: Array  # (p,) int64, parameters that are expanded, and those of the terms
+    expanded: Array  # (p,) int64, parameters that are expanded, and those of the terms
     kind: Array  # (p,) int64, how
     low: Array  # (p,) their bounds
     high: Array  # (p,)

@@ -4,10 +4,11 @@ The latent data are the coordinates ``z`` of the individual parameters, centred:
 is exact, for any centres that are sums of terms: with ``b_kc`` the columns' part of term k, the statistics are
 ``sum b_kc z_c`` (K, d) and ``sum z_c z_c'`` (d, d) by variance group, and the moments of the random effects
 
-    M_ij = sum z_i z_j - sum_{k in j} a_k sum b_k z_i - sum_{k in i} a_k sum b_k z_j + sum_{k in i, l in j} a_k a_l sum b_k b_l.
+    M_ij = sum z_i z_j - sum_{k in j} a_k sum b_k z_i - sum_{k in i} a_k sum b_k z_j
+           + sum_{k in i, l in j} a_k a_l sum b_k b_l.
 
-Residual scales that factor out are exact, too: the rows of one have ``-rows log a - squares / (2 a^2)``. All else of the
-rows is no exponential family, and enters by its second-order expansion in ``t``, the parameters on a scale without
+Residual scales that factor out are exact, too: the rows of one have ``-rows log a - squares / (2 a^2)``. All else of
+the rows is no exponential family, and enters by its second-order expansion in ``t``, the parameters on a scale without
 bounds, at the parameters at which ``z`` was drawn: with value ``l``, score ``g`` and information ``A`` there,
 
     l - g't - t'A t / 2,    b = g + A t,    A (its lower triangle, row by row).
@@ -53,7 +54,7 @@ def free_coordinate(kind: int, low: float, high: float, value: float) -> tuple[f
 @kernel
 def add_expansion(arrays: NonlinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
     """The expanded part of the rows, with its derivatives added."""
-    p = arrays.index.shape[0]
+    p = arrays.expanded.shape[0]
     t, slope = np.empty(p), np.empty(p)
     bend, pull = np.empty(p), np.empty(p)
     used = False
@@ -62,7 +63,9 @@ def add_expansion(arrays: NonlinearArrays, statistics: Array, x: Array, gradient
         t[i], slope[i], bend[i], pull[i] = 0.0, 0.0, 0.0, 0.0
         if has_own:
             used = True
-            t[i], slope[i], bend[i] = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]])
+            t[i], slope[i], bend[i] = free_coordinate(
+                arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.expanded[i]]
+            )
             if math.isnan(t[i]):
                 return -math.inf
     value = statistics[0]
@@ -78,12 +81,12 @@ def add_expansion(arrays: NonlinearArrays, statistics: Array, x: Array, gradient
             pull[i] += weight * t[j]
             if i != j:
                 pull[j] += weight * t[i]
-            a, b = arrays.index[i], arrays.index[j]
+            a, b = arrays.expanded[i], arrays.expanded[j]
             hessian[a, b] -= weight * slope[i] * slope[j]
             if i != j:
                 hessian[b, a] -= weight * slope[i] * slope[j]
     for i in range(p):
-        a = arrays.index[i]
+        a = arrays.expanded[i]
         score = statistics[1 + i] - pull[i]
         value += (statistics[1 + i] - 0.5 * pull[i]) * t[i]
         gradient[a] += score * slope[i]
@@ -199,7 +202,7 @@ def complete_of(
     hessian: Array,
 ) -> float:
     """`contract.complete` for statistics of so many clusters of each group (G,), given their ``gram`` and rows."""
-    n, p, s = x.shape[0], arrays.index.shape[0], arrays.scale_index.shape[0]
+    n, p, s = x.shape[0], arrays.expanded.shape[0], arrays.scale_index.shape[0]
     groups, d = arrays.sd_index.shape
     count = arrays.term_effect.shape[0]
     out = np.zeros((1 + n, n))

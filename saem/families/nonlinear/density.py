@@ -14,6 +14,7 @@ from saem.expressions.program import run
 from saem.families import contract
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.normal_root import (
+    LOG_2PI,
     add_beside,
     add_normal,
     add_outer,
@@ -41,9 +42,8 @@ def set_parameters(x: Array, inputs: Array) -> None:
 @kernel
 def fill_terms(arrays: NonlinearArrays, x: Array, a: Array) -> None:
     """Write the values of the terms (K,)."""
-    nothing = np.empty((1, 0))
     if a.shape[0] > 0:
-        call_row_sums(arrays.term_values, x, x, nothing, 0, 1, a)
+        call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, a)  # they read no column
 
 
 @kernel
@@ -81,18 +81,57 @@ def fill_centres(arrays: NonlinearArrays, x: Array, cluster: int, centres: Array
 
 
 @kernel
-def add_rows(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, values: Array) -> None:
-    """Add the log-density of the rows at plain coordinates (k, d, 1)."""
+def fill_frame(arrays: NonlinearArrays, x: Array, cluster: int, root: Array, centres: Array, terms: Array) -> bool:
+    """Write the root (d, d) of the covariance and the centres (d,) of a cluster, with room for the terms (K,).
+
+    Whether there is a covariance. All are plain numbers.
+    """
+    group, d = arrays.group[cluster], centres.shape[0]
+    if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root.reshape((d, d, 1))):
+        return False
+    fill_terms(arrays, x, terms)
+    for j in range(d):
+        centres[j] = 0.0
+    for k in range(terms.shape[0]):
+        centres[arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
+    return True
+
+
+@kernel
+def place_coordinates(root: Array, centres: Array, effects: Array, z: Array) -> float:
+    """Write the coordinates (d,) at plain effects (d, 1); return the log-density of these."""
+    d = z.shape[0]
+    total = -0.5 * d * LOG_2PI
+    for j in range(d):
+        z[j] = centres[j]
+        for k in range(j + 1):
+            z[j] += root[j, k] * effects[k, 0]
+        total -= 0.5 * effects[j, 0] * effects[j, 0]
+    return float(total)
+
+
+@kernel
+def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, values: Array) -> None:
+    """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives; with one allocation."""
+    d, count = effects.shape[1], arrays.term_effect.shape[0]
+    room = np.empty(d * d + 2 * d + count + 1)
+    root, centres = room[: d * d].reshape((d, d)), room[d * d : d * d + d]
+    z, terms, out = room[d * d + d : d * d + 2 * d], room[d * d + 2 * d : d * d + 2 * d + count], room[-1:]
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
-    out = np.empty(1)
+    known = fill_frame(arrays, x, cluster, root, centres, terms)
     for at in range(values.shape[0]):
-        call_row_sums(arrays.rows.value, x, z[at].reshape(z.shape[1]), arrays.columns, first, rows, out)
-        values[at, 0] += out[0]
+        values[at, 0] = -math.inf
+        if known:
+            height = place_coordinates(root, centres, effects[at], z)
+            call_row_sums(arrays.rows.value, x, z, arrays.columns, first, rows, out)
+            height += out[0]
+            if not math.isnan(height):
+                values[at, 0] = height
 
 
 @kernel
 def add_row_jets(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, values: Array) -> None:
-    """Add the log-density of the rows in jets, from its derivatives by parameters and coordinates and the chain rule."""
+    """Add the log-density of the rows in jets, from its derivatives by parameters and coordinates."""
     d, n = z.shape[1], x.shape[0]
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     direct = arrays.rows.curved
@@ -188,6 +227,9 @@ def log_complete_nonlinear(
 ) -> None:
     """See `saem.families.contract.log_complete`."""
     many, d, length = effects.shape
+    if order == 0 and length == 1:
+        fill_plain(arrays, x, cluster, effects, values)
+        return
     group = arrays.group[cluster]
     root, z, centres = np.empty((d, d, length)), np.empty((many, d, length)), np.empty((d, length))
     if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
@@ -204,10 +246,7 @@ def log_complete_nonlinear(
     if order == 0:
         for at in range(many):
             add_normal(effects[at], 0, values[at], effects[at], root)
-        if length == 1:
-            add_rows(arrays, x, cluster, z, values)
-        else:
-            add_row_jets(arrays, x, cluster, z, values)
+        add_row_jets(arrays, x, cluster, z, values)
     else:
         slope, bend = np.empty((d, length)), np.empty((d, d, length))
         for at in range(many):

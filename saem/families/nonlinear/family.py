@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.expressions.constraint import Constraints
-    from saem.families.problem import Problem
     from saem.families.nonlinear.evaluation import NonlinearRows
+    from saem.families.problem import Problem
 
 Floats = NDArray[np.float64]
 
@@ -91,8 +91,9 @@ class NonlinearFamily(Family):
         ]
         if not (same and laws[0] == laws[1]):
             raise ModelError(
-                "the two nonlinear models have other laws or another outcome, so that nothing says that one is a special "
-                "case of the other; write the smaller one as the larger one with a constraint, or with [fixed] values"
+                "the two nonlinear models have other laws or another outcome, so that nothing says that one is a "
+                "special case of the other; write the smaller one as the larger one with a constraint, or with [fixed] "
+                "values"
             )
 
     def mean_rank(self, data: NonlinearData) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """Sums over the points of a quadrature rule, for a cluster; see `saem.families.contract.add_points`.
 
-The points are ``u = m + sum_k w_k s_k``, so that the coordinates of the individual parameters are ``z = sum_b c_b Z_b``
-with ``c = (1, w)``, and the log-density is a function of ``c``, of the parameters of the rows and of the ``Z_b``. Sums over
-the points are formed of its derivatives by these; the chain rule through the ``Z_b``, which depend on the parameters,
-comes once for the cluster, and not for every point.
+The points are ``u = m + sum_k w_k s_k``, so that the coordinates of the individual parameters are
+``z = sum_b c_b Z_b`` with ``c = (1, w)``, and the log-density is a function of ``c``, of the parameters of the rows and
+of the ``Z_b``. Sums over the points are formed of its derivatives by these; the chain rule through the ``Z_b``, which
+depend on the parameters, comes once for the cluster, and not for every point.
 """
 
 from __future__ import annotations
@@ -254,6 +254,9 @@ def add_points_nonlinear(
     total[0] += weights
     through_basis(arrays, basis, squares, first_moments, second_moments, total)
     return largest
+
+
+contract.OWN["add_points"].add(NonlinearArrays)
 
 
 @overload(contract.add_points, inline="always")

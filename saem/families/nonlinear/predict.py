@@ -97,7 +97,7 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
             made = np.full(len(many), np.nan)
             if good.any():
                 made[good] = draw(at.data.distribution, {name: values[good] for name, values in arguments.items()}, rng)
-        made = made.reshape(len(part), POINTS)
-        lower[part], upper[part] = np.nanquantile(made, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=1)
+        drawn_rows = made.reshape(len(part), POINTS)
+        lower[part], upper[part] = np.nanquantile(drawn_rows, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=1)
     lost = unknown.any() & ~np.zeros(len(rows), dtype=bool)
     return np.where(lost, np.nan, lower), np.where(lost, np.nan, upper)

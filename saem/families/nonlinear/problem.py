@@ -70,7 +70,9 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
         ),
         latent=LatentData(
             size=len(arrays.group) * d,
-            n_statistics=n_statistics(len(arrays.index), len(arrays.scale_index), groups, len(arrays.term_effect), d),
+            n_statistics=n_statistics(
+                len(arrays.expanded), len(arrays.scale_index), groups, len(arrays.term_effect), d
+            ),
             has_draws=False,
             augmentation=centring,
             observe=centring.observed,
@@ -151,7 +153,7 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
         basis=basis,
         gram=gram,
         centred=np.zeros(d, dtype=np.int64),
-        index=index,
+        expanded=index,
         kind=kinds,
         low=data.parameters.domains.low[index],
         high=data.parameters.domains.high[index],

@@ -9,8 +9,7 @@ import numpy as np
 from saem.families import contract
 from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
-from saem.families.nonlinear.density import fill_centres, fill_term_jets
-from saem.families.normal_root import fill_effects, fill_root
+from saem.families.nonlinear.density import fill_frame, fill_term_jets, place_coordinates
 from saem.system.jit import call_row_sums, kernel, overload
 from saem.system.linalg import cholesky, cholesky_solve
 
@@ -25,7 +24,7 @@ def fill_moves(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array,
 
     Of the coordinates those that are not centred move with their centres; the others are latent data.
     """
-    w, p = arrays.rows.scored.shape[0], arrays.index.shape[0]
+    w, p = arrays.rows.scored.shape[0], arrays.expanded.shape[0]
     count, n = arrays.term_effect.shape[0], x.shape[0]
     for i in range(moves.shape[0]):
         for j in range(p):
@@ -41,18 +40,18 @@ def fill_moves(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array,
         if arrays.centred[effect] == 1:
             continue
         for j in range(p):
-            moves[w + effect, j] += arrays.basis[cluster, k] * jets[k, 1 + arrays.index[j]] / t_slopes[j]
+            moves[w + effect, j] += arrays.basis[cluster, k] * jets[k, 1 + arrays.expanded[j]] / t_slopes[j]
 
 
 @kernel
 def add_bends(
     arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array, t_bends: Array, out: Array, own: Array
 ) -> None:
-    """Turn minus the Hessian by parameters and coordinates into that by ``t`` but for products: their second derivatives.
+    """Write what minus the Hessian of the rows by ``t`` has beside products: second derivatives of what moves with it.
 
-    Writes ``own`` (p, p), what has to be added for that; ``out`` has the gradient of the rows.
+    They go to ``own`` (p, p); ``out`` has the gradient of the rows by parameters and coordinates.
     """
-    w, p = arrays.rows.scored.shape[0], arrays.index.shape[0]
+    w, p = arrays.rows.scored.shape[0], arrays.expanded.shape[0]
     count, n = arrays.term_effect.shape[0], x.shape[0]
     slope = np.zeros(p)  # by the parameters as they are
     for i in range(p):
@@ -68,10 +67,10 @@ def add_bends(
             continue
         weight = out[1 + w + effect] * arrays.basis[cluster, k]
         for i in range(p):
-            a = arrays.index[i]
+            a = arrays.expanded[i]
             slope[i] += weight * jets[k, 1 + a]
             for j in range(p):
-                b = arrays.index[j]
+                b = arrays.expanded[j]
                 high, low = max(a, b), min(a, b)
                 own[i, j] -= weight * jets[k, n + 1 + high * (high + 1) // 2 + low] / (t_slopes[i] * t_slopes[j])
     for i in range(p):
@@ -85,16 +84,22 @@ def add_expanded(
     moves: Array,
     out: Array,
     own: Array,
+    half: Array,
+    b: Array,
     weight: float,
     square: float,
     statistics: Array,
 ) -> None:
     """Add the expansion at ``t`` (p,), given value, gradient and information ``out`` of the rows at one draw.
 
-    ``own`` (p, p) is added to the information by ``t``; it may have no entries.
+    ``own`` (p, p) is added to the information by ``t``; it may have no entries. ``half`` (size, p) and ``b`` (p,) are
+    room to work in.
     """
     size, p = moves.shape
-    b, half = np.zeros(p), np.zeros((size, p))
+    for j in range(p):
+        b[j] = 0.0
+        for i in range(size):
+            half[i, j] = 0.0
     sign = -1.0 if arrays.rows.is_observed == 1 else 1.0
     for i in range(size):
         for j in range(p):
@@ -132,43 +137,52 @@ def accumulate_nonlinear(
 ) -> None:
     """See `saem.families.contract.accumulate`."""
     many, d = effects.shape
-    p, s, count = arrays.index.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
+    p, s, count = arrays.expanded.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
     group = arrays.group[cluster]
-    root, theta, centres = np.empty((d, d, 1)), np.empty((many, d, 1)), np.empty((d, 1))
-    t, t_slopes, t_bends = np.empty(p), np.empty(p), np.empty(p)
-    if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
-        statistics[0] = math.nan
-        return
-    fill_effects(root, effects.reshape((many, d, 1)), theta)
-    fill_centres(arrays, x, cluster, centres)
-    for i in range(p):
-        t[i], t_slopes[i], t_bends[i] = free_coordinate(
-            arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]]
-        )
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
     size = w + (d if arrays.rows.by_coordinates == 1 else 0)
-    moves = np.empty((size, p))
+    observed = arrays.rows.is_observed == 1
+    width = 1 + size + size * (size + 1) // 2
+    room = np.empty(d * d + 3 * d + count + 4 * p + 2 * size * p + width + exact)  # one allocation
+    at = d * d
+    root, centres = room[:at].reshape((d, d)), room[at : at + d]
+    z, latent, terms = room[at + d : at + 2 * d], room[at + 2 * d : at + 3 * d], room[at + 3 * d : at + 3 * d + count]
+    at += 3 * d + count
+    t, t_slopes = room[at : at + p], room[at + p : at + 2 * p]
+    t_bends, b = room[at + 2 * p : at + 3 * p], room[at + 3 * p : at + 4 * p]
+    at += 4 * p
+    moves, half = (
+        room[at : at + size * p].reshape((size, p)),
+        room[at + size * p : at + 2 * size * p].reshape((size, p)),
+    )
+    out = room[at + 2 * size * p :]
+    if not fill_frame(arrays, x, cluster, root, centres, terms):
+        statistics[0] = math.nan
+        return
+    for i in range(p):
+        a = arrays.expanded[i]
+        t[i], t_slopes[i], t_bends[i] = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[a])
     fill_moves(arrays, x, cluster, t_slopes, moves)
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
-    width = 1 + size + size * (size + 1) // 2
-    out, z, latent = np.empty(width + exact), np.empty(d), np.empty(d)
-    observed = arrays.rows.is_observed == 1
-    own = np.empty((p, p)) if observed else np.empty((0, 0))
+    own = np.empty((p, p)) if observed else room[:0].reshape((0, 0))
     squares = 1 + p + p * (p + 1) // 2
     start = squares + s + group * (count * d + d * d)
-    for at in range(many):
+    for draw in range(many):
+        place_coordinates(root, centres, effects[draw].reshape((d, 1)), z)
         for j in range(d):
-            z[j] = centres[j, 0] + theta[at, j, 0]
-            latent[j] = z[j] if arrays.centred[j] == 1 else theta[at, j, 0]
+            latent[j] = z[j] if arrays.centred[j] == 1 else z[j] - centres[j]
         call_row_sums(arrays.rows.score, x, z, arrays.columns, first, rows, out)
         square = 0.0
         for i in range(exact):
             scale = x[arrays.scale_index[i]]
             square += arrays.scale_rows[cluster, i] * math.log(scale) + 0.5 * out[width + i] / (scale * scale)
             statistics[squares + i] += weight * out[width + i]
-        if observed:
-            add_bends(arrays, x, cluster, t_slopes, t_bends, out, own)
-        add_expanded(arrays, t, moves, out, own, weight, square, statistics)
+        if size == 0:
+            statistics[0] += weight * (out[0] + square)
+        else:
+            if observed:
+                add_bends(arrays, x, cluster, t_slopes, t_bends, out, own)
+            add_expanded(arrays, t, moves, out, own, half, b, weight, square, statistics)
         for k in range(count):
             for j in range(d):
                 statistics[start + k * d + j] += weight * arrays.basis[cluster, k] * latent[j]
@@ -183,7 +197,7 @@ def limit_step(arrays: NonlinearArrays, x: Array, statistics: Array) -> None:
 
     It is looked at for parameters that have bounds, whose logarithms or logits have a size.
     """
-    p = arrays.index.shape[0]
+    p = arrays.expanded.shape[0]
     moving = np.empty(p, dtype=np.int64)
     used = 0
     for i in range(p):
@@ -194,7 +208,7 @@ def limit_step(arrays: NonlinearArrays, x: Array, statistics: Array) -> None:
         return
     t = np.empty(p)
     for i in range(p):
-        t[i], _, _ = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.index[i]])
+        t[i], _, _ = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[arrays.expanded[i]])
     matrix, step, size = np.empty((used, used)), np.empty(used), np.empty(used)
     for a in range(used):
         i = moving[a]
@@ -225,6 +239,9 @@ def limit_step(arrays: NonlinearArrays, x: Array, statistics: Array) -> None:
             high, low = max(i, j), min(i, j)
             pull += statistics[1 + p + high * (high + 1) // 2 + low] * t[j]
         statistics[1 + i] = pull + share * (statistics[1 + i] - pull)
+
+
+contract.OWN["limit"].add(NonlinearArrays)
 
 
 @overload(contract.limit, inline="always")

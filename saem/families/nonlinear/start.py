@@ -67,8 +67,8 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
         x[i] = value if not parameters.fixed[i] else x[i]
     spreads = np.array([domain in (SD, CORRELATION) for domain in domains])
     open_ = np.isnan(x) & ~spreads
-    for i in np.flatnonzero(np.isnan(x) & spreads):
-        x[i] = SPREAD if domains[int(i)] == SD else 0.0
+    for k in np.flatnonzero(np.isnan(x) & spreads):
+        x[k] = SPREAD if domains[int(k)] == SD else 0.0
     x[open_] = np.array([1.0 if domain.low == 0.0 and np.isinf(domain.high) else 0.0 for domain in domains])[open_]
     between = np.flatnonzero(open_ & np.isfinite(domains.high))
     x[between] = 0.5 * (domains.low[between] + domains.high[between])
@@ -122,7 +122,7 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
         values = np.array([value_at(arrays, point(each)) for each in points])
         values[~np.isfinite(values)] = -np.inf
         best: tuple[float, Floats] = (-np.inf, x)
-        order = [0, *(k for k in np.argsort(-values)[: climbed + 1] if k != 0)]
+        order = [0, *(int(k) for k in np.argsort(-values)[: climbed + 1] if k != 0)]
         for k in order[: climbed + 1]:
             if not np.isfinite(values[k]):
                 continue
