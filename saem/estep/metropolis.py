@@ -23,7 +23,16 @@ import numpy as np
 
 from saem.estep.modes import find_mode, place, square_distance
 from saem.families import contract
-from saem.families.contract import accumulate, complete, complete_clusters, limit, log_complete, n_effects
+from saem.families.contract import (
+    accumulate,
+    complete,
+    complete_clusters,
+    fill_frame,
+    frame_size,
+    limit,
+    log_complete_framed,
+    n_effects,
+)
 from saem.system.jit import inlined, kernel, overload
 
 Array = np.ndarray
@@ -175,39 +184,51 @@ def choose_kind(shares: Array, rng: np.random.Generator) -> int:
 
 
 @kernel
-def note_move(state: Kernel, cluster: int, kind: int, accepted: bool) -> None:
-    """Count a move, and adapt the scale of a random walk towards the rate that is best for it."""
-    counts = state.counts[cluster, kind]
+def note_move(counts: Array, acceptance: Array, scales: Array, clock: Array, kind: int, d: int, accepted: bool) -> None:
+    """Count a move of a cluster, and adapt the scale of a random walk towards the rate that is best for it.
+
+    Arrays are those of the kernel, for the cluster and the kind: whole tuples of them would take longer to hand over
+    than the move.
+    """
     counts[1] += 1.0
-    state.acceptance[1] += 1.0
+    acceptance[1] += 1.0
     if accepted:
         counts[0] += 1.0
-        state.acceptance[0] += 1.0
-    if state.clock[ADAPTING] == 1 and (kind == WALK or kind == COMPONENTWISE):
-        d = state.latent.shape[1] if kind == WALK else 1
-        wanted = 0.234 + 0.206 / d  # Roberts & Rosenthal (2001): 0.44 in one dimension, 0.234 in many
-        scales, i = state.log_scales[cluster], kind - WALK
-        gain = ((1.0 if accepted else 0.0) - wanted) / math.sqrt(1.0 + state.clock[CALLS])
+        acceptance[0] += 1.0
+    if clock[ADAPTING] == 1 and (kind == WALK or kind == COMPONENTWISE):
+        wanted = 0.234 + 0.206 / (d if kind == WALK else 1)  # Roberts & Rosenthal (2001): 0.44 in one dimension
+        i = kind - WALK
+        gain = ((1.0 if accepted else 0.0) - wanted) / math.sqrt(1.0 + clock[CALLS])
         scales[i] = min(max(scales[i] + gain, -FARTHEST), FARTHEST)
 
 
 @kernel
 def propose(
-    state: Kernel, cluster: int, kind: int, component: int, rng: np.random.Generator, here: Array, there: Array
+    modes: Array,
+    factors: Array,
+    log_scales: Array,
+    kind: int,
+    component: int,
+    rng: np.random.Generator,
+    here: Array,
+    there: Array,
 ) -> float:
-    """Write a proposal ``there`` (d,); return the log of the ratio of the proposals' densities, back over forth."""
+    """Write a proposal ``there`` (d,) of a cluster, given its part of the kernel's arrays.
+
+    Returns the log of the ratio of the proposals' densities, back over forth.
+    """
     d = here.shape[0]
-    mode, factor = state.modes[cluster, :d], state.factors[cluster, :d, :d]
+    mode, factor = modes[:d], factors[:d, :d]
     if kind == COMPONENTWISE:
         curvature = 0.0
         for j in range(d):
             there[j] = here[j]
             curvature += factor[component, j] * factor[component, j] if j <= component else 0.0
-        step = STEP * math.exp(state.log_scales[cluster, 1])
+        step = STEP * math.exp(log_scales[1])
         there[component] += step * rng.standard_normal() / math.sqrt(curvature)
         return 0.0
     if kind == WALK:
-        step = STEP / math.sqrt(d) * math.exp(state.log_scales[cluster, 0])
+        step = STEP / math.sqrt(d) * math.exp(log_scales[0])
         for j in range(d):
             there[j] = step * rng.standard_normal()
         place(here, factor, there)
@@ -233,25 +254,37 @@ def draw_one(
     arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, cluster: int, statistics: Array
 ) -> None:
     """Make ``m`` moves of a cluster, and add the mean of the statistics after each."""
-    d = n_effects(arrays, x, cluster)
-    room = np.empty(2 * d + 2 + m * d)  # one allocation
+    d, size = n_effects(arrays, x, cluster), frame_size(arrays)
+    room = np.empty(2 * d + 2 + m * d + size)  # one allocation
     current, proposal = room[:d], room[d : 2 * d]
     here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
     value, other = room[2 * d : 2 * d + 1].reshape((1, 1)), room[2 * d + 1 : 2 * d + 2].reshape((1, 1))
-    kept = room[2 * d + 2 :].reshape((m, d))
-    gradients, hessians = room[:0].reshape((0, d, 1)), room[:0].reshape((0, d, d, 1))
+    kept, frame = room[2 * d + 2 : 2 * d + 2 + m * d].reshape((m, d)), room[2 * d + 2 + m * d :]
     for j in range(d):
         current[j] = state.latent[cluster, j]
-    if d > 0:
-        log_complete(arrays, x, cluster, here, 0, value, gradients, hessians)
+    value[0, 0] = -math.inf
+    known = fill_frame(arrays, x, cluster, frame)
+    if d > 0 and known:
+        log_complete_framed(arrays, x, cluster, frame, here, value)
     for sweep in range(m):
         kind = choose_kind(state.shares[cluster], rng)
-        moves = 0 if d == 0 else (d if kind == COMPONENTWISE else 1)
+        moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
         for component in range(moves):
-            ratio = propose(state, cluster, kind, component, rng, current, proposal)
-            log_complete(arrays, x, cluster, there, 0, other, gradients, hessians)
+            ratio = propose(
+                state.modes[cluster],
+                state.factors[cluster],
+                state.log_scales[cluster],
+                kind,
+                component,
+                rng,
+                current,
+                proposal,
+            )
+            log_complete_framed(arrays, x, cluster, frame, there, other)
             accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
-            note_move(state, cluster, kind, accepted)
+            note_move(
+                state.counts[cluster, kind], state.acceptance, state.log_scales[cluster], state.clock, kind, d, accepted
+            )
             if accepted:
                 value[0, 0] = other[0, 0]
                 for j in range(d):

@@ -183,6 +183,27 @@ def accumulate(
     raise NotImplementedError
 
 
+def frame_size(arrays: Any) -> int:
+    """Numbers that `fill_frame` writes; 0 for families that prepare nothing."""
+    raise NotImplementedError
+
+
+def fill_frame(arrays: Any, x: np.ndarray, cluster: int, frame: np.ndarray) -> bool:
+    """Write what the density of a cluster at ``x`` has beside the random effects; whether there is a density.
+
+    What changes with every move of a Markov kernel is the random effects alone. Families need not write it; those that
+    do name their arrays in `OWN`, and write `log_complete_framed`.
+    """
+    raise NotImplementedError
+
+
+def log_complete_framed(
+    arrays: Any, x: np.ndarray, cluster: int, frame: np.ndarray, effects: np.ndarray, value: np.ndarray
+) -> None:
+    """`log_complete` (1, 1) at one plain value (1, d, 1) of the random effects, with what `fill_frame` has written."""
+    raise NotImplementedError
+
+
 def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
@@ -248,7 +269,7 @@ def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nd
 
 
 #: Types of arrays that have their own of the functions that any family gets.
-OWN: dict[str, set[type]] = {"add_points": set(), "limit": set()}
+OWN: dict[str, set[type]] = {"add_points": set(), "limit": set(), "fill_frame": set()}
 
 
 def has_own(numba_type: Any, name: str) -> bool:
@@ -315,3 +336,27 @@ def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
     if has_own(arrays, "limit"):
         return None
     return lambda arrays, x, statistics: None
+
+
+@overload(frame_size, inline="always")
+def _frame_size(arrays):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "fill_frame") else lambda arrays: 0
+
+
+@overload(fill_frame, inline="always")
+def _fill_frame(arrays, x, cluster, frame):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "fill_frame") else lambda arrays, x, cluster, frame: True
+
+
+@overload(log_complete_framed, inline="always")
+def _log_complete_framed(arrays, x, cluster, frame, effects, value):  # type: ignore[no-untyped-def]
+    if has_own(arrays, "fill_frame"):
+        return None
+
+    def whole(arrays, x, cluster, frame, effects, value):  # type: ignore[no-untyped-def]
+        d = effects.shape[1]
+        log_complete(
+            arrays, x, cluster, effects, 0, value, frame[:0].reshape((0, d, 1)), frame[:0].reshape((0, d, d, 1))
+        )
+
+    return whole

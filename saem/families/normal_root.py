@@ -69,6 +69,32 @@ def scale(size: float, index: int, jets: Array) -> None:
 
 
 @kernel
+def fill_plain_root(sd_index: Array, corr_index: Array, x: Array, root: Array) -> bool:
+    """`fill_root` for plain numbers: a root (d, d)."""
+    d = root.shape[0]
+    for j in range(d):
+        if not x[sd_index[j]] >= 0.0:
+            return False
+    for j in range(d):
+        for k in range(d):
+            root[j, k] = 0.0
+        for k in range(j + 1):
+            total = 1.0 if j == k else (x[corr_index[j, k]] if corr_index[j, k] >= 0 else 0.0)
+            for i in range(k):
+                total -= root[j, i] * root[k, i]
+            if j == k:
+                if not total >= -SINGULAR:
+                    return False
+                root[j, j] = math.sqrt(max(total, SINGULAR))
+            else:
+                root[j, k] = total / root[k, k]
+    for j in range(d):
+        for k in range(j + 1):
+            root[j, k] *= x[sd_index[j]]
+    return True
+
+
+@kernel
 def fill_effects(root: Array, effects: Array, theta: Array) -> None:
     """Write ``theta = L u`` (k, q, J)."""
     q = root.shape[0]

@@ -20,11 +20,12 @@ from saem.families.normal_root import (
     add_outer,
     add_pair,
     fill_effects,
+    fill_plain_root,
     fill_root,
     through_root,
 )
 from saem.system.jets import clear
-from saem.system.jit import call_row_sums, kernel, overload
+from saem.system.jit import call_row_sums, inlined, kernel, overload
 
 Array = np.ndarray
 
@@ -81,52 +82,68 @@ def fill_centres(arrays: NonlinearArrays, x: Array, cluster: int, centres: Array
 
 
 @kernel
-def fill_frame(arrays: NonlinearArrays, x: Array, cluster: int, root: Array, centres: Array, terms: Array) -> bool:
-    """Write the root (d, d) of the covariance and the centres (d,) of a cluster, with room for the terms (K,).
+def frame_length(d: int, terms: int) -> int:
+    """Numbers in a frame; see `fill_plain_frame`."""
+    return d * d + 2 * d + terms + 1
 
-    Whether there is a covariance. All are plain numbers.
+
+@inlined
+def fill_plain_frame(arrays: NonlinearArrays, x: Array, cluster: int, frame: Array) -> bool:
+    """See `saem.families.contract.fill_frame`: the root (d, d) of the covariance, the centres (d,), and room.
+
+    The room is for coordinates (d,), terms (K,), and a sum. Whether there is a covariance.
     """
-    group, d = arrays.group[cluster], centres.shape[0]
-    if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root.reshape((d, d, 1))):
-        return False
-    fill_terms(arrays, x, terms)
+    group, d, count = arrays.group[cluster], arrays.sd_index.shape[1], arrays.term_effect.shape[0]
+    at = d * d
+    terms = frame[at + 2 * d : at + 2 * d + count]
+    known = fill_plain_root(arrays.sd_index[group], arrays.corr_index[group], x, frame[:at].reshape((d, d)))
     for j in range(d):
-        centres[j] = 0.0
-    for k in range(terms.shape[0]):
-        centres[arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
-    return True
+        frame[at + j] = 0.0
+    if count > 0:
+        call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, terms)  # they read no column
+        for k in range(count):
+            frame[at + arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
+    return known
 
 
 @kernel
-def place_coordinates(root: Array, centres: Array, effects: Array, z: Array) -> float:
-    """Write the coordinates (d,) at plain effects (d, 1); return the log-density of these."""
-    d = z.shape[0]
+def place_coordinates(frame: Array, effects: Array, d: int) -> float:
+    """Write the coordinates at plain effects (1, d, 1) into the frame; return the log-density of the effects."""
     total = -0.5 * d * LOG_2PI
+    at = d * d
     for j in range(d):
-        z[j] = centres[j]
+        z = frame[at + j]
         for k in range(j + 1):
-            z[j] += root[j, k] * effects[k, 0]
-        total -= 0.5 * effects[j, 0] * effects[j, 0]
+            z += frame[j * d + k] * effects[0, k, 0]
+        frame[at + d + j] = z
+        total -= 0.5 * effects[0, j, 0] * effects[0, j, 0]
     return float(total)
 
 
 @kernel
+def framed(
+    density: int, columns: Array, first: int, end: int, x: Array, frame: Array, effects: Array, value: Array
+) -> None:
+    """See `saem.families.contract.log_complete_framed`; rows are those from the ``first`` to the ``end``."""
+    d = effects.shape[1]
+    height = place_coordinates(frame, effects, d)
+    z, out = frame[d * d + d : d * d + 2 * d], frame[frame.shape[0] - 1 :]
+    call_row_sums(density, x, z, columns, first, end - first, out)
+    height += out[0]
+    value[0, 0] = height if height == height else -math.inf  # nan: no density there
+
+
+@kernel
 def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, values: Array) -> None:
-    """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives; with one allocation."""
-    d, count = effects.shape[1], arrays.term_effect.shape[0]
-    room = np.empty(d * d + 2 * d + count + 1)
-    root, centres = room[: d * d].reshape((d, d)), room[d * d : d * d + d]
-    z, terms, out = room[d * d + d : d * d + 2 * d], room[d * d + 2 * d : d * d + 2 * d + count], room[-1:]
-    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
-    known = fill_frame(arrays, x, cluster, root, centres, terms)
+    """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives."""
+    frame = np.empty(frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0]))
+    known = fill_plain_frame(arrays, x, cluster, frame)
     for at in range(values.shape[0]):
         values[at, 0] = -math.inf
         if known:
-            height = place_coordinates(root, centres, effects[at], z)
-            call_row_sums(arrays.rows.value, x, z, arrays.columns, first, rows, out)
-            height += out[0]
-            if not math.isnan(height):
-                values[at, 0] = height
+            first, end = arrays.first[cluster], arrays.first[cluster + 1]
+            point, value = effects[at : at + 1], values[at : at + 1]
+            framed(arrays.rows.value, arrays.columns, first, end, x, frame, point, value)
 
 
 @kernel
@@ -277,6 +294,39 @@ def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root
     """See `saem.families.contract.effects_root`."""
     group, d = arrays.group[cluster], root.shape[0]
     return fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root.reshape((d, d, 1)))
+
+
+contract.OWN["fill_frame"].add(NonlinearArrays)
+
+
+@overload(contract.frame_size, inline="always")
+def _frame_size(arrays):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays: frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0])
+    return None
+
+
+@overload(contract.fill_frame, inline="always")
+def _fill_frame(arrays, x, cluster, frame):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, frame: fill_plain_frame(arrays, x, cluster, frame)
+    return None
+
+
+@overload(contract.log_complete_framed, inline="always")
+def _log_complete_framed(arrays, x, cluster, frame, effects, value):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, frame, effects, value: framed(
+            arrays.rows.value,
+            arrays.columns,
+            arrays.first[cluster],
+            arrays.first[cluster + 1],
+            x,
+            frame,
+            effects,
+            value,
+        )
+    return None
 
 
 @overload(contract.n_effects, inline="always")

@@ -9,7 +9,7 @@ import numpy as np
 from saem.families import contract
 from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
-from saem.families.nonlinear.density import fill_frame, fill_term_jets, place_coordinates
+from saem.families.nonlinear.density import fill_plain_frame, fill_term_jets, frame_length, place_coordinates
 from saem.system.jit import call_row_sums, kernel, overload
 from saem.system.linalg import cholesky, cholesky_solve
 
@@ -19,20 +19,22 @@ RIDGE = 1e-9  # of a unit diagonal, where an expansion leaves a direction open
 
 
 @kernel
-def fill_moves(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array, moves: Array) -> None:
-    """Write the derivatives (w + d, p) of parameters and coordinates by the expanded parameters ``t``.
+def all_centred(centred: Array) -> bool:
+    """Whether all coordinates are latent data."""
+    for j in range(centred.shape[0]):
+        if centred[j] == 0:
+            return False
+    return True
 
-    Of the coordinates those that are not centred move with their centres; the others are latent data.
+
+@kernel
+def add_moves_of_centres(arrays: NonlinearArrays, x: Array, cluster: int, t_slopes: Array, moves: Array) -> None:
+    """Add the derivatives of the coordinates by the expanded parameters ``t`` to ``moves`` (w + d, p).
+
+    Those that are not centred move with their centres; the others are latent data.
     """
     w, p = arrays.rows.scored.shape[0], arrays.expanded.shape[0]
     count, n = arrays.term_effect.shape[0], x.shape[0]
-    for i in range(moves.shape[0]):
-        for j in range(p):
-            moves[i, j] = 0.0
-    for i in range(w):
-        moves[i, arrays.rows.scored[i]] = 1.0 / t_slopes[arrays.rows.scored[i]]
-    if arrays.rows.by_coordinates == 0:
-        return
     jets = np.empty((count, (n + 1) * (n + 2) // 2))
     fill_term_jets(arrays, x, jets)
     for k in range(count):
@@ -59,9 +61,9 @@ def add_bends(
             own[i, j] = 0.0
     for i in range(w):
         slope[arrays.rows.scored[i]] += out[1 + i]
-    jets = np.empty((count, (n + 1) * (n + 2) // 2))
+    jets = np.empty((0 if all_centred(arrays.centred) else count, (n + 1) * (n + 2) // 2))
     fill_term_jets(arrays, x, jets)
-    for k in range(count):
+    for k in range(jets.shape[0]):
         effect = arrays.term_effect[k]
         if arrays.centred[effect] == 1:
             continue
@@ -79,7 +81,7 @@ def add_bends(
 
 @kernel
 def add_expanded(
-    arrays: NonlinearArrays,
+    sign: float,
     t: Array,
     moves: Array,
     out: Array,
@@ -90,7 +92,7 @@ def add_expanded(
     square: float,
     statistics: Array,
 ) -> None:
-    """Add the expansion at ``t`` (p,), given value, gradient and information ``out`` of the rows at one draw.
+    """Add the expansion at ``t`` (p,), given value, gradient and ``sign`` times information of the rows at one draw.
 
     ``own`` (p, p) is added to the information by ``t``; it may have no entries. ``half`` (size, p) and ``b`` (p,) are
     room to work in.
@@ -100,7 +102,6 @@ def add_expanded(
         b[j] = 0.0
         for i in range(size):
             half[i, j] = 0.0
-    sign = -1.0 if arrays.rows.is_observed == 1 else 1.0
     for i in range(size):
         for j in range(p):
             if moves[i, j] != 0.0:
@@ -138,16 +139,13 @@ def accumulate_nonlinear(
     """See `saem.families.contract.accumulate`."""
     many, d = effects.shape
     p, s, count = arrays.expanded.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
-    group = arrays.group[cluster]
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
     size = w + (d if arrays.rows.by_coordinates == 1 else 0)
     observed = arrays.rows.is_observed == 1
-    width = 1 + size + size * (size + 1) // 2
-    room = np.empty(d * d + 3 * d + count + 4 * p + 2 * size * p + width + exact)  # one allocation
-    at = d * d
-    root, centres = room[:at].reshape((d, d)), room[at : at + d]
-    z, latent, terms = room[at + d : at + 2 * d], room[at + 2 * d : at + 3 * d], room[at + 3 * d : at + 3 * d + count]
-    at += 3 * d + count
+    width, at = 1 + size + size * (size + 1) // 2, frame_length(d, count)
+    room = np.empty(at + d + 4 * p + 2 * size * p + width + exact)  # one allocation
+    frame, latent = room[:at], room[at : at + d]
+    at += d
     t, t_slopes = room[at : at + p], room[at + p : at + 2 * p]
     t_bends, b = room[at + 2 * p : at + 3 * p], room[at + 3 * p : at + 4 * p]
     at += 4 * p
@@ -155,22 +153,29 @@ def accumulate_nonlinear(
         room[at : at + size * p].reshape((size, p)),
         room[at + size * p : at + 2 * size * p].reshape((size, p)),
     )
-    out = room[at + 2 * size * p :]
-    if not fill_frame(arrays, x, cluster, root, centres, terms):
+    out, z = room[at + 2 * size * p :], frame[d * d + d : d * d + 2 * d]
+    if not fill_plain_frame(arrays, x, cluster, frame):
         statistics[0] = math.nan
         return
-    for i in range(p):
-        a = arrays.expanded[i]
-        t[i], t_slopes[i], t_bends[i] = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[a])
-    fill_moves(arrays, x, cluster, t_slopes, moves)
+    if size > 0:
+        for i in range(p):
+            a = arrays.expanded[i]
+            t[i], t_slopes[i], t_bends[i] = free_coordinate(arrays.kind[i], arrays.low[i], arrays.high[i], x[a])
+        for i in range(size):
+            for j in range(p):
+                moves[i, j] = 0.0
+        for i in range(w):
+            moves[i, arrays.rows.scored[i]] = 1.0 / t_slopes[arrays.rows.scored[i]]
+        if arrays.rows.by_coordinates == 1 and not all_centred(arrays.centred):
+            add_moves_of_centres(arrays, x, cluster, t_slopes, moves)
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     own = np.empty((p, p)) if observed else room[:0].reshape((0, 0))
     squares = 1 + p + p * (p + 1) // 2
-    start = squares + s + group * (count * d + d * d)
+    start = squares + s + arrays.group[cluster] * (count * d + d * d)
     for draw in range(many):
-        place_coordinates(root, centres, effects[draw].reshape((d, 1)), z)
+        place_coordinates(frame, effects[draw].reshape((1, d, 1)), d)
         for j in range(d):
-            latent[j] = z[j] if arrays.centred[j] == 1 else z[j] - centres[j]
+            latent[j] = z[j] if arrays.centred[j] == 1 else z[j] - frame[d * d + j]
         call_row_sums(arrays.rows.score, x, z, arrays.columns, first, rows, out)
         square = 0.0
         for i in range(exact):
@@ -182,7 +187,7 @@ def accumulate_nonlinear(
         else:
             if observed:
                 add_bends(arrays, x, cluster, t_slopes, t_bends, out, own)
-            add_expanded(arrays, t, moves, out, own, half, b, weight, square, statistics)
+            add_expanded(-1.0 if observed else 1.0, t, moves, out, own, half, b, weight, square, statistics)
         for k in range(count):
             for j in range(d):
                 statistics[start + k * d + j] += weight * arrays.basis[cluster, k] * latent[j]
