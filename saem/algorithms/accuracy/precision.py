@@ -31,7 +31,8 @@ ENOUGH = 4_000  # of them, where the likelihood is known, and they tell the Mont
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
-DOUBTED = 0.25  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
+AT_A_TIME = 10  # draws whose mean is kept, where draws one by one are not needed
+DOUBTED = 0.5  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
 FAR_OFF = 10.0  # times the deficit that is aimed at: of more, its noise does not matter
 AT_THE_TOP = 1e-6  # standard errors: a gradient that is nearly zero
 
@@ -154,7 +155,9 @@ def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
 def by_sampling(iteration: Iteration, run: Run) -> Precision:
     """Measure a run by draws at its estimate, where there is no likelihood.
 
-    There are `LEAST_SAMPLE` at first, and more as long as their noise, and not the run, is what is in doubt.
+    Of `LEAST_SAMPLE` single draws the missing information is the covariance of their scores. The observed score is the
+    mean of theirs and of those of more draws, made many at a time, as long as their noise, and not the run, is what is
+    in doubt.
     """
     problem, solver, drawing = iteration.problem, iteration.solver, iteration.drawing
     if problem.latent.observe is not None:
@@ -162,23 +165,27 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
         solver, drawing = Solver(problem), with_arrays_of(problem, drawing, iteration.sampler)
     chain, rng = own_copy(drawing), offshoot(iteration.rng, "precision")
     free, target = solver.free & ~run.pinned, iteration.spent.target
-    statistics = np.empty((0, problem.latent.n_statistics))
+    singles = np.empty((LEAST_SAMPLE + int(WARM * LEAST_SAMPLE), problem.latent.n_statistics))
+    draw_each(chain, run.x, rng, singles)
+    singles, means = singles[-LEAST_SAMPLE:], np.empty((0, singles.shape[1]))
+    scores = scores_of(problem.arrays, singles, run.x).scores
+    missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
+    n = LEAST_SAMPLE
     while True:
-        n = max(LEAST_SAMPLE, 2 * len(statistics))
-        more = np.empty((n - len(statistics) + (int(WARM * n) if not len(statistics) else 0), statistics.shape[1]))
-        draw_each(chain, run.x, rng, more)
-        statistics = np.vstack([statistics, more])[-n:]
-        scores = scores_of(problem.arrays, statistics, run.x)
-        at = solver.derivatives(solver.complete(statistics.mean(axis=0)), run.x, free)
-        missing = np.atleast_2d(np.cov(scores.scores, rowvar=False))
+        mean = (singles.sum(axis=0) + AT_A_TIME * means.sum(axis=0)) / n
+        at = solver.derivatives(solver.complete(mean), run.x, free)
         information = information_of(problem, at, solver.multipliers, -at.hessian - missing, free)
-        noise = batch_means(scores.scores)
         # the square of the score's own noise would count as deficit
         spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
         deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
         doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-        if n >= MOST_SAMPLE or not (doubt > DOUBTED * target.deficit and deficit < FAR_OFF * target.deficit):
+        enough = not (doubt > DOUBTED * target.deficit and deficit < FAR_OFF * target.deficit)
+        if enough or 2 * n > MOST_SAMPLE:
             break
+        more = np.empty((n // AT_A_TIME, means.shape[1]))
+        draw_means(chain, run.x, rng, AT_A_TIME, more)
+        means, n = np.vstack([means, more]), n + AT_A_TIME * len(more)
+        noise = AT_A_TIME * batch_means(scores_of(problem.arrays, means, run.x).scores)
     found = measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
     step = information.root @ (information.root.T @ at.gradient)
     return replace(found, newton=step if np.isfinite(information.deficit) else None)
