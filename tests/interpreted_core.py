@@ -7,11 +7,14 @@ derivative or a wrong acceptance ratio can be tried without waiting for a compil
 from __future__ import annotations
 
 import ast
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 PLAIN = (
     *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
@@ -22,7 +25,23 @@ FUNCTIONS = {  # of the contract, for the one family
     "accumulate": ("saem.families.glmm.complete", "accumulate_glmm"),
     "complete": ("saem.families.glmm.complete", "complete_of"),
     "complete_clusters": ("saem.families.glmm.complete", "complete_each"),
+    "add_points": ("saem.estep.marginal", "add_points_of_any"),
 }
+
+
+PREPARED: dict[str, Any] = {
+    "frame_size": lambda arrays: 0,
+    "fill_frame": lambda *_: True,
+    "log_complete_framed": None,  # `framed`
+    "limit": lambda *_: None,
+}
+
+
+def framed(core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: Any, value: Any) -> None:
+    """What families have that prepare nothing for a cluster."""
+    d = effects.shape[1]
+    log_complete = core.found("saem.families.contract", "log_complete")
+    log_complete(arrays, x, cluster, effects, 0, value, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
 
 
 def same(function: Any) -> Any:
@@ -72,6 +91,8 @@ class Core:
             return (lambda *_, **__: same) if name in ("overload", "standalone") else same
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
+        if module == "saem.families.contract" and name in PREPARED:
+            return partial(framed, self) if PREPARED[name] is None else PREPARED[name]
         if module == "saem.families.contract" and name in FUNCTIONS:
             return lambda *values: getattr(self[FUNCTIONS[name][0]], FUNCTIONS[name][1])(*values)
         if module.startswith(PLAIN) and name.islower() and module != "saem.families.glmm.arrays":

@@ -14,7 +14,7 @@ from saem.algorithms.registry import Algorithm
 from saem.errors import ModelError, listing
 from saem.families import Model
 from saem.families.arranged import Arranged
-from saem.families.problem import Problem
+from saem.families.problem import Likelihood, Problem
 from saem.fitting.parts import Course, Estimate, Origin, Sample
 from saem.fitting.provenance import SAMPLER, versions
 from saem.fitting.record import Record
@@ -131,7 +131,7 @@ def course_of(
     place, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
     message = flat.message or outcome.message
     if outcome.posterior is None:
-        message = f"{message} {in_words(status.advice, problem.likelihood.restricted)}".strip()
+        message = f"{message} {in_words(status.advice, problem.likelihood)}".strip()
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     return Course(
         status=status,
@@ -276,9 +276,12 @@ def at_true_zero(problem: Problem, x: Array) -> Array:
     return np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
 
 
-def in_words(advice: str, restricted: bool) -> str:
+def in_words(advice: str, likelihood: Likelihood) -> str:
     """The advice on a status, of the likelihood that was maximised."""
-    return advice.replace("the likelihood", "the restricted likelihood") if restricted else advice
+    if likelihood.is_local:
+        only = "the one that the start leads to" if likelihood.is_available else "as far as draws tell"
+        advice = advice.replace("the highest that was found", only)
+    return advice.replace("the likelihood", "the restricted likelihood") if likelihood.restricted else advice
 
 
 def one_for_all(outcome: Outcome) -> Outcome:

@@ -165,15 +165,22 @@ def test_clusters_without_random_effects() -> None:
 
 
 def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every cluster for itself, so that few have many."""
     problem = glmm_family.counts()
     arrays, c = problem.clusters.joint(), problem.clusters.count
     nodes = marginal.settled_nodes(arrays, c, COUNTS)
-    at = {k: marginal.log_likelihood(marginal.quadrature(arrays, c, k), COUNTS) for k in marginal.LADDER}
-    before = marginal.LADDER[marginal.LADDER.index(nodes) - 1]
-    assert abs(at[nodes] - at[before]) <= marginal.SETTLED
-    assert at[nodes] == pytest.approx(at[97], abs=marginal.SETTLED)
-    assert marginal.settled_nodes(arrays, c, COUNTS, 1e-9) > nodes
+    each = {k: marginal.parts_of(marginal.quadrature(arrays, c, k), COUNTS, np.arange(c)) for k in marginal.LADDER}
+    for cluster, own in enumerate(nodes):
+        after = marginal.LADDER[marginal.LADDER.index(own) + 1]
+        assert abs(each[own][cluster] - each[after][cluster]) <= marginal.SETTLED / c
+    assert len(set(nodes)) > 1
+    chosen = marginal.log_likelihood(marginal.quadrature(arrays, c, nodes), COUNTS)
+    assert chosen == pytest.approx(each[97].sum(), abs=marginal.SETTLED)
+    assert np.all(marginal.settled_nodes(arrays, c, COUNTS, 1e-9) >= nodes)
     monkeypatch.setattr(marginal, "MOST_POINTS", 5)
+    monkeypatch.setattr(marginal, "AGREED", 1.0)
+    assert marginal.settled_nodes(arrays, c, COUNTS, 1e-9).max() == 5, "they agree as far as is asked for at least"
+    monkeypatch.setattr(marginal, "AGREED", 1e-9)
     with pytest.raises(ModelError, match="has not settled within 5 points a cluster"):
         marginal.settled_nodes(arrays, c, COUNTS, 1e-9)
 
