@@ -28,6 +28,8 @@ Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
 ENOUGH = 4_000  # of them, where the likelihood is known, and they tell the Monte Carlo error alone
+NOISE = "noise_of_score"  # in a chain's memory: where it was measured, missing information, and noise
+NEARBY = 0.1  # standard errors
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
@@ -124,12 +126,27 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
         if iteration.is_markov:
             noise = batch_means(scores_of(problem.arrays, sample(iteration, run, x), x).scores)
     else:
-        scores = scores_of(problem.arrays, sample(iteration, run, x, ENOUGH), x).scores
-        missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
+        missing, noise = known_noise(iteration, run, x, information)
     if iteration.is_paired:
         noise = noise_of_means(iteration, run, x)
     found = measured(iteration, run, deficit, 0.0, information, missing, noise, x, top)
     return replace(found, is_singular=bool(words))
+
+
+def known_noise(iteration: Iteration, run: Run, x: Array, information: Information) -> tuple[Array, Array]:
+    """Missing information, and the long-run covariance of the score (n, n), by draws at ``x``.
+
+    They change slowly: those of a look before, which the chain remembers, do where the estimate has hardly moved.
+    """
+    memory, error = run.chain.memory, np.sqrt(np.sum(information.root**2, axis=1))
+    if NOISE in memory:
+        before, missing, noise = memory[NOISE][0], *np.split(memory[NOISE][1:], 2)
+        if np.all(np.abs(x - before) <= NEARBY * error):
+            return missing, noise
+    scores = scores_of(iteration.problem.arrays, sample(iteration, run, x, ENOUGH), x).scores
+    missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
+    memory[NOISE] = np.vstack([x, missing, noise])
+    return missing, noise
 
 
 def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) -> Array:
