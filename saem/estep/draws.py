@@ -84,3 +84,94 @@ def batch_means(series: Array) -> Array:
     count = len(series) // size
     means = series[len(series) - count * size :].reshape(count, size, -1).mean(axis=1)
     return np.atleast_2d(size * np.cov(means, rowvar=False))
+
+
+class ScoreMoments(NamedTuple):
+    """Moments of the complete-data score at one point, from sweeps of draws of all clusters."""
+
+    gradient: Array  # (n,) its mean
+    hessian: Array  # (n, n) the mean of that of the complete-data log-likelihood
+    missing: Array  # (n, n) its covariance
+    noise: Array  # (n, n) its long-run covariance
+
+
+@entry
+def add_cluster_scores(
+    arrays: Any,
+    x: Array,
+    rng: np.random.Generator,
+    sweeps: int,
+    size: int,
+    statistics: Array,
+    scores: Array,
+    first: Array,
+    second: Array,
+    batch: Array,
+    batches: Array,
+    hessian: Array,
+) -> None:
+    """Add sums over ``sweeps`` draws of each cluster: of scores, of their products, of products of batch means."""
+    count, n = scores.shape
+    clusters, values, one = np.arange(count), np.empty(count), np.empty((n, n))
+    for sweep in range(sweeps):
+        draw_clusters(arrays, x, rng, 1, clusters, statistics)
+        complete_clusters(arrays, clusters, statistics, x, values, scores, one)
+        full = (sweep + 1) % size == 0
+        for i in range(n):
+            for j in range(n):
+                hessian[i, j] += one[i, j]
+        for c in range(count):
+            for i in range(n):
+                first[c, i] += scores[c, i]
+                batch[c, i] += scores[c, i] / size
+                for j in range(i + 1):
+                    second[i, j] += scores[c, i] * scores[c, j]
+            if full:
+                for i in range(n):
+                    for j in range(i + 1):
+                        batches[i, j] += batch[c, i] * batch[c, j]
+                for i in range(n):
+                    batch[c, i] = 0.0
+
+
+def score_moments(
+    arrays: Any, x: Array, rng: np.random.Generator, sweeps: int, n_clusters: int, n_statistics: int
+) -> ScoreMoments:
+    """Moments of the complete-data score of clusters whose draws are independent of each other's, given the data.
+
+    Covariances are sums of those of the clusters, which are known much better than from the sum of the scores: where
+    most of the information is missing, what is left of it is a small difference.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        With `draw_clusters` and `complete_clusters`, and a state of its own.
+    x : (n,) ndarray
+    rng : Generator
+    sweeps : int
+        Draws of each cluster; batches have the length of their root.
+    n_clusters, n_statistics : int
+    """
+    size = max(1, int(np.sqrt(sweeps)))
+    many = sweeps // size
+    n = len(x)
+    scores, first, batch = np.zeros((3, n_clusters, n))
+    statistics = np.empty((n_clusters, n_statistics))
+    second, batches, hessian = np.zeros((3, n, n))
+    add_cluster_scores(arrays, x, rng, many * size, size, statistics, scores, first, second, batch, batches, hessian)
+    return moments_of(first, second, batches, hessian, many, size)
+
+
+def moments_of(first: Array, second: Array, batches: Array, hessian: Array, many: int, size: int) -> ScoreMoments:
+    """The moments from the sums over ``many`` batches of ``size`` draws."""
+    total = many * size
+    mean = first / total
+    products = mean.T @ mean
+    missing = (whole(second) - total * products) / max(1, total - 1)
+    noise = size * (whole(batches) - many * products) / max(1, many - 1)
+    return ScoreMoments(mean.sum(axis=0), hessian / total, missing, noise)
+
+
+def whole(lower: Array) -> Array:
+    """A symmetric matrix from its lower triangle."""
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)

@@ -16,6 +16,7 @@ from saem.mstep.solver import Derivatives, Solver
 
 #: Directions in which the information, on the scale of a correlation matrix, is below this are not identified.
 SINGULAR = 1e-9
+FLATTEST = 1e-3  # curvature, in units of the largest, below which a step is not trusted to be longer
 ROUNDING = 1e-12  # what curvatures on that scale are uncertain by
 
 
@@ -122,6 +123,27 @@ def information_of(
         root=root,
         curvatures=values[regular],
     )
+
+
+def uphill(
+    problem: Problem, at: Derivatives, multipliers: np.ndarray, information: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """Newton's step (n,) towards a maximum along the constraints, with curvatures of the wrong sign turned round.
+
+    Parameters are those of `information_of`. Where the information is positive definite it is Newton's own step.
+    """
+    index = np.flatnonzero(free)
+    block = index[:, None], index
+    m, n, _ = at.c_hessian.shape
+    lagrangian = (information - np.dot(multipliers[None], at.c_hessian.reshape(m, n * n)).reshape(n, n))[block]
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(lagrangian.diagonal()), 1e-12 / problem.scale[index] ** 2))
+    tangent = null_space(at.jacobian[:, index] * scale)
+    values, vectors = np.linalg.eigh(tangent.T @ (lagrangian * np.outer(scale, scale)) @ tangent)
+    size = np.maximum(np.abs(values), FLATTEST * np.max(np.abs(values), initial=1.0))
+    slope = vectors.T @ (tangent.T @ (scale * at.gradient[index]))
+    step = np.zeros(n)
+    step[index] = scale * (tangent @ (vectors @ (slope / size)))
+    return step
 
 
 def missing_information(solver: Solver, x: np.ndarray, expectation: np.ndarray) -> np.ndarray:

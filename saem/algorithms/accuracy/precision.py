@@ -8,6 +8,7 @@ covariance of the score, whose noise is accounted for.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from saem.algorithms.accuracy.error import standard_errors
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
-from saem.estep.draws import batch_means, draw_each, draw_means, scores_of
-from saem.estep.samplers import own_copy, with_arrays_of
+from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, scores_of
+from saem.estep.samplers import clusters_of, is_markov, own_copy, with_arrays_of
+from saem.families.problem import Problem
 from saem.maxima.boundary import climb
-from saem.maxima.information import Information, information_of, observed_information
+from saem.maxima.information import Information, information_of, observed_information, uphill
 from saem.maxima.search import Peak
 from saem.mstep import sqp
-from saem.mstep.solver import Solver
+from saem.mstep.solver import Derivatives, Solver
 from saem.system.streams import offshoot
 
 Array = np.ndarray
@@ -33,6 +35,7 @@ NEARBY = 0.1  # standard errors
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 NORMAL_95 = 1.645
+CLUSTER_DRAWS, SWEEPS = 200_000, (250, 4_000)  # of single clusters whose scores are looked at, and of all of them
 AT_A_TIME = 10  # draws whose mean is kept, where draws one by one are not needed
 DOUBTED = 0.5  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
 FAR_OFF = 10.0  # times the deficit that is aimed at: of more, its noise does not matter
@@ -172,26 +175,24 @@ def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
 def by_sampling(iteration: Iteration, run: Run) -> Precision:
     """Measure a run by draws at its estimate, where there is no likelihood.
 
-    Of `LEAST_SAMPLE` single draws the missing information is the covariance of their scores. The observed score is the
-    mean of theirs and of those of more draws, made many at a time, as long as their noise, and not the run, is what is
-    in doubt.
+    First come draws whose scores are looked at, cluster by cluster where the family has them so: they tell the missing
+    information and the noise. The observed score is the mean of theirs and of those of more draws, made many at a time,
+    as long as their noise, and not the run, is what is in doubt.
     """
     problem, solver, drawing = iteration.problem, iteration.solver, iteration.drawing
     if problem.latent.observe is not None:
         problem = replace(problem, arrays=problem.latent.observe(problem.arrays))
         solver, drawing = Solver(problem), with_arrays_of(problem, drawing, iteration.sampler)
     chain, rng = own_copy(drawing), offshoot(iteration.rng, "precision")
-    free, target = solver.free & ~run.pinned, iteration.spent.target
-    singles = np.empty((LEAST_SAMPLE + int(WARM * LEAST_SAMPLE), problem.latent.n_statistics))
-    draw_each(chain, run.x, rng, singles)
-    singles, means = singles[-LEAST_SAMPLE:], np.empty((0, singles.shape[1]))
-    scores = scores_of(problem.arrays, singles, run.x).scores
-    missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
-    n = LEAST_SAMPLE
+    free, target, size = solver.free & ~run.pinned, iteration.spent.target, problem.latent.n_statistics
+    moments, n = first_look(problem, chain, run.x, rng)
+    gradient, noise, mean = moments.gradient, moments.noise, np.zeros(size)
+    at = replace(solver.derivatives(solver.complete(mean), run.x, free), gradient=gradient, hessian=moments.hessian)
     while True:
-        mean = (singles.sum(axis=0) + AT_A_TIME * means.sum(axis=0)) / n
-        at = solver.derivatives(solver.complete(mean), run.x, free)
-        information = information_of(problem, at, solver.multipliers, -at.hessian - missing, free)
+        at = replace(at, gradient=gradient)
+        multipliers = multipliers_of(at, free)
+        observed = -moments.hessian - moments.missing
+        information = information_of(problem, at, multipliers, observed, free)
         # the square of the score's own noise would count as deficit
         spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
         deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
@@ -199,13 +200,36 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
         enough = not (doubt > DOUBTED * target.deficit and deficit < FAR_OFF * target.deficit)
         if enough or 2 * n > MOST_SAMPLE:
             break
-        more = np.empty((n // AT_A_TIME, means.shape[1]))
+        more = np.empty((max(1, n // AT_A_TIME), size))
         draw_means(chain, run.x, rng, AT_A_TIME, more)
-        means, n = np.vstack([means, more]), n + AT_A_TIME * len(more)
-        noise = AT_A_TIME * batch_means(scores_of(problem.arrays, means, run.x).scores)
-    found = measured(iteration, run, deficit, doubt, information, missing, noise, run.x, None)
-    step = information.root @ (information.root.T @ at.gradient)
-    return replace(found, newton=step if np.isfinite(information.deficit) else None)
+        added = AT_A_TIME * len(more)
+        new = solver.derivatives(solver.complete(more.mean(axis=0)), run.x, free).gradient
+        gradient, n = (n * gradient + added * new) / (n + added), n + added
+    found = measured(iteration, run, deficit, doubt, information, moments.missing, noise, run.x, None)
+    return replace(found, newton=uphill(problem, at, multipliers, observed, free))
+
+
+def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator) -> tuple[ScoreMoments, int]:
+    """Moments of the complete-data score at ``x`` by draws of a chain, and their number."""
+    clusters = clusters_of(problem, chain)
+    if clusters is not None and is_markov(chain):
+        n = int(np.clip(CLUSTER_DRAWS // max(1, problem.clusters.count), *SWEEPS))
+        draw_means(chain, x, rng, max(1, int(WARM * n)), np.empty((1, problem.latent.n_statistics)))
+        sizes = problem.clusters.count, problem.latent.n_statistics
+        return score_moments(clusters, x, rng, n, *sizes), n
+    singles = np.empty((LEAST_SAMPLE + int(WARM * LEAST_SAMPLE), problem.latent.n_statistics))
+    draw_each(chain, x, rng, singles)
+    found = scores_of(problem.arrays, singles[-LEAST_SAMPLE:], x)
+    missing = np.atleast_2d(np.cov(found.scores, rowvar=False))
+    moments = ScoreMoments(found.scores.mean(axis=0), found.hessian, missing, batch_means(found.scores))
+    return moments, LEAST_SAMPLE
+
+
+def multipliers_of(at: Derivatives, free: Array) -> Array:
+    """Least-squares multipliers (m,) of the constraints at a point."""
+    if not len(at.c):
+        return np.empty(0)
+    return np.asarray(np.linalg.lstsq(at.jacobian[:, free].T, -at.gradient[free], rcond=1e-12)[0])
 
 
 def measured(

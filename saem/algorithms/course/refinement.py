@@ -24,6 +24,8 @@ SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does no
 AMPLE, MOST_AT_ONCE = 1.15, 4.0  # of the iterations that the target should need, and times those before at most
 LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
+MOST_FRESH = 12  # the same where draws alone tell of the maximum, each after a step of Newton's method
+FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that such a step may be long
 
 
 def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = None) -> tuple[Engine, Run, Precision]:
@@ -49,7 +51,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         left = target.max_iterations - engine.spent.iterations
         # an average keeps its start for ever, a last iterate forgets it
         unfinished = (
-            keeper.fresh < FRESH
+            keeper.fresh < (FRESH if engine.problem.likelihood.is_available else MOST_FRESH)
             and np.isfinite(run.draws)
             and not precision.deficit <= max(MARGIN, UNEXPLAINED * precision.explained)
         )
@@ -89,7 +91,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
         if heir is not None and is_cut and not after.deficit < precision.deficit:
             break  # the budget ended a pass that had not come as far yet
         engine = keeper.engine
-        if heir is None and unfinished and not after.deficit < precision.deficit:
+        if heir is None and unfinished and np.isfinite(precision.deficit) and not after.deficit < precision.deficit:
             engine.schedule, engine.steps, engine.counts.thickened = plan  # of the chain that goes on
             continue
         run, precision = longer, after
@@ -129,8 +131,10 @@ def pass_from_above(engine: Engine, run: Run, precision: Precision, left: int, a
 
 
 def after_newton(engine: Engine, x: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Where Newton's step leads (n,), at most half of the way to a bound."""
+    """Where Newton's step leads (n,), at most half of the way to a bound, and not far in units of the parameters."""
     domains = engine.solver.domains
+    size = np.where(domains.is_real, np.maximum(np.abs(x), engine.problem.scale), np.abs(x))
+    step = step * min(1.0, FARTHEST / max(float(np.max(np.abs(step) / np.maximum(size, 1e-300))), 1e-300))
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(step < 0.0, (domains.low - x) / step, np.where(step > 0.0, (domains.high - x) / step, np.inf))
     return np.asarray(x + min(1.0, 0.5 * float(np.min(room))) * step)
