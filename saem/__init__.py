@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
     from saem.inference.t_tests import t_tests
+    from saem.inference.visual_check import visual_check
     from saem.simulation import simulate
     from saem.stopping import Target
 
@@ -69,6 +70,7 @@ _MODULES = {
     "simulate": "saem.simulation",
     "t_tests": "saem.inference.t_tests",
     "variances": "saem.inference.derived",
+    "visual_check": "saem.inference.visual_check",
 }
 
 __all__ = [
@@ -100,6 +102,7 @@ __all__ = [
     "simulate",
     "t_tests",
     "variances",
+    "visual_check",
 ]
 
 configure()

@@ -35,15 +35,17 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
         Values by name. Parameters that are fixed in the model have that value if they are left out; others that are
         left out are computed from the constraints, where these determine them.
     design : DataFrame
-        (n,) rows with all the columns that the model uses; a response that is there already is replaced.
+        (n,) rows with all the columns that the model uses; a response that is there already is replaced. Where it is
+        the time of an event, a row that has a time without one is watched until then, and all others without end.
     seed : int
         Same seed, same data. Rows and clusters that are added at the end change none of those before them.
 
     Returns
     -------
     DataFrame
-        The design with the response as a column; with the column that it is made of, where the model states it as
-        ``log(y)``.
+        The design with the response as a column, and a column of events where the model has one (1, or 0 where the time
+        ended without); responses beyond a limit of the model are at the limit. With the column that the response is
+        made of, where the model states it as ``log(y)``.
 
     Raises
     ------
@@ -66,10 +68,9 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
     family = family_of(model)
     response: NDArray[Any] = family.draw_response(data, values, *streams) + data.shift
-    if family.gives_whole_numbers:
-        response = response.astype(np.int64)
     if not model.is_transformed or model.formula is None:
-        return table.assign(**{model.response: response})  # to replace a column is cheaper than to add one
+        columns = family.recorded(plain, design, response)
+        return table.assign(**columns)  # to replace a column is cheaper than to add one
     name, column = column_giving(model.formula, response)
     return design.assign(**{name: column})
 

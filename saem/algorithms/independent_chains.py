@@ -96,6 +96,7 @@ class IndependentChains:
             message=f"{words} {pooled.message}".strip(),
             drawn=sum(outcome.drawn for outcome in outcomes),
             chains=np.array([outcome.x for outcome in outcomes]),
+            acceptance_rates=mean_rates([outcome.acceptance_rates for outcome in outcomes]),
             chain_paths=tuple(outcome.path for outcome in outcomes),
             checkpoint=combined([outcome.checkpoint or Checkpoint() for outcome in outcomes]),
         )
@@ -125,6 +126,11 @@ class IndependentChains:
             reason = precision.reason or "No Monte Carlo error is given: a chain has none."
             precision = replace(precision, mcse=mcse, ratio=np.nan, reason=reason)
         return judge(engine, run, [], precision, self.target, "")
+
+
+def mean_rates(each: list[Array]) -> Array:
+    """The mean acceptance rates (C,) of the clusters over the chains; empty where one has none."""
+    return np.empty(0) if any(len(rates) == 0 for rates in each) else np.mean(each, axis=0)
 
 
 def together(memories: list[dict[str, Array]]) -> dict[str, Array]:

@@ -133,7 +133,7 @@ def fit_by(
     if folder is not None:
         _check_folder(folder, restart)
     if fit is None:
-        warmup.ensure(names)  # here, or every worker would compile
+        warmup.ensure(names, model.family)  # here, or every worker would compile
 
     def case(level: int) -> Case:
         meaning = levels.meaning(level)

@@ -161,7 +161,9 @@ def _show_identifiability(model: Model, rows: pd.DataFrame) -> None:
     except SaemError as error:
         say(f"This could not be found out: {error}", "red")
         return
-    if found.locally_identified:
+    if not found.is_known:
+        say("This is not known.", "yellow")
+    elif found.locally_identified:
         near = ", near the estimate" if set(model.response_columns) <= set(rows.columns) else ""
         say(f"Yes{near}: no direction is left free.", "green")
     else:

@@ -64,7 +64,7 @@ def compare(
     if output is not None:
         make_folder(output)
     arrange(specification, table, drop_missing)  # bad input is refused before time is spent on compiling
-    warmup.ensure(names)
+    warmup.ensure(names, specification.family)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings
         found = compare_methods(

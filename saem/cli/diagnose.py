@@ -30,6 +30,9 @@ WRITTEN = (
     "influence.png",
     "random_effects.csv",
     "random_effects.png",
+    "individual.png",
+    "visual_check.csv",
+    "visual_check.png",
 )
 Found = TypeVar("Found")
 
@@ -39,10 +42,21 @@ def diagnose(
     output: Annotated[
         Path | None,
         written_to(
-            "Write residuals.csv, npde.csv, npde_tests.csv, influence.csv, random_effects.csv and figures here."
+            "Write residuals.csv, npde.csv, npde_tests.csv, influence.csv, random_effects.csv, visual_check.csv and "
+            "figures here."
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Sets of data that are drawn for the npde.", metavar="N", min=100)] = 1000,
+    along: Annotated[
+        str | None,
+        optional(
+            "Column of numbers for the curves of single clusters and the visual predictive check; the one of most "
+            "values that varies within clusters if omitted.",
+            "COLUMN",
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(help="Sets of data that are drawn for the npde and the visual check.", metavar="N", min=100)
+    ] = 1000,
     seed: Annotated[int, typer.Option(help="Of these draws.", metavar="N", min=0)] = 0,
     workers: Annotated[
         int | None,
@@ -53,10 +67,11 @@ def diagnose(
 ) -> None:
     """Residuals, prediction errors, influence of clusters and random effects of a saved fit.
 
-    Prints the tests of the normalised prediction distribution errors, the most influential clusters and the largest
-    residuals.
+    Prints the tests of the normalised prediction distribution errors, the most influential clusters, the largest
+    residuals and the shrinkage of the random effects; draws curves of single clusters and a visual predictive check.
     """
     from saem.cli.console import note
+    from saem.inference.curves import column_along
     from saem.inference.influence import influence as influence_of
     from saem.inference.prediction_errors import npde
     from saem.inference.random_effects import random_effects
@@ -78,8 +93,13 @@ def diagnose(
         show_influence(influence)
     if residuals is not None:
         show_residuals(fit, residuals)
+    if effects is not None:
+        show_shrinkage(effects)
+    if along is not None:
+        column_along(fit, along)  # is refused before anything is written
     if output is not None:
         write(output, fit, residuals, errors, influence, effects)
+        write_along(output, fit, along, draws, seed)
         note(f"written to {output}")
 
 
@@ -147,6 +167,59 @@ def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
     heading("largest residuals")
     header = ["index", ", ".join(map(str, labels)), fit.model.response, "fitted", *kinds]
     show(table(header, rows, "ll" + "r" * (2 + len(kinds))))
+
+
+def show_shrinkage(effects: ConditionalEffects) -> None:
+    """How much of the variance of the random effects their conditional means do not show."""
+    from saem.cli.console import heading, show
+    from saem.system.display import number, table
+
+    found = effects.shrinkage
+    heading("shrinkage of the random effects (0: the data of a cluster tell its effect; 1: they say nothing)")
+    several = len(found) > 1
+    rows = [
+        [*([str(group)] if several else []), *(number(value, 3) for value in row)]
+        for group, row in zip(found.index, found.to_numpy(), strict=True)
+    ]
+    show(table([*(["group"] if several else []), *map(str, found.columns)], rows))
+
+
+def write_along(folder: Path, fit: Fit, along: str | None, draws: int, seed: int) -> None:
+    """The curves of single clusters and the visual predictive check, where the model has a column for them."""
+    from matplotlib.figure import Figure
+
+    from saem.cli.write import write_figure
+    from saem.errors import ModelError
+    from saem.families import family_of
+    from saem.inference.curves import column_along
+    from saem.inference.rows import rows_of
+    from saem.inference.visual_check import visual_check
+    from saem.plotting import plot_individual, plot_visual_check
+    from saem.system.files import write_csv
+
+    timed = family_of(fit.model).events(fit.model, rows_of(fit)[1]) is not None
+    if not timed:
+        try:
+            along = column_along(fit, along)
+        except ModelError:  # nothing to draw along: no fault of the fit
+            return
+
+        def individual() -> Figure:
+            rows = -(-min(fit.n_clusters, 12) // 3)
+            figure = Figure(figsize=(10.8, 0.8 + 2.4 * rows), layout="constrained")
+            plot_individual(fit, along, figure)
+            return figure
+
+        drawn = attempt("curves of single clusters", individual)
+        if drawn is not None:
+            write_figure(drawn, folder / "individual.png")
+    check = attempt("visual check", lambda: visual_check(fit, None if timed else along, draws, seed))
+    if check is not None:
+        write_csv(check.table, folder / "visual_check.csv", index=False)
+        panels = len(set(check.table["quantity"])) if check.kind == "shares" else 2
+        figure = Figure(figsize=(3.6 * min(panels, 3), 0.8 + 3.4 * -(-panels // 3)), layout="constrained")
+        plot_visual_check(check, figure)
+        write_figure(figure, folder / "visual_check.png")
 
 
 def scaled_kinds(residuals: pd.DataFrame) -> list[str]:

@@ -157,7 +157,7 @@ def _fit_once(
     t_tests: bool,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
-    from saem.cli.console import note
+    from saem.cli.console import complain, note
     from saem.cli.derive import check_quantities, report_derived, report_t_tests
     from saem.cli.report import show_comparison, show_fit
     from saem.cli.write import check_folder, draw_fits, keep_fits
@@ -172,9 +172,11 @@ def _fit_once(
         check_folder(output)
     if where is not None:
         table = rows_where(table, where)
-    names = arrange(model, table, drop).parameters.names  # bad input is refused before time is spent on compiling
-    check_quantities(quantities, names)
-    warmup.ensure([method_name(method) for method in methods])
+    data = arrange(model, table, drop)  # bad input is refused before time is spent on compiling ..
+    for text in data.warnings:  # .. and what is weakly determined is said; it is in the report, too
+        complain("Warning", text, "yellow")
+    check_quantities(quantities, data.parameters.names)
+    warmup.ensure([method_name(method) for method in methods], model.family)
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
     for method in methods:

@@ -57,7 +57,8 @@ SamplerName = Annotated[
     str | None,
     optional(
         "How random effects are drawn: independently and exactly if omitted, antithetic or lattice (exactly, but "
-        "dependent within an iteration), or metropolis (a Markov kernel).",
+        "dependent within an iteration), or metropolis (a Markov kernel); where there are no exact draws by a mixture "
+        "of Markov kernels, or independent, walk or componentwise moves alone.",
         "NAME",
         "--sampler",
     ),

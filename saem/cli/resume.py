@@ -49,7 +49,7 @@ def resume(
     if output is not None:
         check_folder(output)
         beside = others(output, fit.method)  # before time is spent: one of them may be damaged
-    warmup.ensure([fit.method])
+    warmup.ensure([fit.method], fit.model.family)
     with watching(f"going on by {fit.method}") as watcher:
         result = fit.resume(target, callback=watcher)
     unsaved = keep_fits(output, [result], beside)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from saem.batch.store import FILE
 from saem.batch.tables import assemble, write_tables
 from saem.batch.work import record_of
@@ -82,7 +84,7 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
     """What draws the figures of a fit, by file."""
     from matplotlib.figure import Figure
 
-    from saem.plotting import plot_posterior, plot_random_effects, plot_trace
+    from saem.plotting import plot_cluster_acceptance, plot_posterior, plot_random_effects, plot_trace
 
     n = int((~fit.parameters.fixed).sum())
 
@@ -104,7 +106,14 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
             plot_random_effects(fit, axes, term)
         return figure
 
+    def acceptance() -> Figure:
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        plot_cluster_acceptance(fit, figure.subplots())
+        return figure
+
     found = {"trace.png": trace}
+    if np.isfinite(fit.acceptance_rates).any():
+        found["acceptance.png"] = acceptance
     if fit.posterior is not None:
         found["posterior.png"] = posterior
     if fit.term_names:

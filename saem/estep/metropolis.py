@@ -9,9 +9,11 @@ move is
 * prior: a draw from the law before the data are seen, so that no mode is out of reach for good.
 
 Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
-leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found. These are refreshed ever more
-rarely while the kernel adapts, and never afterwards. All that a chain goes on with is in `Kernel`, arrays that are
-changed in place: whoever copies, saves or puts them back has the chain, bit for bit.
+leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found. Modes and curvatures are found anew
+ever more rarely, for good: they are functions of ``x`` alone, and where data are rich, proposals at the mode of an
+``x`` that is one standard error away are hardly ever accepted. Probabilities and scales, which are functions of what
+the chain has done, change while the kernel adapts, and never afterwards. All that a chain goes on with is in `Kernel`,
+arrays that are changed in place: whoever copies, saves or puts them back has the chain, bit for bit.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ Array = np.ndarray
 
 INDEPENDENT, WALK, COMPONENTWISE, PRIOR = 0, 1, 2, 3
 NAMES = ("independent", "walk", "componentwise", "prior")
+MIXTURE = -1  # of all of them, the kernel that is used unless one of them alone is asked for
+#: The kernels by the names of samplers, as numbers; draws from the prior alone would be of no use.
+KERNELS = {"mixture": MIXTURE, "independent": INDEPENDENT, "walk": WALK, "componentwise": COMPONENTWISE}
 FREEDOM = 8.0  # of the t proposals
 STEP = 2.4  # conditional standard deviations, over the root of the dimension (Gelman, Roberts & Gilks 1996)
 NOW_AND_THEN = 0.05  # probability of a draw from the prior
@@ -48,6 +53,7 @@ EXPECTED, WORTH = (
     4.0,
 )  # acceptance of independent moves before any was made, and the number of moves that it is worth
 REFRESHED = 8  # a refresh comes after one more draw in so many that were made before
+TELLING = 100  # moves of a cluster that tell its rate of acceptance
 FARTHEST = 5.0  # logarithm of a scale, either way
 
 CALLS, NEXT, ADAPTING = 0, 1, 2  # of the clock
@@ -74,6 +80,7 @@ class Metropolis(NamedTuple):
 
     arrays: Any  # of the family, those of `Clusters.joint`
     kernel: Kernel
+    only: int = MIXTURE  # the one kind of moves that is made, unless it is the mixture
 
     @property
     def latent(self) -> Array:
@@ -87,16 +94,28 @@ class Metropolis(NamedTuple):
 
     @property
     def acceptance_rates(self) -> Array:
-        """Share (C,) of accepted moves of each cluster since the last refresh; nan where none was made."""
+        """Share (C,) of accepted moves of each cluster, nan where none was made.
+
+        Since adaptation stopped; while it goes on, since the last refresh.
+        """
         accepted, proposed = self.kernel.counts.sum(axis=1).T
         return np.where(proposed > 0, accepted / np.maximum(proposed, 1), np.nan)
 
+    @property
+    def settled_rates(self) -> Array:
+        """Those rates (C,), nan where fewer than `TELLING` moves were made; empty while the kernel adapts."""
+        if self.kernel.clock[ADAPTING]:
+            return np.empty(0)
+        return np.where(self.kernel.counts[:, :, 1].sum(axis=1) < TELLING, np.nan, self.acceptance_rates)
+
     def adapt(self, on: bool) -> None:
         """Let the kernel adapt from now on, or no more; a kernel that was never set up is set up in any case."""
+        if self.kernel.clock[ADAPTING] and not on:
+            self.kernel.counts[...] = 0.0  # what is accepted from now on is what the chains are worth
         self.kernel.clock[ADAPTING] = int(on)
 
 
-def metropolis(arrays: Any, n_clusters: int, n_random: int) -> Metropolis:
+def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE) -> Metropolis:
     """Chains that adapt, and begin near the modes at the parameters of the first draw.
 
     Parameters
@@ -106,6 +125,8 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int) -> Metropolis:
     n_clusters : int
     n_random : int
         The largest number of random effects of a cluster.
+    only : int
+        A kind of moves that is made alone; see `KERNELS`.
     """
     shape = n_clusters, n_random
     kernel = Kernel(
@@ -118,7 +139,7 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int) -> Metropolis:
         factors=np.zeros((*shape, n_random)),
         clock=np.array([0, 0, 1]),
     )
-    return Metropolis(arrays, kernel)
+    return Metropolis(arrays, kernel, only)
 
 
 @kernel
@@ -134,8 +155,12 @@ def fill_shares(state: Kernel, cluster: int, d: int) -> None:
 
 
 @kernel
-def refresh(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> None:
-    """Find modes and curvatures at ``x``; before the first draw, put the random effects near them."""
+def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
+    """Find modes and curvatures at ``x``, and probabilities while the kernel adapts.
+
+    Before the first draw, put the random effects near the modes.
+    """
+    adapts = state.clock[ADAPTING] == 1 or state.clock[CALLS] == 0
     for cluster in range(state.latent.shape[0]):
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
@@ -145,10 +170,13 @@ def refresh(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> N
                 mode[j] = 0.0
                 for k in range(d):
                     factor[j, k] = 1.0 if j == k else 0.0
-        fill_shares(state, cluster, d)
-        for kind in range(state.counts.shape[1]):
-            state.counts[cluster, kind, 0] = 0.0
-            state.counts[cluster, kind, 1] = 0.0
+        if adapts:
+            fill_shares(state, cluster, d)
+            for kind in range(state.counts.shape[1]):
+                state.counts[cluster, kind, 0] = 0.0
+                state.counts[cluster, kind, 1] = 0.0
+                if only != MIXTURE:
+                    state.shares[cluster, kind] = 1.0 if kind == only else 0.0
         for j in range(d):
             state.modes[cluster, j] = mode[j]
             for k in range(d):
@@ -163,11 +191,11 @@ def refresh(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> N
 
 
 @inlined
-def refresh_if_due(arrays: Any, state: Kernel, x: Array, rng: np.random.Generator) -> None:
+def refresh_if_due(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
     """Keep the clock, and refresh by it."""
     clock = state.clock
-    if clock[CALLS] == 0 or (clock[ADAPTING] == 1 and clock[CALLS] >= clock[NEXT]):
-        refresh(arrays, state, x, rng)
+    if clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT]:
+        refresh(arrays, state, only, x, rng)
         clock[NEXT] = clock[CALLS] + 1 + clock[CALLS] // REFRESHED
     clock[CALLS] += 1
 
@@ -304,7 +332,7 @@ def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int,
     if m == 0:
         return
     state = metropolis.kernel
-    refresh_if_due(metropolis.arrays, state, x, rng)
+    refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
     for cluster in range(state.latent.shape[0]):
         draw_one(metropolis.arrays, state, x, rng, m, cluster, statistics)
     limit(metropolis.arrays, x, statistics)
@@ -317,7 +345,7 @@ def draw_some(
     """See `saem.families.contract.draw_clusters`."""
     state = metropolis.kernel
     if m > 0:
-        refresh_if_due(metropolis.arrays, state, x, rng)
+        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
     for i in range(clusters.shape[0]):
         for j in range(statistics.shape[1]):
             statistics[i, j] = math.nan if m == 0 else 0.0

@@ -38,10 +38,25 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
     """
     if not isinstance(sampler, str):
         return sampler.arrays(problem)
-    if sampler not in problem.latent.samplers:
+    if is_drawn_by_kernels(problem):
+        from saem.estep.metropolis import KERNELS, metropolis
+
+        known = listing(KERNELS)
+        if sampler in KERNELS:
+            clusters = problem.clusters
+            assert clusters.joint is not None  # see `is_drawn_by_kernels`
+            each = problem.latent.size // max(1, clusters.count)
+            return metropolis(clusters.joint(), clusters.count, each, KERNELS[sampler])
+    else:
         known = listing(problem.latent.samplers) or "none but its own"
-        raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
-    return problem.latent.samplers[sampler](problem.arrays)
+        if sampler in problem.latent.samplers:
+            return problem.latent.samplers[sampler](problem.arrays)
+    raise ModelError(f"there is no sampler {sampler!r} for this family; it has {known}")
+
+
+def is_drawn_by_kernels(problem: Problem) -> bool:
+    """Whether the latent data are drawn by the Markov kernels of `saem.estep.metropolis`, for want of other draws."""
+    return not problem.latent.has_draws and problem.clusters.joint is not None
 
 
 def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
@@ -51,7 +66,7 @@ def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
     ----------
     problem : Problem
     sampler : str or Sampler, optional
-        Another than the family's own; without either the kernels of `saem.estep.metropolis`.
+        Another than the family's own, or than the mixture of the kernels of `saem.estep.metropolis` without such.
 
     Raises
     ------
@@ -60,12 +75,7 @@ def drawing_of(problem: Problem, sampler: str | Sampler | None = None) -> Any:
     """
     if sampler is not None:
         return own_copy(arrays_of(sampler, problem))
-    clusters = problem.clusters
-    if problem.latent.has_draws or clusters.joint is None:
-        return own_copy(problem.arrays)
-    from saem.estep.metropolis import metropolis
-
-    return metropolis(clusters.joint(), clusters.count, problem.latent.size // max(1, clusters.count))
+    return arrays_of("mixture", problem) if is_drawn_by_kernels(problem) else own_copy(problem.arrays)
 
 
 def with_arrays_of(problem: Problem, drawing: Any, sampler: str | Sampler | None) -> Any:
@@ -103,6 +113,17 @@ def put_back(arrays: Any, saved: Mapping[str, np.ndarray]) -> None:
 def is_markov(arrays: Any) -> bool:
     """Whether draws depend on those before."""
     return bool(kernel_state(arrays))
+
+
+def settled_rates(arrays: Any) -> np.ndarray:
+    """Share (C,) of accepted moves of each cluster since a Markov kernel stopped to adapt, see `Metropolis`.
+
+    Nan where too few moves were made to tell; empty for other draws, and while the kernel adapts.
+    """
+    if NESTED not in getattr(arrays, "_fields", ()):
+        return np.empty(0)
+    found: np.ndarray = arrays.settled_rates
+    return found
 
 
 def adapt(arrays: Any, on: bool) -> None:

@@ -97,6 +97,37 @@ class Family(ABC):
     ) -> Floats:
         """One draw of the response (n,), as `Arranged.response` has it, at parameters (n_parameters,)."""
 
+    def recorded(self, model: Any, table: pd.DataFrame, response: Floats) -> dict[str, NDArray[Any]]:
+        """The columns in which drawn responses (n,) are recorded, on the rows of a table: the response and its like.
+
+        Parameters
+        ----------
+        model : Model
+            One that is plain.
+        table : DataFrame
+            (n,) rows; what they say of a response that is there already, such as when it was censored, counts.
+        response : (n,) ndarray
+            On the model's scale.
+
+        Raises
+        ------
+        ModelError
+            When what would have been recorded is not known.
+        """
+        return {model.response: response.astype(np.int64) if self.gives_whole_numbers else response}
+
+    def beside(self, model: Any, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        """Columns that a design may lack, and that drawn responses then have."""
+        return {}
+
+    def censored(self, model: Any, data: Any) -> NDArray[np.bool_] | None:
+        """Which responses (n,) are known to be beyond a limit only; None where none can be."""
+        return None
+
+    def events(self, model: Any, data: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Rows (n,) with an event, and those that say anything, where responses are times to events; else None."""
+        return None
+
     def on_model_scale(self, data: Any, response: Floats, place: Coordinates) -> Floats:
         """Responses (n,) of data in other coordinates, as `draw_response` gives them, on the model's scale."""
         return response
@@ -162,6 +193,15 @@ class Family(ABC):
             Of the intervals.
         """
 
+    def curves(self, rows: Any, at: Estimated, modes: Floats) -> dict[str, Floats]:
+        """Expected responses of rows: `individual`, at the modes (C, q) of the random effects, and `typical`.
+
+        What is typical is the mean of a new cluster, or where that is another thing the response with random effects
+        of zero.
+        """
+        found = self.predict(rows, at, 0.95)
+        return {"individual": found["predicted"], "typical": found["marginal"]}
+
     def residuals(self, data: Any, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
         """Fitted values and residuals (n,) of the rows, by name, with random effects (C, q).
 
@@ -181,6 +221,16 @@ class Family(ABC):
             When the family cannot do so.
         """
         raise ModelError(f"responses of a {self.title} cannot be made independent of each other")
+
+    def conditional_ranks(
+        self, model: Any, data: Any, x: Floats, draws: int, rng: np.random.Generator, law: Effects | None
+    ) -> tuple[Floats, Floats] | None:
+        """Ends (n,) between which the distribution function at each response lies, given the cluster's earlier rows.
+
+        For responses that `uncorrelated` is not for, such as whole numbers and censored ones; None for others. nan for
+        rows that say nothing. The ``law`` of the random effects given all rows helps, where it is known.
+        """
+        return None
 
     def fitted(self, data: Any, x: Floats, place: Coordinates) -> Floats:
         """The marginal means (n,) of the rows on the model's scale."""

@@ -56,7 +56,8 @@ def arrange(
 
 def with_any_response(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """A table with a response that means nothing, for what only looks at the design of a model that is plain."""
-    return table.assign(**{model.response: family_of(model).placeholder(model, table)})
+    family = family_of(model)
+    return table.assign(**{model.response: family.placeholder(model, table), **family.beside(model, table)})
 
 
 def coordinates_of(model: Model, data: Arranged, last: int = -1) -> Coordinates:

@@ -15,7 +15,7 @@ from saem.errors import ModelError, listing
 from saem.families import Model
 from saem.families.arranged import Arranged
 from saem.families.problem import Likelihood, Problem
-from saem.fitting.parts import Course, Estimate, Origin, Sample
+from saem.fitting.parts import STUCK, Course, Estimate, Origin, Sample
 from saem.fitting.provenance import SAMPLER, versions
 from saem.fitting.record import Record
 from saem.fitting.settings import describe
@@ -34,6 +34,7 @@ from saem.system.display import count
 
 Array = np.ndarray
 
+SHOWN = 5  # clusters that are stuck
 SAME_HEIGHT = 1e-3  # log-likelihood: solutions nearer than this, of a model that is not identified, are one
 
 
@@ -136,7 +137,12 @@ def course_of(
     return Course(
         status=status,
         message=message,
-        warnings=(*data.warnings, *([dropped] if data.n_dropped else []), *outcome.warnings),
+        warnings=(
+            *data.warnings,
+            *([dropped] if data.n_dropped else []),
+            *outcome.warnings,
+            *stuck(data, outcome.acceptance_rates),
+        ),
         seconds=time.perf_counter() - started,
         path=place.to_user(outcome.path),
         burn_in=outcome.burn_in,
@@ -146,8 +152,28 @@ def course_of(
         looks=outcome.history,
         chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
         chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
+        acceptance_rates=outcome.acceptance_rates,
         continuation=None if outcome.checkpoint is None else going_on(algorithm, outcome.checkpoint),
     )
+
+
+def stuck(data: Arranged, rates: Array) -> list[str]:
+    """Words that name the clusters whose Markov kernel hardly moves, if there are any."""
+    with np.errstate(invalid="ignore"):
+        which = np.flatnonzero(rates < STUCK)
+    if not len(which):
+        return []
+    which = which[np.argsort(rates[which], kind="stable")]
+    labels = data.cluster_labels.iloc[which]
+    columns = ", ".join(map(str, labels.columns))
+    names = [", ".join(map(str, row)) for row in labels.head(SHOWN).itertuples(index=False)]
+    more = f" and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
+    listed = "; ".join(f"{name} ({100 * rates[c]:.2g} %)" for name, c in zip(names, which, strict=False))
+    return [
+        f"the Markov kernel is stuck in {count(len(which), 'cluster')} of {len(rates)}, where it accepts less than "
+        f"{100 * STUCK:g} % of its moves ({columns}: {listed}{more}): Monte Carlo errors may be larger than they say; "
+        "make more draws, or look at the data of these clusters"
+    ]
 
 
 def going_on(algorithm: Any, checkpoint: Checkpoint) -> Continuation:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 Names = tuple[str, ...]
+STUCK = 0.02  # share of accepted moves of a Markov kernel below which a cluster is named
 HISTORY = ("iteration", "draws", "seconds", "loglik", "deficit", "mcse_share", "acceptance")
 
 
@@ -194,6 +195,9 @@ class Course(Part):
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
         Their paths.
+    acceptance_rates : (n_clusters,) ndarray
+        Share of accepted moves of the Markov kernel of each cluster since its adaptation stopped, in the order of
+        `cluster_labels`; nan where too few were made to tell, empty where random effects were drawn in another way.
     continuation : Continuation or None
         What `resume` goes on from; None for exact methods.
     """
@@ -210,4 +214,5 @@ class Course(Part):
     looks: Floats = field(default_factory=lambda: np.empty((0, len(HISTORY))))
     chains: Floats = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[Floats, ...] = ()
+    acceptance_rates: Floats = field(default_factory=lambda: np.empty(0))
     continuation: Continuation | None = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from saem.system.cache import SAID, cache_folder
 
 MODEL = """
+family = "linear"
 response = "y"
 cluster = "cluster"
 [mean]
@@ -27,10 +28,18 @@ sd = "sigma"
 """
 
 
-def ensure(methods: Iterable[str]) -> None:
-    """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal."""
+def ensure(methods: Iterable[str], family: str) -> None:
+    """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal.
+
+    They are those of the linear family: others compile their own when they are fitted.
+    """
     marker = _marker()
-    if set(methods) <= {"ml", "reml", "bayes"} or marker is None or marker.exists():
+    if (
+        f'family = "{family}"' not in MODEL
+        or set(methods) <= {"ml", "reml", "bayes"}
+        or marker is None
+        or marker.exists()
+    ):
         return
     if sys.stderr.isatty():
         print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)

@@ -31,6 +31,11 @@ STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
+NO_DESIGN = (
+    "The information of this model has no closed form: whether its parameters are determined is seen from the data at "
+    "the highest maximum alone."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Identifiability:
@@ -59,6 +64,9 @@ class Identifiability:
         Where one equation decides along the only direction that the means leave free: its `residual` (left side minus
         right) along that direction from the unconstrained maximum, with the `loglik` that all points share and the
         parameters. The solutions are its zeros. Empty otherwise, or without data.
+    is_known : bool
+        Whether that could be examined: where the information of the model has no closed form it is that of the data at
+        the highest maximum, which may not be found.
     n_maximisers : int
         How many of them are the highest.
     n_starts : int
@@ -83,6 +91,7 @@ class Identifiability:
     solutions: pd.DataFrame
     maxima: pd.DataFrame
     link: pd.DataFrame
+    is_known: bool = True
     n_maximisers: int = 0
     n_starts: int = 0
     condition_number: float = np.nan
@@ -93,7 +102,7 @@ class Identifiability:
     @property
     def unique(self) -> bool:
         """Whether the parameters are determined and one maximum is higher than all others that were found."""
-        return self.locally_identified and self.n_maximisers == 1
+        return self.is_known and self.locally_identified and self.n_maximisers == 1
 
     def summary(self) -> str:
         """The findings in words."""
@@ -102,7 +111,8 @@ class Identifiability:
     def findings(self) -> list[tuple[str, str]]:
         """Headings, each with a sentence or two."""
         free = "; ".join(self.null_directions)
-        found = [("locally", "determined: no direction is left free" if self.locally_identified else free)]
+        local = "determined: no direction is left free" if self.locally_identified else free
+        found = [("locally", local if self.is_known else "not known")]
         if self.structure.n_attempts:
             found.append(("by design", self._structure_words()))
         if self.n_maximisers:
@@ -193,6 +203,7 @@ def identifiability(
     solver, names = Solver(problem), problem.parameters.names
     labels = tuple(problem.label(i) for i in range(len(names)))
     x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
+    by_design = problem.likelihood.expected_information is not None
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
     near = x if has_response else np.where(problem.parameters.domains.is_real, 0.0, x)
@@ -207,10 +218,12 @@ def identifiability(
         directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
         mean_rank=mean_rank,
         n_means=n_means,
-        structure=structure_of(problem, near, points),
+        structure=structure_of(problem, near, points if by_design else 0),
         solutions=pd.DataFrame(place.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
         link=link_along(problem, solver, x, solutions) if has_response else link_along(problem, solver, x, []),
+        is_known=by_design,
+        notes=() if by_design else (NO_DESIGN,),
     )
     if not has_response or not found.locally_identified:
         return found
@@ -262,7 +275,10 @@ def with_data(
     except ConstraintError:
         raise
     except SaemError as error:
-        return replace(found, notes=(f"The likelihood could not be examined: {error}",))
+        return replace(found, notes=(*found.notes, f"The likelihood could not be examined: {error}"))
+    if best.status == "not_identified" and not found.is_known:
+        free = (f"Where the likelihood is highest it is flat: {best.message}",)
+        return replace(found, locally_identified=False, null_directions=free, is_known=True)
     if best.status == "not_identified":  # a maximum at infinity, say: the search ends anywhere on the plain
         return replace(found, notes=(f"Where the likelihood is highest it is flat: {best.message}",))
     logliks = best.solution_logliks
@@ -293,5 +309,6 @@ def with_data(
         condition_number=condition,
         weakest=weakest,
         flat=ends,
-        notes=notes,
+        is_known=True,
+        notes=(*found.notes, *notes),
     )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.errors import ModelError
 from saem.families import Family, family_of
 from saem.inference.arguments import whole
+from saem.inference.conditional import effects_of
 from saem.inference.rows import Inside, inside, refuse_posterior, rows_of
 from saem.system.streams import check_seed, stream
 
@@ -63,11 +65,16 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     known (the papers have those of the draws). So in the right model every rank is as likely as another, whatever the
     number of draws. A rank of 0 or all counts as half a rank from the end, ``1 / (2 draws)``, as in the package npde.
 
+    Of nonlinear models mean and covariance are those of drawn data, too. Responses that are whole numbers, censored, or
+    times to events are not made uncorrelated: their `pde` is the distribution function given the earlier rows of the
+    cluster, at a point drawn at random within its jump, or within what is known of a censored response. It is uniform
+    and independent in the right model. Rows that say nothing have none.
+
     Parameters
     ----------
     fit : Fit
     draws : int
-        Sets of data to draw, 100 or more.
+        Sets of data to draw, 100 or more; for whole numbers, censored responses and times, random effects to draw.
     seed : int
         Same seed, same draws; more of them change none of the first.
 
@@ -85,14 +92,26 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
     table, data = rows_of(fit)
     here = inside(fit, data)
     family = family_of(fit.model)
-    below = ranks(family, here, int(draws), seed)
     # a rank among K draws has K + 1 values; spread evenly over its own part it is uniform, whatever K
-    within = stream(seed, "prediction errors", "ties").random(len(below))
-    share = (below + within) / (draws + 1)
+    within = stream(seed, "prediction errors", "ties").random(len(data.response))
+    effects = stream(seed, "prediction errors", "effects given earlier rows")
+    try:
+        law = effects_of(fit, data, here)
+    except ModelError:  # the likelihood cannot be evaluated
+        law = None
+    ends = family.conditional_ranks(fit.model, here.data, here.values, int(draws), effects, law)
+    if ends is None:
+        share = (ranks(family, here, int(draws), seed) + within) / (draws + 1)
+    else:
+        share = np.clip(ends[0] + within * (ends[1] - ends[0]), 0.5 / draws, 1.0 - 0.5 / draws)
     errors = ndtri(share)
-    fitted = family.fitted(here.data, here.values, here.place)
+    try:
+        fitted = family.fitted(here.data, here.values, here.place)
+    except ModelError:  # of an outcome without a mean
+        fitted = np.full(len(errors), np.nan)
     columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}
-    return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests_of(errors, seed))
+    tests = tests_of(errors[np.isfinite(errors)], seed)
+    return PredictionErrors(fit, int(draws), pd.DataFrame(columns, index=table.index), tests)
 
 
 def ranks(family: Family, within: Inside, draws: int, seed: int) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.families import family_of
 from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
 from saem.inference.rows import inside, rows_of
@@ -38,6 +39,9 @@ class ConditionalEffects:
         Covariances without the data, of each cluster's variance group.
     draws : (draws, C, q) ndarray
         Independent draws from the law.
+    modes : (C, q) ndarray or None
+        Conditional modes, where the law is not Gaussian; draws are then those of a Gaussian one with the same means and
+        covariances.
     """
 
     fit: Fit
@@ -45,14 +49,35 @@ class ConditionalEffects:
     covariance: Array
     marginal: Array
     draws: Array
+    modes: Array | None = None
+
+    @property
+    def shrinkage(self) -> pd.DataFrame:
+        """Of every term, by variance group: one minus the variance of the conditional means over that of the effects.
+
+        Near 0 where the data tell the effect of each cluster, near 1 where they do not: then conditional means, and
+        all that is plotted of them, say little. nan where the random effect is absent, or a group has one cluster.
+        """
+        import pandas as pd
+
+        group = self.fit.cluster_group if len(self.fit.cluster_group) else np.zeros(len(self.mean), dtype=np.int64)
+        levels = self.fit.group_levels or ("",)
+        found = np.full((len(levels), self.mean.shape[1]), np.nan)
+        for g in range(len(levels)):
+            own = group == g
+            if own.sum() > 1:
+                prior = np.diag(self.marginal[own][0])
+                spread = self.mean[own].var(axis=0, ddof=1)
+                found[g] = np.where(prior > 0.0, 1.0 - spread / np.where(prior > 0.0, prior, 1.0), np.nan)
+        return pd.DataFrame(found, index=pd.Index(levels, name="group"), columns=list(self.fit.term_names))
 
     @property
     def table(self) -> pd.DataFrame:
         """One row a cluster and term, indexed by the cluster columns and `term`.
 
-        Columns: `mean` (the mode, too), `sd`, a column `cov_<term>` for every term, and `standardised`, the mean by its
-        standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal if the model is right, but for
-        the estimation; nan where the random effect is absent.
+        Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
+        `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal
+        if the model is right, but for the estimation; nan where the random effect is absent.
         """
         import pandas as pd
 
@@ -61,7 +86,10 @@ class ConditionalEffects:
         variance = np.einsum("cii->ci", self.covariance)
         prior = np.einsum("cii->ci", self.marginal)
         spread = np.where(prior - variance > NOTHING * prior, prior - variance, np.nan)
-        columns = {"mean": self.mean.ravel(), "sd": np.sqrt(np.maximum(variance, 0.0)).ravel()}
+        columns = {"mean": self.mean.ravel()}
+        if self.modes is not None:
+            columns["mode"] = self.modes.ravel()
+        columns |= {"sd": np.sqrt(np.maximum(variance, 0.0)).ravel()}
         columns |= {f"cov_{term}": self.covariance[:, :, k].ravel() for k, term in enumerate(terms)}
         columns["standardised"] = (self.mean / np.sqrt(spread)).ravel()
         labels = self.fit.cluster_labels
@@ -95,7 +123,10 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
     made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
     spreads = place.spreads(law.covariance), place.spreads(law.marginal)
-    return ConditionalEffects(fit, place.effects(law.mean), *spreads, place.effects(made))
+    gaussian = family_of(fit.model).effects(within.data, within.x) is not None
+    return ConditionalEffects(
+        fit, place.effects(law.mean), *spreads, place.effects(made), None if gaussian else fit.random_effects
+    )
 
 
 def root_of(covariance: Array) -> Array:

@@ -76,10 +76,11 @@ def fit_replicates(
     table = rows_of(fit)[0]
     replicates = len(responses)
     repeated = table.iloc[np.tile(np.arange(len(table)), replicates)].reset_index(drop=True)
-    repeated[fit.model.response] = responses.ravel()
+    plain = fit.model.plain()
+    repeated = repeated.assign(**family_of(plain).recorded(plain, repeated, responses.ravel()))
     repeated[REPLICATE] = np.repeat(np.arange(replicates), len(table))
     return fit_by(
-        fit.model.plain(),
+        plain,
         repeated,
         REPLICATE,
         [method],

@@ -62,7 +62,8 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
     ----------
     around : (n,) ndarray
         Means are drawn with two typical sizes around it, standard deviations by some factor of two from it (or from a
-        third of their typical size, if that is more), correlations from -0.8 to 0.8.
+        third of their typical size, if that is more), correlations from -0.8 to 0.8, and as far in other
+        intervals.
     """
     import pandas as pd
 
@@ -77,11 +78,13 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
         positive = np.maximum(around, problem.scale / 3.0) * np.exp(SPREAD_OF_SDS * normal)
         between = rng.uniform(-LARGEST_CORRELATION, LARGEST_CORRELATION, len(domains))
         mean = around + SPREAD_OF_MEANS * problem.scale * normal
-        x = np.select([domains.is_real, domains.is_positive], [mean, positive], between)
+        with np.errstate(invalid="ignore"):
+            inside = 0.5 * (domains.low + domains.high) + 0.5 * (domains.high - domains.low) * between
+        x = np.select([domains.is_real, domains.is_positive], [mean, positive], inside)
         x, violation = towards_feasible(problem, np.where(free, x, problem.parameters.fixed_values))
-        inside = domains.room(x) > 0.0
+        is_inside = domains.room(x) > 0.0
         directions = null_directions_at(problem, x, free) if violation < FEASIBLE else None
-        if directions is None or not np.all(inside | ~free):
+        if directions is None or not np.all(is_inside | ~free):
             continue
         n_solutions = np.nan if len(directions) else float(max(1, len(solutions_along(problem, solver, x, free))))
         lines.append([float(len(directions)), n_solutions, *problem.coordinates.to_user(x)])

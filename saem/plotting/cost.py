@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import ModelError, nearest
+from saem.fitting.parts import STUCK
 from saem.plotting.style import ESTIMATE, LINE, Fits, labelled, look_of, new_figure, verbatim
 from saem.stopping import Target
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Curve = tuple[np.ndarray, np.ndarray]
 COSTS = {"draws": "random effects drawn", "iteration": "iterations", "seconds": "seconds"}
 FLOOR = 1e-10  # of the log-likelihood: a deficit below is rounding
+NAMED = 8  # clusters that are stuck
 SIZE = (6.4, 4.2)
 
 
@@ -97,6 +99,42 @@ def plot_acceptance(fit: Fit, ax: Axes | None = None) -> Axes:
     axes = _axes(ax)
     axes.plot(history["iteration"][known], history["acceptance"][known], "o-", color=LINE, lw=1.0, ms=3.5)
     axes.set(ylim=(0.0, 1.0), xlabel="iteration", ylabel="accepted share of the moves", title=verbatim(fit.method))
+    return axes
+
+
+def plot_cluster_acceptance(fit: Fit, ax: Axes | None = None) -> Axes:
+    """The acceptance rate of the Markov kernel of every cluster since its adaptation stopped, in increasing order.
+
+    The dashed line is where a cluster counts as stuck; such clusters are named.
+
+    Parameters
+    ----------
+    fit : Fit
+    ax : Axes, optional
+        Where to draw; a new pyplot figure if omitted.
+
+    Raises
+    ------
+    ModelError
+        When the fit has no such rates.
+    """
+    rates = fit.acceptance_rates
+    if not np.isfinite(rates).any():
+        raise ModelError(
+            f"the fit by {fit.method} has no acceptance rates by cluster: its random effects are drawn in another way, "
+            "or too few moves were made since the kernel stopped to adapt"
+        )
+    axes = _axes(ax)
+    order = np.argsort(rates, kind="stable")[: int(np.isfinite(rates).sum())]
+    rank = np.arange(1, len(order) + 1)
+    stuck = rates[order] < STUCK
+    axes.axhline(STUCK, color="0.6", lw=0.8, ls="--", zorder=0)
+    axes.plot(rank[~stuck], rates[order][~stuck], "o", color=LINE, ms=3.5 if len(rank) <= 500 else 1.5)
+    axes.plot(rank[stuck], rates[order][stuck], "o", color=ESTIMATE, ms=3.5)
+    for k in np.flatnonzero(stuck)[:NAMED]:
+        text = verbatim(", ".join(map(str, fit.cluster_labels.iloc[int(order[k])])))
+        axes.annotate(text, (rank[k], rates[order[k]]), (4, 3), textcoords="offset points", fontsize=7, color="0.3")
+    axes.set(ylim=(0.0, 1.0), xlabel="rank of the cluster", ylabel="accepted share of the moves")
     return axes
 
 

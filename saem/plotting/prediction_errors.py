@@ -38,7 +38,8 @@ def plot_npde(found: PredictionErrors, figure: Figure | SubFigure | None = None)
     from scipy.special import ndtr
 
     grid = new_figure(figure, (11.4, 3.6)).subplots(1, 3)
-    errors, fitted = found.table["npde"].to_numpy(), found.table["fitted_marginal"].to_numpy()
+    table = found.table[found.table["npde"].notna()]  # rows that say nothing have none
+    errors, fitted = table["npde"].to_numpy(), table["fitted_marginal"].to_numpy()
     tests = {str(name): (float(value), float(p)) for name, value, p in found.tests.itertuples()}
     plot_quantiles(errors, grid[0], label="npde")
     grid[0].set_title("normality: p = {:.2g}".format(tests["normality"][1]), fontsize=9)

@@ -27,4 +27,4 @@ def files(tmp_path, monkeypatch):
 def stubbed(monkeypatch):
     """`saem.fitting.fit.fit` takes no time."""
     replace(monkeypatch, "fitting.fit", fit=stub_fit)
-    replace(monkeypatch, "fitting.warmup", ensure=lambda methods: None)
+    replace(monkeypatch, "fitting.warmup", ensure=lambda methods, family: None)

@@ -145,5 +145,5 @@ def test_where_the_memory_does_not_suffice(files, monkeypatch):
         raise MemoryError
 
     replace(monkeypatch, "fitting.fit", fit=hungry)
-    replace(monkeypatch, "fitting.warmup", ensure=lambda methods: None)
+    replace(monkeypatch, "fitting.warmup", ensure=lambda methods, family: None)
     assert "the memory does not suffice" in invoke("fit", "model.toml", "data.csv", code=2).stderr

@@ -15,6 +15,7 @@ from tampering import tamper
 
 import saem
 from saem.errors import StorageError
+from saem.fitting.storage.content import FitContent
 from saem.system.files import replacing
 
 
@@ -386,3 +387,18 @@ def test_no_field_of_a_fit_is_forgotten():
     by_type = [saving.ARRAYS, saving.NUMBERS, saving.COUNTS, saving.TEXTS, saving.NAMES, saving.MAPPINGS]
     by_hand = "model parameters status cluster_labels table chain_paths continuation posterior".split()
     assert sorted([*by_hand, *(name for fields in by_type for name in fields)]) == sorted(declared(Record))
+
+
+@pytest.mark.parametrize("kind", ["scale", "interval(-2.0, 2.0)"])
+def test_domains_of_other_families_can_be_read(tmp_path, kind):
+    storable_fit().save(tmp_path)
+    content = json.loads((tmp_path / "fit.json").read_text())
+    read = FitContent.model_validate_json(json.dumps(content | {"parameter_kinds": [kind] * 7}))
+    assert read.parameter_kinds == (kind,) * 7
+
+
+def test_a_domain_that_there_is_not(tmp_path):
+    storable_fit().save(tmp_path)
+    spoil(tmp_path, parameter_kinds=["wild"] * 7)
+    with pytest.raises(StorageError, match="no domain 'wild'; the domains are real"):
+        saem.load(tmp_path)

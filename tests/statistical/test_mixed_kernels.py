@@ -85,8 +85,9 @@ def check_moments(u: np.ndarray, what: str) -> None:
 
 
 def set_up(drawing: Metropolis, kind: int, u: np.ndarray) -> None:
-    """Only one kind of move, from exact draws on, without adapting."""
+    """Only one kind of move, from exact draws on, without adapting, and with modes that stay where they are."""
     drawing.adapt(False)
+    drawing.kernel.clock[module.NEXT] = 10**9
     drawing.kernel.shares[:] = 0.0
     drawing.kernel.shares[:, kind] = 1.0
     drawing.kernel.latent[:] = u
@@ -240,8 +241,11 @@ def test_a_state_that_is_put_back_goes_on_bit_for_bit() -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_refreshes_become_rare_and_end() -> None:
-    """The clock of a chain whose parameters move: what changes modes is the rule alone."""
+def test_refreshes_become_rare_and_adaptation_ends() -> None:
+    """The clock of a chain whose parameters move: what changes modes is the rule alone.
+
+    Modes go on to follow the parameters, of which they are functions; probabilities and scales do not change any more.
+    """
     problem = glmm_family.slopes(n_clusters=4)
     drawing, x = own_copy(problem.arrays), np.array([0.4, 0.7, 0.9, 0.5, 0.3])
     changed = []
@@ -254,10 +258,16 @@ def test_refreshes_become_rare_and_end() -> None:
     gaps = np.diff(changed)
     assert np.all(np.diff(gaps) >= 0) and gaps[-1] > 15
     drawing.adapt(False)
-    fixed = {name: kernel_state(drawing)[name].copy() for name in ("modes", "factors", "shares", "log_scales")}
+    assert not drawing.kernel.counts.any()  # what is accepted from now on is counted anew
+    fixed = {name: kernel_state(drawing)[name].copy() for name in ("shares", "log_scales")}
+    modes = drawing.kernel.modes.copy()
     draw(drawing, 0.5 * x, 5, seed=1, many=100)
     for name, value in fixed.items():
         np.testing.assert_array_equal(kernel_state(drawing)[name], value)
+    assert not np.array_equal(drawing.kernel.modes, modes)
+    there = own_copy(problem.arrays)
+    draw(there, 0.5 * x, 1, seed=1)
+    np.testing.assert_array_equal(drawing.kernel.modes, there.kernel.modes)
     rates = drawing.acceptance_rates
     assert rates.shape == (4,) and np.all((rates > 0.3) & (rates < 1.0))
     accepted, proposed = drawing.acceptance

@@ -58,6 +58,9 @@ class Outcome:
         Estimates of independent chains; no rows where there was one.
     chain_paths : tuple of (k, n) ndarray
         Their paths.
+    acceptance_rates : (C,) ndarray
+        Share of accepted moves of the Markov kernel of each cluster since adaptation stopped; nan where too few moves
+        tell, empty without such a kernel.
     posterior : Posterior or None
         Draws, where the estimates are posterior means; ``information`` then has their covariance.
     knows_likelihood : bool
@@ -87,6 +90,7 @@ class Outcome:
     checkpoint: Checkpoint | None = None
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     chain_paths: tuple[np.ndarray, ...] = ()
+    acceptance_rates: np.ndarray = field(default_factory=lambda: np.empty(0))
     posterior: Posterior | None = None
     knows_likelihood: bool = True
     warnings: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.expanded import ExpandedIteration
 from saem.algorithms.engine.passes import Engine
 from saem.errors import ModelError, listing
+from saem.estep.samplers import settled_rates
 from saem.families.problem import Problem
 from saem.maxima.search import Peak, count_tied, describe_rivals
 from saem.maxima.starts import solutions_along
@@ -96,6 +97,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         maximum=beside(problem, run, [*tied, *([] if top is None else [top])]),
         drawn=engine.spent.drawn,
         augmentation=engine.iteration.latent_data(run.chain),
+        acceptance_rates=settled_rates(engine.iteration.drawing),
         history=history_of(engine, run, precision, loglik),
         knows_likelihood=problem.likelihood.is_available,
     )

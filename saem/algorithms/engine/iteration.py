@@ -24,7 +24,7 @@ from saem.algorithms.engine.rescue import FAILURES, failure, nearest_solution
 from saem.algorithms.engine.spending import Counts, Spending
 from saem.errors import ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
-from saem.estep.samplers import Sampler, are_dependent, drawing_of, is_markov, with_arrays_of
+from saem.estep.samplers import Sampler, are_dependent, drawing_of, is_drawn_by_kernels, is_markov, with_arrays_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp
@@ -87,7 +87,8 @@ class Iteration:
         self.is_paired = are_dependent(self.drawing, problem)
         if self.is_paired and self.draws_singly:
             raise ModelError(f"this method takes draws one by one; sampler {sampler!r} has them depend on each other")
-        own = sampler is None or self.is_paired
+        by_name = isinstance(sampler, str) and is_drawn_by_kernels(problem)
+        own = sampler is None or by_name or self.is_paired
         reason = self.plain if own else "a sampler other than the family's own draws plain random effects"
         self.placement = Placement(problem, augmentation, reason)
         self.problem, self.solver = self.placement.at(None)

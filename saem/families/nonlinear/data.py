@@ -61,6 +61,7 @@ def arrange(
 ) -> NonlinearData:
     """See `saem.families.arrange`."""
     taken = take_in(model, table, drop_missing)
+    _check_parameters(model, [str(name) for name in table.columns])
     n = len(taken.response)
     cluster, first = cluster_codes([taken.factors[name] for name in model.cluster])
     group, levels = _groups(model, taken, cluster, first)
@@ -174,6 +175,27 @@ def _check_numbers_of_clusters(model: NonlinearModel, structure: Structure, grou
                 f"the SD {name!r} cannot be estimated from one cluster (cluster = {list(model.cluster)}); it needs at "
                 "least 2: name the cluster columns so that replicates differ, or leave the law out"
             )
+
+
+def _check_parameters(model: NonlinearModel, names: list[str]) -> None:
+    """Refuse parameters that are called as a column of the table which the model does not list.
+
+    Raises
+    ------
+    DataError
+    """
+    constrained = {used for name, text in model.constraints.items() for used in parameters_of(name, text)}
+    said = {*model.parameters, *model.start, *model.fixed, *model.priors, *constrained}
+    by_lower = {name.lower(): name for name in names}
+    for parameter in model.reading.mentioned:
+        column = parameter if parameter in names else by_lower.get(parameter.lower())
+        if column is None or parameter in said or column in (*model.all_columns, *model.columns):
+            continue
+        raise DataError(
+            f"{parameter!r} is taken for a parameter, and the table has the column {column!r}: if that is meant, add "
+            f"it to columns{'' if column == parameter else f' and write {column!r}'}; if a parameter is meant, say so: "
+            f"[parameters] {parameter} = 'real' (or 'positive', ..)"
+        )
 
 
 def _warnings(model: NonlinearModel, taken: Intake, predictors: Predictors) -> list[str]:

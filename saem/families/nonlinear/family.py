@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from saem.errors import ModelError
 from saem.families.coordinates import Coordinates
 from saem.families.description import Section
-from saem.families.estimated import Estimated
+from saem.families.estimated import Effects, Estimated
 from saem.families.family import Family
 from saem.families.nonlinear import data as rows_and_columns
 from saem.families.nonlinear.data import NonlinearData
@@ -52,8 +52,13 @@ class NonlinearFamily(Family):
     ) -> Problem:
         """See `Family.build_problem`; coordinates are those of the user."""
         from saem.families.nonlinear.problem import build_problem
+        from saem.families.nonlinear.start import NoDensity
+        from saem.families.nonlinear.undefined import undefined_rows
 
-        return build_problem(data, constraints)
+        try:
+            return build_problem(data, constraints)
+        except NoDensity as error:
+            raise undefined_rows(data, error.x) from None
 
     def draw_response(
         self, data: NonlinearData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
@@ -65,9 +70,49 @@ class NonlinearFamily(Family):
 
     def placeholder(self, model: NonlinearModel, table: pd.DataFrame) -> Floats:
         """See `Family.placeholder`."""
-        from saem.families.nonlinear.outcomes import placeholder
+        from saem.families.nonlinear.outcomes import placeholder, placeholder_between
 
+        ends = model.outcome.interval
+        if ends is not None and all(end in table.columns for end in ends):
+            return placeholder_between(*(table[end].to_numpy(dtype=float) for end in ends))
         return placeholder(model.outcome.distribution, len(table))
+
+    def recorded(self, model: NonlinearModel, table: pd.DataFrame, response: Floats) -> dict[str, NDArray[Any]]:
+        """See `Family.recorded`."""
+        from saem.families.nonlinear.recording import recorded
+
+        return recorded(model, table, response)
+
+    def beside(self, model: NonlinearModel, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        """See `Family.beside`: all is an event where the design does not say when it would have been censored."""
+        event = model.outcome.event
+        return {} if event is None or event in table.columns else {event: np.ones(len(table), dtype=np.int64)}
+
+    def censored(self, model: NonlinearModel, data: NonlinearData) -> NDArray[np.bool_] | None:
+        """See `Family.censored`."""
+        from saem.families.nonlinear.support import censored
+
+        return None if model.outcome.event is not None else censored(model.outcome, model.response, data.columns)
+
+    def events(self, model: NonlinearModel, data: NonlinearData) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """See `Family.events`."""
+        from saem.families.nonlinear.support import happened, telling
+
+        outcome = model.outcome
+        if not outcome.about.is_time or (outcome.event is None and outcome.about.can_be_censored):
+            return None
+        happens = happened(outcome, model.response, data.columns)
+        return happens, telling(outcome, model.response, data.columns)
+
+    def curves(self, rows: NonlinearRows, at: Estimated, modes: Floats) -> dict[str, Floats]:
+        """See `Family.curves`; what is typical has random effects of zero."""
+        from saem.families.nonlinear.residuals import mean_of
+
+        expression, centres = mean_of(rows.structure), rows.centres(at.values)
+        known = (rows.cluster >= 0)[:, None]
+        own = np.where(known, modes[np.maximum(rows.cluster, 0)], 0.0)
+        places = {"individual": centres + own, "typical": centres}
+        return {name: rows.values(expression, at.values, z) for name, z in places.items()}
 
     def describe(self, model: NonlinearModel, data: NonlinearData, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
@@ -127,6 +172,26 @@ class NonlinearFamily(Family):
         from saem.families.nonlinear.residuals import residuals
 
         return residuals(data, x, effects)
+
+    def uncorrelated(self, data: NonlinearData, x: Floats, responses: Floats) -> Floats:
+        """See `Family.uncorrelated`."""
+        from saem.families.nonlinear.prediction_errors import uncorrelated
+
+        return uncorrelated(data, x, responses)
+
+    def conditional_ranks(
+        self,
+        model: NonlinearModel,
+        data: NonlinearData,
+        x: Floats,
+        draws: int,
+        rng: np.random.Generator,
+        law: Effects | None,
+    ) -> tuple[Floats, Floats] | None:
+        """See `Family.conditional_ranks`."""
+        from saem.families.nonlinear.prediction_errors import conditional_ranks
+
+        return conditional_ranks(model, data, x, draws, rng, law)
 
     def fitted(self, data: NonlinearData, x: Floats, place: Coordinates) -> Floats:
         """See `Family.fitted`."""

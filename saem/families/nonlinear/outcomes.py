@@ -22,6 +22,13 @@ def placeholder(distribution: str | None, n: int) -> Floats:
     return np.asarray(lowest + np.arange(n) % 2, dtype=np.float64)
 
 
+def placeholder_between(low: Floats, high: Floats) -> Floats:
+    """Responses (n,) that mean nothing and lie in intervals."""
+    share = 0.4 + 0.2 * (np.arange(len(low)) % 2)
+    with np.errstate(invalid="ignore"):
+        return np.where(low < high, low + share * (high - low), low)
+
+
 def draw(distribution: str | None, arguments: Mapping[str, Floats], rng: np.random.Generator) -> Floats:
     """Responses (n,), not censored: times to an event are the times of the event.
 

@@ -40,7 +40,7 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
     effects = np.array([domain in (SD, CORRELATION) for domain in domains])
     free = ~parameters.fixed
     sds = np.unique(arrays.sd_index)
-    scale = np.maximum(np.abs(start), 1e-3)
+    scale = np.maximum(np.abs(start), np.where(domains.is_positive, 1e-300, 1e-3))  # what is positive may be small
     collapsible = free & effects
     dependents: dict[int, tuple[int, ...]] = {}
     for row, corr in zip(arrays.sd_index, arrays.corr_index, strict=True):

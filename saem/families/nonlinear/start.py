@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +21,27 @@ Floats = NDArray[np.float64]
 TRIED, CLIMBED = 200, 8  # points that are looked at for every parameter, and the best of them that are improved
 MOST_TRIED = 2_000
 RANGE = 3.0  # standard deviation of the points, on the scale without bounds
+WIDE = 10.0  # of others, for data in units that are far from those of the parameters
+BETTER = 0.1  # log-likelihood by which the best of these must be higher
+ROUNDS = 5  # of searches in other units
+LARGE = 30.0  # a parameter without bounds beyond is moved in units of its size
 SPREAD = 0.5  # of the random effects at the start, on a logarithmic or logit scale
 SHARE = 0.3  # of its centre, the standard deviation of an effect of a normal law
 FARTHEST = 30.0  # of a parameter on the scale without bounds
+
+
+class NoDensity(DataError):
+    """There is no density of the rows at the start; whoever has the table says of which (`undefined`).
+
+    Attributes
+    ----------
+    x : (n,) ndarray
+        The start.
+    """
+
+    def __init__(self, x: Floats) -> None:
+        super().__init__("the outcome has no finite log-density at the start")
+        self.x = x
 
 
 @entry
@@ -57,7 +77,7 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
 
     Raises
     ------
-    DataError
+    NoDensity
         When the outcome has no density at any point that was tried.
     """
     domains = parameters.domains
@@ -76,7 +96,7 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
         x = best_pooled(arrays, x, open_, parameters)
     value = value_at(arrays, x)
     if not np.isfinite(value):
-        raise no_density(arrays, x, parameters)
+        raise NoDensity(x)
     normal = [j for j, effect in enumerate(structure.effects) if effect.law == "normal"]
     if normal:
         sizes = centres_of(arrays, x)
@@ -105,7 +125,7 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
 
     def point(free: Floats) -> Floats:
         full = x.copy()
-        full[index] = own.from_free(np.clip(free, -FARTHEST, FARTHEST))
+        full[index] = own.from_free(np.where(own.is_real, free, np.clip(free, -FARTHEST, FARTHEST)))
         return full
 
     def minus(free: Floats) -> tuple[float, Floats]:
@@ -117,19 +137,65 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
         return -value, -slope
 
     tried, climbed = min(TRIED * len(index), MOST_TRIED), CLIMBED if len(index) > 1 else 1
-    points = [centre, *(centre + RANGE * rng.standard_normal((tried, len(index))))]
-    with np.errstate(all="ignore"):
+    near = [centre, *(centre + RANGE * rng.standard_normal((tried, len(index))))]
+    far = WIDE * rng.standard_normal((tried, len(index)))
+    far = centre + np.where(own.is_real, np.sinh(far), far)
+
+    def climb(points: Sequence[Floats], first: list[int]) -> tuple[float, Floats]:
+        best: tuple[float, Floats] = (-np.inf, x)
         values = np.array([value_at(arrays, point(each)) for each in points])
         values[~np.isfinite(values)] = -np.inf
-        best: tuple[float, Floats] = (-np.inf, x)
-        order = [0, *(int(k) for k in np.argsort(-values)[: climbed + 1] if k != 0)]
-        for k in order[: climbed + 1]:
+        order = [*first, *(int(k) for k in np.argsort(-values)[: climbed + 1] if k not in first)]
+        for k in order[: climbed + len(first)]:
             if not np.isfinite(values[k]):
                 continue
-            found = minimize(minus, points[k], jac=True, method="L-BFGS-B", options={"maxiter": 200})
+            unit = np.where(own.is_real & (np.abs(points[k]) > LARGE), np.abs(points[k]), 1.0)
+
+            def scaled(at: Floats, unit: Floats = unit) -> tuple[float, Floats]:
+                value, slope = minus(at * unit)
+                return value, slope * unit
+
+            found = minimize(scaled, points[k] / unit, jac=True, method="L-BFGS-B", options={"maxiter": 200})
             if -found.fun > best[0]:
-                best = -float(found.fun), point(found.x)
-    return best[1]
+                best = -float(found.fun), point(found.x * unit)
+        return best
+
+    def units_at(free: Floats) -> Floats:
+        """The sizes (k,) of parameters without bounds by the curvature of the likelihood, and one for the others."""
+        unit, slope = np.ones(len(free)), minus(free)[1]
+        for i in np.flatnonzero(own.is_real):
+            step = max(1.0, abs(float(free[i])))
+            moved = free.copy()
+            moved[i] += step
+            curvature = abs(minus(moved)[1][i] - slope[i]) / step
+            if np.isfinite(curvature) and curvature > 0.0:
+                unit[i] = 1.0 / np.sqrt(curvature)
+        return unit
+
+    def improved(best: tuple[float, Floats]) -> tuple[float, Floats]:
+        """Go on in units of the curvature while that leads higher: where a slope is a million, one is no step."""
+        for _ in range(ROUNDS):
+            free = own.to_free(best[1][index])
+            unit = units_at(free)
+
+            def scaled(at: Floats, unit: Floats = unit) -> tuple[float, Floats]:
+                value, slope = minus(at * unit)
+                return value, slope * unit
+
+            found = minimize(scaled, free / unit, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+            if -found.fun <= best[0] + BETTER:
+                break
+            best = -float(found.fun), point(found.x * unit)
+        return best
+
+    with np.errstate(all="ignore"):
+        best, other = climb(near, [0]), climb(list(far), [])
+        if other[0] > best[0] + BETTER:  # the units are far from one: look around there as before around one
+            middle = own.to_free(other[1][index])
+            size = np.where(own.is_real, np.maximum(1.0, np.abs(middle)), 1.0)
+            around = climb([middle + RANGE * size * rng.standard_normal(len(index)) for _ in range(tried)], [])
+            best = max(other, around, key=lambda found: found[0])
+        return improved(best)[1] if np.isfinite(best[0]) else best[1]
 
 
 def centres_of(arrays: NonlinearArrays, x: Floats) -> Floats:
@@ -137,12 +203,3 @@ def centres_of(arrays: NonlinearArrays, x: Floats) -> Floats:
     centres = np.empty((len(arrays.group), arrays.sd_index.shape[1]))
     fill_all_centres(arrays, x, centres)
     return np.asarray(np.sqrt(np.mean(centres**2, axis=0)))
-
-
-def no_density(arrays: NonlinearArrays, x: Floats, parameters: Parameters) -> DataError:
-    """The error for a start at which rows have no density, naming the first cluster."""
-    told = ", ".join(f"{name} = {value:.4g}" for name, value in zip(parameters.names, x, strict=True))
-    return DataError(
-        "the outcome has no finite log-density at the start, without random effects, for some rows "
-        f"({told}); look at the expressions where a column is zero, or give other values in [start]"
-    )

@@ -92,6 +92,13 @@ def telling(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> M
     return np.asarray((y > 0.0) | (_values(outcome.event, columns) != 0.0))
 
 
+def happened(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask:
+    """Rows (n,) with an event: all, where no column says so."""
+    if outcome.event is None:
+        return np.ones(_values(response, columns).shape, dtype=bool)
+    return np.asarray(_values(outcome.event, columns) == 1.0)
+
+
 def _values(key: str | float | None, columns: Mapping[str, Values]) -> Floats:
     """A column or a number."""
     return np.asarray(columns[key] if isinstance(key, str) else key, dtype=np.float64)

@@ -81,6 +81,7 @@ def optional(content: FitContent, heads: Mapping[str, Head]) -> dict[str, tuple[
         "looks": (FLOAT, [("l", len(HISTORY))]),
         "chains": (FLOAT, [("h", n), (0, 0)]),
         "inner": (FLOAT, [(n,), (0,)]),
+        "acceptance_rates": (FLOAT, [(content.n_clusters,), (0,)]),
     }
     arrays |= {f"chain_{i}": (FLOAT, [(f"chain {i}", n)]) for i in range(min(chains, MAX_ENTRIES))}
     if content.posterior is not None:

@@ -8,9 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from saem.errors import StorageError
+from saem.errors import ModelError, StorageError
+from saem.specification.domains import domain_named
 from saem.stopping import Status
 
 FORMAT = "saem-fit"
@@ -48,6 +49,17 @@ _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Texts = Annotated[dict[str, str], Field(max_length=MOST)]
 
 
+def _known_domain(name: str) -> str:
+    try:
+        domain_named(name)
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+_Domain = Annotated[str, Field(max_length=100), AfterValidator(_known_domain)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -80,7 +92,7 @@ class FitContent(_Part):
     status: Status
     message: str
     estimates: Annotated[dict[_Name, _Number], Field(min_length=1, max_length=MOST)]
-    parameter_kinds: tuple[Literal["mean", "real", "positive", "sd", "corr"], ...]
+    parameter_kinds: Annotated[tuple[_Domain, ...], Field(max_length=MOST)]
     loglik: _Number
     seconds: Annotated[_Finite, Field(ge=0.0)]
     gradient_norm: _Number
