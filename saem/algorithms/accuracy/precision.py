@@ -38,7 +38,7 @@ NORMAL_95 = 1.645
 CLUSTER_DRAWS, SWEEPS = 200_000, (250, 4_000)  # of single clusters whose scores are looked at, and of all of them
 AT_A_TIME = 10  # draws whose mean is kept, where draws one by one are not needed
 DOUBTED = 0.5  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
-FAR_OFF = 10.0  # times the deficit that is aimed at: of more, its noise does not matter
+FAR_OFF = 10.0  # times the deficit that is aimed at, or its noise: of more, that does not matter
 AT_THE_TOP = 1e-6  # standard errors: a gradient that is nearly zero
 
 
@@ -197,7 +197,8 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
         spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
         deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
         doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
-        enough = not (doubt > DOUBTED * target.deficit and deficit < FAR_OFF * target.deficit)
+        far = FAR_OFF * max(target.deficit, doubt if np.isfinite(doubt) else np.inf)
+        enough = not (doubt > DOUBTED * target.deficit and (deficit < far or np.isinf(deficit)))
         if enough or 2 * n > MOST_SAMPLE:
             break
         more = np.empty((max(1, n // AT_A_TIME), size))

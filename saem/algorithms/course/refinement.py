@@ -24,7 +24,7 @@ SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does no
 AMPLE, MOST_AT_ONCE = 1.15, 4.0  # of the iterations that the target should need, and times those before at most
 LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
-MOST_FRESH = 12  # the same where draws alone tell of the maximum, each after a step of Newton's method
+MOST_FRESH = 6  # the same where draws alone tell of the maximum, each after a step of Newton's method
 FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that such a step may be long
 
 
