@@ -204,7 +204,9 @@ def counts(**constraints: str) -> Example:
 def trial() -> Example:
     """Bernoulli outcomes: one centre has a covariate that varies within clusters, so that it stands in the rows."""
     rng = np.random.default_rng(14)
-    table = pd.DataFrame({"id": np.repeat(np.arange(15), 6), "x": rng.normal(size=90), "t": np.tile(np.arange(6.0), 15)})
+    table = pd.DataFrame(
+        {"id": np.repeat(np.arange(15), 6), "x": rng.normal(size=90), "t": np.tile(np.arange(6.0), 15)}
+    )
     own, slope = rng.normal(size=15), 0.2 * rng.normal(size=15)
     i = table["id"].to_numpy()
     eta = 0.3 + own[i] + 0.8 * table["x"] + (0.2 + slope[i]) * table["t"]
@@ -281,4 +283,3 @@ def completed(arrays: NonlinearArrays, statistics: np.ndarray, x: np.ndarray) ->
     n = len(x)
     gradient, hessian = np.full(n, np.nan), np.full((n, n), np.nan)
     return evaluate_complete(arrays, statistics, x, gradient, hessian), gradient, hessian
-

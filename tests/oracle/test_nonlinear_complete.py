@@ -16,6 +16,7 @@ from interpreted_core import Core
 from nonlinear_family import Example, completed, evaluate_complete, n_statistics, statistics_of
 
 from saem.estep.draws import draw_means
+from saem.estep.samplers import own_copy
 from saem.families.contract import limit
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.system.jit import entry
@@ -238,44 +239,47 @@ def step_of(example: Example, statistics: np.ndarray, x: np.ndarray) -> np.ndarr
     return np.linalg.solve(matrix[np.ix_(moving, moving)], score[moving])
 
 
+def scaled(example: Example, factor: float) -> np.ndarray:
+    """The start with other residual scales."""
+    x = example.x.copy()
+    for name in ("a", "b"):
+        x[example.data.parameters.names.index(name)] *= factor
+    return x
+
+
 def test_steps_that_are_short_are_left_alone() -> None:
-    """Statistics near a fixed point are not changed by a bit; those of a far place ask for a step of one at most."""
+    """Statistics whose step is short are not changed by a bit; those of a far place ask for a step of one at most."""
     example = nonlinear_family.saturation()
-    arrays = example.placed()
-    near = statistics_of(example, arrays, example.x, np.zeros((9, 1, 2)))
-    assert 0.05 < np.abs(step_of(example, near, example.x)).max() < 1.0
-    same = near.copy()
-    limit_statistics(arrays, example.x, same)
-    np.testing.assert_array_equal(same, near)
-    far = example.x.copy()
-    far[example.data.parameters.names.index("a")] *= 0.05
-    far[example.data.parameters.names.index("b")] *= 0.05
-    asked = statistics_of(example, arrays, far, np.zeros((9, 1, 2)))
-    before = step_of(example, asked, far)
-    assert np.abs(before).max() > 3.0
-    changed = asked.copy()
-    limit_statistics(arrays, far, changed)
-    after = step_of(example, changed, far)
-    assert np.abs(after).max() == pytest.approx(1.0, rel=1e-6)
-    np.testing.assert_allclose(after / np.abs(after).max(), before / np.abs(before).max(), rtol=1e-6, atol=1e-8)
-    p = len(arrays.expanded)
-    np.testing.assert_array_equal(np.delete(changed, np.arange(1, 1 + p)), np.delete(asked, np.arange(1, 1 + p)))
+    arrays, u = example.placed(), np.zeros((9, 1, 2))
+    for factor, is_far in ((8.0, False), (0.05, True)):
+        x = scaled(example, factor)
+        asked = statistics_of(example, arrays, x, u)
+        before = step_of(example, asked, x)
+        changed = asked.copy()
+        limit_statistics(arrays, x, changed)
+        if not is_far:
+            assert 0.3 < np.abs(before).max() < 1.0
+            np.testing.assert_array_equal(changed, asked)
+            continue
+        assert np.abs(before).max() > 3.0
+        after = step_of(example, changed, x)
+        assert np.abs(after).max() == pytest.approx(1.0, rel=1e-6)
+        np.testing.assert_allclose(after, before / np.abs(before).max(), rtol=1e-5, atol=1e-7)
+        p = len(arrays.expanded)
+        np.testing.assert_array_equal(np.delete(changed, np.arange(1, 1 + p)), np.delete(asked, np.arange(1, 1 + p)))
 
 
-def test_draws_for_louis_information_are_never_limited() -> None:
-    """Their scores scatter at an estimate, and a bound on them would be a bias; an algorithm's draws are limited."""
+def test_only_draws_of_a_kernel_that_adapts_are_limited() -> None:
+    """Later their scores scatter around that of an estimate, and a bound on them would be a bias."""
     example = nonlinear_family.saturation()
-    far = example.x.copy()
-    far[example.data.parameters.names.index("a")] *= 0.02
-    far[example.data.parameters.names.index("b")] *= 0.02
-    for observed in (False, True):
-        arrays = example.problem.latent.observe(example.placed()) if observed else example.placed()
-        drawing = example.problem.arrays._replace(arrays=arrays)
-        chain = drawing._replace(kernel=type(drawing.kernel)(*(part.copy() for part in drawing.kernel)))
+    x = scaled(example, 0.05)
+    for adapts in (True, False):
+        chain = own_copy(example.problem.arrays._replace(arrays=example.placed()))
+        chain.adapt(adapts)
         statistics = np.empty((1, n_statistics(example)))
-        draw_means(chain, far, np.random.Generator(np.random.SFC64(1)), 1, statistics)
-        plain = statistics_of(example, arrays, far, chain.latent[:, None].copy())
-        assert np.allclose(statistics[0], plain, rtol=1e-9) == observed
+        draw_means(chain, x, np.random.Generator(np.random.SFC64(1)), 1, statistics)
+        plain = statistics_of(example, chain.arrays, x, chain.latent[:, None].copy())
+        assert np.allclose(statistics[0], plain, rtol=1e-9, atol=1e-9) != adapts
 
 
 def test_the_complete_data_likelihood_is_nothing_outside_its_domain() -> None:
