@@ -7,6 +7,7 @@ derivative or a wrong acceptance ratio can be tried without waiting for a compil
 from __future__ import annotations
 
 import ast
+from ctypes import CFUNCTYPE, POINTER, c_double, c_int64
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,17 +20,28 @@ import numpy as np
 PLAIN = (
     *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
     *("saem.estep", "saem.families.glmm", "saem.families.normal"),
+    *(f"saem.families.nonlinear.{name}" for name in ("complete", "density", "integral", "reduction")),
 )
-FUNCTIONS = {  # of the contract, for the one family
-    "log_complete": ("saem.families.glmm.density", "log_complete_glmm"),
-    "accumulate": ("saem.families.glmm.complete", "accumulate_glmm"),
-    "complete": ("saem.families.glmm.complete", "complete_of"),
-    "complete_clusters": ("saem.families.glmm.complete", "complete_each"),
-    "add_points": ("saem.estep.marginal", "add_points_of_any"),
+FUNCTIONS = {  # of the contract, by family
+    "glmm": {
+        "log_complete": ("saem.families.glmm.density", "log_complete_glmm"),
+        "accumulate": ("saem.families.glmm.complete", "accumulate_glmm"),
+        "complete": ("saem.families.glmm.complete", "complete_of"),
+        "complete_clusters": ("saem.families.glmm.complete", "complete_each"),
+        "add_points": ("saem.estep.marginal", "add_points_of_any"),
+    },
+    "nonlinear": {
+        "log_complete": ("saem.families.nonlinear.density", "log_complete_nonlinear"),
+        "accumulate": ("saem.families.nonlinear.reduction", "accumulate_nonlinear"),
+        "complete": ("saem.families.nonlinear.complete", "complete_all"),
+        "complete_clusters": ("saem.families.nonlinear.complete", "complete_each"),
+        "add_points": ("saem.families.nonlinear.integral", "add_points_nonlinear"),
+        "limit": ("saem.families.nonlinear.reduction", "limit_step"),
+    },
 }
 
 
-PREPARED: dict[str, Any] = {
+PREPARED: dict[str, Any] = {  # where a family has none of its own
     "frame_size": lambda arrays: 0,
     "fill_frame": lambda *_: True,
     "log_complete_framed": None,  # `framed`
@@ -44,6 +56,19 @@ def framed(core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: A
     log_complete(arrays, x, cluster, effects, 0, value, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
 
 
+ROW_SUMS = CFUNCTYPE(None, *[POINTER(c_double)] * 3, c_int64, c_int64, POINTER(c_double))
+
+
+def call_row_sums(address: int, x: Any, z: Any, columns: Any, first: int, rows: int, out: Any) -> None:
+    """`saem.system.jit.call_row_sums` from Python; what it calls is machine code all the same."""
+    width, inside = columns.shape[1], columns[first : first + rows]
+    arrays = [np.ascontiguousarray(part, dtype=float) for part in (x, z, inside)]
+    found = np.array(out, dtype=float)  # a view may have another base
+    data = [part.ctypes.data_as(POINTER(c_double)) for part in (*arrays, found)]
+    ROW_SUMS(int(address))(*data[:3], int(rows), int(width), data[3])
+    out[...] = found
+
+
 def same(function: Any) -> Any:
     """In place of the decorators that compile."""
     return function
@@ -56,10 +81,13 @@ class Core:
     ----------
     module, right, wrong : str, optional
         In this module, one piece of text is replaced by another.
+    family : str
+        Whose functions those of the contract are.
     """
 
-    def __init__(self, module: str = "", right: str = "", wrong: str = "") -> None:
+    def __init__(self, module: str = "", right: str = "", wrong: str = "", family: str = "glmm") -> None:
         self.mutated = module, right, wrong
+        self.functions = FUNCTIONS[family]
         self.loaded: dict[str, SimpleNamespace] = {}
 
     def __getitem__(self, name: str) -> SimpleNamespace:
@@ -87,14 +115,17 @@ class Core:
 
     def found(self, module: str, name: str) -> Any:
         """What an import means here."""
+        if module == "saem.system.jit" and name == "call_row_sums":
+            return call_row_sums
         if module == "saem.system.jit" and name != "types":
             return (lambda *_, **__: same) if name in ("overload", "standalone") else same
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
-        if module == "saem.families.contract" and name in PREPARED:
+        if module == "saem.families.contract" and name in PREPARED and name not in self.functions:
             return partial(framed, self) if PREPARED[name] is None else PREPARED[name]
-        if module == "saem.families.contract" and name in FUNCTIONS:
-            return lambda *values: getattr(self[FUNCTIONS[name][0]], FUNCTIONS[name][1])(*values)
+        if module == "saem.families.contract" and name in self.functions:
+            place, function = self.functions[name]
+            return lambda *values: getattr(self[place], function)(*values)
         if module.startswith(PLAIN) and name.islower() and module != "saem.families.glmm.arrays":
             return getattr(self[module], name)
         return getattr(import_module(module), name)

@@ -207,8 +207,8 @@ def log_complete_framed(
 def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
-    An expansion says nothing of places far from where it was made. Where nothing moves, nothing may be changed: fixed
-    points stay. Families without expansions need not write it; others name their arrays in `OWN`.
+    An expansion says nothing of places far from where it was made. Asked for while a kernel adapts, and not of draws
+    whose scores are to have the mean that they have. Families without expansions need not write it; others name their arrays in `OWN`.
     """
     raise NotImplementedError
 
@@ -238,7 +238,7 @@ def add_points(
     many : int
         How many of them belong to the rule.
     spans : (d + 1, d, J) ndarray
-        ``m`` and the ``s_k``.
+        ``m`` and the ``s_k``, of which the entries after the k-th are zero.
     total : (J,) ndarray, zeros, written
         The sum, its gradient, and its Hessian (the lower triangle), divided by a common factor.
 
