@@ -129,7 +129,7 @@ def run_of(engine: Engine, path: Array, pinned: Array) -> Run:
 def reachable(engine: Engine, peak: Peak) -> tuple[Array, Array]:
     """A maximum as a start: zeros stay, correlations of one, at which no complete data exist, are just inside."""
     domains = engine.solver.domains
-    singular = peak.pinned & domains.is_between & (np.abs(peak.x) > NEAR_ONE)
+    singular = peak.pinned & domains.is_correlation & (np.abs(peak.x) > NEAR_ONE)
     x = np.where(singular, np.sign(peak.x) * NEAR_ONE, peak.x)
     return x, peak.pinned & ~singular
 
@@ -163,7 +163,7 @@ def with_zeros(engine: Engine, x: Array, pinned: Array) -> Array:
 def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
     """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
     top, held, result = climb(engine.problem, engine.solver, x)
-    singular = held & ~pinned & engine.solver.domains.is_between & (np.abs(top) == 1.0)
+    singular = held & ~pinned & engine.solver.domains.is_correlation & (np.abs(top) == 1.0)
     near = result.status == sqp.CONVERGED and result.value - engine.iteration.loglik(x, pinned) < SINGULAR_DEFICIT
     return bool(singular.any() and near)
 
@@ -180,7 +180,7 @@ def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
     plain = expectation_maximisation(engine, x, pinned, 2)
     free = engine.solver.free & ~pinned
     is_log = free & domains.can_vanish & (x > 0.0) & (plain > 0.0).all(axis=0)
-    is_angle = free & domains.is_between
+    is_angle = free & domains.is_correlation
 
     def straight(point: Array) -> Array:
         out: Array = point / problem.scale

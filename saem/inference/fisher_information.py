@@ -277,7 +277,7 @@ def check_clusters(problem: Problem, pinned: Array) -> None:
 
 def check_density(problem: Problem, pinned: Array, kind: str) -> None:
     """Refuse random effects that determine each other: their complete-data likelihood is not defined."""
-    candidates = np.flatnonzero(pinned & problem.parameters.domains.is_between)
+    candidates = np.flatnonzero(pinned & problem.parameters.domains.is_correlation)
     dependents = problem.boundary.dependents.items()
     singular = [i for i in candidates if not any(i in of and pinned[sd] for sd, of in dependents)]
     if singular:

@@ -275,7 +275,7 @@ def step_sizes(surface: Surface) -> Array:
     information = observed_information(problem, Solver(problem), top.x, top.pinned)
     with np.errstate(invalid="ignore"):
         se = np.sqrt(np.diag(information.covariance))
-    typical = np.where(problem.parameters.domains.is_between, 0.3, 0.3 * problem.scale)
+    typical = np.where(problem.parameters.domains.is_correlation, 0.3, 0.3 * problem.scale)
     return np.where(np.isfinite(se) & (se > 0.0), np.minimum(se, 10.0 * problem.scale), typical)
 
 

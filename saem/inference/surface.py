@@ -132,7 +132,7 @@ def maximum(problem: Problem, start: Array, solver: Solver | None = None) -> Poi
 
     A correlation of one, where a search cannot begin, is moved away from it; the search finds the way back.
     """
-    singular = problem.parameters.domains.is_between & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
+    singular = problem.parameters.domains.is_correlation & ~problem.parameters.fixed & (np.abs(start) > NEARLY)
     begin = np.where(singular, INSIDE * np.sign(start), start)
     x, pinned, result = climb(problem, Solver(problem) if solver is None else solver, begin)
     if result.status in FAILED or not np.isfinite(result.value):

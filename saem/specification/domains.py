@@ -153,6 +153,11 @@ class Domains(Sequence[Domain]):
         return np.asarray(np.isfinite(self.low) & np.isfinite(self.high))
 
     @cached_property
+    def is_correlation(self) -> NDArray[np.bool_]:
+        """Which (n,) have two bounds at which a maximum may be."""
+        return np.asarray(self.is_between & np.array([domain.has_ends for domain in self.each], dtype=bool))
+
+    @cached_property
     def can_vanish(self) -> NDArray[np.bool_]:
         """Which (n,) may be zero at a maximum, their lower bound: standard deviations."""
         return np.asarray(self.is_positive & np.array([domain.has_ends for domain in self.each], dtype=bool))

@@ -26,7 +26,7 @@ def new_correlations(iteration: Iteration, run: Run, top: Peak | None) -> Array 
     if top is None:
         return None
     new = top.pinned & ~run.pinned
-    return new if new.any() and bool(np.all(iteration.solver.domains.is_between[new])) else None
+    return new if new.any() and bool(np.all(iteration.solver.domains.is_correlation[new])) else None
 
 
 def at_singularity(iteration: Iteration, run: Run, top: Peak | None) -> tuple[Run, str]:
@@ -56,6 +56,6 @@ def describe(iteration: Iteration, x: Array, new: Array) -> str:
 
 def inside(iteration: Iteration, top: Peak) -> tuple[Array, Array]:
     """A maximum ``(x, pinned)`` as a start: with smaller correlations where they make a covariance matrix singular."""
-    sd, corr = iteration.solver.domains.can_vanish, iteration.solver.domains.is_between
+    sd, corr = iteration.solver.domains.can_vanish, iteration.solver.domains.is_correlation
     singular = top.pinned & corr & (top.x != 0.0)
     return np.where(singular, INSIDE * top.x, top.x), top.pinned & (sd | ~singular)

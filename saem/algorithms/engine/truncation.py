@@ -67,7 +67,7 @@ class Truncation:
             size = np.abs(np.log(np.abs(path - np.where(domains.is_positive, domains.low, 0.0)) / problem.scale))
         outside = domains.is_real & ~(moved <= self.radius * larger)
         outside |= domains.is_positive & ~(size <= np.log(self.ratio * larger))
-        outside |= domains.is_between & ~(domains.room(path) >= 1.0 / (self.ratio * larger))
+        outside |= domains.is_correlation & ~(domains.room(path) >= 1.0 / (self.ratio * larger))
         return bool(np.any(outside & ~held))
 
 
