@@ -208,7 +208,8 @@ def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
     An expansion says nothing of places far from where it was made. Asked for while a kernel adapts, and not of draws
-    whose scores are to have the mean that they have. Families without expansions need not write it; others name their arrays in `OWN`.
+    whose scores are to have the mean that they have. Families without expansions need not write it; others name their
+    arrays in `OWN`.
     """
     raise NotImplementedError
 
