@@ -269,6 +269,20 @@ def test_steps_that_are_short_are_left_alone() -> None:
         np.testing.assert_array_equal(np.delete(changed, np.arange(1, 1 + p)), np.delete(asked, np.arange(1, 1 + p)))
 
 
+def test_a_fixed_parameter_asks_for_no_step() -> None:
+    """The exponent is fixed far from where the rows would have it: the others are left alone all the same."""
+    fixed = nonlinear_family.saturation()
+    says = fixed.model.replace(fixed={"scale": 1.0, "gamma": 0.1}, start={**fixed.model.start, "gamma": 0.1})
+    example = nonlinear_family.posed(says, fixed.table)
+    free = nonlinear_family.posed(says.replace(fixed={"scale": 1.0}), fixed.table)
+    x, u = scaled(example, 8.0), np.zeros((9, 1, 2))
+    for each, is_limited in ((example, False), (free, True)):
+        asked = statistics_of(each, each.placed(), x, u)
+        changed = asked.copy()
+        limit_statistics(each.placed(), x, changed)
+        assert np.array_equal(changed, asked) != is_limited
+
+
 def test_only_draws_of_a_kernel_that_adapts_are_limited() -> None:
     """Later their scores scatter around that of an estimate, and a bound on them would be a bias."""
     example = nonlinear_family.saturation()
