@@ -177,12 +177,12 @@ def test_the_information_of_an_expansion_is_an_expectation() -> None:
 
 
 MUTANTS = [
-    ("absorption", (True,) * 3, COMPLETE, "weight = -statistics[k * d + i] * (2.0 if", "weight = -statistics[k * d + i] * (1.0 if"),
+    ("absorption", (True,) * 3, COMPLETE, "statistics[k * d + i] * (2.0 if", "statistics[k * d + i] * (1.0 if"),
     ("absorption", (True,) * 3, COMPLETE, "if arrays.centred[i] == 1 and i >= j and gram", "if i > j and gram"),
     ("absorption", (True,) * 3, REDUCTION, "arrays.scale_rows[cluster, i] * math.log(scale)", "math.log(scale)"),
     ("absorption", (True, False, True), REDUCTION, "if arrays.centred[j] == 1 else z[j] - frame[d * d + j]", ""),
     ("absorption", (False,) * 3, REDUCTION, "if arrays.centred[effect] == 1:", "if arrays.centred[effect] == 0:"),
-    ("saturation", (True,) * 2, COMPLETE, "if i != j:\n                pull[j] +=", "if False:\n                pull[j] +="),
+    ("saturation", (True,) * 2, COMPLETE, "pull[j] += weight * t[i]", "pull[j] += 0.0"),
     ("saturation", (True,) * 2, REDUCTION, "= 1.0 / t_slopes[arrays", "= t_slopes[arrays"),
     ("saturation", (True,) * 2, COMPLETE, "hessian[a, a] += score * bend[i]", "pass"),
     ("counts", (True,), REDUCTION, "start = squares + s + arrays.group[cluster] *", "start = squares + s + 0 *"),
