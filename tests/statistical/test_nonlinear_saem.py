@@ -18,6 +18,7 @@ from interpreted_core import Core
 from nonlinear_family import Example
 
 import saem
+from saem.estep.metropolis import NEXT
 from saem.estep.samplers import own_copy
 
 pytestmark = pytest.mark.slow
@@ -154,16 +155,16 @@ def test_an_m_step_without_the_link_is_noticed() -> None:
 
 
 def moved_by(core: Core, sweeps: int, seed: int) -> np.ndarray:
-    """Random effects (C, d) after some moves of an interpreted kernel from exact draws of the prior, without data."""
+    """Random effects (C, d) after some moves of an interpreted kernel that adapts no more."""
     example = nonlinear_family.counts()
     metropolis = core["saem.estep.metropolis"]
     drawing, rng = own_copy(example.problem.arrays), np.random.Generator(np.random.SFC64(seed))
-    statistics, found = np.zeros(nonlinear_family.n_statistics(example)), []
-    metropolis.refresh(drawing.arrays, drawing.kernel, example.x, rng)
-    drawing.kernel.clock[:] = 1, 1000, 0
+    statistics, found = np.empty(nonlinear_family.n_statistics(example)), []
+    metropolis.draw_all(drawing, example.x, rng, 1, statistics)
+    drawing.adapt(False)
+    drawing.kernel.clock[NEXT] = 10**9
     for _ in range(sweeps):
-        for cluster in range(len(drawing.kernel.latent)):
-            metropolis.draw_one(drawing.arrays, drawing.kernel, example.x, rng, 1, cluster, statistics)
+        metropolis.draw_all(drawing, example.x, rng, 1, statistics)
         found.append(drawing.kernel.latent[:, 0].copy())
     return np.array(found)
 
