@@ -105,11 +105,15 @@ def texts(data: NonlinearData) -> dict[str, np.ndarray]:
 
 def made(model: dict[str, Any], table: pd.DataFrame) -> Example:
     """The example of a model, whose latent data are drawn by the kernels for any family."""
-    says = saem.Model(family="nonlinear", cluster="id", **model)
-    data = arrange(says, table)
-    posed = pose(says, data)
+    return posed(saem.Model(family="nonlinear", cluster="id", **model), table)
+
+
+def posed(model: saem.Model, table: pd.DataFrame) -> Example:
+    """The same for a model that is there."""
+    data = arrange(model, table)
+    found = pose(model, data)
     assert isinstance(data, NonlinearData)
-    return Example(says, table, data, replace(posed, arrays=drawing_of(posed)))
+    return Example(model, table, data, replace(found, arrays=drawing_of(found)))
 
 
 @cache

@@ -207,9 +207,9 @@ def log_complete_framed(
 def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
-    An expansion says nothing of places far from where it was made. Asked for while a kernel adapts, and not of draws
-    whose scores are to have the mean that they have. Families without expansions need not write it; others name their
-    arrays in `OWN`.
+    An expansion says nothing of places far from where it was made. It is asked for while a kernel adapts: afterwards
+    the scores of draws are to scatter as they do. Where nothing moves, nothing may be changed: fixed points stay.
+    Families without expansions need not write it; others name their arrays in `OWN`.
     """
     raise NotImplementedError
 

@@ -177,12 +177,12 @@ def test_the_information_of_an_expansion_is_an_expectation() -> None:
 
 
 MUTANTS = [
-    ("absorption", (True,) * 3, COMPLETE, "weight = -statistics[k * d + i] * (2.0 if", "weight = -statistics[k * d + i] * (1.0 if"),
+    ("absorption", (True,) * 3, COMPLETE, "statistics[k * d + i] * (2.0 if", "statistics[k * d + i] * (1.0 if"),
     ("absorption", (True,) * 3, COMPLETE, "if arrays.centred[i] == 1 and i >= j and gram", "if i > j and gram"),
     ("absorption", (True,) * 3, REDUCTION, "arrays.scale_rows[cluster, i] * math.log(scale)", "math.log(scale)"),
     ("absorption", (True, False, True), REDUCTION, "if arrays.centred[j] == 1 else z[j] - frame[d * d + j]", ""),
     ("absorption", (False,) * 3, REDUCTION, "if arrays.centred[effect] == 1:", "if arrays.centred[effect] == 0:"),
-    ("saturation", (True,) * 2, COMPLETE, "if i != j:\n                pull[j] +=", "if False:\n                pull[j] +="),
+    ("saturation", (True,) * 2, COMPLETE, "pull[j] += weight * t[i]", "pull[j] += 0.0"),
     ("saturation", (True,) * 2, REDUCTION, "= 1.0 / t_slopes[arrays", "= t_slopes[arrays"),
     ("saturation", (True,) * 2, COMPLETE, "hessian[a, a] += score * bend[i]", "pass"),
     ("counts", (True,), REDUCTION, "start = squares + s + arrays.group[cluster] *", "start = squares + s + 0 *"),
@@ -267,6 +267,20 @@ def test_steps_that_are_short_are_left_alone() -> None:
         np.testing.assert_allclose(after, before / np.abs(before).max(), rtol=1e-5, atol=1e-7)
         p = len(arrays.expanded)
         np.testing.assert_array_equal(np.delete(changed, np.arange(1, 1 + p)), np.delete(asked, np.arange(1, 1 + p)))
+
+
+def test_a_fixed_parameter_asks_for_no_step() -> None:
+    """The exponent is fixed far from where the rows would have it: the others are left alone all the same."""
+    fixed = nonlinear_family.saturation()
+    says = fixed.model.replace(fixed={"scale": 1.0, "gamma": 0.1}, start={**fixed.model.start, "gamma": 0.1})
+    example = nonlinear_family.posed(says, fixed.table)
+    free = nonlinear_family.posed(says.replace(fixed={"scale": 1.0}), fixed.table)
+    x, u = scaled(example, 8.0), np.zeros((9, 1, 2))
+    for each, is_limited in ((example, False), (free, True)):
+        asked = statistics_of(each, each.placed(), x, u)
+        changed = asked.copy()
+        limit_statistics(each.placed(), x, changed)
+        assert np.array_equal(changed, asked) != is_limited
 
 
 def test_only_draws_of_a_kernel_that_adapts_are_limited() -> None:

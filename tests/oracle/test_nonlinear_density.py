@@ -234,7 +234,7 @@ def spans_of(example: Example, x: np.ndarray) -> Moving:
 
 
 def check_points(example: Example, x: np.ndarray, core: Core | None = None) -> None:
-    """In clusters of both groups: the sum and its derivatives are those of `add_points_of_any`, with and without jets."""
+    """In clusters of both groups, sum and derivatives are those of `add_points_of_any`, with and without jets."""
     spans = spans_of(example, x)
     for cluster in (0, 1):
         for jets in (spans.value[..., None].copy(), spans.jets()):
@@ -291,11 +291,11 @@ def test_sums_without_a_covariance_are_nothing() -> None:
 @pytest.mark.parametrize(
     ("check", "module", "right", "wrong"),
     [
-        (check_effects, DENSITY, "add_normal(effects[at], order, values", "add_normal(effects[at] * 0.99, order, values"),
+        (check_effects, DENSITY, "add_normal(effects[at], order,", "add_normal(effects[at] * 0.99, order,"),
         (check_effects, DENSITY, "slope[j, 0] += out[1 + p + j]", "slope[j, 0] += out[1 + j]"),
         (check_effects, DENSITY, "centres[arrays.term_effect[k], 0] +=", "centres[arrays.term_effect[k], 0] ="),
         (check_jets, DENSITY, "inputs[i, 1 + i] = 1.0", "inputs[i, 1 + i] = 0.0"),
-        (check_jets, DENSITY, "centres[arrays.term_effect[k], m] += weight * jets", "centres[arrays.term_effect[k], m] += jets"),
+        (check_jets, DENSITY, "effect[k], m] += weight * jets", "effect[k], m] += jets"),
         (check_points, INTEGRAL, "-0.5 if b == e else -1.0", "-0.5"),
         (check_points, INTEGRAL, "bend * c[e] * out[where]", "bend * out[where]"),
         (check_points, INTEGRAL, "total[i] += first_moments[row] * jet[i]", "total[i] += 0.0"),

@@ -169,8 +169,8 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
 
 
 def kind_of(parameters: Parameters, i: int) -> int:
-    """How a parameter is expanded: on a scale without bounds, unless a maximum may be at its bound."""
+    """How a parameter is expanded: on a scale without bounds, unless a maximum may be at its bound, or it is fixed."""
     domain = parameters.domains[i]
-    if domain in (SD, CORRELATION) or not np.isfinite(domain.low):
+    if parameters.fixed[i] or domain in (SD, CORRELATION) or not np.isfinite(domain.low):
         return REAL
     return BETWEEN if np.isfinite(domain.high) else POSITIVE
