@@ -163,7 +163,7 @@ def _fit_once(
     from saem.cli.write import check_folder, draw_fits, keep_fits
     from saem.data import where as rows_where
     from saem.errors import FitError, SaemWarning
-    from saem.families import arrange
+    from saem.families import arrange, family_of
     from saem.fitting import fit as fitting
     from saem.fitting import warmup
     from saem.system.display import method_name
@@ -173,8 +173,9 @@ def _fit_once(
     if where is not None:
         table = rows_where(table, where)
     data = arrange(model, table, drop)  # bad input is refused before time is spent on compiling ..
-    for text in data.warnings:  # .. and what is weakly determined is said; it is in the report, too
-        complain("Warning", text, "yellow")
+    if family_of(model).takes_time:  # .. and what is weakly determined is said; it is in the report, too
+        for text in data.warnings:
+            complain("Warning", text, "yellow")
     check_quantities(quantities, data.parameters.names)
     warmup.ensure([method_name(method) for method in methods], model.family)
     fits: list[Fit] = []

@@ -35,10 +35,13 @@ class Family(ABC):
         In words, for messages.
     gives_whole_numbers : bool
         Whether its responses are whole numbers.
+    takes_time : bool
+        Whether a fit may take so long that what is weakly determined is worth saying before.
     """
 
     title: ClassVar[str]
     gives_whole_numbers: ClassVar[bool] = False
+    takes_time: ClassVar[bool] = False
 
     @property
     @abstractmethod

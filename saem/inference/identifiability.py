@@ -64,9 +64,6 @@ class Identifiability:
         Where one equation decides along the only direction that the means leave free: its `residual` (left side minus
         right) along that direction from the unconstrained maximum, with the `loglik` that all points share and the
         parameters. The solutions are its zeros. Empty otherwise, or without data.
-    is_known : bool
-        Whether that could be examined: where the information of the model has no closed form it is that of the data at
-        the highest maximum, which may not be found.
     n_maximisers : int
         How many of them are the highest.
     n_starts : int
@@ -80,6 +77,9 @@ class Identifiability:
         Parameters whose profile likelihood does not fall by 1.92 on a side, however far they move.
     notes : tuple of str
         What could not be found out, and why.
+    is_known : bool
+        Whether that could be examined: where the information of the model has no closed form it is that of the data at
+        the highest maximum, which may not be found.
     """
 
     locally_identified: bool
@@ -91,13 +91,13 @@ class Identifiability:
     solutions: pd.DataFrame
     maxima: pd.DataFrame
     link: pd.DataFrame
-    is_known: bool = True
     n_maximisers: int = 0
     n_starts: int = 0
     condition_number: float = np.nan
     weakest: Mapping[str, float] | None = None
     flat: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_known: bool = True
 
     @property
     def unique(self) -> bool:

@@ -9,6 +9,7 @@ from parameterkinds import kinds_of
 from test_clusterwise import everywhere
 from test_families import cases, problems_of
 
+from saem.estep.marginal import SETTLED, refined
 from saem.inference.log_likelihood import log_likelihood_at
 from saem.mstep.solver import Solver
 
@@ -48,8 +49,10 @@ def test_quadrature_and_importance_sampling_agree(family, name):
         sampled = log_likelihood_at(problem, x, "importance", draws=2000)
         assert abs(sampled.value - fine.value) <= 4.5 * sampled.mcse + 1e-9
         if problem.likelihood.is_available:
-            solver = Solver(problem)
-            assert solver.derivatives(solver.observed(), x).value == pytest.approx(fine.value, abs=1e-8)
+            refined(problem, x)  # with nodes that are enough here
+            exact = problem.likelihood.kind == "closed" or problem.likelihood.nodes > 0
+            solver, error = Solver(problem), 1e-8 if exact else 2.0 * SETTLED
+            assert solver.derivatives(solver.observed(), x).value == pytest.approx(fine.value, abs=error)
         if problem.clusters.observed is not None:
             parts = log_likelihood_at(problem, x).contributions["loglik"]
             np.testing.assert_allclose(parts, fine.contributions["loglik"], atol=1e-8)

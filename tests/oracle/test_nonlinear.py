@@ -1,6 +1,6 @@
 """Nonlinear models from model file to estimate, against other families, known maxima and each other.
 
-The compiled core is held to more in `test_nonlinear_density` and `test_nonlinear_complete`; here is what a user does.
+The compiled core is held to more in `test_nonlinear_kernels` and `test_nonlinear_complete`; here is what a user does.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class NonlinearFamily(Family):
     """Individual parameters with laws, and any density of the rows; compiled code is imported when it is asked for."""
 
     title: ClassVar[str] = "nonlinear mixed model"
+    takes_time: ClassVar[bool] = True
 
     @property
     def model(self) -> type[NonlinearModel]:
