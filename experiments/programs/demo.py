@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="also write the small picture of the README to this file")
     options = parser.parse_args()
 
-    warmup.ensure(["saem", "ml"])
+    warmup.ensure(["saem", "ml"], "linear")
     model = peptide_model()
     try:
         data = peptide_table(options.replicates, options.seed)

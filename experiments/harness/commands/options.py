@@ -126,7 +126,7 @@ def warm_up(study: Study, path: Path) -> None:
     from ..running import identity_of, job_of
 
     if "the code of saem" in identity_of(job_of(study, path)):
-        warmup.ensure(["saem", "ml"])
+        warmup.ensure(["saem", "ml"], "linear")
 
 
 def seconds_of(text: str) -> float:
