@@ -7,7 +7,6 @@ from unittest.mock import create_autospec
 
 from experiments.harness.commands import options
 from experiments.harness.study import Study
-
 from saem.fitting import warmup
 
 ROOT = Path(__file__).parents[2]
