@@ -11,7 +11,7 @@ from saem.families.nonlinear.reading import Reading
 from saem.specification.domains import POSITIVE, REAL, SCALE, Domain, domain_named, interval
 
 if TYPE_CHECKING:
-    from saem.families.nonlinear.specification import NonlinearModel
+    from saem.families.nonlinear.written import Written
 
 KINDS = "'real', 'positive', 'sd' or 'interval(low, high)'"
 
@@ -29,7 +29,7 @@ def said_domain(text: str) -> Domain:
     raise ModelError(f"must be {KINDS}; got {text!r:.60}")
 
 
-def domains_of(model: NonlinearModel, reading: Reading) -> dict[str, Domain]:
+def domains_of(model: Written, reading: Reading) -> dict[str, Domain]:
     """The domains of the parameters in centres and expressions.
 
     Raises

@@ -20,7 +20,7 @@ from saem.specification.formula import Design
 from saem.specification.formula import read as read_formula
 
 if TYPE_CHECKING:
-    from saem.families.nonlinear.specification import NonlinearModel
+    from saem.families.nonlinear.written import Written
 
 
 INTERCEPT = "Intercept"  # the label of the column of ones
@@ -102,7 +102,7 @@ def columns_of(formulas: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def predictors_of(
-    model: NonlinearModel,
+    model: Written,
     columns: dict[str, Values],
     n: int,
     rows: Rows,
@@ -153,7 +153,7 @@ def predictors_of(
 
 
 def other_columns(
-    model: NonlinearModel,
+    model: Written,
     predictors: Mapping[str, Predictor],
     state: Mapping[str, Any],
     columns: dict[str, Values],

@@ -16,7 +16,7 @@ from saem.families.nonlinear import trees
 from saem.families.nonlinear.laws import LAWS, Law, check_numbers, read_law
 
 if TYPE_CHECKING:
-    from saem.families.nonlinear.specification import NonlinearModel
+    from saem.families.nonlinear.written import Written
 
 ALIKE = 0.8  # a parameter that is so similar to a column is asked about
 
@@ -62,7 +62,7 @@ class Reading:
             yield f"outcome.{key}", tree
 
 
-def read(model: NonlinearModel) -> Reading:
+def read(model: Written) -> Reading:
     """Parse the texts of a model and find what is wrong with them."""
     problems: list[str] = []
     laws: dict[str, Law] = {}
@@ -99,7 +99,7 @@ def read(model: NonlinearModel) -> Reading:
 class _Names:
     """What the names in the texts of a model are."""
 
-    def __init__(self, model: NonlinearModel, reading: Reading) -> None:
+    def __init__(self, model: Written, reading: Reading) -> None:
         self.model, self.reading = model, reading
         self.individual, self.linear = frozenset(model.individual), frozenset(model.linear)
         self.keys = frozenset(reading.arguments)
@@ -209,7 +209,7 @@ class _Names:
         return found
 
 
-def unused(model: NonlinearModel, reading: Reading, parameters: tuple[str, ...]) -> list[str]:
+def unused(model: Written, reading: Reading, parameters: tuple[str, ...]) -> list[str]:
     """Individual parameters and predictors that the outcome never uses, in words."""
     reached = reached_by(reading.arguments.values(), reading)
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from saem.errors import ModelError, listing, nearest
 from saem.families.nonlinear.hints import domains_of, said_domain
 from saem.families.nonlinear.predictors import Predictor
+from saem.families.nonlinear.reading import Reading
+from saem.families.nonlinear.written import Written
 from saem.specification.domains import CORRELATION, REAL, SD, Domain
 from saem.specification.layout import check_distinct, told_apart
 from saem.specification.parameters import Parameters
 from saem.specification.part import automatic_name
 
-if TYPE_CHECKING:
-    from saem.families.nonlinear.specification import NonlinearModel
-
 Codes = NDArray[np.int64]
+
+
+class Parsed(Written, Protocol):
+    """A model as it was written, with its texts parsed."""
+
+    @property
+    def reading(self) -> Reading: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class Slots:
     sds: list[tuple[str, ...]]
 
 
-def slots_of(model: NonlinearModel, group_levels: tuple[str, ...], predictors: Mapping[str, Predictor]) -> Slots:
+def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[str, Predictor]) -> Slots:
     """Collect the parameters of a model.
 
     Parameters
@@ -96,7 +102,7 @@ def slots_of(model: NonlinearModel, group_levels: tuple[str, ...], predictors: M
     return Slots(parameters, sd_index.reshape(len(group_levels), len(effects)), corr_index, sds)
 
 
-def _check_said(model: NonlinearModel, parameters: Parameters) -> None:
+def _check_said(model: Parsed, parameters: Parameters) -> None:
     """Refuse domains and starts of what is no parameter, and starts that are impossible.
 
     Raises
@@ -132,9 +138,7 @@ def _first(name: str, slots: list[tuple[str, Domain]]) -> Domain:
     return next(domain for other, domain in slots if other == name)
 
 
-def _correlations(
-    model: NonlinearModel, effects: list[str], group_levels: tuple[str, ...]
-) -> list[dict[tuple[int, int], str]]:
+def _correlations(model: Parsed, effects: list[str], group_levels: tuple[str, ...]) -> list[dict[tuple[int, int], str]]:
     """Names of the correlations of each variance group, by the positions of two effects."""
     laws = model.reading.laws
     told = told_apart(group_levels) if model.random.by is not None else list(group_levels)
@@ -155,7 +159,7 @@ def _correlations(
 
 
 def _check_zeros(
-    model: NonlinearModel, sds: list[tuple[str, ...]], corrs: list[dict[tuple[int, int], str]], effects: list[str]
+    model: Parsed, sds: list[tuple[str, ...]], corrs: list[dict[tuple[int, int], str]], effects: list[str]
 ) -> None:
     """Refuse correlations of effects whose standard deviation is held at zero."""
     for names, own in zip(sds, corrs, strict=True):
