@@ -13,7 +13,7 @@ import numpy as np
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, exact_fit, listing
-from saem.estep.marginal import refined
+from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
 from saem.maxima.search import (
@@ -25,6 +25,7 @@ from saem.maxima.search import (
     is_same,
     rises_without_end,
 )
+from saem.maxima.simulated import climb_simulated
 from saem.maxima.starts import infeasible
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of
@@ -33,6 +34,7 @@ from saem.mstep.solver import Maximiser, Solver
 from saem.stopping import Status
 
 Array = np.ndarray
+REFINEMENTS = 5  # times at most that rules of integration are looked at again
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,12 @@ class DirectML:
             mstep = Repeated(mstep) if mstep.single_step else mstep
         solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver, self.scattered)
-        if peaks and refined(problem, peaks[0].x):  # once more, with nodes that suffice there
-            if problem.likelihood.is_local:
+        for _ in range(REFINEMENTS):
+            if not refined(problem, peaks[0].x if peaks else problem.starts.first):
+                break
+            if settled_of(problem).placing.mcse > 0.0:
+                return simulated_maximum(problem, solver, peaks[0].x if peaks else problem.starts.first)
+            if peaks and problem.likelihood.is_local:  # once more, by rules that suffice there
                 peaks, failures = climbed_again(problem, solver, peaks)
             else:
                 peaks, failures = find_maxima(problem, solver, self.scattered)
@@ -116,6 +122,35 @@ class DirectML:
             if is_same(problem, end, x):
                 break
         return path[np.isfinite(path).all(axis=1)]
+
+
+def simulated_maximum(problem: Problem, solver: Solver, start: Array) -> Outcome:
+    """The maximum of a likelihood that can but be simulated, as far as its error lets it be found.
+
+    Raises
+    ------
+    ModelError, FitError
+        Where it cannot be simulated.
+    """
+    pinned = np.zeros(len(start), dtype=bool)
+    x, found = climb_simulated(problem, solver, start, pinned)
+    deficit, doubt = found.deficit
+    root = found.information.root
+    covariance = root @ (root.T @ found.noise @ root) @ root.T
+    words = f"The likelihood is simulated: it has a standard error of {found.mcse:.2g}, and its maximum is "
+    words += f"at most {deficit + doubt:.2g} higher." if np.isfinite(deficit) else "not found."
+    return Outcome(
+        x=x,
+        pinned=pinned,
+        status=Status.CONVERGED if np.isfinite(deficit) else Status.NOT_CONVERGED,
+        message=words,
+        path=np.vstack([start, x]),
+        mcse=np.sqrt(np.diag(covariance)),
+        mcse_covariance=covariance,
+        information=found.information,
+        likelihood="simulated",
+        loglik_mcse=found.mcse,
+    )
 
 
 def no_maximum(problem: Problem, failures: list[Failure]) -> Exception:

@@ -84,7 +84,7 @@ class ExactEM:
         run = run_of(engine, path, pinned)
         precision, note = assess(engine.iteration, run), ""
         peaks = find_maxima(problem, engine.solver)[0]
-        own = precision.top.loglik if precision.top is not None else engine.iteration.loglik(run.x, pinned)
+        own = precision.top.loglik if precision.top is not None else engine.iteration.loglik(run.x)
         if peaks and peaks[0].loglik > own + HIGHER:
             note = (
                 f"From its own start EM reached a lower local maximum (log-likelihood {own:.3f}); this is its estimate "
@@ -164,7 +164,7 @@ def is_at_singularity(engine: Engine, x: Array, pinned: Array) -> bool:
     """Whether the top of the hill has a correlation of one, to which EM goes ever more slowly, and is no higher."""
     top, held, result = climb(engine.problem, engine.solver, x)
     singular = held & ~pinned & engine.solver.domains.is_correlation & (np.abs(top) == 1.0)
-    near = result.status == sqp.CONVERGED and result.value - engine.iteration.loglik(x, pinned) < SINGULAR_DEFICIT
+    near = result.status == sqp.CONVERGED and result.value - engine.iteration.loglik(x) < SINGULAR_DEFICIT
     return bool(singular.any() and near)
 
 
@@ -199,12 +199,12 @@ def squarem(engine: Engine, x: Array, pinned: Array) -> Array:
     point = u * problem.scale
     point[is_log], point[is_angle] = np.exp(u[is_log]), np.clip(np.tanh(u[is_angle]), -NEAR_ONE, NEAR_ONE)
     point[~free] = x[~free]
-    if not np.isfinite(engine.iteration.loglik(point, pinned)):
+    if not np.isfinite(engine.iteration.loglik(point)):
         return plain
     try:
         far = expectation_maximisation(engine, point, pinned, 1)
     except MStepError:
         return plain
-    if engine.iteration.loglik(far[0], pinned) < engine.iteration.loglik(plain[1], pinned):
+    if engine.iteration.loglik(far[0]) < engine.iteration.loglik(plain[1]):
         return plain
     return np.vstack([plain, far])

@@ -1,4 +1,4 @@
-"""The law of the random effects of every cluster given its data, by the nodes of the marginal likelihood."""
+"""The law of the random effects of every cluster given its data, by the points of the marginal likelihood."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, objective_of, place_points
+from saem.estep.marginal import Quadrature, fill_rule, fill_spans, place_points
 from saem.estep.modes import find_mode
+from saem.estep.settling import objective_of
 from saem.families.contract import effects_root, log_complete, n_effects
 from saem.families.estimated import Effects
 from saem.families.problem import Problem
-from saem.system.jets import jet_back_substitute
 from saem.system.jit import entry
 
 Array = np.ndarray
@@ -37,15 +37,13 @@ def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: 
             marginal[cluster] = math.nan
             continue
         spans, rule = np.zeros((d + 1, d, 1)), objective.which[cluster]
-        for j in range(d):
-            spans[0, j, 0] = mode[j]
-        for k in range(d):
-            spans[1 + k, k, 0] = 1.0
-            jet_back_substitute(factor.reshape((d, d, 1)), spans[1 + k])
-        many = objective.counts[rule]
-        count = many**d
+        shift, stretch = objective.shift[cluster], objective.stretch[cluster]
+        fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), shift, stretch, spans)
+        count = objective.counts[rule]
         points, values, logs = np.empty((count, d, 1)), np.empty((count, 1)), np.empty(count)
-        place_points(objective.nodes[rule], objective.log_weights[rule], many, 0, spans, points, logs)
+        places = np.empty((count, d))
+        fill_rule(objective, cluster, places, logs)
+        place_points(places, 0, spans, points)
         log_complete(arrays, x, cluster, points, 0, values, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
         top = -math.inf
         for at in range(count):

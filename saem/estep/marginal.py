@@ -1,30 +1,35 @@
-"""The marginal likelihood by adaptive quadrature as an objective, for any family with `log_complete`.
+"""The marginal likelihood by adaptive rules of integration as an objective, for any family with `log_complete`.
 
-Adaptive Gauss-Hermite quadrature (Liu & Pierce 1994, eq. 2; Pinheiro & Bates 1995, section 2.4): with the mode ``m``
-of a cluster's random effects and ``L`` the Cholesky factor of the curvature there, the integral of ``exp f(u)`` is
+Adaptive quadrature (Liu & Pierce 1994, eq. 2; Pinheiro & Bates 1995, section 2.4): with the mode ``m`` of a cluster's
+random effects, ``L`` the Cholesky factor of the curvature there, and a cluster's own ``a`` and ``B``, numbers, the
+integral of ``exp f(u)`` is
 
-    |L|^-1 sum_k exp(f(m + L'^-1 w_k) + log g_k)
+    |L|^-1 |B| sum_k exp(f(m + L'^-1 (a + B w_k)) + l_k)
 
-with nodes ``w_k`` and weights ``g_k`` of a product rule for ``int g(w) dw``. Mode and curvature depend on the
-parameters. The derivatives given are those of this very sum, exactly, in jets: at the converged mode each step
-``m += (L L')^-1 f'(m)`` in jets, with a matrix of plain numbers, makes the derivatives of one more order exact, so that
-two are enough. A maximum of the sum is thus found to the last digit, and is the maximum likelihood estimate as far
-as the number of nodes is large enough: `settled_nodes` chooses it.
+with points ``w_k`` and log-weights ``l_k`` of a rule (`saem.estep.rules`). ``a = 0`` and ``B = 1`` put it at the mode;
+others match the mean and the covariance of the random effects given the data (Naylor & Smith 1982), which far fewer
+points need where these are skewed. Mode and curvature depend on the parameters. The derivatives given are those of
+this very sum, exactly, in jets: at the converged mode each step ``m += (L L')^-1 f'(m)`` in jets, with a matrix of
+plain numbers, makes the derivatives of one more order exact, so that two are enough. A maximum of the sum is thus
+found to the last digit, and is the maximum likelihood estimate as far as the rule is good enough:
+`saem.estep.settling` chooses it.
+
+Points of a mixture of t distributions (`saem.estep.mixtures`) are for what no product rule can follow; there the
+movement of the mode is but noise. These stay where they are, and the derivatives are weighted complete-data scores
+(Fisher's identity, and Louis').
 """
 
 from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from saem.errors import FitError, ModelError
+from saem.estep.mixing import mix_points
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import add_points, log_complete, n_effects
-from saem.families.problem import Clusters, Problem
+from saem.families.contract import add_points, hold, log_complete, n_effects
 from saem.system.jets import (
     add_derivatives,
     add_logarithm,
@@ -39,28 +44,25 @@ from saem.system.linalg import cholesky_solve
 Array = np.ndarray
 
 LIFTS = 2  # steps in jets after which first and second derivatives of the mode are exact
-CHUNK = 32  # nodes at once
-LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes that are tried
-SETTLED = 1e-4  # difference of the log-likelihood by two of them, one after the other, below which they agree
-AGREED = 5e-3  # the same, where no more nodes can be had
-MOST_POINTS = 20_000  # of the product rule of a cluster
+CHUNK = 32  # points at once
 
 
 class Quadrature(NamedTuple):
     """Objective of direct maximum likelihood where there is no closed form; for `saem.families.contract.evaluate`."""
 
     arrays: Any
-    nodes: Array  # (R, k) of R rules in one dimension, the first of each row
-    log_weights: Array  # (R, k)
-    counts: Array  # (R,) int64, nodes of each rule
+    points: Array  # (R, K, d) of R rules, the first of each row
+    log_weights: Array  # (R, K)
+    counts: Array  # (R,) int64, points of each rule
     which: Array  # (C,) int64, the rule of each cluster
+    shift: Array  # (C, d), a
+    stretch: Array  # (C, d, d), B, upper triangular
+    held: Array  # (C,) bool, whether the points are those of a mixture, and stay where they are for derivatives
+    parts: int  # of the points of a mixture, each a rule of its own
+    shares: Array  # (C, M), of the components of the mixture
+    means: Array  # (C, M, d)
+    roots: Array  # (C, M, d, d), lower triangular
     constant: float  # added to the log-likelihood
-
-
-def rule(nodes: int) -> tuple[Array, Array]:
-    """Nodes (k,) and logarithms of weights (k,) for ``int g(w) dw``, exact for polynomials times ``exp(-w^2 / 2)``."""
-    points, weights = np.polynomial.hermite.hermgauss(nodes)
-    return np.sqrt(2.0) * points, np.log(weights) + points**2 + 0.5 * np.log(2.0)
 
 
 @kernel
@@ -86,24 +88,41 @@ def lift(arrays: Any, x: Array, cluster: int, factor: Array, modes: Array, root:
 
 
 @kernel
-def place_points(
-    nodes: Array, log_weights: Array, many: int, first: int, spans: Array, points: Array, logs: Array
-) -> None:
-    """Write the points ``m + sum_k w_k s_k`` (k, d, J) of the product rule, from the ``first`` on, and weights (k,)."""
+def fill_spans(modes: Array, root: Array, shift: Array, stretch: Array, spans: Array) -> None:
+    """Write ``m + L'^-1 a`` and the columns of ``L'^-1 B`` (d + 1, d, J); mode (1, d, J) and ``L`` are jets."""
+    d, length = modes.shape[1], modes.shape[2]
+    for b in range(d + 1):
+        for j in range(d):
+            for i in range(length):
+                spans[b, j, i] = modes[0, j, i] if b == 0 else 0.0
+    for k in range(d):
+        spans[1 + k, k, 0] = 1.0  # column k of L'^-1
+        jet_back_substitute(root, spans[1 + k])
+    for k in range(d):
+        for j in range(d):
+            for i in range(length):
+                spans[0, j, i] += shift[k] * spans[1 + k, j, i]
+    for k in range(d - 1, -1, -1):
+        for j in range(d):
+            for i in range(length):
+                value = stretch[k, k] * spans[1 + k, j, i]
+                for m in range(k):
+                    value += stretch[m, k] * spans[1 + m, j, i]
+                spans[1 + k, j, i] = value
+
+
+@kernel
+def place_points(rule: Array, first: int, spans: Array, points: Array) -> None:
+    """Write the points ``m + sum_k w_k s_k`` (k, d, J) of a rule (K, d), from the ``first`` on."""
     count, d, length = points.shape
     for at in range(count):
-        logs[at] = 0.0
-        rest = first + at
         for j in range(d):
             for i in range(length):
                 points[at, j, i] = spans[0, j, i]
         for k in range(d):
-            node = rest % many
-            rest //= many
-            logs[at] += log_weights[node]
             for j in range(k + 1):
                 for i in range(length):
-                    points[at, j, i] += nodes[node] * spans[1 + k, j, i]
+                    points[at, j, i] += rule[first + at, k] * spans[1 + k, j, i]
 
 
 @kernel
@@ -136,30 +155,45 @@ def add_exponentials(values: Array, logs: Array, largest: float, total: Array, s
 
 @kernel
 def add_points_of_any(
-    arrays: Any, x: Array, cluster: int, nodes: Array, log_weights: Array, many: int, spans: Array, total: Array
+    arrays: Any, x: Array, cluster: int, rule: Array, log_weights: Array, spans: Array, total: Array
 ) -> float:
     """`saem.families.contract.add_points` for any family with `log_complete`."""
     d, length = spans.shape[1], spans.shape[2]
-    n, count = jet_variables(length), many**d
+    n, count = jet_variables(length), log_weights.shape[0]
     chunk = min(CHUNK, count)
-    points, values, logs = np.empty((chunk, d, length)), np.empty((chunk, length)), np.empty(chunk)
+    points, values = np.empty((chunk, d, length)), np.empty((chunk, length))
     gradients, hessians = np.empty((0, d, length)), np.empty((0, d, d, length))
     square, largest = np.empty(n), -math.inf
     for first in range(0, count, chunk):
         here = min(chunk, count - first)
-        place_points(nodes, log_weights, many, first, spans, points[:here], logs[:here])
+        place_points(rule, first, spans, points[:here])
         log_complete(arrays, x, cluster, points[:here], 0, values[:here], gradients, hessians)
-        largest = add_exponentials(values[:here], logs[:here], largest, total, square)
+        largest = add_exponentials(values[:here], log_weights[first : first + here], largest, total, square)
     return largest
 
 
 @overload(add_points, inline="always")
-def _add_points(arrays, x, cluster, nodes, log_weights, many, spans, total):  # type: ignore[no-untyped-def]
+def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: ignore[no-untyped-def]
     if contract.has_own(arrays, "add_points"):
         return None
-    return lambda arrays, x, cluster, nodes, log_weights, many, spans, total: add_points_of_any(
-        arrays, x, cluster, nodes, log_weights, many, spans, total
+    return lambda arrays, x, cluster, rule, log_weights, spans, total: add_points_of_any(
+        arrays, x, cluster, rule, log_weights, spans, total
     )
+
+
+@kernel
+def fill_rule(objective: Quadrature, cluster: int, points: Array, log_weights: Array) -> None:
+    """Write the points (K, d) of a cluster in coordinates of unit curvature, and the logarithms of their weights."""
+    (count, d), rule = points.shape, objective.which[cluster]
+    base = objective.points[rule]
+    if objective.held[cluster]:
+        means, roots = objective.means[cluster], objective.roots[cluster]
+        mix_points(base, objective.parts, objective.shares[cluster], means, roots, points, log_weights)
+        return
+    for at in range(count):
+        log_weights[at] = objective.log_weights[rule, at]
+        for j in range(d):
+            points[at, j] = base[at, j]
 
 
 @kernel
@@ -187,24 +221,27 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
     if not math.isfinite(height):
         out[0] = -math.inf
         return
-    modes, root, spans = np.zeros((1, d, length)), np.empty((d, d, length)), np.zeros((d + 1, d, length))
+    modes, root, spans = np.zeros((1, d, length)), np.zeros((d, d, length)), np.zeros((d + 1, d, length))
     for j in range(d):
         modes[0, j, 0] = mode[j]
-    if not lift(arrays, x, cluster, factor, modes, root):
+    held, stretch, rule = objective.held[cluster], objective.stretch[cluster], objective.which[cluster]
+    if held:
+        for j in range(d):
+            for k in range(j + 1):
+                root[j, k, 0] = factor[j, k]
+    elif not lift(arrays, x, cluster, factor, modes, root):
         out[0] = -math.inf
         return
-    for j in range(d):
-        for i in range(length):
-            spans[0, j, i] = modes[0, j, i]
+    fill_spans(modes, root, objective.shift[cluster], stretch, spans)
     for k in range(d):
-        spans[1 + k, k, 0] = 1.0  # column k of L'^-1
-        jet_back_substitute(root, spans[1 + k])
         add_logarithm(-1.0, root[k, k], out)
-    rule = objective.which[cluster]
-    total = np.zeros(length)
-    largest = add_points(
-        arrays, x, cluster, objective.nodes[rule], objective.log_weights[rule], objective.counts[rule], spans, total
-    )
+        out[0] += math.log(stretch[k, k])
+    if held:
+        hold(arrays, x, cluster, spans, out)
+    total, count = np.zeros(length), objective.counts[rule]
+    points, log_weights = np.empty((count, d)), np.empty(count)
+    fill_rule(objective, cluster, points, log_weights)
+    largest = add_points(arrays, x, cluster, points, log_weights, spans, total)
     weight = total[0]
     if not weight > 0.0:
         out[0] = -math.inf
@@ -252,59 +289,6 @@ def log_likelihoods(objective: Quadrature, x: Array, n: int, clusters: Array, pa
         parts[at] = out[0]
 
 
-@entry
-def most_effects(arrays: Any, x: Array, n_clusters: int) -> int:
-    """The largest number of random effects of a cluster."""
-    found = 0
-    for cluster in range(n_clusters):
-        found = max(found, n_effects(arrays, x, cluster))
-    return found
-
-
-def quadrature(arrays: Any, n_clusters: int, nodes: int | Array, constant: float = 0.0) -> Quadrature:
-    """The objective with so many nodes for every random effect: of all clusters, or of each (C,)."""
-    counts, which = np.unique(np.broadcast_to(np.asarray(nodes, dtype=np.int64), n_clusters), return_inverse=True)
-    if n_clusters == 0:
-        counts = np.ones(1, dtype=np.int64)
-    points, log_weights = np.zeros((2, len(counts), int(counts.max())))
-    for row, count in enumerate(counts.tolist()):
-        points[row, :count], log_weights[row, :count] = rule(count)
-    return Quadrature(arrays, points, log_weights, counts, which.ravel().astype(np.int64), constant)
-
-
-#: Of problems in use; the number of nodes may grow, see `refined`.
-_OBJECTIVES: WeakKeyDictionary[Clusters, Quadrature] = WeakKeyDictionary()
-
-
-def objective_of(problem: Problem) -> Quadrature:
-    """The marginal likelihood of a problem by quadrature, with nodes that suffice at its first start.
-
-    Problems that differ in their constraints, or in which latent data are drawn, share it.
-    """
-    clusters, likelihood = problem.clusters, problem.likelihood
-    found = _OBJECTIVES.get(clusters)
-    if found is None:
-        assert clusters.joint is not None
-        arrays, x = clusters.joint(), problem.starts.first
-        nodes = likelihood.nodes or likelihood.first_nodes or settled_nodes(arrays, clusters.count, x)
-        found = _OBJECTIVES[clusters] = quadrature(arrays, clusters.count, nodes, clusters.constant)
-    return found
-
-
-def refined(problem: Problem, x: Array) -> bool:
-    """Whether at ``x`` (n,) more nodes were needed; the objective of the problem has them from now on."""
-    clusters, likelihood = problem.clusters, problem.likelihood
-    if likelihood.kind != "quadrature" or likelihood.nodes:
-        return False
-    found = objective_of(problem)
-    now = found.counts[found.which]
-    nodes = settled_nodes(found.arrays, clusters.count, x)
-    if np.all(nodes <= now):
-        return False
-    _OBJECTIVES[clusters] = quadrature(found.arrays, clusters.count, np.maximum(nodes, now), found.constant)
-    return True
-
-
 def log_likelihood(objective: Quadrature, x: Array) -> float:
     """The log-likelihood by the rule at parameters (n,), without derivatives."""
     every = np.arange(len(objective.which))
@@ -316,50 +300,3 @@ def parts_of(objective: Quadrature, x: Array, clusters: Array) -> Array:
     parts = np.empty(len(clusters))
     log_likelihoods(objective, x, 0, clusters, parts)
     return parts
-
-
-def settled_nodes(arrays: Any, n_clusters: int, x: Array, tolerance: float = SETTLED) -> Array:
-    """For each cluster (C,) the first number of nodes of the ladder that agrees with the next one about its integral.
-
-    Parameters
-    ----------
-    arrays : NamedTuple
-        With `log_complete`.
-    n_clusters : int
-    x : (n,) ndarray
-        A number chosen at a start should be looked at again at the estimate.
-    tolerance : float
-        Of the log-likelihood of all clusters. Where the points of a cluster do not suffice for it, `AGREED` must do.
-
-    Raises
-    ------
-    ModelError
-        When no two agree within `MOST_POINTS` points a cluster.
-    FitError
-        When there is no log-likelihood at ``x``.
-    """
-    x = np.array(x, dtype=float)
-    d = max(1, most_effects(arrays, x, n_clusters))
-    ladder = [nodes for nodes in LADDER if nodes**d <= MOST_POINTS]
-    found, left = np.full(n_clusters, ladder[0], dtype=np.int64), np.arange(n_clusters)
-    before, change = parts_of(quadrature(arrays, n_clusters, ladder[0]), x, left), np.full(n_clusters, np.inf)
-    for nodes in ladder[1:]:
-        after = parts_of(quadrature(arrays, n_clusters, nodes), x, left)
-        if not (np.isfinite(before).all() and np.isfinite(after).all()):
-            raise FitError(
-                "the quadrature cannot be set up at these parameters: the likelihood is zero, or the random "
-                "effects of a cluster have no mode that is found; give other starting values"
-            )
-        change = np.abs(after - before)
-        open_ = change > tolerance / n_clusters
-        left, before, change = left[open_], after[open_], change[open_]
-        if not len(left):
-            return found
-        found[left] = nodes
-    if change.sum() <= AGREED:
-        return found
-    raise ModelError(
-        f"quadrature over {d} random effects has not settled within {MOST_POINTS:,} points a cluster: from one number "
-        f"of nodes to the next the log-likelihood must change by {AGREED:g} at most, and it changes by "
-        f"{change.sum():.3g}, most of it in cluster {int(left[np.argmax(change)]) + 1} (by {change.max():.3g})"
-    )

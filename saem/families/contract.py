@@ -218,16 +218,15 @@ def add_points(
     arrays: Any,
     x: np.ndarray,
     cluster: int,
-    nodes: np.ndarray,
+    rule: np.ndarray,
     log_weights: np.ndarray,
-    many: int,
     spans: np.ndarray,
     total: np.ndarray,
 ) -> float:
-    """Add the sum over the points of a product rule of exp(`log_complete`) times their weights, in jets.
+    """Add the sum over the points of a rule of integration of exp(`log_complete`) times their weights, in jets.
 
-    The points are ``u = m + sum_k w_k s_k`` for nodes ``w`` of a rule in one dimension. `saem.estep.marginal` does it
-    for any family; one that can do it faster names its arrays in `OWN`.
+    The points are ``u = m + sum_k w_k s_k`` for the points ``w`` of the rule. `saem.estep.marginal` does it for any
+    family; one that can do it faster names its arrays in `OWN`.
 
     Parameters
     ----------
@@ -235,9 +234,9 @@ def add_points(
         Those of `Problem.clusters.joint`.
     x : (n,) ndarray
     cluster : int
-    nodes, log_weights : (many or more,) ndarray
-    many : int
-        How many of them belong to the rule.
+    rule : (K, d or more) ndarray
+        Points ``w``.
+    log_weights : (K,) ndarray
     spans : (d + 1, d, J) ndarray
         ``m`` and the ``s_k``, of which the entries after the k-th are zero.
     total : (J,) ndarray, zeros, written
@@ -247,6 +246,25 @@ def add_points(
     -------
     float
         The logarithm of that factor.
+    """
+    raise NotImplementedError
+
+
+def hold(arrays: Any, x: np.ndarray, cluster: int, spans: np.ndarray, out: np.ndarray) -> None:
+    """Give the points of a rule the derivatives by which they stay where they are, as the law of the effects changes.
+
+    A family whose rows tell much of what the effects are of (individual parameters) holds these, and names its arrays
+    in `OWN`; for any other the effects ``u`` stay. Complete-data scores at points that stay scatter the least.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+    x : (n,) ndarray
+    cluster : int
+    spans : (d + 1, d, J) ndarray, changed
+        See `add_points`; without derivatives. Entries after the k-th may get some.
+    out : (J,) ndarray, changed
+        The derivatives of the logarithm of the volume are added.
     """
     raise NotImplementedError
 
@@ -270,7 +288,7 @@ def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nd
 
 
 #: Types of arrays that have their own of the functions that any family gets.
-OWN: dict[str, set[type]] = {"add_points": set(), "limit": set(), "fill_frame": set()}
+OWN: dict[str, set[type]] = {"add_points": set(), "hold": set(), "limit": set(), "fill_frame": set()}
 
 
 def has_own(numba_type: Any, name: str) -> bool:
@@ -330,6 +348,11 @@ def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # typ
         return value[0]
 
     return one
+
+
+@overload(hold, inline="always")
+def _hold(arrays, x, cluster, spans, out):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "hold") else lambda arrays, x, cluster, spans, out: None
 
 
 @overload(limit)

@@ -152,9 +152,9 @@ class Likelihood:
 
     Attributes
     ----------
-    kind : {"closed", "quadrature", "none"}
+    kind : {"closed", "quadrature", "simulated", "none"}
         How it is had: in closed form (`observed`), by adaptive quadrature on the density of the family
-        (`log_complete`), or not at all.
+        (`log_complete`), by simulated points where no quadrature suffices, with an error of its own, or not at all.
     nodes : int
         Nodes of the quadrature for every random effect; 0 lets it choose so many that two numbers agree.
     first_nodes : int
@@ -187,12 +187,12 @@ class Likelihood:
 
     @property
     def is_available(self) -> bool:
-        """Whether it can be evaluated, with its derivatives."""
+        """Whether it can be evaluated, with its derivatives, and searched for maxima."""
         return self.kind in ("closed", "quadrature")
 
-    def unknown(self) -> Likelihood:
-        """The same where it turned out that it cannot be evaluated."""
-        return replace(self, kind="none")
+    def turned(self, kind: str) -> Likelihood:
+        """The same where it turned out that it is had in another way, or not at all."""
+        return replace(self, kind=kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,8 +89,8 @@ def conclude(
     started : float
         When the fit began, by `time.perf_counter`.
     """
-    if not outcome.knows_likelihood:
-        problem = replace(problem, likelihood=problem.likelihood.unknown())
+    if outcome.likelihood:
+        problem = replace(problem, likelihood=problem.likelihood.turned(outcome.likelihood))
     information = information_at(problem, outcome)
     flat = flat_at(problem, outcome, information)
     if flat.message:
@@ -197,6 +197,7 @@ def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information:
         covariance=covariance,
         mcse=mcse,
         loglik=information.loglik,
+        loglik_mcse=outcome.loglik_mcse,
         n_free=int((~problem.parameters.fixed).sum()) - len(problem.constraints) - flat.directions,
         at_boundary=boundary_of(problem, outcome, x, flat.moved),
         constraint_names=problem.constraints.names,
@@ -271,7 +272,7 @@ def random_effects_at(problem: Problem, x: Array, clusters: int) -> tuple[Array,
     nothing = np.empty((clusters, 0))
     if problem.clusters.effects is not None:
         return problem.clusters.effects(x)
-    if problem.likelihood.kind != "quadrature":
+    if problem.likelihood.kind not in ("quadrature", "simulated"):
         return nothing, nothing
     from saem.estep.conditional import conditional_law
 
@@ -287,8 +288,8 @@ def information_at(problem: Problem, outcome: Outcome) -> Information:
     """
     if outcome.posterior is not None and outcome.information is not None:
         return outcome.information
-    if not problem.likelihood.is_available and outcome.information is not None:  # by draws, which tell no height
-        return replace(outcome.information, loglik=np.nan)
+    if not problem.likelihood.is_available and outcome.information is not None:
+        return outcome.information
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)
     if outcome.maximum is None:

@@ -86,6 +86,8 @@ class Estimate(Part):
         Monte Carlo standard errors, the distance to the exact maximum that the simulation leaves; 0 for exact methods.
     loglik : float
         Log-likelihood (restricted for REML).
+    loglik_mcse : float
+        Its Monte Carlo standard error where it is simulated; 0 where it is exact, or by quadrature that has settled.
     n_free : int
         Number of free parameters, net of constraints and of fixed parameters. Means count in REML too, as in lme4.
     at_boundary : tuple of str
@@ -114,6 +116,7 @@ class Estimate(Part):
     covariance: Floats
     mcse: Floats
     loglik: float
+    loglik_mcse: float
     n_free: int
     at_boundary: Names
     constraint_names: Names

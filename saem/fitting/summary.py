@@ -52,7 +52,8 @@ def summary_parts(fit: Record, tested: pd.DataFrame | None = None) -> list[str |
     name = "restricted log-likelihood" if fit.method == "reml" else "log-likelihood"
     if fit.model.is_transformed:
         name += f" of {fit.model.response}"
-    parts += ["", f"{name} {fit.loglik:.4f}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
+    error = f" (simulated, MCSE {fit.loglik_mcse:.2g})" if fit.loglik_mcse > 0.0 else ""
+    parts += ["", f"{name} {fit.loglik:.4f}{error}   AIC {fit.aic:.3f}   BIC {fit.bic:.3f}"]
     if fit.drawn:
         parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
     if fit.augmentation:

@@ -36,7 +36,7 @@ def link_along(problem: Problem, solver: Solver, x: Array, solutions: list[Array
     beyond = max(at) - min(at) if len(at) > 1 else BEYOND
     points = x + np.linspace(min(at) - beyond, max(at) + beyond, N_LINK)[:, None] * direction
     residuals = [problem.constraints.evaluate(point)[0][0] for point in points]
-    loglik = solver.derivatives(solver.observed(), x).value
+    loglik = solver.height(x)
     columns = {"residual": residuals, "loglik": loglik}
     columns |= dict(zip(names, problem.coordinates.to_user(points).T, strict=True))
     return pd.DataFrame(columns)

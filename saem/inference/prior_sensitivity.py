@@ -97,7 +97,7 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     draws = posterior.draws
     _, data = rows_of(fit)
     solver = Solver(posed(fit, data))  # that of the draws
-    likelihood = np.array([solver.derivatives(solver.observed(), x).value for x in posterior.pooled])
+    likelihood = np.array([solver.height(x) for x in posterior.pooled])
     likelihood = likelihood.reshape(draws.shape[:2])
     heights = log_priors(fit)
     arviz = quiet_import("arviz")

@@ -139,7 +139,7 @@ def single_moves(problem: Problem, solver: Solver, x: Array, free: Array, most: 
             point = x + t * direction
             if solver.domains.room(point)[i] <= 0.0:
                 continue
-            value = solver.derivatives(solver.observed(), point, free).value
+            value = solver.height(point)
             if math.isfinite(value):
                 found.append((value, point))
     found.sort(key=lambda pair: -pair[0])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from saem.estep.marginal import objective_of
+from saem.estep.settling import settled_of
 from saem.families.problem import Clusters, Problem
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T])
     """
     if problem.likelihood.kind != "quadrature":
         return make()
-    rule = objective_of(problem)
-    full = (*key, rule.counts[rule.which].tobytes(), problem.constraints.names, problem.constraints.texts)
+    rules = settled_of(problem).placing.key
+    full = (*key, rules, problem.constraints.names, problem.constraints.texts)
     known = _KNOWN.setdefault(problem.clusters, OrderedDict())
     if full not in known:
         known[full] = make()

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, objective_of
+from saem.estep.marginal import Quadrature, log_likelihood
+from saem.estep.settling import objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
 from saem.mstep import sqp
@@ -193,10 +194,17 @@ class Solver:
             self.no_path if path is None else path,
         )
 
+    def height(self, x: np.ndarray) -> float:
+        """The observed log-likelihood, without derivatives where these cost more."""
+        objective = self.observed()
+        if isinstance(objective, Quadrature):
+            return log_likelihood(objective, x)
+        return self.derivatives(objective, x).value
+
     def summit(self, x: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, float]:
         """The maximum of the observed likelihood nearest to ``x`` and its height; ``x`` itself where none is found."""
         top = x.copy()
-        before = self.derivatives(self.observed(), x, free).value
+        before = self.height(x)
         result = self.maximise(self.observed(), top, free)
         found = result.status == sqp.CONVERGED and result.value >= before
         return (top, result.value) if found else (x, before)

@@ -225,7 +225,7 @@ def test_ascent_climbs() -> None:
 
     def share_of_climbs(engine: Any, steps: int) -> float:
         path = np.vstack(engine.advance(engine.iteration.begin(problem.starts.first), steps).chain.paths)
-        logliks = np.array([engine.iteration.loglik(x, engine.iteration.nothing_pinned) for x in path])
+        logliks = np.array([engine.iteration.loglik(x) for x in path])
         away = logliks[:-1] < ml.loglik - 0.01
         return float(np.mean(np.diff(logliks)[away] > 0.0))
 

@@ -83,7 +83,7 @@ def losses(near: float, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
         engine = SAEM().engine(problem, seed)
         run = engine.pass_through(problem.starts.first, engine.iteration.nothing_pinned)
         made = run.correction.step if run.correction.is_believed else 0.0
-        gains.append(engine.iteration.loglik(run.x, run.pinned) - engine.iteration.loglik(run.x - made, run.pinned))
+        gains.append(engine.iteration.loglik(run.x) - engine.iteration.loglik(run.x - made))
     return np.array(gains)
 
 

@@ -143,7 +143,7 @@ def test_a_deficit_is_seen_without_a_closed_form() -> None:
         x = ml.values.copy()
         x[0] += size * ml.se[0]
         away = replace(run, x=x)
-        true = ml.loglik - Iteration.loglik(SAEM().iteration(problem, 0), x, free)
+        true = ml.loglik - Iteration.loglik(SAEM().iteration(problem, 0), x)
         assert assess(engine.iteration, away).deficit == pytest.approx(true, rel=0.25)
 
 

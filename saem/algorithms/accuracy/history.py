@@ -32,7 +32,7 @@ def history_of(engine: Engine, run: Run, precision: Precision, loglik: float) ->
         row[:3] = look.iterations, look.drawn * engine.problem.latent.size, look.seconds
         row[6] = look.acceptance
         if engine.problem.likelihood.is_available:
-            row[3] = engine.iteration.loglik(look.x, run.pinned)
+            row[3] = engine.iteration.loglik(look.x)
             row[4] = loglik + precision.deficit - row[3]
         if look.number == run.chain.number:
             row[5] = share_at(engine, run, precision, look)

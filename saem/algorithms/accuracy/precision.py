@@ -16,26 +16,27 @@ from saem.algorithms.accuracy.error import standard_errors
 from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
+from saem.errors import FitError, ModelError
 from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, scores_of
 from saem.estep.samplers import clusters_of, is_markov, own_copy, with_arrays_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information, uphill
 from saem.maxima.search import Peak
+from saem.maxima.simulated import climb_simulated, deficit_by, multipliers_of, simulated_at
 from saem.mstep import sqp
-from saem.mstep.solver import Derivatives, Solver
+from saem.mstep.solver import Solver
 from saem.system.streams import offshoot
 
 Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
-ENOUGH = 4_000  # of them, where the likelihood is known, and they tell the Monte Carlo error alone
 NOISE = "noise_of_score"  # in a chain's memory: where it was measured, missing information, and noise
 NEARBY = 0.1  # standard errors
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
-NORMAL_95 = 1.645
 CLUSTER_DRAWS, SWEEPS = 200_000, (250, 4_000)  # of single clusters whose scores are looked at, and of all of them
+FEW = 50_000  # of single clusters, where the likelihood is known, and they tell the Monte Carlo error alone
 AT_A_TIME = 10  # draws whose mean is kept, where draws one by one are not needed
 DOUBTED = 0.5  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
 FAR_OFF = 10.0  # times the deficit that is aimed at, or its noise: of more, that does not matter
@@ -64,6 +65,8 @@ class Precision:
         Newton's step from the estimate to the maximum, where draws alone tell of it.
     covariance : (n, n) ndarray or None
         Of the Monte Carlo error.
+    loglik_mcse : float
+        Monte Carlo standard error of the log-likelihood in ``information``, where it is simulated.
     is_singular : bool
         Whether the deficit is that of the run at the singular covariance matrix that it goes to.
     reason : str
@@ -95,13 +98,17 @@ class Precision:
     excess: float = 1.0
     newton: Array | None = None
     covariance: Array | None = None
+    loglik_mcse: float = 0.0
     is_singular: bool = False
 
 
 def assess(iteration: Iteration, run: Run) -> Precision:
     """Measure a run against the likelihood."""
     iteration.take_up(run.chain)
-    return exactly(iteration, run) if iteration.problem.likelihood.is_available else by_sampling(iteration, run)
+    kind = iteration.problem.likelihood.kind
+    if kind == "simulated":
+        return by_simulation(iteration, run)
+    return by_sampling(iteration, run) if kind == "none" else exactly(iteration, run)
 
 
 def hilltop(iteration: Iteration, run: Run) -> tuple[Peak | None, bool]:
@@ -123,7 +130,7 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
     x = top.x if top is not None and beside else run.x
     information = observed_information(problem, solver, x, run.pinned)
     end, words = at_singularity(iteration, run, top)
-    deficit = information.deficit if top is None else top.loglik - iteration.loglik(end.x, end.pinned)
+    deficit = information.deficit if top is None else top.loglik - iteration.loglik(end.x)
     if problem.latent.has_expectation:
         missing = noise = iteration.missing(x, run.pinned, information)
         if iteration.is_markov:
@@ -146,8 +153,10 @@ def known_noise(iteration: Iteration, run: Run, x: Array, information: Informati
         before, missing, noise = memory[NOISE][0], *np.split(memory[NOISE][1:], 2)
         if np.all(np.abs(x - before) <= NEARBY * error):
             return missing, noise
-    scores = scores_of(iteration.problem.arrays, sample(iteration, run, x, ENOUGH), x).scores
-    missing, noise = np.atleast_2d(np.cov(scores, rowvar=False)), batch_means(scores)
+    moments, _ = first_look(
+        iteration.problem, own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), FEW
+    )
+    missing, noise = moments.missing, moments.noise
     memory[NOISE] = np.vstack([x, missing, noise])
     return missing, noise
 
@@ -189,14 +198,10 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
     gradient, noise, mean = moments.gradient, moments.noise, np.zeros(size)
     at = replace(solver.derivatives(solver.complete(mean), run.x, free), gradient=gradient, hessian=moments.hessian)
     while True:
-        at = replace(at, gradient=gradient)
+        at, observed = replace(at, gradient=gradient), -moments.hessian - moments.missing
         multipliers = multipliers_of(at, free)
-        observed = -moments.hessian - moments.missing
-        information = information_of(problem, at, multipliers, observed, free)
-        # the square of the score's own noise would count as deficit
-        spread = np.linalg.eigvalsh(information.root.T @ noise @ information.root) / n
-        deficit = max(0.0, information.deficit - 0.5 * float(spread.sum()))
-        doubt = NORMAL_95 * float(np.sqrt(0.5 * np.sum(spread**2) + 2.0 * deficit * spread.max(initial=0.0)))
+        information = replace(information_of(problem, at, multipliers, observed, free), loglik=np.nan)
+        deficit, doubt = deficit_by(information, noise / n)
         far = FAR_OFF * max(target.deficit, doubt if np.isfinite(doubt) else np.inf)
         enough = not (doubt > DOUBTED * target.deficit and (deficit < far or np.isinf(deficit)))
         if enough or 2 * n > MOST_SAMPLE:
@@ -210,11 +215,27 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
     return replace(found, newton=uphill(problem, at, multipliers, observed, free))
 
 
-def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator) -> tuple[ScoreMoments, int]:
-    """Moments of the complete-data score at ``x`` by draws of a chain, and their number."""
+def by_simulation(iteration: Iteration, run: Run) -> Precision:
+    """Measure a run by the simulated likelihood at its estimate."""
+    problem, solver = iteration.problem, iteration.solver
+    free = solver.free & ~run.pinned
+    try:
+        x, top = climb_simulated(problem, solver, run.x, run.pinned)
+        here = simulated_at(problem, solver, run.x, free)
+    except (ModelError, FitError):  # elsewhere it was known
+        return by_sampling(iteration, run)
+    missing, noise = known_noise(iteration, run, x, top.information)
+    found = measured(iteration, run, *here.deficit, here.information, missing, noise, run.x, None)
+    return replace(found, newton=x - run.x, loglik_mcse=here.mcse)
+
+
+def first_look(
+    problem: Problem, chain: Any, x: Array, rng: np.random.Generator, most: int = CLUSTER_DRAWS
+) -> tuple[ScoreMoments, int]:
+    """Moments of the complete-data score at ``x`` by ``most`` draws of single clusters, and how many of each."""
     clusters = clusters_of(problem, chain)
     if clusters is not None and is_markov(chain):
-        n = int(np.clip(CLUSTER_DRAWS // max(1, problem.clusters.count), *SWEEPS))
+        n = int(np.clip(most // max(1, problem.clusters.count), *SWEEPS))
         draw_means(chain, x, rng, max(1, int(WARM * n)), np.empty((1, problem.latent.n_statistics)))
         sizes = problem.clusters.count, problem.latent.n_statistics
         return score_moments(clusters, x, rng, n, *sizes), n
@@ -224,13 +245,6 @@ def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator)
     missing = np.atleast_2d(np.cov(found.scores, rowvar=False))
     moments = ScoreMoments(found.scores.mean(axis=0), found.hessian, missing, batch_means(found.scores))
     return moments, LEAST_SAMPLE
-
-
-def multipliers_of(at: Derivatives, free: Array) -> Array:
-    """Least-squares multipliers (m,) of the constraints at a point."""
-    if not len(at.c):
-        return np.empty(0)
-    return np.asarray(np.linalg.lstsq(at.jacobian[:, free].T, -at.gradient[free], rcond=1e-12)[0])
 
 
 def measured(

@@ -194,10 +194,10 @@ def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: A
     """
     problem, space = density.problem, density.space
     point = density.parameters(coordinates(problem, space, x)[None])[0]
-    loglik = solver.derivatives(solver.observed(), point).value if np.isfinite(point).all() else -np.inf
+    loglik = solver.height(point) if np.isfinite(point).all() else -np.inf
     if not np.isfinite(loglik):
         best = posterior.pooled[int(np.argmax(posterior.stats["lp"]))]
-        loglik = solver.derivatives(solver.observed(), best).value
+        loglik = solver.height(best)
     free = ~problem.parameters.fixed
     return Information(
         loglik=loglik,

@@ -63,8 +63,11 @@ class Outcome:
         tell, empty without such a kernel.
     posterior : Posterior or None
         Draws, where the estimates are posterior means; ``information`` then has their covariance.
-    knows_likelihood : bool
-        Whether the likelihood, if the problem has one, could be evaluated at the estimate.
+    likelihood : str
+        How the likelihood of the estimate is known, where that is not as the problem was posed: see
+        `saem.families.problem.Likelihood.kind`.
+    loglik_mcse : float
+        Monte Carlo standard error of the log-likelihood in ``information``, where it is simulated.
     warnings : tuple of str
         What a user should know whatever the status is.
     """
@@ -92,5 +95,6 @@ class Outcome:
     chain_paths: tuple[np.ndarray, ...] = ()
     acceptance_rates: np.ndarray = field(default_factory=lambda: np.empty(0))
     posterior: Posterior | None = None
-    knows_likelihood: bool = True
+    likelihood: str = ""
+    loglik_mcse: float = 0.0
     warnings: tuple[str, ...] = ()

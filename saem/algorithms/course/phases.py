@@ -24,7 +24,7 @@ from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Che
 from saem.algorithms.engine.handover import as_then
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError, MStepError
-from saem.estep.marginal import refined
+from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima
@@ -106,11 +106,14 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
 
 
 def looked_closely(course: Course) -> Course:
-    """A likelihood by quadrature gets the nodes that the estimate needs; where none suffice, it is unknown."""
+    """A likelihood by quadrature gets the nodes that the estimate needs; where none suffice, it is simulated."""
+    iteration, chain = course.engine.iteration, course.run.chain
     try:
         refined(course.problem, course.run.x)
+        if course.problem.likelihood.kind == "quadrature" and settled_of(course.problem).placing.mcse > 0.0:
+            iteration.with_likelihood("simulated", chain)
     except (ModelError, FitError) as error:
-        course.engine.iteration.without_likelihood(course.run.chain)
+        iteration.with_likelihood("none", chain)
         return replace(course, note=f"{course.note} The log-likelihood is not known: {error}.".strip())
     return course
 

@@ -14,6 +14,7 @@ from saem.algorithms.engine.checkpoint import Keeper
 from saem.algorithms.engine.handover import heir_of
 from saem.algorithms.engine.passes import THICKENED, Engine
 from saem.errors import MStepError
+from saem.maxima.simulated import after_newton
 from saem.schedules import Extendable, Slowable
 from saem.stopping import Target, is_reached
 
@@ -25,7 +26,6 @@ AMPLE, MOST_AT_ONCE = 1.15, 4.0  # of the iterations that the target should need
 LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
 MOST_FRESH = 6  # the same where draws alone tell of the maximum, each after a step of Newton's method
-FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that such a step may be long
 
 
 def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = None) -> tuple[Engine, Run, Precision]:
@@ -126,18 +126,8 @@ def pass_from_above(engine: Engine, run: Run, precision: Precision, left: int, a
     sds = problem.boundary.collapsible & ~run.pinned & engine.solver.domains.can_vanish
     start = np.where(sds, np.maximum(run.x, problem.starts.first), run.x) if attempt % 2 else run.x
     if precision.newton is not None:
-        start = after_newton(engine, run.x, precision.newton)
+        start = after_newton(problem, run.x, precision.newton)
     return engine.pass_through(start, run.pinned, burn_in=False).after(run)
-
-
-def after_newton(engine: Engine, x: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Where Newton's step leads (n,), at most half of the way to a bound, and not far in units of the parameters."""
-    domains = engine.solver.domains
-    size = np.where(domains.is_real, np.maximum(np.abs(x), engine.problem.scale), np.abs(x))
-    step = step * min(1.0, FARTHEST / max(float(np.max(np.abs(step) / np.maximum(size, 1e-300))), 1e-300))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(step < 0.0, (domains.low - x) / step, np.where(step > 0.0, (domains.high - x) / step, np.inf))
-    return np.asarray(x + min(1.0, 0.5 * float(np.min(room))) * step)
 
 
 def expanded_pass(heir: Engine, run: Run, left: int) -> Run | None:

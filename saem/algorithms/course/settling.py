@@ -56,7 +56,7 @@ def from_best_start(engine: Engine) -> Run:
         for start in starts:
             try:
                 x = engine.iteration.few_iterations(start, race, m)
-                reached.append((engine.iteration.loglik(x, engine.iteration.nothing_pinned), x))
+                reached.append((engine.iteration.loglik(x), x))
             except MStepError as error:
                 failures.append(error)
         starts = [x for _, x in sorted(reached, key=lambda pair: -pair[0])]
@@ -97,7 +97,7 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
         height, at_top = above(engine, run)
         candidates = zero_candidates(engine, run, at_top)
         if candidates:
-            best = max(best, engine.iteration.loglik(run.x, run.pinned), height)
+            best = max(best, engine.iteration.loglik(run.x), height)
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
@@ -135,7 +135,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     _, own = engine.solver.summit(run.x, engine.solver.free & ~run.pinned)
     if peaks[0].loglik <= max(own, above(engine, run)[0]) + HIGHER:
         return run, ""
-    loglik = engine.iteration.loglik(run.x, run.pinned)
+    loglik = engine.iteration.loglik(run.x)
     reached = f"From its own start SAEM reached a lower local maximum (log-likelihood {loglik:.3f})"
     try:
         again = settle_boundary(engine, engine.pass_through(*inside(engine.iteration, peaks[0])), margin)

@@ -40,7 +40,7 @@ def at_singularity(iteration: Iteration, run: Run, top: Peak | None) -> tuple[Ru
     if len(problem.constraints) and np.any(problem.constraints.evaluate(run.x)[1][:, new]):
         return run, ""
     x, pinned = np.where(new, top.x, run.x), run.pinned | new
-    if not iteration.loglik(x, pinned) >= iteration.loglik(run.x, run.pinned) - LOSS:
+    if not iteration.loglik(x) >= iteration.loglik(run.x) - LOSS:
         return run, ""
     return replace(run, x=x, pinned=pinned), describe(iteration, x, new)
 

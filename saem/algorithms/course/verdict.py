@@ -37,7 +37,7 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
     """
     problem, top = engine.problem, precision.top
     run, singular = at_singularity(engine.iteration, run, top)
-    loglik = engine.iteration.loglik(run.x, run.pinned) if problem.likelihood.is_available else np.nan
+    loglik = engine.iteration.loglik(run.x) if problem.likelihood.is_available else precision.information.loglik
     missed = max([precision.deficit, *(peak.loglik - loglik for peak in peaks[:1])])
     towards = () if top is None else newly_pinned(engine, run, top)
     tied, lower = peaks[: count_tied(peaks)], peaks[count_tied(peaks) :]
@@ -99,7 +99,8 @@ def judge(engine: Engine, run: Run, peaks: list[Peak], precision: Precision, tar
         augmentation=engine.iteration.latent_data(run.chain),
         acceptance_rates=settled_rates(engine.iteration.drawing),
         history=history_of(engine, run, precision, loglik),
-        knows_likelihood=problem.likelihood.is_available,
+        likelihood=problem.likelihood.kind,
+        loglik_mcse=precision.loglik_mcse,
     )
 
 

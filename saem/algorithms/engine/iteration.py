@@ -104,10 +104,9 @@ class Iteration:
         """Whether draws depend on those before."""
         return is_markov(self.drawing)
 
-    def loglik(self, x: Array, pinned: Array) -> float:
+    def loglik(self, x: Array) -> float:
         """Marginal log-likelihood at a point, for families that have it."""
-        free = self.solver.free & ~pinned
-        return self.solver.derivatives(self.solver.observed(), x, free).value
+        return self.solver.height(x)
 
     def few_iterations(self, start: Array, k: int, m: int, constrained: bool = True) -> Array:
         """Where ``k`` iterations with step size one and ``m`` draws each lead to."""
@@ -142,9 +141,9 @@ class Iteration:
             self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
             self.drawing = with_arrays_of(self.problem, self.drawing, self.sampler)
 
-    def without_likelihood(self, chain: Chain) -> None:
-        """Go on as for a family that has no likelihood that can be evaluated, with the latent data of a chain."""
-        self.placement.without_likelihood()
+    def with_likelihood(self, kind: str, chain: Chain) -> None:
+        """Go on as where the likelihood is "simulated", or there is "none", with the latent data of a chain."""
+        self.placement.with_likelihood(kind)
         self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
 
     def latent_data(self, chain: Chain) -> str:

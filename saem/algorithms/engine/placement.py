@@ -51,9 +51,9 @@ class Placement:
         self.solver = Solver(problem)
         self.known: dict[bytes, tuple[Problem, Solver]] = {}
 
-    def without_likelihood(self) -> None:
-        """Go on as for a family that has no likelihood that can be evaluated."""
-        self.problem = replace(self.problem, likelihood=self.problem.likelihood.unknown())
+    def with_likelihood(self, kind: str) -> None:
+        """Go on as for a family whose likelihood is "simulated", or that has "none"."""
+        self.problem = replace(self.problem, likelihood=self.problem.likelihood.turned(kind))
         self.solver, self.known = Solver(self.problem), {}
 
     @property

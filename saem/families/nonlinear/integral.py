@@ -1,4 +1,4 @@
-"""Sums over the points of a quadrature rule, for a cluster; see `saem.families.contract.add_points`.
+"""Sums over the points of a rule of integration, for a cluster; see `saem.families.contract.add_points`.
 
 The points are ``u = m + sum_k w_k s_k``, so that the coordinates of the individual parameters are
 ``z = sum_b c_b Z_b`` with ``c = (1, w)``, and the log-density is a function of ``c``, of the parameters of the rows and
@@ -16,7 +16,7 @@ from saem.families import contract
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.density import fill_centres
 from saem.families.normal_root import LOG_2PI, fill_root
-from saem.system.jets import add_product, clear
+from saem.system.jets import add_logarithm, add_product, clear, divide
 from saem.system.jit import call_row_sums, kernel, overload
 
 Array = np.ndarray
@@ -51,16 +51,64 @@ def fill_basis(arrays: NonlinearArrays, x: Array, cluster: int, spans: Array, ba
 
 
 @kernel
-def place_point(nodes: Array, log_weights: Array, many: int, which: int, c: Array) -> float:
-    """Write the coefficients (d + 1,) of a point of the product rule; return its log-weight."""
-    total, rest = 0.0, which
+def hold_coordinates(arrays: NonlinearArrays, x: Array, cluster: int, spans: Array, out: Array) -> None:
+    """See `saem.families.contract.hold`: the coordinates ``z = c + L u`` stay, where the covariance has an inverse."""
+    d, length = spans.shape[1], spans.shape[2]
+    group = arrays.group[cluster]
+    root, centres = np.empty((d, d, length)), np.empty((d, length))
+    if length == 1 or not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
+        return
+    for j in range(d):
+        if not root[j, j, 0] > 0.0:
+            return
+    fill_centres(arrays, x, cluster, centres)
+    z = np.empty((d, length))
+    for b in range(d + 1):
+        clear(z)
+        for j in range(d):
+            for k in range(j + 1):
+                z[j, 0] += root[j, k, 0] * spans[b, k, 0]
+            if b == 0:
+                for i in range(1, length):
+                    z[j, i] = -centres[j, i]
+        for j in range(d):
+            for k in range(j):
+                add_product(-1.0, root[j, k], z[k], z[j])
+            divide(z[j], root[j, j])
+            for i in range(length):
+                spans[b, j, i] = z[j, i]
+    for j in range(d):
+        add_logarithm(-1.0, root[j, j], out)
+        out[0] += math.log(root[j, j, 0])
+
+
+contract.OWN["hold"].add(NonlinearArrays)
+
+
+@overload(contract.hold, inline="always")
+def _hold(arrays, x, cluster, spans, out):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, spans, out: hold_coordinates(arrays, x, cluster, spans, out)
+    return None
+
+
+@kernel
+def place_point(rule: Array, at: int, basis: Array, squares: Array, c: Array, z: Array) -> float:
+    """Write the coefficients (d + 1,) of a point and its coordinates (d,); return the log-density of its effects."""
+    d = z.shape[0]
     c[0] = 1.0
-    for k in range(1, c.shape[0]):
-        node = rest % many
-        rest //= many
-        c[k] = nodes[node]
-        total += log_weights[node]
-    return total
+    for k in range(d):
+        c[1 + k] = rule[at, k]
+    for j in range(d):
+        z[j] = 0.0
+        for b in range(d + 1):
+            z[j] += c[b] * basis[b, j, 0]
+    height, pair = -0.5 * d * LOG_2PI, 0
+    for b in range(d + 1):
+        for e in range(b + 1):
+            height += c[b] * c[e] * squares[pair, 0]
+            pair += 1
+    return float(height)
 
 
 @kernel
@@ -68,9 +116,8 @@ def add_plain(
     arrays: NonlinearArrays,
     x: Array,
     cluster: int,
-    nodes: Array,
+    rule: Array,
     log_weights: Array,
-    many: int,
     basis: Array,
     squares: Array,
     total: Array,
@@ -80,17 +127,8 @@ def add_plain(
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     out, z, c = np.empty(1), np.empty(d), np.empty(d + 1)
     largest = -math.inf
-    for which in range(many**d):
-        height = place_point(nodes, log_weights, many, which, c) - 0.5 * d * LOG_2PI
-        for j in range(d):
-            z[j] = 0.0
-            for b in range(d + 1):
-                z[j] += c[b] * basis[b, j, 0]
-        at = 0
-        for b in range(d + 1):
-            for e in range(b + 1):
-                height += c[b] * c[e] * squares[at, 0]
-                at += 1
+    for which in range(log_weights.shape[0]):
+        height = log_weights[which] + place_point(rule, which, basis, squares, c, z)
         call_row_sums(arrays.rows.value, x, z, arrays.columns, first, rows, out)
         height += out[0]
         if not height > -math.inf:  # nan, too: no density there
@@ -107,9 +145,8 @@ def add_moments(
     arrays: NonlinearArrays,
     x: Array,
     cluster: int,
-    nodes: Array,
+    rule: Array,
     log_weights: Array,
-    many: int,
     basis: Array,
     squares: Array,
     first_moments: Array,
@@ -128,17 +165,12 @@ def add_moments(
     out = np.empty(1 + size + size * (size + 1) // 2)
     z, c, slope = np.empty(d), np.empty(d + 1), np.empty(m)
     largest, weights = -math.inf, 0.0
-    for which in range(many**d):
-        height = place_point(nodes, log_weights, many, which, c) - 0.5 * d * LOG_2PI
-        for j in range(d):
-            z[j] = 0.0
-            for b in range(d + 1):
-                z[j] += c[b] * basis[b, j, 0]
+    for which in range(log_weights.shape[0]):
+        height = log_weights[which] + place_point(rule, which, basis, squares, c, z)
         i = p + (d + 1) * d
         for b in range(d + 1):
             for e in range(b + 1):
                 slope[i] = c[b] * c[e]
-                height += slope[i] * squares[i - p - (d + 1) * d, 0]
                 i += 1
         call_row_sums(arrays.rows.curvature, x, z, arrays.columns, first, rows, out)
         height += out[0]
@@ -232,9 +264,8 @@ def add_points_nonlinear(
     arrays: NonlinearArrays,
     x: Array,
     cluster: int,
-    nodes: Array,
+    rule: Array,
     log_weights: Array,
-    many: int,
     spans: Array,
     total: Array,
 ) -> float:
@@ -245,12 +276,10 @@ def add_points_nonlinear(
     if not fill_basis(arrays, x, cluster, spans, basis, squares):
         return -math.inf
     if length == 1:
-        return add_plain(arrays, x, cluster, nodes, log_weights, many, basis, squares, total)
+        return add_plain(arrays, x, cluster, rule, log_weights, basis, squares, total)
     m = arrays.rows.curved.shape[0] + (d + 1) * d + pairs
     first_moments, second_moments = np.zeros(m), np.zeros((m, m))
-    weights, largest = add_moments(
-        arrays, x, cluster, nodes, log_weights, many, basis, squares, first_moments, second_moments
-    )
+    weights, largest = add_moments(arrays, x, cluster, rule, log_weights, basis, squares, first_moments, second_moments)
     total[0] += weights
     through_basis(arrays, basis, squares, first_moments, second_moments, total)
     return largest
@@ -260,9 +289,9 @@ contract.OWN["add_points"].add(NonlinearArrays)
 
 
 @overload(contract.add_points, inline="always")
-def _add_points(arrays, x, cluster, nodes, log_weights, many, spans, total):  # type: ignore[no-untyped-def]
+def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: ignore[no-untyped-def]
     if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, nodes, log_weights, many, spans, total: add_points_nonlinear(
-            arrays, x, cluster, nodes, log_weights, many, spans, total
+        return lambda arrays, x, cluster, rule, log_weights, spans, total: add_points_nonlinear(
+            arrays, x, cluster, rule, log_weights, spans, total
         )
     return None

@@ -16,12 +16,14 @@ from saem.specification.domains import CORRELATION, SD
 from saem.specification.parameters import Parameters
 from saem.system.jets import jet_length
 from saem.system.jit import entry
+from saem.system.threads import one_thread
 
 Floats = NDArray[np.float64]
 TRIED, CLIMBED = 200, 8  # points that are looked at for every parameter, and the best of them that are improved
 MOST_TRIED = 2_000
 RANGE = 3.0  # standard deviation of the points, on the scale without bounds
 WIDE = 10.0  # of others, for data in units that are far from those of the parameters
+TIED = 1e-3  # log-likelihood by which maxima may differ that are equal: then the first that was found counts
 BETTER = 0.1  # log-likelihood by which the best of these must be higher
 ROUNDS = 5  # of searches in other units
 LARGE = 30.0  # a parameter without bounds beyond is moved in units of its size
@@ -156,7 +158,7 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
                 return value, slope * unit
 
             found = minimize(scaled, points[k] / unit, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-            if -found.fun > best[0]:
+            if -found.fun > best[0] + TIED:
                 best = -float(found.fun), point(found.x * unit)
         return best
 
@@ -188,7 +190,7 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
             best = -float(found.fun), point(found.x * unit)
         return best
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), one_thread():
         best, other = climb(near, [0]), climb(list(far), [])
         if other[0] > best[0] + BETTER:  # the units are far from one: look around there as before around one
             middle = own.to_free(other[1][index])

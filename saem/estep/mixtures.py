@@ -1,0 +1,219 @@
+"""Mixtures of t distributions as proposals of importance sampling, for random effects that lie along a curved ridge.
+
+They are fitted to the conditional distribution of the random effects of a cluster in rounds of population Monte Carlo
+(Cappe, Douc, Guillin, Marin & Robert 2008, section 3.3): points of the mixture so far are weighted by the density, and
+shares, means and covariances updated as by EM, each point belonging to each component as far as its density says.
+Weights are those of the whole mixture, and points are dealt to the components by their shares (Owen & Zhou 2000).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from saem.estep.marginal import fill_spans, place_points
+from saem.estep.mixing import log_t, mix_points
+from saem.estep.modes import find_mode
+from saem.estep.placing import Placing
+from saem.estep.rules import FREEDOM, t_rule
+from saem.families.contract import log_complete, n_effects
+from saem.system.jit import entry, kernel
+from saem.system.linalg import cholesky
+
+Array = np.ndarray
+
+POINTS, ROUNDS = 1_024, 12
+OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
+NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
+LEAST = 0.05  # share that all components have together, whatever they are worth
+
+
+@kernel
+def lower_root(matrix: Array, root: Array) -> bool:
+    """Write the lower Cholesky factor of a symmetric matrix (d, d), whose lower triangle counts; whether it has one."""
+    d = root.shape[0]
+    trial = np.empty((d, d))
+    for j in range(d):
+        for k in range(d):
+            trial[j, k] = matrix[j, k] if k <= j else 0.0
+    if not cholesky(trial, d, 0.0):
+        return False
+    for j in range(d):
+        for k in range(d):
+            root[j, k] = trial[j, k]
+    return True
+
+
+@kernel
+def weigh(
+    arrays: Any, x: Array, cluster: int, spans: Array, points: Array, logs: Array, places: Array, values: Array
+) -> float:
+    """Write the weights (K,) of points (K, d), which sum to one; return how many points they are worth, or 0."""
+    count, d = points.shape
+    place_points(points, 0, spans, places)
+    log_complete(arrays, x, cluster, places, 0, values, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
+    top = -math.inf
+    for at in range(count):
+        logs[at] += values[at, 0]
+        top = max(top, logs[at])
+    if not math.isfinite(top):
+        return 0.0
+    total, squares = 0.0, 0.0
+    for at in range(count):
+        logs[at] = math.exp(logs[at] - top)
+        total += logs[at]
+        squares += logs[at] * logs[at]
+    for at in range(count):
+        logs[at] /= total
+    return total * total / squares
+
+
+@kernel
+def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
+    """Begin with as many components as there is room for, at points dealt by their weights, and narrow."""
+    count, d = points.shape
+    mean, second = np.zeros(d), np.zeros((d, d))
+    for at in range(count):
+        for j in range(d):
+            mean[j] += weights[at] * points[at, j]
+    for at in range(count):
+        for j in range(d):
+            for k in range(j + 1):
+                second[j, k] += NARROWER * weights[at] * (points[at, j] - mean[j]) * (points[at, k] - mean[k])
+    many = shares.shape[0]
+    if not lower_root(second, roots[0]):
+        return
+    component, total = 0, 0.0
+    for at in range(count):
+        total += weights[at]
+        while component < many and total >= (component + 0.5) / many:
+            shares[component] = 1.0 / many
+            for j in range(d):
+                means[component, j] = points[at, j]
+                for k in range(d):
+                    roots[component, j, k] = roots[0, j, k]
+            component += 1
+
+
+@kernel
+def update(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
+    """One step of EM for the mixture, with weighted points (K, d)."""
+    (count, d), many = points.shape, shares.shape[0]
+    heights, distances = np.empty(many), np.empty(many)
+    sums, squares, pulls = np.zeros(many), np.zeros(many), np.zeros(many)
+    first, second, y = np.zeros((many, d)), np.zeros((many, d, d)), np.empty(d)
+    for at in range(count):
+        if weights[at] == 0.0:
+            continue
+        top = -math.inf
+        for k in range(many):
+            heights[k], distances[k] = log_t(points[at], means[k], roots[k], y)
+            heights[k] += math.log(shares[k])
+            top = max(top, heights[k])
+        total = 0.0
+        for k in range(many):
+            heights[k] = math.exp(heights[k] - top)
+            total += heights[k]
+        for k in range(many):
+            own = weights[at] * heights[k] / total
+            pull = own * (FREEDOM + d) / (FREEDOM + distances[k])
+            sums[k] += own
+            squares[k] += own * own
+            pulls[k] += pull
+            for i in range(d):
+                away = points[at, i] - means[k, i]
+                first[k, i] += pull * away
+                for j in range(i + 1):
+                    second[k, i, j] += pull * away * (points[at, j] - means[k, j])
+    matrix = np.empty((d, d))
+    for k in range(many):
+        if not sums[k] > 1e-6:
+            shares[k] = LEAST / many
+            continue
+        effective = sums[k] * sums[k] / squares[k]
+        share = effective / (effective + OWN * d)
+        for i in range(d):
+            for j in range(i + 1):
+                before = 0.0
+                for m in range(j + 1):
+                    before += roots[k, i, m] * roots[k, j, m]
+                about = second[k, i, j] / sums[k] - first[k, i] * first[k, j] / (pulls[k] * sums[k])
+                matrix[i, j] = share * about + (1.0 - share) * before
+        lower_root(matrix, roots[k])
+        for i in range(d):
+            means[k, i] += first[k, i] / pulls[k]
+        shares[k] = (1.0 - LEAST) * sums[k] + LEAST / many
+    total = 0.0
+    for k in range(many):
+        total += shares[k]
+    for k in range(many):
+        shares[k] /= total
+
+
+@entry
+def fit_clusters(
+    arrays: Any,
+    x: Array,
+    clusters: Array,
+    bases: Array,
+    rounds: int,
+    shift: Array,
+    stretch: Array,
+    shares: Array,
+    means: Array,
+    roots: Array,
+) -> None:
+    """Write mixtures of some clusters; ``bases`` (d + 1, rounds * K, d) are standard points by the effects."""
+    for cluster in clusters:
+        d = n_effects(arrays, x, cluster)
+        mode, factor = np.empty(d), np.empty((d, d))
+        if d == 0 or not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
+            continue
+        count = bases.shape[1] // max(1, rounds)
+        own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
+        own[:] = 0.0
+        own[0] = 1.0
+        matrix = np.zeros((d, d))
+        for i in range(d):
+            mean[0, i] = shift[cluster, i]
+            for j in range(d):
+                for k in range(max(i, j), d):
+                    matrix[i, j] += stretch[cluster, i, k] * stretch[cluster, j, k]
+        if not lower_root(matrix, root[0]):
+            continue
+        spans = np.empty((d + 1, d, 1))
+        points, logs, places, values = (
+            np.empty((count, d)),
+            np.empty(count),
+            np.empty((count, d, 1)),
+            np.empty((count, 1)),
+        )
+        still, one = np.zeros(d), np.eye(d)
+        fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), still, one, spans)
+        for turn in range(rounds):
+            mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
+            if not weigh(arrays, x, cluster, spans, points, logs, places, values) > 0.0:
+                break
+            if turn == 0:
+                spread_out(points, logs, own, mean, root)
+            else:
+                update(points, logs, own, mean, root)
+
+
+def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int = ROUNDS) -> Placing:
+    """Give some clusters (k,), whose rules match mean and covariance, mixtures in place of these at parameters (n,).
+
+    Without rounds it is a single t distribution with that mean and covariance.
+    """
+    shares, means, roots = placing.shares.copy(), placing.means.copy(), placing.roots.copy()
+    shift, stretch = placing.shift.copy(), placing.stretch.copy()
+    most = shift.shape[1]
+    bases = np.zeros((most + 1, POINTS * rounds, most))
+    for d in np.unique(placing.effects[clusters]).tolist():
+        bases[d, :, :d] = t_rule(POINTS * max(1, rounds), d).points[: POINTS * rounds]
+    fit_clusters(arrays, x, clusters, bases, rounds, shift, stretch, shares, means, roots)
+    shift[clusters], stretch[clusters] = 0.0, np.eye(most)
+    return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

@@ -1,0 +1,118 @@
+"""By which rule the random effects of each cluster are integrated, and where it is put."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saem.estep.marginal import Quadrature
+from saem.estep.rules import SCRAMBLES, Kind, part_of, rule_of, table_of
+from saem.families.contract import n_effects
+from saem.system.jit import entry
+
+Array = np.ndarray
+COMPONENTS = 6  # of a mixture
+
+
+@entry
+def fill_numbers(arrays: Any, x: Array, numbers: Array) -> None:
+    """Write the numbers (C,) of random effects of the clusters."""
+    for cluster in range(numbers.shape[0]):
+        numbers[cluster] = n_effects(arrays, x, cluster)
+
+
+def numbers_of_effects(arrays: Any, x: Array, n_clusters: int) -> Array:
+    """The numbers (C,) of random effects of the clusters."""
+    numbers = np.zeros(n_clusters, dtype=np.int64)
+    fill_numbers(arrays, np.array(x, dtype=float), numbers)
+    return numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Placing:
+    """By which rule the random effects of each cluster are integrated, and where it is put.
+
+    Attributes
+    ----------
+    nodes, draws : (C,) int64 ndarray
+        Nodes in each direction of a product rule; or, where that is zero, points of a mixture of t distributions.
+    effects : (C,) int64 ndarray
+        Numbers of random effects.
+    shift : (C, d) ndarray
+        Of the rule from the mode, in coordinates of unit curvature.
+    stretch : (C, d, d) ndarray
+        What it is multiplied by there; upper triangular.
+    shares, means, roots : (C, M), (C, M, d) and (C, M, d, d) ndarray
+        Of the components of a mixture, whose points they are: roots of their covariances, lower triangular.
+    variance : (C,) ndarray
+        Of the logarithm of the integral by points of a mixture, else zero.
+    """
+
+    nodes: Array
+    draws: Array
+    effects: Array
+    shift: Array
+    stretch: Array
+    shares: Array
+    means: Array
+    roots: Array
+    variance: Array
+
+    @classmethod
+    def at_modes(cls, effects: Array, nodes: int | Array) -> Placing:
+        """Product rules at the modes, with so many nodes in each direction: in all clusters, or in each (C,)."""
+        count, most = len(effects), int(effects.max(initial=0))
+        return cls(
+            np.array(np.broadcast_to(np.asarray(nodes, dtype=np.int64), count)),
+            np.zeros(count, dtype=np.int64),
+            effects,
+            np.zeros((count, most)),
+            np.tile(np.eye(most), (count, 1, 1)),
+            np.zeros((count, COMPONENTS)),
+            np.zeros((count, COMPONENTS, most)),
+            np.zeros((count, COMPONENTS, most, most)),
+            np.zeros(count),
+        )
+
+    def with_those_of(self, other: Placing, where: Array) -> Placing:
+        """The same, with the rules of another one for some of the clusters (C,) bool."""
+        mixed = {
+            name: np.where(where.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+            for (name, mine), theirs in zip(vars(self).items(), vars(other).values(), strict=True)
+        }
+        return Placing(**mixed)
+
+    @property
+    def mcse(self) -> float:
+        """Monte Carlo standard error of the log-likelihood."""
+        return float(np.sqrt(self.variance.sum()))
+
+    @property
+    def key(self) -> bytes:
+        """The same for the same rules only."""
+        return b"".join(np.ascontiguousarray(values).tobytes() for values in vars(self).values())
+
+    def objective(self, arrays: Any, constant: float = 0.0, part: int | None = None) -> Quadrature:
+        """The marginal log-likelihood by these rules, or by one ``part`` of those that consist of several."""
+        kinds = [Kind(*row) for row in np.column_stack([self.nodes, self.draws, self.effects]).tolist()]
+        known = {kind: row for row, kind in enumerate(dict.fromkeys(kinds))}
+        rules = [rule_of(kind) if part is None else part_of(rule_of(kind), kind, part) for kind in known]
+        which = np.array([known[kind] for kind in kinds], dtype=np.int64)
+        table, held, parts = table_of(rules), self.draws > 0, SCRAMBLES if part is None else 1
+        return Quadrature(
+            arrays,
+            table.points,
+            table.log_weights,
+            table.counts,
+            which,
+            self.shift,
+            self.stretch,
+            held,
+            parts,
+            self.shares,
+            self.means,
+            self.roots,
+            constant,
+        )

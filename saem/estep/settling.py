@@ -1,0 +1,219 @@
+"""The rules by which the marginal likelihood of a problem is integrated are chosen, cluster by cluster.
+
+What is tried, until two rules agree: more and more nodes at the mode; then, where these are many, more and more nodes
+where mean and covariance of the random effects are; and where no number of nodes does, points of a mixture of t
+distributions, whose error is known. The first suits most clusters; the second, skewed distributions; the last, ridges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from saem.errors import FitError, ModelError
+from saem.estep.marginal import Quadrature, parts_of
+from saem.estep.matching import match
+from saem.estep.mixtures import ROUNDS, fit_mixtures
+from saem.estep.placing import Placing, numbers_of_effects
+from saem.estep.rules import SCRAMBLES
+from saem.families.problem import Clusters, Problem
+
+Array = np.ndarray
+
+LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
+FEW_POINTS, MOST_POINTS = 350, 8_000  # of the product rule of a cluster, at the mode and where it is matched
+DRAWS = (4_096, 16_384, 65_536)  # points of a mixture that are tried
+SAME = 3.0  # standard errors by which two rules may differ that agree
+SETTLED = 1e-4
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well the log-likelihood of all clusters is to be known.
+
+    Attributes
+    ----------
+    few, many, most : float
+        Difference by two numbers of nodes, one after the other, below which they agree: where few points suffice,
+        where many are needed, and where no more can be had.
+    simulated : float
+        Standard error by points of a mixture.
+    believed : float
+        The largest at which it is believed.
+    points : int
+        Of a product rule, at most.
+    draws : tuple of int
+        Numbers of points of a mixture that are tried.
+    rounds : int
+        In which it is fitted.
+    """
+
+    few: float = SETTLED
+    many: float = 3e-4
+    most: float = 5e-3
+    simulated: float = 0.05
+    believed: float = 1.0
+    points: int = MOST_POINTS
+    draws: tuple[int, ...] = DRAWS
+    rounds: int = ROUNDS
+
+
+FINE = Accuracy()
+COARSE = Accuracy(0.1, 0.1, 1.0, 1.0, np.inf, FEW_POINTS, (1_024,), 0)  # far from the maximum
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The objective of a problem, with the rules that it consists of."""
+
+    objective: Quadrature
+    placing: Placing
+
+
+#: Of problems in use; the rules may become finer, see `refined`.
+_SETTLED: WeakKeyDictionary[Clusters, Settled] = WeakKeyDictionary()
+
+
+def settled_of(problem: Problem) -> Settled:
+    """The marginal likelihood of a problem with its rules, which suffice at its first start.
+
+    Problems that differ in their constraints, or in which latent data are drawn, share it.
+    """
+    clusters, likelihood = problem.clusters, problem.likelihood
+    if clusters not in _SETTLED:
+        assert clusters.joint is not None
+        arrays, x = clusters.joint(), problem.starts.first
+        nodes = likelihood.nodes or likelihood.first_nodes
+        if nodes:
+            placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
+        else:
+            placing = settled(arrays, clusters.count, x)
+        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+    return _SETTLED[clusters]
+
+
+def objective_of(problem: Problem) -> Quadrature:
+    """The marginal likelihood of a problem by the rules of the moment; see `settled_of`."""
+    return settled_of(problem).objective
+
+
+def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
+    """Whether at ``x`` (n,) other rules were needed; the objective of the problem has them from now on.
+
+    Raises
+    ------
+    ModelError, FitError
+        See `settled`.
+    """
+    clusters, likelihood = problem.clusters, problem.likelihood
+    if likelihood.kind != "quadrature" or likelihood.nodes:
+        return False
+    x, now = np.array(x, dtype=float), settled_of(problem)
+    arrays, every = now.objective.arrays, np.arange(clusters.count)
+    new = settled(arrays, clusters.count, x, accuracy)
+    before, after = parts_of(now.objective, x, every), parts_of(new.objective(arrays), x, every)
+    error = accuracy.few / max(1, clusters.count) + SAME * np.sqrt(now.placing.variance + new.variance)
+    with np.errstate(invalid="ignore"):
+        agree = (np.abs(after - before) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= new.draws))
+    if np.all(agree):
+        return False
+    placing = now.placing.with_those_of(new, ~agree)
+    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+    return True
+
+
+def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE) -> Placing:
+    """For each cluster the first rule that agrees with the next one about its integral.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        With `log_complete`.
+    n_clusters : int
+    x : (n,) ndarray
+        Rules chosen at a start should be looked at again at the estimate.
+    accuracy : Accuracy
+
+    Raises
+    ------
+    ModelError
+        When the log-likelihood is known no better than it must be to be believed.
+    FitError
+        When there is no log-likelihood at ``x``.
+    """
+    x = np.array(x, dtype=float)
+    placing = Placing.at_modes(numbers_of_effects(arrays, x, n_clusters), LADDER[0])
+    share, every = 1.0 / max(1, n_clusters), np.arange(n_clusters)
+    placing, left, _ = up_the_ladder(arrays, placing, every, x, FEW_POINTS, share * accuracy.few)
+    if not len(left):
+        return placing
+    placing = match(arrays, placing, left, x)
+    placing, left, change = up_the_ladder(arrays, placing, left, x, accuracy.points, share * accuracy.many)
+    if change.sum() <= accuracy.most:
+        return placing
+    return by_points(arrays, placing, left[change > share * accuracy.most], x, accuracy)
+
+
+def up_the_ladder(
+    arrays: object, placing: Placing, clusters: Array, x: Array, most: int, tolerance: float
+) -> tuple[Placing, Array, Array]:
+    """Give clusters (k,) the first number of nodes that agrees with the next one, as far as ``most`` points allow it.
+
+    Returns
+    -------
+    placing : Placing
+    left : ndarray
+        The clusters for which no two agree; they have the most nodes.
+    change : ndarray
+        The differences by the last two of each of these.
+    """
+    nodes, before = placing.nodes.copy(), np.full(len(clusters), np.nan)
+    change, left = np.full(len(clusters), np.inf), clusters
+    most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
+    ladder = [count for count in LADDER if count**most_effects <= most]
+    for step, count in enumerate(ladder or LADDER[:1]):
+        tried = replace(placing, nodes=np.full(len(nodes), count))
+        after = parts_of(tried.objective(arrays), x, left)
+        if not np.isfinite(after).all():
+            raise FitError(
+                "the likelihood cannot be integrated at these parameters: it is zero, or the random effects of a "
+                "cluster have no mode that is found; give other starting values"
+            )
+        if step:
+            change = np.abs(after - before)
+            is_open = ~(change <= tolerance)
+            left, after, change = left[is_open], after[is_open], change[is_open]
+        before = after
+        nodes[left] = count
+        if not len(left):
+            break
+    return replace(placing, nodes=nodes), left, change
+
+
+def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accuracy: Accuracy) -> Placing:
+    """Give clusters (k,) so many points of a mixture that the error of the log-likelihood is small."""
+    placing = fit_mixtures(arrays, placing, clusters, x, accuracy.rounds)
+    left, limit = clusters, accuracy.simulated**2 / len(placing.nodes)
+    nodes, draws, variance = placing.nodes.copy(), placing.draws.copy(), placing.variance.copy()
+    nodes[clusters] = 0
+    for count in accuracy.draws:
+        draws[left] = count
+        tried = replace(placing, nodes=nodes, draws=draws)
+        parts = np.array([parts_of(tried.objective(arrays, part=part), x, left) for part in range(SCRAMBLES)])
+        shares = np.exp(parts - parts.max(axis=0))
+        variance[left] = shares.var(axis=0, ddof=1) / SCRAMBLES / shares.mean(axis=0) ** 2
+        left = left[~(variance[left] <= limit)]
+        if not len(left):
+            break
+    found = replace(placing, nodes=nodes, draws=draws, variance=variance)
+    if not found.mcse <= accuracy.believed:
+        worst = int(np.argmax(np.nan_to_num(variance, nan=np.inf)))
+        raise ModelError(
+            f"the integral over the {placing.effects[worst]} random effects of a cluster is not known well enough: "
+            f"with up to {accuracy.draws[-1]:,} points a cluster the log-likelihood has a standard error of "
+            f"{found.mcse:.3g}, where {accuracy.believed:g} is the most that is believed, and most of it comes from "
+            f"cluster {worst + 1}"
+        )
+    return found
