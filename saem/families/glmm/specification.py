@@ -8,12 +8,11 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from saem.errors import ModelError
 from saem.families.designed_model import DesignedModel, refuse_response
+from saem.families.nonlinear import outcome_keys as nonlinear
 from saem.specification.layout import Layout
 from saem.specification.parameters import Parameters
 from saem.specification.part import Part
 from saem.specification.random_effects import RandomEffects
-
-LINKS = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 
 
 class Outcome(Part):
@@ -56,7 +55,14 @@ class Outcome(Part):
     @property
     def link(self) -> str:
         """The function of the mean that is linear."""
-        return LINKS[self.distribution]
+        return "log" if self.distribution == "poisson" else "logit"
+
+    @property
+    def row(self) -> nonlinear.Outcome:
+        """The same as the nonlinear family has it, with the linear predictor ``eta``."""
+        if self.distribution == "poisson":
+            return nonlinear.Outcome(distribution="poisson", rate="exp(eta)")
+        return nonlinear.Outcome(distribution=self.distribution, probability="expit(eta)", trials=self.trials)
 
 
 class GlmmModel(DesignedModel):

@@ -31,12 +31,15 @@ class NonlinearRows:
         Of the fit; -1 for a new one.
     group : (m,) int64 ndarray
         Variance group.
+    weights : (m, d) ndarray or None
+        Of a sum of the coordinates, where that is all of them that a row depends on.
     """
 
     structure: Structure
     columns: Mapping[str, Values]
     cluster: NDArray[np.int64]
     group: NDArray[np.int64]
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.cluster)
@@ -44,7 +47,8 @@ class NonlinearRows:
     def take(self, rows: NDArray[Any]) -> NonlinearRows:
         """Some of the rows, or rows again and again."""
         columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
-        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights)
 
     def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
         """Columns, parameters (n_parameters,) or (m, n_parameters) and coordinates (m, d) by their names."""
@@ -81,6 +85,14 @@ class NonlinearRows:
             values, vectors = np.linalg.eigh(correlation)
             found.append(x[sd][:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
         return np.array(found).reshape(-1, len(structure.effects), len(structure.effects))
+
+    def seen(self, root: Floats) -> Floats:
+        """Of roots (m, d, d) of covariances of the coordinates, what the rows see: one column where they see a sum."""
+        if self.weights is None or not len(self.structure.effects):
+            return root
+        moves = np.einsum("rij,ri->rj", root, self.weights)
+        size = np.sqrt(np.sum(moves**2, axis=1, keepdims=True))
+        return np.asarray(np.einsum("rij,rj->ri", root, moves / np.where(size > 0.0, size, 1.0))[:, :, None])
 
 
 def value_of(expression: ast.expr, inputs: Mapping[str, Values], n: int) -> Floats:

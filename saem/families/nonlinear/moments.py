@@ -54,7 +54,8 @@ def mean_over(
     root : (m, d, d) ndarray
         Of its covariance.
     """
-    points, weights = normal_points(shift.shape[1])
+    root = rows.seen(root)
+    points, weights = normal_points(root.shape[2])
     k, m = len(points), len(rows)
     centres = rows.centres(x) + shift
     first, second = np.empty((2, len(expressions), m))
