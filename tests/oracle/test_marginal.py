@@ -201,7 +201,9 @@ def test_booth_and_hobert() -> None:
     table = pd.read_csv(SHARED / "booth_hobert.csv")
     codes = pd.factorize(table["cluster"])[0]
     design = table[["x"]].to_numpy()
-    problem = glmm_family.posed("bernoulli", table["y"].to_numpy(), design, codes, means=["beta"], sds=["sigma"], nodes=25)
+    problem = glmm_family.posed(
+        "bernoulli", table["y"].to_numpy(), design, codes, means=["beta"], sds=["sigma"], nodes=25
+    )
     x, _, value = maximum(problem)
     assert [x[0], x[1] ** 2] == pytest.approx([6.132163, 1.766461], abs=6e-7)
     assert value == pytest.approx(-44.05626, abs=6e-6)
@@ -228,7 +230,14 @@ def of_glmer(name: str) -> tuple[Problem, dict]:
     design = np.column_stack([np.ones(len(table)), *columns]).astype(float)
     codes, names = pd.factorize(cluster)[0], [f"b{j}" for j in range(design.shape[1])]
     problem = glmm_family.posed(
-        "binomial" if name == "cbpp" else "bernoulli", y.to_numpy(dtype=float), design, codes, means=names, sds=["sd"], trials=trials, nodes=25
+        "binomial" if name == "cbpp" else "bernoulli",
+        y.to_numpy(dtype=float),
+        design,
+        codes,
+        means=names,
+        sds=["sd"],
+        trials=trials,
+        nodes=25,
     )
     return problem, reference
 
@@ -255,6 +264,7 @@ def test_means_tied_to_variances() -> None:
     data = problem.data
     u = np.linspace(-9.0, 9.0, 401)
     weights = norm.pdf(u) * (u[1] - u[0])
+
     def deviance(free: np.ndarray) -> float:
         beta1, sigma = free[0], np.exp(free[1:])
         betas = np.array([beta1, beta1 + (sigma[0] ** 2 - sigma[1] ** 2) / 2])
