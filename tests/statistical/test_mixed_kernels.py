@@ -140,11 +140,11 @@ def test_all_kernels_together_forget_where_they_began() -> None:
 def test_a_wrong_acceptance_ratio_is_noticed(kind: int, right: str, wrong: str) -> None:
     """As plain Python, 800 chains of four moves."""
     core = Core("saem.estep.metropolis", right, wrong)["saem.estep.metropolis"]
-    drawing, one, rng = chains(800), chains(1), np.random.Generator(np.random.SFC64(4))
+    drawing, one, rng = chains(800), chains(2), np.random.Generator(np.random.SFC64(4))
     statistics = np.empty(n_statistics(drawing.arrays))
     core.draw_all(one, X, rng, 1, statistics)
     for name in ("modes", "factors"):  # of one for all, who are alike
-        getattr(drawing.kernel, name)[:] = getattr(one.kernel, name)
+        getattr(drawing.kernel, name)[:] = getattr(one.kernel, name)[:1]
     drawing.kernel.clock[module.CALLS] = 1
     set_up(drawing, kind, exact_draws(800, 5))
     core.draw_all(drawing, X, rng, 4, statistics)

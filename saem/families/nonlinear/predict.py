@@ -126,4 +126,4 @@ def whole_quantile(drawn: Floats, wanted: float, share: Callable[[Floats], Float
         middle = np.floor(0.5 * (low + high))
         enough = share(middle) >= wanted
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return high
+    return np.asarray(high)
