@@ -18,7 +18,8 @@ from selecting import few
 import saem
 from saem import recipes
 from saem.errors import DataError, ModelError
-from saem.families import arrange, family_of
+from saem.families import arrange, family_of, pose
+from saem.families.problem import Problem
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TIED = saem.Model.from_text(recipes.text("poisson_equal_means"))
@@ -199,6 +200,24 @@ def test_separated_outcomes_have_no_maximum() -> None:
         saem.fit(model, table, "ml")
     fit = saem.fit(model.replace(constraints={"tie": "x == 2 * sd_intercept"}), table, "ml")
     assert np.isfinite(fit.values).all()
+
+
+def test_outcomes_that_a_nonlinear_model_separates() -> None:
+    """Along a sum of two parameters; not where one of them acts in another place, too, or a row is elsewhere."""
+    table = pd.DataFrame({"g": np.repeat(np.arange(10), 4), "x": np.tile([1.0, 1.0, 3.0, 4.0], 10)})
+    table["y"] = (table["x"] > 2.0).astype(int)
+    says = {"family": "nonlinear", "response": "y", "cluster": "g", "columns": ["x"]}
+
+    def problem(probability: str, y: pd.Series) -> Problem:
+        outcome = {"distribution": "bernoulli", "probability": probability}
+        model = saem.Model(**says, individual={"u": "normal(m, s)"}, outcome=outcome)
+        return pose(model, arrange(model, table.assign(y=y)))
+
+    for link in ("expit", "normal_cdf"):
+        with pytest.raises(DataError, match="separated by 'm' and 'b'"):
+            problem(f"{link}(u + b * x)", table["y"])
+    problem("expit(u + b * x)", table["y"].where(table.index != 7, 0))
+    problem("expit(u + b * x - exp(b))", table["y"])
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ class Outcome(Part):
     @cached_property
     def row(self) -> nonlinear.Outcome:
         """The same as the nonlinear family has it, with the linear predictor ``eta``."""
-        argument: dict[str, Any] = {"rate": "exp(eta)"} if self.distribution == "poisson" else {"probability": "expit(eta)"}
+        argument: dict[str, Any] = (
+            {"rate": "exp(eta)"} if self.distribution == "poisson" else {"probability": "expit(eta)"}
+        )
         return nonlinear.Outcome(distribution=self.distribution, trials=self.trials, **argument)
 
 

@@ -22,7 +22,7 @@ from saem.families.nonlinear.separated import terms_of
 
 Floats = NDArray[np.float64]
 MOVED = 1e-6  # of a direction whose largest entry is one, on columns of size one
-FAR = 10.0  # linear predictors at the start, below which nothing can be separated
+FAR = {"logit": 10.0, "probit": 4.0, "rate": 10.0}  # predictors at the start, below which nothing can be separated
 
 
 def check_separation(data: NonlinearData, constraints: Constraints, start: Floats) -> None:
@@ -40,11 +40,11 @@ def check_separation(data: NonlinearData, constraints: Constraints, start: Float
     DataError
         Naming the parameters.
     """
-    predictor = predictor_of(data)
+    link, predictor = predictor_of(data)
     if predictor is None:
         return
     rows = own_rows(data)
-    if not np.nanmax(np.abs(rows.values(predictor, start, rows.centres(start))), initial=0.0) >= FAR:
+    if not np.nanmax(np.abs(rows.values(predictor, start, rows.centres(start))), initial=0.0) >= FAR[link]:
         return
     direction = separating(data, design_of(data, predictor))
     if direction is None:
@@ -60,14 +60,14 @@ def check_separation(data: NonlinearData, constraints: Constraints, start: Float
     )
 
 
-def predictor_of(data: NonlinearData) -> ast.expr | None:
-    """The logit or probit of a probability, or the logarithm of a rate, where an outcome has one and a link."""
+def predictor_of(data: NonlinearData) -> tuple[str, ast.expr | None]:
+    """The logit or probit of a probability, or the logarithm of a rate, with its name; None where there is none."""
     arguments = data.structure.arguments
     for link in ("logit", "probit"):
         if link in arguments:
-            return arguments[link]
+            return link, arguments[link]
     rate = arguments.get("rate") if data.outcome.distribution == "poisson" else None
-    return trees.argument(rate) if rate is not None and trees.is_call(rate, "exp") else None
+    return "rate", trees.argument(rate) if rate is not None and trees.is_call(rate, "exp") else None
 
 
 def design_of(data: NonlinearData, predictor: ast.expr) -> Floats:
@@ -80,7 +80,7 @@ def design_of(data: NonlinearData, predictor: ast.expr) -> Floats:
     terms = terms_of(trees.substitute(predictor, moved), frozenset(data.columns))
     found = np.zeros((n, len(names)))
     elsewhere: set[str] = set()
-    for a, b in terms or ():
+    for a, b in ((part, b) for whole, b in terms or () for part in addends(whole)):
         if isinstance(a, ast.Name) and a.id in names:
             found[:, names.index(a.id)] += RowExpression.of_tree(b).values(data.columns, n)
         else:
@@ -88,6 +88,13 @@ def design_of(data: NonlinearData, predictor: ast.expr) -> Floats:
     lost = [name in elsewhere for name in names] | data.parameters.fixed | ~data.parameters.domains.is_real
     found[:, lost] = 0.0
     return found
+
+
+def addends(tree: ast.expr) -> list[ast.expr]:
+    """The parts of a sum, also of one of sums."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        return [*addends(tree.left), *addends(tree.right)]
+    return [tree]
 
 
 def gradient_pattern(constraints: Constraints, n: int) -> NDArray[np.bool_]:
