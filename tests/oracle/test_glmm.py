@@ -214,7 +214,7 @@ def test_outcomes_that_a_nonlinear_model_separates() -> None:
         return pose(model, arrange(model, table.assign(y=y)))
 
     for link in ("expit", "normal_cdf"):
-        with pytest.raises(DataError, match="separated by 'm' and 'b'"):
+        with pytest.raises(DataError, match="separated by 'm', 'b'"):
             problem(f"{link}(u + b * x)", table["y"])
     problem("expit(u + b * x)", table["y"].where(table.index != 7, 0))
     problem("expit(u + b * x - exp(b))", table["y"])
