@@ -51,29 +51,30 @@ class NonlinearRows:
         return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights)
 
     def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
-        """Columns, parameters (n_parameters,) or (m, n_parameters) and coordinates (m, d) by their names."""
-        m = len(self)
+        """Columns, parameters (.., n_parameters) and coordinates (.., m, d) by their names.
+
+        The first axes are those of points, so that what is the same at all of them is computed once.
+        """
         found = dict(self.columns)
-        values = np.broadcast_to(x, (m, x.shape[-1]))
-        found |= {name: values[:, i] for i, name in enumerate(self.structure.parameters.names)}
-        return found | {f"z.{effect.name}": z[:, j] for j, effect in enumerate(self.structure.effects)}
+        found |= {name: x[..., i] for i, name in enumerate(self.structure.parameters.names)}
+        return found | {f"z.{effect.name}": z[..., j] for j, effect in enumerate(self.structure.effects)}
 
     def values(self, expression: ast.expr, x: Floats, z: Floats) -> Floats:
-        """An expression (m,) at parameters and coordinates (m, d)."""
-        return value_of(expression, self.inputs(x, z), len(self))
+        """An expression (.., m) at parameters and coordinates (.., m, d); not to be written to."""
+        return np.broadcast_to(value_of(expression, self.inputs(x, z), len(self)), z.shape[:-1])
 
     def arguments(self, x: Floats, z: Floats) -> dict[str, Floats]:
-        """The arguments (m,) of the distribution at parameters and coordinates (m, d)."""
-        inputs = self.inputs(x, z)
-        return {name: value_of(tree, inputs, len(self)) for name, tree in self.structure.arguments.items()}
+        """The arguments (.., m) of the distribution at parameters and coordinates (.., m, d)."""
+        return {name: self.values(tree, x, z) for name, tree in self.structure.arguments.items()}
 
     def centres(self, x: Floats) -> Floats:
-        """The centres (m, d) of the coordinates."""
-        found = np.zeros((len(self), len(self.structure.effects)))
+        """The centres (.., m, d) of the coordinates at parameters (.., n_parameters)."""
+        many = np.broadcast_shapes(x.shape[:-1], (len(self),))
+        found = np.zeros((*many, len(self.structure.effects)))
         inputs = self.inputs(x, found)
         for j, effect in enumerate(self.structure.effects):
             for a, b in effect.centre:
-                found[:, j] += value_of(a, inputs, len(self)) * value_of(b, inputs, len(self))
+                found[..., j] += value_of(a, inputs, len(self)) * value_of(b, inputs, len(self))
         return found
 
     def root(self, x: Floats) -> Floats:

@@ -90,14 +90,12 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
     step = max(1, AT_ONCE // POINTS)
     for begin in range(0, len(rows), step):
         part = np.arange(begin, min(begin + step, len(rows)))
-        many = rows.take(np.repeat(part, POINTS))
-        x = np.tile(drawn, (len(part), 1))
-        z = many.centres(x).reshape(len(part), POINTS, d) + shift[part, None, :]
-        z = z + np.einsum("rij,kj->rki", root[part], points[:, :d])
+        own, x = rows.take(part), drawn[:, None, :]
+        z = own.centres(x) + shift[part] + np.einsum("rij,kj->kri", root[part], points[:, :d])
         with np.errstate(all="ignore"):
-            arguments = many.arguments(x, z.reshape(-1, d))
+            arguments = {name: values.T.ravel() for name, values in own.arguments(x, z).items()}
             good = np.logical_and.reduce([np.isfinite(values) for values in arguments.values()])
-            made = np.full(len(many), np.nan)
+            made = np.full(len(part) * POINTS, np.nan)
             if good.any():
                 made[good] = draw(
                     at.data.outcome.distribution, {name: values[good] for name, values in arguments.items()}, rng
@@ -118,9 +116,13 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
 
 def whole_quantile(drawn: Floats, wanted: float, share: Callable[[Floats], Floats]) -> Floats:
     """The smallest whole numbers (m,) that a ``share`` of at least ``wanted`` does not exceed, near those drawn."""
-    low, high = (
-        np.nanquantile(drawn, np.clip(wanted + away, 0.0, 1.0), axis=1, method="inverted_cdf") for away in (-NEAR, NEAR)
-    )
+    ordered, known = np.sort(drawn, axis=1), np.sum(np.isfinite(drawn), axis=1)  # what is nan comes last
+
+    def beside(away: float) -> Floats:
+        position = np.ceil(np.clip(wanted + away, 0.0, 1.0) * known).astype(np.int64) - 1
+        return np.take_along_axis(ordered, np.maximum(position, 0)[:, None], axis=1)[:, 0]
+
+    low, high = beside(-NEAR), beside(NEAR)
     low = low - 1.0
     while np.any(high - low > 1.0):
         middle = np.floor(0.5 * (low + high))
