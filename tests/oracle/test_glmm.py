@@ -6,6 +6,7 @@ The compiled core is held to more in `test_marginal` and `test_mixed_kernels`; h
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,13 @@ import saem
 from saem import recipes
 from saem.errors import DataError, ModelError
 from saem.families import arrange, family_of, pose
+from saem.families.nonlinear.moments import mean_over
+from saem.families.nonlinear.other_rows import own_rows
 from saem.families.problem import Problem
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TIED = saem.Model.from_text(recipes.text("poisson_equal_means"))
+POISSON = {"distribution": "poisson"}
 TRUTH = {"beta1": 1.5, "sigma1": 0.4, "sigma2": 0.9}
 
 
@@ -156,6 +160,28 @@ def test_predictions_are_expected_outcomes(counts: pd.DataFrame, ml: saem.Fit) -
     assert own["known"].all() and np.corrcoef(own["predicted"], counts["count"])[0, 1] > 0.6
     derived = saem.derive(ml, {"m": "exp(beta1 + sigma1**2 / 2)"})
     assert found["se"].iloc[0] == pytest.approx(derived["se"].iloc[0], rel=1e-4)
+
+
+def test_expectations_over_several_effects_are_those_of_their_sum() -> None:
+    """One dimension is enough, whatever the number of terms; beside the rule on the plane.
+
+    Mutant: the first effect alone.
+    """
+    table = pd.DataFrame({"g": np.repeat(np.arange(8), 6), "t": np.tile(np.linspace(-1.0, 2.0, 6), 8)})
+    table["y"] = np.arange(48) % 3
+    terms = {"a": "1", "b": "t"}
+    model = saem.Model(family="glmm", cluster="g", predictor="y ~ t", outcome=POISSON, random={"terms": terms})
+    data = arrange(model, table)
+    x, none = np.array([0.3, -0.2, 0.5, 0.4, -0.6]), np.zeros((48, 2))
+    assert data.parameters.names == ("intercept", "t", "sd_a", "sd_b", "corr_a_b")
+    rows, mean = own_rows(data), [data.structure.mean]
+    spread = 0.25 + 0.16 * table["t"] ** 2 + 2 * 0.5 * 0.4 * -0.6 * table["t"]
+    expected = np.exp(0.3 - 0.2 * table["t"] + 0.5 * spread)
+    root = rows.root(x)[rows.group]
+    np.testing.assert_allclose(mean_over(rows, mean, x, none, root)[0][0], expected, rtol=1e-12)
+    plane, wrong = replace(rows, weights=None), replace(rows, weights=np.eye(2)[0] + none)
+    np.testing.assert_allclose(mean_over(plane, mean, x, none, root)[0][0], expected, rtol=1e-9)
+    assert not np.allclose(mean_over(wrong, mean, x, none, root)[0][0], expected, rtol=1e-3)
 
 
 def test_binomial_predictions_scale_with_the_trials() -> None:
