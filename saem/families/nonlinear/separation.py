@@ -44,7 +44,8 @@ def check_separation(data: NonlinearData, constraints: Constraints, start: Float
     if predictor is None:
         return
     rows = own_rows(data)
-    if not np.nanmax(np.abs(rows.values(predictor, start, rows.centres(start))), initial=0.0) >= FAR[link]:
+    at = np.abs(rows.values(predictor, start, rows.centres(start)))
+    if not np.max(at, where=np.isfinite(at), initial=0.0) >= FAR[link]:
         return
     direction = separating(data, design_of(data, predictor))
     if direction is None:
