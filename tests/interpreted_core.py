@@ -1,4 +1,4 @@
-"""The compiled core of `saem.estep` and of the family ``glmm`` as plain Python; as a mutant, with a piece replaced.
+"""The compiled core of `saem.estep` and of the nonlinear family as plain Python; as a mutant, with a piece replaced.
 
 Modules are executed from their text without Numba, and see each other through what they import. So a wrong
 derivative or a wrong acceptance ratio can be tried without waiting for a compiler.
@@ -19,25 +19,16 @@ import numpy as np
 
 PLAIN = (
     *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
-    *("saem.estep", "saem.families.glmm", "saem.families.normal"),
+    *("saem.estep", "saem.families.normal"),
     *(f"saem.families.nonlinear.{name}" for name in ("complete", "density", "integral", "reduction")),
 )
-FUNCTIONS = {  # of the contract, by family
-    "glmm": {
-        "log_complete": ("saem.families.glmm.density", "log_complete_glmm"),
-        "accumulate": ("saem.families.glmm.complete", "accumulate_glmm"),
-        "complete": ("saem.families.glmm.complete", "complete_of"),
-        "complete_clusters": ("saem.families.glmm.complete", "complete_each"),
-        "add_points": ("saem.estep.marginal", "add_points_of_any"),
-    },
-    "nonlinear": {
-        "log_complete": ("saem.families.nonlinear.density", "log_complete_nonlinear"),
-        "accumulate": ("saem.families.nonlinear.reduction", "accumulate_nonlinear"),
-        "complete": ("saem.families.nonlinear.complete", "complete_all"),
-        "complete_clusters": ("saem.families.nonlinear.complete", "complete_each"),
-        "add_points": ("saem.families.nonlinear.integral", "add_points_nonlinear"),
-        "limit": ("saem.families.nonlinear.reduction", "limit_step"),
-    },
+FUNCTIONS = {  # of the contract
+    "log_complete": ("saem.families.nonlinear.density", "log_complete_nonlinear"),
+    "accumulate": ("saem.families.nonlinear.reduction", "accumulate_nonlinear"),
+    "complete": ("saem.families.nonlinear.complete", "complete_all"),
+    "complete_clusters": ("saem.families.nonlinear.complete", "complete_each"),
+    "add_points": ("saem.families.nonlinear.integral", "add_points_nonlinear"),
+    "limit": ("saem.families.nonlinear.reduction", "limit_step"),
 }
 
 
@@ -81,13 +72,10 @@ class Core:
     ----------
     module, right, wrong : str, optional
         In this module, one piece of text is replaced by another.
-    family : str
-        Whose functions those of the contract are.
     """
 
-    def __init__(self, module: str = "", right: str = "", wrong: str = "", family: str = "glmm") -> None:
+    def __init__(self, module: str = "", right: str = "", wrong: str = "") -> None:
         self.mutated = module, right, wrong
-        self.functions = FUNCTIONS[family]
         self.loaded: dict[str, SimpleNamespace] = {}
 
     def __getitem__(self, name: str) -> SimpleNamespace:
@@ -121,11 +109,11 @@ class Core:
             return (lambda *_, **__: same) if name in ("overload", "standalone") else same
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
-        if module == "saem.families.contract" and name in PREPARED and name not in self.functions:
+        if module == "saem.families.contract" and name in PREPARED and name not in FUNCTIONS:
             return partial(framed, self) if PREPARED[name] is None else PREPARED[name]
-        if module == "saem.families.contract" and name in self.functions:
-            place, function = self.functions[name]
+        if module == "saem.families.contract" and name in FUNCTIONS:
+            place, function = FUNCTIONS[name]
             return lambda *values: getattr(self[place], function)(*values)
-        if module.startswith(PLAIN) and name.islower() and module != "saem.families.glmm.arrays":
+        if module.startswith(PLAIN) and name.islower():
             return getattr(self[module], name)
         return getattr(import_module(module), name)

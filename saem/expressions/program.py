@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.expressions.graph import Graph
-from saem.system.jets import add_product, compose, divide, jet_variables
+from saem.system.jets import divide, jet_variables
 from saem.system.jit import kernel, standalone, types
 from saem.system.special import lgamma, log_expit, log_normal_cdf, logitnormal, mills, normal_cdf, polygamma, probit
 
@@ -78,40 +78,60 @@ def program_of(graph: Graph, targets: Sequence[int]) -> Program:
 
 
 @kernel
-def _copy(a: Array, out: Array) -> None:
-    for i in range(out.shape[0]):
-        out[i] = a[i]
+def add_chain(i: int, slope: float, bend: float, work: Array, k: int) -> None:
+    """Write the derivatives of a function of register ``i`` into register ``k``."""
+    n = jet_variables(work.shape[1])
+    at = n + 1
+    for c in range(1, n + 1):
+        work[k, c] = slope * work[i, c]
+        half = bend * work[i, c]
+        for d in range(1, c + 1):
+            work[k, at] = slope * work[i, at] + half * work[i, d]
+            at += 1
 
 
 @kernel
-def _combine(op: int, a: Array, b: Array, value: float, number: float, is_plain: bool, out: Array) -> None:
-    """An operation on two jets; the second one has no derivatives if `is_plain`."""
-    if op == ADD or op == SUB:
+def combine(op: int, i: int, j: int, value: float, number: float, is_plain: bool, work: Array, k: int) -> None:
+    """Write the derivatives of an operation on registers ``i`` and ``j`` into ``k``; ``j`` has none if `is_plain`.
+
+    What comes often is done by numbers of registers: a view of each would be counted, which takes longer.
+    """
+    length, a, b = work.shape[1], work[i, 0], work[j, 0]
+    if op == WHERE:
+        for m in range(1, length):
+            work[k, m] = work[j, m]
+    elif op == ADD or op == SUB:
         sign = 1.0 if op == ADD else -1.0
-        for i in range(out.shape[0]):
-            out[i] = a[i] + sign * b[i]
-    elif op == MUL and is_plain:
-        for i in range(out.shape[0]):
-            out[i] = b[0] * a[i]
+        for m in range(1, length):
+            work[k, m] = work[i, m] + sign * work[j, m]
+    elif (op == MUL or op == DIV) and is_plain:
+        for m in range(1, length):
+            work[k, m] = b * work[i, m] if op == MUL else work[i, m] / b
     elif op == MUL:
-        for i in range(out.shape[0]):
-            out[i] = 0.0
-        add_product(1.0, a, b, out)
-    elif op == DIV and is_plain:
-        for i in range(out.shape[0]):
-            out[i] = a[i] / b[0]
-    elif op == DIV:
-        _copy(a, out)
-        divide(out, b)
+        n = jet_variables(length)
+        at = n + 1
+        for c in range(1, n + 1):
+            work[k, c] = b * work[i, c] + a * work[j, c]
+            for d in range(1, c + 1):
+                both = work[i, c] * work[j, d] + work[i, d] * work[j, c]
+                work[k, at] = b * work[i, at] + a * work[j, at] + both
+                at += 1
     elif op == POW and is_plain:
-        slope = b[0] * a[0] ** (b[0] - 1.0)
-        bend = b[0] * (b[0] - 1.0) * a[0] ** (b[0] - 2.0)
-        _copy(a, out)
-        compose(out, value, slope, bend, out)
+        add_chain(i, b * a ** (b - 1.0), b * (b - 1.0) * a ** (b - 2.0), work, k)
+    else:
+        _combine(op, work[i], work[j], value, number, work[k])
+
+
+@kernel
+def _combine(op: int, a: Array, b: Array, value: float, number: float, out: Array) -> None:
+    """An operation on two jets that both have derivatives."""
+    if op == DIV:
+        for m in range(out.shape[0]):
+            out[m] = a[m]
+        divide(out, b)
     elif op == POW and a[0] == 0.0 and b[0] > 0.0 and is_flat(a):  # a dose of zero to any power
         for i in range(1, out.shape[0]):
             out[i] = 0.0
-        out[0] = value
     elif op == POW:
         x, y, logarithm = a[0], b[0], math.log(a[0])
         lower = x ** (y - 1.0)
@@ -298,34 +318,32 @@ def run(program: Program, inputs: Array, row: Array, work: Array) -> None:
     work : (K, J) ndarray
         Becomes the registers: ``work[program.targets]`` is what was asked for.
     """
-    variables = inputs.shape[0]
-    for k in range(program.ops.shape[0]):
-        op, first = program.ops[k] % SHIFT, program.ops[k] // SHIFT
-        number, out = program.numbers[k], work[k]
+    variables, length = inputs.shape
+    ops, operands, numbers = program.ops, program.operands, program.numbers
+    for k in range(ops.shape[0]):
+        op, first = ops[k] % SHIFT, ops[k] // SHIFT
         if op == X and first < variables:
-            _copy(inputs[first], out)
+            for m in range(length):
+                work[k, m] = inputs[first, m]
             continue
-        a, b = work[program.operands[k, 0]], work[program.operands[k, 1]]
+        i, j = operands[k, 0], operands[k, 1]
+        a, b = work[i, 0], work[j, 0]
         if op == CONST:
-            value = number
+            value = numbers[k]
         elif op == X:
             value = row[first - variables]
         elif op < EXP:
-            value = value_of_several(op, a[0], b[0], work[program.operands[k, 2], 0], number)
+            value = value_of_several(op, a, b, work[operands[k, 2], 0], numbers[k])
         else:
-            value = value_of(op, a[0], number)
-        if out.shape[0] == 1:
-            out[0] = value
-        elif first >= variables or (op >= LT and op <= NOT):
-            for i in range(out.shape[0]):
-                out[i] = 0.0
-            out[0] = value
-        elif op == WHERE:
-            _copy(b if a[0] != 0.0 else work[program.operands[k, 2]], out)
-        elif op < EXP:
-            is_plain = program.ops[program.operands[k, 1]] // SHIFT >= variables
-            _combine(op, a, b, value, number, is_plain, out)
-        else:
-            slope, bend = slopes_of(op, a[0], value, number)
-            _copy(a, out)
-            compose(out, value, slope, bend, out)
+            value = value_of(op, a, numbers[k])
+        if length > 1:
+            if first >= variables or (op >= LT and op <= NOT):
+                for m in range(1, length):
+                    work[k, m] = 0.0
+            elif op < EXP:
+                j = operands[k, 2] if op == WHERE and a == 0.0 else j
+                combine(op, i, j, value, numbers[k], ops[operands[k, 1]] // SHIFT >= variables, work, k)
+            else:
+                slope, bend = slopes_of(op, a, value, numbers[k])
+                add_chain(i, slope, bend, work, k)
+        work[k, 0] = value

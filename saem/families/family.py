@@ -33,14 +33,11 @@ class Family(ABC):
     ----------
     title : str
         In words, for messages.
-    gives_whole_numbers : bool
-        Whether its responses are whole numbers.
     takes_time : bool
         Whether a fit may take so long that what is weakly determined is worth saying before.
     """
 
     title: ClassVar[str]
-    gives_whole_numbers: ClassVar[bool] = False
     takes_time: ClassVar[bool] = False
 
     @property
@@ -117,7 +114,7 @@ class Family(ABC):
         ModelError
             When what would have been recorded is not known.
         """
-        return {model.response: response.astype(np.int64) if self.gives_whole_numbers else response}
+        return {model.response: response}
 
     def beside(self, model: Any, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
         """Columns that a design may lack, and that drawn responses then have."""

@@ -162,7 +162,7 @@ def test_ranks_given_the_earlier_rows_are_those_of_quadrature():
     """Bernoulli: P(y_2 = 0 | y_1) is a ratio of integrals over the random effect."""
     fit = fitted("chances")
     data = arrange(fit.model, fit.table)
-    low, high = conditional_ranks(fit.model, data, fit.values, 20_000, np.random.default_rng(1), None)
+    low, high = conditional_ranks(data, fit.values, 20_000, np.random.default_rng(1), None)
     values = dict(zip(fit.parameters.names, fit.values, strict=True))
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     b, weights = values["mu"] + values["omega"] * nodes, weights / weights.sum()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import glmm_family
+import nonlinear_family
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,6 @@ from scipy.stats import norm, poisson
 
 from saem.errors import ModelError
 from saem.estep import marginal
-from saem.families.glmm.arrays import BINOMIAL
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import observed_information
@@ -40,14 +40,12 @@ def observed(problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.nda
 def test_the_value_is_the_integral() -> None:
     """Beside scipy's quadrature of products of Poisson probabilities."""
     problem = glmm_family.counts(nodes=25, n_clusters=6)
-    arrays = problem.clusters.joint()
-    total = 0.0
+    data, total = problem.data, 0.0
     for c in range(6):
-        rows = slice(arrays.first[c], arrays.first[c + 1])
-        eta = arrays.offset[rows] + COUNTS[arrays.group[c]]
-        sd = COUNTS[2 + arrays.group[c]]
+        rows, group = data.cluster == c, data.cluster_group[c]
+        eta, sd = data.offset[rows] + COUNTS[group], COUNTS[2 + group]
 
-        def density(u: float, y=arrays.y[rows], eta=eta, sd=sd) -> float:
+        def density(u: float, y=data.response[rows], eta=eta, sd=sd) -> float:
             return float(np.prod(poisson.pmf(y, np.exp(eta + sd * u))) * norm.pdf(u))
 
         total += np.log(quad(density, -8, 8, epsabs=0, epsrel=1e-12, points=[-2, 0, 2], limit=200)[0])
@@ -57,15 +55,15 @@ def test_the_value_is_the_integral() -> None:
 def test_the_value_with_two_random_effects_is_that_of_a_fine_grid() -> None:
     """The trapezium rule on all of the plane, for binomial probabilities written out."""
     problem = glmm_family.slopes(nodes=25, n_clusters=3)
-    arrays, (b0, b1, s0, s1, rho) = problem.clusters.joint(), SLOPES
+    data, (b0, b1, s0, s1, rho) = problem.data, SLOPES
     grid = np.arange(-8.0, 8.0, 0.1)
     u = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
     theta = np.column_stack([s0 * u[:, 0], s1 * (rho * u[:, 0] + np.sqrt(1 - rho**2) * u[:, 1])])
     total = 0.0
     for c in range(3):
-        rows = slice(arrays.first[c], arrays.first[c + 1])
-        eta = b0 + b1 * arrays.design[rows, 1] + theta @ arrays.random[rows].T
-        density = arrays.y[rows] * eta - 2.0 * np.logaddexp(0.0, eta) + arrays.constant[rows]
+        rows = data.cluster == c
+        y, eta = data.response[rows], b0 + b1 * data.mean_design[rows, 1] + theta @ data.random_design[rows].T
+        density = y * eta - 2.0 * np.logaddexp(0.0, eta) + np.where(y == 1.0, np.log(2.0), 0.0)
         total += np.log(np.sum(np.exp(density.sum(axis=1) + norm.logpdf(u).sum(axis=1))) * 0.01)
     assert observed(problem, SLOPES)[0] == pytest.approx(total, rel=1e-11)
 
@@ -146,19 +144,12 @@ def test_a_correlation_of_one_is_the_limit() -> None:
 
 
 def test_clusters_without_random_effects() -> None:
-    """A design without a single one: the likelihood of independent rows."""
-    problem = glmm_family.counts(n_clusters=4)
-    arrays = problem.clusters.joint()
-    none = arrays._replace(
-        random=np.empty((16, 0)),
-        sd_index=np.empty((2, 0), int),
-        corr_index=np.empty((2, 0, 0), int),
-        slot_index=np.empty((2, 0), int),
-        slot_terms=np.empty((0, 2), int),
-    )
-    eta = arrays.offset + COUNTS[arrays.group[np.repeat(np.arange(4), 4)]]
-    expected = poisson.logpmf(arrays.y, np.exp(eta)).sum()
-    assert marginal.log_likelihood(marginal.quadrature(none, 4, 5), COUNTS) == pytest.approx(expected, rel=1e-12)
+    """A model without a single one: the likelihood of independent rows."""
+    example = nonlinear_family.curve()
+    c = example.problem.clusters.count
+    expected = example.rows(example.x, np.empty((c, 0))).sum()
+    objective = marginal.quadrature(example.arrays, c, 5)
+    assert marginal.log_likelihood(objective, example.x) == pytest.approx(expected, rel=1e-12)
 
 
 # The number of nodes
@@ -210,7 +201,9 @@ def test_booth_and_hobert() -> None:
     table = pd.read_csv(SHARED / "booth_hobert.csv")
     codes = pd.factorize(table["cluster"])[0]
     design = table[["x"]].to_numpy()
-    problem = glmm_family.posed(BINOMIAL, table["y"].to_numpy(), design, codes, means=["beta"], sds=["sigma"], nodes=25)
+    problem = glmm_family.posed(
+        "bernoulli", table["y"].to_numpy(), design, codes, means=["beta"], sds=["sigma"], nodes=25
+    )
     x, _, value = maximum(problem)
     assert [x[0], x[1] ** 2] == pytest.approx([6.132163, 1.766461], abs=6e-7)
     assert value == pytest.approx(-44.05626, abs=6e-6)
@@ -237,7 +230,14 @@ def of_glmer(name: str) -> tuple[Problem, dict]:
     design = np.column_stack([np.ones(len(table)), *columns]).astype(float)
     codes, names = pd.factorize(cluster)[0], [f"b{j}" for j in range(design.shape[1])]
     problem = glmm_family.posed(
-        BINOMIAL, y.to_numpy(dtype=float), design, codes, means=names, sds=["sd"], trials=trials, nodes=25
+        "binomial" if name == "cbpp" else "bernoulli",
+        y.to_numpy(dtype=float),
+        design,
+        codes,
+        means=names,
+        sds=["sd"],
+        trials=trials,
+        nodes=25,
     )
     return problem, reference
 
@@ -261,17 +261,16 @@ def test_means_tied_to_variances() -> None:
     solver = Solver(problem)
     x, pinned, result = climb(problem, solver, problem.starts.first)
     assert result.status == sqp.CONVERGED and not pinned.any()
-    arrays = problem.clusters.joint()
+    data = problem.data
     u = np.linspace(-9.0, 9.0, 401)
     weights = norm.pdf(u) * (u[1] - u[0])
-    cluster = np.repeat(np.arange(problem.clusters.count), 4)
 
     def deviance(free: np.ndarray) -> float:
         beta1, sigma = free[0], np.exp(free[1:])
         betas = np.array([beta1, beta1 + (sigma[0] ** 2 - sigma[1] ** 2) / 2])
-        group = arrays.group[cluster]
-        eta = (arrays.offset + betas[group])[:, None] + sigma[group][:, None] * u
-        rows = poisson.logpmf(arrays.y[:, None], np.exp(eta)).reshape(problem.clusters.count, 4, -1).sum(axis=1)
+        group = data.cluster_group[data.cluster]
+        eta = (data.offset + betas[group])[:, None] + sigma[group][:, None] * u
+        rows = poisson.logpmf(data.response[:, None], np.exp(eta)).reshape(problem.clusters.count, 4, -1).sum(axis=1)
         return float(-np.log(np.exp(rows) @ weights).sum())
 
     best = minimize(deviance, [1.0, -0.7, -0.3], method="BFGS", options={"gtol": 1e-7})

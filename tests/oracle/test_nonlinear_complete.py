@@ -197,13 +197,13 @@ def test_a_mutant_is_noticed(name: str, placement: tuple[bool, ...], module: str
     if hessian:
         arrays = example.problem.latent.observe(arrays)
     with pytest.raises(AssertionError):
-        check(example, arrays, Core(module, right, wrong, family="nonlinear"), hessian)
+        check(example, arrays, Core(module, right, wrong), hessian)
 
 
 @pytest.mark.parametrize(("name", "placement"), [("absorption", (True, False, True)), ("saturation", (False, True))])
 def test_plain_python_is_no_mutant(name: str, placement: tuple[bool, ...]) -> None:
     example = nonlinear_family.EXAMPLES[name]()
-    check(example, example.placed(*placement), Core(family="nonlinear"))
+    check(example, example.placed(*placement), Core())
 
 
 @pytest.mark.parametrize("wrong", ["0.0 * slope[i] * t_bends", "-slope[i] * t_bends"])
@@ -211,7 +211,7 @@ def test_a_bend_that_is_left_out_is_noticed(wrong: str) -> None:
     example = nonlinear_family.saturation()
     arrays = example.problem.latent.observe(example.placed())
     with pytest.raises(AssertionError):
-        check(example, arrays, Core(REDUCTION, "slope[i] * t_bends", wrong, family="nonlinear"), hessian=True)
+        check(example, arrays, Core(REDUCTION, "slope[i] * t_bends", wrong), hessian=True)
 
 
 # Steps that are too long

@@ -306,20 +306,20 @@ def test_a_mutant_is_noticed(check, module: str, right: str, wrong: str) -> None
     """Of the model with covariates, correlations and three random effects."""
     example = nonlinear_family.absorption()
     with pytest.raises(AssertionError):
-        check(example, place(example, "absorption"), Core(module, right, wrong, family="nonlinear"))
+        check(example, place(example, "absorption"), Core(module, right, wrong))
 
 
 @pytest.mark.parametrize("check", [check_effects, check_points])
 def test_plain_python_is_no_mutant(check) -> None:
     example = nonlinear_family.counts()
-    check(example, place(example, "counts"), Core(family="nonlinear"))
+    check(example, place(example, "counts"), Core())
 
 
 def test_a_bend_of_the_rows_that_is_left_out_is_noticed() -> None:
     """Of value and first derivatives alone."""
     example = nonlinear_family.absorption()
     x = place(example, "absorption")
-    check_jets(example, x, Core(family="nonlinear"), order=0)
-    mutant = Core(DENSITY, "bend = out[i] if j != k else 0.5 * out[i]", "bend = out[i]", family="nonlinear")
+    check_jets(example, x, Core(), order=0)
+    mutant = Core(DENSITY, "bend = out[i] if j != k else 0.5 * out[i]", "bend = out[i]")
     with pytest.raises(AssertionError):
         check_jets(example, x, mutant, order=0)

@@ -25,7 +25,8 @@ from saem.estep import metropolis as module
 from saem.estep.draws import draw_means, scores_of
 from saem.estep.metropolis import COMPONENTWISE, INDEPENDENT, NAMES, PRIOR, WALK, Metropolis, metropolis
 from saem.estep.samplers import is_markov, kernel_state, own_copy, put_back
-from saem.families.glmm.arrays import BINOMIAL, build_arrays, n_statistics
+from saem.families.nonlinear.arrays import NonlinearArrays
+from saem.families.nonlinear.arrays import n_statistics as counted
 from saem.mstep.solver import Solver
 
 X, ELSEWHERE = np.array([0.4, 0.7, 1.5, 1.1, 0.3]), np.array([0.0, 1.2, 1.0, 1.4, -0.2])
@@ -67,15 +68,16 @@ def exact_draws(n: int, seed: int) -> np.ndarray:
 
 def chains(n: int) -> Metropolis:
     """``n`` clusters with the same rows."""
-    cluster = np.repeat(np.arange(n), 3)
-    corr = np.array([[[-1, 4], [4, -1]]])
-    group = np.zeros(n, dtype=int)
-    ones, design = np.ones(3 * n), np.tile(ROWS, (n, 1))
-    y = np.tile(OUTCOMES, n)
-    arrays = build_arrays(
-        BINOMIAL, y, ones, 0.0 * ones, design, design, cluster, group, [0, 1], np.array([[2, 3]]), corr
-    )
-    return metropolis(arrays, n, 2)
+    cluster, design = np.repeat(np.arange(n), 3), np.tile(ROWS, (n, 1))
+    names = {"means": ("b0", "b1"), "sds": ("s0", "s1")}
+    problem = glmm_family.posed("bernoulli", np.tile(OUTCOMES, n), design, cluster, random=design, **names)
+    return metropolis(problem.clusters.joint(), n, 2)
+
+
+def n_statistics(arrays: NonlinearArrays) -> int:
+    """Their number."""
+    groups, d = arrays.sd_index.shape
+    return counted(len(arrays.expanded), len(arrays.scale_index), groups, len(arrays.term_effect), d)
 
 
 def check_moments(u: np.ndarray, what: str) -> None:
@@ -138,11 +140,11 @@ def test_all_kernels_together_forget_where_they_began() -> None:
 def test_a_wrong_acceptance_ratio_is_noticed(kind: int, right: str, wrong: str) -> None:
     """As plain Python, 800 chains of four moves."""
     core = Core("saem.estep.metropolis", right, wrong)["saem.estep.metropolis"]
-    drawing, one, rng = chains(800), chains(1), np.random.Generator(np.random.SFC64(4))
+    drawing, one, rng = chains(800), chains(2), np.random.Generator(np.random.SFC64(4))
     statistics = np.empty(n_statistics(drawing.arrays))
     core.draw_all(one, X, rng, 1, statistics)
     for name in ("modes", "factors"):  # of one for all, who are alike
-        getattr(drawing.kernel, name)[:] = getattr(one.kernel, name)
+        getattr(drawing.kernel, name)[:] = getattr(one.kernel, name)[:1]
     drawing.kernel.clock[module.CALLS] = 1
     set_up(drawing, kind, exact_draws(800, 5))
     core.draw_all(drawing, X, rng, 4, statistics)
@@ -171,17 +173,17 @@ def test_the_score_at_draws_is_that_of_the_marginal_likelihood(name: str) -> Non
 def test_the_complete_data_likelihood_at_draws_is_exact() -> None:
     """At statistics of one draw: value, score and Hessian in the means of rows and random effects written out."""
     problem = glmm_family.slopes(n_clusters=5)
-    arrays, x = problem.clusters.joint(), np.array([0.4, 0.7, 0.9, 0.5, 0.3])
+    data, x = problem.data, np.array([0.4, 0.7, 0.9, 0.5, 0.3])
+    problem = replace(problem, arrays=metropolis(problem.clusters.joint(), 5, 2))  # nothing is centred
     drawing = own_copy(problem.arrays)
     statistics = draw(drawing, x, 1, seed=3)[0]
     root = np.array([[0.9, 0.0], [0.5 * 0.3, 0.5 * np.sqrt(1.0 - 0.09)]])
     theta = drawing.latent @ root.T
-    cluster = np.repeat(np.arange(5), 6)
     omega = root @ root.T
 
     def written_out(beta: np.ndarray) -> float:
-        eta = arrays.design @ beta + np.sum(theta[cluster] * arrays.random, axis=1)
-        rows = arrays.y * eta - 2.0 * np.logaddexp(0.0, eta) + arrays.constant
+        eta = data.mean_design @ beta + np.sum(theta[data.cluster] * data.random_design, axis=1)
+        rows = data.response * eta - 2.0 * np.logaddexp(0.0, eta) + np.where(data.response == 1.0, np.log(2.0), 0.0)
         squares = np.einsum("cj,jk,ck->", theta, np.linalg.inv(omega), theta)
         return float(rows.sum() - 0.5 * (squares + 5 * np.log(np.linalg.det(2.0 * np.pi * omega))))
 

@@ -1,4 +1,4 @@
-"""From a generalised linear mixed model and a table to validated arrays."""
+"""From a generalised linear mixed model and a table to what the nonlinear family consumes."""
 
 from __future__ import annotations
 
@@ -8,42 +8,50 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.data.intake import is_number
-from saem.data.table import Rows
 from saem.errors import DataError, listing
-from saem.expressions.columns import Factor, Values, factorize
+from saem.expressions.columns import Values, factorize
 from saem.families.arranged import DesignedData
-from saem.families.designed_data import apart_from, check_numbers_of_clusters, designs_of, shared_fields, take_in
+from saem.families.designed_data import (
+    Designs,
+    Intake,
+    apart_from,
+    check_numbers_of_clusters,
+    designs_of,
+    shared_fields,
+    take_in,
+)
+from saem.families.glmm.columns import ONE, columns_of, structure_of
 from saem.families.glmm.specification import GlmmModel
+from saem.families.nonlinear import support
+from saem.families.nonlinear.data import NonlinearData, is_constant
 from saem.specification.layout import Layout, automatic_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Floats = NDArray[np.float64]
-LARGEST = 1e12  # a count: beyond, its parts of the likelihood lose their digits
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GlmmData(DesignedData):
-    """What the family consumes: whole numbers as responses.
+class GlmmData(NonlinearData, DesignedData):
+    """Designs, and the linear predictor that is made of them."""
 
-    Parameters
-    ----------
-    distribution : str
-        "bernoulli", "binomial" or "poisson".
-    trials : (n,) ndarray
-        Of a binomial outcome; 1 elsewhere.
-    """
+    @property
+    def weights(self) -> _Floats | None:
+        """See `NonlinearData.weights`."""
+        return self.random_design
 
-    distribution: str
-    trials: _Floats
+    @property
+    def trials(self) -> _Floats:
+        """The numbers of trials (n,); 1 where the outcome has none."""
+        trials = self.outcome.trials
+        found = self.columns[f"trials[{trials}]"] if isinstance(trials, str) else float(trials or 1)
+        return np.broadcast_to(np.asarray(found, dtype=float), len(self.response))
 
-    def predictor(self, x: _Floats, effects: _Floats) -> _Floats:
-        """The linear predictor (n,) at parameters (n_parameters,) with random effects (C, q)."""
+    def predictor(self, x: _Floats) -> _Floats:
+        """The linear predictor (n,) without random effects at parameters (n_parameters,)."""
         eta = self.mean_design @ x[self.mean_index]
-        eta = eta if self.offset is None else eta + self.offset
-        return np.asarray(eta + np.einsum("ij,ij->i", self.random_design, effects[self.cluster]))
+        return np.asarray(eta if self.offset is None else eta + self.offset)
 
 
 def arrange(
@@ -55,18 +63,27 @@ def arrange(
     if isinstance(model.predictor, str):
         found = replace(found, mean=apart_from(automatic_names(model.random, found.group_levels), found.mean))
     layout = Layout(found.mean.names, model.random, found.group_levels, (), model.fixed)
-    n, distribution = len(taken.response), model.outcome.distribution
-    is_alone = len(found.cluster_group) == n and bool(set(layout.sd_index.ravel().tolist()) - fixed(layout))
-    if distribution == "bernoulli" and is_alone:
+    n, mean, outcome = len(taken.response), found.mean, model.outcome.row
+    sds = layout.sd_index.ravel()
+    if outcome.distribution == "bernoulli" and len(found.cluster_group) == n and not layout.parameters.fixed[sds].all():
         raise DataError(
             f"each of the {n} rows is a cluster of its own (cluster = {list(model.cluster)}), and one outcome of 0 or "
             "1 says nothing of a random effect; cluster must name what several rows have in common"
         )
     check_numbers_of_clusters(model, layout, found.cluster_group)
-    trials = trials_of(model, taken.columns, taken.rows, n)
-    check_outcomes(model, taken.response, trials, taken.rows)
+    check_outcomes(model, taken)
+    columns = columns_of(model, mean.names, mean.matrix, found.random, mean.offset, taken.columns, taken.rows)
+    columns |= {f"response[{model.response}]": taken.response}
     return GlmmData(
-        **shared_fields(model, taken, found, layout), response=taken.response, distribution=distribution, trials=trials
+        **shared_fields(model, taken, found, layout),
+        response=taken.response,
+        structure=structure_of(model, layout, mean, centred(model, found)),
+        columns=columns,
+        constant_columns=frozenset(
+            name for name, values in columns.items() if is_constant(values, found.cluster, found.first)
+        ),
+        outcome=outcome,
+        predictors={},
     )
 
 
@@ -93,38 +110,7 @@ def with_successes(model: GlmmModel, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: ones})
 
 
-def fixed(layout: Layout) -> set[int]:
-    """The positions of the fixed parameters."""
-    return set(np.flatnonzero(layout.parameters.fixed).tolist())
-
-
-def trials_of(model: GlmmModel, columns: dict[str, Values], rows: Rows, n: int) -> _Floats:
-    """The numbers of trials (n,).
-
-    Raises
-    ------
-    DataError
-        Naming a row whose number is none.
-    """
-    trials = model.outcome.trials
-    if not isinstance(trials, str):
-        return np.full(n, float(trials or 1))
-    values = columns[trials]
-    if isinstance(values, Factor):
-        is_text = np.array([not is_number(level) for level in values.levels])[values.codes]
-        text = values.levels[int(values.codes[int(np.argmax(is_text))])]
-        raise DataError(f"the trials {trials!r} must be whole numbers; got the text {text!r}: convert the column")
-    found = np.ascontiguousarray(values, dtype=np.float64)
-    bad = (found < 1.0) | (found != np.floor(found)) | (found > LARGEST)
-    if bad.any():
-        raise DataError(
-            f"the trials {trials!r} must be whole numbers from 1 to {LARGEST:g}; got {found[np.argmax(bad)]:g} in "
-            f"{rows.first(bad)}"
-        )
-    return found
-
-
-def check_outcomes(model: GlmmModel, response: _Floats, trials: _Floats, rows: Rows) -> None:
+def check_outcomes(model: GlmmModel, taken: Intake) -> None:
     """Refuse responses that the distribution cannot give.
 
     Raises
@@ -132,19 +118,26 @@ def check_outcomes(model: GlmmModel, response: _Floats, trials: _Floats, rows: R
     DataError
         Naming a row.
     """
-    distribution = model.outcome.distribution
-    wanted = {
-        "bernoulli": "0 or 1",
-        "binomial": f"whole numbers from 0 to the number of trials ({model.outcome.trials})",
-        "poisson": f"whole numbers from 0 to {LARGEST:g}",
-    }[distribution]
-    most = LARGEST if distribution == "poisson" else trials
-    bad = (response < 0.0) | (response != np.floor(response)) | (response > most)
-    if bad.any():
-        hint = ""
-        if distribution == "bernoulli":
-            hint = "; of a response of text, outcome.success says which level counts as 1"
-        raise DataError(
-            f"{distribution} outcomes {model.response!r} must be {wanted}; got {response[np.argmax(bad)]:g} in "
-            f"{rows.first(bad)}{hint}"
-        )
+    outcome = model.outcome.row
+    read: dict[str, Values] = {model.response: taken.response}
+    read |= {name: support.numbers(name, taken.columns[name], taken.rows) for name in outcome.columns}
+    try:
+        support.check(outcome, model.response, read, taken.rows)
+    except DataError as error:
+        hint = "; of a response of text, outcome.success says which level counts as 1"
+        raise DataError(f"{error}{hint if outcome.distribution == 'bernoulli' else ''}") from None
+
+
+def centred(model: GlmmModel, found: Designs) -> dict[str, str]:
+    """Means that are added to a random effect, wherever it acts: mean -> random term.
+
+    They are those that act on the rows on which the term does, and beside a random intercept all that are constant
+    within clusters. These parameters are then the centre of what is drawn (`saem.families.nonlinear.centring`).
+    """
+    where: dict[str, str] = {}
+    for name, label, column in zip(found.mean.names, found.mean.labels, found.mean.matrix.T, strict=True):
+        for term, text in model.random.terms.items():
+            alike = text == label or (text in ONE and label in ONE)
+            if alike or (text in ONE and is_constant(column, found.cluster, found.first)):
+                where.setdefault(name, term)
+    return where

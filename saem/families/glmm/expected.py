@@ -12,29 +12,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.families.glmm.arrays import BINOMIAL, GlmmArrays
-from saem.families.glmm.means import mean_of, variance_of
+from saem.families.glmm.data import GlmmData
+from saem.families.glmm.start import expected
 
 Floats = NDArray[np.float64]
 LARGEST = 30.0  # of a linear predictor: beyond, weights are no numbers to work with
 
 
-def unit_information(arrays: GlmmArrays, x: Floats) -> Floats:
+def unit_information(data: GlmmData, x: Floats) -> Floats:
     """The information (n, n) on all parameters (n,)."""
-    n, q = len(x), arrays.random.shape[1]
-    eta = np.clip(arrays.offset + arrays.design @ x[arrays.mean_index], -LARGEST, LARGEST)
-    distribution = "binomial" if arrays.outcome == BINOMIAL else "poisson"
-    weight = variance_of(distribution, mean_of(distribution, eta), arrays.trials)
-    design = np.zeros((len(eta), n))  # by parameter: a name may stand for several columns
-    np.add.at(design.T, arrays.mean_index, arrays.design.T)
-    first = arrays.first[:-1]
-    xx = design.T @ (weight[:, None] * design)
-    zx = np.add.reduceat(arrays.random[:, :, None] * (weight[:, None] * design)[:, None, :], first)
-    zz = np.add.reduceat(arrays.random[:, :, None] * (weight[:, None] * arrays.random)[:, None, :], first)
-    found: Floats = xx
-    for g in range(len(arrays.sd_index)):
-        own = arrays.group == g
-        omega, slopes = covariance_slopes(arrays, x, g, n)
+    n, q = len(x), data.random_design.shape[1]
+    order = np.argsort(data.cluster, kind="stable")
+    first = np.flatnonzero(np.diff(data.cluster[order], prepend=-1))
+    weight = expected(data, np.clip(data.predictor(x), -LARGEST, LARGEST))[1][order, None]
+    design, random = np.zeros((len(order), n)), data.random_design[order]
+    design[:, data.mean_index] = data.mean_design[order]
+    found: Floats = design.T @ (weight * design)
+    zx = np.add.reduceat(random[:, :, None] * (weight * design)[:, None, :], first)
+    zz = np.add.reduceat(random[:, :, None] * (weight * random)[:, None, :], first)
+    for g, omega in enumerate(data.effect_covariance(x)):
+        own, slopes = data.cluster_group == g, covariance_slopes(data, x, g)
         left = np.linalg.solve(np.eye(q) + omega @ zz[own], np.broadcast_to(omega, (int(own.sum()), q, q)))
         found = found - np.einsum("cji,cjk,ckl->il", zx[own], left, zx[own])
         k = np.linalg.solve(np.eye(q) + zz[own] @ omega, zz[own])
@@ -43,12 +40,12 @@ def unit_information(arrays: GlmmArrays, x: Floats) -> Floats:
     return found
 
 
-def covariance_slopes(arrays: GlmmArrays, x: Floats, group: int, n: int) -> tuple[Floats, Floats]:
-    """The covariance (q, q) of a group's random effects, and its derivatives (n, q, q) by the parameters."""
-    sd, corr = arrays.sd_index[group], arrays.corr_index[group]
+def covariance_slopes(data: GlmmData, x: Floats, group: int) -> Floats:
+    """Derivatives (n, q, q) of the covariance of a group's random effects by the parameters."""
+    sd, corr = data.sd_index[group], data.corr_index[group]
     q = len(sd)
     correlation = np.where(corr >= 0, x[corr], 0.0) + np.eye(q)
-    slopes = np.zeros((n, q, q))
+    slopes = np.zeros((len(x), q, q))
     for j in range(q):
         slopes[sd[j], j, :] += x[sd] * correlation[j]
         slopes[sd[j], :, j] += x[sd] * correlation[j]
@@ -56,4 +53,4 @@ def covariance_slopes(arrays: GlmmArrays, x: Floats, group: int, n: int) -> tupl
             if corr[j, k] >= 0:
                 slopes[corr[j, k], j, k] += x[sd[j]] * x[sd[k]]
                 slopes[corr[j, k], k, j] += x[sd[j]] * x[sd[k]]
-    return x[sd][:, None] * x[sd] * correlation, slopes
+    return slopes

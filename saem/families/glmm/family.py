@@ -1,7 +1,8 @@
-"""The verbs of the family of generalised linear mixed models."""
+"""The verbs of the family of generalised linear mixed models: where they differ from those of nonlinear ones."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,14 +11,17 @@ from numpy.typing import NDArray
 from saem.errors import ModelError
 from saem.families.coordinates import Coordinates
 from saem.families.description import Section
+from saem.families.designed_leaving_out import check_left, fields_without
 from saem.families.designed_nesting import check_nested, mean_rank
-from saem.families.estimated import Estimated
-from saem.families.family import Family
+from saem.families.designed_others import arrange_designed
 from saem.families.glmm import data as rows_and_columns
-from saem.families.glmm import leaving_out, other_rows
+from saem.families.glmm.columns import columns_of
 from saem.families.glmm.data import GlmmData
-from saem.families.glmm.other_rows import GlmmRows
 from saem.families.glmm.specification import GlmmModel
+from saem.families.nonlinear.evaluation import NonlinearRows
+from saem.families.nonlinear.family import NonlinearFamily
+from saem.families.nonlinear.leaving_out import columns_without
+from saem.families.problem import Likelihood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +32,11 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-class GlmmFamily(Family):
-    """Bernoulli, binomial and Poisson outcomes; what needs compiled code or SciPy is imported when it is asked for."""
+class GlmmFamily(NonlinearFamily):
+    """A short way to write nonlinear models with a linear predictor, by designs of means and of random effects."""
 
     title: ClassVar[str] = "generalised linear mixed model"
-    gives_whole_numbers: ClassVar[bool] = True
+    takes_time: ClassVar[bool] = False
 
     @property
     def model(self) -> type[GlmmModel]:
@@ -41,7 +45,7 @@ class GlmmFamily(Family):
 
     def arrange(
         self,
-        model: GlmmModel,
+        model: Any,
         table: pd.DataFrame,
         drop_missing: bool = False,
         formula_state: dict[str, Any] | None = None,
@@ -49,31 +53,34 @@ class GlmmFamily(Family):
         """See `Family.arrange`."""
         return rows_and_columns.arrange(model, table, drop_missing, formula_state)
 
-    def build_problem(self, data: GlmmData, constraints: Constraints, restricted: bool, place: Coordinates) -> Problem:
-        """See `Family.build_problem`; coordinates are those of the user."""
-        from saem.families.glmm.problem import build_problem
+    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, place: Coordinates) -> Problem:
+        """See `Family.build_problem`."""
+        from saem.families.glmm.expected import unit_information
+        from saem.families.glmm.start import sizes, starting_values
 
-        return build_problem(data, constraints)
+        data = replace(data, structure=replace(data.structure, start=starting_values(data)))
+        problem = super().build_problem(data, constraints, restricted, place)
+        scale = np.ones(len(data.parameters))
+        scale[data.mean_index] = 1.0 / sizes(data.mean_design)
+        scale[data.sd_index] = 1.0 / sizes(data.random_design)
+        likelihood = Likelihood("quadrature", expected_information=lambda x: unit_information(data, x))
+        return replace(problem, scale=scale, likelihood=likelihood)
 
-    def draw_response(
-        self, data: GlmmData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
-    ) -> Floats:
-        """See `Family.draw_response`."""
-        from saem.families.glmm.simulate import draw_response
-
-        return draw_response(data, x, for_effects, for_rows)
-
-    def placeholder(self, model: GlmmModel, table: pd.DataFrame) -> Floats:
+    def placeholder(self, model: Any, table: pd.DataFrame) -> Floats:
         """See `Family.placeholder`."""
-        from saem.families.glmm.simulate import placeholder
+        from saem.families.nonlinear.outcomes import placeholder
 
-        trials = model.outcome.trials
-        given: Any = 1 if trials is None or isinstance(trials, str) else trials
-        if isinstance(trials, str) and trials in table.columns and table[trials].dtype.kind in "iuf":
-            given = table[trials].to_numpy()
-        return placeholder(model.outcome.distribution, np.broadcast_to(given, len(table)))
+        return placeholder(model.outcome.distribution, len(table))
 
-    def describe(self, model: GlmmModel, data: GlmmData, rows: pd.DataFrame) -> list[Section]:
+    def recorded(self, model: Any, table: pd.DataFrame, response: Floats) -> dict[str, NDArray[Any]]:
+        """See `Family.recorded`."""
+        return {model.response: response.astype(np.int64)}
+
+    def beside(self, model: Any, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        """See `Family.beside`."""
+        return {}
+
+    def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
         from saem.families.designed_describe import cells, clusters, parameters
 
@@ -81,42 +88,25 @@ class GlmmFamily(Family):
         found = [parameters(model, data), clusters(model, data, (outcome,))]
         return [*found, cells(model, rows, data, "predictor")]
 
-    def without_cluster(self, data: GlmmData, cluster: int) -> GlmmData:
+    def without_cluster(self, data: Any, cluster: int) -> GlmmData:
         """See `Family.without_cluster`."""
-        return leaving_out.without_cluster(data, cluster)
+        left: GlmmData = replace(data, **fields_without(data, cluster), columns=columns_without(data, cluster))
+        check_left(left)
+        return left
 
-    def check_nested(self, small: GlmmData, large: GlmmData, with_means: bool = True) -> None:
+    def check_nested(self, small: Any, large: Any, with_means: bool = True) -> None:
         """See `Family.check_nested`."""
-        if small.distribution != large.distribution or not np.array_equal(small.trials, large.trials):
+        if small.outcome.distribution != large.outcome.distribution or not np.array_equal(small.trials, large.trials):
             raise ModelError("the two models have outcomes of different distributions or trials; they are not nested")
         check_nested(small, large, with_means)
 
-    def mean_rank(self, data: GlmmData) -> tuple[int, int]:
+    def mean_rank(self, data: Any) -> tuple[int, int]:
         """See `Family.mean_rank`."""
         return mean_rank(data)
 
-    def arrange_others(self, model: GlmmModel, table: pd.DataFrame, data: GlmmData, others: pd.DataFrame) -> GlmmRows:
+    def arrange_others(self, model: Any, table: pd.DataFrame, data: Any, others: pd.DataFrame) -> NonlinearRows:
         """See `Family.arrange_others`."""
-        return other_rows.arrange_others(model, table, data, others)
-
-    def own_rows(self, data: GlmmData) -> GlmmRows:
-        """See `Family.own_rows`."""
-        return other_rows.own_rows(data)
-
-    def predict(self, rows: GlmmRows, at: Estimated, level: float) -> dict[str, Floats]:
-        """See `Family.predict`."""
-        from saem.families.glmm.predict import predict
-
-        return predict(rows, at, level)
-
-    def residuals(self, data: GlmmData, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
-        """See `Family.residuals`."""
-        from saem.families.glmm.residuals import residuals
-
-        return residuals(data, x, effects)
-
-    def fitted(self, data: GlmmData, x: Floats, place: Coordinates) -> Floats:
-        """See `Family.fitted`."""
-        from saem.families.glmm.residuals import fitted
-
-        return fitted(data, x)
+        found = arrange_designed(model, table, data, others)
+        rows, names = found.designed, [data.parameters.names[i] for i in data.mean_index]
+        columns = columns_of(model, names, rows.mean_design, rows.random_design, rows.offset, found.columns, found.rows)
+        return NonlinearRows(data.structure, columns, rows.cluster, rows.group, rows.random_design)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from saem.errors import ModelError
 from saem.families.designed_model import DesignedModel, refuse_response
+from saem.families.nonlinear import outcome_keys as nonlinear
 from saem.specification.layout import Layout
 from saem.specification.parameters import Parameters
 from saem.specification.part import Part
 from saem.specification.random_effects import RandomEffects
-
-LINKS = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 
 
 class Outcome(Part):
@@ -31,24 +31,12 @@ class Outcome(Part):
     """
 
     distribution: Literal["bernoulli", "binomial", "poisson"]
-    trials: str | StrictInt | None = None
+    trials: Any = None
     success: str | None = None
-
-    @field_validator("trials", mode="before")
-    @classmethod
-    def _check_trials(cls, trials: Any) -> Any:
-        if isinstance(trials, bool) or not isinstance(trials, str | int | None) or trials == "":
-            raise ModelError(f"must be the name of a column, or a whole number; got {trials!r:.60}")
-        if isinstance(trials, int) and trials < 1:
-            raise ModelError(f"must be 1 or larger; got {trials}")
-        return trials
 
     @model_validator(mode="after")
     def _check(self) -> Outcome:
-        if self.distribution == "binomial" and self.trials is None:
-            raise ModelError("a binomial outcome needs trials = 'column', or a number")
-        if self.distribution != "binomial" and self.trials is not None:
-            raise ModelError(f"trials are for binomial outcomes; this one is {self.distribution}")
+        assert self.row.about.is_whole  # it refuses what makes no sense of the trials
         if self.distribution != "bernoulli" and self.success is not None:
             raise ModelError(f"success is for bernoulli outcomes; this one is {self.distribution}")
         return self
@@ -56,7 +44,15 @@ class Outcome(Part):
     @property
     def link(self) -> str:
         """The function of the mean that is linear."""
-        return LINKS[self.distribution]
+        return "log" if self.distribution == "poisson" else "logit"
+
+    @cached_property
+    def row(self) -> nonlinear.Outcome:
+        """The same as the nonlinear family has it, with the linear predictor ``eta``."""
+        argument: dict[str, Any] = (
+            {"rate": "exp(eta)"} if self.distribution == "poisson" else {"probability": "expit(eta)"}
+        )
+        return nonlinear.Outcome(distribution=self.distribution, trials=self.trials, **argument)
 
 
 class GlmmModel(DesignedModel):

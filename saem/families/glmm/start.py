@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.families.glmm.arrays import BINOMIAL, GlmmArrays
+from saem.families.glmm.data import GlmmData
 
 Array = np.ndarray
 
@@ -14,69 +14,62 @@ FARTHEST = 15.0  # of the linear predictor: beyond, groups are separated and the
 SPREAD = 0.5  # of the linear predictor, by the random effects at the start
 
 
-def pooled_means(arrays: GlmmArrays, n: int, fixed: Array) -> Array:
-    """Parameters (n,) whose means maximise the likelihood without random effects, by iterated weighted least squares.
+def starting_values(data: GlmmData) -> dict[str, float]:
+    """Where parameters start: `pooled_means`, standard deviations of `SPREAD`, and correlations of zero."""
+    x = pooled_means(data)
+    x[data.sd_index] = SPREAD / sizes(data.random_design)
+    return dict(zip(data.parameters.names, x.tolist(), strict=True))
 
-    Parameters
-    ----------
-    arrays : GlmmArrays
-    n : int
-        Number of parameters.
-    fixed : (n,) ndarray
-        Values of the fixed ones; nan where free. Other parameters than means are left at theirs, or zero.
+
+def sizes(columns: Array) -> Array:
+    """Root mean squares (k,) of columns (n, k); one where a column is empty."""
+    found = np.sqrt(np.mean(columns**2, axis=0))
+    return np.where(found > 0.0, found, 1.0)
+
+
+def expected(data: GlmmData, eta: Array) -> tuple[Array, Array]:
+    """Means (n,) and variances (n,) of outcomes at linear predictors (n,)."""
+    if data.outcome.distribution == "poisson":
+        mean = np.exp(eta)
+        return mean, mean
+    share = 1.0 / (1.0 + np.exp(-eta))
+    return data.trials * share, data.trials * share * (1.0 - share)
+
+
+def pooled_means(data: GlmmData) -> Array:
+    """Parameters (n,) whose means maximise the likelihood without random effects, by iterated weighted least squares.
 
     Returns
     -------
     (n,) ndarray
-        Columns that are combinations of others get the least-squares solution of least norm. Where outcomes are
-        separated, so that a mean has no maximum, the linear predictor stays within `FARTHEST`.
+        Others than free means are zero, or what they are fixed at. Columns that are combinations of others get the
+        least-squares solution of least norm. Where outcomes are separated, so that a mean has no maximum, the linear
+        predictor stays within `FARTHEST`.
     """
-    x = np.where(np.isnan(fixed), 0.0, fixed)
-    design = np.zeros((len(arrays.y), n))  # by parameter: a name may stand for several columns
-    np.add.at(design.T, arrays.mean_index, arrays.design.T)
-    free = np.isnan(fixed) & np.any(design != 0.0, axis=0)
+    parameters, y = data.parameters, data.response
+    x = np.where(parameters.fixed, parameters.fixed_values, 0.0)
+    free = ~parameters.fixed[data.mean_index]
     if not free.any():
         return x
-    columns = design[:, free]
-    size = np.sqrt(np.mean(columns**2, axis=0))
-    columns = columns / size
-    base = arrays.offset + design @ x
-    total, trials = arrays.y, arrays.trials
-    share = (total + 0.5) / (trials + 1.0) if arrays.outcome == BINOMIAL else total + 0.5
-    eta = np.log(share / (1.0 - share)) if arrays.outcome == BINOMIAL else np.log(share)
+    size = sizes(data.mean_design[:, free])
+    columns = data.mean_design[:, free] / size
+    base = data.predictor(x)
+    is_count = data.outcome.distribution == "poisson"
+    share = y + 0.5 if is_count else (y + 0.5) / (data.trials + 1.0)
+    eta = np.log(share) if is_count else np.log(share / (1.0 - share))
     beta, before = np.zeros(columns.shape[1]), -np.inf
     for _ in range(ROUNDS):
-        if arrays.outcome == BINOMIAL:
-            p = 1.0 / (1.0 + np.exp(-eta))
-            mean, weight = trials * p, np.maximum(trials * p * (1.0 - p), 1e-10)
-        else:
-            mean = weight = np.exp(eta)
+        mean, weight = expected(data, eta)
+        weight = np.maximum(weight, 1e-10)
         root = np.sqrt(weight)
-        working = eta - base + (total - mean) / weight
+        working = eta - base + (y - mean) / weight
         beta = np.linalg.lstsq(root[:, None] * columns, root * working, rcond=1e-10)[0]
         eta = base + np.clip(columns @ beta, -FARTHEST, FARTHEST)
-        spread = np.logaddexp(0.0, eta) * trials if arrays.outcome == BINOMIAL else np.exp(eta)
-        value = float(np.sum(total * eta - spread))
+        spread = np.exp(eta) if is_count else np.logaddexp(0.0, eta) * data.trials
+        value = float(np.sum(y * eta - spread))
         if abs(value - before) <= SETTLED * (1.0 + abs(value)):
             break
         before = value
     farthest = np.max(np.abs(columns @ beta))
-    x[free] = beta / size * min(1.0, FARTHEST / max(farthest, FARTHEST))
+    x[data.mean_index[free]] = beta / size * min(1.0, FARTHEST / max(farthest, FARTHEST))
     return x
-
-
-def starting_values(arrays: GlmmArrays, n: int, fixed: Array) -> Array:
-    """Parameters (n,) to start from; `pooled_means` with standard deviations of `SPREAD`, and correlations of zero."""
-    x = pooled_means(arrays, n, fixed)
-    sizes = effect_sizes(arrays)
-    for g in range(len(arrays.sd_index)):
-        for j, i in enumerate(arrays.sd_index[g]):
-            if np.isnan(fixed[i]):
-                x[i] = SPREAD / sizes[j]
-    return x
-
-
-def effect_sizes(arrays: GlmmArrays) -> Array:
-    """Root mean squares (q,) of the columns of the random effects; one where a column is empty."""
-    sizes = np.sqrt(np.mean(arrays.random**2, axis=0))
-    return np.where(sizes > 0.0, sizes, 1.0)

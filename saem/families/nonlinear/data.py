@@ -18,7 +18,7 @@ from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
 from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
-from saem.families.nonlinear.outcome_keys import cut_name
+from saem.families.nonlinear.outcome_keys import Outcome, cut_name
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, structure_of
@@ -43,8 +43,7 @@ class NonlinearData(Arranged):
         (n,) all columns that the trees of the structure name, the response first; numbers as float64.
     constant_columns : frozenset of str
         Those that are constant within every cluster.
-    distribution : str or None
-        None where the model has a log-density of its own.
+    outcome : Outcome
     predictors : dict of str to Predictor
         The linear predictors.
     """
@@ -52,8 +51,13 @@ class NonlinearData(Arranged):
     structure: Structure
     columns: dict[str, Values]
     constant_columns: frozenset[str]
-    distribution: str | None
+    outcome: Outcome
     predictors: dict[str, Predictor]
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights (n, d) of a sum of the coordinates, where that is all of them that rows depend on."""
+        return None
 
 
 def arrange(
@@ -70,13 +74,13 @@ def arrange(
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
     columns: dict[str, Values] = {model.response: taken.response}
     columns |= tree_columns(model, model.outcome.columns, taken.columns, taken.rows) | predictors.columns
-    constant = frozenset(name for name, values in columns.items() if _is_constant(values, cluster, first))
+    constant = frozenset(name for name, values in columns.items() if is_constant(values, cluster, first))
     parts_of_columns.check_texts(model, columns, n)
     structure = structure_of(model, levels, constant, predictors.each)
     parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
-    telling = support.telling(model.outcome, model.response, columns)
+    telling = support.telling(model.outcome, taken.response, columns)
     structure = replace(structure, start=_cuts(model, taken.response, structure) | structure.start)
     return NonlinearData(
         parameters=structure.parameters,
@@ -96,7 +100,7 @@ def arrange(
         structure=structure,
         columns=columns,
         constant_columns=constant,
-        distribution=model.outcome.distribution,
+        outcome=model.outcome,
         predictors=predictors.each,
     )
 
@@ -151,7 +155,7 @@ def _cuts(model: NonlinearModel, response: NDArray[np.float64], structure: Struc
     return {} if said & set(found) else found
 
 
-def _is_constant(values: Values, cluster: Codes, first: Codes) -> bool:
+def is_constant(values: Values, cluster: Codes, first: Codes) -> bool:
     """Whether a column is constant within every cluster."""
     each = values.codes if isinstance(values, Factor) else values
     return bool(np.array_equal(each, each[first][cluster]))

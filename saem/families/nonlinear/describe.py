@@ -118,7 +118,7 @@ def outcome(model: NonlinearModel, data: NonlinearData) -> Section:
     rows += [["interval", ", ".join(said.interval)]] if said.interval else []
     title = said.about.title if said.distribution is not None else "a log-density of your own"
     notes = []
-    censored = support.censored(said, model.response, data.columns)
+    censored = support.censored(said, data.response, data.columns)
     if censored is not None:
         n = int(censored.sum())
         what = "events" if said.event is not None else "censored"

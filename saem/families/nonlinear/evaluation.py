@@ -31,12 +31,15 @@ class NonlinearRows:
         Of the fit; -1 for a new one.
     group : (m,) int64 ndarray
         Variance group.
+    weights : (m, d) ndarray or None
+        Of a sum of the coordinates, where that is all of them that a row depends on.
     """
 
     structure: Structure
     columns: Mapping[str, Values]
     cluster: NDArray[np.int64]
     group: NDArray[np.int64]
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.cluster)
@@ -44,32 +47,34 @@ class NonlinearRows:
     def take(self, rows: NDArray[Any]) -> NonlinearRows:
         """Some of the rows, or rows again and again."""
         columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
-        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights)
 
     def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
-        """Columns, parameters (n_parameters,) or (m, n_parameters) and coordinates (m, d) by their names."""
-        m = len(self)
+        """Columns, parameters (.., n_parameters) and coordinates (.., m, d) by their names.
+
+        The first axes are those of points, so that what is the same at all of them is computed once.
+        """
         found = dict(self.columns)
-        values = np.broadcast_to(x, (m, x.shape[-1]))
-        found |= {name: values[:, i] for i, name in enumerate(self.structure.parameters.names)}
-        return found | {f"z.{effect.name}": z[:, j] for j, effect in enumerate(self.structure.effects)}
+        found |= {name: x[..., i] for i, name in enumerate(self.structure.parameters.names)}
+        return found | {f"z.{effect.name}": z[..., j] for j, effect in enumerate(self.structure.effects)}
 
     def values(self, expression: ast.expr, x: Floats, z: Floats) -> Floats:
-        """An expression (m,) at parameters and coordinates (m, d)."""
-        return value_of(expression, self.inputs(x, z), len(self))
+        """An expression (.., m) at parameters and coordinates (.., m, d); not to be written to."""
+        return np.broadcast_to(value_of(expression, self.inputs(x, z), len(self)), z.shape[:-1])
 
     def arguments(self, x: Floats, z: Floats) -> dict[str, Floats]:
-        """The arguments (m,) of the distribution at parameters and coordinates (m, d)."""
-        inputs = self.inputs(x, z)
-        return {name: value_of(tree, inputs, len(self)) for name, tree in self.structure.arguments.items()}
+        """The arguments (.., m) of the distribution at parameters and coordinates (.., m, d)."""
+        return {name: self.values(tree, x, z) for name, tree in self.structure.arguments.items()}
 
     def centres(self, x: Floats) -> Floats:
-        """The centres (m, d) of the coordinates."""
-        found = np.zeros((len(self), len(self.structure.effects)))
+        """The centres (.., m, d) of the coordinates at parameters (.., n_parameters)."""
+        many = np.broadcast_shapes(x.shape[:-1], (len(self),))
+        found = np.zeros((*many, len(self.structure.effects)))
         inputs = self.inputs(x, found)
         for j, effect in enumerate(self.structure.effects):
             for a, b in effect.centre:
-                found[:, j] += value_of(a, inputs, len(self)) * value_of(b, inputs, len(self))
+                found[..., j] += value_of(a, inputs, len(self)) * value_of(b, inputs, len(self))
         return found
 
     def root(self, x: Floats) -> Floats:
@@ -81,6 +86,14 @@ class NonlinearRows:
             values, vectors = np.linalg.eigh(correlation)
             found.append(x[sd][:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
         return np.array(found).reshape(-1, len(structure.effects), len(structure.effects))
+
+    def seen(self, root: Floats) -> Floats:
+        """Of roots (m, d, d) of covariances of the coordinates, what the rows see: one column where they see a sum."""
+        if self.weights is None or not len(self.structure.effects):
+            return root
+        moves = np.einsum("rij,ri->rj", root, self.weights)
+        size = np.sqrt(np.sum(moves**2, axis=1, keepdims=True))
+        return np.asarray(np.einsum("rij,rj->ri", root, moves / np.where(size > 0.0, size, 1.0))[:, :, None])
 
 
 def value_of(expression: ast.expr, inputs: Mapping[str, Values], n: int) -> Floats:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.expressions.constraint import Constraints
+    from saem.families.model import Model
     from saem.families.nonlinear.evaluation import NonlinearRows
     from saem.families.problem import Problem
 
@@ -34,7 +35,7 @@ class NonlinearFamily(Family):
     takes_time: ClassVar[bool] = True
 
     @property
-    def model(self) -> type[NonlinearModel]:
+    def model(self) -> type[Model]:
         """See `Family.model`."""
         return NonlinearModel
 
@@ -93,17 +94,17 @@ class NonlinearFamily(Family):
         """See `Family.censored`."""
         from saem.families.nonlinear.support import censored
 
-        return None if model.outcome.event is not None else censored(model.outcome, model.response, data.columns)
+        return None if data.outcome.event is not None else censored(data.outcome, data.response, data.columns)
 
     def events(self, model: NonlinearModel, data: NonlinearData) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """See `Family.events`."""
         from saem.families.nonlinear.support import happened, telling
 
-        outcome = model.outcome
+        outcome = data.outcome
         if not outcome.about.is_time or (outcome.event is None and outcome.about.can_be_censored):
             return None
-        happens = happened(outcome, model.response, data.columns)
-        return happens, telling(outcome, model.response, data.columns)
+        happens = happened(outcome, data.response, data.columns)
+        return happens, telling(outcome, data.response, data.columns)
 
     def curves(self, rows: NonlinearRows, at: Estimated, modes: Floats) -> dict[str, Floats]:
         """See `Family.curves`; what is typical has random effects of zero."""
@@ -130,7 +131,9 @@ class NonlinearFamily(Family):
     def check_nested(self, small: NonlinearData, large: NonlinearData, with_means: bool = True) -> None:
         """See `Family.check_nested`: the expressions of both models must be the same."""
         a, b = small.structure, large.structure
-        same = small.distribution == large.distribution and ast.dump(a.log_density) == ast.dump(b.log_density)
+        same = small.outcome.distribution == large.outcome.distribution and ast.dump(a.log_density) == ast.dump(
+            b.log_density
+        )
         laws = [
             [(e.name, e.law, e.low, e.high, [(ast.dump(p), ast.dump(c)) for p, c in e.centre]) for e in s.effects]
             for s in (a, b)
@@ -192,7 +195,7 @@ class NonlinearFamily(Family):
         """See `Family.conditional_ranks`."""
         from saem.families.nonlinear.prediction_errors import conditional_ranks
 
-        return conditional_ranks(model, data, x, draws, rng, law)
+        return conditional_ranks(data, x, draws, rng, law)
 
     def fitted(self, data: NonlinearData, x: Floats, place: Coordinates) -> Floats:
         """See `Family.fitted`."""

@@ -7,8 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from saem.errors import DataError
-from saem.expressions.columns import Factor
+from saem.expressions.columns import Factor, Values
 from saem.families.nonlinear.data import NonlinearData
+
+
+def columns_without(data: NonlinearData, cluster: int) -> dict[str, Values]:
+    """The columns of all other clusters."""
+    keep = data.cluster != cluster
+    return {name: v.take(keep) if isinstance(v, Factor) else v[keep] for name, v in data.columns.items()}
 
 
 def without_cluster(data: NonlinearData, cluster: int) -> NonlinearData:
@@ -19,7 +25,7 @@ def without_cluster(data: NonlinearData, cluster: int) -> NonlinearData:
     left = replace(
         data,
         response=data.response[keep],
-        columns={name: v.take(keep) if isinstance(v, Factor) else v[keep] for name, v in data.columns.items()},
+        columns=columns_without(data, cluster),
         cluster=data.cluster[keep] - (data.cluster[keep] > cluster),
         cluster_labels=labels[stays],  # type: ignore[index]  # a table, by then
         cluster_group=data.cluster_group[stays],

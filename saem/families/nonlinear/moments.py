@@ -54,17 +54,18 @@ def mean_over(
     root : (m, d, d) ndarray
         Of its covariance.
     """
-    points, weights = normal_points(shift.shape[1])
+    root = rows.seen(root)
+    points, weights = normal_points(root.shape[2])
     k, m = len(points), len(rows)
     centres = rows.centres(x) + shift
     first, second = np.empty((2, len(expressions), m))
     step = max(1, AT_ONCE // k)
     for begin in range(0, m, step):
         own = np.arange(begin, min(begin + step, m))
-        many = rows.take(np.repeat(own, k))
-        z = centres[own, None, :] + np.einsum("rij,kj->rki", root[own], points)
+        z = centres[own] + np.einsum("rij,kj->kri", root[own], points)
+        part = rows.take(own)
         for e, expression in enumerate(expressions):
-            values = many.values(expression, x, z.reshape(len(own) * k, -1)).reshape(len(own), k)
-            first[e, own] = values @ weights
-            second[e, own] = (values - first[e, own, None]) ** 2 @ weights
+            values = part.values(expression, x, z)
+            first[e, own] = weights @ values
+            second[e, own] = weights @ (values - first[e, own]) ** 2
     return list(first), list(second)

@@ -9,6 +9,7 @@ from saem.families.nonlinear.data import NonlinearData, tree_columns
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.nonlinear.predictors import other_columns
 from saem.families.nonlinear.specification import NonlinearModel
+from saem.families.nonlinear.support import check_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def own_rows(data: NonlinearData) -> NonlinearRows:
     """The rows of the fit itself."""
-    return NonlinearRows(data.structure, data.columns, data.cluster, data.cluster_group[data.cluster])
+    return NonlinearRows(data.structure, data.columns, data.cluster, data.cluster_group[data.cluster], data.weights)
 
 
 def arrange_others(
@@ -33,6 +34,8 @@ def arrange_others(
     strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *keys]))
     read, rows = read_others(model.cluster, strict, table, others)
     columns = tree_columns(model, keys, read, rows)
+    if keys:
+        check_trials(model.outcome, columns, rows)
     columns |= other_columns(model, data.predictors, data.formula_state, read, len(others), rows)
     cluster, group = clusters_and_groups(model.cluster, model.random.by, data, read, others, rows)
     return NonlinearRows(data.structure, columns, cluster, group)

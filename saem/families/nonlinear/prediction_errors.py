@@ -21,9 +21,9 @@ from saem.families.estimated import Effects
 from saem.families.nonlinear.data import NonlinearData
 from saem.families.nonlinear.evaluation import AT_ONCE, NonlinearRows
 from saem.families.nonlinear.other_rows import own_rows
+from saem.families.nonlinear.outcome_keys import Outcome
 from saem.families.nonlinear.outcomes import cdf
 from saem.families.nonlinear.simulate import draw_response
-from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.support import censored, happened, telling
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,7 @@ def moments(data: NonlinearData, x: Floats) -> tuple[Floats, list[tuple[NDArray[
 
 
 def conditional_ranks(
-    model: NonlinearModel, data: NonlinearData, x: Floats, draws: int, rng: np.random.Generator, law: Effects | None
+    data: NonlinearData, x: Floats, draws: int, rng: np.random.Generator, law: Effects | None
 ) -> tuple[Floats, Floats] | None:
     """Ends (n,) of the intervals in which the distribution function lies at each response, given the rows before.
 
@@ -83,7 +83,6 @@ def conditional_ranks(
 
     Parameters
     ----------
-    model : NonlinearModel
     data : NonlinearData
     x : (n_parameters,) ndarray
     draws : int
@@ -98,20 +97,20 @@ def conditional_ranks(
     ModelError
         When too few of the draws fit the rows of a cluster.
     """
-    outcome = model.outcome
-    beyond = censored(outcome, model.response, data.columns)
+    outcome = data.outcome
+    beyond = censored(outcome, data.response, data.columns)
     if not (outcome.about.is_whole or outcome.event is not None or beyond is not None):
         return None
     if not data.structure.arguments:
         raise ModelError("a log_density of your own has no distribution function; name a distribution")
     rows = own_rows(data)
-    tells = telling(outcome, model.response, data.columns)
+    tells = telling(outcome, data.response, data.columns)
     roots, centres = rows.root(x), rows.centres(x)
     low, high = np.full((2, len(rows)), np.nan)
     for cluster in range(len(data.cluster_group)):
         own = np.flatnonzero(data.cluster == cluster)
         effects, prior = _draws_of(roots[data.cluster_group[cluster]], law, cluster, draws, rng)
-        logs, below, above = _rows_at(model, data, rows.take(own), x, centres[own], effects, own)
+        logs, below, above = _rows_at(data, rows.take(own), x, centres[own], effects, own)
         before = prior + np.vstack([np.zeros(draws), np.cumsum(logs, axis=0)[:-1]])
         weights = np.exp(before - before.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
@@ -156,7 +155,6 @@ def _draws_of(
 
 
 def _rows_at(
-    model: NonlinearModel,
     data: NonlinearData,
     rows: NonlinearRows,
     x: Floats,
@@ -174,17 +172,16 @@ def _rows_at(
         z = (centres[part, None, :] + effects[None]).reshape(len(many), -1)
         y = data.response[own[part]].repeat(draws)
         logs = many.values(data.structure.log_density, x, z)
-        below, above = _ends(model, many.arguments(x, z), many.columns, y)
+        below, above = _ends(data.outcome, many.arguments(x, z), many.columns, y)
         for k, values in enumerate((logs, below, above)):
             found[k, part] = values.reshape(len(part), draws)
     return found[0], found[1], found[2]
 
 
 def _ends(
-    model: NonlinearModel, arguments: Mapping[str, Floats], columns: Mapping[str, Values], y: Floats
+    outcome: Outcome, arguments: Mapping[str, Floats], columns: Mapping[str, Values], y: Floats
 ) -> tuple[Floats, Floats]:
     """The distribution function just below and at the responses; over what is known of those that are censored."""
-    outcome = model.outcome
     name = outcome.distribution
 
     def of(key: str | float) -> Floats:
@@ -197,7 +194,7 @@ def _ends(
     above = cdf(name, arguments, y)
     below = cdf(name, arguments, y - 1.0) if outcome.about.is_whole else above
     if outcome.event is not None:
-        is_event = happened(outcome, model.response, columns)
+        is_event = happened(outcome, y, columns)
         return above, np.where(is_event, above, 1.0)
     if outcome.lower is not None:
         at = y <= of(outcome.lower)

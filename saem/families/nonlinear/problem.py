@@ -16,6 +16,7 @@ from saem.families.nonlinear.centring import Centring
 from saem.families.nonlinear.columns import Lifted, lifted, values_of
 from saem.families.nonlinear.data import NonlinearData
 from saem.families.nonlinear.functions import Builder, Functions
+from saem.families.nonlinear.separation import check_separation
 from saem.families.nonlinear.start import starting_values
 from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Problem, Starts
 from saem.specification.domains import CORRELATION, SD
@@ -36,6 +37,7 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
     structure, parameters = data.structure, data.parameters
     arrays = arrays_of(data)
     start = starting_values(arrays, parameters, structure)
+    check_separation(data, constraints, start)
     domains = parameters.domains
     effects = np.array([domain in (SD, CORRELATION) for domain in domains])
     free = ~parameters.fixed

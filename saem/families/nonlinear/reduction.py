@@ -83,6 +83,7 @@ def add_bends(
 def add_expanded(
     sign: float,
     t: Array,
+    scored: Array,
     moves: Array,
     out: Array,
     own: Array,
@@ -94,32 +95,42 @@ def add_expanded(
 ) -> None:
     """Add the expansion at ``t`` (p,), given value, gradient and ``sign`` times information of the rows at one draw.
 
-    ``own`` (p, p) is added to the information by ``t``; it may have no entries. ``half`` (size, p) and ``b`` (p,) are
-    room to work in.
+    ``scored`` (w,) are the only places in the first rows of ``moves`` that are not zero. ``own`` (p, p) is added to the
+    information by ``t``; it may have no entries. ``half`` (size, p) and ``b`` (p,) are room to work in.
     """
-    size, p = moves.shape
+    (size, p), w = moves.shape, scored.shape[0]
     for j in range(p):
         b[j] = 0.0
         for i in range(size):
             half[i, j] = 0.0
-    for i in range(size):
+    for i in range(w):
+        b[scored[i]] += out[1 + i] * moves[i, scored[i]]
+    for i in range(w, size):
         for j in range(p):
-            if moves[i, j] != 0.0:
-                b[j] += out[1 + i] * moves[i, j]
+            b[j] += out[1 + i] * moves[i, j]
     for i in range(size):
         for k in range(size):
             row, column = max(i, k), min(i, k)
             information = sign * out[1 + size + row * (row + 1) // 2 + column]
-            if information != 0.0:
+            if information == 0.0:
+                continue
+            if k < w:
+                half[i, scored[k]] += information * moves[k, scored[k]]
+            else:
                 for j in range(p):
                     half[i, j] += information * moves[k, j]
+    own_row = np.full(p, -1)
+    for i in range(w):
+        own_row[scored[i]] = i
     value, at = out[0] + square, 1 + p
     for j in range(p):
         value -= b[j] * t[j]
     for j in range(p):
         for k in range(j + 1):
             information = own[j, k] if own.shape[0] > 0 else 0.0
-            for i in range(size):
+            if own_row[j] >= 0:
+                information += moves[own_row[j], j] * half[own_row[j], k]
+            for i in range(w, size):
                 information += moves[i, j] * half[i, k]
             statistics[at] += weight * information
             at += 1
@@ -187,7 +198,9 @@ def accumulate_nonlinear(
         else:
             if observed:
                 add_bends(arrays, x, cluster, t_slopes, t_bends, out, own)
-            add_expanded(-1.0 if observed else 1.0, t, moves, out, own, half, b, weight, square, statistics)
+            add_expanded(
+                -1.0 if observed else 1.0, t, arrays.rows.scored, moves, out, own, half, b, weight, square, statistics
+            )
         for k in range(count):
             for j in range(d):
                 statistics[start + k * d + j] += weight * arrays.basis[cluster, k] * latent[j]

@@ -35,7 +35,7 @@ def separated(centre: ast.expr, columns: Collection[str]) -> tuple[tuple[ast.exp
     tuple of (ast.expr, ast.expr), or None
         The parts of parameters and of columns of each term; no term for a centre of 0. None where it is no such sum.
     """
-    found = _sum(centre, frozenset(columns))
+    found = terms_of(centre, frozenset(columns))
     if found is None or len(found) > MAX_TERMS:
         return None
     merged: dict[str, tuple[ast.expr, ast.expr]] = {}
@@ -55,31 +55,31 @@ def _plain(node: ast.expr, columns: frozenset[str]) -> Terms | None:
     return [(ONE, node)] if all(name in columns for name in names) else None
 
 
-def _sum(node: ast.expr, columns: frozenset[str]) -> Terms | None:
-    """The terms of a tree."""
+def terms_of(node: ast.expr, columns: frozenset[str]) -> Terms | None:
+    """The terms of a tree, as they stand in it; see `separated`."""
     plain = _plain(node, columns)
     if plain is not None:
         return plain
     match node:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _scaled(_sum(operand, columns), number(-1.0))
+            return _scaled(terms_of(operand, columns), number(-1.0))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _sum(operand, columns)
+            return terms_of(operand, columns)
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
-            first, second = _sum(left, columns), _sum(right, columns)
+            first, second = terms_of(left, columns), terms_of(right, columns)
             if first is None or second is None:
                 return None
             return first + ([(negative(a), b) for a, b in second] if isinstance(op, ast.Sub) else second)
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return _product(_sum(left, columns), _sum(right, columns))
+            return _product(terms_of(left, columns), terms_of(right, columns))
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            first, second = _sum(left, columns), _sum(right, columns)
+            first, second = terms_of(left, columns), terms_of(right, columns)
             if first is None or second is None or len(second) != 1:
                 return None
             (a, b) = second[0]
             return [(divide(u, a), divide(v, b)) for u, v in first]
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() | float() as exponent)):
-            base = _sum(left, columns)
+            base = terms_of(left, columns)
             if float(exponent) not in range(1, MAX_POWER + 1):
                 return None
             result = base
@@ -90,11 +90,11 @@ def _sum(node: ast.expr, columns: frozenset[str]) -> Terms | None:
             scale = {"log": 1.0, "log2": 1.0 / natural(2.0), "log10": 1.0 / natural(10.0)}[function]
             return _scaled(_logarithm(inside, columns), number(scale))
         case ast.Call(func=ast.Name(id="logit"), args=[inside]) if is_call(inside, "expit"):
-            return _sum(argument(inside), columns)
+            return terms_of(argument(inside), columns)
         case ast.Call(func=ast.Name(id="probit"), args=[inside]) if is_call(inside, "normal_cdf"):
-            return _sum(argument(inside), columns)
+            return terms_of(argument(inside), columns)
         case ast.Call(func=ast.Name(id="where"), args=[condition, yes, no]):
-            return _chosen(condition, _sum(yes, columns), _sum(no, columns), columns)
+            return _chosen(condition, terms_of(yes, columns), terms_of(no, columns), columns)
     return None
 
 
@@ -112,9 +112,9 @@ def _logarithm(node: ast.expr, columns: frozenset[str]) -> Terms | None:
                 return None
             return first + ([(negative(a), b) for a, b in second] if isinstance(op, ast.Div) else second)
         case ast.BinOp(left=left, op=ast.Pow(), right=exponent):
-            return _product(_sum(exponent, columns), _logarithm(left, columns))
+            return _product(terms_of(exponent, columns), _logarithm(left, columns))
         case ast.Call(func=ast.Name(id="exp"), args=[inside]):
-            return _sum(inside, columns)
+            return terms_of(inside, columns)
         case ast.Call(func=ast.Name(id="sqrt"), args=[inside]):
             return _scaled(_logarithm(inside, columns), number(0.5))
         case ast.Call(func=ast.Name(id="where"), args=[condition, yes, no]):

@@ -37,4 +37,4 @@ def draw_response(
                 f"the argument {name!r} of the outcome is no finite number in {int(bad.sum())} rows at these "
                 "parameters, so that no response can be drawn"
             )
-    return draw(data.distribution, arguments, for_rows)
+    return draw(data.outcome.distribution, arguments, for_rows)

@@ -67,9 +67,28 @@ def check(outcome: Outcome, response: str, columns: Mapping[str, Values], rows: 
     return _Check(outcome, response, columns, rows).run()
 
 
-def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask | None:
-    """Rows (n,) that are censored, or times without event; None where the outcome has no such."""
-    y = _values(response, columns)
+def check_trials(outcome: Outcome, columns: Mapping[str, Values], rows: Rows) -> None:
+    """Refuse numbers of trials that are none.
+
+    Raises
+    ------
+    DataError
+        Naming a row.
+    """
+    trials = np.atleast_1d(_values(outcome.trials, columns))
+    bad = (trials < 1.0) | (trials != np.floor(trials)) | (trials > LARGEST)
+    _refuse(bad, f"the trials {outcome.trials!r} must be whole numbers, 1 or larger", trials, rows)
+
+
+def _refuse(bad: Mask, what: str, values: Floats, rows: Rows, advice: str = "") -> None:
+    """Raise where some rows are bad."""
+    if bad.any():
+        more = f" and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
+        raise DataError(f"{what}; got {values[np.argmax(bad)]:g} in {rows.first(bad)}{more}{advice}")
+
+
+def censored(outcome: Outcome, y: Floats, columns: Mapping[str, Values]) -> Mask | None:
+    """Rows (n,) with responses (n,) that are censored, or times without event; None where the outcome has no such."""
     if outcome.event is not None:
         return np.asarray(_values(outcome.event, columns) == 0.0)
     if outcome.lower is None and outcome.upper is None and outcome.interval is None:
@@ -84,18 +103,17 @@ def censored(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> 
     return found
 
 
-def telling(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask:
+def telling(outcome: Outcome, y: Floats, columns: Mapping[str, Values]) -> Mask:
     """Rows (n,) that tell something: all but times of 0 without an event."""
-    y = _values(response, columns)
     if outcome.event is None:
         return np.ones(y.shape, dtype=bool)
     return np.asarray((y > 0.0) | (_values(outcome.event, columns) != 0.0))
 
 
-def happened(outcome: Outcome, response: str, columns: Mapping[str, Values]) -> Mask:
+def happened(outcome: Outcome, y: Floats, columns: Mapping[str, Values]) -> Mask:
     """Rows (n,) with an event: all, where no column says so."""
     if outcome.event is None:
-        return np.ones(_values(response, columns).shape, dtype=bool)
+        return np.ones(y.shape, dtype=bool)
     return np.asarray(_values(outcome.event, columns) == 1.0)
 
 
@@ -123,9 +141,7 @@ class _Check:
 
     def refuse(self, bad: Mask, what: str, values: Floats, advice: str = "") -> None:
         """Raise where some rows are bad."""
-        if bad.any():
-            more = f" and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
-            raise DataError(f"{what}; got {values[np.argmax(bad)]:g} in {self.rows.first(bad)}{more}{advice}")
+        _refuse(bad, what, values, self.rows, advice)
 
     def run(self) -> tuple[str, ...]:
         """All checks."""
@@ -146,7 +162,7 @@ class _Check:
                 "; if nothing happened there, event = 'column' says so",
             )  # fmt: skip
         elif about.is_time:
-            is_censored = censored(outcome, self.response, self.columns)
+            is_censored = censored(outcome, y, self.columns)
             self.refuse((y <= 0.0) & (True if is_censored is None else ~is_censored), what, y)
         self._limits(is_log=about.is_time and about.can_be_censored)
         return self._empty_categories() if about.has_cuts else ()
@@ -155,9 +171,8 @@ class _Check:
         y, outcome = self.y, self.outcome
         low, high, advice = 0.0, np.full(y.shape, LARGEST), ""
         if outcome.about.has_trials:
+            check_trials(outcome, self.columns, self.rows)
             high = self.of(outcome.trials)
-            bad = (high < 1.0) | (high != np.floor(high)) | (high > LARGEST)
-            self.refuse(bad, f"the trials {outcome.trials!r} must be whole numbers, 1 or larger", high)
         elif outcome.about.has_cuts:
             low, high = 1.0, np.full(y.shape, len(outcome.cuts or ()) + 1.0)
             advice = f"; there are {len(outcome.cuts or ())} cuts"

@@ -1,0 +1,111 @@
+"""The linear predictor of a generalised linear mixed model as an expression, and the columns that it reads.
+
+    eta = offset + sum_j beta_j x_j + sum_k theta_k z_k
+
+Coordinates of the nonlinear family are ``theta_k`` with the means in its centre. Columns have names that no parameter
+can have: ``mean[..]``, ``term[..]``, ``offset[]``, ``trials[..]`` and ``response[..]``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.data.table import Rows
+from saem.expressions.columns import Values
+from saem.families.glmm.specification import GlmmModel
+from saem.families.nonlinear import support, trees
+from saem.families.nonlinear.row_law import row_law
+from saem.families.nonlinear.structure import Effect, Structure
+from saem.specification.formula import Design
+from saem.specification.layout import Layout
+
+Floats = NDArray[np.float64]
+ONE = ("1", "Intercept")  # how a column of ones is written
+
+
+def columns_of(
+    model: GlmmModel,
+    means: Iterable[str],
+    design: Floats,
+    random: Floats,
+    offset: Floats | None,
+    read: Mapping[str, Values],
+    rows: Rows,
+) -> dict[str, Values]:
+    """The columns of the linear predictor of some rows, and their trials.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    means : iterable of str
+        (p,) of the columns of the design.
+    design, random : (m, p), (m, q) ndarray
+    offset : (m,) ndarray or None
+    read : mapping of str to Values
+        Columns of the table.
+    rows : Rows
+
+    Raises
+    ------
+    DataError
+        When a number of trials is none.
+    """
+    found: dict[str, Values] = {f"mean[{name}]": column for name, column in zip(means, design.T, strict=True)}
+    found |= {f"term[{name}]": column for name, column in zip(model.term_names, random.T, strict=True)}
+    if offset is not None:
+        found["offset[]"] = offset
+    trials = model.outcome.trials
+    if isinstance(trials, str):
+        found[f"trials[{trials}]"] = support.numbers(trials, read[trials], rows)
+        support.check_trials(model.outcome.row, {trials: found[f"trials[{trials}]"]}, rows)
+    return found
+
+
+def structure_of(model: GlmmModel, layout: Layout, mean: Design, centred: Mapping[str, str]) -> Structure:
+    """What the likelihood is made of.
+
+    Parameters
+    ----------
+    model : GlmmModel
+    layout : Layout
+    mean : Design
+        Of the fixed part.
+    centred : mapping of str to str
+        Means in the centre of a random effect -> its term.
+    """
+    labels = dict(zip(mean.names, mean.labels, strict=True))
+    weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
+    parts = [trees.multiply(trees.name(name), weights[name]) for name in mean.names if name not in centred]
+    effects = []
+    for term, text in model.random.terms.items():
+        is_one = text in ONE
+        parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
+        own = [name for name, where in centred.items() if where == term]
+        basis: list[ast.expr] = [weights[name] if is_one else trees.ONE for name in own]
+        centre = tuple((trees.name(name), b) for name, b in zip(own, basis, strict=True))
+        effects.append(Effect(term, "normal", 0.0, 1.0, centre))
+    if mean.offset is not None:
+        parts.append(trees.column("offset[]"))
+    outcome, trials = model.outcome.row, model.outcome.trials
+    eta = trees.total(parts)
+    arguments = {key: trees.filled(text, {"eta": eta}) for key, text in outcome.texts.items()}
+    inner = outcome.model_copy(update={"trials": f"trials[{trials}]"}) if isinstance(trials, str) else outcome
+    law = row_law(inner, arguments, f"response[{model.response}]")
+    return Structure(
+        parameters=layout.parameters,
+        effects=tuple(effects),
+        sd_index=layout.sd_index,
+        corr_index=layout.corr_index,
+        log_density=law.log_density,
+        arguments=law.arguments,
+        information=law.information,
+        scales=(),
+        mean=law.mean,
+        variance=law.variance,
+        start={},
+        sds=layout.sds,
+    )
