@@ -61,9 +61,10 @@ def visual_check(
 ) -> VisualCheck:
     """Draw data from a fitted model on its own rows, and compare summaries along a column.
 
-    Responses beyond a limit are at it, in the data as in what is drawn. Times to events are compared by Kaplan and
-    Meier's estimate; the drawn subjects are watched as long as those of the data, of whom those with an event are given
-    an end by the estimated law of the ends of the others. Rows at time 0 without an event are left out.
+    Responses beyond a limit are at it, and those in an interval in its middle, in the data as in what is drawn. Times
+    to events are compared by Kaplan and Meier's estimate; the drawn subjects are watched as long as those of the data,
+    of whom those with an event are given an end by the estimated law of the ends of the others. Rows at time 0 without
+    an event are left out.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def visual_check(
 
     if timed is not None:
         return VisualCheck(fit, "events", along, draws, _events(data.observed, *timed, one, draws, seed))
-    observed = np.asarray(data.observed, dtype=float)
+    observed = np.asarray(family.recorded(model, table, np.asarray(data.observed))[model.response], dtype=float)
     made = np.array([family.recorded(model, table, one(k))[model.response] for k in range(draws)], dtype=float)
     codes, x = binned_by(table[along].to_numpy(dtype=float), bins)
     levels = np.unique(observed)
@@ -149,7 +150,7 @@ def _beyond(
     family: Any, model: Any, table: pd.DataFrame, made: Array, observed: Array, limited: Array | None
 ) -> Array | None:
     """Which of the drawn responses (draws, n) are at a limit: those that recording again leaves there."""
-    if limited is None:
+    if limited is None or len(family.recorded(model, table, observed)) > 1:  # in intervals, which have no limit
         return None
     shift = 1.0 + np.ptp(observed) + np.abs(made)
     lowest = [family.recorded(model, table, row - by)[model.response] for row, by in zip(made, shift, strict=True)]

@@ -129,13 +129,6 @@ def test_a_bootstrap_of_times_records_them_in_the_same_way(monkeypatch):
         np.testing.assert_array_equal(made["time"], np.where(watched, fit.table["time"], 1e6))
 
 
-def test_responses_known_by_intervals_are_not_drawn():
-    text = NORMAL.replace('columns = ["time"]', 'columns = ["time", "lo", "hi"]') + 'interval = ["lo", "hi"]\n'
-    rows = design().assign(lo=0.0, hi=3.0)
-    with pytest.raises(ModelError, match="known to lie between 'lo' and 'hi' cannot be drawn"):
-        saem.simulate(saem.Model.from_text(text), AT["normal"], rows)
-
-
 def test_conditional_means_modes_and_shrinkage():
     fit = fitted("counts")
     found = saem.random_effects(fit)
