@@ -28,6 +28,7 @@ PERCENTILES = (10, 50, 90)
 CATEGORIES = 8  # different whole numbers that are shown one by one
 VALUES = 12  # of a column that are shown one by one
 LEAST, MOST = 20, 100_000  # draws
+NEAR = 0.3  # of the rows of a bin: as far its ends are moved to a gap
 TIMES = 60  # at which the share without an event is shown
 BEYOND = "beyond a limit"
 
@@ -77,7 +78,8 @@ def visual_check(
     seed : int
         Same seed, same draws; more of them change none of the first.
     bins : int, optional
-        Of the column, with equal numbers of rows; one for each value where there are 12 or fewer, else 8, if omitted.
+        Of the column, with about equal numbers of rows, and ends where its values leave a gap; one for each value where
+        there are 12 or fewer, else 8, if omitted.
 
     Raises
     ------
@@ -134,12 +136,18 @@ def visual_check(
 
 def binned_by(values: Array, bins: int | None) -> tuple[Array, Array]:
     """The bin (n,) of every row, and the mean (B,) of each bin."""
-    import pandas as pd
-
     distinct, codes = np.unique(values, return_inverse=True)
     if bins is not None or len(distinct) > VALUES:
         wanted = whole(8 if bins is None else bins, "bins", 1, len(values))
-        codes = np.asarray(pd.qcut(values, wanted, labels=False, duplicates="drop"))
+        ordered, share = np.sort(values), len(values) / wanted
+        cuts = []
+        for k in range(1, wanted):
+            first, last = (round(share * (k + side * NEAR)) for side in (-1.0, 1.0))
+            near = np.arange(max(first, 1), min(last, len(values) - 1) + 1)
+            if len(near):
+                at = near[np.argmax(ordered[near] - ordered[near - 1])]
+                cuts.append(0.5 * (ordered[at - 1] + ordered[at]))
+        codes = np.searchsorted(np.unique(cuts), values, side="left")
     counts = np.bincount(codes)
     sums = np.bincount(codes, weights=values)
     kept = counts > 0
