@@ -293,7 +293,7 @@ def test_starts_are_found_in_any_units(of_y, of_time):
 
 
 def test_bins_end_where_values_leave_a_gap(monkeypatch):
-    """Of a dense design with eleven visits: no bin has rows of 12 and of 24 hours; with bins of equal numbers one has."""
+    """Of eleven visits: no bin has rows of 12 and of 24 hours; with bins of equal numbers one has."""
     visits = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0, 24.0])
     values = np.repeat(visits, 12) + np.tile(np.linspace(0.0, 0.1, 12), 11)
 
