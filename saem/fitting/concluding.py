@@ -72,6 +72,7 @@ def conclude(
     method: str,
     seed: int,
     started: float,
+    starts: int = 1,
 ) -> Record:
     """Put together what is known of a fit: its errors, random effects and status follow from the outcome.
 
@@ -88,6 +89,8 @@ def conclude(
     seed : int
     started : float
         When the fit began, by `time.perf_counter`.
+    starts : int
+        From how many it was made.
     """
     if not outcome.knows_likelihood:
         problem = replace(problem, likelihood=problem.likelihood.unknown())
@@ -99,7 +102,7 @@ def conclude(
         origin_of(model, outcome, method, seed),
         estimate_of(data, problem, outcome, information, flat),
         sample_of(data),
-        course_of(data, problem, outcome, algorithm, flat, started),
+        course_of(data, problem, outcome, algorithm, flat, started, starts),
     )
 
 
@@ -126,13 +129,14 @@ def sample_of(data: Arranged) -> Sample:
 
 
 def course_of(
-    data: Arranged, problem: Problem, outcome: Outcome, algorithm: Algorithm, flat: Flat, started: float
+    data: Arranged, problem: Problem, outcome: Outcome, algorithm: Algorithm, flat: Flat, started: float, starts: int
 ) -> Course:
     """The way to the estimate, on the user's scale, and its status in words."""
     place, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
     message = flat.message or outcome.message
     if outcome.posterior is None:
-        message = f"{message} {in_words(status.advice, problem.likelihood)}".strip()
+        several = starts > 1 or bool(getattr(algorithm, "scattered", None))
+        message = f"{message} {in_words(status.advice, problem.likelihood, several)}".strip()
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     return Course(
         status=status,
@@ -302,9 +306,9 @@ def at_true_zero(problem: Problem, x: Array) -> Array:
     return np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
 
 
-def in_words(advice: str, likelihood: Likelihood) -> str:
-    """The advice on a status, of the likelihood that was maximised."""
-    if likelihood.is_local:
+def in_words(advice: str, likelihood: Likelihood, several: bool) -> str:
+    """The advice on a status, of the likelihood that was maximised from one start or several."""
+    if likelihood.is_local and not several:
         only = "the one that the start leads to" if likelihood.is_available else "as far as draws tell"
         advice = advice.replace("the highest that was found", only)
     return advice.replace("the likelihood", "the restricted likelihood") if likelihood.restricted else advice
