@@ -103,8 +103,9 @@ def add_to(basins: list[Basin], problem: Problem, outcome: Outcome) -> None:
     near = NEAR if is_exact else UNSURE
     for k, basin in enumerate(basins):
         if np.max(np.abs(peak - basin.peak) / np.maximum(problem.scale, np.abs(peak))) < near:
-            better = outcome if loglik > basin.loglik else basin.outcome
-            basins[k] = Basin(better, max(loglik, basin.loglik), basin.peak, basin.starts + 1)
+            if loglik > basin.loglik + TIE * (1.0 + abs(loglik)):
+                basin = basin._replace(outcome=outcome, loglik=loglik)
+            basins[k] = basin._replace(starts=basin.starts + 1)
             return
     basins.append(Basin(outcome, loglik, peak, 1))
 
