@@ -19,7 +19,11 @@ from saem.fitting.parts import STUCK, Course, Estimate, Origin, Sample
 from saem.fitting.provenance import SAMPLER, versions
 from saem.fitting.record import Record
 from saem.fitting.settings import describe
+from saem.maxima.drawn_information import drawn_look
 from saem.maxima.identification import (
+    CURVED,
+    Look,
+    closed_look,
     describe_direction,
     free_directions,
     means_without_error,
@@ -95,7 +99,7 @@ def conclude(
     if not outcome.knows_likelihood:
         problem = replace(problem, likelihood=problem.likelihood.unknown())
     information = information_at(problem, outcome)
-    flat = flat_at(problem, outcome, information)
+    flat = flat_at(model, data, problem, outcome, information)
     if flat.message:
         outcome = one_for_all(outcome)
     return Record.of(
@@ -216,10 +220,19 @@ def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information:
     )
 
 
-def flat_at(problem: Problem, outcome: Outcome, information: Information) -> Flat:
-    """What the likelihood leaves open around the estimate of an outcome."""
+def flat_at(model: Model, data: Arranged, problem: Problem, outcome: Outcome, information: Information) -> Flat:
+    """What the likelihood leaves open around the estimate of an outcome.
+
+    Without an information in closed form that is looked for where the likelihood is flat at the estimate.
+    """
     names, place = problem.parameters.names, problem.coordinates
-    directions = free_directions(problem, outcome.x, outcome.pinned, information)
+    look: Look | None = None
+    if closed_look(problem) is None and outcome.posterior is None:
+        inside = ~problem.parameters.fixed & ~outcome.pinned
+        is_curved = np.isfinite(np.diag(information.covariance)[inside]).all()
+        if not is_curved or information.curvatures.min(initial=1.0) < CURVED:
+            look = drawn_look(model, data, problem)
+    directions = free_directions(problem, outcome.x, outcome.pinned, information, look)
     nothing = np.zeros(len(names), dtype=bool)
     if len(directions) == 0 or outcome.posterior is not None:  # a prior determines what the data do not
         return Flat(len(directions), nothing, nothing, nothing)

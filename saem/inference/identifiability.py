@@ -10,10 +10,10 @@ import numpy as np
 
 from saem.errors import ConstraintError, ModelError, SaemError
 from saem.inference.arguments import whole
-from saem.inference.drawn_information import drawn_look
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
 from saem.maxima.attainable import check_attainable
+from saem.maxima.drawn_information import drawn_look
 from saem.maxima.identification import closed_look, describe_direction, null_directions, on_users_scale
 from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver

@@ -200,21 +200,26 @@ def null_space_of(
 
 
 def free_directions(
-    problem: Problem, x: np.ndarray, pinned: np.ndarray, information: Information | None = None
+    problem: Problem,
+    x: np.ndarray,
+    pinned: np.ndarray,
+    information: Information | None = None,
+    look: Look | None = None,
 ) -> np.ndarray:
     """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
 
     A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
     zero, which says nothing: what is at the boundary is looked at inside. A maximum that is curved in all directions
-    (as the ``information`` tells, if given) has none that is free: it would be flat along that.
+    (as the ``information`` tells, if given) has none that is free: it would be flat along that. ``look`` is that of
+    `null_directions`.
     """
     if information is not None and information.score_norm < EXACT and is_curved(information):
         return np.empty((0, len(x)))
     fixed = problem.parameters.fixed
     looks = [(x, ~fixed & ~pinned)] + ([(inside(problem, x, pinned), ~fixed)] if pinned.any() else [])
     for point, free in looks:
-        directions = null_directions_at(problem, point, free)
-        if directions is not None and len(directions) and free_almost_everywhere(problem, point):
+        directions = null_directions_at(problem, point, free, look)
+        if directions is not None and len(directions) and free_almost_everywhere(problem, point, look):
             return directions
     return np.empty((0, len(fixed)))
 
@@ -256,9 +261,9 @@ def means_without_error(
     return out
 
 
-def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
+def free_almost_everywhere(problem: Problem, x: np.ndarray, look: Look | None = None) -> bool:
     """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
     try:
-        return len(null_directions(problem, x)) > 0
+        return len(null_directions(problem, x, look)) > 0
     except ConstraintError:
         return True

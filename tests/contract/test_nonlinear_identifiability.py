@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import saem
-from saem.inference import drawn_information
+from saem.maxima import drawn_information
 
 ABSORPTION = saem.Model.from_text("""
 family   = "nonlinear"
@@ -135,3 +135,21 @@ def test_density_of_ones_own_draws_nothing() -> None:
     what = found(ADDED.replace(individual={"u": "normal(0, omega_u)"}, columns=[], outcome=outcome), design())
     assert not what.is_known
     assert "No response can be drawn" in what.notes[0]
+
+
+def test_a_fit_says_so() -> None:
+    """Its status is no "converged" without standard errors; with a known dose it converges, and has them."""
+    known = ABSORPTION.replace(fixed={"dose": 4.0}, start={"ka_pop": 1.5, "V_pop": 0.5, "CL_pop": 0.05, "a": 0.3})
+    at = {"ka_pop": 1.5, "V_pop": 0.5, "CL_pop": 0.05, "a": 0.3, "omega_ka": 0.5, "omega_V": 0.3, "omega_CL": 0.3}
+    table = saem.simulate(known, at, design(), seed=1)
+    fit = saem.fit(known, table, "ml")
+    assert fit.status == "converged"
+    assert np.isfinite(fit.se).all()
+    free = saem.fit(ABSORPTION, table, "ml")
+    assert free.status == "not_identified"
+    assert free.loglik == pytest.approx(fit.loglik, abs=1e-4)
+    for name in ("V_pop", "CL_pop", "dose"):
+        assert name in free.message
+        assert np.isnan(free.estimates.loc[name, "se"])
+    for name in ("ka_pop", "a", "omega_V"):
+        assert free.estimates.loc[name, "se"] == pytest.approx(fit.estimates.loc[name, "se"], rel=1e-2)

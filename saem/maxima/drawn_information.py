@@ -40,7 +40,7 @@ MORE = 4  # responses more than parameters, with the largest rule
 CLEAR = 0.05  # smallest eigenvalue, on the scale of a correlation matrix, with few nodes: nothing is free
 NULL = 1e-7  # the same of a free direction with the largest rule
 LARGEST = 5_000  # points of it, for a cluster
-MOST = 5 * 10**8  # densities of a row that are computed at a point: half a minute
+MOST = 10**7  # densities of a row that are computed at a point: some seconds
 
 
 def drawn_look(model: Model, data: Arranged, problem: Problem) -> Look | None:
