@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 TRIED, MOST_TRIED = 200, 2_000  # points that are looked at for every parameter, and in all
 CLIMBED = 50  # the best of them that are climbed from, and as many others
+POLISHED = 10  # of what they lead to, at most
 POOR = 0.1  # log-likelihood of a row by which a maximum may be lower than the highest: others lead nowhere
 FLAT = 1e-3  # difference of log-likelihoods, and of parameters on a scale without bounds, of one maximum
 NEAR = 0.05
@@ -23,7 +24,7 @@ def other_maxima(arrays: NonlinearArrays, parameters: Parameters, first: Floats)
     """Parameters (n,) at local maxima of the likelihood without random effects, the highest first.
 
     The standard deviations of random effects are those of ``first``. The maximum that ``first`` leads to is not among
-    them. Constraints are not looked at: whoever starts there restores them.
+    them, unless ``first`` is far from it. Constraints are not looked at: whoever starts there restores them.
     """
     from scipy.optimize import minimize
 
@@ -54,13 +55,24 @@ def other_maxima(arrays: NonlinearArrays, parameters: Parameters, first: Floats)
     found: list[tuple[float, Floats]] = []
     for start in [centre, *tried[order[:CLIMBED]], *tried[sorted(order[CLIMBED:])[:CLIMBED]]]:
         top = minimize(minus, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-        x = top.x * unit
-        is_known = any(
-            abs(top.fun + height) < FLAT * (1.0 + abs(height)) and np.max(np.abs(x - other) / unit) < NEAR
-            for height, other in found
-        )
-        if np.isfinite(top.fun) and top.fun < 1e100 and not is_known:
-            found.append((-float(top.fun), x))
-    least = max((height for height, _ in found), default=-np.inf) - POOR * len(arrays.columns)
-    others = sorted(found[1:], key=lambda pair: -pair[0])
-    return [point(x) for height, x in others if height > least]
+        add(found, -float(top.fun), top.x * unit, unit)
+    if not found:
+        return []
+    least = max(height for height, _ in found) - POOR * len(arrays.columns)
+    kept: list[tuple[float, Floats]] = []
+    for k, (_, x) in enumerate([found[0], *sorted(found[1:], key=lambda pair: -pair[0])[:POLISHED]]):
+        top = minimize(minus, x / unit, jac=True, method="BFGS", options={"maxiter": 500})  # to the end of a ridge
+        if k == 0 or -top.fun > least:
+            add(kept, -float(top.fun), top.x * unit, unit)
+    is_far = kept and kept[0][0] > value_at(arrays, first) + POOR * len(arrays.columns)  # from its own maximum
+    return [point(x) for _, x in sorted(kept if is_far else kept[1:], key=lambda pair: -pair[0])]
+
+
+def add(found: list[tuple[float, Floats]], height: float, x: Floats, unit: Floats) -> None:
+    """Add a maximum, by its height and coordinates (k,), unless it is there."""
+    is_known = any(
+        abs(height - other) < FLAT * (1.0 + abs(other)) and np.max(np.abs(x - place) / unit) < NEAR
+        for other, place in found
+    )
+    if height > -1e100 and not is_known:
+        found.append((height, x))
