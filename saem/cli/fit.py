@@ -189,6 +189,7 @@ def _fit_once(
             complain("Warning", text, "yellow")
     check_quantities(quantities, data.parameters.names)
     warmup.ensure([method_name(method) for method in methods], model.family)
+    several: dict[str, Any] = {"starts": starts} if starts > 1 else {}
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
     for method in methods:
@@ -196,7 +197,7 @@ def _fit_once(
         with _watched(name) as options, warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
             try:
-                found = fitting.fit(model, table, method=method, seed=seed, drop_missing=drop, starts=starts, **options)
+                found = fitting.fit(model, table, method=method, seed=seed, drop_missing=drop, **several, **options)
                 fits.append(found)
             except FitError as error:  # what the other method finds is not lost
                 failures.append((name, error))

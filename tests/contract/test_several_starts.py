@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from commandline import invoke
 
 import saem
 from saem import recipes
@@ -94,3 +97,15 @@ def test_what_is_no_number_of_starts(starts: object) -> None:
 def test_a_posterior_has_no_starts() -> None:
     with pytest.raises(ModelError, match="gives a posterior"):
         saem.fit(MODEL, table(), "bayes", starts=2)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """`--starts` reaches the fit, whose message is printed; of several levels of a column it is refused."""
+    data, model = tmp_path / "data.csv", tmp_path / "model.toml"
+    table().to_csv(data, index=False)
+    text = recipes.text("theophylline").split("\n[start]\n")[0] + "\n[fixed]\nbeta = 0.75\n"
+    model.write_text(text, encoding="utf-8")
+    shown = invoke("fit", model, data, "--method", "ml", "--starts", 2).output
+    assert "Of 2 starts" in " ".join(shown.split())
+    refused = invoke("fit", model, data, "--starts", 2, "--by", "Id", code=2)
+    assert "--starts belongs to a single fit" in " ".join(refused.output.split())

@@ -73,7 +73,7 @@ def test_search_from_a_correlation_of_one() -> None:
         problem = pose(NONLINEAR, arrange(NONLINEAR, data))
         start = problem.starts.first.copy()
         start[problem.parameters.index("corr_b_c")] = 1.0
-        x, pinned, result = climb(problem, Solver(problem), start)
+        _, pinned, result = climb(problem, Solver(problem), start)
         assert result.status == sqp.CONVERGED
         assert pinned.any() == ends_there
         assert result.value == pytest.approx(saem.fit(LINEAR, data, "ml").loglik, abs=1e-6)
