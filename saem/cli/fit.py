@@ -99,6 +99,14 @@ def fit(
             "Run so many independent chains, pool them, and say whether they agree; budgets are for each.", "N", min=2
         ),
     ] = None,
+    starts: Annotated[
+        int,
+        typer.Option(
+            help="Fit from so many starts, report the maxima that they lead to, and keep the highest.",
+            metavar="N",
+            min=1,
+        ),
+    ] = 1,
     workers: Annotated[
         int | None, optional("Processes for --by; as many as there are cores if omitted.", "N", min=1)
     ] = None,
@@ -137,12 +145,14 @@ def fit(
             raise SaemError("--derive belongs to a single fit; leave it out with --by")
         if t_tests:
             raise SaemError("--t-tests belongs to a single fit; leave it out with --by")
+        if starts > 1:
+            raise SaemError("--starts belongs to a single fit; leave it out with --by")
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests)
+        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests, starts)
 
 
 def _fit_once(
@@ -155,6 +165,7 @@ def _fit_once(
     drop: bool,
     quantities: Mapping[str, str],
     t_tests: bool,
+    starts: int,
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem.cli.console import complain, note
@@ -178,6 +189,7 @@ def _fit_once(
             complain("Warning", text, "yellow")
     check_quantities(quantities, data.parameters.names)
     warmup.ensure([method_name(method) for method in methods], model.family)
+    several: dict[str, Any] = {"starts": starts} if starts > 1 else {}
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
     for method in methods:
@@ -185,7 +197,8 @@ def _fit_once(
         with _watched(name) as options, warnings.catch_warnings():
             warnings.simplefilter("ignore", SaemWarning)  # they are in Fit.warnings, and in the report
             try:
-                fits.append(fitting.fit(model, table, method=method, seed=seed, drop_missing=drop, **options))
+                found = fitting.fit(model, table, method=method, seed=seed, drop_missing=drop, **several, **options)
+                fits.append(found)
             except FitError as error:  # what the other method finds is not lost
                 failures.append((name, error))
         stopped = options and options["callback"].interrupted

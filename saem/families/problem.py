@@ -29,11 +29,14 @@ class Starts:
     totals : (n,) ndarray
         Standard deviations each of which alone would scatter the responses as they are, to start searches from; empty
         where the typical sizes will do.
+    elsewhere : callable or None
+        Looks for others that are likely to lead to other maxima, for who asks for several.
     """
 
     values: tuple[np.ndarray, ...]
     more: tuple[np.ndarray, ...] = ()
     totals: np.ndarray = field(default_factory=lambda: np.empty(0))
+    elsewhere: Callable[[], list[np.ndarray]] | None = None
 
     @property
     def first(self) -> np.ndarray:

@@ -19,7 +19,11 @@ from saem.fitting.parts import STUCK, Course, Estimate, Origin, Sample
 from saem.fitting.provenance import SAMPLER, versions
 from saem.fitting.record import Record
 from saem.fitting.settings import describe
+from saem.maxima.drawn_information import drawn_look
 from saem.maxima.identification import (
+    CURVED,
+    Look,
+    closed_look,
     describe_direction,
     free_directions,
     means_without_error,
@@ -72,6 +76,7 @@ def conclude(
     method: str,
     seed: int,
     started: float,
+    starts: int = 1,
 ) -> Record:
     """Put together what is known of a fit: its errors, random effects and status follow from the outcome.
 
@@ -88,18 +93,20 @@ def conclude(
     seed : int
     started : float
         When the fit began, by `time.perf_counter`.
+    starts : int
+        From how many it was made.
     """
     if outcome.likelihood:
         problem = replace(problem, likelihood=problem.likelihood.turned(outcome.likelihood))
     information = information_at(problem, outcome)
-    flat = flat_at(problem, outcome, information)
+    flat = flat_at(model, data, problem, outcome, information)
     if flat.message:
         outcome = one_for_all(outcome)
     return Record.of(
         origin_of(model, outcome, method, seed),
         estimate_of(data, problem, outcome, information, flat),
         sample_of(data),
-        course_of(data, problem, outcome, algorithm, flat, started),
+        course_of(data, problem, outcome, algorithm, flat, started, starts),
     )
 
 
@@ -126,13 +133,14 @@ def sample_of(data: Arranged) -> Sample:
 
 
 def course_of(
-    data: Arranged, problem: Problem, outcome: Outcome, algorithm: Algorithm, flat: Flat, started: float
+    data: Arranged, problem: Problem, outcome: Outcome, algorithm: Algorithm, flat: Flat, started: float, starts: int
 ) -> Course:
     """The way to the estimate, on the user's scale, and its status in words."""
     place, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
     message = flat.message or outcome.message
     if outcome.posterior is None:
-        message = f"{message} {in_words(status.advice, problem.likelihood)}".strip()
+        several = starts > 1 or bool(getattr(algorithm, "scattered", None))
+        message = f"{message} {in_words(status.advice, problem.likelihood, several)}".strip()
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     return Course(
         status=status,
@@ -213,10 +221,19 @@ def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information:
     )
 
 
-def flat_at(problem: Problem, outcome: Outcome, information: Information) -> Flat:
-    """What the likelihood leaves open around the estimate of an outcome."""
+def flat_at(model: Model, data: Arranged, problem: Problem, outcome: Outcome, information: Information) -> Flat:
+    """What the likelihood leaves open around the estimate of an outcome.
+
+    Without an information in closed form that is looked for where the likelihood is flat at the estimate.
+    """
     names, place = problem.parameters.names, problem.coordinates
-    directions = free_directions(problem, outcome.x, outcome.pinned, information)
+    look: Look | None = None
+    if closed_look(problem) is None and outcome.posterior is None:
+        inside = ~problem.parameters.fixed & ~outcome.pinned
+        is_curved = np.isfinite(np.diag(information.covariance)[inside]).all()
+        if not is_curved or information.curvatures.min(initial=1.0) < CURVED:
+            look = drawn_look(model, data, problem)
+    directions = free_directions(problem, outcome.x, outcome.pinned, information, look)
     nothing = np.zeros(len(names), dtype=bool)
     if len(directions) == 0 or outcome.posterior is not None:  # a prior determines what the data do not
         return Flat(len(directions), nothing, nothing, nothing)
@@ -303,9 +320,9 @@ def at_true_zero(problem: Problem, x: Array) -> Array:
     return np.where(problem.boundary.has_stand_in & (x == problem.boundary.at_zero), 0.0, x)
 
 
-def in_words(advice: str, likelihood: Likelihood) -> str:
-    """The advice on a status, of the likelihood that was maximised."""
-    if likelihood.is_local:
+def in_words(advice: str, likelihood: Likelihood, several: bool) -> str:
+    """The advice on a status, of the likelihood that was maximised from one start or several."""
+    if likelihood.is_local and not several:
         only = "the one that the start leads to" if likelihood.is_available else "as far as draws tell"
         advice = advice.replace("the highest that was found", only)
     return advice.replace("the likelihood", "the restricted likelihood") if likelihood.restricted else advice

@@ -14,6 +14,7 @@ from saem.fitting.kept import keep
 from saem.fitting.progress import Callback
 from saem.fitting.result import Fit
 from saem.fitting.running import pose_for, run
+from saem.fitting.several import check_starts, run_from_several
 from saem.maxima.attainable import check_attainable
 from saem.system.streams import check_seed
 
@@ -30,6 +31,7 @@ def fit(
     seed: int = 0,
     drop_missing: bool = False,
     callback: Callback | None = None,
+    starts: int = 1,
 ) -> Fit:
     """Fit a model to a table.
 
@@ -50,6 +52,10 @@ def fit(
         Called with a `saem.fitting.progress.Progress` between blocks of iterations; never by the exact methods, which
         have none. Where it returns True the fit ends there, and `Fit.resume` can go on with it. It changes no bit of
         the result. Ctrl-C is a KeyboardInterrupt, as everywhere.
+    starts : int
+        Fit from so many starts, the first of which is the usual one: at other maxima of the likelihood without random
+        effects, where there are any, and scattered about the first. The highest maximum is the fit, its message says
+        how many starts led to which, and `Fit.solutions` lists all. Budgets are for each.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def fit(
     """
     started = time.perf_counter()
     check_seed(seed)
+    check_starts(starts)
     check_arguments(model, table)
     algorithm, name = resolve(method)
     data = arrange(model, table, drop_missing)
@@ -67,8 +74,11 @@ def fit(
         warnings.warn(text, SaemWarning, stacklevel=2)
     problem = pose_for(algorithm, model, data, restricted=name == "reml")
     check_attainable(problem, model.constraints)
-    outcome = run(algorithm, problem, seed, callback)
-    result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started))
+    if starts > 1:
+        outcome = run_from_several(algorithm, problem, seed, starts, callback)
+    else:
+        outcome = run(algorithm, problem, seed, callback)
+    result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started, starts))
     keep(result, data, problem)
     return result
 

@@ -13,7 +13,8 @@ from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
 from saem.inference.structure import Structure, structure_of
 from saem.maxima.attainable import check_attainable
-from saem.maxima.identification import describe_direction, null_directions, on_users_scale
+from saem.maxima.drawn_information import drawn_look
+from saem.maxima.identification import closed_look, describe_direction, null_directions, on_users_scale
 from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver
 from saem.system.display import count
@@ -31,9 +32,11 @@ STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
+DRAWN_POINTS = 5  # random points, at most, where the information is that of drawn responses
+
 NO_DESIGN = (
-    "The information of this model has no closed form: whether its parameters are determined is seen from the data at "
-    "the highest maximum alone."
+    "No response can be drawn from this model, and its information has no closed form: whether its parameters are "
+    "determined is seen from the data at the highest maximum alone."
 )
 
 
@@ -78,8 +81,8 @@ class Identifiability:
     notes : tuple of str
         What could not be found out, and why.
     is_known : bool
-        Whether that could be examined: where the information of the model has no closed form it is that of the data at
-        the highest maximum, which may not be found.
+        Whether that could be examined: where the information of the model has no closed form, and no response can be
+        drawn, it is that of the data at the highest maximum, which may not be found.
     """
 
     locally_identified: bool
@@ -177,7 +180,8 @@ def identifiability(
     starts : int
         Scattered searches for other maxima of the likelihood.
     points : int
-        Random parameter points at which the structure is examined.
+        Random parameter points at which the structure is examined; five at most where the information has no closed
+        form, and responses have to be drawn.
     around : mapping of str to float, optional
         Parameters (all that are free) that these points lie around; by default the estimate, or without a response
         means of zero and standard deviations below one.
@@ -203,13 +207,14 @@ def identifiability(
     solver, names = Solver(problem), problem.parameters.names
     labels = tuple(problem.label(i) for i in range(len(names)))
     x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
-    by_design = problem.likelihood.expected_information is not None
+    look = closed_look(problem) or drawn_look(model, data, problem)
+    is_drawn = problem.likelihood.expected_information is None
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
     near = x if has_response else np.where(problem.parameters.domains.is_real, 0.0, x)
     if around is not None:
         near = place.to_inner(point_of(place.parameters(problem.parameters), around))
-    directions = null_directions(problem, near)
+    directions = null_directions(problem, near, look)
     mean_rank, n_means = family_of(model).mean_rank(place.inside(data))
     moves = on_users_scale(problem, near, directions)
     found = Identifiability(
@@ -218,12 +223,12 @@ def identifiability(
         directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
         mean_rank=mean_rank,
         n_means=n_means,
-        structure=structure_of(problem, near, points if by_design else 0),
+        structure=structure_of(problem, near, min(points, DRAWN_POINTS) if is_drawn else points, look=look),
         solutions=pd.DataFrame(place.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
         link=link_along(problem, solver, x, solutions) if has_response else link_along(problem, solver, x, []),
-        is_known=by_design,
-        notes=() if by_design else (NO_DESIGN,),
+        is_known=look is not None,
+        notes=() if look is not None else (NO_DESIGN,),
     )
     if not has_response or not found.locally_identified:
         return found

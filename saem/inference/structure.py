@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.maxima.identification import FEASIBLE, null_directions_at, towards_feasible
+from saem.maxima.identification import FEASIBLE, Look, null_directions_at, towards_feasible
 from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver
 
@@ -55,7 +55,7 @@ class Structure:
         return float((self.points["n_solutions"] > 1).mean()) if len(self.points) else float("nan")
 
 
-def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) -> Structure:
+def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0, look: Look | None = None) -> Structure:
     """Examine random points.
 
     Parameters
@@ -64,6 +64,8 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
         Means are drawn with two typical sizes around it, standard deviations by some factor of two from it (or from a
         third of their typical size, if that is more), correlations from -0.8 to 0.8, and as far in other
         intervals.
+    look : Look, optional
+        See `saem.maxima.identification.null_directions`.
     """
     import pandas as pd
 
@@ -83,7 +85,7 @@ def structure_of(problem: Problem, around: Array, n_points: int, seed: int = 0) 
         x = np.select([domains.is_real, domains.is_positive], [mean, positive], inside)
         x, violation = towards_feasible(problem, np.where(free, x, problem.parameters.fixed_values))
         is_inside = domains.room(x) > 0.0
-        directions = null_directions_at(problem, x, free) if violation < FEASIBLE else None
+        directions = null_directions_at(problem, x, free, look) if violation < FEASIBLE else None
         if directions is None or not np.all(is_inside | ~free):
             continue
         n_solutions = np.nan if len(directions) else float(max(1, len(solutions_along(problem, solver, x, free))))

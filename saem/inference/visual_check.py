@@ -28,6 +28,7 @@ PERCENTILES = (10, 50, 90)
 CATEGORIES = 8  # different whole numbers that are shown one by one
 VALUES = 12  # of a column that are shown one by one
 LEAST, MOST = 20, 100_000  # draws
+NEAR = 0.3  # of the rows of a bin: as far its ends are moved to a gap
 TIMES = 60  # at which the share without an event is shown
 BEYOND = "beyond a limit"
 
@@ -61,9 +62,10 @@ def visual_check(
 ) -> VisualCheck:
     """Draw data from a fitted model on its own rows, and compare summaries along a column.
 
-    Responses beyond a limit are at it, in the data as in what is drawn. Times to events are compared by Kaplan and
-    Meier's estimate; the drawn subjects are watched as long as those of the data, of whom those with an event are given
-    an end by the estimated law of the ends of the others. Rows at time 0 without an event are left out.
+    Responses beyond a limit are at it, and those in an interval in its middle, in the data as in what is drawn. Times
+    to events are compared by Kaplan and Meier's estimate; the drawn subjects are watched as long as those of the data,
+    of whom those with an event are given an end by the estimated law of the ends of the others. Rows at time 0 without
+    an event are left out.
 
     Parameters
     ----------
@@ -76,7 +78,8 @@ def visual_check(
     seed : int
         Same seed, same draws; more of them change none of the first.
     bins : int, optional
-        Of the column, with equal numbers of rows; one for each value where there are 12 or fewer, else 8, if omitted.
+        Of the column, with about equal numbers of rows, and ends where its values leave a gap; one for each value where
+        there are 12 or fewer, else 8, if omitted.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def visual_check(
 
     if timed is not None:
         return VisualCheck(fit, "events", along, draws, _events(data.observed, *timed, one, draws, seed))
-    observed = np.asarray(data.observed, dtype=float)
+    observed = np.asarray(family.recorded(model, table, np.asarray(data.observed))[model.response], dtype=float)
     made = np.array([family.recorded(model, table, one(k))[model.response] for k in range(draws)], dtype=float)
     codes, x = binned_by(table[along].to_numpy(dtype=float), bins)
     levels = np.unique(observed)
@@ -133,12 +136,18 @@ def visual_check(
 
 def binned_by(values: Array, bins: int | None) -> tuple[Array, Array]:
     """The bin (n,) of every row, and the mean (B,) of each bin."""
-    import pandas as pd
-
     distinct, codes = np.unique(values, return_inverse=True)
     if bins is not None or len(distinct) > VALUES:
         wanted = whole(8 if bins is None else bins, "bins", 1, len(values))
-        codes = np.asarray(pd.qcut(values, wanted, labels=False, duplicates="drop"))
+        ordered, share = np.sort(values), len(values) / wanted
+        cuts = []
+        for k in range(1, wanted):
+            first, last = (round(share * (k + side * NEAR)) for side in (-1.0, 1.0))
+            near = np.arange(max(first, 1), min(last, len(values) - 1) + 1)
+            if len(near):
+                at = near[np.argmax(ordered[near] - ordered[near - 1])]
+                cuts.append(0.5 * (ordered[at - 1] + ordered[at]))
+        codes = np.searchsorted(np.unique(cuts), values, side="left")
     counts = np.bincount(codes)
     sums = np.bincount(codes, weights=values)
     kept = counts > 0
@@ -149,7 +158,7 @@ def _beyond(
     family: Any, model: Any, table: pd.DataFrame, made: Array, observed: Array, limited: Array | None
 ) -> Array | None:
     """Which of the drawn responses (draws, n) are at a limit: those that recording again leaves there."""
-    if limited is None:
+    if limited is None or len(family.recorded(model, table, observed)) > 1:  # in intervals, which have no limit
         return None
     shift = 1.0 + np.ptp(observed) + np.abs(made)
     lowest = [family.recorded(model, table, row - by)[model.response] for row, by in zip(made, shift, strict=True)]

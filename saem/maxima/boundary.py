@@ -180,7 +180,8 @@ def climbed(
     x = start.copy()
     objective = solver.observed()
     pinned = np.zeros(len(x), dtype=bool)
-    pin(problem, x, pinned, problem.boundary.collapsible & solver.domains.can_vanish & (x == 0.0))
+    at_one = solver.domains.is_correlation & solver.domains.at_end(x) & ~problem.parameters.fixed
+    pin(problem, x, pinned, problem.boundary.collapsible & ((solver.domains.can_vanish & (x == 0.0)) | at_one))
     floor = floors(problem, solver)
     room = path
     for attempt in range(12):

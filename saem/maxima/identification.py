@@ -7,7 +7,8 @@ rank does not depend on the metric, so the expected information at unit variance
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,28 @@ MOVED = 1e-6  # of the largest move, in typical sizes
 EXACT = 1e-8  # slope, in standard errors, of what is a maximum and not only near one
 CURVED = 1e-6  # curvature, where that of a parameter alone is one: of less it must be seen whether it is rounding
 FEASIBLE = 1e-8  # of a typical size: a constraint that so small a step would satisfy is satisfied
+
+
+class Look(NamedTuple):
+    """How to look for free directions at a point.
+
+    Attributes
+    ----------
+    informations : tuple of callable
+        From parameters (n,) to information matrices (n, n), the quickest first. A matrix with a nan tells nothing.
+    clear : tuple of float
+        For each the eigenvalue, as a share of the largest (or of one, if that is less) on the scale of a correlation
+        matrix, from which on a direction is not free. What the last one leaves below is.
+    """
+
+    informations: tuple[Callable[[np.ndarray], np.ndarray], ...]
+    clear: tuple[float, ...]
+
+
+def closed_look(problem: Problem) -> Look | None:
+    """How to look by the expected information in closed form; None for families that have none."""
+    known = problem.likelihood.expected_information
+    return None if known is None else Look((known,), (RANK_TOLERANCE,))
 
 
 def moved_by(direction: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -60,31 +83,37 @@ def on_users_scale(problem: Problem, x: np.ndarray, directions: np.ndarray) -> l
     return [(move / np.max(np.abs(move)), place.sizes(problem.scale)) for move in moved]
 
 
-def null_directions(problem: Problem, near: np.ndarray) -> np.ndarray:
+def null_directions(problem: Problem, near: np.ndarray, look: Look | None = None) -> np.ndarray:
     """Directions (k, n), largest entry 1, in which the parameters are not determined at almost any point.
 
     Parameters
     ----------
     near : (n,) ndarray
         The points that are looked at lie scattered around it. One point would not do: it may be singular by accident.
+    look : Look, optional
+        Where it is not by the expected information in closed form.
 
     Raises
     ------
     ConstraintError
         When no point that satisfies the constraints is found.
     """
-    if problem.likelihood.expected_information is None:
+    look = look or closed_look(problem)
+    if look is None:
         return np.empty((0, len(near)))
     rng = np.random.default_rng(0)
     domains = problem.parameters.domains
     fewest: np.ndarray | None = None
     smallest = np.inf
     for _ in range(POINTS):
-        x = near + np.where(domains.is_between, 0.3, problem.scale) * rng.uniform(0.1, 0.5, len(near))
+        step = rng.uniform(0.1, 0.5, len(near))
+        x = near + np.where(domains.is_between, 0.3, problem.scale) * step
+        x = np.where(domains.is_between & ~domains.is_correlation, domains.moved(near, problem.scale, step), x)
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)
         x, violation = towards_feasible(problem, x)
         smallest = min(smallest, violation)
-        found = null_directions_at(problem, x, ~problem.parameters.fixed) if violation < FEASIBLE else None
+        free = ~problem.parameters.fixed
+        found = null_directions_at(problem, x, free, look) if violation < FEASIBLE else None
         if found is not None and (fewest is None or len(found) < len(fewest)):
             fewest = found
         if fewest is not None and len(fewest) == 0:
@@ -130,48 +159,67 @@ def towards_feasible(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, float
     return best, violation
 
 
-def null_directions_at(problem: Problem, x: np.ndarray, free: np.ndarray) -> np.ndarray | None:
-    """Null directions (k, n) of the reduced expected information of the free parameters at a point.
+def null_directions_at(
+    problem: Problem, x: np.ndarray, free: np.ndarray, look: Look | None = None
+) -> np.ndarray | None:
+    """Null directions (k, n) of the reduced information of the free parameters at a point; see `null_directions`.
 
-    None where a constraint is not finite, and for families that have no expected information.
+    None where a constraint or the information is not finite, and where there is none.
     """
-    if problem.likelihood.expected_information is None:
-        return None
+    look = look or closed_look(problem)
     _, jacobian, _ = problem.constraints.evaluate(x)
-    if not np.isfinite(jacobian).all():
+    if look is None or not np.isfinite(jacobian).all():
         return None
+    found: np.ndarray | None = None
+    for information, clear in zip(*look, strict=True):
+        matrix = information(x)
+        found = null_space_of(problem, matrix, jacobian, free, clear) if np.isfinite(matrix).all() else None
+        if found is not None and not len(found):
+            break
+    return found
+
+
+def null_space_of(
+    problem: Problem, information: np.ndarray, jacobian: np.ndarray, free: np.ndarray, clear: float
+) -> np.ndarray:
+    """Null directions (k, n), largest entry 1, of an information matrix (n, n) on the constraints' tangent space."""
     index = np.flatnonzero(free)
-    information = problem.likelihood.expected_information(x)[np.ix_(index, index)]
+    information = information[np.ix_(index, index)]
     diagonal = np.diag(information)
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.maximum(diagonal, 1e-300)), problem.scale[index])
     tangent = null_space(jacobian[:, index] * scale)
     reduced = tangent.T @ (information * np.outer(scale, scale)) @ tangent
     if len(reduced) == 0:  # the constraints determine everything
-        return np.empty((0, len(x)))
+        return np.empty((0, len(free)))
     values, vectors = np.linalg.eigh(reduced)
-    null = scale[:, None] * (tangent @ vectors[:, values < RANK_TOLERANCE * max(1.0, float(values[-1]))])
+    null = scale[:, None] * (tangent @ vectors[:, values < clear * max(1.0, float(values[-1]))])
     null = null / np.maximum(np.max(np.abs(null), axis=0, initial=0.0), 1e-300)
-    directions = np.zeros((null.shape[1], len(x)))
+    directions = np.zeros((null.shape[1], len(free)))
     directions[:, index] = null.T
     return directions
 
 
 def free_directions(
-    problem: Problem, x: np.ndarray, pinned: np.ndarray, information: Information | None = None
+    problem: Problem,
+    x: np.ndarray,
+    pinned: np.ndarray,
+    information: Information | None = None,
+    look: Look | None = None,
 ) -> np.ndarray:
     """Directions (k, n) in which the parameters are free near an estimate, and almost everywhere.
 
     A point may be singular by accident. And where the likelihood is flat, a search may end at a standard deviation of
     zero, which says nothing: what is at the boundary is looked at inside. A maximum that is curved in all directions
-    (as the ``information`` tells, if given) has none that is free: it would be flat along that.
+    (as the ``information`` tells, if given) has none that is free: it would be flat along that. ``look`` is that of
+    `null_directions`.
     """
     if information is not None and information.score_norm < EXACT and is_curved(information):
         return np.empty((0, len(x)))
     fixed = problem.parameters.fixed
     looks = [(x, ~fixed & ~pinned)] + ([(inside(problem, x, pinned), ~fixed)] if pinned.any() else [])
     for point, free in looks:
-        directions = null_directions_at(problem, point, free)
-        if directions is not None and len(directions) and free_almost_everywhere(problem, point):
+        directions = null_directions_at(problem, point, free, look)
+        if directions is not None and len(directions) and free_almost_everywhere(problem, point, look):
             return directions
     return np.empty((0, len(fixed)))
 
@@ -213,9 +261,9 @@ def means_without_error(
     return out
 
 
-def free_almost_everywhere(problem: Problem, x: np.ndarray) -> bool:
+def free_almost_everywhere(problem: Problem, x: np.ndarray, look: Look | None = None) -> bool:
     """Whether directions are free not at ``x`` alone; yes where no other feasible point is found."""
     try:
-        return len(null_directions(problem, x)) > 0
+        return len(null_directions(problem, x, look)) > 0
     except ConstraintError:
         return True

@@ -29,7 +29,7 @@ def plot_individual(
 ) -> np.ndarray:
     """The responses of clusters along a column, with the curve of each cluster and that of a typical one.
 
-    Responses that are known to be beyond a limit only are open triangles at it.
+    Censored responses, of which a limit or an interval is known, are open triangles.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def plot_individual(
         axes.plot(part[column], part["typical"], color="0.5", lw=1.0, ls="--", label="typical")
         axes.plot(part[column], part["individual"], color=LINE, lw=1.3, label="individual")
         for rows, marker, fill in ((own & ~limited, "o", ESTIMATE), (own & limited, "v", "none")):
-            label = "observed" if marker == "o" else "beyond a limit"
+            label = "observed" if marker == "o" else "censored"
             if rows.any():
                 axes.plot(values[rows], observed[rows], marker, ms=3.5, mfc=fill, mec=ESTIMATE, label=label)
         axes.set_title(verbatim(", ".join(map(str, fit.cluster_labels.iloc[cluster]))), fontsize=8)

@@ -17,7 +17,7 @@ from saem import plotting
 from saem.errors import DataError, ModelError
 from saem.families import arrange, family_of, pose
 from saem.families.nonlinear.prediction_errors import conditional_ranks, uncorrelated
-from saem.inference import replicates
+from saem.inference import replicates, visual_check
 from saem.inference.curves import curves
 from saem.inference.visual_check import kaplan_meier
 
@@ -127,13 +127,6 @@ def test_a_bootstrap_of_times_records_them_in_the_same_way(monkeypatch):
         np.testing.assert_array_equal(made["status"], fit.table["status"])
         watched = (fit.table["status"] == 0).to_numpy()
         np.testing.assert_array_equal(made["time"], np.where(watched, fit.table["time"], 1e6))
-
-
-def test_responses_known_by_intervals_are_not_drawn():
-    text = NORMAL.replace('columns = ["time"]', 'columns = ["time", "lo", "hi"]') + 'interval = ["lo", "hi"]\n'
-    rows = design().assign(lo=0.0, hi=3.0)
-    with pytest.raises(ModelError, match="known to lie between 'lo' and 'hi' cannot be drawn"):
-        saem.simulate(saem.Model.from_text(text), AT["normal"], rows)
 
 
 def test_conditional_means_modes_and_shrinkage():
@@ -297,3 +290,28 @@ def test_starts_are_found_in_any_units(of_y, of_time):
     slope, level = np.polyfit(table["time"], table["y"], 1)
     spread = np.std(table["y"] - level - slope * table["time"])
     np.testing.assert_allclose([start["mu"], start["slope"], start["a"]], [level, slope, spread], rtol=0.02)
+
+
+def test_bins_end_where_values_leave_a_gap(monkeypatch):
+    """Of eleven visits: no bin has rows of 12 and of 24 hours; with bins of equal numbers one has."""
+    visits = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0, 24.0])
+    values = np.repeat(visits, 12) + np.tile(np.linspace(0.0, 0.1, 12), 11)
+
+    def mixed() -> bool:
+        codes, means = visual_check.binned_by(values, None)
+        assert set(codes) == set(range(len(means))) and np.all(np.diff(means) > 0.0)
+        return bool(set(codes[values >= 24.0]) & set(codes[values < 13.0]))
+
+    assert not mixed()
+    monkeypatch.setattr(visual_check, "NEAR", 0.0)
+    assert mixed()
+
+
+def test_a_visual_check_says_what_is_drawn():
+    figure = Figure(layout="constrained")
+    axes = plotting.plot_visual_check(saem.visual_check(fitted("chances"), draws=20), figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["95 % of drawn data sets", "their median", "the data"]
+    assert len({each.get_ylim() for each in axes}) == 1  # shares are compared
+    bare = plotting.plot_visual_check(saem.visual_check(fitted("normal"), draws=20), Figure())
+    assert "responses" in [text.get_text() for text in bare[0].get_legend().get_texts()]

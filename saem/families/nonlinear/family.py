@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -53,14 +55,18 @@ class NonlinearFamily(Family):
         self, data: NonlinearData, constraints: Constraints, restricted: bool, place: Coordinates
     ) -> Problem:
         """See `Family.build_problem`; coordinates are those of the user."""
+        from saem.families.nonlinear.basins import other_maxima
         from saem.families.nonlinear.problem import build_problem
         from saem.families.nonlinear.start import NoDensity
         from saem.families.nonlinear.undefined import undefined_rows
 
         try:
-            return build_problem(data, constraints)
+            problem = build_problem(data, constraints)
         except NoDensity as error:
             raise undefined_rows(data, error.x) from None
+        assert problem.clusters.joint is not None
+        elsewhere = partial(other_maxima, problem.clusters.joint(), problem.parameters, problem.starts.first)
+        return replace(problem, starts=replace(problem.starts, elsewhere=elsewhere))
 
     def draw_response(
         self, data: NonlinearData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
