@@ -28,7 +28,8 @@ Array = np.ndarray
 POINTS, ROUNDS = 1_024, 12
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
-LEAST = 0.05  # share that all components have together, whatever they are worth
+LEAST = 0.05  # share that the components have together, whatever they are worth
+UNCONDITIONAL = 0.1  # share of the last one, as wide as random effects are without data: no weight is beyond bounds
 
 
 @kernel
@@ -73,7 +74,7 @@ def weigh(
 
 @kernel
 def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
-    """Begin with as many components as there is room for, at points dealt by their weights, and narrow."""
+    """Begin with all components but the last at points dealt by their weights, and narrow."""
     count, d = points.shape
     mean, second = np.zeros(d), np.zeros((d, d))
     for at in range(count):
@@ -83,14 +84,14 @@ def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots
         for j in range(d):
             for k in range(j + 1):
                 second[j, k] += NARROWER * weights[at] * (points[at, j] - mean[j]) * (points[at, k] - mean[k])
-    many = shares.shape[0]
+    many = shares.shape[0] - 1
     if not lower_root(second, roots[0]):
         return
     component, total = 0, 0.0
     for at in range(count):
         total += weights[at]
         while component < many and total >= (component + 0.5) / many:
-            shares[component] = 1.0 / many
+            shares[component] = (1.0 - UNCONDITIONAL) / many
             for j in range(d):
                 means[component, j] = points[at, j]
                 for k in range(d):
@@ -99,8 +100,23 @@ def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots
 
 
 @kernel
+def unconditional(mode: Array, factor: Array, mean: Array, root: Array) -> None:
+    """Write mean and root of standard normal effects in coordinates of unit curvature at the mode."""
+    d = mode.shape[0]
+    matrix = np.zeros((d, d))
+    for i in range(d):
+        mean[i] = 0.0
+        for k in range(i, d):
+            mean[i] -= factor[k, i] * mode[k]
+        for j in range(d):
+            for k in range(max(i, j), d):
+                matrix[i, j] += factor[k, i] * factor[k, j]
+    lower_root(matrix, root)
+
+
+@kernel
 def update(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
-    """One step of EM for the mixture, with weighted points (K, d)."""
+    """One step of EM for the mixture, with weighted points (K, d); the last component stays."""
     (count, d), many = points.shape, shares.shape[0]
     heights, distances = np.empty(many), np.empty(many)
     sums, squares, pulls = np.zeros(many), np.zeros(many), np.zeros(many)
@@ -128,10 +144,12 @@ def update(points: Array, weights: Array, shares: Array, means: Array, roots: Ar
                 first[k, i] += pull * away
                 for j in range(i + 1):
                     second[k, i, j] += pull * away * (points[at, j] - means[k, j])
-    matrix = np.empty((d, d))
-    for k in range(many):
+    matrix, own = np.empty((d, d)), 0.0
+    for k in range(many - 1):
+        own += sums[k]
+    for k in range(many - 1):
         if not sums[k] > 1e-6:
-            shares[k] = LEAST / many
+            shares[k] = LEAST / (many - 1)
             continue
         effective = sums[k] * sums[k] / squares[k]
         share = effective / (effective + OWN * d)
@@ -145,12 +163,12 @@ def update(points: Array, weights: Array, shares: Array, means: Array, roots: Ar
         lower_root(matrix, roots[k])
         for i in range(d):
             means[k, i] += first[k, i] / pulls[k]
-        shares[k] = (1.0 - LEAST) * sums[k] + LEAST / many
+        shares[k] = (1.0 - LEAST) * sums[k] / own + LEAST / (many - 1)
     total = 0.0
-    for k in range(many):
+    for k in range(many - 1):
         total += shares[k]
-    for k in range(many):
-        shares[k] /= total
+    for k in range(many - 1):
+        shares[k] *= (1.0 - UNCONDITIONAL) / total
 
 
 @entry
@@ -175,7 +193,8 @@ def fit_clusters(
         count = bases.shape[1] // max(1, rounds)
         own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
         own[:] = 0.0
-        own[0] = 1.0
+        own[0], own[-1] = 1.0 - UNCONDITIONAL, UNCONDITIONAL
+        unconditional(mode, factor, mean[-1], root[-1])
         matrix = np.zeros((d, d))
         for i in range(d):
             mean[0, i] = shift[cluster, i]
@@ -213,7 +232,7 @@ def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array, round
     most = shift.shape[1]
     bases = np.zeros((most + 1, POINTS * rounds, most))
     for d in np.unique(placing.effects[clusters]).tolist():
-        bases[d, :, :d] = t_rule(POINTS * max(1, rounds), d).points[: POINTS * rounds]
+        bases[d, :, :d] = t_rule(POINTS * 2 ** math.ceil(math.log2(max(1, rounds))), d).points[: POINTS * rounds]
     fit_clusters(arrays, x, clusters, bases, rounds, shift, stretch, shares, means, roots)
     shift[clusters], stretch[clusters] = 0.0, np.eye(most)
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

@@ -13,7 +13,7 @@ from saem.families.contract import n_effects
 from saem.system.jit import entry
 
 Array = np.ndarray
-COMPONENTS = 6  # of a mixture
+COMPONENTS = 7  # of a mixture
 
 
 @entry

@@ -84,10 +84,10 @@ def run_from_several(
         except SaemError as error:  # as where the quadrature does not settle
             failures.append(error)
             continue
-        if not outcome.knows_likelihood:
+        if outcome.likelihood in ("simulated", "none"):
             raise ModelError(
-                "the likelihood at an estimate is not known, so that the maxima of several starts cannot be compared: "
-                f"{outcome.message}"
+                "the likelihood at an estimate is not known well enough, so that the maxima of several starts cannot "
+                f"be compared: {outcome.message}"
             )
         add_to(basins, problem, outcome)
     if not basins:

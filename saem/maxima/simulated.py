@@ -80,7 +80,7 @@ def simulated_at(problem: Problem, solver: Solver, x: Array, free: Array, accura
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
     """Where Newton's step leads (n,), at most half of the way to a bound, and not far in units of the parameters."""
     domains = problem.parameters.domains
-    size = np.where(domains.is_real, np.maximum(np.abs(x), problem.scale), np.abs(x))
+    size = np.where(domains.is_positive, np.abs(x), np.maximum(np.abs(x), problem.scale))
     step = step * min(1.0, FARTHEST / max(float(np.max(np.abs(step) / np.maximum(size, 1e-300))), 1e-300))
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(step < 0.0, (domains.low - x) / step, np.where(step > 0.0, (domains.high - x) / step, np.inf))

@@ -12,7 +12,7 @@ import saem
 from saem import recipes
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
-from saem.estep.marginal import refined
+from saem.estep.settling import refined
 from saem.families import arrange, pose
 from saem.mstep.maximisers import L1Penalty, QuadraticPenalty
 from saem.mstep.solver import Solver

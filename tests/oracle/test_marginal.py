@@ -16,7 +16,9 @@ from scipy.optimize import minimize
 from scipy.stats import norm, poisson
 
 from saem.errors import ModelError
-from saem.estep import marginal
+from saem.estep import marginal, settling
+from saem.estep.matching import match
+from saem.estep.placing import Placing, numbers_of_effects
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import observed_information
@@ -26,6 +28,11 @@ from saem.mstep.solver import Solver
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TIE = "beta1 + sigma1**2/2 == beta2 + sigma2**2/2"
 SLOPES, COUNTS = np.array([0.4, 0.7, 0.9, 0.5, 0.3]), np.array([1.4, 1.1, 0.5, 0.8])
+
+
+def quadrature(arrays, x: np.ndarray, clusters: int, nodes: int | np.ndarray) -> marginal.Quadrature:
+    """So many nodes at the modes."""
+    return Placing.at_modes(numbers_of_effects(arrays, x, clusters), nodes).objective(arrays)
 
 
 def observed(problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -93,7 +100,7 @@ def test_derivatives_are_those_of_the_rule(name: str, nodes: int) -> None:
 def plain(core: Core, problem: Problem, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """The same without Numba."""
     gradient, hessian = np.empty(len(x)), np.empty((len(x), len(x)))
-    objective = marginal.quadrature(problem.clusters.joint(), problem.clusters.count, problem.likelihood.nodes)
+    objective = quadrature(problem.clusters.joint(), x, problem.clusters.count, problem.likelihood.nodes)
     return core["saem.estep.marginal"].by_rule(objective, x, gradient, hessian), gradient, hessian
 
 
@@ -148,32 +155,56 @@ def test_clusters_without_random_effects() -> None:
     example = nonlinear_family.curve()
     c = example.problem.clusters.count
     expected = example.rows(example.x, np.empty((c, 0))).sum()
-    objective = marginal.quadrature(example.arrays, c, 5)
+    objective = quadrature(example.arrays, example.x, c, 5)
     assert marginal.log_likelihood(objective, example.x) == pytest.approx(expected, rel=1e-12)
 
 
 # The number of nodes
 
 
-def test_the_number_of_nodes_is_chosen_by_two_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_nodes_is_chosen_by_two_that_agree() -> None:
     """By every cluster for itself, so that few have many."""
     problem = glmm_family.counts()
     arrays, c = problem.clusters.joint(), problem.clusters.count
-    nodes = marginal.settled_nodes(arrays, c, COUNTS)
-    each = {k: marginal.parts_of(marginal.quadrature(arrays, c, k), COUNTS, np.arange(c)) for k in marginal.LADDER}
-    for cluster, own in enumerate(nodes):
-        after = marginal.LADDER[marginal.LADDER.index(own) + 1]
-        assert abs(each[own][cluster] - each[after][cluster]) <= marginal.SETTLED / c
-    assert len(set(nodes)) > 1
-    chosen = marginal.log_likelihood(marginal.quadrature(arrays, c, nodes), COUNTS)
-    assert chosen == pytest.approx(each[97].sum(), abs=marginal.SETTLED)
-    assert np.all(marginal.settled_nodes(arrays, c, COUNTS, 1e-9) >= nodes)
-    monkeypatch.setattr(marginal, "MOST_POINTS", 5)
-    monkeypatch.setattr(marginal, "AGREED", 1.0)
-    assert marginal.settled_nodes(arrays, c, COUNTS, 1e-9).max() == 5, "they agree as far as is asked for at least"
-    monkeypatch.setattr(marginal, "AGREED", 1e-9)
-    with pytest.raises(ModelError, match="has not settled within 5 points a cluster"):
-        marginal.settled_nodes(arrays, c, COUNTS, 1e-9)
+    found = settling.settled(arrays, c, COUNTS)
+    each = {
+        k: marginal.parts_of(quadrature(arrays, COUNTS, c, k), COUNTS, np.arange(c))
+        for k in settling.LADDER
+        if k < settling.FEW_POINTS
+    }
+    at_modes = (found.shift == 0.0).all(axis=1)
+    assert at_modes.sum() > c // 2
+    for cluster in np.flatnonzero(at_modes):
+        own = found.nodes[cluster]
+        after = settling.LADDER[settling.LADDER.index(own) + 1]
+        assert abs(each[own][cluster] - each[after][cluster]) <= settling.SETTLED / c
+    assert len(set(found.nodes)) > 1 and not found.draws.any()
+    chosen = marginal.log_likelihood(found.objective(arrays), COUNTS)
+    assert chosen == pytest.approx(each[97].sum(), abs=5 * settling.SETTLED)
+    finer = settling.settled(arrays, c, COUNTS, settling.Accuracy(few=1e-9))
+    assert np.all((finer.nodes >= found.nodes) | (finer.shift != 0.0).any(axis=1))
+
+
+def test_few_points_where_the_random_effects_are_do_what_many_do_at_the_mode() -> None:
+    """Skewed: counts of nearly nothing. The integral is that of 97 nodes either way."""
+    problem = glmm_family.counts()
+    arrays, c = problem.clusters.joint(), problem.clusters.count
+    x = COUNTS * [1.0, 1.0, 4.0, 4.0] - [3.0, 3.0, 0.0, 0.0]
+    exact = marginal.parts_of(quadrature(arrays, x, c, 97), x, np.arange(c))
+    plain = Placing.at_modes(numbers_of_effects(arrays, x, c), 7)
+    error = [
+        np.abs(marginal.parts_of(placing.objective(arrays), x, np.arange(c)) - exact).sum()
+        for placing in (plain, match(arrays, plain, np.arange(c), x))
+    ]
+    assert error[1] < 0.2 * error[0]
+
+
+def test_an_integral_that_is_not_known_is_refused_by_cluster() -> None:
+    problem = glmm_family.counts()
+    arrays, c = problem.clusters.joint(), problem.clusters.count
+    strict = settling.Accuracy(1e-12, 1e-12, 1e-12, 1e-9, 1e-9, 5, (64,), 1)
+    with pytest.raises(ModelError, match=r"up to 64 points a cluster .* most of it comes from cluster \d+"):
+        settling.settled(arrays, c, COUNTS, strict)
 
 
 # Known maxima
@@ -191,7 +222,7 @@ def maximum(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
 def check_orders(problem: Problem, x: np.ndarray, value: float) -> None:
     """The log-likelihood at the maximum has settled: more nodes give the same."""
     again = marginal.log_likelihood(
-        marginal.quadrature(problem.clusters.joint(), problem.clusters.count, 2 * problem.likelihood.nodes), x
+        quadrature(problem.clusters.joint(), x, problem.clusters.count, 2 * problem.likelihood.nodes), x
     )
     assert again == pytest.approx(value, abs=1e-6)
 

@@ -14,7 +14,8 @@ import pytest
 from interpreted_core import Core
 from nonlinear_family import Example
 
-from saem.estep.marginal import add_points_of_any, rule
+from saem.estep.marginal import add_points_of_any
+from saem.estep.rules import product_rule
 from saem.families.contract import add_points, log_complete
 from saem.system.jit import entry
 
@@ -43,16 +44,15 @@ def sum_points(
     arrays: Any,
     x: np.ndarray,
     cluster: int,
-    nodes: np.ndarray,
+    rule: np.ndarray,
     log_weights: np.ndarray,
-    many: int,
     spans: np.ndarray,
     total: np.ndarray,
 ) -> float:
     """`contract.add_points`, or what stands for it in families that have none of their own."""
     if own:
-        return add_points(arrays, x, cluster, nodes, log_weights, many, spans, total)
-    return add_points_of_any(arrays, x, cluster, nodes, log_weights, many, spans, total)
+        return add_points(arrays, x, cluster, rule, log_weights, spans, total)
+    return add_points_of_any(arrays, x, cluster, rule, log_weights, spans, total)
 
 
 def place(example: Example, name: str) -> np.ndarray:
@@ -213,13 +213,13 @@ def test_where_there_is_no_density_it_is_minus_infinity() -> None:
 
 def points(example: Example, x: np.ndarray, cluster: int, spans: np.ndarray, own: bool, core: Core | None = None):
     """The sum (J,), with the factor that all have."""
-    nodes, log_weights = rule(3)
+    rule, log_weights = product_rule(3, spans.shape[1])
     total = np.zeros(spans.shape[-1])
     if core is None:
-        factor = sum_points(own, example.arrays, x, cluster, nodes, log_weights, 3, spans, total)
+        factor = sum_points(own, example.arrays, x, cluster, rule, log_weights, spans, total)
     else:
         function = core[INTEGRAL].add_points_nonlinear
-        factor = function(example.arrays, x, cluster, nodes, log_weights, 3, spans, total)
+        factor = function(example.arrays, x, cluster, rule, log_weights, spans, total)
     return factor, total
 
 
