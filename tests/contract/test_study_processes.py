@@ -76,6 +76,7 @@ def test_data_that_cannot_be_made(tmp_path: Path, generate: str, status: str, wo
     assert {record["message"] for record in records(tmp_path / "out")["odd"]} == {"", words}
 
 
+@pytest.mark.slow  # among the fast tests, `test_a_fault_drill` has a method that does
 def test_memory_that_grows(tmp_path: Path) -> None:
     """One fit that wants too much has an error; many that keep a little do no harm to the next."""
     big = "if 'odd' in options: np.ones((400, 2**20))"
