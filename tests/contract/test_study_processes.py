@@ -63,7 +63,9 @@ def test_what_hangs_is_called_once_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("generate", "status", "words"),
     [
-        ("time.sleep(600)", "timeout", "generate: it did not end within 2 s"),
+        pytest.param(  # `test_a_fault_drill` has such data, too
+            "time.sleep(600)", "timeout", "generate: it did not end within 2 s", marks=pytest.mark.slow
+        ),
         ("os.kill(os.getpid(), 9)", "crashed", "generate: its process was killed (SIGKILL)"),
         ("return 1 / 0", "error", "generate: ZeroDivisionError: division by zero"),
     ],
