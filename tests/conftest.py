@@ -6,7 +6,14 @@ import os
 
 
 def pytest_configure(config):
-    """Workers share what they compile; a process that is alone has nobody to wait for."""
+    """Hypothesis tries the same examples each time, or a test would fail by chance.
+
+    Workers share what they compile; a process that is alone has nobody to wait for.
+    """
+    from hypothesis import settings
+
+    settings.register_profile("the same", derandomize=True, database=None)
+    settings.load_profile("the same")
     if "PYTEST_XDIST_WORKER" in os.environ:
         from compiling import take_turns
 

@@ -25,6 +25,8 @@ from numba.core.typing import templates  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from numba.extending import overload as numba_overload  # noqa: E402
 
+from saem.system import linking  # noqa: E402
+
 __all__ = [
     "call_address",
     "call_row_sums",
@@ -97,9 +99,26 @@ class SealedFile(IndexFile):  # type: ignore[misc]
 
 
 class FamilyImplementation(Implementation):  # type: ignore[misc]
-    """Where numba keeps a function: in the folder that it was given, and never beside the sources."""
+    """Where numba keeps a function: in the folder that it was given, and never beside the sources.
+
+    With it is kept what it calls by symbols, and how it is called so itself (`saem.system.linking`).
+    """
 
     _locator_classes = Implementation._locator_classes[:1]
+
+    def reduce(self, data: Any) -> Any:
+        call = vars(data.library).get("saem_call")
+        return super().reduce(data), call, linking.needs_of(data.library)
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        kept, call, needs = payload
+        for need in needs:
+            linking.provide(need)
+        result: Any = super().rebuild(target_context, kept)
+        result.library.saem_needs = needs
+        if call is not None:
+            linking.publish(result, call)
+        return result
 
 
 class FamilyCache(FunctionCache):  # type: ignore[misc]
@@ -140,16 +159,22 @@ class FamilyCache(FunctionCache):  # type: ignore[misc]
         try:
             with self._file_for(sig):
                 return super().load_overload(sig, target_context)
+        except linking.Missing:
+            return None
         except Exception as error:  # of whatever kind: compiling helps
             cache.complain(f"compiled code in {self._cache_path} cannot be read ({type(error).__name__}: {error})")
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        call = None if self._foreign(sig) else linking.call_of(self._py_func, data)
+        data.library.saem_call = call
         try:
             with self._file_for(sig):
                 super().save_overload(sig, data)
         except OSError as error:
             cache.complain(f"compiled code cannot be kept in {self._cache_path}: {error.strerror or error}")
+        if call is not None:
+            linking.publish(data, call)
 
     @contextmanager
     def _file_for(self, signature: Any) -> Iterator[None]:
@@ -183,6 +208,7 @@ def cached(dispatcher: Any) -> Any:
     own = cache_of(dispatcher.py_func)
     if own is not None:
         dispatcher._cache = own
+        linking.register(dispatcher)
     return dispatcher
 
 
@@ -296,7 +322,7 @@ def inlined(function: F) -> F:
 
 def entry(function: F) -> F:
     """Compile a function that Python calls, cached on disk."""
-    return cast("F", cached(njit(error_model="numpy", nogil=True)(function)))
+    return cast("F", cached(njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function)))
 
 
 def overload(function: Callable[..., Any], inline: Literal["never", "always"] = "never") -> Callable[[F], F]:

@@ -28,3 +28,11 @@ def stubbed(monkeypatch):
     """`saem.fitting.fit.fit` takes no time."""
     replace(monkeypatch, "fitting.fit", fit=stub_fit)
     replace(monkeypatch, "fitting.warmup", ensure=lambda methods, family: None)
+
+
+@pytest.fixture
+def undrawn():
+    """Figures of fits that are written take longer than the fits, and are not what a test looks at."""
+    with pytest.MonkeyPatch.context() as patch:
+        replace(patch, "cli.write", _figures=lambda fit: {})
+        yield

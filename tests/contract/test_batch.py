@@ -468,7 +468,7 @@ def wait_for_records(folder, n):
     pytest.fail("the driver wrote nothing")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", few([1, 2], [2]))
 def test_ctrl_c_in_a_terminal_keeps_what_is_done_quietly(tmp_path, workers):
     process = start(tmp_path, workers, levels=4000)  # minutes of work: it is not done before the signal comes
     wait_for_records(tmp_path / "out", 10)

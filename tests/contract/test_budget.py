@@ -30,6 +30,8 @@ from saem.plotting import plot_comparison, plot_cost
 from saem.schedules import RobbinsMonroSchedule
 from saem.stopping import Status, Target
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODEL = Model.from_text(recipes.text("peptide"))
 BUDGET = 500_000
 LATENT = 24

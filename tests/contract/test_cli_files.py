@@ -29,6 +29,7 @@ def test_a_saved_fit_does_not_say_where_to_write(files, name):
     assert sorted(path for path in files.parent.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_folders_keep_their_names_and_their_files(files):
     """A copy of a fit beside it is listed by the name of its folder, and left as it is."""
     invoke(*SAEM, "-o", "out")

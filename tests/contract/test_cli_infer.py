@@ -14,6 +14,8 @@ from linear_family import example_table
 import saem
 from saem import Model, recipes
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODEL = Model.from_text(recipes.text("peptide"))
 
 

@@ -21,7 +21,7 @@ from saem.stopping import Target
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, undrawn):
     """A folder with the peptide model and data, as the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "peptide.toml").write_text(recipes.text("peptide"))

@@ -73,7 +73,7 @@ def test_nor_where_the_precision_is_estimated_by_draws(always):
 def test_a_fit_by_draws_goes_on_as_well():
     """A family with the state of a Markov kernel, and with draws that only assess the precision."""
     problem = bernoulli_problems()["free"]
-    goal = Target(mcse=0.05)
+    goal = Target(mcse=0.1)
     whole = SAEM(schedule=SHORT, target=goal).run(problem, 3)
     budget = replace(goal, max_draws=int(0.6 * whole.drawn * problem.latent.size))
     for end in (Target(mcse=0.5, deficit=1.0), budget):

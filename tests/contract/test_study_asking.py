@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 from own_study import command, records, written
+from selecting import few
 
 from experiments.harness.running import run_study
 from experiments.harness.study import load_study
@@ -16,8 +18,11 @@ LIMITS = {"replicates": 2, "timeout": 60.0}
 PERFORMANCE = "def performance(rows):\n    "
 
 
-@pytest.mark.parametrize("way", ["os._exit(0)", "sys.exit(0)", "time.sleep(600)"])
-@pytest.mark.parametrize("where", ["head", "truth", "tail"])
+PLACES = ("head", "truth", "tail")
+WAYS = ("os._exit(0)", "sys.exit(0)", "time.sleep(600)")
+
+
+@pytest.mark.parametrize(("where", "way"), few(product(PLACES, WAYS), list(zip(PLACES, WAYS, strict=True))))
 def test_no_end_is_silent(tmp_path: Path, where: str, way: str) -> None:
     """Before the first run (import, `truth`) and after it (`performance`): the exit code is that of bad input."""
     path = written(tmp_path, design=ONE, run=LIMITS)

@@ -71,7 +71,7 @@ def transformed_back(name: str, seed: int) -> tuple[Array, float]:
     return x, float(marginal(study.dense(table), x))
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", few(STUDIES, FAST))
 def test_ignoring_the_link_is_caught(name: str) -> None:
     """The check fails for the mutant: values and likelihood separately."""
     table, reference, value = solved(name, 0)

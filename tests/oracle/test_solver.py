@@ -139,7 +139,7 @@ def test_m_step_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, ...]
 
 
 @pytest.mark.parametrize("seeds", SEEDS, ids=str)
-@pytest.mark.parametrize("which", few(SETS, [(0,), (3,), (1, 2), (0, 1, 2, 3)], one_argument=True), ids=str)
+@pytest.mark.parametrize("which", few(SETS, [(0,), (0, 1, 2, 3)], one_argument=True), ids=str)
 def test_direct_ml_agrees_with_scipy(which: tuple[int, ...], seeds: tuple[int, ...]) -> None:
     """The marginal likelihood: local climbs from infeasible starts, and the fit against SLSQP from the same starts.
 
@@ -315,7 +315,7 @@ SCALED: dict[str, tuple[Model, str, Callable[[int], pd.DataFrame]]] = {
 def test_units_of_the_response(name: str, factor: float) -> None:
     """Everything follows a change of units."""
     model, response, tables = SCALED[name]
-    for seed in range(4):
+    for seed in range(2):
         table = tables(seed)
         scaled = table.assign(**{response: table[response] * factor})
         check_same(saem.fit(model, table, "ml"), saem.fit(model, scaled, "ml"), factor)

@@ -17,12 +17,15 @@ from paper.pipeline.watching import used_by
 def built(tmp_path_factory):
     """All but the PDF, from the committed results, and what takes long and is in the slow tests' builds.
 
-    That is: figures are drawn, but not made into files; the table of claims, which draws them all again to see what
-    they use, has no rows; and nobody asks whether studies have changed, which is no error.
+    That is: figures are not drawn (some are in the tests of what they show), nor made into files; the table of claims,
+    which draws them to see what they use, has no rows; and nobody asks whether studies have changed, which is no
+    error.
     """
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("experiments.harness.figures.saving.save", lambda figure, folder, name: ())
+        for figure in modules("figures").values():
+            patch.setattr(figure, "draw", lambda digests: None)
         patch.setattr("paper.tables.claims.claims", lambda *_: [])
         patch.setattr("paper.tables.claims.all_numbers", lambda digests: {})
         patch.setattr("paper.pipeline.building.changed_since", lambda digests: [])

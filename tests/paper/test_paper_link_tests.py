@@ -34,6 +34,7 @@ def test_p_values_are_uniform_where_the_link_holds_and_there_are_many_replicates
     assert kstest(p_values(link, other), "uniform").pvalue < 1e-4
 
 
+@pytest.mark.slow
 def test_both_methods_test_the_same_statistic_and_the_bootstrap_has_a_stream_of_its_own() -> None:
     cell = Cell({"link": "log2", "replicates": 4})
     data = study.generate(cell, 3)

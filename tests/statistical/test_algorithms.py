@@ -356,14 +356,14 @@ def test_the_budget_of_draws_is_respected(method: Any) -> None:
 
 
 def test_the_budget_of_seconds_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes on by a hundredth of the budget whenever somebody looks at it."""
+    """By a clock that goes on by a twentieth of the budget whenever somebody looks at it."""
     ticks = itertools.count()
-    monkeypatch.setattr(spending, "time", SimpleNamespace(perf_counter=lambda: 0.002 * next(ticks)))
+    monkeypatch.setattr(spending, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(ticks)))
     problem, _ = posed()
     target = Target(mcse=1e-9, deficit=1e-12, max_seconds=0.2, max_iterations=10**9)
     outcome = StochasticNewton(target=target).run(problem)
     last = outcome.history[-1, 2]  # at the last look at the precision, which is the budget's end or the look before
-    assert "0.2 seconds" in outcome.message and 0.1 <= last < 0.25
+    assert "0.2 seconds" in outcome.message and 0.1 <= last < 0.3
 
 
 @pytest.mark.parametrize(

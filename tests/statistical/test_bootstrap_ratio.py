@@ -93,24 +93,24 @@ def test_p_values_of_a_true_null_are_uniform(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_interruption_changes_nothing(tmp_path) -> None:
     """Also the number of workers; and more replicates change none of the first."""
     smaller, larger = fits(8, 3, slope=0.0)
-    whole = saem.bootstrap_test(smaller, larger, 40, seed=4, workers=1)
-    fewer = saem.bootstrap_test(smaller, larger, 25, seed=4, workers=1)
-    pd.testing.assert_frame_equal(fewer.replicates, whole.replicates.iloc[:25])
+    whole = saem.bootstrap_test(smaller, larger, 24, seed=4, workers=1)
+    fewer = saem.bootstrap_test(smaller, larger, 20, seed=4, workers=1)
+    pd.testing.assert_frame_equal(fewer.replicates, whole.replicates.iloc[:20])
     seen: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
         seen.append((done, total))
-        if done == 50:  # in the second model
+        if done == 30:  # in the second model
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        saem.bootstrap_test(smaller, larger, 40, seed=4, workers=1, output=tmp_path, progress=stop)
-    assert {total for _, total in seen} == {80}
+        saem.bootstrap_test(smaller, larger, 24, seed=4, workers=1, output=tmp_path, progress=stop)
+    assert {total for _, total in seen} == {48}
     seen.clear()
     again = saem.bootstrap_test(
-        smaller, larger, 40, seed=4, workers=2, output=tmp_path, progress=lambda *at: seen.append(at)
+        smaller, larger, 24, seed=4, workers=2, output=tmp_path, progress=lambda *at: seen.append(at)
     )
-    assert seen[0] == (40, 80) and seen[1][0] >= 50 and seen[-1] == (80, 80)
+    assert seen[0] == (24, 48) and seen[1][0] >= 30 and seen[-1] == (48, 48)
     pd.testing.assert_frame_equal(again.replicates, whole.replicates)
 
 

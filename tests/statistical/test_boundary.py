@@ -57,9 +57,9 @@ def boundary_cases(n: int) -> list[tuple[int, pd.DataFrame, saem.Fit]]:
 
 
 def test_zero_variances_are_found_and_said():
-    """150 comparisons at 5 standard errors: false alarms below 1e-3 (spreads of up to 1.2)."""
-    cases = boundary_cases(60)
-    assert len(cases) > 20
+    """Some 50 comparisons at 5 standard errors: false alarms below 1e-3 (spreads of up to 1.2)."""
+    cases = boundary_cases(20)
+    assert len(cases) > 5
     for seed, table, ml in cases:
         check_boundary(ml, saem.fit(MODEL, table, seed=seed))
     # a mutant: a small standard deviation instead of zero, and no word about it

@@ -101,6 +101,7 @@ def apart(fits: list[saem.Fit]) -> float:
     return float(np.abs((away[:, moves] / mcse[:, moves]).mean(axis=0)).max())
 
 
+@pytest.mark.slow
 def test_pooled_chains_are_corrected_for_the_spread_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are without bias, and nearly one (seeds are fixed). The mutant knows the spread within chains only."""
     tables = [subjects(50).table(seed) for seed in range(5)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawing import drawn, expected
 from linear_family import Dense, dense, examples
+from selecting import few
 from test_draws import Quadratic, check_moments
 
 NAMES = ["unbalanced", "two residual groups", "correlated slopes", "slopes by arm and device", "independent slopes"]
@@ -54,7 +55,7 @@ def expanded_statistics(d: Dense) -> Quadratic:
     return Quadratic(np.array(a), np.array(b), np.array(c))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, [name for name in NAMES if name != "slopes by arm and device"]))
 def test_statistics_have_their_exact_mean_and_covariance(name):
     """Up to 2000 products at |z| < 5: false alarms below 2e-3 for each example. Mutant: a variance that is 10 % off."""
     example = examples()[name]

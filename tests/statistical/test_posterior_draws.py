@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,9 +18,12 @@ from scipy import stats
 import saem
 from saem import Bayes, Model, recipes
 from saem.fitting.fit import METHODS
+from saem.system.optional import quiet_import
 
-pytest.importorskip("nutpie", reason="the extra 'bayes' is not installed")
-arviz = pytest.importorskip("arviz", reason="the extra 'bayes' is not installed")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("nutpie") is None or importlib.util.find_spec("arviz") is None,
+    reason="the extra 'bayes' is not installed",
+)
 
 Array = np.ndarray
 PEPTIDE = Model.from_text(recipes.text("peptide"))
@@ -81,6 +85,7 @@ def expectations(target: Target) -> Array:
 
 def check_moments(fit: saem.Fit, expected: Array) -> None:
     """6 means within 4.5 Monte Carlo errors: a false alarm in 4e-5."""
+    arviz = quiet_import("arviz")
     draws = {name: fit.posterior.draws[:, :, i] for i, name in enumerate(fit.parameters.names)}
     for values, truth in zip(moments(draws["b22"], draws["sigma2"], draws["c2"]), expected, strict=True):
         error = float(arviz.mcse(arviz.convert_to_dataset({"m": values}))["m"])
@@ -232,6 +237,7 @@ def test_another_program_has_the_same_means() -> None:
     wrong = model.replace(constraints={"g": "c2 == (1 + 2**b22) / (1 + 2**b21)"})
     mutant = saem.fit(wrong, table, Bayes(draws=2000), seed=1)
     theirs = {k: np.asarray(v)[None] for k, v in chains.get_samples().items() if k in fit.parameters.names}
+    arviz = quiet_import("arviz")
     errors = arviz.mcse(arviz.convert_to_dataset(theirs))
 
     def distance(own: saem.Fit) -> float:

@@ -49,6 +49,37 @@ def small_product(a: Array, b: Array) -> Array:
 
 
 @kernel
+def crossed_product(a: Array, b: Array) -> Array:
+    """``a' b``. (A transposed array is of another type, for which Numba would compile `small_product` once more.)"""
+    out = np.zeros((a.shape[1], b.shape[1]))
+    for i in range(a.shape[1]):
+        for k in range(a.shape[0]):
+            for j in range(b.shape[1]):
+                out[i, j] += a[k, i] * b[k, j]
+    return out
+
+
+@kernel
+def sandwiched(a: Array, b: Array) -> Array:
+    """``a b a'``."""
+    left = small_product(a, b)
+    out = np.zeros((a.shape[0], a.shape[0]))
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            for j in range(a.shape[0]):
+                out[i, j] += left[i, k] * a[j, k]
+    return out
+
+
+@kernel
+def add_scaled(scale: float, matrix: Array, out: Array) -> None:
+    """Add a multiple of a matrix. (Of an expression of arrays Numba compiles the text of an error message, too.)"""
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            out[i, j] += scale * matrix[i, j]
+
+
+@kernel
 def inner_product(a: Array, b: Array) -> float:
     """``tr(a' b)``."""
     total = 0.0
@@ -59,13 +90,11 @@ def inner_product(a: Array, b: Array) -> float:
 
 
 @kernel
-def chosen_columns(matrix: Array, basis: Array) -> Array:
-    """Some of the columns of a matrix."""
-    out = np.empty((matrix.shape[0], basis.shape[0]))
+def choose_columns(matrix: Array, basis: Array, out: Array) -> None:
+    """Write some of the columns of a matrix."""
     for i in range(matrix.shape[0]):
         for j in range(basis.shape[0]):
             out[i, j] = matrix[i, basis[j]]
-    return out
 
 
 @kernel
@@ -98,7 +127,7 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
         for i in range(p):
             for j in range(p):
                 by_precision[h, i, j] = arrays.xx[h, arrays.basis[i], arrays.basis[j]]
-        total += precision[h] * by_precision[h]
+        add_scaled(precision[h], by_precision[h], total)
 
     inverse = np.empty((p, p))
     column = np.empty(p)
@@ -114,20 +143,22 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
             multiply(information, u, projection)
             f = np.zeros((q, p))
             for h in range(residual_groups):
-                zx[h] = chosen_columns(arrays.zx[pattern, h], arrays.basis)
-                f += precision[h] * zx[h]
+                choose_columns(arrays.zx[pattern, h], arrays.basis, zx[h])
+                add_scaled(precision[h], zx[h], f)
             gf = small_product(g, f)
-            k_matrix = small_product(u.T, f)
+            k_matrix = crossed_product(u, f)
             if sweep == 0:
-                total -= n * small_product(f.T, gf)
+                add_scaled(-n, crossed_product(f, gf), total)
                 for s in range(slots):
-                    first[index[s]] -= n * small_product(k_matrix.T, small_product(derivative[s], k_matrix))
+                    add_scaled(-n, crossed_product(k_matrix, small_product(derivative[s], k_matrix)), first[index[s]])
                 for h in range(residual_groups):
-                    half = small_product(zx[h].T, gf)
-                    block = half + half.T - small_product(gf.T, small_product(arrays.zz[pattern, h], gf))
-                    by_precision[h] -= n * block
+                    half = crossed_product(zx[h], gf)
+                    block = crossed_product(gf, small_product(arrays.zz[pattern, h], gf))
+                    for i in range(p):
+                        for j in range(p):
+                            by_precision[h, i, j] -= n * (half[i, j] + half[j, i] - block[i, j])
                 continue
-            kik = small_product(small_product(k_matrix, inverse), k_matrix.T)
+            kik = sandwiched(k_matrix, inverse)
             for a in range(slots):
                 for b in range(slots):
                     trace = -second_trace(arrays.slot_terms, a, b, sds, rho, kik)
@@ -136,7 +167,10 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
                     hessian[index[a], index[b]] -= 0.5 * n * trace
             d = np.empty((residual_groups, q, p))
             for h in range(residual_groups):
-                d[h] = zx[h] - small_product(arrays.zz[pattern, h], gf)
+                within = small_product(arrays.zz[pattern, h], gf)
+                for i in range(q):
+                    for j in range(p):
+                        d[h, i, j] = zx[h, i, j] - within[i, j]
             for h in range(residual_groups):
                 sd_h = arrays.residual_index[h]
                 for s in range(slots):
@@ -148,20 +182,22 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
                     trace = -2.0 * inner_product(small_product(d[h], inverse), small_product(g, d[k]))
                     hessian[sd_h, arrays.residual_index[k]] -= 0.5 * n * trace * slope[h] * slope[k]
         if sweep == 0:
-            factor = total.copy()
+            factor = np.zeros((p, p))
+            add_scaled(1.0, total, factor)
             if not cholesky(factor, p, 0.0):
                 return -math.inf
             for j in range(p):
                 value -= math.log(factor[j, j])
-                column[:] = 0.0
-                column[j] = 1.0
+                for i in range(p):
+                    column[i] = 1.0 if i == j else 0.0
                 cholesky_solve(factor, p, column)
-                inverse[:, j] = column
+                for i in range(p):
+                    inverse[i, j] = column[i]
     value += 0.5 * p * LOG_2PI + arrays.constants[1]
 
     for h in range(residual_groups):
         sd_h = arrays.residual_index[h]
-        first[sd_h] += slope[h] * by_precision[h]
+        add_scaled(slope[h], by_precision[h], first[sd_h])
         # the second derivative of the precision by sigma_h is 6 / sigma_h^4
         hessian[sd_h, sd_h] -= 3.0 * precision[h] * precision[h] * inner_product(inverse, by_precision[h])
     for a in range(n_parameters):
