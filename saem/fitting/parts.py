@@ -116,7 +116,7 @@ class Estimate(Part):
     covariance: Floats
     mcse: Floats
     loglik: float
-    loglik_mcse: float
+    loglik_mcse: float = 0.0
     n_free: int
     at_boundary: Names
     constraint_names: Names

@@ -94,6 +94,7 @@ class FitContent(_Part):
     estimates: Annotated[dict[_Name, _Number], Field(min_length=1, max_length=MOST)]
     parameter_kinds: Annotated[tuple[_Domain, ...], Field(max_length=MOST)]
     loglik: _Number
+    loglik_mcse: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0  # an earlier saem had none
     seconds: Annotated[_Finite, Field(ge=0.0)]
     gradient_norm: _Number
     n_rows: Annotated[_Count, Field(ge=1)]
