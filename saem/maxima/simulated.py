@@ -7,11 +7,13 @@ in the error of the gradient. What the scrambled parts of the points differ by t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.estep.mixtures import moved
+from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
 from saem.estep.settling import COARSE, FINE, Accuracy, settled
 from saem.families.problem import Problem
@@ -22,7 +24,9 @@ Array = np.ndarray
 
 STEPS, HALVINGS = 30, 5
 ROUGH = 0.5  # log-likelihood left to gain, above which few points do
-ENOUGH = 1e-3  # of it, where the error of the gradient is smaller
+ENOUGH = 1e-3  # of it, where a search ends
+SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
+LOWER = 3.0  # standard errors that a step may lead lower
 FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that a step may be long
 NORMAL_95 = 1.645
 
@@ -30,11 +34,12 @@ NORMAL_95 = 1.645
 class Simulated(NamedTuple):
     """The marginal log-likelihood at a point by simulation, with its derivatives."""
 
+    placing: Placing
     at: Derivatives
     multipliers: Array  # (m,) of the constraints
     information: Information
-    noise: Array  # (n, n) covariance of the gradient's error
     mcse: float  # of the log-likelihood
+    noise: Array  # (n, n) covariance of the gradient's error; nan where it was not asked for
 
     @property
     def deficit(self) -> tuple[float, float]:
@@ -57,24 +62,49 @@ def multipliers_of(at: Derivatives, free: Array) -> Array:
     return np.asarray(np.linalg.lstsq(at.jacobian[:, free].T, -at.gradient[free], rcond=1e-12)[0])
 
 
-def simulated_at(problem: Problem, solver: Solver, x: Array, free: Array, accuracy: Accuracy = FINE) -> Simulated:
+def simulated_at(
+    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None = None, accuracy: Accuracy = FINE
+) -> Simulated:
     """The log-likelihood at ``x`` (n,) with derivatives, and what is not known of them.
+
+    Parameters
+    ----------
+    near : Placing, optional
+        Rules that were chosen at parameters that are not far.
+    accuracy : Accuracy
+        With which they are chosen otherwise.
 
     Raises
     ------
     ModelError, FitError
         See `saem.estep.settling.settled`.
     """
-    clusters = problem.clusters
-    assert clusters.joint is not None
-    arrays, x = clusters.joint(), np.array(x, dtype=float)
-    placing = settled(arrays, clusters.count, x, accuracy)
-    at = solver.derivatives(placing.objective(arrays, clusters.constant), x, free)
-    parts = [solver.derivatives(placing.objective(arrays, part=part), x, free).gradient for part in range(SCRAMBLES)]
-    noise = np.atleast_2d(np.cov(np.array(parts), rowvar=False)) / SCRAMBLES
+    found = evaluated(problem, solver, x, free, near, accuracy)
+    arrays = joint_of(problem)
+    objectives = (found.placing.objective(arrays, part=part) for part in range(SCRAMBLES))
+    parts = [solver.derivatives(objective, x, free) for objective in objectives]
+    noise = np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
+    # how many points a cluster has was chosen by its error: that of the sum was not
+    mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
+    return found._replace(mcse=mcse, noise=noise)
+
+
+def evaluated(
+    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None, accuracy: Accuracy
+) -> Simulated:
+    """`simulated_at` without the error of the gradient."""
+    arrays, x = joint_of(problem), np.array(x, dtype=float)
+    placing = settled(arrays, problem.clusters.count, x, accuracy) if near is None else moved(arrays, near, x)
+    at = solver.derivatives(placing.objective(arrays, problem.clusters.constant), x, free)
     multipliers = multipliers_of(at, free)
     information = information_of(problem, at, multipliers, -at.hessian, free)
-    return Simulated(at, multipliers, information, noise, placing.mcse)
+    return Simulated(placing, at, multipliers, information, placing.mcse, np.full((len(x), len(x)), np.nan))
+
+
+def joint_of(problem: Problem) -> Any:
+    """The arrays of the joint density."""
+    assert problem.clusters.joint is not None
+    return problem.clusters.joint()
 
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
@@ -105,26 +135,42 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
         Where the likelihood cannot be simulated.
     """
     free = solver.free & ~pinned
-    x, accuracy = np.array(start, dtype=float), COARSE
-    found = simulated_at(problem, solver, x, free, accuracy)
+    x, _ = climb_with(problem, solver, np.array(start, dtype=float), free, COARSE, ROUGH)
+    x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
+    return x, simulated_at(problem, solver, x, free, placing)
+
+
+def climb_with(
+    problem: Problem, solver: Solver, x: Array, free: Array, accuracy: Accuracy, enough: float
+) -> tuple[Array, Placing]:
+    """Newton's steps, until little is left to gain, or no less than before; and the rules there."""
+    found = evaluated(problem, solver, x, free, None, accuracy)
     for _ in range(STEPS):
-        deficit, doubt = found.deficit
-        known = np.isfinite(deficit)
-        if accuracy is COARSE and known and deficit <= max(ROUGH, doubt):
-            accuracy = FINE
-            found = simulated_at(problem, solver, x, free, accuracy)
+        left = found.information.deficit
+        if left <= enough:
+            break
+        better = stepped(problem, solver, x, free, found, accuracy)
+        if better is None:
+            break
+        x, found = better
+        if np.isfinite(left) and found.information.deficit > SHRINKS * left:
+            break
+    return x, found.placing
+
+
+def stepped(
+    problem: Problem, solver: Solver, x: Array, free: Array, found: Simulated, accuracy: Accuracy
+) -> tuple[Array, Simulated] | None:
+    """After a step, or as much of it as does not lead lower; None where nothing does."""
+    ahead = after_newton(problem, x, newton_step(problem, x, found, free)) - x
+    for halving in range(HALVINGS):
+        point = x + ahead / 2.0**halving
+        try:
+            tried = evaluated(problem, solver, point, free, found.placing, accuracy)
+            if not np.isfinite(tried.at.value):
+                tried = evaluated(problem, solver, point, free, None, accuracy)
+        except (ModelError, FitError):
             continue
-        if accuracy is FINE and known and deficit <= max(ENOUGH, doubt):
-            break
-        ahead = after_newton(problem, x, newton_step(problem, x, found, free)) - x
-        for halving in range(HALVINGS):
-            try:
-                tried = simulated_at(problem, solver, x + ahead / 2.0**halving, free, accuracy)
-            except (ModelError, FitError):
-                continue
-            if tried.at.value > found.at.value - 2.0 * np.hypot(tried.mcse, found.mcse):
-                x, found = x + ahead / 2.0**halving, tried
-                break
-        else:
-            break
-    return x, found
+        if tried.at.value > found.at.value - LOWER * found.mcse:
+            return point, tried
+    return None

@@ -21,7 +21,6 @@ from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
 GRID = np.arange(-6.0, 6.0001, 0.02)
-COARSE = Accuracy(1.0, 1.0, 1.0, np.inf, np.inf, 1, (4_096,), 12)
 
 
 @cache
@@ -109,7 +108,10 @@ def test_derivatives_are_those_of_points_that_stay() -> None:
         return float(on_a_grid(example, point).sum())
 
     free = ~example.data.parameters.fixed
-    at, noise = (found := simulated_at(example.problem, solver, x, free, replaced())).at, np.sqrt(np.diag(found.noise))
+    at, noise = (
+        (found := simulated_at(example.problem, solver, x, free, accuracy=replaced())).at,
+        np.sqrt(np.diag(found.noise)),
+    )
     steps = 1e-3 * np.diag(x)
     value = exact(x)
     for i in range(n):
@@ -130,7 +132,7 @@ def test_the_simulated_maximum_is_that_of_quadrature() -> None:
     problem, solver = example.problem, Solver(example.problem)
     top, pinned, result = climb(problem, solver, problem.starts.first)
     assert result.status == sqp.CONVERGED and not pinned.any()
-    found = simulated_at(problem, solver, top, solver.free, replaced())
+    found = simulated_at(problem, solver, top, solver.free, accuracy=replaced())
     assert found.mcse > 0.0 and abs(found.at.value - result.value) < 5.0 * found.mcse + 0.01
     deficit, doubt = found.deficit
     assert deficit < 3.0 * doubt + 0.01

@@ -221,7 +221,7 @@ def by_simulation(iteration: Iteration, run: Run) -> Precision:
     free = solver.free & ~run.pinned
     try:
         x, top = climb_simulated(problem, solver, run.x, run.pinned)
-        here = simulated_at(problem, solver, run.x, free)
+        here = simulated_at(problem, solver, run.x, free, top.placing)
     except (ModelError, FitError):  # elsewhere it was known
         return by_sampling(iteration, run)
     missing, noise = known_noise(iteration, run, x, top.information)
