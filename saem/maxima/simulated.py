@@ -7,6 +7,7 @@ in the error of the gradient. What the scrambled parts of the points differ by t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ ROUGH = 0.5  # log-likelihood left to gain, above which few points do
 ENOUGH = 1e-3  # of it, where a search ends
 SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
 LOWER = 3.0  # standard errors that a step may lead lower
+KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
+POLISHES = 3  # steps with more points until then
+MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
 FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that a step may be long
 NORMAL_95 = 1.645
 
@@ -45,6 +49,12 @@ class Simulated(NamedTuple):
     def deficit(self) -> tuple[float, float]:
         """The log-likelihood below the maximum beside it, and what it may be larger by (95 %, one-sided)."""
         return deficit_by(self.information, self.noise)
+
+
+def error_of(found: Simulated) -> Array:
+    """Covariance (n, n) of the error of a maximum that Newton's method found on a simulated likelihood."""
+    root = found.information.root
+    return np.asarray(root @ (root.T @ found.noise @ root) @ root.T)
 
 
 def deficit_by(information: Information, noise: Array) -> tuple[float, float]:
@@ -67,6 +77,8 @@ def simulated_at(
 ) -> Simulated:
     """The log-likelihood at ``x`` (n,) with derivatives, and what is not known of them.
 
+    They are means over the scrambled parts of the points, whose differences tell the errors.
+
     Parameters
     ----------
     near : Placing, optional
@@ -79,32 +91,44 @@ def simulated_at(
     ModelError, FitError
         See `saem.estep.settling.settled`.
     """
-    found = evaluated(problem, solver, x, free, near, accuracy)
-    arrays = joint_of(problem)
-    objectives = (found.placing.objective(arrays, part=part) for part in range(SCRAMBLES))
-    parts = [solver.derivatives(objective, x, free) for objective in objectives]
-    noise = np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
+    x = np.array(x, dtype=float)
+    arrays, placing, constant = placed(problem, x, near, accuracy)
+    parts = [solver.derivatives(placing.objective(arrays, constant, part), x, free) for part in range(SCRAMBLES)]
+    gradients = np.array([part.gradient for part in parts])
+    at = replace(
+        parts[0],
+        value=float(np.mean([part.value for part in parts])),
+        gradient=gradients.mean(axis=0),
+        hessian=np.mean([part.hessian for part in parts], axis=0),
+    )
     # how many points a cluster has was chosen by its error: that of the sum was not
     mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
-    return found._replace(mcse=mcse, noise=noise)
+    noise = np.atleast_2d(np.cov(gradients, rowvar=False)) / SCRAMBLES
+    return seen(problem, placing, at, free)._replace(mcse=mcse, noise=noise)
 
 
 def evaluated(
     problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None, accuracy: Accuracy
 ) -> Simulated:
     """`simulated_at` without the error of the gradient."""
-    arrays, x = joint_of(problem), np.array(x, dtype=float)
-    placing = settled(arrays, problem.clusters.count, x, accuracy) if near is None else moved(arrays, near, x)
-    at = solver.derivatives(placing.objective(arrays, problem.clusters.constant), x, free)
-    multipliers = multipliers_of(at, free)
+    arrays, placing, constant = placed(problem, x, near, accuracy)
+    return seen(problem, placing, solver.derivatives(placing.objective(arrays, constant), x, free), free)
+
+
+def placed(problem: Problem, x: Array, near: Placing | None, accuracy: Accuracy) -> tuple[Any, Placing, float]:
+    """The arrays of the joint density, rules for parameters (n,), and the constant."""
+    clusters = problem.clusters
+    assert clusters.joint is not None
+    arrays = clusters.joint()
+    placing = settled(arrays, clusters.count, x, accuracy) if near is None else moved(arrays, near, x)
+    return arrays, placing, clusters.constant
+
+
+def seen(problem: Problem, placing: Placing, at: Derivatives, free: Array) -> Simulated:
+    """Derivatives with what follows from them."""
+    multipliers, nothing = multipliers_of(at, free), np.full(at.hessian.shape, np.nan)
     information = information_of(problem, at, multipliers, -at.hessian, free)
-    return Simulated(placing, at, multipliers, information, placing.mcse, np.full((len(x), len(x)), np.nan))
-
-
-def joint_of(problem: Problem) -> Any:
-    """The arrays of the joint density."""
-    assert problem.clusters.joint is not None
-    return problem.clusters.joint()
+    return Simulated(placing, at, multipliers, information, placing.mcse, nothing)
 
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
@@ -137,7 +161,17 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
     free = solver.free & ~pinned
     x, _ = climb_with(problem, solver, np.array(start, dtype=float), free, COARSE, ROUGH)
     x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
-    return x, simulated_at(problem, solver, x, free, placing)
+    found = simulated_at(problem, solver, x, free, placing)
+    for _ in range(POLISHES):
+        deficit, doubt = found.deficit
+        if deficit + doubt <= KNOWN or not np.isfinite(deficit):
+            break
+        if doubt > 0.5 * KNOWN:
+            draws = np.minimum(MORE * found.placing.draws, MOST_DRAWS)
+            found = found._replace(placing=replace(found.placing, draws=draws))
+        x = after_newton(problem, x, newton_step(problem, x, found, free))
+        found = simulated_at(problem, solver, x, free, found.placing)
+    return x, found
 
 
 def climb_with(
