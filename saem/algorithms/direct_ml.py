@@ -25,7 +25,7 @@ from saem.maxima.search import (
     is_same,
     rises_without_end,
 )
-from saem.maxima.simulated import climb_simulated
+from saem.maxima.simulated import climb_simulated, error_of
 from saem.maxima.starts import infeasible
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of
@@ -135,8 +135,7 @@ def simulated_maximum(problem: Problem, solver: Solver, start: Array) -> Outcome
     pinned = np.zeros(len(start), dtype=bool)
     x, found = climb_simulated(problem, solver, start, pinned)
     deficit, doubt = found.deficit
-    root = found.information.root
-    covariance = root @ (root.T @ found.noise @ root) @ root.T
+    covariance = error_of(found)
     words = f"The likelihood is simulated: it has a standard error of {found.mcse:.2g}, and its maximum is "
     words += f"at most {deficit + doubt:.2g} higher." if np.isfinite(deficit) else "not found."
     return Outcome(

@@ -26,6 +26,7 @@ from saem.system.linalg import cholesky
 Array = np.ndarray
 
 POINTS, ROUNDS = 1_024, 12
+FOLLOWING = 2  # rounds for parameters that have moved a little
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
 LEAST = 0.05  # share that the components have together, whatever they are worth
@@ -178,13 +179,14 @@ def fit_clusters(
     clusters: Array,
     bases: Array,
     rounds: int,
+    is_new: bool,
     shift: Array,
     stretch: Array,
     shares: Array,
     means: Array,
     roots: Array,
 ) -> None:
-    """Write mixtures of some clusters; ``bases`` (d + 1, rounds * K, d) are standard points by the effects."""
+    """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points."""
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
@@ -192,17 +194,18 @@ def fit_clusters(
             continue
         count = bases.shape[1] // max(1, rounds)
         own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
-        own[:] = 0.0
-        own[0], own[-1] = 1.0 - UNCONDITIONAL, UNCONDITIONAL
         unconditional(mode, factor, mean[-1], root[-1])
-        matrix = np.zeros((d, d))
-        for i in range(d):
-            mean[0, i] = shift[cluster, i]
-            for j in range(d):
-                for k in range(max(i, j), d):
-                    matrix[i, j] += stretch[cluster, i, k] * stretch[cluster, j, k]
-        if not lower_root(matrix, root[0]):
-            continue
+        if is_new:
+            own[:] = 0.0
+            own[0], own[-1] = 1.0 - UNCONDITIONAL, UNCONDITIONAL
+            matrix = np.zeros((d, d))
+            for i in range(d):
+                mean[0, i] = shift[cluster, i]
+                for j in range(d):
+                    for k in range(max(i, j), d):
+                        matrix[i, j] += stretch[cluster, i, k] * stretch[cluster, j, k]
+            if not lower_root(matrix, root[0]):
+                continue
         spans = np.empty((d + 1, d, 1))
         points, logs, places, values = (
             np.empty((count, d)),
@@ -216,23 +219,32 @@ def fit_clusters(
             mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
             if not weigh(arrays, x, cluster, spans, points, logs, places, values) > 0.0:
                 break
-            if turn == 0:
+            if is_new and turn == 0:
                 spread_out(points, logs, own, mean, root)
             else:
                 update(points, logs, own, mean, root)
 
 
-def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int = ROUNDS) -> Placing:
-    """Give some clusters (k,), whose rules match mean and covariance, mixtures in place of these at parameters (n,).
+def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Placing:
+    """Give some clusters (k,), whose rules match mean and covariance, mixtures in place of these at parameters (n,)."""
+    found = fitted(arrays, placing, clusters, x, ROUNDS, True)
+    found.shift[clusters], found.stretch[clusters] = 0.0, np.eye(placing.shift.shape[1])
+    return found
 
-    Without rounds it is a single t distribution with that mean and covariance.
-    """
+
+def moved(arrays: Any, placing: Placing, x: Array) -> Placing:
+    """The same rules, where some are of mixtures, with these fitted to parameters (n,) that are not far."""
+    clusters = np.flatnonzero(placing.draws)
+    return fitted(arrays, placing, clusters, x, FOLLOWING, False) if len(clusters) else placing
+
+
+def fitted(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool) -> Placing:
+    """Mixtures of some clusters (k,) after some rounds."""
     shares, means, roots = placing.shares.copy(), placing.means.copy(), placing.roots.copy()
-    shift, stretch = placing.shift.copy(), placing.stretch.copy()
-    most = shift.shape[1]
+    most = placing.shift.shape[1]
     bases = np.zeros((most + 1, POINTS * rounds, most))
     for d in np.unique(placing.effects[clusters]).tolist():
-        bases[d, :, :d] = t_rule(POINTS * 2 ** math.ceil(math.log2(max(1, rounds))), d).points[: POINTS * rounds]
-    fit_clusters(arrays, x, clusters, bases, rounds, shift, stretch, shares, means, roots)
-    shift[clusters], stretch[clusters] = 0.0, np.eye(most)
+        bases[d, :, :d] = t_rule(POINTS * 2 ** math.ceil(math.log2(rounds)), d).points[: POINTS * rounds]
+    shift, stretch = placing.shift.copy(), placing.stretch.copy()
+    fit_clusters(arrays, x, clusters, bases, rounds, is_new, shift, stretch, shares, means, roots)
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

@@ -15,7 +15,7 @@ import numpy as np
 from saem.errors import FitError, ModelError
 from saem.estep.marginal import Quadrature, parts_of
 from saem.estep.matching import match
-from saem.estep.mixtures import ROUNDS, fit_mixtures
+from saem.estep.mixtures import fit_mixtures
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import SCRAMBLES
 from saem.families.problem import Clusters, Problem
@@ -46,8 +46,6 @@ class Accuracy:
         Of a product rule, at most.
     draws : tuple of int
         Numbers of points of a mixture that are tried.
-    rounds : int
-        In which it is fitted.
     """
 
     few: float = SETTLED
@@ -57,11 +55,10 @@ class Accuracy:
     believed: float = 1.0
     points: int = MOST_POINTS
     draws: tuple[int, ...] = DRAWS
-    rounds: int = ROUNDS
 
 
 FINE = Accuracy()
-COARSE = Accuracy(0.1, 0.1, 1.0, 1.0, np.inf, FEW_POINTS, (1_024,), 0)  # far from the maximum
+COARSE = Accuracy(0.1, 0.1, 1.0, 1.0, np.inf, FEW_POINTS, (1_024,))  # far from the maximum
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +191,7 @@ def up_the_ladder(
 
 def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accuracy: Accuracy) -> Placing:
     """Give clusters (k,) so many points of a mixture that the error of the log-likelihood is small."""
-    placing = fit_mixtures(arrays, placing, clusters, x, accuracy.rounds)
+    placing = fit_mixtures(arrays, placing, clusters, x)
     left, limit = clusters, accuracy.simulated**2 / len(placing.nodes)
     nodes, draws, variance = placing.nodes.copy(), placing.draws.copy(), placing.variance.copy()
     nodes[clusters] = 0

@@ -7,11 +7,14 @@ in the error of the gradient. What the scrambled parts of the points differ by t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.estep.mixtures import moved
+from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
 from saem.estep.settling import COARSE, FINE, Accuracy, settled
 from saem.families.problem import Problem
@@ -22,7 +25,12 @@ Array = np.ndarray
 
 STEPS, HALVINGS = 30, 5
 ROUGH = 0.5  # log-likelihood left to gain, above which few points do
-ENOUGH = 1e-3  # of it, where the error of the gradient is smaller
+ENOUGH = 1e-3  # of it, where a search ends
+SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
+LOWER = 3.0  # standard errors that a step may lead lower
+KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
+POLISHES = 3  # steps with more points until then
+MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
 FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that a step may be long
 NORMAL_95 = 1.645
 
@@ -30,16 +38,23 @@ NORMAL_95 = 1.645
 class Simulated(NamedTuple):
     """The marginal log-likelihood at a point by simulation, with its derivatives."""
 
+    placing: Placing
     at: Derivatives
     multipliers: Array  # (m,) of the constraints
     information: Information
-    noise: Array  # (n, n) covariance of the gradient's error
     mcse: float  # of the log-likelihood
+    noise: Array  # (n, n) covariance of the gradient's error; nan where it was not asked for
 
     @property
     def deficit(self) -> tuple[float, float]:
         """The log-likelihood below the maximum beside it, and what it may be larger by (95 %, one-sided)."""
         return deficit_by(self.information, self.noise)
+
+
+def error_of(found: Simulated) -> Array:
+    """Covariance (n, n) of the error of a maximum that Newton's method found on a simulated likelihood."""
+    root = found.information.root
+    return np.asarray(root @ (root.T @ found.noise @ root) @ root.T)
 
 
 def deficit_by(information: Information, noise: Array) -> tuple[float, float]:
@@ -57,24 +72,63 @@ def multipliers_of(at: Derivatives, free: Array) -> Array:
     return np.asarray(np.linalg.lstsq(at.jacobian[:, free].T, -at.gradient[free], rcond=1e-12)[0])
 
 
-def simulated_at(problem: Problem, solver: Solver, x: Array, free: Array, accuracy: Accuracy = FINE) -> Simulated:
+def simulated_at(
+    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None = None, accuracy: Accuracy = FINE
+) -> Simulated:
     """The log-likelihood at ``x`` (n,) with derivatives, and what is not known of them.
+
+    They are means over the scrambled parts of the points, whose differences tell the errors.
+
+    Parameters
+    ----------
+    near : Placing, optional
+        Rules that were chosen at parameters that are not far.
+    accuracy : Accuracy
+        With which they are chosen otherwise.
 
     Raises
     ------
     ModelError, FitError
         See `saem.estep.settling.settled`.
     """
+    x = np.array(x, dtype=float)
+    arrays, placing, constant = placed(problem, x, near, accuracy)
+    parts = [solver.derivatives(placing.objective(arrays, constant, part), x, free) for part in range(SCRAMBLES)]
+    gradients = np.array([part.gradient for part in parts])
+    at = replace(
+        parts[0],
+        value=float(np.mean([part.value for part in parts])),
+        gradient=gradients.mean(axis=0),
+        hessian=np.mean([part.hessian for part in parts], axis=0),
+    )
+    # how many points a cluster has was chosen by its error: that of the sum was not
+    mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
+    noise = np.atleast_2d(np.cov(gradients, rowvar=False)) / SCRAMBLES
+    return seen(problem, placing, at, free)._replace(mcse=mcse, noise=noise)
+
+
+def evaluated(
+    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None, accuracy: Accuracy
+) -> Simulated:
+    """`simulated_at` without the error of the gradient."""
+    arrays, placing, constant = placed(problem, x, near, accuracy)
+    return seen(problem, placing, solver.derivatives(placing.objective(arrays, constant), x, free), free)
+
+
+def placed(problem: Problem, x: Array, near: Placing | None, accuracy: Accuracy) -> tuple[Any, Placing, float]:
+    """The arrays of the joint density, rules for parameters (n,), and the constant."""
     clusters = problem.clusters
     assert clusters.joint is not None
-    arrays, x = clusters.joint(), np.array(x, dtype=float)
-    placing = settled(arrays, clusters.count, x, accuracy)
-    at = solver.derivatives(placing.objective(arrays, clusters.constant), x, free)
-    parts = [solver.derivatives(placing.objective(arrays, part=part), x, free).gradient for part in range(SCRAMBLES)]
-    noise = np.atleast_2d(np.cov(np.array(parts), rowvar=False)) / SCRAMBLES
-    multipliers = multipliers_of(at, free)
+    arrays = clusters.joint()
+    placing = settled(arrays, clusters.count, x, accuracy) if near is None else moved(arrays, near, x)
+    return arrays, placing, clusters.constant
+
+
+def seen(problem: Problem, placing: Placing, at: Derivatives, free: Array) -> Simulated:
+    """Derivatives with what follows from them."""
+    multipliers, nothing = multipliers_of(at, free), np.full(at.hessian.shape, np.nan)
     information = information_of(problem, at, multipliers, -at.hessian, free)
-    return Simulated(at, multipliers, information, noise, placing.mcse)
+    return Simulated(placing, at, multipliers, information, placing.mcse, nothing)
 
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
@@ -105,26 +159,52 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
         Where the likelihood cannot be simulated.
     """
     free = solver.free & ~pinned
-    x, accuracy = np.array(start, dtype=float), COARSE
-    found = simulated_at(problem, solver, x, free, accuracy)
-    for _ in range(STEPS):
+    x, _ = climb_with(problem, solver, np.array(start, dtype=float), free, COARSE, ROUGH)
+    x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
+    found = simulated_at(problem, solver, x, free, placing)
+    for _ in range(POLISHES):
         deficit, doubt = found.deficit
-        known = np.isfinite(deficit)
-        if accuracy is COARSE and known and deficit <= max(ROUGH, doubt):
-            accuracy = FINE
-            found = simulated_at(problem, solver, x, free, accuracy)
-            continue
-        if accuracy is FINE and known and deficit <= max(ENOUGH, doubt):
+        if deficit + doubt <= KNOWN or not np.isfinite(deficit):
             break
-        ahead = after_newton(problem, x, newton_step(problem, x, found, free)) - x
-        for halving in range(HALVINGS):
-            try:
-                tried = simulated_at(problem, solver, x + ahead / 2.0**halving, free, accuracy)
-            except (ModelError, FitError):
-                continue
-            if tried.at.value > found.at.value - 2.0 * np.hypot(tried.mcse, found.mcse):
-                x, found = x + ahead / 2.0**halving, tried
-                break
-        else:
-            break
+        if doubt > 0.5 * KNOWN:
+            draws = np.minimum(MORE * found.placing.draws, MOST_DRAWS)
+            found = found._replace(placing=replace(found.placing, draws=draws))
+        x = after_newton(problem, x, newton_step(problem, x, found, free))
+        found = simulated_at(problem, solver, x, free, found.placing)
     return x, found
+
+
+def climb_with(
+    problem: Problem, solver: Solver, x: Array, free: Array, accuracy: Accuracy, enough: float
+) -> tuple[Array, Placing]:
+    """Newton's steps, until little is left to gain, or no less than before; and the rules there."""
+    found = evaluated(problem, solver, x, free, None, accuracy)
+    for _ in range(STEPS):
+        left = found.information.deficit
+        if left <= enough:
+            break
+        better = stepped(problem, solver, x, free, found, accuracy)
+        if better is None:
+            break
+        x, found = better
+        if np.isfinite(left) and found.information.deficit > SHRINKS * left:
+            break
+    return x, found.placing
+
+
+def stepped(
+    problem: Problem, solver: Solver, x: Array, free: Array, found: Simulated, accuracy: Accuracy
+) -> tuple[Array, Simulated] | None:
+    """After a step, or as much of it as does not lead lower; None where nothing does."""
+    ahead = after_newton(problem, x, newton_step(problem, x, found, free)) - x
+    for halving in range(HALVINGS):
+        point = x + ahead / 2.0**halving
+        try:
+            tried = evaluated(problem, solver, point, free, found.placing, accuracy)
+            if not np.isfinite(tried.at.value):
+                tried = evaluated(problem, solver, point, free, None, accuracy)
+        except (ModelError, FitError):
+            continue
+        if tried.at.value > found.at.value - LOWER * found.mcse:
+            return point, tried
+    return None

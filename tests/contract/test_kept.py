@@ -12,7 +12,6 @@ import pytest
 
 import saem
 from experiments.studies.peptide import peptide_model, peptide_table
-from saem.estep import settling
 from saem.fitting import kept
 from saem.inference.rows import posed, rows_of
 
@@ -74,11 +73,10 @@ def test_rows_of_another_table_are_not_mistaken_for_those_of_the_fit(fit):
 
 
 def test_who_asks_for_the_problem_finds_nothing_that_another_has_left(fit):
-    """Objects are kept by the problem that they belong to, such as a quadrature whose rules become finer."""
+    """What is kept by the problem that it belongs to is another's of each; the arrays are made once."""
     data = rows_of(fit)[1]
     first, second = posed(fit, data), posed(fit, data)
-    settling._SETTLED[first.clusters] = object()
-    assert second.clusters not in settling._SETTLED and first.arrays is second.arrays
+    assert first is not second and first.arrays is second.arrays
 
 
 def test_what_is_kept_goes_with_the_fit():

@@ -12,8 +12,10 @@ from interpreted_core import Core
 from nonlinear_family import Example
 
 import saem
+from saem.estep.marginal import parts_of
 from saem.estep.matching import match
 from saem.estep.placing import Placing, numbers_of_effects
+from saem.estep.rules import t_rule
 from saem.estep.settling import FINE, Accuracy, by_points
 from saem.maxima.boundary import climb
 from saem.maxima.simulated import climb_simulated, simulated_at
@@ -21,7 +23,6 @@ from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
 GRID = np.arange(-6.0, 6.0001, 0.02)
-COARSE = Accuracy(1.0, 1.0, 1.0, np.inf, np.inf, 1, (4_096,), 12)
 
 
 @cache
@@ -54,6 +55,17 @@ def on_a_grid(example: Example, x: np.ndarray) -> np.ndarray:
     return np.log(np.sum(density * prior, axis=(1, 2)))
 
 
+def test_few_points_where_the_random_effects_are_do_what_many_do_at_the_mode() -> None:
+    """Thirteen nodes in each direction, on a ridge that is not so narrow."""
+    example = ridge()
+    x = np.where(np.array(example.data.parameters.names) == "a", 0.2, example.x)
+    every, exact = np.arange(8), on_a_grid(example, x)
+    plain = Placing.at_modes(numbers_of_effects(example.arrays, x, 8), 13)
+    placed = plain, match(example.arrays, plain, every, x)
+    error = [np.abs(parts_of(rule.objective(example.arrays), x, every) - exact).sum() for rule in placed]
+    assert error[1] < 0.2 * error[0]
+
+
 def by_mixtures(example: Example, x: np.ndarray, accuracy: Accuracy = FINE) -> Placing:
     """Rules of all clusters, by points of mixtures."""
     count = example.problem.clusters.count
@@ -66,8 +78,6 @@ def test_integrals_along_a_ridge_are_those_of_a_grid() -> None:
     """Within four standard errors in each of eight clusters: a false alarm in 5 of 10,000 draws of the seeds."""
     example = ridge()
     placing = by_mixtures(example, example.x)
-    from saem.estep.marginal import parts_of
-
     found = parts_of(placing.objective(example.arrays), example.x, np.arange(8))
     exact = on_a_grid(example, example.x)
     assert np.all(np.abs(found - exact) < 4.0 * np.sqrt(placing.variance) + 1e-5)
@@ -83,8 +93,6 @@ def test_integrals_along_a_ridge_are_those_of_a_grid() -> None:
 )
 def test_points_that_are_weighted_by_another_density_are_noticed(right: str, wrong: str) -> None:
     """Weights times the density of the mixture sum to one: here its integral, by the points of a fixed mixture."""
-    from saem.estep.rules import t_rule
-
     rng = np.random.default_rng(2)
     base = t_rule(4_096, 2).points
     shares, means = np.array([0.5, 0.3, 0.2]), rng.standard_normal((3, 2))
@@ -109,7 +117,10 @@ def test_derivatives_are_those_of_points_that_stay() -> None:
         return float(on_a_grid(example, point).sum())
 
     free = ~example.data.parameters.fixed
-    at, noise = (found := simulated_at(example.problem, solver, x, free, replaced())).at, np.sqrt(np.diag(found.noise))
+    at, noise = (
+        (found := simulated_at(example.problem, solver, x, free, accuracy=replaced())).at,
+        np.sqrt(np.diag(found.noise)),
+    )
     steps = 1e-3 * np.diag(x)
     value = exact(x)
     for i in range(n):
@@ -130,7 +141,7 @@ def test_the_simulated_maximum_is_that_of_quadrature() -> None:
     problem, solver = example.problem, Solver(example.problem)
     top, pinned, result = climb(problem, solver, problem.starts.first)
     assert result.status == sqp.CONVERGED and not pinned.any()
-    found = simulated_at(problem, solver, top, solver.free, replaced())
+    found = simulated_at(problem, solver, top, solver.free, accuracy=replaced())
     assert found.mcse > 0.0 and abs(found.at.value - result.value) < 5.0 * found.mcse + 0.01
     deficit, doubt = found.deficit
     assert deficit < 3.0 * doubt + 0.01

@@ -23,7 +23,7 @@ from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information, uphill
 from saem.maxima.search import Peak
-from saem.maxima.simulated import climb_simulated, deficit_by, multipliers_of, simulated_at
+from saem.maxima.simulated import climb_simulated, deficit_by, error_of, multipliers_of, simulated_at
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 from saem.system.streams import offshoot
@@ -217,16 +217,48 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
 
 def by_simulation(iteration: Iteration, run: Run) -> Precision:
     """Measure a run by the simulated likelihood at its estimate."""
-    problem, solver = iteration.problem, iteration.solver
-    free = solver.free & ~run.pinned
+    free = iteration.solver.free & ~run.pinned
     try:
-        x, top = climb_simulated(problem, solver, run.x, run.pinned)
-        here = simulated_at(problem, solver, run.x, free)
+        found = simulated_at(iteration.problem, iteration.solver, run.x, free)
     except (ModelError, FitError):  # elsewhere it was known
         return by_sampling(iteration, run)
-    missing, noise = known_noise(iteration, run, x, top.information)
-    found = measured(iteration, run, *here.deficit, here.information, missing, noise, run.x, None)
-    return replace(found, newton=x - run.x, loglik_mcse=here.mcse)
+    missing, noise = known_noise(iteration, run, run.x, found.information)
+    precision = measured(iteration, run, *found.deficit, found.information, missing, noise, run.x, None)
+    return replace(precision, loglik_mcse=found.mcse)
+
+
+def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
+    """A run at the maximum of the simulated likelihood that it leads to, and the precision there.
+
+    Its Monte Carlo error is that of the points of the likelihood, not of the draws of the iterations before.
+
+    Raises
+    ------
+    ModelError, FitError
+        Where the likelihood cannot be simulated.
+    """
+    x, found = climb_simulated(iteration.problem, iteration.solver, run.x, run.pinned)
+    run = replace(run, x=x, path=np.vstack([run.path[:-1], x]))
+    missing, noise = known_noise(iteration, run, x, found.information)
+    deficit, doubt = found.deficit
+    blank = Precision(
+        deficit, doubt, np.nan, 0, np.nan, np.full(len(x), np.nan), "", found.information, x, missing, noise
+    )
+    covariance = error_of(found)
+    mcse, share, explained = errors(
+        run, found.information, covariance, np.zeros(len(x)), iteration.problem.parameters.fixed
+    )
+    worst = int(np.argmax(share))
+    precision = replace(
+        blank,
+        mcse=mcse,
+        ratio=float(share[worst]),
+        worst=worst,
+        explained=explained,
+        covariance=covariance,
+        loglik_mcse=found.mcse,
+    )
+    return run, precision
 
 
 def first_look(

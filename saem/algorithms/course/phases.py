@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from saem.algorithms.accuracy.precision import Precision, assess
+from saem.algorithms.accuracy.precision import Precision, assess, finished
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.course.refinement import MARGIN, refine
 from saem.algorithms.course.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
@@ -29,6 +29,11 @@ from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima
 from saem.stopping import Target
+
+FINISHED = (
+    "The likelihood is simulated: from where the iterations ended Newton's method went to its maximum, and Monte Carlo "
+    "errors are those of its points."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +156,13 @@ def up_to_the_target(course: Course) -> Course:
     engine, run = course.engine, course.run
     if len(free_directions(course.problem, run.x, run.pinned)):
         return replace(course, precision=assess(engine.iteration, run))
+    if engine.problem.likelihood.kind == "simulated" and engine.counts.hands_over:
+        try:
+            run, precision = finished(engine.iteration, run)
+            course.keeper.keep(run.chain)
+            return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED}".strip())
+        except (ModelError, FitError):  # elsewhere it was known
+            pass
     engine, run, precision = refine(engine, run, course.target, course.keeper)
     return replace(course, engine=engine, run=run, precision=precision)
 

@@ -12,7 +12,7 @@ from saem.families.contract import log_complete
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.density import fill_centres
 from saem.families.nonlinear.structure import Structure
-from saem.specification.domains import CORRELATION, SD
+from saem.specification.domains import CORRELATION, SD, Domains
 from saem.specification.parameters import Parameters
 from saem.system.jets import jet_length
 from saem.system.jit import entry
@@ -25,6 +25,7 @@ RANGE = 3.0  # standard deviation of the points, on the scale without bounds
 WIDE = 10.0  # of others, for data in units that are far from those of the parameters
 TIED = 1e-3  # log-likelihood by which maxima may differ that are equal: then the first that was found counts
 BETTER = 0.1  # log-likelihood by which the best of these must be higher
+NEGATIVE = 0.2  # share of parameters without bounds that are tried with the size of a column, and below zero
 ROUNDS = 5  # of searches in other units
 LARGE = 30.0  # a parameter without bounds beyond is moved in units of its size
 SPREAD = 0.5  # of the random effects at the start, on a logarithmic or logit scale
@@ -140,8 +141,8 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
 
     tried, climbed = min(TRIED * len(index), MOST_TRIED), CLIMBED if len(index) > 1 else 1
     near = [centre, *(centre + RANGE * rng.standard_normal((tried, len(index))))]
-    far = WIDE * rng.standard_normal((tried, len(index)))
-    far = centre + np.where(own.is_real, np.sinh(far), far)
+    far = WIDE * rng.standard_normal((tried // 2, len(index)))
+    far = np.vstack([centre + np.where(own.is_real, np.sinh(far), far), of_columns(arrays, own, tried // 2, rng)])
 
     def climb(points: Sequence[Floats], first: list[int]) -> tuple[float, Floats]:
         best: tuple[float, Floats] = (-np.inf, x)
@@ -198,6 +199,18 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
             around = climb([middle + RANGE * size * rng.standard_normal(len(index)) for _ in range(tried)], [])
             best = max(other, around, key=lambda found: found[0])
         return improved(best)[1] if np.isfinite(best[0]) else best[1]
+
+
+def of_columns(arrays: NonlinearArrays, domains: Domains, count: int, rng: np.random.Generator) -> Floats:
+    """Points (count, k), on the scale without bounds, whose parameters have sizes of columns: a midpoint, a plateau."""
+    sizes = np.median(np.abs(arrays.columns), axis=0)
+    sizes = np.append(1.0, sizes[np.isfinite(sizes) & (sizes > 0.0)])
+    shape = count, len(domains)
+    found = rng.choice(sizes, shape) * np.exp(rng.standard_normal(shape))
+    signs = np.where(rng.random(shape) < NEGATIVE, -1.0, 1.0)
+    between = domains.from_free(RANGE * rng.standard_normal(shape))
+    kinds = [domains.is_real, domains.is_positive]
+    return np.asarray(domains.to_free(np.select(kinds, [signs * found, domains.low + found], between)))
 
 
 def centres_of(arrays: NonlinearArrays, x: Floats) -> Floats:
