@@ -25,6 +25,7 @@ Array = np.ndarray
 LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
 FEW_POINTS, MOST_POINTS = 350, 8_000  # of the product rule of a cluster, at the mode and where it is matched
 DRAWS = (4_096, 16_384, 65_536)  # points of a mixture that are tried
+FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
 SETTLED = 1e-4
 
@@ -67,6 +68,7 @@ class Settled:
 
     objective: Quadrature
     placing: Placing
+    x: Array  # (n,) where the rules were last looked at
 
 
 #: Of problems in use; the rules may become finer, see `refined`.
@@ -87,7 +89,7 @@ def settled_of(problem: Problem) -> Settled:
             placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
         else:
             placing = settled(arrays, clusters.count, x)
-        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
     return _SETTLED[clusters]
 
 
@@ -115,10 +117,17 @@ def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
     with np.errstate(invalid="ignore"):
         agree = (np.abs(after - before) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= new.draws))
     if np.all(agree):
+        _SETTLED[clusters] = replace(now, x=x)
         return False
     placing = now.placing.with_those_of(new, ~agree)
-    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
     return True
+
+
+def has_moved(problem: Problem, x: Array) -> bool:
+    """Whether parameters (n,) are far from where the rules of a problem were last looked at."""
+    before = settled_of(problem).x
+    return bool(np.any(np.abs(x - before) > FAR * np.maximum(np.abs(before), problem.scale)))
 
 
 def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE) -> Placing:
