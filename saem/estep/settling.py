@@ -7,7 +7,9 @@ distributions, whose error is known. The first suits most clusters; the second, 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -69,6 +71,14 @@ class Settled:
     objective: Quadrature
     placing: Placing
     x: Array  # (n,) where the rules were last looked at
+
+    @cached_property
+    def key(self) -> bytes:
+        """The same for the same rules only."""
+        digest = hashlib.blake2b()
+        for values in vars(self.placing).values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.digest()
 
 
 #: Of problems in use; the rules may become finer, see `refined`.
@@ -179,7 +189,7 @@ def up_the_ladder(
     change, left = np.full(len(clusters), np.inf), clusters
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
     ladder = [count for count in LADDER if count**most_effects <= most]
-    for step, count in enumerate(ladder or LADDER[:1]):
+    for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
         if not np.isfinite(after).all():
@@ -203,14 +213,20 @@ def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accur
     placing = fit_mixtures(arrays, placing, clusters, x)
     left, limit = clusters, accuracy.simulated**2 / len(placing.nodes)
     nodes, draws, variance = placing.nodes.copy(), placing.draws.copy(), placing.variance.copy()
-    nodes[clusters] = 0
+    nodes[clusters], before = 0, np.full(len(clusters), np.nan)
     for count in accuracy.draws:
         draws[left] = count
         tried = replace(placing, nodes=nodes, draws=draws)
         parts = np.array([parts_of(tried.objective(arrays, part=part), x, left) for part in range(SCRAMBLES)])
-        shares = np.exp(parts - parts.max(axis=0))
-        variance[left] = shares.var(axis=0, ddof=1) / SCRAMBLES / shares.mean(axis=0) ** 2
-        left = left[~(variance[left] <= limit)]
+        top = parts.max(axis=0)
+        shares = np.exp(parts - top)
+        mean, own = top + np.log(shares.mean(axis=0)), shares.var(axis=0, ddof=1) / SCRAMBLES / shares.mean(axis=0) ** 2
+        # parts that all miss what weighs most differ little: more points must say the same
+        change = (mean - before) ** 2
+        agree = change <= SAME**2 * (own + variance[left])
+        variance[left] = np.where(agree | np.isnan(before), own, np.maximum(own, change))
+        is_open = ~(agree & (own <= limit))
+        left, before = left[is_open], mean[is_open]
         if not len(left):
             break
     found = replace(placing, nodes=nodes, draws=draws, variance=variance)

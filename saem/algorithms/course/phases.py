@@ -153,8 +153,8 @@ def up_to_the_target(course: Course) -> Course:
     if not engine.iteration.ends_by_newton:
         engine, run, precision = refine(engine, run, course.target, course.keeper)
         course = replace(course, engine=engine, run=run, precision=precision)
-    if not engine.iteration.ends_by_newton:
-        return course
+    if not engine.iteration.ends_by_newton or engine.spent.stopped:
+        return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
     try:
         run, precision = finished(engine.iteration, run)
     except (ModelError, FitError):  # elsewhere it was known
