@@ -34,6 +34,7 @@ from saem.mstep.solver import Maximiser, Solver
 from saem.stopping import Status
 
 Array = np.ndarray
+ENOUGH = 0.1  # log-likelihood that may be left to gain, with its doubt, at a maximum that is simulated
 REFINEMENTS = 5  # times at most that rules of integration are looked at again
 
 
@@ -85,10 +86,12 @@ class DirectML:
         solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver, self.scattered)
         for _ in range(REFINEMENTS):
-            if not refined(problem, peaks[0].x if peaks else problem.starts.first):
+            at = peaks[0].x if peaks else problem.starts.first
+            has_changed = refined(problem, at)
+            if problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0:
+                return simulated_maximum(problem, solver, at, peaks[0].pinned if peaks else None)
+            if not has_changed:
                 break
-            if settled_of(problem).placing.mcse > 0.0:
-                return simulated_maximum(problem, solver, peaks[0].x if peaks else problem.starts.first)
             if peaks and problem.likelihood.is_local:  # once more, by rules that suffice there
                 peaks, failures = climbed_again(problem, solver, peaks)
             else:
@@ -124,7 +127,7 @@ class DirectML:
         return path[np.isfinite(path).all(axis=1)]
 
 
-def simulated_maximum(problem: Problem, solver: Solver, start: Array) -> Outcome:
+def simulated_maximum(problem: Problem, solver: Solver, start: Array, pinned: Array | None = None) -> Outcome:
     """The maximum of a likelihood that can but be simulated, as far as its error lets it be found.
 
     Raises
@@ -132,16 +135,19 @@ def simulated_maximum(problem: Problem, solver: Solver, start: Array) -> Outcome
     ModelError, FitError
         Where it cannot be simulated.
     """
-    pinned = np.zeros(len(start), dtype=bool)
+    pinned = np.zeros(len(start), dtype=bool) if pinned is None else pinned
     x, found = climb_simulated(problem, solver, start, pinned)
     deficit, doubt = found.deficit
     covariance = error_of(found)
+    status = Status.BOUNDARY if pinned.any() else Status.CONVERGED
+    if not deficit + doubt <= ENOUGH:
+        status = Status.NOT_CONVERGED
     words = f"The likelihood is simulated: it has a standard error of {found.mcse:.2g}, and its maximum is "
     words += f"at most {deficit + doubt:.2g} higher." if np.isfinite(deficit) else "not found."
     return Outcome(
         x=x,
         pinned=pinned,
-        status=Status.CONVERGED if np.isfinite(deficit) else Status.NOT_CONVERGED,
+        status=status,
         message=words,
         path=np.vstack([start, x]),
         mcse=np.sqrt(np.diag(covariance)),

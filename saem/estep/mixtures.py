@@ -74,7 +74,7 @@ def weigh(
 
 
 @kernel
-def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
+def spread_out(points: Array, weights: Array, effective: float, shares: Array, means: Array, roots: Array) -> None:
     """Begin with all components but the last at points dealt by their weights, and narrow."""
     count, d = points.shape
     mean, second = np.zeros(d), np.zeros((d, d))
@@ -85,7 +85,13 @@ def spread_out(points: Array, weights: Array, shares: Array, means: Array, roots
         for j in range(d):
             for k in range(j + 1):
                 second[j, k] += NARROWER * weights[at] * (points[at, j] - mean[j]) * (points[at, k] - mean[k])
-    many = shares.shape[0] - 1
+    many, share = shares.shape[0] - 1, effective / (effective + OWN * d)
+    for j in range(d):
+        for k in range(j + 1):
+            before = 0.0
+            for m in range(k + 1):
+                before += roots[0, j, m] * roots[0, k, m]
+            second[j, k] = share * second[j, k] + (1.0 - share) * NARROWER * before
     if not lower_root(second, roots[0]):
         return
     component, total = 0, 0.0
@@ -217,10 +223,11 @@ def fit_clusters(
         fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), still, one, spans)
         for turn in range(rounds):
             mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
-            if not weigh(arrays, x, cluster, spans, points, logs, places, values) > 0.0:
+            effective = weigh(arrays, x, cluster, spans, points, logs, places, values)
+            if not effective > 0.0:
                 break
             if is_new and turn == 0:
-                spread_out(points, logs, own, mean, root)
+                spread_out(points, logs, effective, own, mean, root)
             else:
                 update(points, logs, own, mean, root)
 
@@ -240,6 +247,7 @@ def moved(arrays: Any, placing: Placing, x: Array) -> Placing:
 
 def fitted(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool) -> Placing:
     """Mixtures of some clusters (k,) after some rounds."""
+    placing = placing.with_room()
     shares, means, roots = placing.shares.copy(), placing.means.copy(), placing.roots.copy()
     most = placing.shift.shape[1]
     bases = np.zeros((most + 1, POINTS * rounds, most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,17 +70,28 @@ class Placing:
             effects,
             np.zeros((count, most)),
             np.tile(np.eye(most), (count, 1, 1)),
-            np.zeros((count, COMPONENTS)),
-            np.zeros((count, COMPONENTS, most)),
-            np.zeros((count, COMPONENTS, most, most)),
+            np.zeros((count, 0)),
+            np.zeros((count, 0, most)),
+            np.zeros((count, 0, most, most)),
             np.zeros(count),
         )
 
+    def with_room(self) -> Placing:
+        """The same with room for mixtures, which many clusters that need none do without."""
+        count, most = self.shift.shape
+        if self.shares.shape[1]:
+            return self
+        room = np.zeros((count, COMPONENTS)), np.zeros((count, COMPONENTS, most))
+        return replace(self, shares=room[0], means=room[1], roots=np.zeros((count, COMPONENTS, most, most)))
+
     def with_those_of(self, other: Placing, where: Array) -> Placing:
         """The same, with the rules of another one for some of the clusters (C,) bool."""
+        a, b = self, other
+        if a.shares.shape[1] != b.shares.shape[1]:
+            a, b = a.with_room(), b.with_room()
         mixed = {
             name: np.where(where.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
-            for (name, mine), theirs in zip(vars(self).items(), vars(other).values(), strict=True)
+            for (name, mine), theirs in zip(vars(a).items(), vars(b).values(), strict=True)
         }
         return Placing(**mixed)
 
@@ -88,11 +99,6 @@ class Placing:
     def mcse(self) -> float:
         """Monte Carlo standard error of the log-likelihood."""
         return float(np.sqrt(self.variance.sum()))
-
-    @property
-    def key(self) -> bytes:
-        """The same for the same rules only."""
-        return b"".join(np.ascontiguousarray(values).tobytes() for values in vars(self).values())
 
     def objective(self, arrays: Any, constant: float = 0.0, part: int | None = None) -> Quadrature:
         """The marginal log-likelihood by these rules, or by one ``part`` of those that consist of several."""

@@ -7,7 +7,9 @@ distributions, whose error is known. The first suits most clusters; the second, 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,6 +27,7 @@ Array = np.ndarray
 LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
 FEW_POINTS, MOST_POINTS = 350, 8_000  # of the product rule of a cluster, at the mode and where it is matched
 DRAWS = (4_096, 16_384, 65_536)  # points of a mixture that are tried
+FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
 SETTLED = 1e-4
 
@@ -67,6 +70,15 @@ class Settled:
 
     objective: Quadrature
     placing: Placing
+    x: Array  # (n,) where the rules were last looked at
+
+    @cached_property
+    def key(self) -> bytes:
+        """The same for the same rules only."""
+        digest = hashlib.blake2b()
+        for values in vars(self.placing).values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.digest()
 
 
 #: Of problems in use; the rules may become finer, see `refined`.
@@ -87,7 +99,7 @@ def settled_of(problem: Problem) -> Settled:
             placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
         else:
             placing = settled(arrays, clusters.count, x)
-        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
     return _SETTLED[clusters]
 
 
@@ -115,10 +127,17 @@ def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
     with np.errstate(invalid="ignore"):
         agree = (np.abs(after - before) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= new.draws))
     if np.all(agree):
+        _SETTLED[clusters] = replace(now, x=x)
         return False
     placing = now.placing.with_those_of(new, ~agree)
-    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing)
+    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
     return True
+
+
+def has_moved(problem: Problem, x: Array) -> bool:
+    """Whether parameters (n,) are far from where the rules of a problem were last looked at."""
+    before = settled_of(problem).x
+    return bool(np.any(np.abs(x - before) > FAR * np.maximum(np.abs(before), problem.scale)))
 
 
 def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE) -> Placing:
@@ -170,7 +189,7 @@ def up_the_ladder(
     change, left = np.full(len(clusters), np.inf), clusters
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
     ladder = [count for count in LADDER if count**most_effects <= most]
-    for step, count in enumerate(ladder or LADDER[:1]):
+    for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
         if not np.isfinite(after).all():
@@ -194,14 +213,20 @@ def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accur
     placing = fit_mixtures(arrays, placing, clusters, x)
     left, limit = clusters, accuracy.simulated**2 / len(placing.nodes)
     nodes, draws, variance = placing.nodes.copy(), placing.draws.copy(), placing.variance.copy()
-    nodes[clusters] = 0
+    nodes[clusters], before = 0, np.full(len(clusters), np.nan)
     for count in accuracy.draws:
         draws[left] = count
         tried = replace(placing, nodes=nodes, draws=draws)
         parts = np.array([parts_of(tried.objective(arrays, part=part), x, left) for part in range(SCRAMBLES)])
-        shares = np.exp(parts - parts.max(axis=0))
-        variance[left] = shares.var(axis=0, ddof=1) / SCRAMBLES / shares.mean(axis=0) ** 2
-        left = left[~(variance[left] <= limit)]
+        top = parts.max(axis=0)
+        shares = np.exp(parts - top)
+        mean, own = top + np.log(shares.mean(axis=0)), shares.var(axis=0, ddof=1) / SCRAMBLES / shares.mean(axis=0) ** 2
+        # parts that all miss what weighs most differ little: more points must say the same
+        change = (mean - before) ** 2
+        agree = change <= SAME**2 * (own + variance[left])
+        variance[left] = np.where(agree | np.isnan(before), own, np.maximum(own, change))
+        is_open = ~(agree & (own <= limit))
+        left, before = left[is_open], mean[is_open]
         if not len(left):
             break
     found = replace(placing, nodes=nodes, draws=draws, variance=variance)

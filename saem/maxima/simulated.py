@@ -1,4 +1,4 @@
-"""The maximum of a likelihood that is integrated with points of a t distribution (simulated maximum likelihood).
+"""The maximum of a likelihood that is integrated with points of mixtures (simulated maximum likelihood).
 
 Such an objective is believed near the parameters at which its points were placed, and not beyond: a search on it would
 go where it is wrong. So the points are placed anew for every step of Newton's method, which ends where the step is lost
@@ -28,6 +28,8 @@ ROUGH = 0.5  # log-likelihood left to gain, above which few points do
 ENOUGH = 1e-3  # of it, where a search ends
 SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
 LOWER = 3.0  # standard errors that a step may lead lower
+AGAIN, NEAR = 3, 0.05  # climbs with rules placed anew, until a parameter moves by less of its size
+ON_TO, MET = 20, 1e-12  # steps onto the constraints, and what is left of them
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
 POLISHES = 3  # steps with more points until then
 MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
@@ -77,8 +79,6 @@ def simulated_at(
 ) -> Simulated:
     """The log-likelihood at ``x`` (n,) with derivatives, and what is not known of them.
 
-    They are means over the scrambled parts of the points, whose differences tell the errors.
-
     Parameters
     ----------
     near : Placing, optional
@@ -93,18 +93,12 @@ def simulated_at(
     """
     x = np.array(x, dtype=float)
     arrays, placing, constant = placed(problem, x, near, accuracy)
+    at = solver.derivatives(placing.objective(arrays, constant), x, free)
     parts = [solver.derivatives(placing.objective(arrays, constant, part), x, free) for part in range(SCRAMBLES)]
-    gradients = np.array([part.gradient for part in parts])
-    at = replace(
-        parts[0],
-        value=float(np.mean([part.value for part in parts])),
-        gradient=gradients.mean(axis=0),
-        hessian=np.mean([part.hessian for part in parts], axis=0),
-    )
     # how many points a cluster has was chosen by its error: that of the sum was not
     mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
-    noise = np.atleast_2d(np.cov(gradients, rowvar=False)) / SCRAMBLES
-    return seen(problem, placing, at, free)._replace(mcse=mcse, noise=noise)
+    noise = np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
+    return seen(problem, placing, at, free)._replace(mcse=max(mcse, placing.mcse), noise=noise)
 
 
 def evaluated(
@@ -142,12 +136,22 @@ def after_newton(problem: Problem, x: Array, step: Array) -> Array:
 
 
 def newton_step(problem: Problem, x: Array, found: Simulated, free: Array) -> Array:
-    """Newton's step (n,) along the constraints, and onto them."""
+    """Where Newton's step along the constraints leads (n,), back on them."""
     step = uphill(problem, found.at, found.multipliers, -found.at.hessian, free)
-    if len(found.at.c):
-        size = problem.scale[free]
-        step[free] -= size * np.linalg.lstsq(found.at.jacobian[:, free] * size, found.at.c, rcond=1e-12)[0]
-    return step
+    return onto_constraints(problem, after_newton(problem, x, step), free)
+
+
+def onto_constraints(problem: Problem, x: Array, free: Array) -> Array:
+    """The parameters (n,) moved onto the constraints, by as little as Gauss-Newton steps take in typical sizes."""
+    x, size = x.copy(), problem.scale[free]
+    for _ in range(ON_TO if len(problem.constraints) else 0):
+        values, jacobian = problem.constraints.evaluate(x)[:2]
+        if not np.isfinite(values).all() or np.max(np.abs(values)) < MET:
+            break
+        step = np.zeros(len(x))
+        step[free] = -size * np.linalg.lstsq(jacobian[:, free] * size, values, rcond=1e-12)[0]
+        x = after_newton(problem, x, step)
+    return x
 
 
 def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Array) -> tuple[Array, Simulated]:
@@ -159,18 +163,26 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
         Where the likelihood cannot be simulated.
     """
     free = solver.free & ~pinned
-    x, _ = climb_with(problem, solver, np.array(start, dtype=float), free, COARSE, ROUGH)
-    x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
+    x = onto_constraints(problem, np.array(start, dtype=float), free)
+    x, placing = climb_with(problem, solver, x, free, COARSE, ROUGH)
+    for _ in range(AGAIN):  # rules that are no mixtures stay where they were placed
+        before = x
+        x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
+        if np.all(np.abs(x - before) <= NEAR * np.maximum(np.abs(x), problem.scale)):
+            break
     found = simulated_at(problem, solver, x, free, placing)
     for _ in range(POLISHES):
         deficit, doubt = found.deficit
         if deficit + doubt <= KNOWN or not np.isfinite(deficit):
             break
+        placing = found.placing
         if doubt > 0.5 * KNOWN:
-            draws = np.minimum(MORE * found.placing.draws, MOST_DRAWS)
-            found = found._replace(placing=replace(found.placing, draws=draws))
-        x = after_newton(problem, x, newton_step(problem, x, found, free))
-        found = simulated_at(problem, solver, x, free, found.placing)
+            placing = replace(placing, draws=np.minimum(MORE * placing.draws, MOST_DRAWS))
+        point = newton_step(problem, x, found, free)
+        tried = simulated_at(problem, solver, point, free, placing)
+        if not np.isfinite(tried.at.value):
+            break
+        x, found = point, tried
     return x, found
 
 
@@ -186,8 +198,9 @@ def climb_with(
         better = stepped(problem, solver, x, free, found, accuracy)
         if better is None:
             break
+        rise = better[1].at.value - found.at.value
         x, found = better
-        if np.isfinite(left) and found.information.deficit > SHRINKS * left:
+        if np.isfinite(left) and found.information.deficit > SHRINKS * left and rise <= LOWER * found.mcse:
             break
     return x, found.placing
 
@@ -196,9 +209,9 @@ def stepped(
     problem: Problem, solver: Solver, x: Array, free: Array, found: Simulated, accuracy: Accuracy
 ) -> tuple[Array, Simulated] | None:
     """After a step, or as much of it as does not lead lower; None where nothing does."""
-    ahead = after_newton(problem, x, newton_step(problem, x, found, free)) - x
+    ahead = newton_step(problem, x, found, free) - x
     for halving in range(HALVINGS):
-        point = x + ahead / 2.0**halving
+        point = onto_constraints(problem, x + ahead / 2.0**halving, free)
         try:
             tried = evaluated(problem, solver, point, free, found.placing, accuracy)
             if not np.isfinite(tried.at.value):

@@ -31,7 +31,7 @@ def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T])
     """
     if problem.likelihood.kind != "quadrature":
         return make()
-    rules = settled_of(problem).placing.key
+    rules = settled_of(problem).key
     full = (*key, rules, problem.constraints.names, problem.constraints.texts)
     known = _KNOWN.setdefault(problem.clusters, OrderedDict())
     if full not in known:

@@ -19,6 +19,7 @@ from saem.algorithms.engine.iteration import Iteration
 from saem.errors import FitError, ModelError
 from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, scores_of
 from saem.estep.samplers import clusters_of, is_markov, own_copy, with_arrays_of
+from saem.estep.settling import has_moved
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information, uphill
@@ -105,6 +106,8 @@ class Precision:
 def assess(iteration: Iteration, run: Run) -> Precision:
     """Measure a run against the likelihood."""
     iteration.take_up(run.chain)
+    if iteration.problem.likelihood.kind == "quadrature" and has_moved(iteration.problem, run.x):
+        iteration.look_closely(run)
     kind = iteration.problem.likelihood.kind
     if kind == "simulated":
         return by_simulation(iteration, run)

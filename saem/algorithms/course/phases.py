@@ -24,7 +24,6 @@ from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Che
 from saem.algorithms.engine.handover import as_then
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError, MStepError
-from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima
@@ -112,15 +111,10 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
 
 def looked_closely(course: Course) -> Course:
     """A likelihood by quadrature gets the nodes that the estimate needs; where none suffice, it is simulated."""
-    iteration, chain = course.engine.iteration, course.run.chain
-    try:
-        refined(course.problem, course.run.x)
-        if course.problem.likelihood.kind == "quadrature" and settled_of(course.problem).placing.mcse > 0.0:
-            iteration.with_likelihood("simulated", chain)
-    except (ModelError, FitError) as error:
-        iteration.with_likelihood("none", chain)
-        return replace(course, note=f"{course.note} The log-likelihood is not known: {error}.".strip())
-    return course
+    reason = course.engine.iteration.look_closely(course.run)
+    if not reason:
+        return course
+    return replace(course, note=f"{course.note} The log-likelihood is not known: {reason}.".strip())
 
 
 def with_zero_variances(course: Course) -> Course:
@@ -156,15 +150,17 @@ def up_to_the_target(course: Course) -> Course:
     engine, run = course.engine, course.run
     if len(free_directions(course.problem, run.x, run.pinned)):
         return replace(course, precision=assess(engine.iteration, run))
-    if engine.problem.likelihood.kind == "simulated" and engine.counts.hands_over:
-        try:
-            run, precision = finished(engine.iteration, run)
-            course.keeper.keep(run.chain)
-            return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED}".strip())
-        except (ModelError, FitError):  # elsewhere it was known
-            pass
-    engine, run, precision = refine(engine, run, course.target, course.keeper)
-    return replace(course, engine=engine, run=run, precision=precision)
+    if not engine.iteration.ends_by_newton:
+        engine, run, precision = refine(engine, run, course.target, course.keeper)
+        course = replace(course, engine=engine, run=run, precision=precision)
+    if not engine.iteration.ends_by_newton or engine.spent.stopped:
+        return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
+    try:
+        run, precision = finished(engine.iteration, run)
+    except (ModelError, FitError):  # elsewhere it was known
+        return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
+    course.keeper.keep(run.chain)
+    return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED}".strip())
 
 
 PHASES: tuple[Phase, ...] = (with_zero_variances, with_all_maxima, from_the_highest, up_to_the_target)

@@ -47,7 +47,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
     engine.spent.most_iterations = target.max_iterations
     keeper.keep(run.chain)
     precision = assess(engine.iteration, run)
-    while not reached(engine, precision, target) and not engine.spent.stopped:
+    while not (reached(engine, precision, target) or engine.spent.stopped or engine.iteration.ends_by_newton):
         left = target.max_iterations - engine.spent.iterations
         # an average keeps its start for ever, a last iterate forgets it
         unfinished = (

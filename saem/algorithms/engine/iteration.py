@@ -22,9 +22,10 @@ from saem.algorithms.engine.loop import MAX_NEWTON, State, run_block
 from saem.algorithms.engine.placement import AUTO, EARLY, PLACEMENT, Placement
 from saem.algorithms.engine.rescue import FAILURES, failure, nearest_solution
 from saem.algorithms.engine.spending import Counts, Spending
-from saem.errors import ModelError, MStepError
+from saem.errors import FitError, ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
 from saem.estep.samplers import Sampler, are_dependent, drawing_of, is_drawn_by_kernels, is_markov, with_arrays_of
+from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp
@@ -145,6 +146,29 @@ class Iteration:
         """Go on as where the likelihood is "simulated", or there is "none", with the latent data of a chain."""
         self.placement.with_likelihood(kind)
         self.problem, self.solver = self.placement.at(chain.memory.get(PLACEMENT))
+
+    def look_closely(self, run: Run) -> str:
+        """A likelihood by quadrature gets the rules that an estimate needs; where none suffice, it is simulated.
+
+        Returns
+        -------
+        str
+            Why it is not known from now on; empty where it is.
+        """
+        problem = self.placement.problem
+        try:
+            refined(problem, run.x)
+            if problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0:
+                self.with_likelihood("simulated", run.chain)
+        except (ModelError, FitError) as error:
+            self.with_likelihood("none", run.chain)
+            return str(error)
+        return ""
+
+    @property
+    def ends_by_newton(self) -> bool:
+        """Whether Newton's method goes on from where iterations end: that of SAEM, with a simulated likelihood."""
+        return self.problem.likelihood.kind == "simulated" and self.counts.hands_over > 0
 
     def latent_data(self, chain: Chain) -> str:
         """What a chain draws, in words; empty where there is no choice."""
