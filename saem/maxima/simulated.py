@@ -28,8 +28,9 @@ ROUGH = 0.5  # log-likelihood left to gain, above which few points do
 ENOUGH = 1e-3  # of it, where a search ends
 SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
 LOWER = 3.0  # standard errors that a step may lead lower
-AGAIN, NEAR = 3, 0.05  # climbs with rules placed anew, until a parameter moves by less of its size
+AGAIN, NEAR = 3, 0.2  # climbs with rules placed anew, until a parameter moves by less of its size
 ON_TO, MET = 20, 1e-12  # steps onto the constraints, and what is left of them
+SHARE = 0.04  # largest error of a parameter, in standard errors, that may be left
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
 POLISHES = 3  # steps with more points until then
 MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
@@ -57,6 +58,13 @@ def error_of(found: Simulated) -> Array:
     """Covariance (n, n) of the error of a maximum that Newton's method found on a simulated likelihood."""
     root = found.information.root
     return np.asarray(root @ (root.T @ found.noise @ root) @ root.T)
+
+
+def largest_share(found: Simulated) -> float:
+    """The largest error of a parameter at a simulated maximum, in standard errors."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.sqrt(np.diag(error_of(found)) / np.diag(found.information.covariance))
+    return float(np.nanmax(shares, initial=0.0))
 
 
 def deficit_by(information: Information, noise: Array) -> tuple[float, float]:
@@ -172,11 +180,11 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
             break
     found = simulated_at(problem, solver, x, free, placing)
     for _ in range(POLISHES):
-        deficit, doubt = found.deficit
-        if deficit + doubt <= KNOWN or not np.isfinite(deficit):
+        (deficit, doubt), share = found.deficit, largest_share(found)
+        if (deficit + doubt <= KNOWN and share <= SHARE) or not np.isfinite(deficit):
             break
         placing = found.placing
-        if doubt > 0.5 * KNOWN:
+        if doubt > 0.5 * KNOWN or share > SHARE:
             placing = replace(placing, draws=np.minimum(MORE * placing.draws, MOST_DRAWS))
         point = newton_step(problem, x, found, free)
         tried = simulated_at(problem, solver, point, free, placing)
