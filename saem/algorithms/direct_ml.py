@@ -101,6 +101,9 @@ class DirectML:
         best, tied = peaks[0], count_tied(peaks)
         message = describe_rivals(peaks[tied:], best.loglik)
         status = Status.BOUNDARY if best.pinned.any() else Status.CONVERGED
+        if has_changed:
+            status = Status.NOT_CONVERGED
+            message = f"The rules of integration were still changing with the estimate. {message}".strip()
         if tied > 1:
             status = Status.SEVERAL_SOLUTIONS
             message = f"{tied} solutions have the same likelihood. {message}".strip()

@@ -198,7 +198,7 @@ def fit_clusters(
         mode, factor = np.empty(d), np.empty((d, d))
         if d == 0 or not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
             continue
-        count = bases.shape[1] // max(1, rounds)
+        count = bases.shape[1] // rounds
         own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
         unconditional(mode, factor, mean[-1], root[-1])
         if is_new:

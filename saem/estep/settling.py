@@ -61,7 +61,9 @@ class Accuracy:
 
 
 FINE = Accuracy()
-COARSE = Accuracy(0.1, 0.1, 1.0, 1.0, np.inf, FEW_POINTS, (1_024,))  # far from the maximum
+COARSE = Accuracy(  # far from the maximum
+    few=0.1, many=0.1, most=1.0, simulated=1.0, believed=np.inf, points=FEW_POINTS, draws=(1_024,)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,7 @@ def objective_of(problem: Problem) -> Quadrature:
     return settled_of(problem).objective
 
 
-def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
+def refined(problem: Problem, x: Array) -> bool:
     """Whether at ``x`` (n,) other rules were needed; the objective of the problem has them from now on.
 
     Raises
@@ -121,9 +123,10 @@ def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
         return False
     x, now = np.array(x, dtype=float), settled_of(problem)
     arrays, every = now.objective.arrays, np.arange(clusters.count)
-    new = settled(arrays, clusters.count, x, accuracy)
+    new = settled(arrays, clusters.count, x)
     before, after = parts_of(now.objective, x, every), parts_of(new.objective(arrays), x, every)
-    error = accuracy.few / max(1, clusters.count) + SAME * np.sqrt(now.placing.variance + new.variance)
+    # two rules that are each good enough may differ by what either may be wrong by
+    error = (FINE.few + FINE.many) / max(1, clusters.count) + SAME * np.sqrt(now.placing.variance + new.variance)
     with np.errstate(invalid="ignore"):
         agree = (np.abs(after - before) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= new.draws))
     if np.all(agree):
