@@ -145,7 +145,11 @@ def after_newton(problem: Problem, x: Array, step: Array) -> Array:
 
 def newton_step(problem: Problem, x: Array, found: Simulated, free: Array) -> Array:
     """Where Newton's step along the constraints leads (n,), back on them."""
-    step = uphill(problem, found.at, found.multipliers, -found.at.hessian, free)
+    root = found.information.root
+    if np.isfinite(found.information.deficit):  # along a flat direction `uphill` takes but a part of the step
+        step = root @ (root.T @ found.at.gradient)
+    else:
+        step = uphill(problem, found.at, found.multipliers, -found.at.hessian, free)
     return onto_constraints(problem, after_newton(problem, x, step), free)
 
 

@@ -52,7 +52,8 @@ def test_absorption_and_elimination_are_exchanged(method: str) -> None:
     assert "Of 3 starts" in fit.message
     assert "another maximum lower by" in fit.message
     assert "the one that the start leads to" not in fit.message
-    assert min(abs(fit.solution_logliks - one.loglik)) < (1e-6 if method == "ml" else 0.05)
+    far = 1e-3 if method == "ml" else 0.05  # as far as rules of integration agree, or draws
+    assert min(abs(fit.solution_logliks - one.loglik)) < far
 
 
 def test_mutant_starts_that_lie_about_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
