@@ -241,7 +241,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
         Where the likelihood cannot be simulated.
     """
     x, found = climb_simulated(iteration.problem, iteration.solver, run.x, run.pinned)
-    run = replace(run, x=x, path=np.vstack([run.path[:-1], x]))
+    run = replace(run, x=x, pinned=found.pinned, path=np.vstack([run.path[:-1], x]))
     missing, noise = known_noise(iteration, run, x, found.information)
     deficit, doubt = found.deficit
     blank = Precision(
