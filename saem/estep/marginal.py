@@ -14,10 +14,11 @@ plain numbers, makes the derivatives of one more order exact, so that two are en
 found to the last digit, and is the maximum likelihood estimate as far as the rule is good enough:
 `saem.estep.settling` chooses it.
 
-Points of a mixture of t distributions (`saem.estep.mixtures`) are for what no product rule can follow. They are the
-random effects ``u`` themselves: where there are several modes, which of them is found is an accident. These, and those of product rules that are known to have an error, stay where they
-are, and the derivatives are weighted complete-data scores (Fisher's identity, and Louis'): where points slide along a
-ridge the error of the sum goes up and down, little but fast, and derivatives would be those of the error.
+Points of a mixture of t distributions (`saem.estep.mixtures`) are for what no product rule can follow. These, and those
+of product rules that are known to have an error, are *held*: they are random effects ``u`` themselves, whatever mode of
+several is found, and stay where they are. Derivatives are weighted complete-data scores (Fisher's identity, and
+Louis'): where points slide along a ridge with the parameters, the error of the sum goes up and down, little but fast,
+and its derivatives would be those of the error.
 """
 
 from __future__ import annotations

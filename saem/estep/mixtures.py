@@ -189,7 +189,12 @@ def fit_clusters(
             own[:] = 0.0
             own[0], own[-1] = 1.0 - UNCONDITIONAL, UNCONDITIONAL
             mean[0], mean[-1], root[-1] = spans[0, :, 0], 0.0, np.eye(d)
-            if not lower_root(spans[1:, :, 0].T @ spans[1:, :, 0], root[0]):
+            matrix = np.zeros((d, d))
+            for k in range(d):
+                for i in range(d):
+                    for j in range(d):
+                        matrix[i, j] += spans[1 + k, i, 0] * spans[1 + k, j, 0]
+            if not lower_root(matrix, root[0]):
                 continue
         points, logs = np.empty((count, d)), np.empty(count)
         for turn in range(rounds):

@@ -31,6 +31,7 @@ DRAWS = (1_024, 4_096, 16_384, 65_536)  # points of a mixture that are tried
 FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
 SETTLED = 1e-4
+CHANCE = 10.0  # times what two costly rules may differ by: what the two before may
 
 
 @dataclass(frozen=True)
@@ -217,10 +218,8 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
     if accuracy.dear_points > accuracy.points:
         between = accuracy.points, accuracy.dear_points
         placing, left, change = up_the_ladder(arrays, placing, left, x, between, share * accuracy.dear, False)
-        if change.sum() <= accuracy.left:
-            return placing
         left = left[change > share * accuracy.left]
-    return by_points(arrays, placing, left, x, accuracy)
+    return by_points(arrays, placing, left, x, accuracy) if len(left) else placing
 
 
 def up_the_ladder(
@@ -234,7 +233,7 @@ def up_the_ladder(
 ) -> tuple[Placing, Array, Array]:
     """Give clusters (k,) the first number of nodes that agrees with the next one.
 
-    They are tried from the last with at most so many points as the first of ``between`` up to the second. Unless those
+    They are tried from two before the first number of ``between`` points on, up to the second number. Unless those
     that agree are ``exact``, what two differ by counts as a standard error.
 
     Returns
@@ -249,7 +248,8 @@ def up_the_ladder(
     change, left = np.full(len(clusters), np.inf), clusters
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
     ladder = [count for count in LADDER if count**most_effects <= between[1]]
-    ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 1) :]
+    ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
+    last = np.full(len(clusters), np.inf if between[0] else 0.0)  # two costly ones could agree by chance
     for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
@@ -262,8 +262,9 @@ def up_the_ladder(
             change = np.abs(after - before)
             if not exact:
                 variance[left] = change**2
-            is_open = ~(change <= tolerance)
+            is_open = ~((change <= tolerance) & (last <= CHANCE * tolerance))
             left, after, change = left[is_open], after[is_open], change[is_open]
+            last = change if between[0] else np.zeros(len(left))
         before = after
         nodes[left] = count
         if not len(left):

@@ -1,4 +1,4 @@
-"""What the points of mixtures are worth, cluster by cluster: effective sample sizes and how heavy the weights' tails are.
+"""What the points of mixtures are worth, cluster by cluster: effective sample sizes, and the tails of the weights.
 
 A few points that weigh much make the error of an integral look smaller than it is, for those that would weigh more
 were not drawn. Pareto's k, the shape of the tail of the weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024), tells:
@@ -41,8 +41,8 @@ class Worth(NamedTuple):
         worst, count = int(np.argmin(np.where(bad, self.effective, np.inf))), int(bad.sum())
         others = f", as {count - 1} others are" if count > 1 else ""
         return (
-            f"The integral of cluster {worst + 1} is in doubt{others}: its points are worth {self.effective[worst]:.0f}, "
-            f"with a Pareto k of {self.tail[worst]:.2f} ({BELIEVED} at most is believed)."
+            f"The integral of cluster {worst + 1} is in doubt{others}: its points are worth "
+            f"{self.effective[worst]:.0f}, with a Pareto k of {self.tail[worst]:.2f} ({BELIEVED} at most is believed)."
         )
 
 

@@ -273,7 +273,7 @@ def climb_with(
 def at_boundary(
     problem: Problem, solver: Solver, x: Array, close: Array, found: Simulated, accuracy: Accuracy
 ) -> tuple[Array, Simulated] | None:
-    """With what is close (n,) bool held at its boundary; None where the likelihood is lower, or a constraint forbids."""
+    """With what is close (n,) held at its boundary; None where the likelihood is lower, or a constraint forbids it."""
     point, pinned = x.copy(), found.pinned.copy()
     pin(problem, point, pinned, close)
     free = solver.free & ~pinned
@@ -290,15 +290,15 @@ def at_boundary(
 def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: Placing) -> tuple[Array, Simulated]:
     """After a few more of Newton's steps, with more points where the error of the gradient asks for them."""
     found = simulated_at(problem, solver, x, free, placing)
-    for _ in range(POLISHES):
+    for polish in range(POLISHES):
         (deficit, doubt), share = found.deficit, largest_share(found)
         if (deficit + doubt <= KNOWN and share <= SHARE) or not np.isfinite(deficit):
             break
-        placing = found.placing
-        if doubt > 0.5 * KNOWN or share > SHARE:
-            placing = with_more_points(placing)
+        near: Placing | None = found.placing
+        if doubt > 0.5 * KNOWN or share > SHARE:  # rules that are chosen anew may do; if not, more points
+            near = with_more_points(found.placing) if polish else None
         point = newton_step(problem, x, found, free)
-        tried = simulated_at(problem, solver, point, free, placing)
+        tried = simulated_at(problem, solver, point, free, near)
         if not np.isfinite(tried.at.value):
             break
         x, found = point, tried

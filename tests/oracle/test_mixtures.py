@@ -65,7 +65,9 @@ def check_update(core: Core) -> None:
         weights /= weights.sum()
         shares, means, roots = mixture(d)
         core[MIXTURES].update(points, weights, shares, means, roots)
-        for found, known in zip((shares, means, roots @ roots.transpose(0, 2, 1)), updated(points, weights), strict=True):
+        for found, known in zip(
+            (shares, means, roots @ roots.transpose(0, 2, 1)), updated(points, weights), strict=True
+        ):
             np.testing.assert_allclose(found, known, rtol=1e-9, atol=1e-10)
 
 
@@ -211,7 +213,7 @@ def closed(example: Example, design: Array, x: Array) -> Array:
 
 @pytest.mark.parametrize("zero", [None, "sC", "sA"])
 def test_integrals_over_three_effects_by_mixtures_are_exact(zero: str | None) -> None:
-    """Within five errors, each by eight parts (a false alarm in one of 100 scramblings); also with an effect of zero."""
+    """Within five errors, each by eight parts (one false alarm in 100 scramblings); with an effect of zero, too."""
     example, design = parabola()
     x = np.where(np.array(example.data.parameters.names) == zero, 0.0, example.x)
     placing = by_mixtures(example, x)
@@ -231,7 +233,9 @@ def test_clusters_may_differ_in_their_numbers_of_effects() -> None:
     """``y = u_1 + .. + u_d + e`` with d = 1, 3, 2: its normal density within .03 by 1,024 points."""
     core, effects, y = Core(), np.array([1, 3, 2]), np.array([0.5, -2.0, 3.0])
 
-    def log_complete(arrays: Any, x: Array, cluster: int, u: Array, order: int, values: Array, *derivatives: Array) -> None:
+    def log_complete(
+        arrays: Any, x: Array, cluster: int, u: Array, order: int, values: Array, *derivatives: Array
+    ) -> None:
         away = y[cluster] - u[:, :, 0].sum(axis=1)
         values[:, 0] = norm.logpdf(away) + norm.logpdf(u[:, :, 0]).sum(axis=1)
         if order:
@@ -247,7 +251,9 @@ def test_clusters_may_differ_in_their_numbers_of_effects() -> None:
         bases[d, :, :d] = t_rule(rounds * each, d).points
     shares, means, roots = np.zeros((3, 7)), np.zeros((3, 7, most)), np.zeros((3, 7, most, most))
     shift, stretch = np.zeros((3, most)), np.tile(np.eye(most), (3, 1, 1))
-    core[MIXTURES].fit_clusters(None, np.empty(0), np.arange(3), bases, rounds, True, shift, stretch, shares, means, roots)
+    core[MIXTURES].fit_clusters(
+        None, np.empty(0), np.arange(3), bases, rounds, True, shift, stretch, shares, means, roots
+    )
     for cluster, d in enumerate(effects):
         points, logs = np.empty((1_024, d)), np.empty(1_024)
         own_means, own_roots = means[cluster, :, :d], roots[cluster, :, :d, :d]
@@ -255,8 +261,8 @@ def test_clusters_may_differ_in_their_numbers_of_effects() -> None:
         core["saem.estep.mixing"].mix_points(base, 8, shares[cluster], own_means, own_roots, points, logs)
         values = np.empty((1_024, 1))
         log_complete(None, np.empty(0), cluster, points[:, :, None], 0, values)
-        found = np.log(np.sum(np.exp(values[:, 0] + logs)))
-        assert found == pytest.approx(norm.logpdf(y[cluster], scale=np.sqrt(1.0 + d)), abs=0.03)
+        total = np.log(np.sum(np.exp(values[:, 0] + logs)))
+        assert total == pytest.approx(norm.logpdf(y[cluster], scale=np.sqrt(1.0 + d)), abs=0.03)
         assert not means[cluster, :, d:].any()
 
 
@@ -294,7 +300,9 @@ def test_maxima_by_other_points_scatter_as_their_error_says(monkeypatch: pytest.
     place, nothing = problem.parameters.names.index("A_pop"), np.zeros(5, dtype=bool)
     plain, tops, errors = rules.t_rule, [], []
     for shift in range(12):
-        monkeypatch.setattr("saem.estep.rules.t_rule", lambda draws, d, v=0, s=shift: plain(draws, d, v + 100 * (s + 1)))
+        monkeypatch.setattr(
+            "saem.estep.rules.t_rule", lambda draws, d, v=0, s=shift: plain(draws, d, v + 100 * (s + 1))
+        )
         x, found = climb_simulated(problem, Solver(problem), problem.starts.first, nothing)
         tops.append(x[place])
         errors.append(error_of(found)[place, place])

@@ -13,11 +13,13 @@ from nonlinear_family import Example
 from scipy.optimize import minimize, minimize_scalar
 
 import saem
+from saem.errors import SaemWarning
+from saem.estep.conditional import conditional_law
 from saem.estep.marginal import parts_of
 from saem.estep.matching import match
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import t_rule
-from saem.estep.settling import FINE, Accuracy, by_points
+from saem.estep.settling import FINE, Accuracy, by_points, settled_of
 from saem.maxima.boundary import climb
 from saem.maxima.simulated import climb_simulated, simulated_at
 from saem.mstep import sqp
@@ -206,9 +208,11 @@ def test_a_standard_deviation_goes_to_zero_and_comes_back(spread: float, held: b
     x, found = climb_simulated(problem, Solver(problem), start, which & held)
     at = dict(zip(names, x, strict=True))
     assert found.pinned[which][0] == (at["omega_B"] == 0.0) == (spread < 0.3)
-    top = minimize(
-        lambda free: -exactly(example, np.exp(free[0]), known | {"omega_B": abs(free[1])}), [1.0, 0.5], method="Nelder-Mead"
-    )
+
+    def below(free: np.ndarray) -> float:
+        return -exactly(example, np.exp(free[0]), known | {"omega_B": abs(free[1])})
+
+    top = minimize(below, [1.0, 0.5], method="Nelder-Mead")
     assert exactly(example, at["A_pop"], known | at) > -top.fun - 0.02
     assert sum(found.deficit) < 0.1
 
@@ -220,3 +224,35 @@ def test_what_neither_holds_nor_lets_go_is_noticed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(f"saem.maxima.simulated.{function}", nothing[function])
     with pytest.raises(AssertionError):
         test_a_standard_deviation_goes_to_zero_and_comes_back(1.2 if held else 0.15, held)
+
+
+def test_random_effects_are_those_of_the_last_rules() -> None:
+    """Conditional means (within .1 standard deviations) after a search that began far away, beside a grid."""
+    example = ridge()
+    table = pd.DataFrame({"id": np.arange(8), "y": np.asarray(example.data.response)})
+    model = example.model.replace(
+        fixed={"omega_A": 1.0, "omega_B": 1.0, "a": 0.02, "B_pop": 1.6}, start={"A_pop": 30.0}
+    )
+    problem = nonlinear_family.posed(model, table).problem
+    before = settled_of(problem).placing
+    x, found = climb_simulated(problem, Solver(problem), problem.starts.first, np.zeros(5, dtype=bool))
+    assert settled_of(problem).placing is found.placing is not before
+    at = dict(zip(problem.parameters.names, x, strict=True))
+    u = np.arange(-6.0, 6.0, 2e-3)  # of B; given it, the logarithm of A is normal
+    y = np.log(np.asarray(example.data.response))[:, None]
+    away = y - np.log(at["A_pop"]) + np.log1p(at["B_pop"] * np.exp(u))
+    weights = np.exp(-(away**2) / (2.0 * (1.0 + at["a"] ** 2)) - u**2 / 2.0)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    exact = np.column_stack([(shares * away).sum(axis=1) / (1.0 + at["a"] ** 2), shares @ u])
+    assert np.all(np.abs(conditional_law(problem, x)[1].mean - exact) < 0.1)
+
+
+def test_a_fit_ends_where_a_standard_deviation_is_zero() -> None:
+    """Its status says so, and its likelihood is simulated."""
+    rng = np.random.default_rng(9)
+    y = np.exp(0.3 + 0.15 * rng.standard_normal(12))
+    known = {"omega_A": 0.3, "a": 0.005, "B_pop": 1.6}
+    model = ridge().model.replace(fixed=known, start={"A_pop": 2.7, "omega_B": 0.6})
+    with pytest.warns(SaemWarning, match="weakly identified"):
+        fit = saem.fit(model, pd.DataFrame({"id": np.arange(12), "y": y}), "ml")
+    assert fit.status == "boundary" and fit["omega_B"] == 0.0

@@ -230,8 +230,8 @@ def by_simulation(iteration: Iteration, run: Run) -> Precision:
     return replace(precision, loglik_mcse=found.mcse)
 
 
-def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
-    """A run at the maximum of the simulated likelihood that it leads to, and the precision there.
+def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
+    """A run at the maximum of the simulated likelihood that it leads to, the precision there, and doubts in words.
 
     Its Monte Carlo error is that of the points of the likelihood, not of the draws of the iterations before.
 
@@ -261,7 +261,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
         covariance=covariance,
         loglik_mcse=found.mcse,
     )
-    return run, precision
+    return run, precision, found.doubts
 
 
 def first_look(
