@@ -27,6 +27,7 @@ Array = np.ndarray
 LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
 FEW_POINTS, MANY_POINTS, MOST_POINTS = 350, 8_000, 36_000  # of a product rule: at the mode, matched, and at most
 SOME_POINTS = 2_500  # where it is matched far from the maximum
+COSTLY = 400_000  # points of all rules with more than these, for which few steps of Newton's method must do
 DRAWS = (1_024, 4_096, 16_384, 65_536)  # points of a mixture that are tried
 FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
@@ -54,7 +55,7 @@ class Accuracy:
     draws : tuple of int
         Numbers of points of a mixture that are tried.
     exact : bool
-        Whether rules of few and of many points that agree count as exact, and move with the parameters.
+        Whether rules that agree count as exact, and move with the parameters, unless they are costly all together.
     """
 
     few: float = SETTLED
@@ -211,7 +212,11 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
     if not len(left):
         return placing
     placing = match(arrays, placing, left, x)
-    placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, exact)
+    placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, False)
+    if exact:
+        points = placing.nodes.astype(float) ** placing.effects
+        is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
+        placing = replace(placing, variance=np.where(is_costly, placing.variance, 0.0))
     if change.sum() <= accuracy.most:
         return placing
     left, change = left[change > share * accuracy.most], change[change > share * accuracy.most]
