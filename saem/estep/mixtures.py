@@ -28,6 +28,7 @@ Array = np.ndarray
 
 POINTS, ROUNDS = 1_024, 12
 FOLLOWING = 2  # rounds for parameters that have moved a little
+BETTER = 16_384, 4  # points and rounds for a cluster whose mixture is poor: of few points none may be in a narrow mode
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
 LEAST = 0.05  # share that the components have together, whatever they are worth
@@ -215,20 +216,28 @@ def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Pl
     return found
 
 
+def better(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Placing:
+    """The mixtures of some clusters (k,) after rounds of many points."""
+    points, rounds = BETTER
+    return fitted(arrays, placing, clusters, x, rounds, False, points)
+
+
 def moved(arrays: Any, placing: Placing, x: Array) -> Placing:
     """The same rules, where those that are held follow the random effects to parameters (n,) that are not far."""
     placing, clusters = follow(arrays, placing, x), np.flatnonzero(placing.draws)
     return fitted(arrays, placing, clusters, x, FOLLOWING, False) if len(clusters) else placing
 
 
-def fitted(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool) -> Placing:
-    """Mixtures of some clusters (k,) after some rounds."""
+def fitted(
+    arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool, points: int = POINTS
+) -> Placing:
+    """Mixtures of some clusters (k,) after some rounds of so many points."""
     placing = placing.with_room()
     shares, means, roots = placing.shares.copy(), placing.means.copy(), placing.roots.copy()
     most = placing.shift.shape[1]
-    bases = np.zeros((most + 1, POINTS * rounds, most))
+    bases = np.zeros((most + 1, points * rounds, most))
     for d in np.unique(placing.effects[clusters]).tolist():
-        bases[d, :, :d] = t_rule(POINTS * 2 ** math.ceil(math.log2(rounds)), d).points[: POINTS * rounds]
+        bases[d, :, :d] = t_rule(points * 2 ** math.ceil(math.log2(rounds)), d).points[: points * rounds]
     shift, stretch = placing.shift.copy(), placing.stretch.copy()
     fit_clusters(arrays, x, clusters, bases, rounds, is_new, shift, stretch, shares, means, roots)
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

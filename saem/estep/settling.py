@@ -17,7 +17,7 @@ import numpy as np
 from saem.errors import FitError, ModelError
 from saem.estep.marginal import Quadrature, parts_of
 from saem.estep.matching import held, match
-from saem.estep.mixtures import fit_mixtures
+from saem.estep.mixtures import better, fit_mixtures
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import SCRAMBLES
 from saem.families.problem import Clusters, Problem
@@ -29,6 +29,7 @@ FEW_POINTS, MANY_POINTS, MOST_POINTS = 350, 8_000, 36_000  # of a product rule: 
 SOME_POINTS = 2_500  # where it is matched far from the maximum
 COSTLY = 400_000  # points of all rules with more than these, for which few steps of Newton's method must do
 DRAWS = (1_024, 4_096, 16_384, 65_536)  # points of a mixture that are tried
+MANY_DRAWS = 16_384  # before more, a better mixture is looked for
 FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
 SETTLED = 1e-4
@@ -284,6 +285,8 @@ def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accur
     nodes, draws, variance = placing.nodes.copy(), placing.draws.copy(), placing.variance.copy()
     nodes[clusters], before = 0, np.full(len(clusters), np.nan)
     for count in accuracy.draws:
+        if count > MANY_DRAWS:
+            placing = better(arrays, placing, left, x)
         draws[left] = count
         tried = replace(placing, nodes=nodes, draws=draws)
         parts = np.array([parts_of(tried.objective(arrays, part=part), x, left) for part in range(SCRAMBLES)])

@@ -38,7 +38,7 @@ ON_TO, MET = 20, 1e-12  # steps onto the constraints, and what is left of them
 SHARE = 0.04  # largest error of a parameter, in standard errors, that may be left
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
 POLISHES = 6  # steps with more points until then
-MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
+MORE, MOST_DRAWS = 8, 131_072  # points of a cluster: times as many at once, and the most
 MOST_OF_IT = 0.9  # of the variance: the clusters that it comes from get more points
 SMALL, CLOSE, NEARER = 0.1, 0.05, 0.2  # of its size, where a standard deviation is tried at zero; of one; next time
 RELEASES = 1  # times that what is held at a boundary is let go
@@ -56,6 +56,7 @@ class Simulated(NamedTuple):
     mcse: float  # of the log-likelihood
     noise: Array  # (n, n) covariance of the gradient's error; nan where it was not asked for
     pinned: Array  # (n,) bool, what is held at a boundary
+    off: Array  # (n,) what costly product rules with fewer nodes change of the gradient: a part of the noise
     worth: Worth | None = None  # of the points, at a maximum
 
     @property
@@ -75,8 +76,9 @@ def error_of(found: Simulated) -> Array:
     return np.asarray(root @ (root.T @ found.noise @ root) @ root.T)
 
 
-def largest_share(found: Simulated) -> float:
-    """The largest error of a parameter at a simulated maximum, in standard errors."""
+def largest_share(found: Simulated, noise: Array | None = None) -> float:
+    """The largest error of a parameter at a simulated maximum, in standard errors; or that by a part of the noise."""
+    found = found if noise is None else found._replace(noise=noise)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.sqrt(np.diag(error_of(found)) / np.diag(found.information.covariance))
     return float(np.nanmax(shares, initial=0.0))
@@ -123,6 +125,7 @@ def simulated_at(
         return solver.derivatives(rules.objective(arrays, constant, part, clusters), x, free)
 
     at, noise, mcse = derivatives(placing, cheap, constant), np.zeros((len(x),) * 2), 0.0
+    off = np.zeros(len(x))
     if len(dear):
         own, fewer = derivatives(placing, dear), derivatives(with_fewer_nodes(placing, dear), dear)
         at, off = added(at, own), own.gradient - fewer.gradient
@@ -133,7 +136,7 @@ def simulated_at(
         # how many points a cluster has was chosen by its error: that of the sum was not
         mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
         noise += np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
-    return seen(problem, placing, at, free)._replace(mcse=max(mcse, placing.mcse), noise=noise)
+    return seen(problem, placing, at, free)._replace(mcse=max(mcse, placing.mcse), noise=noise, off=off)
 
 
 def added(at: Derivatives, more: Derivatives) -> Derivatives:
@@ -172,7 +175,7 @@ def seen(problem: Problem, placing: Placing, at: Derivatives, free: Array) -> Si
     multipliers, nothing = multipliers_of(at, free), np.full(at.hessian.shape, np.nan)
     information = information_of(problem, at, multipliers, -at.hessian, free)
     pinned = ~free & ~problem.parameters.fixed
-    return Simulated(placing, at, multipliers, information, placing.mcse, nothing, pinned)
+    return Simulated(placing, at, multipliers, information, placing.mcse, nothing, pinned, np.zeros(len(at.gradient)))
 
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
@@ -295,8 +298,11 @@ def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: P
         if (deficit + doubt <= KNOWN and share <= SHARE) or not np.isfinite(deficit):
             break
         near: Placing | None = found.placing
-        if doubt > 0.5 * KNOWN or share > SHARE:  # rules that are chosen anew may do; if not, more points
-            near = with_more_points(found.placing) if polish else None
+        wanted = max((share / SHARE) ** 2, doubt / (0.5 * KNOWN))
+        if polish == 0 and wanted > 1.0 and largest_share(found, np.outer(found.off, found.off)) > 0.5 * SHARE:
+            near = None  # rules are chosen anew
+        elif wanted > 1.0:
+            near = with_more_points(found.placing, 2 ** int(np.ceil(np.log2(min(wanted, MORE)))))
         point = newton_step(problem, x, found, free)
         tried = simulated_at(problem, solver, point, free, near)
         if not np.isfinite(tried.at.value):
@@ -305,14 +311,14 @@ def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: P
     return x, found
 
 
-def with_more_points(placing: Placing) -> Placing:
-    """The same with more points in the clusters that most of the variance comes from."""
+def with_more_points(placing: Placing, times: int) -> Placing:
+    """The same with so many times the points in the clusters that most of the variance comes from."""
     variance = np.where(placing.draws > 0, placing.variance, 0.0)
     order = np.argsort(-variance)
     before = np.cumsum(variance[order]) - variance[order]
     few = order[(before < MOST_OF_IT * variance.sum()) & (placing.draws[order] > 0)]
     draws, variance = placing.draws.copy(), placing.variance.copy()
-    draws[few] = np.minimum(MORE * draws[few], MOST_DRAWS)
+    draws[few] = np.minimum(times * draws[few], MOST_DRAWS)
     variance[few] *= placing.draws[few] / draws[few]
     return replace(placing, draws=draws, variance=variance)
 
