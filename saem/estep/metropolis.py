@@ -10,10 +10,11 @@ move is
 
 Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
 leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found. Modes and curvatures are found anew
-ever more rarely, for good: they are functions of ``x`` alone, and where data are rich, proposals at the mode of an
-``x`` that is one standard error away are hardly ever accepted. Probabilities and scales, which are functions of what
-the chain has done, change while the kernel adapts, and never afterwards. All that a chain goes on with is in `Kernel`,
-arrays that are changed in place: whoever copies, saves or puts them back has the chain, bit for bit.
+ever more rarely, for good, from the last ones on: they depend on the ``x`` alone that there were, and where data are
+rich, proposals at the mode of an ``x`` that is one standard error away are hardly ever accepted. Probabilities and
+scales, which are functions of what the chain has done, change while the kernel adapts, and never afterwards. All that a
+chain goes on with is in `Kernel`, arrays that are changed in place: whoever copies, saves or puts them back has the
+chain, bit for bit.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.modes import find_mode, place, square_distance
+from saem.estep.modes import NEARLY, climb_to_mode, find_mode, place, square_distance
 from saem.families import contract
 from saem.families.contract import (
-    accumulate,
+    accumulate_framed,
     complete,
     complete_clusters,
     fill_frame,
@@ -114,6 +115,10 @@ class Metropolis(NamedTuple):
             self.kernel.counts[...] = 0.0  # what is accepted from now on is what the chains are worth
         self.kernel.clock[ADAPTING] = int(on)
 
+    def renew(self) -> None:
+        """Let modes and curvatures be found anew before the next draw."""
+        self.kernel.clock[NEXT] = 0
+
 
 def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE) -> Metropolis:
     """Chains that adapt, and begin near the modes at the parameters of the first draw.
@@ -164,7 +169,13 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
     for cluster in range(state.latent.shape[0]):
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
-        height = find_mode(arrays, x, cluster, mode, factor)
+        height = math.nan
+        if state.clock[CALLS] > 0:  # from the last one
+            for j in range(d):
+                mode[j] = state.modes[cluster, j]
+            height = climb_to_mode(arrays, x, cluster, NEARLY, mode, factor)
+        if not math.isfinite(height):
+            height = find_mode(arrays, x, cluster, mode, factor)
         if not math.isfinite(height):  # the prior's
             for j in range(d):
                 mode[j] = 0.0
@@ -278,50 +289,64 @@ def propose(
 
 
 @kernel
-def draw_one(
-    arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, cluster: int, statistics: Array
+def move_clusters(
+    arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
 ) -> None:
-    """Make ``m`` moves of a cluster, and add the mean of the statistics after each."""
-    d, size = n_effects(arrays, x, cluster), frame_size(arrays)
-    room = np.empty(2 * d + 2 + m * d + size)  # one allocation
-    current, proposal = room[:d], room[d : 2 * d]
-    here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
-    value, other = room[2 * d : 2 * d + 1].reshape((1, 1)), room[2 * d + 1 : 2 * d + 2].reshape((1, 1))
-    kept, frame = room[2 * d + 2 : 2 * d + 2 + m * d].reshape((m, d)), room[2 * d + 2 + m * d :]
-    for j in range(d):
-        current[j] = state.latent[cluster, j]
-    value[0, 0] = -math.inf
-    known = fill_frame(arrays, x, cluster, frame)
-    if d > 0 and known:
-        log_complete_framed(arrays, x, cluster, frame, here, value)
-    for sweep in range(m):
-        kind = choose_kind(state.shares[cluster], rng)
-        moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
-        for component in range(moves):
-            ratio = propose(
-                state.modes[cluster],
-                state.factors[cluster],
-                state.log_scales[cluster],
-                kind,
-                component,
-                rng,
-                current,
-                proposal,
-            )
-            log_complete_framed(arrays, x, cluster, frame, there, other)
-            accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
-            note_move(
-                state.counts[cluster, kind], state.acceptance, state.log_scales[cluster], state.clock, kind, d, accepted
-            )
-            if accepted:
-                value[0, 0] = other[0, 0]
-                for j in range(d):
-                    current[j] = proposal[j]
+    """Make ``m`` moves of clusters (k,), and add the means of the statistics after each, to their rows or to one."""
+    most, size = state.latent.shape[1], frame_size(arrays)
+    room, before = np.empty(2 * most + 2 + m * most + size), -1  # one allocation
+    value, other = room[:1].reshape((1, 1)), room[1:2].reshape((1, 1))
+    frame = room[2 + (2 + m) * most :]
+    for at in range(clusters.shape[0]):
+        cluster, row = clusters[at], statistics[at if statistics.shape[0] > 1 else 0]
+        d = n_effects(arrays, x, cluster)
+        current, proposal = room[2 : 2 + d], room[2 + d : 2 + 2 * d]
+        here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
+        kept = room[2 + 2 * d : 2 + (2 + m) * d].reshape((m, d))
         for j in range(d):
-            kept[sweep, j] = current[j]
-    accumulate(arrays, x, cluster, kept, 1.0 / m, statistics)
-    for j in range(d):
-        state.latent[cluster, j] = current[j]
+            current[j] = state.latent[cluster, j]
+        value[0, 0] = -math.inf
+        known = fill_frame(arrays, x, cluster, before, frame)
+        before = cluster if known else -1
+        if d > 0 and known:
+            log_complete_framed(arrays, x, cluster, frame, here, value)
+        for sweep in range(m):
+            kind = choose_kind(state.shares[cluster], rng)
+            moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
+            for component in range(moves):
+                ratio = propose(
+                    state.modes[cluster],
+                    state.factors[cluster],
+                    state.log_scales[cluster],
+                    kind,
+                    component,
+                    rng,
+                    current,
+                    proposal,
+                )
+                log_complete_framed(arrays, x, cluster, frame, there, other)
+                accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
+                note_move(
+                    state.counts[cluster, kind],
+                    state.acceptance,
+                    state.log_scales[cluster],
+                    state.clock,
+                    kind,
+                    d,
+                    accepted,
+                )
+                if accepted:
+                    value[0, 0] = other[0, 0]
+                    for j in range(d):
+                        current[j] = proposal[j]
+            for j in range(d):
+                kept[sweep, j] = current[j]
+        if known:
+            accumulate_framed(arrays, x, cluster, frame, kept, 1.0 / m, row)
+        else:
+            row[0] = math.nan
+        for j in range(d):
+            state.latent[cluster, j] = current[j]
 
 
 @inlined
@@ -333,8 +358,8 @@ def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int,
         return
     state = metropolis.kernel
     refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
-    for cluster in range(state.latent.shape[0]):
-        draw_one(metropolis.arrays, state, x, rng, m, cluster, statistics)
+    clusters, row = np.arange(state.latent.shape[0]), statistics.reshape((1, statistics.shape[0]))
+    move_clusters(metropolis.arrays, state, x, rng, m, clusters, row)
     if state.clock[ADAPTING] == 1:  # afterwards a bound that depends on what was drawn would be a bias
         limit(metropolis.arrays, x, statistics)
 
@@ -345,13 +370,12 @@ def draw_some(
 ) -> None:
     """See `saem.families.contract.draw_clusters`."""
     state = metropolis.kernel
-    if m > 0:
-        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
-    for i in range(clusters.shape[0]):
+    for i in range(statistics.shape[0]):
         for j in range(statistics.shape[1]):
             statistics[i, j] = math.nan if m == 0 else 0.0
-        if m > 0:
-            draw_one(metropolis.arrays, state, x, rng, m, clusters[i], statistics[i])
+    if m > 0:
+        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
+        move_clusters(metropolis.arrays, state, x, rng, m, clusters, statistics)
 
 
 @overload(contract.draw, inline="always")

@@ -132,6 +132,14 @@ def adapt(arrays: Any, on: bool) -> None:
         arrays.adapt(on)
 
 
+def renewed(arrays: Any) -> Any:
+    """A copy of a Markov kernel that finds its proposals anew at the parameters of the next draw; see `own_copy`."""
+    found = own_copy(arrays)
+    if hasattr(found, "renew"):
+        found.renew()
+    return found
+
+
 def are_dependent(drawing: Any, problem: Problem) -> bool:
     """Whether the family's own draws depend on each other within an iteration, as antithetic ones do."""
     return type(drawing) is type(problem.arrays) and drawing is not problem.arrays and not is_markov(drawing)

@@ -269,7 +269,7 @@ def test_refreshes_become_rare_and_adaptation_ends() -> None:
     assert not np.array_equal(drawing.kernel.modes, modes)
     there = own_copy(problem.arrays)
     draw(there, 0.5 * x, 1, seed=1)
-    np.testing.assert_array_equal(drawing.kernel.modes, there.kernel.modes)
+    np.testing.assert_allclose(drawing.kernel.modes, there.kernel.modes, atol=1e-5)  # from another start
     rates = drawing.acceptance_rates
     assert rates.shape == (4,) and np.all((rates > 0.3) & (rates < 1.0))
     accepted, proposed = drawing.acceptance
