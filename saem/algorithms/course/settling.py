@@ -102,11 +102,13 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
         candidates = zero_candidates(rough, run, at_top)
         if candidates:
             best = max(best, engine.iteration.loglik(run.x), height)
+        is_rough = bool(candidates) and rough is not solver
+        here = rough.summit(run.x, solver.free & ~run.pinned)[1] if is_rough else -np.inf
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
             pin(problem, start, pinned, np.isin(np.arange(len(start)), which))
-            if rough is not solver and is_much_lower(rough, run, start, pinned):
+            if is_rough and rough.summit(start, solver.free & ~pinned)[1] < here - MUCH_LOWER:
                 continue
             try:
                 trial = engine.pass_through(start, pinned)
@@ -172,13 +174,6 @@ def rough_solver(engine: Engine, run: Run) -> Solver:
     except (ModelError, FitError):  # a look at the integrals themselves says the same in time
         rough = engine.problem
     return engine.solver if rough is engine.problem else Solver(rough)
-
-
-def is_much_lower(solver: Solver, run: Run, start: Array, pinned: Array) -> bool:
-    """Whether the maximum that a ``start`` with parameters ``pinned`` leads to is much lower than that above a run."""
-    _, here = solver.summit(run.x, solver.free & ~run.pinned)
-    _, there = solver.summit(start, solver.free & ~pinned)
-    return bool(there < here - MUCH_LOWER)
 
 
 def zero_candidates(solver: Solver, run: Run, at_top: Array) -> list[int]:
