@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+
+import typer.testing
 
 
 def pytest_configure(config):
     """Hypothesis tries the same examples each time, or a test would fail by chance.
 
-    Workers share what they compile; a process that is alone has nobody to wait for.
+    Workers share what they compile; a process that is alone has nobody to wait for. What a command line understands is
+    made once of its functions, and not at each of some hundred commands.
     """
+    typer.testing._get_command = cache(typer.testing._get_command)
     from hypothesis import settings
 
     settings.register_profile("the same", derandomize=True, database=None)
