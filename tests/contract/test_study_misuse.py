@@ -157,7 +157,7 @@ def test_data_that_cannot_be_copied(tmp_path: Path) -> None:
 
 def test_a_limit_that_is_none_and_one_that_is_raised(tmp_path: Path) -> None:
     """`inf` is no limit. What did not end in time is tried again with more time, and not with less."""
-    path = study(tmp_path, "time.sleep(0.0 if os.path.exists('%s') else 5.0); return found" % (tmp_path / "quickly"))
+    path = study(tmp_path, "time.sleep(0.0 if os.path.exists('%s') else 600.0); return found" % (tmp_path / "quickly"))
     changes = {"design": {"factors": {"k": [1]}}, "run": {"replicates": 1, "timeout": 0.3}}
 
     def statuses(timeout: float) -> list[str]:
