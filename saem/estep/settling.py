@@ -158,7 +158,19 @@ def roughly(problem: Problem, x: Array) -> Problem:
 def has_moved(problem: Problem, x: Array) -> bool:
     """Whether parameters (n,) are far from where the rules of a problem were last looked at."""
     before = settled_of(problem).x
-    return bool(np.any(np.abs(x - before) > FAR * np.maximum(np.abs(before), problem.scale)))
+    return bool(np.any(np.abs(x - before) > FAR * sizes(problem, before)))
+
+
+def sizes(problem: Problem, x: Array) -> Array:
+    """What a move of parameters at ``x`` (n,) is small or large beside, each (n,) by its domain.
+
+    A value is its own measure where it is positive; but not where it has two bounds: a correlation may well be zero.
+    """
+    domains = problem.parameters.domains
+    with np.errstate(invalid="ignore"):
+        half = 0.5 * (domains.high - domains.low)
+    kinds = [domains.is_positive, domains.is_between]
+    return np.select(kinds, [np.abs(x), half], np.maximum(np.abs(x), problem.scale))
 
 
 def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE) -> Placing:

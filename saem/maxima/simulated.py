@@ -16,7 +16,7 @@ from saem.errors import FitError, ModelError
 from saem.estep.mixtures import moved
 from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
-from saem.estep.settling import COARSE, FINE, Accuracy, settled
+from saem.estep.settling import COARSE, FINE, Accuracy, settled, sizes
 from saem.families.problem import Problem
 from saem.maxima.information import Information, information_of, uphill
 from saem.mstep.solver import Derivatives, Solver
@@ -34,7 +34,7 @@ SHARE = 0.04  # largest error of a parameter, in standard errors, that may be le
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
 POLISHES = 6  # steps with more points until then
 MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
-FARTHEST = 0.7  # of a positive parameter, or in typical sizes of another, that a step may be long
+FARTHEST = 0.7  # of the size of a parameter, that a step may be long
 NORMAL_95 = 1.645
 
 
@@ -135,8 +135,7 @@ def seen(problem: Problem, placing: Placing, at: Derivatives, free: Array) -> Si
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
     """Where Newton's step leads (n,), at most half of the way to a bound, and not far in units of the parameters."""
-    domains = problem.parameters.domains
-    size = np.where(domains.is_positive, np.abs(x), np.maximum(np.abs(x), problem.scale))
+    domains, size = problem.parameters.domains, sizes(problem, x)
     step = step * min(1.0, FARTHEST / max(float(np.max(np.abs(step) / np.maximum(size, 1e-300))), 1e-300))
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(step < 0.0, (domains.low - x) / step, np.where(step > 0.0, (domains.high - x) / step, np.inf))
@@ -180,7 +179,7 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
     for _ in range(AGAIN):  # rules that are no mixtures stay where they were placed
         before = x
         x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
-        if np.all(np.abs(x - before) <= NEAR * np.maximum(np.abs(x), problem.scale)):
+        if np.all(np.abs(x - before) <= NEAR * sizes(problem, x)):
             break
     found = simulated_at(problem, solver, x, free, placing)
     for _ in range(POLISHES):
