@@ -36,6 +36,7 @@ PREPARED: dict[str, Any] = {  # where a family has none of its own
     "frame_size": lambda arrays: 0,
     "fill_frame": lambda *_: True,
     "limit": lambda *_: None,
+    "fill_carry": lambda *_: False,
 }
 
 

@@ -30,6 +30,7 @@ from saem.families.contract import (
     accumulate_framed,
     complete,
     complete_clusters,
+    fill_carry,
     fill_frame,
     frame_size,
     limit,
@@ -58,6 +59,7 @@ TELLING = 100  # moves of a cluster that tell its rate of acceptance
 FARTHEST = 5.0  # logarithm of a scale, either way
 
 CALLS, NEXT, ADAPTING = 0, 1, 2  # of the clock
+AT_MODES = -1  # for the next refresh: random effects are put near the modes then
 
 
 class Kernel(NamedTuple):
@@ -71,6 +73,7 @@ class Kernel(NamedTuple):
     modes: Array  # (C, d)
     factors: Array  # (C, d, d) lower Cholesky factors of the curvatures at the modes
     clock: Array  # (3,) int64: calls of `draw`, the call before which it is refreshed next, whether it adapts
+    x: Array  # (n,) parameters of the last call
 
 
 class Metropolis(NamedTuple):
@@ -115,12 +118,16 @@ class Metropolis(NamedTuple):
             self.kernel.counts[...] = 0.0  # what is accepted from now on is what the chains are worth
         self.kernel.clock[ADAPTING] = int(on)
 
+    def begin_anew(self) -> None:
+        """Let random effects begin near the modes again, at the parameters of the next draw."""
+        self.kernel.clock[NEXT] = AT_MODES
+
     def renew(self) -> None:
         """Let modes and curvatures be found anew before the next draw."""
         self.kernel.clock[NEXT] = 0
 
 
-def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE) -> Metropolis:
+def metropolis(arrays: Any, n_clusters: int, n_random: int, n: int, only: int = MIXTURE) -> Metropolis:
     """Chains that adapt, and begin near the modes at the parameters of the first draw.
 
     Parameters
@@ -130,6 +137,8 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE)
     n_clusters : int
     n_random : int
         The largest number of random effects of a cluster.
+    n : int
+        Number of parameters.
     only : int
         A kind of moves that is made alone; see `KERNELS`.
     """
@@ -143,6 +152,7 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE)
         modes=np.zeros(shape),
         factors=np.zeros((*shape, n_random)),
         clock=np.array([0, 0, 1]),
+        x=np.zeros(n),
     )
     return Metropolis(arrays, kernel, only)
 
@@ -163,9 +173,10 @@ def fill_shares(state: Kernel, cluster: int, d: int) -> None:
 def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
     """Find modes and curvatures at ``x``, and probabilities while the kernel adapts.
 
-    Before the first draw, put the random effects near the modes.
+    Before the first draw, and where that was asked for, put the random effects near the modes.
     """
     adapts = state.clock[ADAPTING] == 1 or state.clock[CALLS] == 0
+    begins = state.clock[CALLS] == 0 or state.clock[NEXT] == AT_MODES
     for cluster in range(state.latent.shape[0]):
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
@@ -192,7 +203,7 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
             state.modes[cluster, j] = mode[j]
             for k in range(d):
                 state.factors[cluster, j, k] = factor[j, k]
-        if state.clock[CALLS] == 0:
+        if begins:
             point = np.empty(d)
             for j in range(d):
                 point[j] = rng.standard_normal()
@@ -201,10 +212,52 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
                 state.latent[cluster, j] = point[j]
 
 
+@kernel
+def carry(arrays: Any, state: Kernel, x: Array) -> None:
+    """Express chains and modes by the random effects at ``x``, where latent data stay as parameters move.
+
+    With rich data the rows tell where individual parameters are, whatever their law is: the same random effects at
+    other parameters would be many of their standard deviations off.
+    """
+    most, size = state.latent.shape[1], frame_size(arrays)
+    frame, last, before = np.empty(size), np.empty(size), -1
+    matrix, point = np.empty((most + 1, most)), np.empty(most)
+    for cluster in range(state.latent.shape[0]):
+        d = n_effects(arrays, x, cluster)
+        known = fill_frame(arrays, x, cluster, before, frame) and fill_frame(arrays, state.x, cluster, before, last)
+        before = cluster if known else -1
+        if d == 0 or not known or not fill_carry(arrays, cluster, frame, last, matrix[: d + 1, :d]):
+            continue
+        for which in range(2):
+            row = state.latent[cluster] if which == 0 else state.modes[cluster]
+            for j in range(d):
+                point[j] = matrix[d, j]
+                for k in range(d):
+                    point[j] += matrix[k, j] * row[k]
+            for j in range(d):
+                row[j] = point[j]
+    for i in range(x.shape[0]):
+        state.x[i] = x[i]
+
+
+@kernel
+def is_same(x: Array, other: Array) -> bool:
+    """Whether two arrays (n,) are equal."""
+    for i in range(x.shape[0]):
+        if x[i] != other[i]:
+            return False
+    return True
+
+
 @inlined
 def refresh_if_due(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
     """Keep the clock, and refresh by it."""
     clock = state.clock
+    if clock[CALLS] == 0:
+        for i in range(x.shape[0]):
+            state.x[i] = x[i]
+    elif not is_same(x, state.x):
+        carry(arrays, state, x)
     if clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT]:
         refresh(arrays, state, only, x, rng)
         clock[NEXT] = clock[CALLS] + 1 + clock[CALLS] // REFRESHED

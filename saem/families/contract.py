@@ -218,6 +218,16 @@ def accumulate_framed(
     raise NotImplementedError
 
 
+def fill_carry(arrays: Any, cluster: int, frame: np.ndarray, last: np.ndarray, matrix: np.ndarray) -> bool:
+    """Write the columns of ``A``, and ``a``, to ``matrix`` (d + 1, d): with ``u = A v + a`` the latent data stay.
+
+    They are random effects ``v`` at the parameters of the frame ``last``, and ``u`` at those of ``frame``. False where
+    it is the random effects that stay, or nothing else can. Families need not write it; those that do name their arrays
+    in `OWN`, and have frames.
+    """
+    raise NotImplementedError
+
+
 def limit(arrays: Any, x: np.ndarray, statistics: np.ndarray) -> None:
     """Change the statistics of an iteration drawn at ``x`` where a step that they ask for is too long to be believed.
 
@@ -302,7 +312,13 @@ def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nd
 
 
 #: Types of arrays that have their own of the functions that any family gets.
-OWN: dict[str, set[type]] = {"add_points": set(), "hold": set(), "limit": set(), "fill_frame": set()}
+OWN: dict[str, set[type]] = {
+    "add_points": set(),
+    "hold": set(),
+    "limit": set(),
+    "fill_frame": set(),
+    "fill_carry": set(),
+}
 
 
 def has_own(numba_type: Any, name: str) -> bool:
@@ -374,6 +390,11 @@ def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
     if has_own(arrays, "limit"):
         return None
     return lambda arrays, x, statistics: None
+
+
+@overload(fill_carry)
+def _fill_carry(arrays, cluster, frame, last, matrix):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "fill_carry") else lambda arrays, cluster, frame, last, matrix: False
 
 
 @overload(frame_size, inline="always")

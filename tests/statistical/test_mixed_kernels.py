@@ -71,7 +71,7 @@ def chains(n: int) -> Metropolis:
     cluster, design = np.repeat(np.arange(n), 3), np.tile(ROWS, (n, 1))
     names = {"means": ("b0", "b1"), "sds": ("s0", "s1")}
     problem = glmm_family.posed("bernoulli", np.tile(OUTCOMES, n), design, cluster, random=design, **names)
-    return metropolis(problem.clusters.joint(), n, 2)
+    return metropolis(problem.clusters.joint(), n, 2, len(problem.parameters))
 
 
 def n_statistics(arrays: NonlinearArrays) -> int:
@@ -174,7 +174,9 @@ def test_the_complete_data_likelihood_at_draws_is_exact() -> None:
     """At statistics of one draw: value, score and Hessian in the means of rows and random effects written out."""
     problem = glmm_family.slopes(n_clusters=5)
     data, x = problem.data, np.array([0.4, 0.7, 0.9, 0.5, 0.3])
-    problem = replace(problem, arrays=metropolis(problem.clusters.joint(), 5, 2))  # nothing is centred
+    problem = replace(
+        problem, arrays=metropolis(problem.clusters.joint(), 5, 2, len(problem.parameters))
+    )  # nothing is centred
     drawing = own_copy(problem.arrays)
     statistics = draw(drawing, x, 1, seed=3)[0]
     root = np.array([[0.9, 0.0], [0.5 * 0.3, 0.5 * np.sqrt(1.0 - 0.09)]])

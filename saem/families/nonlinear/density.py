@@ -108,6 +108,23 @@ def fill_plain_frame(arrays: NonlinearArrays, x: Array, cluster: int, before: in
 
 
 @kernel
+def carry_coordinates(centred: Array, frame: Array, last: Array, matrix: Array) -> bool:
+    """See `saem.families.contract.fill_carry`: ``c + L u = c' + L' v`` where all coordinates are latent data."""
+    d = matrix.shape[1]
+    at = d * d
+    for j in range(d):
+        if centred[j] == 0 or not (frame[j * d + j] > 0.0 and last[j * d + j] > 0.0):
+            return False
+    for k in range(d + 1):
+        for j in range(d):  # a column of L', or what the centres differ by, through L
+            value = last[j * d + k] if k < d else last[at + j] - frame[at + j]
+            for i in range(j):
+                value -= frame[j * d + i] * matrix[k, i]
+            matrix[k, j] = value / frame[j * d + j]
+    return True
+
+
+@kernel
 def place_coordinates(frame: Array, effects: Array, d: int) -> float:
     """Write the coordinates at plain effects (1, d, 1) into the frame; return the log-density of the effects."""
     total = -0.5 * d * LOG_2PI
@@ -325,6 +342,7 @@ def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root
 
 
 contract.OWN["fill_frame"].add(NonlinearArrays)
+contract.OWN["fill_carry"].add(NonlinearArrays)
 
 
 @overload(contract.frame_size, inline="always")
@@ -338,6 +356,13 @@ def _frame_size(arrays):  # type: ignore[no-untyped-def]
 def _fill_frame(arrays, x, cluster, before, frame):  # type: ignore[no-untyped-def]
     if contract.is_a(arrays, NonlinearArrays):
         return lambda arrays, x, cluster, before, frame: fill_plain_frame(arrays, x, cluster, before, frame)
+    return None
+
+
+@overload(contract.fill_carry, inline="always")
+def _fill_carry(arrays, cluster, frame, last, matrix):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, cluster, frame, last, matrix: carry_coordinates(arrays.centred, frame, last, matrix)
     return None
 
 
