@@ -141,12 +141,13 @@ def simulated_maximum(problem: Problem, solver: Solver, start: Array, pinned: Ar
     pinned = np.zeros(len(start), dtype=bool) if pinned is None else pinned
     x, found = climb_simulated(problem, solver, start, pinned)
     deficit, doubt = found.deficit
-    covariance = error_of(found)
+    covariance, pinned = error_of(found), found.pinned
     status = Status.BOUNDARY if pinned.any() else Status.CONVERGED
     if not deficit + doubt <= ENOUGH:
         status = Status.NOT_CONVERGED
     words = f"The likelihood is simulated: it has a standard error of {found.mcse:.2g}, and its maximum is "
     words += f"at most {deficit + doubt:.2g} higher." if np.isfinite(deficit) else "not found."
+    words = f"{words} {found.doubts}".strip()
     return Outcome(
         x=x,
         pinned=pinned,

@@ -38,8 +38,11 @@ def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: 
             continue
         spans, rule = np.zeros((d + 1, d, 1)), objective.which[cluster]
         shift, stretch = objective.shift[cluster], objective.stretch[cluster]
-        fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), shift, stretch, spans)
-        count = objective.counts[rule]
+        if objective.held[cluster]:
+            fill_spans(np.zeros((1, d, 1)), np.eye(d).reshape((d, d, 1)), shift, stretch, spans)
+        else:
+            fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), shift, stretch, spans)
+        count = objective.begins[rule + 1] - objective.begins[rule]
         points, values, logs = np.empty((count, d, 1)), np.empty((count, 1)), np.empty(count)
         places = np.empty((count, d))
         fill_rule(objective, cluster, places, logs)

@@ -14,9 +14,11 @@ plain numbers, makes the derivatives of one more order exact, so that two are en
 found to the last digit, and is the maximum likelihood estimate as far as the rule is good enough:
 `saem.estep.settling` chooses it.
 
-Points of a mixture of t distributions (`saem.estep.mixtures`) are for what no product rule can follow; there the
-movement of the mode is but noise. These stay where they are, and the derivatives are weighted complete-data scores
-(Fisher's identity, and Louis').
+Points of a mixture of t distributions (`saem.estep.mixtures`) are for what no product rule can follow. These, and those
+of product rules that are known to have an error, are *held*: they are random effects ``u`` themselves, whatever mode of
+several is found, and stay where they are. Derivatives are weighted complete-data scores (Fisher's identity, and
+Louis'): where points slide along a ridge with the parameters, the error of the sum goes up and down, little but fast,
+and its derivatives would be those of the error.
 """
 
 from __future__ import annotations
@@ -51,18 +53,20 @@ class Quadrature(NamedTuple):
     """Objective of direct maximum likelihood where there is no closed form; for `saem.families.contract.evaluate`."""
 
     arrays: Any
-    points: Array  # (R, K, d) of R rules, the first of each row
-    log_weights: Array  # (R, K)
-    counts: Array  # (R,) int64, points of each rule
+    points: Array  # (K, d) of R rules, one after the other
+    log_weights: Array  # (K,)
+    begins: Array  # (R + 1,) int64, where the points of each rule begin, and the last end
     which: Array  # (C,) int64, the rule of each cluster
     shift: Array  # (C, d), a
     stretch: Array  # (C, d, d), B, upper triangular
-    held: Array  # (C,) bool, whether the points are those of a mixture, and stay where they are for derivatives
+    held: Array  # (C,) bool, whether the points are random effects that stay where they are for derivatives
+    mixed: Array  # (C,) bool, whether they are those of a mixture
     parts: int  # of the points of a mixture, each a rule of its own
     shares: Array  # (C, M), of the components of the mixture
     means: Array  # (C, M, d)
     roots: Array  # (C, M, d, d), lower triangular
     constant: float  # added to the log-likelihood
+    clusters: Array  # (k,) int64, that it is the sum over
 
 
 @kernel
@@ -184,14 +188,14 @@ def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: i
 @kernel
 def fill_rule(objective: Quadrature, cluster: int, points: Array, log_weights: Array) -> None:
     """Write the points (K, d) of a cluster in coordinates of unit curvature, and the logarithms of their weights."""
-    (count, d), rule = points.shape, objective.which[cluster]
-    base = objective.points[rule]
-    if objective.held[cluster]:
+    (count, d), first = points.shape, objective.begins[objective.which[cluster]]
+    base = objective.points[first : first + count]
+    if objective.mixed[cluster]:
         means, roots = objective.means[cluster], objective.roots[cluster]
         mix_points(base, objective.parts, objective.shares[cluster], means, roots, points, log_weights)
         return
     for at in range(count):
-        log_weights[at] = objective.log_weights[rule, at]
+        log_weights[at] = objective.log_weights[first + at]
         for j in range(d):
             points[at, j] = base[at, j]
 
@@ -216,15 +220,15 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
         for i in range(length):
             out[i] += values[0, i]
         return
-    mode, factor = np.empty(d), np.empty((d, d))
-    height = find_mode(arrays, x, cluster, mode, factor)
-    if not math.isfinite(height):
+    mode, factor = np.zeros(d), np.eye(d)
+    held, rule = objective.held[cluster], objective.which[cluster]
+    if not held and not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
         out[0] = -math.inf
         return
     modes, root, spans = np.zeros((1, d, length)), np.zeros((d, d, length)), np.zeros((d + 1, d, length))
     for j in range(d):
         modes[0, j, 0] = mode[j]
-    held, stretch, rule = objective.held[cluster], objective.stretch[cluster], objective.which[cluster]
+    stretch = objective.stretch[cluster]
     if held or length == 1:
         for j in range(d):
             for k in range(j + 1):
@@ -238,7 +242,7 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
         out[0] += math.log(stretch[k, k])
     if held:
         hold(arrays, x, cluster, spans, out)
-    total, count = np.zeros(length), objective.counts[rule]
+    total, count = np.zeros(length), objective.begins[rule + 1] - objective.begins[rule]
     points, log_weights = np.empty((count, d)), np.empty(count)
     fill_rule(objective, cluster, points, log_weights)
     largest = add_points(arrays, x, cluster, points, log_weights, spans, total)
@@ -261,7 +265,7 @@ def by_rule(objective: Quadrature, x: Array, gradient: Array, hessian: Array) ->
     n = x.shape[0]
     out = np.zeros(jet_length(n))
     out[0] = objective.constant
-    for cluster in range(objective.which.shape[0]):
+    for cluster in objective.clusters:
         integrate_cluster(objective, x, cluster, n, out)
         if not math.isfinite(out[0]):
             return -math.inf
@@ -291,8 +295,8 @@ def log_likelihoods(objective: Quadrature, x: Array, n: int, clusters: Array, pa
 
 def log_likelihood(objective: Quadrature, x: Array) -> float:
     """The log-likelihood by the rule at parameters (n,), without derivatives."""
-    every = np.arange(len(objective.which))
-    return objective.constant + float(parts_of(objective, np.array(x, dtype=float), every).sum())
+    parts = parts_of(objective, np.array(x, dtype=float), objective.clusters)
+    return objective.constant + float(parts.sum())
 
 
 def parts_of(objective: Quadrature, x: Array, clusters: Array) -> Array:

@@ -23,19 +23,27 @@ from saem.system.linalg import cholesky
 Array = np.ndarray
 
 POINTS = 1_024
-ROUNDS = 4
+ROUNDS, FOLLOWING = 4, 2  # for parameters that have moved a little
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 
 
 @entry
 def match_clusters(
-    arrays: Any, x: Array, clusters: Array, rules: Array, log_weights: Array, rounds: int, shift: Array, stretch: Array
+    arrays: Any,
+    x: Array,
+    clusters: Array,
+    rules: Array,
+    log_weights: Array,
+    rounds: int,
+    at_mode: bool,
+    shift: Array,
+    stretch: Array,
 ) -> None:
     """Write the shifts (C, d) and stretches (C, d, d) of some clusters; ``rules`` (d + 1, K, d) are by the effects."""
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
-        mode, factor = np.empty(d), np.empty((d, d))
-        if d == 0 or not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
+        mode, factor = np.zeros(d), np.eye(d)
+        if d == 0 or (at_mode and not math.isfinite(find_mode(arrays, x, cluster, mode, factor))):
             continue
         rule, logs = rules[d], log_weights[d]
         count = logs.shape[0]
@@ -89,12 +97,50 @@ def match_clusters(
                     b[j, k] = w[k]
 
 
+@entry
+def hold_clusters(arrays: Any, x: Array, clusters: Array, shift: Array, stretch: Array) -> None:
+    """Overwrite shifts and stretches of some clusters at their modes by those of the random effects themselves."""
+    for cluster in clusters:
+        d = n_effects(arrays, x, cluster)
+        mode, factor, spans = np.empty(d), np.empty((d, d)), np.zeros((d + 1, d, 1))
+        if d == 0 or not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
+            continue
+        fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), shift[cluster], stretch[cluster], spans)
+        for j in range(d):
+            shift[cluster, j] = spans[0, j, 0]
+            for k in range(d):
+                stretch[cluster, j, k] = spans[1 + k, j, 0]
+
+
 def match(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Placing:
     """Put the rules of some clusters (k,) where their random effects are, given the data, at parameters (n,)."""
+    return matched(arrays, placing, clusters, x, ROUNDS, True)
+
+
+def held(arrays: Any, placing: Placing, x: Array) -> Placing:
+    """Let the rules of clusters whose integrals have an error stay where they are at parameters (n,), mode or no mode.
+
+    A cluster can have several modes, and which of them is found is an accident.
+    """
+    mixed = placing.draws > 0
+    clusters = np.flatnonzero((placing.variance > 0.0) & ~mixed & ~placing.held)
+    shift, stretch = placing.shift.copy(), placing.stretch.copy()
+    hold_clusters(arrays, x, clusters, shift, stretch)
+    return replace(placing, shift=shift, stretch=stretch, held=placing.held | mixed | (placing.variance > 0.0))
+
+
+def follow(arrays: Any, placing: Placing, x: Array) -> Placing:
+    """The product rules that are held, put where the random effects are at parameters (n,) that are not far."""
+    clusters = np.flatnonzero(placing.held & (placing.draws == 0))
+    return matched(arrays, placing, clusters, x, FOLLOWING, False) if len(clusters) else placing
+
+
+def matched(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, at_mode: bool) -> Placing:
+    """Shift and stretch the rules of some clusters (k,) in a few rounds."""
     shift, stretch = placing.shift.copy(), placing.stretch.copy()
     most = shift.shape[1]
     rules, log_weights = np.zeros((most + 1, POINTS, most)), np.zeros((most + 1, POINTS))
     for d in np.unique(placing.effects[clusters]).tolist():
         rules[d, :, :d], log_weights[d] = t_rule(POINTS, d)
-    match_clusters(arrays, x, clusters, rules, log_weights, ROUNDS, shift, stretch)
+    match_clusters(arrays, x, clusters, rules, log_weights, rounds, at_mode, shift, stretch)
     return replace(placing, shift=shift, stretch=stretch)

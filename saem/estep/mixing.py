@@ -13,18 +13,26 @@ Array = np.ndarray
 
 
 @kernel
-def log_t(point: Array, mean: Array, root: Array, y: Array) -> tuple[float, float]:
-    """The log-density of a t distribution, but for a constant, and the squared distance; ``y`` (d,) is room."""
+def height_of_t(point: Array, mean: Array, root: Array, y: Array) -> tuple[float, float]:
+    """The density of a t distribution, but for a constant, and the squared distance; ``y`` (d,) is room.
+
+    An odd number of `FREEDOM` leaves a whole or a half power: no logarithm for every point.
+    """
     d = point.shape[0]
-    distance, volume = 0.0, 0.0
+    distance, volume = 0.0, 1.0
     for i in range(d):
         total = point[i] - mean[i]
         for j in range(i):
             total -= root[i, j] * y[j]
         y[i] = total / root[i, i]
         distance += y[i] * y[i]
-        volume += math.log(root[i, i])
-    return -volume - 0.5 * (FREEDOM + d) * math.log1p(distance / FREEDOM), distance
+        volume *= root[i, i]
+    base, power = 1.0 + distance / FREEDOM, int(FREEDOM) + d
+    for _ in range(power // 2):
+        volume *= base
+    if power % 2:
+        volume *= math.sqrt(base)
+    return 1.0 / volume, distance
 
 
 @kernel
@@ -37,12 +45,12 @@ def mix_points(
     """
     (count, d), many = points.shape, shares.shape[0]
     each = count // parts
-    ends, logs, y = np.zeros(many, dtype=np.int64), np.empty(many), np.empty(d)
+    ends, dealt, y = np.zeros(many, dtype=np.int64), np.empty(many), np.empty(d)
     total, before = 0.0, 0
     for k in range(many):
         total += shares[k]
         ends[k] = each if k == many - 1 else min(each, math.floor(total * each + 0.5))
-        logs[k] = math.log((ends[k] - before) / each) if ends[k] > before else -math.inf
+        dealt[k] = (ends[k] - before) / each
         before = ends[k]
     constant = math.lgamma(0.5 * (FREEDOM + d)) - math.lgamma(0.5 * FREEDOM) - 0.5 * d * math.log(FREEDOM * math.pi)
     for part in range(parts):
@@ -56,13 +64,8 @@ def mix_points(
                 for j in range(i + 1):
                     points[row, i] += roots[component, i, j] * base[row, j]
     for row in range(count):
-        top, density = -math.inf, 0.0
+        density = 0.0
         for k in range(many):
-            if logs[k] == -math.inf:
-                continue
-            height = logs[k] + log_t(points[row], means[k], roots[k], y)[0]
-            if height > top:
-                density *= math.exp(top - height)
-                top = height
-            density += math.exp(height - top)
-        log_weights[row] = -constant - top - math.log(density) - math.log(count)
+            if dealt[k] > 0.0:
+                density += dealt[k] * height_of_t(points[row], means[k], roots[k], y)[0]
+        log_weights[row] = -constant - math.log(density) - math.log(count)

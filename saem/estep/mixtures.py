@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import fill_spans, place_points
-from saem.estep.mixing import log_t, mix_points
+from saem.estep.marginal import fill_spans
+from saem.estep.matching import follow
+from saem.estep.mixing import height_of_t, mix_points
 from saem.estep.modes import find_mode
 from saem.estep.placing import Placing
 from saem.estep.rules import FREEDOM, t_rule
@@ -50,12 +51,10 @@ def lower_root(matrix: Array, root: Array) -> bool:
 
 
 @kernel
-def weigh(
-    arrays: Any, x: Array, cluster: int, spans: Array, points: Array, logs: Array, places: Array, values: Array
-) -> float:
+def weigh(arrays: Any, x: Array, cluster: int, points: Array, logs: Array) -> float:
     """Write the weights (K,) of points (K, d), which sum to one; return how many points they are worth, or 0."""
-    count, d = points.shape
-    place_points(points, 0, spans, places)
+    (count, d), values = points.shape, np.empty((points.shape[0], 1))
+    places = points.reshape((count, d, 1))
     log_complete(arrays, x, cluster, places, 0, values, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
     top = -math.inf
     for at in range(count):
@@ -107,21 +106,6 @@ def spread_out(points: Array, weights: Array, effective: float, shares: Array, m
 
 
 @kernel
-def unconditional(mode: Array, factor: Array, mean: Array, root: Array) -> None:
-    """Write mean and root of standard normal effects in coordinates of unit curvature at the mode."""
-    d = mode.shape[0]
-    matrix = np.zeros((d, d))
-    for i in range(d):
-        mean[i] = 0.0
-        for k in range(i, d):
-            mean[i] -= factor[k, i] * mode[k]
-        for j in range(d):
-            for k in range(max(i, j), d):
-                matrix[i, j] += factor[k, i] * factor[k, j]
-    lower_root(matrix, root)
-
-
-@kernel
 def update(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
     """One step of EM for the mixture, with weighted points (K, d); the last component stays."""
     (count, d), many = points.shape, shares.shape[0]
@@ -131,15 +115,13 @@ def update(points: Array, weights: Array, shares: Array, means: Array, roots: Ar
     for at in range(count):
         if weights[at] == 0.0:
             continue
-        top = -math.inf
-        for k in range(many):
-            heights[k], distances[k] = log_t(points[at], means[k], roots[k], y)
-            heights[k] += math.log(shares[k])
-            top = max(top, heights[k])
         total = 0.0
         for k in range(many):
-            heights[k] = math.exp(heights[k] - top)
+            heights[k], distances[k] = height_of_t(points[at], means[k], roots[k], y)
+            heights[k] *= shares[k]
             total += heights[k]
+        if not total > 0.0:
+            continue
         for k in range(many):
             own = weights[at] * heights[k] / total
             pull = own * (FREEDOM + d) / (FREEDOM + distances[k])
@@ -195,35 +177,29 @@ def fit_clusters(
     """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points."""
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
-        mode, factor = np.empty(d), np.empty((d, d))
-        if d == 0 or not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
+        if d == 0:
             continue
         count = bases.shape[1] // rounds
         own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
-        unconditional(mode, factor, mean[-1], root[-1])
         if is_new:
+            mode, factor, spans = np.empty(d), np.empty((d, d)), np.empty((d + 1, d, 1))
+            if not math.isfinite(find_mode(arrays, x, cluster, mode, factor)):
+                continue
+            fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), shift[cluster], stretch[cluster], spans)
             own[:] = 0.0
             own[0], own[-1] = 1.0 - UNCONDITIONAL, UNCONDITIONAL
+            mean[0], mean[-1], root[-1] = spans[0, :, 0], 0.0, np.eye(d)
             matrix = np.zeros((d, d))
-            for i in range(d):
-                mean[0, i] = shift[cluster, i]
-                for j in range(d):
-                    for k in range(max(i, j), d):
-                        matrix[i, j] += stretch[cluster, i, k] * stretch[cluster, j, k]
+            for k in range(d):
+                for i in range(d):
+                    for j in range(d):
+                        matrix[i, j] += spans[1 + k, i, 0] * spans[1 + k, j, 0]
             if not lower_root(matrix, root[0]):
                 continue
-        spans = np.empty((d + 1, d, 1))
-        points, logs, places, values = (
-            np.empty((count, d)),
-            np.empty(count),
-            np.empty((count, d, 1)),
-            np.empty((count, 1)),
-        )
-        still, one = np.zeros(d), np.eye(d)
-        fill_spans(mode.reshape((1, d, 1)), factor.reshape((d, d, 1)), still, one, spans)
+        points, logs = np.empty((count, d)), np.empty(count)
         for turn in range(rounds):
             mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
-            effective = weigh(arrays, x, cluster, spans, points, logs, places, values)
+            effective = weigh(arrays, x, cluster, points, logs)
             if not effective > 0.0:
                 break
             if is_new and turn == 0:
@@ -240,8 +216,8 @@ def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Pl
 
 
 def moved(arrays: Any, placing: Placing, x: Array) -> Placing:
-    """The same rules, where some are of mixtures, with these fitted to parameters (n,) that are not far."""
-    clusters = np.flatnonzero(placing.draws)
+    """The same rules, where those that are held follow the random effects to parameters (n,) that are not far."""
+    placing, clusters = follow(arrays, placing, x), np.flatnonzero(placing.draws)
     return fitted(arrays, placing, clusters, x, FOLLOWING, False) if len(clusters) else placing
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saem.estep.marginal import Quadrature
-from saem.estep.rules import SCRAMBLES, Kind, part_of, rule_of, table_of
+from saem.estep.rules import SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
 from saem.families.contract import n_effects
 from saem.system.jit import entry
 
@@ -40,19 +40,22 @@ class Placing:
         Nodes in each direction of a product rule; or, where that is zero, points of a mixture of t distributions.
     effects : (C,) int64 ndarray
         Numbers of random effects.
+    held : (C,) bool ndarray
+        Whether the rule is where the parameters do not move it: it then is one for the random effects themselves.
     shift : (C, d) ndarray
-        Of the rule from the mode, in coordinates of unit curvature.
+        Of the rule: from the mode in coordinates of unit curvature, or of one that is held from zero.
     stretch : (C, d, d) ndarray
         What it is multiplied by there; upper triangular.
     shares, means, roots : (C, M), (C, M, d) and (C, M, d, d) ndarray
-        Of the components of a mixture, whose points they are: roots of their covariances, lower triangular.
+        Of the components of a mixture of the random effects: roots of their covariances, lower triangular.
     variance : (C,) ndarray
-        Of the logarithm of the integral by points of a mixture, else zero.
+        Of the logarithm of the integral, by points of a mixture or by what two costly product rules differ by; else 0.
     """
 
     nodes: Array
     draws: Array
     effects: Array
+    held: Array
     shift: Array
     stretch: Array
     shares: Array
@@ -68,6 +71,7 @@ class Placing:
             np.array(np.broadcast_to(np.asarray(nodes, dtype=np.int64), count)),
             np.zeros(count, dtype=np.int64),
             effects,
+            np.zeros(count, dtype=bool),
             np.zeros((count, most)),
             np.tile(np.eye(most), (count, 1, 1)),
             np.zeros((count, 0)),
@@ -97,28 +101,37 @@ class Placing:
 
     @property
     def mcse(self) -> float:
-        """Monte Carlo standard error of the log-likelihood."""
+        """Standard error of the log-likelihood."""
         return float(np.sqrt(self.variance.sum()))
 
-    def objective(self, arrays: Any, constant: float = 0.0, part: int | None = None) -> Quadrature:
-        """The marginal log-likelihood by these rules, or by one ``part`` of those that consist of several."""
-        kinds = [Kind(*row) for row in np.column_stack([self.nodes, self.draws, self.effects]).tolist()]
+    def objective(
+        self, arrays: Any, constant: float = 0.0, part: int | None = None, clusters: Array | None = None
+    ) -> Quadrature:
+        """The marginal log-likelihood by these rules, or by one ``part`` of those that consist of several.
+
+        It is that of all the clusters, or of some (k,).
+        """
+        variant = np.where(self.draws > 0, np.arange(len(self.draws)) % VARIANTS, 0)
+        kinds = [Kind(*row) for row in np.column_stack([self.nodes, self.draws, self.effects, variant]).tolist()]
         known = {kind: row for row, kind in enumerate(dict.fromkeys(kinds))}
         rules = [rule_of(kind) if part is None else part_of(rule_of(kind), kind, part) for kind in known]
         which = np.array([known[kind] for kind in kinds], dtype=np.int64)
-        table, held, parts = table_of(rules), self.draws > 0, SCRAMBLES if part is None else 1
+        table, parts = table_of(rules), SCRAMBLES if part is None else 1
+        mixed = self.draws > 0
         return Quadrature(
             arrays,
             table.points,
             table.log_weights,
-            table.counts,
+            table.begins,
             which,
             self.shift,
             self.stretch,
-            held,
+            self.held | mixed,
+            mixed,
             parts,
             self.shares,
             self.means,
             self.roots,
             constant,
+            np.arange(len(self.nodes)) if clusters is None else clusters,
         )

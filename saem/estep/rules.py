@@ -20,6 +20,7 @@ Array = np.ndarray
 
 FREEDOM = 5.0  # of the t distribution, as in saemix and Monolix
 SCRAMBLES = 8  # sequences of a rule
+VARIANTS = 16  # of a rule: errors by points that all clusters shared would add up
 EDGE = 1e-12  # probabilities that are nearer to zero or one have no quantile
 
 
@@ -36,6 +37,7 @@ class Kind(NamedTuple):
     nodes: int
     draws: int
     effects: int  # d
+    variant: int = 0
 
 
 def nodes_in_one_dimension(nodes: int) -> tuple[Array, Array]:
@@ -55,13 +57,13 @@ def product_rule(nodes: int, effects: int) -> Rule:
 
 
 @cache
-def t_rule(draws: int, effects: int) -> Rule:
+def t_rule(draws: int, effects: int, variant: int = 0) -> Rule:
     """So many points of a t distribution, of which each of the `SCRAMBLES` parts is a rule of its own."""
     from scipy.special import gammaincinv, ndtri
     from scipy.stats.qmc import Sobol
 
-    each = draws // SCRAMBLES
-    uniform = np.concatenate([Sobol(effects + 1, seed=seed).random(each) for seed in range(SCRAMBLES)])
+    each, seeds = draws // SCRAMBLES, range(variant * SCRAMBLES, (variant + 1) * SCRAMBLES)
+    uniform = np.concatenate([Sobol(effects + 1, seed=seed).random(each) for seed in seeds])
     uniform = np.clip(uniform, EDGE, 1.0 - EDGE)
     squares = 2.0 * gammaincinv(0.5 * FREEDOM, uniform[:, -1]) / FREEDOM
     points = ndtri(uniform[:, :-1]) / np.sqrt(squares)[:, None]
@@ -73,7 +75,7 @@ def t_rule(draws: int, effects: int) -> Rule:
 
 def rule_of(kind: Kind) -> Rule:
     """The rule of a kind."""
-    return t_rule(kind.draws, kind.effects) if kind.draws else product_rule(kind.nodes, kind.effects)
+    return t_rule(kind.draws, kind.effects, kind.variant) if kind.draws else product_rule(kind.nodes, kind.effects)
 
 
 def part_of(rule: Rule, kind: Kind, part: int) -> Rule:
@@ -86,21 +88,18 @@ def part_of(rule: Rule, kind: Kind, part: int) -> Rule:
 
 
 class Table(NamedTuple):
-    """Rules side by side, for compiled functions."""
+    """Rules one after the other, for compiled functions."""
 
-    points: Array  # (R, K, d), the first of each row
-    log_weights: Array  # (R, K)
-    counts: Array  # (R,) int64, points of each rule
+    points: Array  # (K, d), of all rules
+    log_weights: Array  # (K,)
+    begins: Array  # (R + 1,) int64, where the points of each rule begin, and the last end
 
 
 def table_of(rules: list[Rule]) -> Table:
-    """Rules, of any numbers of points and directions, side by side."""
-    most = max((len(rule.log_weights) for rule in rules), default=1)
+    """Rules, of any numbers of points and directions, one after the other."""
+    begins = np.cumsum([0, *(len(rule.log_weights) for rule in rules)])
     effects = max((rule.points.shape[1] for rule in rules), default=0)
-    rows = max(1, len(rules))
-    found = Table(np.zeros((rows, most, effects)), np.zeros((rows, most)), np.ones(rows, dtype=np.int64))
-    for row, rule in enumerate(rules):
-        count, own = rule.points.shape
-        found.points[row, :count, :own], found.log_weights[row, :count] = rule
-        found.counts[row] = count
+    found = Table(np.zeros((begins[-1], effects)), np.zeros(begins[-1]), begins.astype(np.int64))
+    for rule, begin, end in zip(rules, begins[:-1], begins[1:], strict=True):
+        found.points[begin:end, : rule.points.shape[1]], found.log_weights[begin:end] = rule
     return found

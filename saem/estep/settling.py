@@ -16,7 +16,7 @@ import numpy as np
 
 from saem.errors import FitError, ModelError
 from saem.estep.marginal import Quadrature, parts_of
-from saem.estep.matching import match
+from saem.estep.matching import held, match
 from saem.estep.mixtures import fit_mixtures
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import SCRAMBLES
@@ -25,11 +25,14 @@ from saem.families.problem import Clusters, Problem
 Array = np.ndarray
 
 LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
-FEW_POINTS, MOST_POINTS = 350, 8_000  # of the product rule of a cluster, at the mode and where it is matched
-DRAWS = (4_096, 16_384, 65_536)  # points of a mixture that are tried
+FEW_POINTS, MANY_POINTS, MOST_POINTS = 350, 8_000, 36_000  # of a product rule: at the mode, matched, and at most
+SOME_POINTS = 2_500  # where it is matched far from the maximum
+COSTLY = 400_000  # points of all rules with more than these, for which few steps of Newton's method must do
+DRAWS = (1_024, 4_096, 16_384, 65_536)  # points of a mixture that are tried
 FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
 SAME = 3.0  # standard errors by which two rules may differ that agree
 SETTLED = 1e-4
+CHANCE = 10.0  # times what two costly rules may differ by: what the two before may
 
 
 @dataclass(frozen=True)
@@ -40,29 +43,45 @@ class Accuracy:
     ----------
     few, many, most : float
         Difference by two numbers of nodes, one after the other, below which they agree: where few points suffice,
-        where many are needed, and where no more can be had.
+        where many are needed, and what is put up with where these do not.
+    dear, left : float
+        The same where they have more points than many: below the first they agree, the second is put up with.
     simulated : float
         Standard error by points of a mixture.
     believed : float
         The largest at which it is believed.
-    points : int
-        Of a product rule, at most.
+    points, dear_points : int
+        Of a product rule: many, and at most.
     draws : tuple of int
         Numbers of points of a mixture that are tried.
+    exact : bool
+        Whether rules that agree count as exact, and move with the parameters, unless they are costly all together.
     """
 
     few: float = SETTLED
     many: float = 3e-4
     most: float = 5e-3
+    dear: float = 1e-2
+    left: float = 0.05
     simulated: float = 0.05
     believed: float = 1.0
-    points: int = MOST_POINTS
+    points: int = MANY_POINTS
+    dear_points: int = MOST_POINTS
     draws: tuple[int, ...] = DRAWS
+    exact: bool = True
 
 
 FINE = Accuracy()
 COARSE = Accuracy(  # far from the maximum
-    few=0.1, many=0.1, most=1.0, simulated=1.0, believed=np.inf, points=FEW_POINTS, draws=(1_024,)
+    few=0.1,
+    many=0.1,
+    most=1.0,
+    simulated=1.0,
+    believed=np.inf,
+    points=SOME_POINTS,
+    dear_points=SOME_POINTS,
+    draws=(1_024,),
+    exact=False,
 )
 
 
@@ -108,6 +127,13 @@ def settled_of(problem: Problem) -> Settled:
 def objective_of(problem: Problem) -> Quadrature:
     """The marginal likelihood of a problem by the rules of the moment; see `settled_of`."""
     return settled_of(problem).objective
+
+
+def keep(problem: Problem, placing: Placing, x: Array) -> None:
+    """Integrate by other rules from now on, which were chosen for parameters (n,)."""
+    clusters = problem.clusters
+    assert clusters.joint is not None
+    _SETTLED[clusters] = Settled(placing.objective(clusters.joint(), clusters.constant), placing, x)
 
 
 def refined(problem: Problem, x: Array) -> bool:
@@ -193,22 +219,45 @@ def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE
         When there is no log-likelihood at ``x``.
     """
     x = np.array(x, dtype=float)
+    return held(arrays, chosen(arrays, n_clusters, x, accuracy), x)
+
+
+def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Placing:
+    """The rules of `settled`, at modes that move."""
     placing = Placing.at_modes(numbers_of_effects(arrays, x, n_clusters), LADDER[0])
-    share, every = 1.0 / max(1, n_clusters), np.arange(n_clusters)
-    placing, left, _ = up_the_ladder(arrays, placing, every, x, FEW_POINTS, share * accuracy.few)
+    share, every, exact = 1.0 / max(1, n_clusters), np.arange(n_clusters), accuracy.exact
+    placing, left, _ = up_the_ladder(arrays, placing, every, x, (0, FEW_POINTS), share * accuracy.few, exact)
     if not len(left):
         return placing
     placing = match(arrays, placing, left, x)
-    placing, left, change = up_the_ladder(arrays, placing, left, x, accuracy.points, share * accuracy.many)
+    placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, False)
+    if exact:
+        points = placing.nodes.astype(float) ** placing.effects
+        is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
+        placing = replace(placing, variance=np.where(is_costly, placing.variance, 0.0))
     if change.sum() <= accuracy.most:
         return placing
-    return by_points(arrays, placing, left[change > share * accuracy.most], x, accuracy)
+    left, change = left[change > share * accuracy.most], change[change > share * accuracy.most]
+    if accuracy.dear_points > accuracy.points:
+        between = accuracy.points, accuracy.dear_points
+        placing, left, change = up_the_ladder(arrays, placing, left, x, between, share * accuracy.dear, False)
+        left = left[change > share * accuracy.left]
+    return by_points(arrays, placing, left, x, accuracy) if len(left) else placing
 
 
 def up_the_ladder(
-    arrays: object, placing: Placing, clusters: Array, x: Array, most: int, tolerance: float
+    arrays: object,
+    placing: Placing,
+    clusters: Array,
+    x: Array,
+    between: tuple[int, int],
+    tolerance: float,
+    exact: bool,
 ) -> tuple[Placing, Array, Array]:
-    """Give clusters (k,) the first number of nodes that agrees with the next one, as far as ``most`` points allow it.
+    """Give clusters (k,) the first number of nodes that agrees with the next one.
+
+    They are tried from two before the first number of ``between`` points on, up to the second number. Unless those
+    that agree are ``exact``, what two differ by counts as a standard error.
 
     Returns
     -------
@@ -218,10 +267,12 @@ def up_the_ladder(
     change : ndarray
         The differences by the last two of each of these.
     """
-    nodes, before = placing.nodes.copy(), np.full(len(clusters), np.nan)
+    nodes, variance, before = placing.nodes.copy(), placing.variance.copy(), np.full(len(clusters), np.nan)
     change, left = np.full(len(clusters), np.inf), clusters
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
-    ladder = [count for count in LADDER if count**most_effects <= most]
+    ladder = [count for count in LADDER if count**most_effects <= between[1]]
+    ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
+    last = np.full(len(clusters), np.inf if between[0] else 0.0)  # two costly ones could agree by chance
     for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
@@ -232,13 +283,16 @@ def up_the_ladder(
             )
         if step:
             change = np.abs(after - before)
-            is_open = ~(change <= tolerance)
+            if not exact:
+                variance[left] = change**2
+            is_open = ~((change <= tolerance) & (last <= CHANCE * tolerance))
             left, after, change = left[is_open], after[is_open], change[is_open]
+            last = change if between[0] else np.zeros(len(left))
         before = after
         nodes[left] = count
         if not len(left):
             break
-    return replace(placing, nodes=nodes), left, change
+    return replace(placing, nodes=nodes, variance=variance), left, change
 
 
 def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accuracy: Accuracy) -> Placing:

@@ -14,7 +14,7 @@ from saem.families.problem import Problem
 from saem.maxima.singular import climb_singular, is_near_singular
 from saem.mstep import sqp
 from saem.mstep.recalled import recalled
-from saem.mstep.solver import Solver
+from saem.mstep.solver import Derivatives, Solver
 
 Array = np.ndarray
 
@@ -63,24 +63,30 @@ def release(problem: Problem, solver: Solver, x: Array, pinned: Array) -> Array:
     at = solver.derivatives(solver.observed(), x, free)
     if not np.isfinite(at.value):  # derivatives are defined inside the domain only
         return out
-    multipliers = solver.multipliers
+    out = gains(problem, at, solver.multipliers, x, pinned) > GAIN
+    for i in np.flatnonzero(pinned & problem.boundary.has_stand_in):  # derivatives lose their digits there
+        away = x.copy()
+        away[i] = NEAR_ZERO * problem.scale[i]
+        out[i] = solver.height(away) > at.value + FLAT
+    return out
+
+
+def gains(problem: Problem, at: Derivatives, multipliers: Array, x: Array, pinned: Array) -> Array:
+    """Slopes or curvatures (n,) of the Lagrangian from a pinned parameter inwards, on the typical scale; else -inf."""
+    found = np.full(len(x), -np.inf)
     slope = at.gradient + multipliers @ at.jacobian
     curvature = at.hessian + np.tensordot(multipliers, at.c_hessian, axes=1)
     for i in np.flatnonzero(pinned):
         scale = problem.scale[i]
-        if problem.boundary.has_stand_in[i]:  # derivatives lose their digits there
-            away = x.copy()
-            away[i] = NEAR_ZERO * scale
-            out[i] = solver.height(away) > at.value + FLAT
-        elif problem.parameters.domains.can_vanish[i]:
-            dependents = [d for d in problem.boundary.dependents.get(int(i), ()) if pinned[d]]
-            mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
-            gain = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
+        if problem.parameters.domains.can_vanish[i]:
             # a negative slope (a constraint that is odd in the parameter) outweighs any curvature
-            out[i] = gain > GAIN and not slope[i] * scale < -GAIN
+            if not slope[i] * scale < -GAIN:
+                dependents = [d for d in problem.boundary.dependents.get(int(i), ()) if pinned[d]]
+                mixed = max((abs(curvature[i, d]) for d in dependents), default=0.0)
+                found[i] = max(slope[i] * scale, curvature[i, i] * scale**2, mixed * scale)
         elif abs(x[i]) == 1.0:
-            out[i] = -np.sign(x[i]) * slope[i] > GAIN
-    return out
+            found[i] = -np.sign(x[i]) * slope[i]
+    return found
 
 
 def release_together(problem: Problem, solver: Solver, x: Array, pinned: Array) -> bool:

@@ -2,7 +2,10 @@
 
 Such an objective is believed near the parameters at which its points were placed, and not beyond: a search on it would
 go where it is wrong. So the points are placed anew for every step of Newton's method, which ends where the step is lost
-in the error of the gradient. What the scrambled parts of the points differ by tells that error.
+in the error of the gradient. What the scrambled parts of the points differ by tells that error, and for costly product
+rules what they differ by from one with fewer nodes.
+
+A standard deviation that goes to zero is held there, as in `saem.maxima.boundary`, where the likelihood is no lower.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from saem.errors import FitError, ModelError
 from saem.estep.mixtures import moved
 from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
-from saem.estep.settling import COARSE, FINE, Accuracy, settled, sizes
+from saem.estep.settling import COARSE, FINE, LADDER, Accuracy, keep, settled, sizes
+from saem.estep.worth import Worth, worth_of
 from saem.families.problem import Problem
+from saem.maxima.boundary import GAIN, can_be_feasible, gains, pin, unpin
 from saem.maxima.information import Information, information_of, uphill
 from saem.mstep.solver import Derivatives, Solver
 
@@ -28,12 +33,15 @@ ROUGH = 0.5  # log-likelihood left to gain, above which few points do
 ENOUGH = 1e-3  # of it, where a search ends
 SHRINKS = 0.5  # of what was left before: where more is left, it is the error of the gradient
 LOWER = 3.0  # standard errors that a step may lead lower
-AGAIN, NEAR = 3, 0.2  # climbs with rules placed anew, until a parameter moves by less of its size
+AGAIN, NEAR = 3, 0.1  # climbs with rules placed anew, until a parameter moves by less of its size
 ON_TO, MET = 20, 1e-12  # steps onto the constraints, and what is left of them
 SHARE = 0.04  # largest error of a parameter, in standard errors, that may be left
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
 POLISHES = 6  # steps with more points until then
 MORE, MOST_DRAWS = 4, 131_072  # points of a cluster: times as many, and the most
+MOST_OF_IT = 0.9  # of the variance: the clusters that it comes from get more points
+SMALL, CLOSE, NEARER = 0.1, 0.05, 0.2  # of its size, where a standard deviation is tried at zero; of one; next time
+RELEASES = 1  # times that what is held at a boundary is let go
 FARTHEST = 0.7  # of the size of a parameter, that a step may be long
 NORMAL_95 = 1.645
 
@@ -47,11 +55,18 @@ class Simulated(NamedTuple):
     information: Information
     mcse: float  # of the log-likelihood
     noise: Array  # (n, n) covariance of the gradient's error; nan where it was not asked for
+    pinned: Array  # (n,) bool, what is held at a boundary
+    worth: Worth | None = None  # of the points, at a maximum
 
     @property
     def deficit(self) -> tuple[float, float]:
         """The log-likelihood below the maximum beside it, and what it may be larger by (95 %, one-sided)."""
         return deficit_by(self.information, self.noise)
+
+    @property
+    def doubts(self) -> str:
+        """A sentence on the cluster that is known worst, where its points are not worth enough; else empty."""
+        return "" if self.worth is None else self.worth.doubts
 
 
 def error_of(found: Simulated) -> Array:
@@ -101,12 +116,38 @@ def simulated_at(
     """
     x = np.array(x, dtype=float)
     arrays, placing, constant = placed(problem, x, near, accuracy)
-    at = solver.derivatives(placing.objective(arrays, constant), x, free)
-    parts = [solver.derivatives(placing.objective(arrays, constant, part), x, free) for part in range(SCRAMBLES)]
-    # how many points a cluster has was chosen by its error: that of the sum was not
-    mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
-    noise = np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
+    is_mixed, is_known = placing.draws > 0, placing.variance == 0.0
+    cheap, dear, mixed = map(np.flatnonzero, (~is_mixed & is_known, ~is_mixed & ~is_known, is_mixed))
+
+    def derivatives(rules: Placing, clusters: Array, constant: float = 0.0, part: int | None = None) -> Derivatives:
+        return solver.derivatives(rules.objective(arrays, constant, part, clusters), x, free)
+
+    at, noise, mcse = derivatives(placing, cheap, constant), np.zeros((len(x),) * 2), 0.0
+    if len(dear):
+        own, fewer = derivatives(placing, dear), derivatives(with_fewer_nodes(placing, dear), dear)
+        at, off = added(at, own), own.gradient - fewer.gradient
+        noise += np.outer(off, off)
+    if len(mixed):
+        at = added(at, derivatives(placing, mixed))
+        parts = [derivatives(placing, mixed, part=part) for part in range(SCRAMBLES)]
+        # how many points a cluster has was chosen by its error: that of the sum was not
+        mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
+        noise += np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
     return seen(problem, placing, at, free)._replace(mcse=max(mcse, placing.mcse), noise=noise)
+
+
+def added(at: Derivatives, more: Derivatives) -> Derivatives:
+    """The sum of two objectives at the same point."""
+    return replace(
+        at, value=at.value + more.value, gradient=at.gradient + more.gradient, hessian=at.hessian + more.hessian
+    )
+
+
+def with_fewer_nodes(placing: Placing, clusters: Array) -> Placing:
+    """The number of nodes before in some clusters (k,)."""
+    nodes = placing.nodes.copy()
+    nodes[clusters] = [max((n for n in LADDER if n < count), default=LADDER[0]) for count in nodes[clusters]]
+    return replace(placing, nodes=nodes)
 
 
 def evaluated(
@@ -130,7 +171,8 @@ def seen(problem: Problem, placing: Placing, at: Derivatives, free: Array) -> Si
     """Derivatives with what follows from them."""
     multipliers, nothing = multipliers_of(at, free), np.full(at.hessian.shape, np.nan)
     information = information_of(problem, at, multipliers, -at.hessian, free)
-    return Simulated(placing, at, multipliers, information, placing.mcse, nothing)
+    pinned = ~free & ~problem.parameters.fixed
+    return Simulated(placing, at, multipliers, information, placing.mcse, nothing, pinned)
 
 
 def after_newton(problem: Problem, x: Array, step: Array) -> Array:
@@ -168,52 +210,111 @@ def onto_constraints(problem: Problem, x: Array, free: Array) -> Array:
 def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Array) -> tuple[Array, Simulated]:
     """The maximum (n,) that a start leads to, with the likelihood there; as far as the error of the gradient lets it.
 
+    What is held at a boundary there is in `Simulated.pinned`. The last rules are those of the problem from now on.
+
+    Parameters
+    ----------
+    start : (n,) ndarray
+    pinned : (n,) bool ndarray
+        What is held at a boundary to begin with.
+
     Raises
     ------
     ModelError, FitError
         Where the likelihood cannot be simulated.
     """
-    free = solver.free & ~pinned
-    x = onto_constraints(problem, np.array(start, dtype=float), free)
-    x, placing = climb_with(problem, solver, x, free, COARSE, ROUGH)
-    for _ in range(AGAIN):  # rules that are no mixtures stay where they were placed
-        before = x
-        x, placing = climb_with(problem, solver, x, free, FINE, ENOUGH)
-        if np.all(np.abs(x - before) <= NEAR * sizes(problem, x)):
+    pinned = pinned.copy()
+    x = onto_constraints(problem, np.array(start, dtype=float), solver.free & ~pinned)
+    for release in range(RELEASES + 1):
+        x, _ = climb_with(problem, solver, x, pinned, COARSE, ROUGH)
+        for _ in range(AGAIN):  # rules that are no mixtures stay where they were placed
+            before = x
+            x, placing = climb_with(problem, solver, x, pinned, FINE, ENOUGH)
+            if np.all(np.abs(x - before) <= NEAR * sizes(problem, x)):
+                break
+        x, found = polished(problem, solver, x, solver.free & ~pinned, placing)
+        loose = gains(problem, found.at, found.multipliers, x, pinned) > GAIN
+        if release == RELEASES or not loose.any():
             break
+        unpin(problem, x, pinned, loose)
+    keep(problem, found.placing, x)
+    assert problem.clusters.joint is not None
+    return x, found._replace(worth=worth_of(problem.clusters.joint(), found.placing, x))
+
+
+def climb_with(
+    problem: Problem, solver: Solver, x: Array, pinned: Array, accuracy: Accuracy, enough: float
+) -> tuple[Array, Placing]:
+    """Newton's steps, until little is left to gain, or no less than before; and the rules there. May pin more."""
+    found = evaluated(problem, solver, x, solver.free & ~pinned, None, accuracy)
+    small = np.where(problem.parameters.domains.can_vanish, SMALL * problem.scale, CLOSE)
+    for _ in range(STEPS):
+        left = found.information.deficit
+        if left <= enough:
+            break
+        better = stepped(problem, solver, x, ~found.pinned & solver.free, found, accuracy)
+        if better is None:
+            break
+        rise = better[1].at.value - found.at.value
+        x, found = better
+        close = problem.boundary.collapsible & ~found.pinned & solver.free & (solver.domains.room(x) < small)
+        if close.any():
+            held = at_boundary(problem, solver, x, close, found, accuracy)
+            small[close] *= NEARER
+            if held is not None:
+                x, found = held
+                pinned[:] = found.pinned
+                continue
+        if np.isfinite(left) and found.information.deficit > SHRINKS * left and rise <= LOWER * found.mcse:
+            break
+    return x, found.placing
+
+
+def at_boundary(
+    problem: Problem, solver: Solver, x: Array, close: Array, found: Simulated, accuracy: Accuracy
+) -> tuple[Array, Simulated] | None:
+    """With what is close (n,) held at its boundary; None where the likelihood is lower, or a constraint forbids it."""
+    point, pinned = x.copy(), found.pinned.copy()
+    pin(problem, point, pinned, close)
+    free = solver.free & ~pinned
+    if not can_be_feasible(problem, point, free):
+        return None
+    point = onto_constraints(problem, point, free)
+    try:
+        tried = evaluated(problem, solver, point, free, found.placing, accuracy)
+    except (ModelError, FitError):
+        return None
+    return (point, tried) if tried.at.value > found.at.value - KNOWN else None
+
+
+def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: Placing) -> tuple[Array, Simulated]:
+    """After a few more of Newton's steps, with more points where the error of the gradient asks for them."""
     found = simulated_at(problem, solver, x, free, placing)
-    for _ in range(POLISHES):
+    for polish in range(POLISHES):
         (deficit, doubt), share = found.deficit, largest_share(found)
         if (deficit + doubt <= KNOWN and share <= SHARE) or not np.isfinite(deficit):
             break
-        placing = found.placing
-        if doubt > 0.5 * KNOWN or share > SHARE:
-            placing = replace(placing, draws=np.minimum(MORE * placing.draws, MOST_DRAWS))
+        near: Placing | None = found.placing
+        if doubt > 0.5 * KNOWN or share > SHARE:  # rules that are chosen anew may do; if not, more points
+            near = with_more_points(found.placing) if polish else None
         point = newton_step(problem, x, found, free)
-        tried = simulated_at(problem, solver, point, free, placing)
+        tried = simulated_at(problem, solver, point, free, near)
         if not np.isfinite(tried.at.value):
             break
         x, found = point, tried
     return x, found
 
 
-def climb_with(
-    problem: Problem, solver: Solver, x: Array, free: Array, accuracy: Accuracy, enough: float
-) -> tuple[Array, Placing]:
-    """Newton's steps, until little is left to gain, or no less than before; and the rules there."""
-    found = evaluated(problem, solver, x, free, None, accuracy)
-    for _ in range(STEPS):
-        left = found.information.deficit
-        if left <= enough:
-            break
-        better = stepped(problem, solver, x, free, found, accuracy)
-        if better is None:
-            break
-        rise = better[1].at.value - found.at.value
-        x, found = better
-        if np.isfinite(left) and found.information.deficit > SHRINKS * left and rise <= LOWER * found.mcse:
-            break
-    return x, found.placing
+def with_more_points(placing: Placing) -> Placing:
+    """The same with more points in the clusters that most of the variance comes from."""
+    variance = np.where(placing.draws > 0, placing.variance, 0.0)
+    order = np.argsort(-variance)
+    before = np.cumsum(variance[order]) - variance[order]
+    few = order[(before < MOST_OF_IT * variance.sum()) & (placing.draws[order] > 0)]
+    draws, variance = placing.draws.copy(), placing.variance.copy()
+    draws[few] = np.minimum(MORE * draws[few], MOST_DRAWS)
+    variance[few] *= placing.draws[few] / draws[few]
+    return replace(placing, draws=draws, variance=variance)
 
 
 def stepped(

@@ -85,7 +85,7 @@ def test_estimates_are_those_of_glmer(name: str, method: str, nodes: int) -> Non
     # differences of the approximation give 0.2325 for the first of cbpp, as here; glmer prints 1 % less
     np.testing.assert_allclose(fit.se[:-1], list(reference["se"].values()), rtol=2e-2 if method == "laplace" else 2e-3)
     if method == "laplace":
-        assert saem.log_likelihood(fit, "quadrature", nodes=1).value == pytest.approx(reference["logLik"], abs=1e-4)
+        assert saem.log_likelihood(fit, "quadrature", nodes=1).value == pytest.approx(reference["logLik"], abs=5e-4)
 
 
 def test_laplace_is_a_method_of_its_own(counts: pd.DataFrame, ml: saem.Fit) -> None:

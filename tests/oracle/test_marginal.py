@@ -187,7 +187,8 @@ def test_the_number_of_nodes_is_chosen_by_two_that_agree() -> None:
 def test_an_integral_that_is_not_known_is_refused_by_cluster() -> None:
     problem = glmm_family.counts()
     arrays, c = problem.clusters.joint(), problem.clusters.count
-    strict = settling.Accuracy(0.0, 0.0, -1.0, 1e-9, 1e-9, 5, (64,))
+    nothing = {name: 0.0 for name in ("few", "many", "dear")} | {"most": -1.0, "left": -1.0}
+    strict = settling.Accuracy(**nothing, simulated=1e-9, believed=1e-9, points=5, dear_points=5, draws=(64,))
     with pytest.raises(ModelError, match=r"up to 64 points a cluster .* most of it comes from cluster \d+"):
         settling.settled(arrays, c, COUNTS, strict)
 

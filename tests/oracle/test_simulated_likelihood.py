@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 from interpreted_core import Core
 from nonlinear_family import Example
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 import saem
+from saem.errors import SaemWarning
+from saem.estep.conditional import conditional_law
 from saem.estep.marginal import parts_of
 from saem.estep.matching import match
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import t_rule
-from saem.estep.settling import FINE, Accuracy, by_points
+from saem.estep.settling import FINE, Accuracy, by_points, settled_of
 from saem.maxima.boundary import climb
 from saem.maxima.simulated import climb_simulated, simulated_at
 from saem.mstep import sqp
@@ -88,8 +90,9 @@ def test_integrals_along_a_ridge_are_those_of_a_grid() -> None:
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("logs[k] + log_t(points[row], means[k], roots[k], y)[0]", "log_t(points[row], means[k], roots[k], y)[0]"),
-        ("volume += math.log(root[i, i])", "volume += 0.0"),
+        ("density += dealt[k] * height_of_t(", "density += height_of_t("),
+        ("volume *= root[i, i]", "volume *= 1.0"),
+        ("if power % 2:", "if not power % 2:"),
     ],
 )
 def test_points_that_are_weighted_by_another_density_are_noticed(right: str, wrong: str) -> None:
@@ -133,7 +136,7 @@ def test_derivatives_are_those_of_points_that_stay() -> None:
 
 def replaced() -> Accuracy:
     """An accuracy that asks for points of mixtures in all clusters."""
-    return Accuracy(1e-12, 1e-12, 1e-12, 0.002, 1.0, 5)
+    return Accuracy(few=1e-12, many=1e-12, most=1e-12, simulated=0.002, points=5, dear_points=5)
 
 
 def test_the_simulated_maximum_is_that_of_quadrature() -> None:
@@ -188,3 +191,68 @@ def test_a_simulated_maximum_satisfies_the_constraints() -> None:
     x, found = climb_simulated(problem, Solver(problem), problem.starts.first, nothing)
     assert abs(problem.constraints.evaluate(x)[0][0]) < 1e-8
     assert found.placing.draws.any() and sum(found.deficit) < 0.1
+
+
+@pytest.mark.parametrize(("spread", "held"), [(0.15, False), (0.15, True), (1.2, False), (1.2, True)])
+def test_a_standard_deviation_goes_to_zero_and_comes_back(spread: float, held: bool) -> None:
+    """It is zero where the responses vary less than without it, whatever it began at; the likelihood is the highest."""
+    rng = np.random.default_rng(9)
+    z = rng.standard_normal(12)
+    y = np.exp(0.3 + spread * (z - z.mean()) / z.std())
+    known = {"omega_A": 0.3, "a": 0.02, "B_pop": 1.6}
+    model = ridge().model.replace(fixed=known, start={"A_pop": 2.7, "omega_B": 0.6})
+    example = nonlinear_family.posed(model, pd.DataFrame({"id": np.arange(12), "y": y}))
+    problem, names = example.problem, list(example.data.parameters.names)
+    which = np.array(names) == "omega_B"
+    start = np.where(which, 0.0, problem.starts.first) if held else problem.starts.first
+    x, found = climb_simulated(problem, Solver(problem), start, which & held)
+    at = dict(zip(names, x, strict=True))
+    assert found.pinned[which][0] == (at["omega_B"] == 0.0) == (spread < 0.3)
+
+    def below(free: np.ndarray) -> float:
+        return -exactly(example, np.exp(free[0]), known | {"omega_B": abs(free[1])})
+
+    top = minimize(below, [1.0, 0.5], method="Nelder-Mead")
+    assert exactly(example, at["A_pop"], known | at) > -top.fun - 0.02
+    assert sum(found.deficit) < 0.1
+
+
+@pytest.mark.parametrize(("function", "held"), [("at_boundary", False), ("gains", True)])
+def test_what_neither_holds_nor_lets_go_is_noticed(monkeypatch: pytest.MonkeyPatch, function: str, held: bool) -> None:
+    """Without one of the two the maxima of the last test are not found."""
+    nothing = {"at_boundary": lambda *_: None, "gains": lambda problem, *_: np.full(len(problem.scale), -np.inf)}
+    monkeypatch.setattr(f"saem.maxima.simulated.{function}", nothing[function])
+    with pytest.raises(AssertionError):
+        test_a_standard_deviation_goes_to_zero_and_comes_back(1.2 if held else 0.15, held)
+
+
+def test_random_effects_are_those_of_the_last_rules() -> None:
+    """Conditional means (within .1 standard deviations) after a search that began far away, beside a grid."""
+    example = ridge()
+    table = pd.DataFrame({"id": np.arange(8), "y": np.asarray(example.data.response)})
+    model = example.model.replace(
+        fixed={"omega_A": 1.0, "omega_B": 1.0, "a": 0.02, "B_pop": 1.6}, start={"A_pop": 30.0}
+    )
+    problem = nonlinear_family.posed(model, table).problem
+    before = settled_of(problem).placing
+    x, found = climb_simulated(problem, Solver(problem), problem.starts.first, np.zeros(5, dtype=bool))
+    assert settled_of(problem).placing is found.placing is not before
+    at = dict(zip(problem.parameters.names, x, strict=True))
+    u = np.arange(-6.0, 6.0, 2e-3)  # of B; given it, the logarithm of A is normal
+    y = np.log(np.asarray(example.data.response))[:, None]
+    away = y - np.log(at["A_pop"]) + np.log1p(at["B_pop"] * np.exp(u))
+    weights = np.exp(-(away**2) / (2.0 * (1.0 + at["a"] ** 2)) - u**2 / 2.0)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    exact = np.column_stack([(shares * away).sum(axis=1) / (1.0 + at["a"] ** 2), shares @ u])
+    assert np.all(np.abs(conditional_law(problem, x)[1].mean - exact) < 0.1)
+
+
+def test_a_fit_ends_where_a_standard_deviation_is_zero() -> None:
+    """Its status says so."""
+    rng = np.random.default_rng(9)
+    y = np.exp(0.3 + 0.15 * rng.standard_normal(12))
+    known = {"omega_A": 0.3, "a": 0.005, "B_pop": 1.6}
+    model = ridge().model.replace(fixed=known, start={"A_pop": 2.7, "omega_B": 0.6})
+    with pytest.warns(SaemWarning, match="weakly identified"):
+        fit = saem.fit(model, pd.DataFrame({"id": np.arange(12), "y": y}), "ml")
+    assert fit.status == "boundary" and fit.values[fit.parameters.names.index("omega_B")] == 0.0

@@ -254,8 +254,8 @@ def by_simulation(iteration: Iteration, run: Run) -> Precision:
     return replace(precision, loglik_mcse=found.mcse)
 
 
-def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
-    """A run at the maximum of the simulated likelihood that it leads to, and the precision there.
+def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
+    """A run at the maximum of the simulated likelihood that it leads to, the precision there, and doubts in words.
 
     Its Monte Carlo error is that of the points of the likelihood, not of the draws of the iterations before.
 
@@ -265,7 +265,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
         Where the likelihood cannot be simulated.
     """
     x, found = climb_simulated(iteration.problem, iteration.solver, run.x, run.pinned)
-    run = replace(run, x=x, path=np.vstack([run.path[:-1], x]))
+    run = replace(run, x=x, pinned=found.pinned, path=np.vstack([run.path[:-1], x]))
     missing, noise = known_noise(iteration, run, x, found.information, found.at.hessian)
     deficit, doubt = found.deficit
     blank = Precision(
@@ -285,7 +285,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision]:
         covariance=covariance,
         loglik_mcse=found.mcse,
     )
-    return run, precision
+    return run, precision, found.doubts
 
 
 def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator) -> tuple[ScoreMoments, int]:

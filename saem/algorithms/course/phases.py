@@ -156,11 +156,11 @@ def up_to_the_target(course: Course) -> Course:
     if not engine.iteration.ends_by_newton or engine.spent.stopped:
         return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
     try:
-        run, precision = finished(engine.iteration, run)
+        run, precision, doubts = finished(engine.iteration, run)
     except (ModelError, FitError):  # elsewhere it was known
         return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
     course.keeper.keep(run.chain)
-    return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED}".strip())
+    return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED} {doubts}".strip())
 
 
 PHASES: tuple[Phase, ...] = (with_zero_variances, with_all_maxima, from_the_highest, up_to_the_target)
