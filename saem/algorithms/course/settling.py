@@ -23,6 +23,7 @@ Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
 MUCH_LOWER = 2.0  # log-likelihood, of which a rough one is known to some tenths
+ROUGH_STEPS = 12  # of Newton's method, by which that is nearly at its maximum
 HIGHER = 1e-4  # a log-likelihood higher by more belongs to another maximum
 RACERS = 5  # scattered starts of the race
 RACE = 40  # iterations from each start, to choose among them
@@ -103,12 +104,12 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
         if candidates:
             best = max(best, engine.iteration.loglik(run.x), height)
         is_rough = bool(candidates) and rough is not solver
-        here = rough.summit(run.x, solver.free & ~run.pinned)[1] if is_rough else -np.inf
+        here = rough_height(rough, run.x, run.pinned) if is_rough else -np.inf
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
             pin(problem, start, pinned, np.isin(np.arange(len(start)), which))
-            if is_rough and rough.summit(start, solver.free & ~pinned)[1] < here - MUCH_LOWER:
+            if is_rough and rough_height(rough, start, pinned) < here - MUCH_LOWER:
                 continue
             try:
                 trial = engine.pass_through(start, pinned)
@@ -174,6 +175,12 @@ def rough_solver(engine: Engine, run: Run) -> Solver:
     except (ModelError, FitError):  # a look at the integrals themselves says the same in time
         rough = engine.problem
     return engine.solver if rough is engine.problem else Solver(rough)
+
+
+def rough_height(solver: Solver, start: Array, pinned: Array) -> float:
+    """What some steps of Newton's method lead up to from a ``start`` (n,) with parameters ``pinned``."""
+    result = solver.maximise(solver.observed(), start.copy(), solver.free & ~pinned, max_iterations=ROUGH_STEPS)
+    return float(result.value)
 
 
 def zero_candidates(solver: Solver, run: Run, at_top: Array) -> list[int]:
