@@ -43,7 +43,25 @@ def check_pooled(example: Example, core: Core) -> None:
         np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("check", [check_frames, check_pooled])
+def check_carry(example: Example, core: Core) -> None:
+    """Random effects at other parameters have the individual parameters that they had."""
+    arrays, x, d = example.placed(), example.x, example.arrays.sd_index.shape[1]
+    length = core[DENSITY].frame_length(d, len(arrays.term_effect))
+    frame, last, matrix, v = np.zeros(length), np.zeros(length), np.zeros((d + 1, d)), 1.0 + np.arange(float(d))
+    other = x * (1.0 + 0.1 * np.random.default_rng(3).uniform(size=len(x)))
+
+    def coordinates(at: np.ndarray, effects: np.ndarray) -> np.ndarray:
+        return example.centres(at)[2] + np.linalg.cholesky(example.covariances(at)[2]) @ effects
+
+    for place, room in ((other, frame), (x, last)):
+        core[DENSITY].fill_plain_frame(arrays, place, 2, -1, room)
+    assert core[DENSITY].carry_coordinates(arrays.centred, frame, last, matrix)
+    u = matrix[:d].T @ v + matrix[d]
+    np.testing.assert_allclose(coordinates(other, u), coordinates(x, v), rtol=1e-10)
+    assert not core[DENSITY].carry_coordinates(example.arrays.centred, frame, last, matrix)  # the effects stay
+
+
+@pytest.mark.parametrize("check", [check_frames, check_pooled, check_carry])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_done_for_many_clusters_is_right_for_each(check, name: str) -> None:
     check(nonlinear_family.EXAMPLES[name](), Core())
@@ -53,6 +71,8 @@ def test_what_is_done_for_many_clusters_is_right_for_each(check, name: str) -> N
     ("check", "module", "right", "wrong", "name"),
     [
         (check_frames, DENSITY, "before < 0 or arrays.group[before] != group", "before < 0", "counts"),
+        (check_carry, DENSITY, "value -= frame[j * d + i] * matrix[k, i]", "value -= 0.0", "absorption"),
+        (check_carry, DENSITY, "last[at + j] - frame[at + j]", "0.0", "counts"),
         (check_pooled, START, "pulls[k] += arrays.basis[cluster, k] *", "pulls[k] +=", "absorption"),
         (check_pooled, START, "z[arrays.term_effect[k]] +=", "z[arrays.term_effect[k]] =", "counts"),
         (check_pooled, START, "gradient[arrays.rows.curved[j]] +=", "gradient[j] +=", "counts"),
