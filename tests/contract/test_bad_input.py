@@ -270,7 +270,7 @@ def test_check_does_not_call_an_infeasible_constraint_fine():
     ],
     ids=["nonlinear", "values", "twice", "four together", "with a fixed value", "all fixed"],
 )
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, ["ml"]))
 def test_constraints_that_contradict_each_other(lines, parts, method):
     Path("model.toml").write_text(f"{MODEL}{lines}\n")
     refused("--method", method, parts=parts)
