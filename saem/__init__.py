@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from saem.inference.random_effects import random_effects
     from saem.inference.residuals import residuals
     from saem.inference.t_tests import t_tests
+    from saem.inference.verification import verify
     from saem.inference.visual_check import visual_check
     from saem.simulation import simulate
     from saem.stopping import Target
@@ -70,6 +71,7 @@ _MODULES = {
     "simulate": "saem.simulation",
     "t_tests": "saem.inference.t_tests",
     "variances": "saem.inference.derived",
+    "verify": "saem.inference.verification",
     "visual_check": "saem.inference.visual_check",
 }
 
@@ -102,6 +104,7 @@ __all__ = [
     "simulate",
     "t_tests",
     "variances",
+    "verify",
     "visual_check",
 ]
 

@@ -20,7 +20,7 @@ import numpy as np
 PLAIN = (
     *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
     *("saem.estep", "saem.families.normal"),
-    *(f"saem.families.nonlinear.{name}" for name in ("complete", "density", "integral", "reduction")),
+    *(f"saem.families.nonlinear.{name}" for name in ("complete", "density", "integral", "reduction", "start")),
 )
 FUNCTIONS = {  # of the contract
     "log_complete": ("saem.families.nonlinear.density", "log_complete_nonlinear"),
@@ -35,8 +35,8 @@ FUNCTIONS = {  # of the contract
 PREPARED: dict[str, Any] = {  # where a family has none of its own
     "frame_size": lambda arrays: 0,
     "fill_frame": lambda *_: True,
-    "log_complete_framed": None,  # `framed`
     "limit": lambda *_: None,
+    "fill_carry": lambda *_: False,
 }
 
 
@@ -47,6 +47,14 @@ def framed(core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: A
     log_complete(arrays, x, cluster, effects, 0, value, np.empty((0, d, 1)), np.empty((0, d, d, 1)))
 
 
+def accumulated(
+    core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: Any, weight: float, statistics: Any
+) -> None:
+    """What families have that prepare nothing for a cluster."""
+    core.found("saem.families.contract", "accumulate")(arrays, x, cluster, effects, weight, statistics)
+
+
+FRAMED = {"log_complete_framed": framed, "accumulate_framed": accumulated}
 ROW_SUMS = CFUNCTYPE(None, *[POINTER(c_double)] * 3, c_int64, c_int64, POINTER(c_double))
 
 
@@ -110,7 +118,9 @@ class Core:
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
         if module == "saem.families.contract" and name in PREPARED and name not in FUNCTIONS:
-            return partial(framed, self) if PREPARED[name] is None else PREPARED[name]
+            return PREPARED[name]
+        if module == "saem.families.contract" and name in FRAMED:
+            return partial(FRAMED[name], self)
         if module == "saem.families.contract" and name in FUNCTIONS:
             place, function = FUNCTIONS[name]
             return lambda *values: getattr(self[place], function)(*values)

@@ -89,6 +89,13 @@ DECLARED: dict[str, Declaration] = {
         is_exact=True,
         requires=("marginal likelihood",),
     ),
+    "laplace": Declaration(
+        "Laplace",
+        "Laplace",
+        "laplace:Laplace",
+        is_exact=True,
+        requires=("integrated likelihood",),
+    ),
     "em": Declaration(
         "Exact EM", "EM", "exact_em:ExactEM", is_exact=True, requires=("expectation", "marginal likelihood")
     ),
@@ -137,6 +144,10 @@ DECLARED: dict[str, Declaration] = {
 NEEDS: dict[str, tuple[str, Callable[[Problem], bool]]] = {
     "expectation": ("a closed-form E-step", lambda problem: problem.latent.has_expectation),
     "marginal likelihood": ("a marginal likelihood", lambda problem: problem.likelihood.is_available),
+    "integrated likelihood": (
+        "a likelihood that has no closed form (method 'ml' is exact)",
+        lambda problem: problem.likelihood.kind in ("quadrature", "simulated"),
+    ),
     "closed likelihood": (
         "a marginal likelihood in closed form, not the restricted one",
         lambda problem: problem.likelihood.kind == "closed" and not problem.likelihood.restricted,

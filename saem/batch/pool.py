@@ -19,10 +19,10 @@ from typing import Any
 from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, serve
 from saem.system.display import method_name
 from saem.system.ending import ENDED_BY_OTHERS
+from saem.system.threads import ONE_THREAD
 
 MAX_BATCH = 16
 PER_WORKER = 2  # batches under way for each worker: one that it works on, and the next
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
 
 Done = tuple[int, list[Record]]
 

@@ -22,6 +22,7 @@ from saem.cli import (
     recipe,
     resume,
     simulate,
+    verify,
 )
 from saem.cli.console import friendly
 
@@ -62,6 +63,7 @@ app.command(name="models")(infer.models)
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="predict")(predict.predict)
 app.command(name="loglik")(loglik.loglik)
+app.command(name="verify")(verify.verify)
 app.command(name="prior")(prior.prior)
 app.command(name="sensitivity")(prior.sensitivity)
 app.command(name="simulate")(simulate.simulate)

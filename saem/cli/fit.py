@@ -46,6 +46,7 @@ class Method(StrEnum):
     SAEM = "saem"
     ML = "ml"
     REML = "reml"
+    LAPLACE = "laplace"
     EM = "em"
     MCEM = "mcem"
     BOOTH_HOBERT = "booth_hobert"

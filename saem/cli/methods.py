@@ -35,8 +35,8 @@ def tailored(
     from saem.mstep.maximisers import maximiser_of
 
     settings: dict[str, Any] = {} if mstep is None else {"mstep": maximiser_of(mstep)}
-    if name == "ml" and not asked:
-        return replace(METHODS["ml"](), **settings)  # type: ignore[type-var]
+    if name in ("ml", "laplace") and not asked:
+        return replace(METHODS[name](), **settings)  # type: ignore[type-var]
     if name == "bayes" and asked == {"chains": chains} and mstep is None:
         return replace(METHODS[name](), chains=chains)  # type: ignore[type-var]
     if not DECLARED[name].is_simulated:

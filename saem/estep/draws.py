@@ -11,6 +11,12 @@ from saem.system.jit import entry
 
 Array = np.ndarray
 
+BATCHES, FEWEST_MOST = 2_000, (8, 100)  # of draws of single clusters in all, and of each
+SHORTEST, LONGEST = 8, 64  # half a batch, in draws
+WARM_UP = 64  # draws that are made before, for a chain that has not arrived
+CHANGED = 0.2  # of a variance, by looking at longer batches: then these are taken
+ROUNDING = 1e-9  # of a correlation matrix
+
 
 @entry
 def draw_means(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
@@ -175,3 +181,85 @@ def moments_of(first: Array, second: Array, batches: Array, hessian: Array, many
 def whole(lower: Array) -> Array:
     """A symmetric matrix from its lower triangle."""
     return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
+
+
+class ScoreNoise(NamedTuple):
+    """What draws at one point tell of the complete-data score, where the likelihood is known."""
+
+    hessian: Array  # (n, n) the mean of that of the complete-data log-likelihood
+    noise: Array  # (n, n) the long-run covariance of the score of one draw of all clusters
+
+
+@entry
+def add_batches(
+    arrays: Any,
+    x: Array,
+    rng: np.random.Generator,
+    batches: int,
+    size: int,
+    statistics: Array,
+    scores: Array,
+    first: Array,
+    halves: Array,
+    wholes: Array,
+    hessian: Array,
+) -> None:
+    """Add sums over batches, of two halves of ``size`` draws of each cluster: of mean scores, of their products."""
+    count, n = scores.shape
+    clusters, values, one, before = np.arange(count), np.empty(count), np.empty((n, n)), np.empty((count, n))
+    for half in range(2 * batches):
+        draw_clusters(arrays, x, rng, size, clusters, statistics)
+        complete_clusters(arrays, clusters, statistics, x, values, scores, one)
+        for i in range(n):
+            for j in range(n):
+                hessian[i, j] += one[i, j]
+        for c in range(count):
+            for i in range(n):
+                first[c, i] += scores[c, i]
+                for j in range(i + 1):
+                    halves[i, j] += scores[c, i] * scores[c, j]
+            if half % 2 == 0:
+                before[c] = scores[c]
+                continue
+            for i in range(n):
+                for j in range(i + 1):
+                    wholes[i, j] += 0.25 * (before[c, i] + scores[c, i]) * (before[c, j] + scores[c, j])
+
+
+def score_noise(arrays: Any, x: Array, rng: np.random.Generator, n_clusters: int, n_statistics: int) -> ScoreNoise:
+    """Noise of the complete-data score of clusters whose draws are independent of each other's, given the data.
+
+    By batch means of each cluster, whose covariances add up. A batch that is too short misses part of the dependence
+    between draws: what it misses halves where its length doubles, so that twice the one less the other does not miss it
+    ("lugsail", Vats & Flegal 2022). Where that changes much, batches become longer.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        With `draw_clusters` and `complete_clusters`, and a state of its own.
+    x : (n,) ndarray
+    rng : Generator
+    n_clusters, n_statistics : int
+    """
+    n, size = len(x), SHORTEST
+    draw_means(arrays, x, rng, WARM_UP, np.empty((1, n_statistics)))
+    batches = int(np.clip(BATCHES // max(1, n_clusters), *FEWEST_MOST))
+    while True:
+        scores, first = np.zeros((2, n_clusters, n))
+        statistics = np.empty((n_clusters, n_statistics))
+        halves, wholes, hessian = np.zeros((3, n, n))
+        add_batches(arrays, x, rng, batches, size, statistics, scores, first, halves, wholes, hessian)
+        mean = first / (2 * batches)
+        products = mean.T @ mean
+        half = size * (whole(halves) - 2 * batches * products) / (2 * batches - 1)
+        full = 2 * size * (whole(wholes) - batches * products) / (batches - 1)
+        longer = 2.0 * full - half
+        diagonal = np.diag(full)
+        told = diagonal > 0.0
+        change = np.max(np.abs(np.diag(longer)[told] / diagonal[told] - 1.0), initial=0.0)
+        if change <= CHANGED or size >= LONGEST:
+            break
+        size *= 2
+    scale = 1.0 / np.sqrt(np.where(told, diagonal, 1.0))
+    is_covariance = bool(np.linalg.eigvalsh(longer * np.outer(scale, scale)).min(initial=0.0) > -ROUNDING)
+    return ScoreNoise(hessian / (2 * batches), longer if is_covariance else full)

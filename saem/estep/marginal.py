@@ -229,7 +229,7 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
     for j in range(d):
         modes[0, j, 0] = mode[j]
     stretch = objective.stretch[cluster]
-    if held:
+    if held or length == 1:
         for j in range(d):
             for k in range(j + 1):
                 root[j, k, 0] = factor[j, k]

@@ -10,10 +10,11 @@ move is
 
 Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
 leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found. Modes and curvatures are found anew
-ever more rarely, for good: they are functions of ``x`` alone, and where data are rich, proposals at the mode of an
-``x`` that is one standard error away are hardly ever accepted. Probabilities and scales, which are functions of what
-the chain has done, change while the kernel adapts, and never afterwards. All that a chain goes on with is in `Kernel`,
-arrays that are changed in place: whoever copies, saves or puts them back has the chain, bit for bit.
+ever more rarely, for good, from the last ones on: they depend on the ``x`` alone that there were, and where data are
+rich, proposals at the mode of an ``x`` that is one standard error away are hardly ever accepted. Probabilities and
+scales, which are functions of what the chain has done, change while the kernel adapts, and never afterwards. All that a
+chain goes on with is in `Kernel`, arrays that are changed in place: whoever copies, saves or puts them back has the
+chain, bit for bit.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.modes import find_mode, place, square_distance
+from saem.estep.modes import NEARLY, climb_to_mode, find_mode, place, square_distance
 from saem.families import contract
 from saem.families.contract import (
-    accumulate,
+    accumulate_framed,
     complete,
     complete_clusters,
+    fill_carry,
     fill_frame,
     frame_size,
     limit,
@@ -57,6 +59,7 @@ TELLING = 100  # moves of a cluster that tell its rate of acceptance
 FARTHEST = 5.0  # logarithm of a scale, either way
 
 CALLS, NEXT, ADAPTING = 0, 1, 2  # of the clock
+AT_MODES = -1  # for the next refresh: random effects are put near the modes then
 
 
 class Kernel(NamedTuple):
@@ -70,6 +73,7 @@ class Kernel(NamedTuple):
     modes: Array  # (C, d)
     factors: Array  # (C, d, d) lower Cholesky factors of the curvatures at the modes
     clock: Array  # (3,) int64: calls of `draw`, the call before which it is refreshed next, whether it adapts
+    x: Array  # (n,) parameters of the last call
 
 
 class Metropolis(NamedTuple):
@@ -114,8 +118,16 @@ class Metropolis(NamedTuple):
             self.kernel.counts[...] = 0.0  # what is accepted from now on is what the chains are worth
         self.kernel.clock[ADAPTING] = int(on)
 
+    def begin_anew(self) -> None:
+        """Let random effects begin near the modes again, at the parameters of the next draw."""
+        self.kernel.clock[NEXT] = AT_MODES
 
-def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE) -> Metropolis:
+    def renew(self) -> None:
+        """Let modes and curvatures be found anew before the next draw."""
+        self.kernel.clock[NEXT] = 0
+
+
+def metropolis(arrays: Any, n_clusters: int, n_random: int, n: int, only: int = MIXTURE) -> Metropolis:
     """Chains that adapt, and begin near the modes at the parameters of the first draw.
 
     Parameters
@@ -125,6 +137,8 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE)
     n_clusters : int
     n_random : int
         The largest number of random effects of a cluster.
+    n : int
+        Number of parameters.
     only : int
         A kind of moves that is made alone; see `KERNELS`.
     """
@@ -138,6 +152,7 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int, only: int = MIXTURE)
         modes=np.zeros(shape),
         factors=np.zeros((*shape, n_random)),
         clock=np.array([0, 0, 1]),
+        x=np.zeros(n),
     )
     return Metropolis(arrays, kernel, only)
 
@@ -158,13 +173,20 @@ def fill_shares(state: Kernel, cluster: int, d: int) -> None:
 def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
     """Find modes and curvatures at ``x``, and probabilities while the kernel adapts.
 
-    Before the first draw, put the random effects near the modes.
+    Before the first draw, and where that was asked for, put the random effects near the modes.
     """
     adapts = state.clock[ADAPTING] == 1 or state.clock[CALLS] == 0
+    begins = state.clock[CALLS] == 0 or state.clock[NEXT] == AT_MODES
     for cluster in range(state.latent.shape[0]):
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
-        height = find_mode(arrays, x, cluster, mode, factor)
+        height = math.nan
+        if state.clock[CALLS] > 0:  # from the last one
+            for j in range(d):
+                mode[j] = state.modes[cluster, j]
+            height = climb_to_mode(arrays, x, cluster, NEARLY, mode, factor)
+        if not math.isfinite(height):
+            height = find_mode(arrays, x, cluster, mode, factor)
         if not math.isfinite(height):  # the prior's
             for j in range(d):
                 mode[j] = 0.0
@@ -181,7 +203,7 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
             state.modes[cluster, j] = mode[j]
             for k in range(d):
                 state.factors[cluster, j, k] = factor[j, k]
-        if state.clock[CALLS] == 0:
+        if begins:
             point = np.empty(d)
             for j in range(d):
                 point[j] = rng.standard_normal()
@@ -190,10 +212,52 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
                 state.latent[cluster, j] = point[j]
 
 
+@kernel
+def carry(arrays: Any, state: Kernel, x: Array) -> None:
+    """Express chains and modes by the random effects at ``x``, where latent data stay as parameters move.
+
+    With rich data the rows tell where individual parameters are, whatever their law is: the same random effects at
+    other parameters would be many of their standard deviations off.
+    """
+    most, size = state.latent.shape[1], frame_size(arrays)
+    frame, last, before = np.empty(size), np.empty(size), -1
+    matrix, point = np.empty((most + 1, most)), np.empty(most)
+    for cluster in range(state.latent.shape[0]):
+        d = n_effects(arrays, x, cluster)
+        known = fill_frame(arrays, x, cluster, before, frame) and fill_frame(arrays, state.x, cluster, before, last)
+        before = cluster if known else -1
+        if d == 0 or not known or not fill_carry(arrays, cluster, frame, last, matrix[: d + 1, :d]):
+            continue
+        for which in range(2):
+            row = state.latent[cluster] if which == 0 else state.modes[cluster]
+            for j in range(d):
+                point[j] = matrix[d, j]
+                for k in range(d):
+                    point[j] += matrix[k, j] * row[k]
+            for j in range(d):
+                row[j] = point[j]
+    for i in range(x.shape[0]):
+        state.x[i] = x[i]
+
+
+@kernel
+def is_same(x: Array, other: Array) -> bool:
+    """Whether two arrays (n,) are equal."""
+    for i in range(x.shape[0]):
+        if x[i] != other[i]:
+            return False
+    return True
+
+
 @inlined
 def refresh_if_due(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
     """Keep the clock, and refresh by it."""
     clock = state.clock
+    if clock[CALLS] == 0:
+        for i in range(x.shape[0]):
+            state.x[i] = x[i]
+    elif not is_same(x, state.x):
+        carry(arrays, state, x)
     if clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT]:
         refresh(arrays, state, only, x, rng)
         clock[NEXT] = clock[CALLS] + 1 + clock[CALLS] // REFRESHED
@@ -278,50 +342,64 @@ def propose(
 
 
 @kernel
-def draw_one(
-    arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, cluster: int, statistics: Array
+def move_clusters(
+    arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
 ) -> None:
-    """Make ``m`` moves of a cluster, and add the mean of the statistics after each."""
-    d, size = n_effects(arrays, x, cluster), frame_size(arrays)
-    room = np.empty(2 * d + 2 + m * d + size)  # one allocation
-    current, proposal = room[:d], room[d : 2 * d]
-    here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
-    value, other = room[2 * d : 2 * d + 1].reshape((1, 1)), room[2 * d + 1 : 2 * d + 2].reshape((1, 1))
-    kept, frame = room[2 * d + 2 : 2 * d + 2 + m * d].reshape((m, d)), room[2 * d + 2 + m * d :]
-    for j in range(d):
-        current[j] = state.latent[cluster, j]
-    value[0, 0] = -math.inf
-    known = fill_frame(arrays, x, cluster, frame)
-    if d > 0 and known:
-        log_complete_framed(arrays, x, cluster, frame, here, value)
-    for sweep in range(m):
-        kind = choose_kind(state.shares[cluster], rng)
-        moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
-        for component in range(moves):
-            ratio = propose(
-                state.modes[cluster],
-                state.factors[cluster],
-                state.log_scales[cluster],
-                kind,
-                component,
-                rng,
-                current,
-                proposal,
-            )
-            log_complete_framed(arrays, x, cluster, frame, there, other)
-            accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
-            note_move(
-                state.counts[cluster, kind], state.acceptance, state.log_scales[cluster], state.clock, kind, d, accepted
-            )
-            if accepted:
-                value[0, 0] = other[0, 0]
-                for j in range(d):
-                    current[j] = proposal[j]
+    """Make ``m`` moves of clusters (k,), and add the means of the statistics after each, to their rows or to one."""
+    most, size = state.latent.shape[1], frame_size(arrays)
+    room, before = np.empty(2 * most + 2 + m * most + size), -1  # one allocation
+    value, other = room[:1].reshape((1, 1)), room[1:2].reshape((1, 1))
+    frame = room[2 + (2 + m) * most :]
+    for at in range(clusters.shape[0]):
+        cluster, row = clusters[at], statistics[at if statistics.shape[0] > 1 else 0]
+        d = n_effects(arrays, x, cluster)
+        current, proposal = room[2 : 2 + d], room[2 + d : 2 + 2 * d]
+        here, there = current.reshape((1, d, 1)), proposal.reshape((1, d, 1))
+        kept = room[2 + 2 * d : 2 + (2 + m) * d].reshape((m, d))
         for j in range(d):
-            kept[sweep, j] = current[j]
-    accumulate(arrays, x, cluster, kept, 1.0 / m, statistics)
-    for j in range(d):
-        state.latent[cluster, j] = current[j]
+            current[j] = state.latent[cluster, j]
+        value[0, 0] = -math.inf
+        known = fill_frame(arrays, x, cluster, before, frame)
+        before = cluster if known else -1
+        if d > 0 and known:
+            log_complete_framed(arrays, x, cluster, frame, here, value)
+        for sweep in range(m):
+            kind = choose_kind(state.shares[cluster], rng)
+            moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
+            for component in range(moves):
+                ratio = propose(
+                    state.modes[cluster],
+                    state.factors[cluster],
+                    state.log_scales[cluster],
+                    kind,
+                    component,
+                    rng,
+                    current,
+                    proposal,
+                )
+                log_complete_framed(arrays, x, cluster, frame, there, other)
+                accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
+                note_move(
+                    state.counts[cluster, kind],
+                    state.acceptance,
+                    state.log_scales[cluster],
+                    state.clock,
+                    kind,
+                    d,
+                    accepted,
+                )
+                if accepted:
+                    value[0, 0] = other[0, 0]
+                    for j in range(d):
+                        current[j] = proposal[j]
+            for j in range(d):
+                kept[sweep, j] = current[j]
+        if known:
+            accumulate_framed(arrays, x, cluster, frame, kept, 1.0 / m, row)
+        else:
+            row[0] = math.nan
+        for j in range(d):
+            state.latent[cluster, j] = current[j]
 
 
 @inlined
@@ -333,8 +411,8 @@ def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int,
         return
     state = metropolis.kernel
     refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
-    for cluster in range(state.latent.shape[0]):
-        draw_one(metropolis.arrays, state, x, rng, m, cluster, statistics)
+    clusters, row = np.arange(state.latent.shape[0]), statistics.reshape((1, statistics.shape[0]))
+    move_clusters(metropolis.arrays, state, x, rng, m, clusters, row)
     if state.clock[ADAPTING] == 1:  # afterwards a bound that depends on what was drawn would be a bias
         limit(metropolis.arrays, x, statistics)
 
@@ -345,13 +423,12 @@ def draw_some(
 ) -> None:
     """See `saem.families.contract.draw_clusters`."""
     state = metropolis.kernel
-    if m > 0:
-        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
-    for i in range(clusters.shape[0]):
+    for i in range(statistics.shape[0]):
         for j in range(statistics.shape[1]):
             statistics[i, j] = math.nan if m == 0 else 0.0
-        if m > 0:
-            draw_one(metropolis.arrays, state, x, rng, m, clusters[i], statistics[i])
+    if m > 0:
+        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
+        move_clusters(metropolis.arrays, state, x, rng, m, clusters, statistics)
 
 
 @overload(contract.draw, inline="always")

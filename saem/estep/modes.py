@@ -20,6 +20,7 @@ Array = np.ndarray
 SETTLED = 1e-10  # decrement (twice what is left to gain) after which one more step reaches rounding errors
 ROUNDING = 1e-13  # of the log-density, which no move can tell from nothing
 NEAR = 1e-3  # a decrement that is small enough where no smaller one is reached
+NEARLY = 1e-3  # a decrement that is small enough for where proposals are put
 ROUNDS, HALVINGS = 200, 60
 
 
@@ -50,19 +51,28 @@ def factor_shifted(hessian: Array, factor: Array) -> float:
 def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, factor: Array) -> float:
     """Write the mode (d,), from zero on, and the Cholesky factor (d, d) of minus the Hessian of the log-density there.
 
-    A Hessian that is not negative definite is shifted, and a move is halved until the density rises.
-
     Returns
     -------
     float
         The log-density at the mode; ``-inf`` outside the domain of the parameters, nan where no mode was found.
     """
+    for j in range(mode.shape[0]):
+        mode[j] = 0.0
+    return climb_to_mode(arrays, x, cluster, SETTLED, mode, factor)
+
+
+@kernel
+def climb_to_mode(arrays: Any, x: Array, cluster: int, settled: float, mode: Array, factor: Array) -> float:
+    """`find_mode` from the ``mode`` that is given, up to one more step from where a decrement is below ``settled``.
+
+    A Hessian that is not negative definite is shifted, and a move is halved until the density rises.
+    """
     d = mode.shape[0]
-    points, values = np.zeros((1, d, 1)), np.empty((1, 1))
+    points, values = np.empty((1, d, 1)), np.empty((1, 1))
     gradients, hessians = np.empty((1, d, 1)), np.empty((1, d, d, 1))
     move = np.empty(d)
     for j in range(d):
-        mode[j] = 0.0
+        points[0, j, 0] = mode[j]
     log_complete(arrays, x, cluster, points, 2, values, gradients, hessians)
     if d == 0 or not math.isfinite(values[0, 0]):
         return float(values[0, 0])
@@ -77,7 +87,7 @@ def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, factor: Array) -
         cholesky_solve(factor, d, move)
         for j in range(d):
             decrement += move[j] * gradients[0, j, 0]
-        if shift == 0.0 and decrement < SETTLED:
+        if shift == 0.0 and decrement < settled:
             for j in range(d):
                 mode[j] += move[j]
                 points[0, j, 0] = mode[j]

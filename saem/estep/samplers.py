@@ -46,7 +46,7 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
             clusters = problem.clusters
             assert clusters.joint is not None  # see `is_drawn_by_kernels`
             each = problem.latent.size // max(1, clusters.count)
-            return metropolis(clusters.joint(), clusters.count, each, KERNELS[sampler])
+            return metropolis(clusters.joint(), clusters.count, each, len(problem.parameters), KERNELS[sampler])
     else:
         known = listing(problem.latent.samplers) or "none but its own"
         if sampler in problem.latent.samplers:
@@ -130,6 +130,20 @@ def adapt(arrays: Any, on: bool) -> None:
     """Let a Markov kernel adapt from now on, or no more, if it can."""
     if NESTED in getattr(arrays, "_fields", ()):
         arrays.adapt(on)
+
+
+def renewed(arrays: Any) -> Any:
+    """A copy of a Markov kernel that finds its proposals anew at the parameters of the next draw; see `own_copy`."""
+    found = own_copy(arrays)
+    if hasattr(found, "renew"):
+        found.renew()
+    return found
+
+
+def begin_anew(arrays: Any) -> None:
+    """Let the chains of a Markov kernel begin where they belong at the parameters of the next draw, if it can."""
+    if hasattr(arrays, "begin_anew"):
+        arrays.begin_anew()
 
 
 def are_dependent(drawing: Any, problem: Problem) -> bool:

@@ -188,11 +188,12 @@ def frame_size(arrays: Any) -> int:
     raise NotImplementedError
 
 
-def fill_frame(arrays: Any, x: np.ndarray, cluster: int, frame: np.ndarray) -> bool:
+def fill_frame(arrays: Any, x: np.ndarray, cluster: int, before: int, frame: np.ndarray) -> bool:
     """Write what the density of a cluster at ``x`` has beside the random effects; whether there is a density.
 
-    What changes with every move of a Markov kernel is the random effects alone. Families need not write it; those that
-    do name their arrays in `OWN`, and write `log_complete_framed`.
+    What changes with every move of a Markov kernel is the random effects alone, and much is the same for the next
+    cluster: ``before`` is the one whose frame is in there, at the same ``x``, or -1. Families need not write it; those
+    that do name their arrays in `OWN`, and write `log_complete_framed` and `accumulate_framed`.
     """
     raise NotImplementedError
 
@@ -201,6 +202,29 @@ def log_complete_framed(
     arrays: Any, x: np.ndarray, cluster: int, frame: np.ndarray, effects: np.ndarray, value: np.ndarray
 ) -> None:
     """`log_complete` (1, 1) at one plain value (1, d, 1) of the random effects, with what `fill_frame` has written."""
+    raise NotImplementedError
+
+
+def accumulate_framed(
+    arrays: Any,
+    x: np.ndarray,
+    cluster: int,
+    frame: np.ndarray,
+    effects: np.ndarray,
+    weight: float,
+    statistics: np.ndarray,
+) -> None:
+    """`accumulate` with what `fill_frame` has written, for a cluster that has a density."""
+    raise NotImplementedError
+
+
+def fill_carry(arrays: Any, cluster: int, frame: np.ndarray, last: np.ndarray, matrix: np.ndarray) -> bool:
+    """Write the columns of ``A``, and ``a``, to ``matrix`` (d + 1, d): with ``u = A v + a`` the latent data stay.
+
+    They are random effects ``v`` at the parameters of the frame ``last``, and ``u`` at those of ``frame``. False where
+    it is the random effects that stay, or nothing else can. Families need not write it; those that do name their arrays
+    in `OWN`, and have frames.
+    """
     raise NotImplementedError
 
 
@@ -288,7 +312,13 @@ def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nd
 
 
 #: Types of arrays that have their own of the functions that any family gets.
-OWN: dict[str, set[type]] = {"add_points": set(), "hold": set(), "limit": set(), "fill_frame": set()}
+OWN: dict[str, set[type]] = {
+    "add_points": set(),
+    "hold": set(),
+    "limit": set(),
+    "fill_frame": set(),
+    "fill_carry": set(),
+}
 
 
 def has_own(numba_type: Any, name: str) -> bool:
@@ -362,14 +392,28 @@ def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
     return lambda arrays, x, statistics: None
 
 
+@overload(fill_carry)
+def _fill_carry(arrays, cluster, frame, last, matrix):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "fill_carry") else lambda arrays, cluster, frame, last, matrix: False
+
+
 @overload(frame_size, inline="always")
 def _frame_size(arrays):  # type: ignore[no-untyped-def]
     return None if has_own(arrays, "fill_frame") else lambda arrays: 0
 
 
 @overload(fill_frame, inline="always")
-def _fill_frame(arrays, x, cluster, frame):  # type: ignore[no-untyped-def]
-    return None if has_own(arrays, "fill_frame") else lambda arrays, x, cluster, frame: True
+def _fill_frame(arrays, x, cluster, before, frame):  # type: ignore[no-untyped-def]
+    return None if has_own(arrays, "fill_frame") else lambda arrays, x, cluster, before, frame: True
+
+
+@overload(accumulate_framed, inline="always")
+def _accumulate_framed(arrays, x, cluster, frame, effects, weight, statistics):  # type: ignore[no-untyped-def]
+    if has_own(arrays, "fill_frame"):
+        return None
+    return lambda arrays, x, cluster, frame, effects, weight, statistics: accumulate(
+        arrays, x, cluster, effects, weight, statistics
+    )
 
 
 @overload(log_complete_framed, inline="always")

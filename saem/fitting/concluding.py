@@ -140,7 +140,10 @@ def course_of(
     message = flat.message or outcome.message
     if outcome.posterior is None:
         several = starts > 1 or bool(getattr(algorithm, "scattered", None))
-        message = f"{message} {in_words(status.advice, problem.likelihood, several)}".strip()
+        advice = in_words(status.advice, problem.likelihood, several)
+        if outcome.is_approximate:
+            advice = advice.replace("the likelihood", "the approximation")
+        message = f"{message} {advice}".strip()
     dropped = f"{count(data.n_dropped, 'row')} left out: a value is missing or infinite"
     return Course(
         status=status,
@@ -301,11 +304,10 @@ def information_at(problem: Problem, outcome: Outcome) -> Information:
     """The observed information at an estimate, with the covariance at the exact maximum beside it where there is one.
 
     At a simulated estimate the small slope that is left, times the curvature of a constraint, can spoil the covariance.
-    Of a posterior it is what its draws say.
+    Of a posterior it is what its draws say, of an approximation what that says.
     """
-    if outcome.posterior is not None and outcome.information is not None:
-        return outcome.information
-    if not problem.likelihood.is_available and outcome.information is not None:
+    is_told = outcome.posterior is not None or outcome.is_approximate or not problem.likelihood.is_available
+    if is_told and outcome.information is not None:
         return outcome.information
     solver = Solver(problem)
     information = observed_information(problem, solver, outcome.x, outcome.pinned)

@@ -109,9 +109,10 @@ class Bootstrap:
             if kind == "basic":
                 own, centre = Domains([domain]), self.fit.values[i]
                 limits = np.append(values, centre)
-                edge = np.any((limits == domain.low) | (limits == domain.high))
-                reflected = own.from_free(2.0 * own.to_free(np.array([centre])) - own.to_free(ends[i, ::-1]))
-                ends[i] = np.nan if edge else reflected
+                if np.any((limits == domain.low) | (limits == domain.high)):
+                    ends[i] = np.nan
+                else:
+                    ends[i] = own.from_free(2.0 * own.to_free(np.array([centre])) - own.to_free(ends[i, ::-1]))
         index = pd.Index(names, name="parameter", dtype="str")
         return pd.DataFrame(ends, index=index, columns=["lower", "upper"])
 

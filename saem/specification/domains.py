@@ -175,26 +175,28 @@ class Domains(Sequence[Domain]):
         with np.errstate(over="ignore", invalid="ignore"):
             by_factor = self.low + (x - self.low) * np.exp(steps)
             inside = self.from_free(self.to_free(x) + steps)
-        return np.select([self.is_real, self.is_positive], [x + sizes * steps, by_factor], inside)
+        return self._by_kind(x + sizes * steps, by_factor, inside)
 
     def to_free(self, x: Floats) -> Floats:
         """Coordinates (.., n) without bounds: the logarithm of a positive number, ``atanh`` of a correlation."""
         with np.errstate(divide="ignore", invalid="ignore"):
             middle, half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
-            return np.select(
-                [self.is_real, self.is_positive], [x, np.log(x - self.low)], np.arctanh((x - middle) / half)
-            )
+            return self._by_kind(x, np.log(x - self.low), np.arctanh((x - middle) / half))
 
     def from_free(self, free: Floats) -> Floats:
         """Parameters (.., n) from coordinates without bounds."""
         with np.errstate(invalid="ignore", over="ignore"):
             middle, half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
             above = self.low + np.exp(np.minimum(free, LARGEST_LOG))
-            return np.select([self.is_real, self.is_positive], [free, above], middle + half * np.tanh(free))
+            return self._by_kind(free, above, middle + half * np.tanh(free))
 
     def slopes(self, x: Floats) -> Floats:
         """Derivatives (.., n) of the parameters by those coordinates."""
         with np.errstate(invalid="ignore"):
             middle, half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
             bent = half * (1.0 - ((x - middle) / half) ** 2)
-            return np.select([self.is_real, self.is_positive], [np.ones_like(x), x - self.low], bent)
+            return self._by_kind(np.ones_like(x), x - self.low, bent)
+
+    def _by_kind(self, real: Floats, positive: Floats, between: Floats) -> Floats:
+        """Values (.., n) for parameters with no bound, one, and two; `numpy.select` takes ten times as long."""
+        return np.asarray(np.where(self.is_real, real, np.where(self.is_positive, positive, between)))

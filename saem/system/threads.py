@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, cast
 
+#: The environment of a process that others run beside.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+
 
 @cache
 def controller() -> Any:

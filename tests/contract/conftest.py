@@ -31,6 +31,12 @@ def stubbed(monkeypatch):
 
 
 @pytest.fixture
+def no_pictures(monkeypatch):
+    """Reports of studies without their figures, which take longer than all the rest of them."""
+    monkeypatch.setattr("experiments.harness.report.page.draw", lambda results, replay: ([], {}))
+
+
+@pytest.fixture
 def undrawn():
     """Figures of fits that are written take longer than the fits, and are not what a test looks at."""
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commandline import MODEL, invoke
+from selecting import few
 from typer.testing import CliRunner
 
 import saem
@@ -269,13 +270,13 @@ def test_check_does_not_call_an_infeasible_constraint_fine():
     ],
     ids=["nonlinear", "values", "twice", "four together", "with a fixed value", "all fixed"],
 )
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, ["ml"]))
 def test_constraints_that_contradict_each_other(lines, parts, method):
     Path("model.toml").write_text(f"{MODEL}{lines}\n")
     refused("--method", method, parts=parts)
 
 
-@pytest.mark.parametrize("command", ["fit", "check"])
+@pytest.mark.parametrize("command", few(["fit", "check"], ["fit"]))
 def test_constraints_that_determine_everything(command):
     """Five equations for five parameters leave nothing to estimate: said, or done, but not by a traceback."""
     lines = 'h = "sigma1 == 0.3"\nk = "sigma2 == 0.5"\nm = "mu == 1"\ns = "sigma == 0.4"\n'

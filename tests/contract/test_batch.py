@@ -489,6 +489,6 @@ def test_a_driver_that_is_killed_loses_nothing_that_is_done(tmp_path):
     with closing(sqlite3.connect(tmp_path / "out" / "progress.sqlite")) as db:
         rows = list(db.execute("SELECT level, payload FROM records"))
     assert len(rows) >= 8 and all(json.loads(payload)["status"] == "converged" for _, payload in rows)
-    process = start(tmp_path, 2)
+    process = start(tmp_path, 1)
     out, err = process.communicate(timeout=PATIENCE)
     assert out.split() == ["finished", "200"], err

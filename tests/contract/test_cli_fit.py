@@ -58,7 +58,7 @@ def test_fit_writes_tables_the_fits_and_their_figures(files, stubbed):
             assert (files / "out" / method / figure).read_bytes().startswith(b"\x89PNG")
 
 
-def test_fit_uses_only_the_rows_that_are_asked_for(files, stubbed):
+def test_fit_uses_only_the_rows_that_are_asked_for(files, stubbed, undrawn):
     invoke("fit", "model.toml", "data.csv", "--where", "subject < 2", "--output", "out")
     assert pd.read_csv("out/fits.csv")["n_rows"].tolist() == [8]
 
@@ -159,7 +159,7 @@ def test_every_method_has_its_name_on_the_command_line():
     assert {method.value for method in Method} == {*METHODS, "both"}
 
 
-def test_by_does_not_overwrite_a_single_fit(files, stubbed):
+def test_by_does_not_overwrite_a_single_fit(files, stubbed, undrawn):
     invoke("fit", "model.toml", "data.csv", "-o", "out")
     command = ("fit", "model.toml", "sites.csv", "--by", "site", "-o", "out", "--workers", 1)
     assert "holds the tables of a single fit" in invoke(*command, code=2).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,18 @@ def test_loglik(folder: Path, tmp_path: Path) -> None:
     assert re.search(rf"exact +{fit.loglik:.4f} +0 ", result.stdout) and f"{sampled.mcse:.2g}" in result.stdout
     few = invoke("loglik", folder / "both", "--method", "importance", "--draws", "5")
     assert "exact" not in few.stdout and "cannot be trusted" in " ".join(few.stderr.split())
+
+
+def test_verify(folder: Path, tmp_path: Path) -> None:
+    """All fits of a folder; one that is elsewhere ends with an exit code of its own."""
+    result = invoke("verify", folder / "both", "--starts", 3, "-o", tmp_path)
+    assert result.stderr.count(": verified") == 2 and "None of 3 starts" in result.stdout
+    written = pd.read_csv(tmp_path / "verification.csv")
+    assert set(written["method"]) == {"ml", "saem"} and written["shift"].abs().max() < 0.3
+    fit = saem.load(folder / "both" / "ml")
+    replace(fit, values=fit.values * 1.1, inner=np.empty(0)).save(tmp_path / "off")
+    off = invoke("verify", tmp_path / "off", code=1)
+    assert "NOT VERIFIED" in off.stderr and "below the maximum" in off.stdout
 
 
 @pytest.mark.parametrize(

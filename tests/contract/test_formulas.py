@@ -340,6 +340,23 @@ def test_a_value_that_is_missing_in_a_column_of_one_term() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["True", "None", "nan"])
+def test_a_column_whose_name_is_a_constant_elsewhere_is_used(name: str) -> None:
+    """As under any other name."""
+    table = rows()
+    found = fit(f"y ~ x + {name}", table.rename(columns={"z": name}))
+    assert found.loglik == pytest.approx(fit("y ~ x + z", table).loglik, abs=1e-8)
+    assert len(means(found)) == 3 and f"{name}" in means(found)[2]
+
+
+def test_what_a_formula_lacks_is_told_in_our_words_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """A level that is not there: nothing is printed beside the error."""
+    for level in ("5", "'V'"):
+        with pytest.raises(DataError, match=r"there is no level .*; the levels are 'u', 'v', 'w'"):
+            fit(f"y ~ C(a, Treatment({level}))")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_formula_runs_no_code(tmp_path: Path) -> None:
     marker = tmp_path / "owned"
     for text in (

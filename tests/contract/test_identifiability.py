@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from designs import peptide_table
+from selecting import few
 
 import saem
 from saem import Model, recipes
@@ -48,7 +49,10 @@ def test_mutant_directions_are_caught() -> None:
             check_direction(found.directions[0], wrong)
 
 
-@pytest.mark.parametrize("recipe", ["peptide", "peptide_log2", "peptide_conservation", "peptide_unconstrained"])
+RECIPES = ["peptide", "peptide_log2", "peptide_conservation", "peptide_unconstrained"]
+
+
+@pytest.mark.parametrize("recipe", few(RECIPES, ["peptide", "peptide_conservation"]))
 def test_recipes_are_identified(recipe: str) -> None:
     for arguments in ({}, {"missing": 0.3}, {"replicates": (3, 5)}):
         found = saem.identifiability(peptide(recipe), table(**arguments))

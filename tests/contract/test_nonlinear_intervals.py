@@ -82,6 +82,7 @@ def test_drawn_responses_are_the_exact_ones_in_intervals() -> None:
     np.testing.assert_allclose(made["y"], 0.5 * (made["lo"] + made["hi"]))  # it does not tell where in between
 
 
+@pytest.mark.slow
 def test_estimates_from_drawn_intervals_are_those_of_the_truth() -> None:
     """Four estimates of 1,000 rows in intervals within 4 standard errors: false alarms one in 4,000.
 

@@ -298,8 +298,8 @@ def test_a_real_study(tmp_path: Path) -> None:
     [
         {"failures": 1.0, "replicates": 3},
         {"known": False, "reference": None, "replicates": 2, "failures": 0.0},
-        {"methods": {"ml": {}}, "replicates": 1, "cells": {"n": [1]}},
-        {"cells": {}, "design": {"cells": [{}]}, "replicates": 3},
+        pytest.param({"methods": {"ml": {}}, "replicates": 1, "cells": {"n": [1]}}, marks=pytest.mark.slow),
+        pytest.param({"cells": {}, "design": {"cells": [{}]}, "replicates": 3}, marks=pytest.mark.slow),
     ],
     ids=["all failed", "no truth and no reference", "one of all", "no factor"],
 )

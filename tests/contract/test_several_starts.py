@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from commandline import invoke
+from commandline import invoke, replace
+from handmade import storable_fit
 
 import saem
 from saem import recipes
@@ -100,13 +102,22 @@ def test_a_posterior_has_no_starts() -> None:
         saem.fit(MODEL, table(), "bayes", starts=2)
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--starts` reaches the fit, whose message is printed; of several levels of a column it is refused."""
     data, model = tmp_path / "data.csv", tmp_path / "model.toml"
     table().to_csv(data, index=False)
     text = recipes.text("theophylline").split("\n[start]\n")[0] + "\n[fixed]\nbeta = 0.75\n"
     model.write_text(text, encoding="utf-8")
-    shown = invoke("fit", model, data, "--method", "ml", "--starts", 2).output
-    assert "Of 2 starts" in " ".join(shown.split())
-    refused = invoke("fit", model, data, "--starts", 2, "--by", "Id", code=2)
-    assert "--starts belongs to a single fit" in " ".join(refused.output.split())
+
+    def fit(*arguments: Any, starts: int = 1, **options: Any) -> saem.Fit:
+        return storable_fit(method="ml", message=f"Of {starts} starts all led here.")
+
+    replace(monkeypatch, "fitting.fit", fit=fit)
+    replace(monkeypatch, "fitting.warmup", ensure=lambda methods, family: None)
+
+    def said(*arguments: Any, code: int = 0) -> str:
+        return " ".join(invoke("fit", model, data, *arguments, code=code).output.split())
+
+    assert "Of 2 starts all led here." in said("--method", "ml", "--starts", 2)
+    assert "Of 1 starts all led here." in said("--method", "ml")
+    assert "--starts belongs to a single fit" in said("--starts", 2, "--by", "Id", code=2)

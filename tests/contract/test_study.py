@@ -73,7 +73,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 def test_the_quick_form_changes_what_it_names() -> None:
     assert load_study(PATH).run.replicates == 60 and load_study(PATH, quick=True).run.replicates == 4
-    assert load_study(PATH, quick=True).run.timeout == 2.0
+    assert load_study(PATH, quick=True).run.timeout == 5.0
 
 
 def test_files_that_are_no_studies(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_fault_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if kind == "kills":
             assert median["status"] == "crashed" and "SIGKILL" in median["message"]
         elif kind == "hangs":
-            assert median["status"] == "timeout" and median["message"] == "it did not end within 2 s"
+            assert median["status"] == "timeout" and median["message"] == "it did not end within 5 s"
         elif kind == "raises":
             assert median["status"] == "error" and median["message"] == "RuntimeError: the median is lost"
         elif kind == "grows":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from effort import PATIENCE
 from faults import with_faults
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from saem.errors import ModelError
 distributed = pytest.importorskip("distributed", reason="it needs distributed (extra cluster)")
 
 PATH = Path(__file__).parents[1] / "studies" / "faulty.toml"
+LIMIT = 5.0  # seconds: much more than a mean takes, whatever else the machine has to do
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_a_cluster_survives_its_replicates(
     left = iter(tasks)
     found = {
         result.task: result.records
-        for batch in run_cluster(own, lambda: next(left, None), client, 2.0)
+        for batch in run_cluster(own, lambda: next(left, None), client, LIMIT)
         for result in batch
     }
     assert list(found) != [] and set(found) == set(tasks)
@@ -65,7 +67,7 @@ def test_a_study_that_changed_meanwhile_stops_the_run(client: distributed.Client
     changed = Job(**(vars(job()) | {"digest": "0" * 16}))
     tasks = iter([Task(Cell({"shift": 1.0}), 0, ("mean",))])
     with pytest.raises(ModelError, match="is not what it was when the run began"):
-        list(run_cluster(changed, lambda: next(tasks, None), client, 2.0))
+        list(run_cluster(changed, lambda: next(tasks, None), client, LIMIT))
 
 
 def test_a_child_tells_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,11 +77,11 @@ def test_a_child_tells_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with_faults(monkeypatch, tmp_path, PATH, tasks[:2], ["kills", "hangs"])
     with Child() as child:
         with pytest.raises(Died, match="SIGKILL"):
-            list(child.run(own, tasks, 5.0))
+            list(child.run(own, tasks, PATIENCE))
         with pytest.raises(Overdue) as overdue:
-            list(child.run(own, tasks[1:], 0.3))
+            list(child.run(own, tasks[1:], LIMIT))
         assert overdue.value.at == "median"
-        assert [record["status"] for _, (record,), _ in child.run(own, tasks[2:], 5.0)] == ["ok"]
+        assert [record["status"] for _, (record,), _ in child.run(own, tasks[2:], PATIENCE)] == ["ok"]
 
 
 def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -497,7 +497,7 @@ def test_studies_where_all_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"methods": {"ml": {}}, "cells": {"n": [1]}},
+        pytest.param({"methods": {"ml": {}}, "cells": {"n": [1]}}, marks=pytest.mark.slow),
         {
             "methods": {HUGE: {}, "other": {}},
             "reference": HUGE,

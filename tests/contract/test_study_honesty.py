@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from own_study import command, records, written
+from selecting import few
 
 from experiments.harness.performance import wide
 from experiments.harness.results import Results
@@ -79,15 +80,14 @@ def test_coverage_of_a_method_without_intervals_is_none(tmp_path: Path) -> None:
 # Data that are not what they seem
 
 
-@pytest.mark.parametrize(
-    ("generate", "head"),
-    [
-        ("return np.random.default_rng().normal(size=4)", ""),
-        ("COUNT.append(1)\nreturn np.full(4, float(len(COUNT)))", "COUNT = []"),
-        ("return {'x': [time.perf_counter()] * 4}", ""),
-    ],
-    ids=["entropy", "state", "time"],
-)
+ANEW = [
+    ("return np.random.default_rng().normal(size=4)", ""),
+    ("COUNT.append(1)\nreturn np.full(4, float(len(COUNT)))", "COUNT = []"),
+    ("return {'x': [time.perf_counter()] * 4}", ""),
+]
+
+
+@pytest.mark.parametrize(("generate", "head"), few(ANEW, ANEW[:2]), ids=["entropy", "state", "time"])
 def test_data_that_do_not_come_again(tmp_path: Path, generate: str, head: str) -> None:
     """`check` and `run` tell, and no number comes of it."""
     path = written(tmp_path, generate=generate, head=head, **SMALL)

@@ -241,6 +241,7 @@ def test_a_comment_or_a_measure_does_not_lock_a_store(tmp_path: Path) -> None:
     assert "careful" not in command("summarise", path, "-o", tmp_path / "out")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_changes_are_accepted_when_the_user_says_so(tmp_path: Path) -> None:
     """What failed is made again by the function as it is now; the report tells; the kept sources show the change."""
     path = written(tmp_path, "if 'odd' in options: raise RuntimeError('a mistake')")

@@ -66,6 +66,7 @@ def test_errors_in_the_users_file_show_where(tmp_path: Path) -> None:
 # True values, factors
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_truth_is_asked_once_for_a_cell(tmp_path: Path) -> None:
     """In all the commands together, of several processes: the store keeps it. A changed one is asked again."""
     log = tmp_path / "log"
@@ -104,6 +105,7 @@ def test_levels_are_printed_as_they_are_written(tmp_path: Path) -> None:
     assert "4 0.5 plain" in command("summarise", path, "-o", tmp_path / "out")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_tells_the_precision(tmp_path: Path) -> None:
     """Each target beside the largest error, and by how much it is missed."""
     path = written(tmp_path, run={"replicates": 40, "minimum": 20}, precision={"bias": 0.001, "mean_width": 5.0})

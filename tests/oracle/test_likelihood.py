@@ -50,12 +50,9 @@ CASES: dict[str, dict[str, Any]] = {
 
 #: Of the restricted likelihood, whose naive twin takes long: one case of each kind.
 RESTRICTED = [
-    "intercept",
     "intercept, arms and kinds",
     "slope, full, arms and kinds",
-    "three terms, diagonal, kinds",
     "shared by effect and residual",
-    "overparametrised",
     "fixed",
     "prior weights",
 ]

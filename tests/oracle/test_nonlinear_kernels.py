@@ -291,9 +291,11 @@ def test_sums_without_a_covariance_are_nothing() -> None:
 @pytest.mark.parametrize(
     ("check", "module", "right", "wrong"),
     [
-        (check_effects, DENSITY, "add_normal(effects[at], order,", "add_normal(effects[at] * 0.99, order,"),
-        (check_effects, DENSITY, "slope[j, 0] += out[1 + p + j]", "slope[j, 0] += out[1 + j]"),
-        (check_effects, DENSITY, "centres[arrays.term_effect[k], 0] +=", "centres[arrays.term_effect[k], 0] ="),
+        (check_effects, DENSITY, "total = -effects[at, j, 0]", "total = -0.99 * effects[at, j, 0]"),
+        (check_effects, DENSITY, "out[1 + p :], out[1 + size :]", "out[1:], out[1 + size :]"),
+        (check_effects, DENSITY, "total += frame[k * d + i] * half", "total = frame[k * d + i] * half"),
+        (check_effects, DENSITY, "frame[at + arrays.term_effect[k]] +=", "frame[at + arrays.term_effect[k]] ="),
+        (check_jets, DENSITY, "add_normal(effects[at], order,", "add_normal(effects[at] * 0.99, order,"),
         (check_jets, DENSITY, "inputs[i, 1 + i] = 1.0", "inputs[i, 1 + i] = 0.0"),
         (check_jets, DENSITY, "effect[k], m] += weight * jets", "effect[k], m] += jets"),
         (check_points, INTEGRAL, "-0.5 if b == e else -1.0", "-0.5"),

@@ -23,7 +23,6 @@ FAST = [
     "b21 = 0",
     "additive, effect too large",
     "additive, no replicate variance",
-    "conservation, additive",
     "means only, two maxima",
     "two constraints, one with the residual",
     "scalar link, at zero",

@@ -176,7 +176,17 @@ def test_without_constraints(name: str, which: int) -> None:
         check(pair.density, pair.twin, u)
 
 
-@pytest.mark.parametrize("name", CONSTRAINED)
+#: Solved for one parameter that the constraint names, or does not; of a standard deviation; and one after the other.
+FAST = [
+    "explicit",
+    "implicit, another determined",
+    "implicit, of an SD",
+    "two explicit ones, one after the other",
+    "an implicit one after an explicit one",
+]
+
+
+@pytest.mark.parametrize("name", few(CONSTRAINED, FAST))
 def test_with_constraints(name: str) -> None:
     pair = constrained(name)
     for u in pair.points:

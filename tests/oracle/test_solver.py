@@ -315,10 +315,9 @@ SCALED: dict[str, tuple[Model, str, Callable[[int], pd.DataFrame]]] = {
 def test_units_of_the_response(name: str, factor: float) -> None:
     """Everything follows a change of units."""
     model, response, tables = SCALED[name]
-    for seed in range(2):
-        table = tables(seed)
-        scaled = table.assign(**{response: table[response] * factor})
-        check_same(saem.fit(model, table, "ml"), saem.fit(model, scaled, "ml"), factor)
+    table = tables(0)
+    scaled = table.assign(**{response: table[response] * factor})
+    check_same(saem.fit(model, table, "ml"), saem.fit(model, scaled, "ml"), factor)
 
 
 def test_units_of_the_response_under_saem() -> None:

@@ -344,7 +344,10 @@ def test_a_chain_that_leaves_its_bounds_begins_again() -> None:
 # Budgets
 
 
-@pytest.mark.parametrize("method", [SAEM(), StochasticNewton(), BoothHobert(), MiniBatchSAEM()])
+BUDGETED = [SAEM(), StochasticNewton(), BoothHobert(), MiniBatchSAEM()]
+
+
+@pytest.mark.parametrize("method", few(BUDGETED, [BUDGETED[0], BUDGETED[2]]))
 def test_the_budget_of_draws_is_respected(method: Any) -> None:
     problem, _ = posed()
     for budget in (30_000, 1_200_000):

@@ -24,7 +24,7 @@ def fit() -> saem.Fit:
 
 @pytest.fixture(scope="module")
 def found(fit: saem.Fit):
-    return saem.bootstrap(fit, 400, seed=1, workers=1)
+    return saem.bootstrap(fit, 200, seed=1, workers=1)
 
 
 def check_errors(table: pd.DataFrame, se: np.ndarray) -> None:
@@ -33,7 +33,7 @@ def check_errors(table: pd.DataFrame, se: np.ndarray) -> None:
 
 
 def test_standard_errors_are_those_of_the_information(fit: saem.Fit, found) -> None:
-    assert len(found.estimates) == 400 and (found.fits["status"] == "converged").all()
+    assert len(found.estimates) == 200 and (found.fits["status"] == "converged").all()
     check_errors(found.table, fit.se)
     with pytest.raises(AssertionError):  # a mutant: clusters of a fourth of the size
         check_errors(found.table, 2.0 * fit.se)

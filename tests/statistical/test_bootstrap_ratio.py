@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chi2, kstest
+from selecting import few
 
 import saem
 from saem import Model
@@ -90,7 +91,8 @@ def test_p_values_of_a_true_null_are_uniform(monkeypatch: pytest.MonkeyPatch) ->
         check_uniform(np.array(cases))
 
 
-def test_an_interruption_changes_nothing(tmp_path) -> None:
+@pytest.mark.parametrize("workers", few([1, 2], [1]))
+def test_an_interruption_changes_nothing(tmp_path, workers: int) -> None:
     """Also the number of workers; and more replicates change none of the first."""
     smaller, larger = fits(8, 3, slope=0.0)
     whole = saem.bootstrap_test(smaller, larger, 24, seed=4, workers=1)
@@ -108,7 +110,7 @@ def test_an_interruption_changes_nothing(tmp_path) -> None:
     assert {total for _, total in seen} == {48}
     seen.clear()
     again = saem.bootstrap_test(
-        smaller, larger, 24, seed=4, workers=2, output=tmp_path, progress=lambda *at: seen.append(at)
+        smaller, larger, 24, seed=4, workers=workers, output=tmp_path, progress=lambda *at: seen.append(at)
     )
     assert seen[0] == (24, 48) and seen[1][0] >= 30 and seen[-1] == (48, 48)
     pd.testing.assert_frame_equal(again.replicates, whole.replicates)

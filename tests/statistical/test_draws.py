@@ -169,57 +169,67 @@ def test_draws_do_not_remember(name):
     assert np.abs(lagged).max() < 5
 
 
-# Mutants, and the shortest correct sampler as their counterpart. All by NumPy, on the same matrices.
+# Mutants, and the shortest correct sampler as their counterpart. All by NumPy, on the same matrices: each gives n times
+# the mean over m draws of the statistics.
 
 
-def correct(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
-    """The mean over m draws of the statistics."""
-    return s.at(rng.multivariate_normal(d.mean, d.covariance, size=m, method="svd")).mean(axis=0)
+def means_of(s: Quadratic, theta: np.ndarray, m: int) -> np.ndarray:
+    """Means (n, s) of the statistics over every m of the draws (n m, d)."""
+    return s.at(theta).reshape(-1, m, len(s.a)).mean(axis=1)
 
 
-def variance_without_the_data(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def normals(mean: np.ndarray, covariance: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draws (size, d); the covariance may be singular."""
+    return rng.multivariate_normal(mean, covariance, size=size, method="svd")
+
+
+def correct(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """From the conditional law."""
+    return means_of(s, normals(d.mean, d.covariance, rng, n * m), m)
+
+
+def variance_without_the_data(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: the right mean, but the prior variance."""
-    return s.at(rng.multivariate_normal(d.mean, d.omega, size=m, method="svd")).mean(axis=0)
+    return means_of(s, normals(d.mean, d.omega, rng, n * m), m)
 
 
-def variance_of_another_group(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def variance_of_another_group(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong by a little: conditional standard deviations 3 % too large."""
-    return s.at(rng.multivariate_normal(d.mean, 1.06 * d.covariance, size=m, method="svd")).mean(axis=0)
+    return means_of(s, normals(d.mean, 1.06 * d.covariance, rng, n * m), m)
 
 
-def uncorrelated_effects(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def uncorrelated_effects(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: the effects of a cluster are drawn independently (their covariance given the data is lost)."""
-    return s.at(d.mean + rng.standard_normal((m, len(d.mean))) * np.sqrt(np.diag(d.covariance))).mean(axis=0)
+    return means_of(s, d.mean + rng.standard_normal((n * m, len(d.mean))) * np.sqrt(np.diag(d.covariance)), m)
 
 
-def no_cross_term(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def no_cross_term(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: ``|y - Z theta|^2`` whose cross term with the data has the mean of theta and not the draw."""
-    theta = rng.multivariate_normal(d.mean, d.covariance, size=m, method="svd")
     a, b = s.a.copy(), s.b.copy()
     groups = len(d.example.data.residual_index)
     squares = slice(groups * d.example.data.mean_design.shape[1], groups * (d.example.data.mean_design.shape[1] + 1))
     a[squares] += b[squares] @ d.mean
     b[squares] = 0.0
-    return Quadratic(a, b, s.c).at(theta).mean(axis=0)
+    return means_of(Quadratic(a, b, s.c), normals(d.mean, d.covariance, rng, n * m), m)
 
 
-def mean_of_draws_first(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def mean_of_draws_first(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: second moments of the mean of the draws (chains averaged too early)."""
-    return s.at(rng.multivariate_normal(d.mean, d.covariance, size=m, method="svd").mean(axis=0)[None])[0]
+    return s.at(normals(d.mean, d.covariance, rng, n * m).reshape(n, m, -1).mean(axis=1))
 
 
-def one_draw_for_all_clusters(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def one_draw_for_all_clusters(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: the same standard normals for every cluster: right marginals of each, wrong covariance of the sums."""
     q = d.example.data.random_design.shape[1]
     values, vectors = np.linalg.eigh(d.covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    xi = np.tile(rng.standard_normal((m, q)), len(d.mean) // q)
-    return s.at(d.mean + xi @ root).mean(axis=0)
+    xi = np.tile(rng.standard_normal((n * m, q)), len(d.mean) // q)
+    return means_of(s, d.mean + xi @ root, m)
 
 
-def prior(d: Dense, s: Quadratic, rng: np.random.Generator, m: int) -> np.ndarray:
+def prior(d: Dense, s: Quadratic, rng: np.random.Generator, n: int, m: int) -> np.ndarray:
     """Wrong: draws that ignore the data."""
-    return s.at(rng.multivariate_normal(0 * d.mean, d.omega, size=m, method="svd")).mean(axis=0)
+    return means_of(s, normals(0 * d.mean, d.omega, rng, n * m), m)
 
 
 def sample_of(sampler, name: str, m: int, n: int = 2500) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -228,8 +238,7 @@ def sample_of(sampler, name: str, m: int, n: int = 2500) -> tuple[np.ndarray, np
     d = dense(example, example.x)
     s = statistics_of(d)
     mean, covariance = s.moments(d.mean, d.covariance)
-    rng = np.random.default_rng(3)
-    return np.array([sampler(d, s, rng, m) for _ in range(n)]), mean, covariance / m
+    return sampler(d, s, np.random.default_rng(3), n, m), mean, covariance / m
 
 
 @pytest.mark.parametrize("name", ["correlated slopes", "slopes by arm and device"])
@@ -267,14 +276,12 @@ def test_marginals_alone_would_not_do():
     clusters = len(d.example.data.cluster_group)
     omega = d.omega[0, 0]
     for sampler_uses_the_data in (True, False):
-        marginal = []
-        for _ in range(2000):
-            y = d.z @ rng.multivariate_normal(0 * d.mean, d.omega) + rng.standard_normal(len(d.y)) * np.sqrt(d.noise)
-            m, v = (gain @ y, d.covariance) if sampler_uses_the_data else (0 * d.mean, d.omega)
-            theta = m + np.sqrt(v[0, 0]) * rng.standard_normal(len(m))  # the random effects are independent here
-            marginal.append(theta @ theta)
+        y = normals(0 * d.mean, d.omega, rng, 2000) @ d.z.T + rng.standard_normal((2000, len(d.y))) * np.sqrt(d.noise)
+        m, v = (y @ gain.T, d.covariance) if sampler_uses_the_data else (np.zeros((2000, len(d.mean))), d.omega)
+        theta = m + np.sqrt(v[0, 0]) * rng.standard_normal(m.shape)  # the random effects are independent here
+        marginal = np.sum(theta**2, axis=1)
         z = (np.mean(marginal) - clusters * omega) / (np.std(marginal) / np.sqrt(len(marginal)))
         assert abs(z) < 4
     with pytest.raises(AssertionError, match="is off"):
         mean, covariance = s.moments(d.mean, d.covariance)
-        check_moments(np.array([prior(d, s, rng, 1) for _ in range(1000)]), mean, covariance)
+        check_moments(prior(d, s, rng, 1000, 1), mean, covariance)

@@ -71,7 +71,7 @@ def chains(n: int) -> Metropolis:
     cluster, design = np.repeat(np.arange(n), 3), np.tile(ROWS, (n, 1))
     names = {"means": ("b0", "b1"), "sds": ("s0", "s1")}
     problem = glmm_family.posed("bernoulli", np.tile(OUTCOMES, n), design, cluster, random=design, **names)
-    return metropolis(problem.clusters.joint(), n, 2)
+    return metropolis(problem.clusters.joint(), n, 2, len(problem.parameters))
 
 
 def n_statistics(arrays: NonlinearArrays) -> int:
@@ -108,9 +108,9 @@ def test_the_exact_draws_are_exact() -> None:
 
 @pytest.mark.parametrize("kind", [INDEPENDENT, WALK, COMPONENTWISE, PRIOR], ids=NAMES)
 def test_each_kernel_leaves_the_conditional_law_as_it_is(kind: int) -> None:
-    drawing = chains(20_000)
+    drawing = chains(8000)
     draw(drawing, ELSEWHERE, 1, seed=1)  # modes and scales of other parameters
-    u = exact_draws(20_000, 2)
+    u = exact_draws(8000, 2)
     set_up(drawing, kind, u)
     draw(drawing, X, 5, seed=3)
     moved = np.mean(np.any(drawing.latent != u, axis=1))
@@ -120,7 +120,7 @@ def test_each_kernel_leaves_the_conditional_law_as_it_is(kind: int) -> None:
 
 def test_all_kernels_together_forget_where_they_began() -> None:
     """From one point for all, thirty moves later."""
-    drawing = chains(20_000)
+    drawing = chains(8000)
     draw(drawing, X, 1, seed=1)
     drawing.adapt(False)
     drawing.kernel.latent[:] = [2.0, -2.0]
@@ -128,15 +128,15 @@ def test_all_kernels_together_forget_where_they_began() -> None:
     check_moments(drawing.latent, "the mixture")
 
 
-@pytest.mark.parametrize(
-    ("kind", "right", "wrong"),
-    [
-        (INDEPENDENT, "0.5 * (FREEDOM + d) * (math.log1p(after", "0.0 * (math.log1p(after"),
-        (INDEPENDENT, "+ d) * (math.log1p(after / FREEDOM) -", "+ d) * -(math.log1p(after / FREEDOM) -"),
-        (PRIOR, "return 0.5 * (after - before)", "return 0.0"),
-        (COMPONENTWISE, "accepted = -rng.standard_exponential() <", "accepted = -2.0 * rng.standard_exponential() <"),
-    ],
-)
+WRONG = [
+    (INDEPENDENT, "0.5 * (FREEDOM + d) * (math.log1p(after", "0.0 * (math.log1p(after"),
+    (INDEPENDENT, "+ d) * (math.log1p(after / FREEDOM) -", "+ d) * -(math.log1p(after / FREEDOM) -"),
+    (PRIOR, "return 0.5 * (after - before)", "return 0.0"),
+    (COMPONENTWISE, "accepted = -rng.standard_exponential() <", "accepted = -2.0 * rng.standard_exponential() <"),
+]
+
+
+@pytest.mark.parametrize(("kind", "right", "wrong"), few(WRONG, WRONG[1:3]))
 def test_a_wrong_acceptance_ratio_is_noticed(kind: int, right: str, wrong: str) -> None:
     """As plain Python, 800 chains of four moves."""
     core = Core("saem.estep.metropolis", right, wrong)["saem.estep.metropolis"]
@@ -174,7 +174,9 @@ def test_the_complete_data_likelihood_at_draws_is_exact() -> None:
     """At statistics of one draw: value, score and Hessian in the means of rows and random effects written out."""
     problem = glmm_family.slopes(n_clusters=5)
     data, x = problem.data, np.array([0.4, 0.7, 0.9, 0.5, 0.3])
-    problem = replace(problem, arrays=metropolis(problem.clusters.joint(), 5, 2))  # nothing is centred
+    problem = replace(
+        problem, arrays=metropolis(problem.clusters.joint(), 5, 2, len(problem.parameters))
+    )  # nothing is centred
     drawing = own_copy(problem.arrays)
     statistics = draw(drawing, x, 1, seed=3)[0]
     root = np.array([[0.9, 0.0], [0.5 * 0.3, 0.5 * np.sqrt(1.0 - 0.09)]])
@@ -269,7 +271,7 @@ def test_refreshes_become_rare_and_adaptation_ends() -> None:
     assert not np.array_equal(drawing.kernel.modes, modes)
     there = own_copy(problem.arrays)
     draw(there, 0.5 * x, 1, seed=1)
-    np.testing.assert_array_equal(drawing.kernel.modes, there.kernel.modes)
+    np.testing.assert_allclose(drawing.kernel.modes, there.kernel.modes, atol=1e-5)  # from another start
     rates = drawing.acceptance_rates
     assert rates.shape == (4,) and np.all((rates > 0.3) & (rates < 1.0))
     accepted, proposed = drawing.acceptance

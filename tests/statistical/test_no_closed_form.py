@@ -33,7 +33,7 @@ from saem.fitting.fit import METHODS
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
 
-REFUSED = ("px_saem", "minibatch_saem", "fisher_gradient", "em", "ml", "reml", "bayes")
+REFUSED = ("px_saem", "minibatch_saem", "fisher_gradient", "em", "ml", "laplace", "reml", "bayes")
 PEPTIDE_MODEL = Model.from_text(recipes.text("peptide"))
 BENCHMARK = np.array([6.132163, np.sqrt(1.766461)])
 

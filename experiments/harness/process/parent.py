@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from saem.batch.pool import ONE_THREAD
+from saem.system.threads import ONE_THREAD
 
 from ...names import FOLDER
 from .note import SIZE, SPOILED, read, seconds_under_way

@@ -17,8 +17,8 @@ from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
 from saem.errors import FitError, ModelError
-from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, scores_of
-from saem.estep.samplers import clusters_of, is_markov, own_copy, with_arrays_of
+from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, score_noise, scores_of
+from saem.estep.samplers import clusters_of, is_markov, own_copy, renewed, with_arrays_of
 from saem.estep.settling import has_moved
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
@@ -33,11 +33,11 @@ Array = np.ndarray
 
 LEAST_SAMPLE, MOST_SAMPLE = 4_000, 40_000  # draws at the estimate, where there is no closed form
 NOISE = "noise_of_score"  # in a chain's memory: where it was measured, missing information, and noise
+TOP = "top"  # in a chain's memory: the maximum beside it at the last look, where a look costs much
 NEARBY = 0.1  # standard errors
 MEANS = 1_000, 4_000  # at least and at most so many means of dependent draws
 WARM = 0.1  # share of them before, which are not used
 CLUSTER_DRAWS, SWEEPS = 200_000, (250, 4_000)  # of single clusters whose scores are looked at, and of all of them
-FEW = 50_000  # of single clusters, where the likelihood is known, and they tell the Monte Carlo error alone
 AT_A_TIME = 10  # draws whose mean is kept, where draws one by one are not needed
 DOUBTED = 0.5  # of the deficit that is aimed at: more doubt about a deficit asks for more draws
 FAR_OFF = 10.0  # times the deficit that is aimed at, or its noise: of more, that does not matter
@@ -117,12 +117,24 @@ def assess(iteration: Iteration, run: Run) -> Precision:
 def hilltop(iteration: Iteration, run: Run) -> tuple[Peak | None, bool]:
     """The local maximum, on the boundary if need be, of the hill that a run ended on, and whether it is a sharp one.
 
-    Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly.
+    Beside a fold of the constraints the hill is so flat that Newton's method gets to the top but slowly. The top of a
+    look before is that of a run within a standard error of it.
     """
-    x, pinned, result = climb(iteration.problem, iteration.solver, run.x)
+    memory = run.chain.memory
+    start = memory[TOP] if TOP in memory and is_beside(iteration, run, memory[TOP]) else run.x
+    x, pinned, result = climb(iteration.problem, iteration.solver, start)
     is_sharp = result.status == sqp.CONVERGED
+    if is_sharp and iteration.problem.likelihood.is_local and np.array_equal(pinned, run.pinned):
+        memory[TOP] = x.copy()
     slowly = result.status in (sqp.ITERATION_LIMIT, sqp.LINE_SEARCH_FAILED) and result.stationarity <= AT_THE_TOP
     return (Peak(result.value, x, pinned, run.x) if is_sharp or slowly else None), is_sharp
+
+
+def is_beside(iteration: Iteration, run: Run, top: Array) -> bool:
+    """Whether a run is within one standard error, in any direction, of the ``top`` (n,) of a look before."""
+    root = observed_information(iteration.problem, iteration.solver, top, run.pinned).root
+    steps, *_ = np.linalg.lstsq(root, run.x - top, rcond=None)
+    return bool(steps @ steps <= 1.0)
 
 
 def exactly(iteration: Iteration, run: Run) -> Precision:
@@ -139,27 +151,39 @@ def exactly(iteration: Iteration, run: Run) -> Precision:
         if iteration.is_markov:
             noise = batch_means(scores_of(problem.arrays, sample(iteration, run, x), x).scores)
     else:
-        missing, noise = known_noise(iteration, run, x, information)
+        observed = solver.derivatives(solver.observed(), x, solver.free & ~run.pinned).hessian
+        missing, noise = known_noise(iteration, run, x, information, observed)
     if iteration.is_paired:
         noise = noise_of_means(iteration, run, x)
     found = measured(iteration, run, deficit, 0.0, information, missing, noise, x, top)
     return replace(found, is_singular=bool(words))
 
 
-def known_noise(iteration: Iteration, run: Run, x: Array, information: Information) -> tuple[Array, Array]:
+def known_noise(
+    iteration: Iteration, run: Run, x: Array, information: Information, observed: Array
+) -> tuple[Array, Array]:
     """Missing information, and the long-run covariance of the score (n, n), by draws at ``x``.
 
     They change slowly: those of a look before, which the chain remembers, do where the estimate has hardly moved.
+
+    Parameters
+    ----------
+    observed : (n, n) ndarray
+        Hessian of the log-likelihood, of which that of the complete data differs by what is missing (Louis 1982).
     """
     memory, error = run.chain.memory, np.sqrt(np.sum(information.root**2, axis=1))
     if NOISE in memory:
         before, missing, noise = memory[NOISE][0], *np.split(memory[NOISE][1:], 2)
         if np.all(np.abs(x - before) <= NEARBY * error):
             return missing, noise
-    moments, _ = first_look(
-        iteration.problem, own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), FEW
-    )
-    missing, noise = moments.missing, moments.noise
+    problem, chain, rng = iteration.problem, renewed(iteration.drawing), offshoot(iteration.rng, "precision")
+    clusters = clusters_of(problem, chain)
+    if clusters is not None and is_markov(chain):
+        hessian, noise = score_noise(clusters, x, rng, problem.clusters.count, problem.latent.n_statistics)
+        missing = observed - hessian
+    else:
+        moments, _ = first_look(problem, chain, x, rng)
+        missing, noise = moments.missing, moments.noise
     memory[NOISE] = np.vstack([x, missing, noise])
     return missing, noise
 
@@ -225,7 +249,7 @@ def by_simulation(iteration: Iteration, run: Run) -> Precision:
         found = simulated_at(iteration.problem, iteration.solver, run.x, free)
     except (ModelError, FitError):  # elsewhere it was known
         return by_sampling(iteration, run)
-    missing, noise = known_noise(iteration, run, run.x, found.information)
+    missing, noise = known_noise(iteration, run, run.x, found.information, found.at.hessian)
     precision = measured(iteration, run, *found.deficit, found.information, missing, noise, run.x, None)
     return replace(precision, loglik_mcse=found.mcse)
 
@@ -242,7 +266,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
     """
     x, found = climb_simulated(iteration.problem, iteration.solver, run.x, run.pinned)
     run = replace(run, x=x, pinned=found.pinned, path=np.vstack([run.path[:-1], x]))
-    missing, noise = known_noise(iteration, run, x, found.information)
+    missing, noise = known_noise(iteration, run, x, found.information, found.at.hessian)
     deficit, doubt = found.deficit
     blank = Precision(
         deficit, doubt, np.nan, 0, np.nan, np.full(len(x), np.nan), "", found.information, x, missing, noise
@@ -264,13 +288,11 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
     return run, precision, found.doubts
 
 
-def first_look(
-    problem: Problem, chain: Any, x: Array, rng: np.random.Generator, most: int = CLUSTER_DRAWS
-) -> tuple[ScoreMoments, int]:
-    """Moments of the complete-data score at ``x`` by ``most`` draws of single clusters, and how many of each."""
+def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator) -> tuple[ScoreMoments, int]:
+    """Moments of the complete-data score at ``x`` by draws of single clusters, and how many of each."""
     clusters = clusters_of(problem, chain)
     if clusters is not None and is_markov(chain):
-        n = int(np.clip(most // max(1, problem.clusters.count), *SWEEPS))
+        n = int(np.clip(CLUSTER_DRAWS // max(1, problem.clusters.count), *SWEEPS))
         draw_means(chain, x, rng, max(1, int(WARM * n)), np.empty((1, problem.latent.n_statistics)))
         sizes = problem.clusters.count, problem.latent.n_statistics
         return score_moments(clusters, x, rng, n, *sizes), n

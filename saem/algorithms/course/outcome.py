@@ -48,6 +48,8 @@ class Outcome:
         The covariance whose diagonal these are of, where it is known.
     information : Information or None
         Of the observed data at the estimate, where the algorithm has estimated it.
+    is_approximate : bool
+        Whether ``information`` is that of an approximation that was maximised in place of the likelihood.
     history : (k, 7) ndarray
         Deficit and Monte Carlo error against cost (`saem.algorithms.accuracy.history.COLUMNS`).
     checkpoint : Checkpoint or None
@@ -89,6 +91,7 @@ class Outcome:
     mcse: np.ndarray | None = None
     mcse_covariance: np.ndarray | None = None
     information: Information | None = None
+    is_approximate: bool = False
     history: np.ndarray = field(default_factory=lambda: np.empty((0, 7)))
     checkpoint: Checkpoint | None = None
     chains: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))

@@ -10,16 +10,20 @@ import numpy as np
 from saem.algorithms.course.singularity import inside
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.passes import Engine
-from saem.errors import FitError, MStepError, listing
+from saem.errors import FitError, ModelError, MStepError, listing
+from saem.estep.settling import roughly
 from saem.expressions.constraint import parameters_of
 from saem.maxima.boundary import climb, is_bounded, pin, release
 from saem.maxima.search import Peak
 from saem.maxima.starts import infeasible, scattered, solutions_along
 from saem.mstep import sqp
+from saem.mstep.solver import Solver
 
 Array = np.ndarray
 
 SMALL = 0.2  # of its typical size: a standard deviation below is compared with zero
+MUCH_LOWER = 2.0  # log-likelihood, of which a rough one is known to some tenths
+ROUGH_STEPS = 12  # of Newton's method, by which that is nearly at its maximum
 HIGHER = 1e-4  # a log-likelihood higher by more belongs to another maximum
 RACERS = 5  # scattered starts of the race
 RACE = 40  # iterations from each start, to choose among them
@@ -89,19 +93,24 @@ def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
 
     Zero is taken when the maximum with the standard deviation held there is at most ``margin`` lower than the one above
     the run, and the likelihood does not increase from it. Both are judged at that maximum itself: where a pass ends
-    near it, the noise of a small slope decides.
+    near it, the noise of a small slope decides. No pass is made where already a rough likelihood is much lower.
     """
     problem, solver = engine.problem, engine.solver
     best = -np.inf
     for _ in range(int(problem.boundary.collapsible.sum())):
         height, at_top = above(engine, run)
-        candidates = zero_candidates(engine, run, at_top)
+        rough = rough_solver(engine, run)
+        candidates = zero_candidates(rough, run, at_top)
         if candidates:
             best = max(best, engine.iteration.loglik(run.x), height)
+        is_rough = bool(candidates) and rough is not solver
+        here = rough_height(rough, run.x, run.pinned) if is_rough else -np.inf
         # constraints may admit zero only for several at once
         for which in [[i] for i in candidates] + ([candidates] if len(candidates) > 1 else []):
             start, pinned = run.x.copy(), run.pinned.copy()
             pin(problem, start, pinned, np.isin(np.arange(len(start)), which))
+            if is_rough and rough_height(rough, start, pinned) < here - MUCH_LOWER:
+                continue
             try:
                 trial = engine.pass_through(start, pinned)
             except MStepError:  # the constraints do not admit zero
@@ -159,22 +168,37 @@ def above(engine: Engine, run: Run) -> tuple[float, Array]:
     return -np.inf, run.pinned
 
 
-def zero_candidates(engine: Engine, run: Run, at_top: Array) -> list[int]:
+def rough_solver(engine: Engine, run: Run) -> Solver:
+    """The solver; that of a rough likelihood where each look is an integral for every cluster."""
+    try:
+        rough = roughly(engine.problem, run.x)
+    except (ModelError, FitError):  # a look at the integrals themselves says the same in time
+        rough = engine.problem
+    return engine.solver if rough is engine.problem else Solver(rough)
+
+
+def rough_height(solver: Solver, start: Array, pinned: Array) -> float:
+    """What some steps of Newton's method lead up to from a ``start`` (n,) with parameters ``pinned``."""
+    result = solver.maximise(solver.observed(), start.copy(), solver.free & ~pinned, max_iterations=ROUGH_STEPS)
+    return float(result.value)
+
+
+def zero_candidates(solver: Solver, run: Run, at_top: Array) -> list[int]:
     """Standard deviations that are small, or that the likelihood would rather see at zero, the smallest first.
 
     Other things equal, or at the maximum above the run, where ``at_top`` (n,) are pinned: of effects whose correlation
     is near one, each makes up for the other, and only together would they vanish.
     """
-    problem = engine.problem
+    problem = solver.problem
     out = []
-    for i in np.flatnonzero(problem.boundary.collapsible & ~run.pinned & engine.solver.domains.can_vanish):
-        if at_top[i] or run.x[i] < SMALL * problem.scale[i] or prefers_boundary(engine, run, int(i)):
+    for i in np.flatnonzero(problem.boundary.collapsible & ~run.pinned & solver.domains.can_vanish):
+        if at_top[i] or run.x[i] < SMALL * problem.scale[i] or prefers_boundary(solver, run, int(i)):
             out.append(int(i))
     return sorted(out, key=lambda i: float(run.x[i] / problem.scale[i]))
 
 
-def prefers_boundary(engine: Engine, run: Run, i: int) -> bool:
+def prefers_boundary(solver: Solver, run: Run, i: int) -> bool:
     """Whether the likelihood, other things equal, does not increase from the boundary of a parameter."""
     x, pinned = run.x.copy(), run.pinned.copy()
-    pin(engine.problem, x, pinned, np.arange(len(x)) == i)
-    return not release(engine.problem, engine.solver, x, pinned)[i]
+    pin(solver.problem, x, pinned, np.arange(len(x)) == i)
+    return not release(solver.problem, solver, x, pinned)[i]

@@ -24,7 +24,15 @@ from saem.algorithms.engine.rescue import FAILURES, failure, nearest_solution
 from saem.algorithms.engine.spending import Counts, Spending
 from saem.errors import FitError, ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
-from saem.estep.samplers import Sampler, are_dependent, drawing_of, is_drawn_by_kernels, is_markov, with_arrays_of
+from saem.estep.samplers import (
+    Sampler,
+    are_dependent,
+    begin_anew,
+    drawing_of,
+    is_drawn_by_kernels,
+    is_markov,
+    with_arrays_of,
+)
 from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
@@ -116,7 +124,8 @@ class Iteration:
         return chain.state.x
 
     def begin(self, start: Array, pinned: Array | None = None, skipped: int = 0) -> Chain:
-        """A chain at its start, without statistics."""
+        """A chain at its start, without statistics; a Markov kernel begins anew, for it comes from elsewhere."""
+        begin_anew(self.drawing)
         state = State(start.copy(), *np.zeros((3, self.problem.latent.n_statistics)))
         self.counts.passes += 1
         held = self.nothing_pinned if pinned is None else pinned

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.families.nonlinear.arrays import NonlinearArrays
-from saem.families.nonlinear.start import FARTHEST, RANGE, pooled, value_at
+from saem.families.nonlinear.start import FARTHEST, RANGE, every_cluster, pooled, pooled_each, value_at
 from saem.specification.domains import CORRELATION, SD
 from saem.specification.parameters import Parameters
 
@@ -28,7 +28,7 @@ def other_maxima(arrays: NonlinearArrays, parameters: Parameters, first: Floats)
     """
     from scipy.optimize import minimize
 
-    domains, n, d = parameters.domains, len(first), arrays.sd_index.shape[1]
+    domains, n, clusters = parameters.domains, len(first), every_cluster(arrays)
     spreads = np.array([domain in (SD, CORRELATION) for domain in domains])
     index = np.flatnonzero(~parameters.fixed & ~spreads)
     if not len(index):
@@ -37,20 +37,21 @@ def other_maxima(arrays: NonlinearArrays, parameters: Parameters, first: Floats)
     centre, unit = own.to_free(first[index]), np.where(own.is_real, np.maximum(np.abs(first[index]), 1.0), 1.0)
 
     def point(free: Floats) -> Floats:
-        full = first.copy()
-        full[index] = own.from_free(np.where(own.is_real, free, np.clip(free, -FARTHEST, FARTHEST)))
+        full = np.array(np.broadcast_to(first, (*free.shape[:-1], n)))
+        full[..., index] = own.from_free(np.where(own.is_real, free, np.clip(free, -FARTHEST, FARTHEST)))
         return full
 
     def minus(scaled: Floats) -> tuple[float, Floats]:
         full, gradient = point(scaled * unit), np.empty(n)
-        value = pooled(arrays, full, d, n, gradient)
+        value = pooled(arrays, clusters, full, n, gradient)
         slope = gradient[index] * own.slopes(full[index]) * unit
         if not (np.isfinite(value) and np.isfinite(slope).all()):
             return 1e100, np.zeros(len(index))
         return -float(value), -slope
 
     tried = centre + unit * RANGE * rng.standard_normal((min(TRIED * len(index), MOST_TRIED), len(index)))
-    values = np.array([value_at(arrays, point(each)) for each in tried])
+    values = np.empty(len(tried))
+    pooled_each(arrays, clusters, point(tried), 0, values)
     order = [k for k in np.argsort(-values, kind="stable").tolist() if np.isfinite(values[k])]
     found: list[tuple[float, Floats]] = []
     for start in [centre, *tried[order[:CLIMBED]], *tried[sorted(order[CLIMBED:])[:CLIMBED]]]:

@@ -88,22 +88,40 @@ def frame_length(d: int, terms: int) -> int:
 
 
 @inlined
-def fill_plain_frame(arrays: NonlinearArrays, x: Array, cluster: int, frame: Array) -> bool:
+def fill_plain_frame(arrays: NonlinearArrays, x: Array, cluster: int, before: int, frame: Array) -> bool:
     """See `saem.families.contract.fill_frame`: the root (d, d) of the covariance, the centres (d,), and room.
 
     The room is for coordinates (d,), terms (K,), and a sum. Whether there is a covariance.
     """
     group, d, count = arrays.group[cluster], arrays.sd_index.shape[1], arrays.term_effect.shape[0]
-    at = d * d
+    at, known = d * d, True
     terms = frame[at + 2 * d : at + 2 * d + count]
-    known = fill_plain_root(arrays.sd_index[group], arrays.corr_index[group], x, frame[:at].reshape((d, d)))
+    if before < 0 or arrays.group[before] != group:
+        known = fill_plain_root(arrays.sd_index[group], arrays.corr_index[group], x, frame[:at].reshape((d, d)))
+    if before < 0 and count > 0:
+        call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, terms)  # they read no column
     for j in range(d):
         frame[at + j] = 0.0
-    if count > 0:
-        call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, terms)  # they read no column
-        for k in range(count):
-            frame[at + arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
+    for k in range(count):
+        frame[at + arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
     return known
+
+
+@kernel
+def carry_coordinates(centred: Array, frame: Array, last: Array, matrix: Array) -> bool:
+    """See `saem.families.contract.fill_carry`: ``c + L u = c' + L' v`` where all coordinates are latent data."""
+    d = matrix.shape[1]
+    at = d * d
+    for j in range(d):
+        if centred[j] == 0 or not (frame[j * d + j] > 0.0 and last[j * d + j] > 0.0):
+            return False
+    for k in range(d + 1):
+        for j in range(d):  # a column of L', or what the centres differ by, through L
+            value = last[j * d + k] if k < d else last[at + j] - frame[at + j]
+            for i in range(j):
+                value -= frame[j * d + i] * matrix[k, i]
+            matrix[k, j] = value / frame[j * d + j]
+    return True
 
 
 @kernel
@@ -137,7 +155,7 @@ def framed(
 def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, values: Array) -> None:
     """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives."""
     frame = np.empty(frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0]))
-    known = fill_plain_frame(arrays, x, cluster, frame)
+    known = fill_plain_frame(arrays, x, cluster, -1, frame)
     for at in range(values.shape[0]):
         values[at, 0] = -math.inf
         if known:
@@ -181,32 +199,59 @@ def add_row_jets(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, valu
 
 
 @kernel
-def fill_slopes(
-    arrays: NonlinearArrays, x: Array, cluster: int, order: int, z: Array, value: Array, slope: Array, bend: Array
+def fill_plain_slopes(
+    arrays: NonlinearArrays,
+    x: Array,
+    cluster: int,
+    effects: Array,
+    order: int,
+    values: Array,
+    gradients: Array,
+    hessians: Array,
 ) -> None:
-    """Add the log-density (1,) of the rows, and its derivatives (d, 1) and (d, d, 1) by plain coordinates (d, 1)."""
-    d = z.shape[0]
-    first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
-    p = arrays.rows.curved.shape[0]
-    size = p + d
-    out, point = np.empty(1 + size + size * (size + 1) // 2), np.empty(d)
-    for j in range(d):
-        point[j] = z[j, 0]
-    call_row_sums(arrays.rows.curvature, x, point, arrays.columns, first, rows, out)
-    value[0] += out[0]
-    for j in range(d):
-        slope[j, 0] += out[1 + p + j]
-        if order > 1:
-            at = 1 + size + (p + j) * (p + j + 1) // 2 + p
-            for k in range(j + 1):
-                bend[j, k, 0] += out[at + k]
+    """`log_complete_nonlinear` at plain effects (k, d, 1), with derivatives."""
+    d, p = effects.shape[1], arrays.rows.curved.shape[0]
+    size, length = p + d, frame_length(effects.shape[1], arrays.term_effect.shape[0])
+    room = np.empty(length + d * d + 1 + size + size * (size + 1) // 2)  # one allocation
+    frame, half, out = room[:length], room[length : length + d * d], room[length + d * d :]
+    z, slope, bend = frame[d * d + d : d * d + 2 * d], out[1 + p :], out[1 + size :]
+    first, end = arrays.first[cluster], arrays.first[cluster + 1]
+    known = fill_plain_frame(arrays, x, cluster, -1, frame)
+    for at in range(effects.shape[0]):
+        values[at, 0] = -math.inf
+        if not known:
+            continue
+        height = place_coordinates(frame, effects[at : at + 1], d)
+        call_row_sums(arrays.rows.curvature, x, z, arrays.columns, first, end - first, out)
+        height += out[0]
+        values[at, 0] = height if height == height else -math.inf  # nan: no density there
+        for j in range(d):
+            total = -effects[at, j, 0]
+            for k in range(j, d):
+                total += frame[k * d + j] * slope[k]
+            gradients[at, j, 0] = total
+        if order < 2:
+            continue
+        for i in range(d):
+            for j in range(d):
+                total = 0.0
+                for k in range(j, d):
+                    high, low = p + max(i, k), p + min(i, k)
+                    total += bend[high * (high + 1) // 2 + low] * frame[k * d + j]
+                half[i * d + j] = total
+        for i in range(d):
+            for j in range(i + 1):
+                total = -1.0 if i == j else 0.0
+                for k in range(i, d):
+                    total += frame[k * d + i] * half[k * d + j]
+                hessians[at, i, j, 0] = hessians[at, j, i, 0] = total
 
 
 @kernel
 def fill_slope_jets(
     arrays: NonlinearArrays, x: Array, cluster: int, order: int, z: Array, value: Array, slope: Array, bend: Array
 ) -> None:
-    """`fill_slopes` in jets: coordinates (d, J), derivatives (d, J) and (d, d, J)."""
+    """Add the log-density (J,) of the rows, and its derivatives (d, J) and (d, d, J) by coordinates (d, J), in jets."""
     (d, length), n = z.shape, x.shape[0]
     program = arrays.slopes if order < 2 else arrays.bends
     inputs, work = np.empty((n + d, length)), np.empty((program.ops.shape[0], length))
@@ -247,6 +292,9 @@ def log_complete_nonlinear(
     if order == 0 and length == 1:
         fill_plain(arrays, x, cluster, effects, values)
         return
+    if length == 1:
+        fill_plain_slopes(arrays, x, cluster, effects, order, values, gradients, hessians)
+        return
     group = arrays.group[cluster]
     root, z, centres = np.empty((d, d, length)), np.empty((many, d, length)), np.empty((d, length))
     if not fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root):
@@ -274,10 +322,7 @@ def log_complete_nonlinear(
                 if order > 1:
                     clear(hessians[at, j])
             hessian = hessians[at] if order > 1 else bend
-            if length == 1:
-                fill_slopes(arrays, x, cluster, order, z[at], values[at], slope, bend)
-            else:
-                fill_slope_jets(arrays, x, cluster, order, z[at], values[at], slope, bend)
+            fill_slope_jets(arrays, x, cluster, order, z[at], values[at], slope, bend)
             through_root(root, order, slope, bend, gradients[at], hessian)
             add_normal(effects[at], order, values[at], gradients[at], hessian)
             if order > 1:
@@ -297,6 +342,7 @@ def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root
 
 
 contract.OWN["fill_frame"].add(NonlinearArrays)
+contract.OWN["fill_carry"].add(NonlinearArrays)
 
 
 @overload(contract.frame_size, inline="always")
@@ -307,9 +353,16 @@ def _frame_size(arrays):  # type: ignore[no-untyped-def]
 
 
 @overload(contract.fill_frame, inline="always")
-def _fill_frame(arrays, x, cluster, frame):  # type: ignore[no-untyped-def]
+def _fill_frame(arrays, x, cluster, before, frame):  # type: ignore[no-untyped-def]
     if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, frame: fill_plain_frame(arrays, x, cluster, frame)
+        return lambda arrays, x, cluster, before, frame: fill_plain_frame(arrays, x, cluster, before, frame)
+    return None
+
+
+@overload(contract.fill_carry, inline="always")
+def _fill_carry(arrays, cluster, frame, last, matrix):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, cluster, frame, last, matrix: carry_coordinates(arrays.centred, frame, last, matrix)
     return None
 
 

@@ -148,15 +148,26 @@ def accumulate_nonlinear(
     arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, weight: float, statistics: Array
 ) -> None:
     """See `saem.families.contract.accumulate`."""
+    frame = np.empty(frame_length(effects.shape[1], arrays.term_effect.shape[0]))
+    if fill_plain_frame(arrays, x, cluster, -1, frame):
+        accumulate_in_frame(arrays, x, cluster, frame, effects, weight, statistics)
+    else:
+        statistics[0] = math.nan
+
+
+@kernel
+def accumulate_in_frame(
+    arrays: NonlinearArrays, x: Array, cluster: int, frame: Array, effects: Array, weight: float, statistics: Array
+) -> None:
+    """See `saem.families.contract.accumulate_framed`."""
     many, d = effects.shape
     p, s, count = arrays.expanded.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
     size = w + (d if arrays.rows.by_coordinates == 1 else 0)
     observed = arrays.rows.is_observed == 1
-    width, at = 1 + size + size * (size + 1) // 2, frame_length(d, count)
-    room = np.empty(at + d + 4 * p + 2 * size * p + width + exact)  # one allocation
-    frame, latent = room[:at], room[at : at + d]
-    at += d
+    width, at = 1 + size + size * (size + 1) // 2, d
+    room = np.empty(at + 4 * p + 2 * size * p + width + exact)  # one allocation
+    latent = room[:d]
     t, t_slopes = room[at : at + p], room[at + p : at + 2 * p]
     t_bends, b = room[at + 2 * p : at + 3 * p], room[at + 3 * p : at + 4 * p]
     at += 4 * p
@@ -165,9 +176,6 @@ def accumulate_nonlinear(
         room[at + size * p : at + 2 * size * p].reshape((size, p)),
     )
     out, z = room[at + 2 * size * p :], frame[d * d + d : d * d + 2 * d]
-    if not fill_plain_frame(arrays, x, cluster, frame):
-        statistics[0] = math.nan
-        return
     if size > 0:
         for i in range(p):
             a = arrays.expanded[i]
@@ -274,5 +282,14 @@ def _accumulate(arrays, x, cluster, effects, weight, statistics):  # type: ignor
     if contract.is_a(arrays, NonlinearArrays):
         return lambda arrays, x, cluster, effects, weight, statistics: accumulate_nonlinear(
             arrays, x, cluster, effects, weight, statistics
+        )
+    return None
+
+
+@overload(contract.accumulate_framed, inline="always")
+def _accumulate_framed(arrays, x, cluster, frame, effects, weight, statistics):  # type: ignore[no-untyped-def]
+    if contract.is_a(arrays, NonlinearArrays):
+        return lambda arrays, x, cluster, frame, effects, weight, statistics: accumulate_in_frame(
+            arrays, x, cluster, frame, effects, weight, statistics
         )
     return None

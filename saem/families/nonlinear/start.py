@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saem.errors import DataError
-from saem.families.contract import log_complete
 from saem.families.nonlinear.arrays import NonlinearArrays
-from saem.families.nonlinear.density import fill_centres
+from saem.families.nonlinear.density import fill_centres, fill_term_jets, fill_terms
 from saem.families.nonlinear.structure import Structure
 from saem.specification.domains import CORRELATION, SD, Domains
 from saem.specification.parameters import Parameters
 from saem.system.jets import jet_length
-from saem.system.jit import entry
+from saem.system.jit import call_row_sums, entry, kernel
 from saem.system.threads import one_thread
 
+Array = np.ndarray
 Floats = NDArray[np.float64]
 TRIED, CLIMBED = 200, 8  # points that are looked at for every parameter, and the best of them that are improved
 MOST_TRIED = 2_000
@@ -30,6 +30,7 @@ ROUNDS = 5  # of searches in other units
 LARGE = 30.0  # a parameter without bounds beyond is moved in units of its size
 SPREAD = 0.5  # of the random effects at the start, on a logarithmic or logit scale
 SHARE = 0.3  # of its centre, the standard deviation of an effect of a normal law
+ENOUGH = 5_000  # rows for the search: of so many more that every second cluster has them, every second one is looked at
 FARTHEST = 30.0  # of a parameter on the scale without bounds
 
 
@@ -47,21 +48,53 @@ class NoDensity(DataError):
         self.x = x
 
 
-@entry
-def pooled(arrays: NonlinearArrays, x: Floats, d: int, n: int, gradient: Floats) -> float:
-    """The log-likelihood with all random effects at zero; writes its gradient if ``n`` is the number of parameters."""
-    length = jet_length(n)
-    effects, values = np.zeros((1, d, length)), np.empty((1, length))
-    nothing = np.empty((0, d, length))
+@kernel
+def add_pooled(arrays: NonlinearArrays, clusters: Array, x: Array, n: int, gradient: Array) -> float:
+    """`pooled`, compiled once for values and gradients."""
+    d, count = arrays.sd_index.shape[1], arrays.term_effect.shape[0]
+    p, length = arrays.rows.curved.shape[0], jet_length(n)
+    size = p + d if n > 0 else 0
+    terms, jets, pulls = np.empty(count), np.empty((count if n > 0 else 0, length)), np.zeros(count)
+    z, out = np.empty(d), np.empty(1 + size + size * (size + 1) // 2)
     total = 0.0
+    fill_terms(arrays, x, terms)
+    fill_term_jets(arrays, x, jets)
     for i in range(n):
         gradient[i] = 0.0
-    for cluster in range(arrays.group.shape[0]):
-        log_complete(arrays, x, cluster, effects, 0, values, nothing, nothing.reshape((0, d, d, length)))
-        total += values[0, 0]
+    for at in range(clusters.shape[0]):
+        cluster = clusters[at]
+        first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
+        for j in range(d):
+            z[j] = 0.0
+        for k in range(count):
+            z[arrays.term_effect[k]] += arrays.basis[cluster, k] * terms[k]
+        call_row_sums(arrays.rows.curvature if n > 0 else arrays.rows.value, x, z, arrays.columns, first, rows, out)
+        total += out[0]
+        if not total > -math.inf:  # nan, too: no density there
+            return -math.inf
+        if n == 0:
+            continue
+        for j in range(p):
+            gradient[arrays.rows.curved[j]] += out[1 + j]
+        for k in range(count):
+            pulls[k] += arrays.basis[cluster, k] * out[1 + p + arrays.term_effect[k]]
+    for k in range(jets.shape[0]):
         for i in range(n):
-            gradient[i] += values[0, 1 + i]
+            gradient[i] += pulls[k] * jets[k, 1 + i]
     return total
+
+
+@entry
+def pooled(arrays: NonlinearArrays, clusters: Array, x: Array, n: int, gradient: Array) -> float:
+    """Log-likelihood of clusters whose random effects are zero, and its gradient if ``n`` parameters are asked for."""
+    return add_pooled(arrays, clusters, x, n, gradient)
+
+
+@entry
+def pooled_each(arrays: NonlinearArrays, clusters: Array, points: Array, n: int, values: Array) -> None:
+    """Write `pooled` at points (k, n), without gradients: here ``n`` is zero."""
+    for at in range(points.shape[0]):
+        values[at] = add_pooled(arrays, clusters, points[at], n, values)
 
 
 @entry
@@ -111,42 +144,54 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
     return x
 
 
+def every_cluster(arrays: NonlinearArrays) -> NDArray[np.int64]:
+    """The numbers (C,) of all clusters."""
+    return np.arange(len(arrays.group))
+
+
+def some_clusters(arrays: NonlinearArrays) -> NDArray[np.int64]:
+    """Numbers of clusters, evenly spaced, that have at least `ENOUGH` rows; of all where there are few rows."""
+    every, rows = every_cluster(arrays), int(arrays.first[-1])
+    return every[:: max(1, rows // ENOUGH)]
+
+
 def value_at(arrays: NonlinearArrays, x: Floats) -> float:
     """The log-likelihood without random effects."""
-    return float(pooled(arrays, x, arrays.sd_index.shape[1], 0, np.empty(len(x))))
+    return float(pooled(arrays, every_cluster(arrays), x, 0, np.empty(len(x))))
 
 
 def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], parameters: Parameters) -> Floats:
     """The best of several local maxima of the likelihood without random effects, in some parameters (n,)."""
     from scipy.optimize import minimize
 
-    domains, n, d = parameters.domains, len(x), arrays.sd_index.shape[1]
+    domains, n, clusters = parameters.domains, len(x), some_clusters(arrays)
     index = np.flatnonzero(moving)
     own = domains.take(index)
     rng = np.random.default_rng(0)
     centre = own.to_free(x[index])
 
     def point(free: Floats) -> Floats:
-        full = x.copy()
-        full[index] = own.from_free(np.where(own.is_real, free, np.clip(free, -FARTHEST, FARTHEST)))
+        """Parameters (.., n) from those that are sought (.., k), without bounds."""
+        full = np.array(np.broadcast_to(x, (*free.shape[:-1], n)))
+        full[..., index] = own.from_free(np.where(own.is_real, free, np.clip(free, -FARTHEST, FARTHEST)))
         return full
 
     def minus(free: Floats) -> tuple[float, Floats]:
         full, gradient = point(free), np.empty(n)
-        value = pooled(arrays, full, d, n, gradient)
+        value = pooled(arrays, clusters, full, n, gradient)
         slope = gradient[index] * own.slopes(full[index])
         if not (np.isfinite(value) and np.isfinite(slope).all()):
             return 1e100, np.zeros(len(index))
         return -value, -slope
 
     tried, climbed = min(TRIED * len(index), MOST_TRIED), CLIMBED if len(index) > 1 else 1
-    near = [centre, *(centre + RANGE * rng.standard_normal((tried, len(index))))]
+    near = np.vstack([centre, centre + RANGE * rng.standard_normal((tried, len(index)))])
     far = WIDE * rng.standard_normal((tried // 2, len(index)))
     far = np.vstack([centre + np.where(own.is_real, np.sinh(far), far), of_columns(arrays, own, tried // 2, rng)])
 
-    def climb(points: Sequence[Floats], first: list[int]) -> tuple[float, Floats]:
-        best: tuple[float, Floats] = (-np.inf, x)
-        values = np.array([value_at(arrays, point(each)) for each in points])
+    def climb(points: Floats, first: list[int]) -> tuple[float, Floats]:
+        best, values = (-np.inf, x), np.empty(len(points))
+        pooled_each(arrays, clusters, point(points), 0, values)
         values[~np.isfinite(values)] = -np.inf
         order = [*first, *(int(k) for k in np.argsort(-values)[: climbed + 1] if k not in first)]
         for k in order[: climbed + len(first)]:
@@ -192,13 +237,14 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
         return best
 
     with np.errstate(all="ignore"), one_thread():
-        best, other = climb(near, [0]), climb(list(far), [])
+        best, other = climb(near, [0]), climb(far, [])
         if other[0] > best[0] + BETTER:  # the units are far from one: look around there as before around one
             middle = own.to_free(other[1][index])
             size = np.where(own.is_real, np.maximum(1.0, np.abs(middle)), 1.0)
-            around = climb([middle + RANGE * size * rng.standard_normal(len(index)) for _ in range(tried)], [])
+            around = climb(middle + RANGE * size * rng.standard_normal((tried, len(index))), [])
             best = max(other, around, key=lambda found: found[0])
-        return improved(best)[1] if np.isfinite(best[0]) else best[1]
+        clusters = every_cluster(arrays)
+        return improved((value_at(arrays, best[1]), best[1]))[1] if np.isfinite(best[0]) else best[1]
 
 
 def of_columns(arrays: NonlinearArrays, domains: Domains, count: int, rng: np.random.Generator) -> Floats:
