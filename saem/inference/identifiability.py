@@ -18,6 +18,7 @@ from saem.maxima.identification import closed_look, describe_direction, null_dir
 from saem.maxima.starts import solutions_along
 from saem.mstep.solver import Solver
 from saem.system.display import count
+from saem.system.streams import stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ STARTS, POINTS = 50, 100
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
+APART, LOG_SPREAD = 0.3, np.log(0.5)  # of parameters without bounds, and a standard deviation in the middle
 DRAWN_POINTS = 5  # random points, at most, where the information is that of drawn responses
 
 NO_DESIGN = (
@@ -160,6 +162,20 @@ class Identifiability:
         return text
 
 
+def anywhere(problem: Problem, start: Mapping[str, float]) -> Array:
+    """Parameters (n,) in the middle of their domains, slightly apart from each other; a ``start`` where there is one.
+
+    What a search leads to without a response has no meaning, and may be where a curve is flat.
+    """
+    parameters = problem.parameters
+    domains, n = parameters.domains, len(parameters)
+    step = APART * stream(0, "anywhere").standard_normal(n)
+    x = domains.from_free(np.where(domains.can_vanish, LOG_SPREAD, 0.0) + step)
+    for name, value in start.items():
+        x[parameters.index(name)] = value
+    return np.where(parameters.fixed, parameters.fixed_values, x)
+
+
 def identifiability(
     model: Model,
     table: pd.DataFrame,
@@ -184,7 +200,8 @@ def identifiability(
         form, and responses have to be drawn.
     around : mapping of str to float, optional
         Parameters (all that are free) that these points lie around; by default the estimate, or without a response
-        means of zero and standard deviations below one.
+        means of zero and standard deviations below one; where responses have to be drawn, the model's ``[start]``, and
+        about one, or the middle between bounds, for what it does not name.
 
     Raises
     ------
@@ -206,12 +223,15 @@ def identifiability(
     check_attainable(problem, model.constraints)
     solver, names = Solver(problem), problem.parameters.names
     labels = tuple(problem.label(i) for i in range(len(names)))
-    x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
     look = closed_look(problem) or drawn_look(model, data, problem)
     is_drawn = problem.likelihood.expected_information is None
+    if is_drawn and not has_response:
+        x = anywhere(problem, getattr(model, "start", {}))  # some families have starts
+    else:
+        x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
     place = problem.coordinates
-    near = x if has_response else np.where(problem.parameters.domains.is_real, 0.0, x)
+    near = x if has_response or is_drawn else np.where(problem.parameters.domains.is_real, 0.0, x)
     if around is not None:
         near = place.to_inner(point_of(place.parameters(problem.parameters), around))
     directions = null_directions(problem, near, look)

@@ -63,6 +63,13 @@ def found(model: saem.Model, table: pd.DataFrame, **arguments: Any) -> saem.Iden
     return saem.identifiability(model, table, **{"points": 1, "starts": 0, **arguments})
 
 
+@pytest.mark.parametrize("clusters", [12, 6, 4])
+def test_a_design_without_a_start_is_looked_at_where_its_curve_is_none_too_flat(clusters: int) -> None:
+    """A search on no response ended where ka is 3e-5, and six clusters were said to leave three directions free."""
+    what = found(ABSORPTION.replace(fixed={"dose": 4.0}, start={}), design(clusters), points=2)
+    assert what.locally_identified and what.structure.points["n_null"].tolist() == [0, 0]
+
+
 def test_amount_and_scale() -> None:
     """Volume, clearance and dose enter as ratios: they can grow together, by the same factor."""
     what = found(ABSORPTION, design(), points=2)
