@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from saem.algorithms.accuracy.precision import NOISE, TOP
 from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, STATE, separated
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
@@ -79,6 +80,7 @@ def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str
     forms |= {"stream": ("u8", (WORDS,)), "moves": ("f8", (2,)), "path": ("f8", (None, n)), "draws": ("f8", (None,))}
     forms |= {"looks": ("f8", (None, len(LOOK))), "look_estimates": ("f8", (None, n))}
     later: dict[str, Form] = {COUNT: ("f8", (1,)), MEAN: ("f8", (n,)), COMOMENT: ("f8", (n, n)), "draws": ("i8", (1,))}
+    later |= {NOISE: ("f8", (2 * n + 1, n)), TOP: ("f8", (n,))}
     return {MEMORY + name: form for name, form in later.items()} | forms, set(forms)
 
 
