@@ -73,7 +73,7 @@ class Kernel(NamedTuple):
     modes: Array  # (C, d)
     factors: Array  # (C, d, d) lower Cholesky factors of the curvatures at the modes
     clock: Array  # (3,) int64: calls of `draw`, the call before which it is refreshed next, whether it adapts
-    x: Array  # (n,) parameters of the last call
+    last_x: Array  # (n,) parameters of the last call
 
 
 class Metropolis(NamedTuple):
@@ -152,7 +152,7 @@ def metropolis(arrays: Any, n_clusters: int, n_random: int, n: int, only: int = 
         modes=np.zeros(shape),
         factors=np.zeros((*shape, n_random)),
         clock=np.array([0, 0, 1]),
-        x=np.zeros(n),
+        last_x=np.zeros(n),
     )
     return Metropolis(arrays, kernel, only)
 
@@ -224,7 +224,8 @@ def carry(arrays: Any, state: Kernel, x: Array) -> None:
     matrix, point = np.empty((most + 1, most)), np.empty(most)
     for cluster in range(state.latent.shape[0]):
         d = n_effects(arrays, x, cluster)
-        known = fill_frame(arrays, x, cluster, before, frame) and fill_frame(arrays, state.x, cluster, before, last)
+        known = fill_frame(arrays, x, cluster, before, frame)
+        known = fill_frame(arrays, state.last_x, cluster, before, last) and known
         before = cluster if known else -1
         if d == 0 or not known or not fill_carry(arrays, cluster, frame, last, matrix[: d + 1, :d]):
             continue
@@ -237,7 +238,7 @@ def carry(arrays: Any, state: Kernel, x: Array) -> None:
             for j in range(d):
                 row[j] = point[j]
     for i in range(x.shape[0]):
-        state.x[i] = x[i]
+        state.last_x[i] = x[i]
 
 
 @kernel
@@ -255,8 +256,8 @@ def refresh_if_due(arrays: Any, state: Kernel, only: int, x: Array, rng: np.rand
     clock = state.clock
     if clock[CALLS] == 0:
         for i in range(x.shape[0]):
-            state.x[i] = x[i]
-    elif not is_same(x, state.x):
+            state.last_x[i] = x[i]
+    elif not is_same(x, state.last_x):
         carry(arrays, state, x)
     if clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT]:
         refresh(arrays, state, only, x, rng)

@@ -70,7 +70,7 @@ def test_what_is_done_for_many_clusters_is_right_for_each(check, name: str) -> N
 @pytest.mark.parametrize(
     ("check", "module", "right", "wrong", "name"),
     [
-        (check_frames, DENSITY, "before < 0 or arrays.group[before] != group", "before < 0", "counts"),
+        (check_frames, DENSITY, "before >= 0 and groups[before] == group", "before >= 0", "counts"),
         (check_carry, DENSITY, "value -= frame[j * d + i] * matrix[k, i]", "value -= 0.0", "absorption"),
         (check_carry, DENSITY, "last[at + j] - frame[at + j]", "0.0", "counts"),
         (check_pooled, START, "pulls[k] += arrays.basis[cluster, k] *", "pulls[k] +=", "absorption"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import nonlinear_family
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +70,21 @@ def differences(first: saem.Fit, second: saem.Fit) -> list[str]:
     found = [name for name, a, b in arrays if a.shape != b.shape or a.tobytes() != b.tobytes()]
     plain = ("loglik", "status", "message", "drawn", "burn_in", "averaging_from", "at_boundary", "warnings", "seed")
     return found + [name for name in plain if getattr(first, name) != getattr(second, name)]
+
+
+def test_a_nonlinear_fit_goes_on_with_its_kernel_and_what_its_chain_remembers(tmp_path):
+    """Ended after its schedule, and after some looks: its memory has the noise of its score and the maximum beside."""
+    model, table = nonlinear_family.counts().model, nonlinear_family.counts().table
+    goal = Target(mcse=0.005)
+    whole = saem.fit(model, table, SAEM(target=goal), seed=3)
+    lengths = set()
+    for i, mcse in enumerate((0.1, 0.012)):
+        first = saem.fit(model, table, SAEM(target=Target(mcse=mcse)), seed=3)
+        lengths.add(len(first.path))
+        assert differences(first.resume(goal), whole) == []
+        first.save(tmp_path / str(i))
+        assert differences(saem.load(tmp_path / str(i)).resume(goal), whole) == []
+    assert len(lengths | {len(whole.path)}) == 3, "they ended in different places"
 
 
 @pytest.mark.parametrize("every_end", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -22,7 +22,7 @@ MARGIN = 0.01  # of the log-likelihood: a larger deficit ..
 UNEXPLAINED = 5.0  # .. that is so many times what the Monte Carlo error explains is a pass that is not finished
 EXCESS = 1.5  # of the variance, over that of a long average: a direction that is not averaged out
 SLOWER = 2  # passes with step sizes that fall more slowly, where a pass does not forget its start
-AMPLE, MOST_AT_ONCE = 1.15, 4.0  # of the iterations that the target should need, and times those before at most
+SELDOM = 1.5  # times the iterations before, from one look to the next, where each looks at integrals
 LONG = 2  # times the iterations of the schedule: a run that may be slow
 FRESH = 3  # passes that begin anew where a pass is not finished
 MOST_FRESH = 6  # the same where draws alone tell of the maximum, each after a step of Newton's method
@@ -72,7 +72,7 @@ def refine(engine: Engine, run: Run, target: Target, keeper: Keeper | None = Non
                 with keeper.paused():
                     longer = slower_pass(engine, run, left)
             else:
-                longer = go_on(engine, run, precision, left)
+                longer = go_on(engine, run, left)
         except MStepError:
             if heir is not None:
                 keeper.engine, engine.counts.hands_over, engine.counts.passes = engine, 0, heir.counts.passes
@@ -142,14 +142,13 @@ def slower_pass(engine: Engine, run: Run, left: int) -> Run | None:
     return engine.pass_through(run.x, run.pinned).after(run)
 
 
-def go_on(engine: Engine, run: Run, precision: Precision, left: int) -> Run | None:
+def go_on(engine: Engine, run: Run, left: int) -> Run | None:
     """More iterations of the same chain, up to the next look, within the budget; None where it cannot go on."""
     if not isinstance(engine.schedule, Extendable):
         return None
     growth = engine.iteration.growth
-    if engine.problem.likelihood.is_local:  # a look costs much: the next one comes where the target should be reached
-        needed = (precision.ratio / max(engine.target.mcse, 1e-12)) ** 2
-        growth = float(np.clip(AMPLE * needed if np.isfinite(needed) else growth, growth, MOST_AT_ONCE))
+    if engine.problem.likelihood.is_local:  # a look costs more
+        growth = max(growth, SELDOM)
     return engine.go_on(run, next_look(engine, run.chain.done, growth) - run.chain.done) if left > 0 else None
 
 

@@ -64,7 +64,9 @@ class Keeper:
         generator = iteration.rng.bit_generator.state
         arrays = {name: value.copy() for name, value in zip(STATE, chain.state, strict=True)}
         arrays |= {f"{MEMORY}{name}": value.copy() for name, value in chain.memory.items()}
-        arrays |= {name: value.copy() for name, value in kernel_state(iteration.drawing).items()}
+        kernel = kernel_state(iteration.drawing)
+        assert not arrays.keys() & kernel.keys(), "a kernel's array has the name of one of the chain's"
+        arrays |= {name: value.copy() for name, value in kernel.items()}
         arrays |= {"stream": np.array(generator["state"]["state"]), "pinned": chain.pinned.copy()}
         arrays |= {"moves": iteration.moves.copy()}
         numbers: dict[str, float] = asdict(engine.counts)

@@ -87,17 +87,27 @@ def frame_length(d: int, terms: int) -> int:
     return d * d + 2 * d + terms + 1
 
 
+@kernel
+def renew_root(
+    groups: Array, cluster: int, before: int, sd_index: Array, corr_index: Array, x: Array, root: Array
+) -> bool:
+    """Write the root (d, d) of the covariance of a cluster, unless that of the cluster ``before`` is the same."""
+    group = groups[cluster]
+    if before >= 0 and groups[before] == group:
+        return True
+    return fill_plain_root(sd_index[group], corr_index[group], x, root)
+
+
 @inlined
 def fill_plain_frame(arrays: NonlinearArrays, x: Array, cluster: int, before: int, frame: Array) -> bool:
     """See `saem.families.contract.fill_frame`: the root (d, d) of the covariance, the centres (d,), and room.
 
     The room is for coordinates (d,), terms (K,), and a sum. Whether there is a covariance.
     """
-    group, d, count = arrays.group[cluster], arrays.sd_index.shape[1], arrays.term_effect.shape[0]
-    at, known = d * d, True
-    terms = frame[at + 2 * d : at + 2 * d + count]
-    if before < 0 or arrays.group[before] != group:
-        known = fill_plain_root(arrays.sd_index[group], arrays.corr_index[group], x, frame[:at].reshape((d, d)))
+    d, count = arrays.sd_index.shape[1], arrays.term_effect.shape[0]
+    at = d * d
+    terms, root = frame[at + 2 * d : at + 2 * d + count], frame[:at].reshape((d, d))
+    known = renew_root(arrays.group, cluster, before, arrays.sd_index, arrays.corr_index, x, root)
     if before < 0 and count > 0:
         call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, terms)  # they read no column
     for j in range(d):
