@@ -20,7 +20,10 @@ import numpy as np
 PLAIN = (
     *("saem.system.jets", "saem.system.linalg", "saem.system.special", "saem.expressions.program"),
     *("saem.estep", "saem.families.normal"),
-    *(f"saem.families.nonlinear.{name}" for name in ("complete", "density", "integral", "reduction", "start")),
+    *(
+        f"saem.families.nonlinear.{name}"
+        for name in ("complete", "density", "frames", "integral", "reduction", "start")
+    ),
 )
 FUNCTIONS = {  # of the contract
     "log_complete": ("saem.families.nonlinear.density", "log_complete_nonlinear"),

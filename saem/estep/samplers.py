@@ -39,7 +39,8 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
     if not isinstance(sampler, str):
         return sampler.arrays(problem)
     if is_drawn_by_kernels(problem):
-        from saem.estep.metropolis import KERNELS, metropolis
+        import saem.estep.metropolis  # noqa: F401 - how they move
+        from saem.estep.kernel import KERNELS, metropolis
 
         known = listing(KERNELS)
         if sampler in KERNELS:

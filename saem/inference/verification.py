@@ -100,7 +100,9 @@ def verify(fit: Fit, *, starts: int = 8, seed: int = 0) -> Verification:
     fit : Fit
         With its table.
     starts : int
-        Starts, scattered around the estimate by two standard errors, that other maxima are looked for from.
+        Starts that other maxima are looked for from, scattered around the estimate by two standard errors, every second
+        one by typical sizes. Unless there are none, all that direct maximum likelihood tries is tried, too, where the
+        likelihood has a closed form.
     seed : int
         Same seed, same starts.
 

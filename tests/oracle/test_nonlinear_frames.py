@@ -8,18 +8,18 @@ import pytest
 from interpreted_core import Core
 from nonlinear_family import Example
 
-DENSITY, START = "saem.families.nonlinear.density", "saem.families.nonlinear.start"
+FRAMES, START = "saem.families.nonlinear.frames", "saem.families.nonlinear.start"
 NAMES = ("absorption", "counts", "trial")
 
 
 def check_frames(example: Example, core: Core) -> None:
     """The frame of each cluster after that of the one before it is the one that is filled from nothing."""
     arrays, x, before = example.arrays, example.x, -1
-    length = core[DENSITY].frame_length(arrays.sd_index.shape[1], len(arrays.term_effect))
+    length = core[FRAMES].frame_length(arrays.sd_index.shape[1], len(arrays.term_effect))
     kept, new = np.zeros((2, length))
     for cluster in range(len(arrays.group)):
-        assert core[DENSITY].fill_plain_frame(arrays, x, cluster, before, kept)
-        assert core[DENSITY].fill_plain_frame(arrays, x, cluster, -1, new)
+        assert core[FRAMES].fill_plain_frame(arrays, x, cluster, before, kept)
+        assert core[FRAMES].fill_plain_frame(arrays, x, cluster, -1, new)
         np.testing.assert_array_equal(kept, new)
         before = cluster
 
@@ -46,7 +46,7 @@ def check_pooled(example: Example, core: Core) -> None:
 def check_carry(example: Example, core: Core) -> None:
     """Random effects at other parameters have the individual parameters that they had."""
     arrays, x, d = example.placed(), example.x, example.arrays.sd_index.shape[1]
-    length = core[DENSITY].frame_length(d, len(arrays.term_effect))
+    length = core[FRAMES].frame_length(d, len(arrays.term_effect))
     frame, last, matrix, v = np.zeros(length), np.zeros(length), np.zeros((d + 1, d)), 1.0 + np.arange(float(d))
     other = x * (1.0 + 0.1 * np.random.default_rng(3).uniform(size=len(x)))
 
@@ -54,11 +54,11 @@ def check_carry(example: Example, core: Core) -> None:
         return example.centres(at)[2] + np.linalg.cholesky(example.covariances(at)[2]) @ effects
 
     for place, room in ((other, frame), (x, last)):
-        core[DENSITY].fill_plain_frame(arrays, place, 2, -1, room)
-    assert core[DENSITY].carry_coordinates(arrays.centred, frame, last, matrix)
+        core[FRAMES].fill_plain_frame(arrays, place, 2, -1, room)
+    assert core[FRAMES].carry_coordinates(arrays.centred, frame, last, matrix)
     u = matrix[:d].T @ v + matrix[d]
     np.testing.assert_allclose(coordinates(other, u), coordinates(x, v), rtol=1e-10)
-    assert not core[DENSITY].carry_coordinates(example.arrays.centred, frame, last, matrix)  # the effects stay
+    assert not core[FRAMES].carry_coordinates(example.arrays.centred, frame, last, matrix)  # the effects stay
 
 
 @pytest.mark.parametrize("check", [check_frames, check_pooled, check_carry])
@@ -70,9 +70,9 @@ def test_what_is_done_for_many_clusters_is_right_for_each(check, name: str) -> N
 @pytest.mark.parametrize(
     ("check", "module", "right", "wrong", "name"),
     [
-        (check_frames, DENSITY, "before >= 0 and groups[before] == group", "before >= 0", "counts"),
-        (check_carry, DENSITY, "value -= frame[j * d + i] * matrix[k, i]", "value -= 0.0", "absorption"),
-        (check_carry, DENSITY, "last[at + j] - frame[at + j]", "0.0", "counts"),
+        (check_frames, FRAMES, "before >= 0 and groups[before] == group", "before >= 0", "counts"),
+        (check_carry, FRAMES, "value -= frame[j * d + i] * matrix[k, i]", "value -= 0.0", "absorption"),
+        (check_carry, FRAMES, "last[at + j] - frame[at + j]", "0.0", "counts"),
         (check_pooled, START, "pulls[k] += arrays.basis[cluster, k] *", "pulls[k] +=", "absorption"),
         (check_pooled, START, "z[arrays.term_effect[k]] +=", "z[arrays.term_effect[k]] =", "counts"),
         (check_pooled, START, "gradient[arrays.rows.curved[j]] +=", "gradient[j] +=", "counts"),

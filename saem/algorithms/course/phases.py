@@ -149,18 +149,24 @@ def up_to_the_target(course: Course) -> Course:
     """Iterations go on until the target is reached; where the data leave a direction free, none would determine it."""
     engine, run = course.engine, course.run
     if len(free_directions(course.problem, run.x, run.pinned)):
-        return replace(course, precision=assess(engine.iteration, run))
+        return assessed(course)
     if not engine.iteration.ends_by_newton:
         engine, run, precision = refine(engine, run, course.target, course.keeper)
         course = replace(course, engine=engine, run=run, precision=precision)
     if not engine.iteration.ends_by_newton or engine.spent.stopped:
-        return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
+        return assessed(course)
     try:
         run, precision, doubts = finished(engine.iteration, run)
     except (ModelError, FitError):  # elsewhere it was known
-        return course if course.precision is not None else replace(course, precision=assess(engine.iteration, run))
+        return assessed(course)
     course.keeper.keep(run.chain)
     return replace(course, run=run, precision=precision, note=f"{course.note} {FINISHED} {doubts}".strip())
+
+
+def assessed(course: Course) -> Course:
+    """The course with the precision of its run, which may be known."""
+    known = course.precision is not None
+    return course if known else replace(course, precision=assess(course.engine.iteration, course.run))
 
 
 PHASES: tuple[Phase, ...] = (with_zero_variances, with_all_maxima, from_the_highest, up_to_the_target)

@@ -9,7 +9,8 @@ import numpy as np
 from saem.families import contract
 from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
-from saem.families.nonlinear.density import fill_plain_frame, fill_term_jets, frame_length, place_coordinates
+from saem.families.nonlinear.density import fill_term_jets
+from saem.families.nonlinear.frames import fill_plain_frame, frame_length, place_coordinates
 from saem.system.jit import call_row_sums, kernel, overload
 from saem.system.linalg import cholesky, cholesky_solve
 
