@@ -99,7 +99,7 @@ class AscentIteration(AdaptiveIteration):
             rise, spread = self.climbed(before, chain.state.x, statistics)
             error = spread / np.sqrt(len(statistics))
             if rise + upper * error < settings.rise:
-                self.plan(chain, len(statistics) + int(np.ceil(len(statistics) / settings.divisor)))
+                self.plan(chain, len(statistics) + int(np.ceil(len(statistics) * self.more(chain))))
                 return
             if rise - lower * error > 0.0:
                 needed = (spread * (lower - normal.inv_cdf(settings.waste)) / rise) ** 2
@@ -112,6 +112,13 @@ class AscentIteration(AdaptiveIteration):
             statistics = np.vstack([statistics, more])
             if not self.spent.admits(0.0):
                 return
+
+    def more(self, chain: Chain) -> float:
+        """Share of draws that an iteration adds where nothing is left to climb, which makes their number one of k^2.
+
+        By a third each time they would be used up before a slow direction has forgotten where it began.
+        """
+        return min(1.0 / self.settings.divisor, 2.0 / (1 + chain.done))
 
     def climbed(self, before: Array, after: Array, statistics: Array) -> tuple[float, float]:
         """Mean and standard deviation of the rise of the complete-data log-likelihood over the draws."""

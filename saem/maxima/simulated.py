@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.estep.marginal import parts_of
 from saem.estep.mixtures import moved
 from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
@@ -37,6 +38,7 @@ AGAIN, NEAR = 3, 0.1  # climbs with rules placed anew, until a parameter moves b
 ON_TO, MET = 20, 1e-12  # steps onto the constraints, and what is left of them
 SHARE = 0.04  # largest error of a parameter, in standard errors, that may be left
 KNOWN = 0.01  # log-likelihood that may be left to gain, with its doubt
+FINISHED = 5e-5  # of it, where a step more moves no parameter by more than a hundredth of a standard error
 POLISHES = 6  # steps with more points until then
 MORE, MOST_DRAWS = 8, 131_072  # points of a cluster: times as many at once, and the most
 MOST_OF_IT = 0.9  # of the variance: the clusters that it comes from get more points
@@ -127,8 +129,13 @@ def simulated_at(
     at, noise, mcse = derivatives(placing, cheap, constant), np.zeros((len(x),) * 2), 0.0
     off = np.zeros(len(x))
     if len(dear):
-        own, fewer = derivatives(placing, dear), derivatives(with_fewer_nodes(placing, dear), dear)
+        coarser = with_fewer_nodes(placing, dear)
+        own, fewer = derivatives(placing, dear), derivatives(coarser, dear)
         at, off = added(at, own), own.gradient - fewer.gradient
+        change = parts_of(placing.objective(arrays), x, dear) - parts_of(coarser.objective(arrays), x, dear)
+        variance = placing.variance.copy()  # two rules that agree where they were chosen need not agree here
+        variance[dear] = np.maximum(variance[dear], change**2)
+        placing = replace(placing, variance=variance)
         noise += np.outer(off, off)
     if len(mixed):
         at = added(at, derivatives(placing, mixed))
@@ -295,11 +302,14 @@ def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: P
     found = simulated_at(problem, solver, x, free, placing)
     for polish in range(POLISHES):
         (deficit, doubt), share = found.deficit, largest_share(found)
-        if (deficit + doubt <= KNOWN and share <= SHARE) or not np.isfinite(deficit):
+        by_rules = float(np.sqrt(found.placing.variance[found.placing.draws == 0].sum()))
+        is_known = deficit + doubt <= KNOWN and share <= SHARE and by_rules <= FINE.left
+        if (is_known and deficit <= FINISHED) or not np.isfinite(deficit):
             break
         near: Placing | None = found.placing
         wanted = max((share / SHARE) ** 2, doubt / (0.5 * KNOWN))
-        if polish == 0 and wanted > 1.0 and largest_share(found, np.outer(found.off, found.off)) > 0.5 * SHARE:
+        is_off = by_rules > FINE.left or largest_share(found, np.outer(found.off, found.off)) > 0.5 * SHARE
+        if polish == 0 and is_off and not is_known:
             near = None  # rules are chosen anew
         elif wanted > 1.0:
             near = with_more_points(found.placing, 2 ** int(np.ceil(np.log2(min(wanted, MORE)))))

@@ -182,7 +182,7 @@ def known_noise(
         hessian, noise = score_noise(clusters, x, rng, problem.clusters.count, problem.latent.n_statistics)
         missing = observed - hessian
     else:
-        moments, _ = first_look(problem, chain, x, rng)
+        moments, _ = first_look(problem, chain, x, rng, run)
         missing, noise = moments.missing, moments.noise
     memory[NOISE] = np.vstack([x, missing, noise])
     return missing, noise
@@ -193,11 +193,15 @@ def sample(iteration: Iteration, run: Run, x: Array, most: int = MOST_SAMPLE) ->
 
     They come from a stream of their own, so that looking changes nothing, and do not count as draws of the fit.
     """
-    wanted = run.draws if np.isfinite(run.draws) else run.made.sum()
-    n = int(np.clip(wanted, LEAST_SAMPLE, most))
+    n = int(np.clip(made_by(run), LEAST_SAMPLE, most))
     statistics = np.empty((n + int(WARM * n), iteration.problem.latent.n_statistics))
     draw_each(own_copy(iteration.drawing), x, offshoot(iteration.rng, "precision"), statistics)
     return statistics[-n:]
+
+
+def made_by(run: Run) -> float:
+    """How many draws of all random effects a run is worth."""
+    return float(run.draws if np.isfinite(run.draws) else run.made.sum())
 
 
 def noise_of_means(iteration: Iteration, run: Run, x: Array) -> Array:
@@ -221,7 +225,7 @@ def by_sampling(iteration: Iteration, run: Run) -> Precision:
         solver, drawing = Solver(problem), with_arrays_of(problem, drawing, iteration.sampler)
     chain, rng = own_copy(drawing), offshoot(iteration.rng, "precision")
     free, target, size = solver.free & ~run.pinned, iteration.spent.target, problem.latent.n_statistics
-    moments, n = first_look(problem, chain, run.x, rng)
+    moments, n = first_look(problem, chain, run.x, rng, run)
     gradient, noise, mean = moments.gradient, moments.noise, np.zeros(size)
     at = replace(solver.derivatives(solver.complete(mean), run.x, free), gradient=gradient, hessian=moments.hessian)
     while True:
@@ -288,20 +292,27 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
     return run, precision, found.doubts
 
 
-def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator) -> tuple[ScoreMoments, int]:
-    """Moments of the complete-data score at ``x`` by draws of single clusters, and how many of each."""
+def first_look(
+    problem: Problem, chain: Any, x: Array, rng: np.random.Generator, run: Run
+) -> tuple[ScoreMoments, int]:
+    """Moments of the complete-data score at ``x``, and by how many draws: of single clusters where a family has them.
+
+    Without, there are as many as the ``run`` made: the rate of the slowest direction is one less the share of what is
+    missing, and a few dependent draws leave it in doubt by half.
+    """
     clusters = clusters_of(problem, chain)
     if clusters is not None and is_markov(chain):
         n = int(np.clip(CLUSTER_DRAWS // max(1, problem.clusters.count), *SWEEPS))
         draw_means(chain, x, rng, max(1, int(WARM * n)), np.empty((1, problem.latent.n_statistics)))
         sizes = problem.clusters.count, problem.latent.n_statistics
         return score_moments(clusters, x, rng, n, *sizes), n
-    singles = np.empty((LEAST_SAMPLE + int(WARM * LEAST_SAMPLE), problem.latent.n_statistics))
+    n = int(np.clip(made_by(run), LEAST_SAMPLE, MOST_SAMPLE))
+    singles = np.empty((n + int(WARM * n), problem.latent.n_statistics))
     draw_each(chain, x, rng, singles)
-    found = scores_of(problem.arrays, singles[-LEAST_SAMPLE:], x)
+    found = scores_of(problem.arrays, singles[-n:], x)
     missing = np.atleast_2d(np.cov(found.scores, rowvar=False))
     moments = ScoreMoments(found.scores.mean(axis=0), found.hessian, missing, batch_means(found.scores))
-    return moments, LEAST_SAMPLE
+    return moments, n
 
 
 def measured(
