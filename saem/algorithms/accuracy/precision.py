@@ -292,9 +292,7 @@ def finished(iteration: Iteration, run: Run) -> tuple[Run, Precision, str]:
     return run, precision, found.doubts
 
 
-def first_look(
-    problem: Problem, chain: Any, x: Array, rng: np.random.Generator, run: Run
-) -> tuple[ScoreMoments, int]:
+def first_look(problem: Problem, chain: Any, x: Array, rng: np.random.Generator, run: Run) -> tuple[ScoreMoments, int]:
     """Moments of the complete-data score at ``x``, and by how many draws: of single clusters where a family has them.
 
     Without, there are as many as the ``run`` made: the rate of the slowest direction is one less the share of what is
