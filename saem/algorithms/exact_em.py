@@ -20,8 +20,8 @@ from typing import ClassVar
 import numpy as np
 
 from saem.algorithms.accuracy.precision import assess
+from saem.algorithms.course.other_maxima import HIGHER, first_start
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.course.settling import HIGHER, first_start
 from saem.algorithms.course.verdict import judge
 from saem.algorithms.engine.chain import Run, no_correction
 from saem.algorithms.engine.iteration import Iteration

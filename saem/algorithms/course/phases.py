@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from saem.algorithms.accuracy.precision import Precision, assess, finished
+from saem.algorithms.course.other_maxima import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.course.refinement import MARGIN, refine
-from saem.algorithms.course.settling import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
 from saem.algorithms.course.verdict import judge
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import Keeper
