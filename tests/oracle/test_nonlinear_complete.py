@@ -173,6 +173,35 @@ def test_the_information_of_an_expansion_is_an_expectation() -> None:
     assert abs(z) < 5.0
 
 
+# Clusters one by one
+
+
+def check_each(core: Core) -> None:
+    """Values, scores and Hessians of clusters that take turns between two variance groups add up to those of all."""
+    example = nonlinear_family.counts()
+    arrays, x, u = example.placed(), elsewhere(example), draws(example, 1)
+    count, n = len(u), len(x)
+    assert len(set(arrays.group[:2].tolist())) == 2
+    statistics = np.zeros((count, n_statistics(example)))
+    for cluster in range(count):
+        core[REDUCTION].accumulate_nonlinear(arrays, x, cluster, u[cluster], 1.0, statistics[cluster])
+    values, gradients, hessian = np.empty(count), np.empty((count, n)), np.empty((n, n))
+    core[COMPLETE].complete_each(arrays, np.arange(count), statistics, x, values, gradients, hessian)
+    value, gradient, square = completed(arrays, statistics_of(example, arrays, x, u), x)
+    assert values.sum() == pytest.approx(value, rel=1e-10)
+    np.testing.assert_allclose(gradients.sum(axis=0), gradient, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(hessian, square, rtol=1e-9, atol=1e-9)
+
+
+def test_clusters_of_several_groups_are_together_what_they_are_one_by_one() -> None:
+    check_each(Core())
+
+
+def test_a_cluster_that_leaves_something_to_the_next_is_noticed() -> None:
+    with pytest.raises(AssertionError):
+        check_each(Core(COMPLETE, "gram[group, k, m] = 0.0", "pass"))
+
+
 # Mutants
 
 

@@ -268,6 +268,9 @@ def complete_each(
                 gram[group, k, m] = arrays.basis[cluster, k] * arrays.basis[cluster, m]
         values[at] = complete_of(arrays, alone, gram, arrays.scale_rows[cluster], statistics[at], x, gradients[at], own)
         alone[group] = 0.0
+        for k in range(count):
+            for m in range(count):
+                gram[group, k, m] = 0.0  # the next cluster may be of another group
         for i in range(n):
             for j in range(n):
                 hessian[i, j] += own[i, j]
