@@ -18,12 +18,16 @@ import pandas as pd
 import saem
 from benchmarks.memory import reset_peak, status
 from benchmarks.timing import Row, interleaved, ratio, run_python, timed
+from saem.estep.draws import draw_means
+from saem.estep.kernel import NEXT
+from saem.estep.samplers import drawing_of
 from saem.families import arrange, pose
 from saem.system.jit import call_row_sums, entry
 from saem.system.sharing import sharing
 
 SUBJECTS, ROWS = 10_000, 10
 REPEATS = 15
+NAMES = ("A", "t50", "k")
 DRAWS = (1, 10)  # of each cluster between two looks at the parameters
 TRUTH = {"A_pop": 100.0, "t50_pop": 10.0, "k_pop": 3.0, "omega_A": 0.2, "omega_t50": 0.25, "omega_k": 0.3, "a": 2.0}
 MODEL = """
@@ -50,8 +54,7 @@ def table(subjects: int) -> pd.DataFrame:
     """Logistic growth at the truth."""
     rng = np.random.default_rng(7)
     height, middle, width = (
-        TRUTH[f"{name}_pop"] * np.exp(TRUTH[f"omega_{name}"] * rng.standard_normal((subjects, 1)))
-        for name in ("A", "t50", "k")
+        TRUTH[f"{name}_pop"] * np.exp(TRUTH[f"omega_{name}"] * rng.standard_normal((subjects, 1))) for name in NAMES
     )
     times = np.linspace(1.0, 20.0, ROWS)
     y = height / (1.0 + np.exp((middle - times) / width)) + TRUTH["a"] * rng.standard_normal((subjects, ROWS))
@@ -59,14 +62,12 @@ def table(subjects: int) -> pd.DataFrame:
 
 
 @entry
-def densities(address: int, columns: np.ndarray, first: np.ndarray, x: np.ndarray, z: np.ndarray, times: int) -> float:
-    """The log-densities of all clusters at coordinates (C, d), by the compiled function of the model, so many times."""
-    out, total = np.empty(1), 0.0
-    for _ in range(times):
-        for cluster in range(z.shape[0]):
-            call_row_sums(address, x, z[cluster], columns, first[cluster], first[cluster + 1] - first[cluster], out)
-            total += out[0]
-    return total
+def evaluate(
+    address: int, columns: np.ndarray, first: np.ndarray, x: np.ndarray, z: np.ndarray, out: np.ndarray
+) -> None:
+    """A function of the model for the rows of all clusters, at coordinates (C, d)."""
+    for cluster in range(z.shape[0]):
+        call_row_sums(address, x, z[cluster], columns, first[cluster], first[cluster + 1] - first[cluster], out)
 
 
 def measure() -> Iterator[Row]:
@@ -90,9 +91,6 @@ def measure() -> Iterator[Row]:
 
 def sweeps() -> Iterator[Row]:
     """The draws of all clusters at given parameters, whose kernel has settled."""
-    from saem.estep.draws import draw_means
-    from saem.estep.samplers import drawing_of
-
     model = saem.Model.from_text(MODEL)
     problem = pose(model, arrange(model, table(SUBJECTS)))
     augmentation = problem.latent.augmentation
@@ -102,41 +100,37 @@ def sweeps() -> Iterator[Row]:
     rng, statistics = np.random.Generator(np.random.SFC64(1)), np.empty((20, problem.latent.n_statistics))
     draw_means(drawing, x, rng, 10, statistics)
     drawing.adapt(False)
-    later = np.iinfo(np.int64).max  # modes are where they are
-    drawing.kernel.clock[1] = later
-    arrays = drawing.arrays
-    names = [effect for effect in ("A", "t50", "k")]
-    centres, sds = (
-        np.array([TRUTH[f"{name}"] for name in each])
-        for each in ([f"{name}_pop" for name in names], [f"omega_{name}" for name in names])
-    )
-    z = np.ascontiguousarray(np.log(centres) + sds * drawing.latent)
+    drawing.kernel.clock[NEXT] = np.iinfo(np.int64).max  # modes are where they are
+    arrays, out = drawing.arrays, np.empty(1 + problem.latent.n_statistics)
+    centres = np.log([TRUTH[f"{name}_pop"] for name in NAMES])
+    z = np.ascontiguousarray(centres + [TRUTH[f"omega_{name}"] for name in NAMES] * drawing.latent)
+
+    def alone(address: int) -> None:
+        evaluate(address, arrays.columns, arrays.first, x, z, out)
+
     for m in DRAWS:
         before = drawing.acceptance[1]
         draw_means(drawing, x, rng, m, statistics[:1])
-        moves = (drawing.acceptance[1] - before) / SUBJECTS
+        points = 1.0 + (drawing.acceptance[1] - before) / SUBJECTS
 
         def sweep(threads: int, m: int = m) -> None:
             with sharing(threads):
                 draw_means(drawing, x, rng, m, statistics[:1])
 
-        seconds = interleaved(
-            {
-                "one": lambda: sweep(1),
-                "two": lambda: sweep(2),
-                "alone": lambda: densities(arrays.rows.value, arrays.columns, arrays.first, x, z, 10),
-            },
-            REPEATS,
-        )
-        alone = [value / 10 * (1.0 + moves) for value in seconds["alone"]]
-        draws = f"{m} draw{'s' if m > 1 else ''}"
-        yield timed(f"E-step, {draws}", seconds["one"], "ms")
-        yield ratio(
-            f"E-step, {draws}", seconds["one"], alone, 2.5, f"times the density alone at its {1 + moves:.1f} points"
-        )
-        yield ratio(
-            f"E-step, {draws}, by two threads", seconds["two"], seconds["one"], None, f"load {os.getloadavg()[0]:.1f}"
-        )
+        functions = {
+            "sweep": lambda: sweep(1),
+            "density": lambda: alone(arrays.rows.value),
+            "statistics": lambda: alone(arrays.rows.score),
+        }
+        seconds = interleaved(functions, REPEATS, clock=time.process_time)
+        density = [points * value for value in seconds["density"]]
+        both = [a + m * b for a, b in zip(density, seconds["statistics"], strict=True)]
+        what = f"E-step, {m} draw{'s' if m > 1 else ''}"
+        yield timed(what, seconds["sweep"], "ms", note="of processor time")
+        yield ratio(what, seconds["sweep"], density, 2.5, f"times the density alone at its {points:.1f} points")
+        yield ratio(what, seconds["sweep"], both, None, "times density and what statistics need, alone")
+        walls = interleaved({"one": lambda: sweep(1), "two": lambda: sweep(2)}, REPEATS)
+        yield ratio(f"{what}, two threads", walls["two"], walls["one"], None, f"load {os.getloadavg()[0]:.1f}")
 
 
 def child(threads: int) -> None:

@@ -60,8 +60,8 @@ def fit(
         how many starts led to which, and `Fit.solutions` lists all. Budgets are for each.
     threads : int
         Threads that share the clusters of a nonlinear model, or of one by ``family = "glmm"``, that has more than 1000:
-        random effects are drawn and integrated out block by block, with the same bits for any number of threads. Of
-        other problems nothing takes longer, or less long.
+        random effects are drawn and integrated out block by block, with the same bits for any number of threads. All
+        other problems are the work of one thread, whatever the number.
 
     Raises
     ------

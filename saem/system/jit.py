@@ -391,7 +391,7 @@ def _note_alias(target: str, arguments: Any, alias_map: Any, arg_aliases: Any) -
 
 
 borrowed: Any = _borrowed
-ir_utils.alias_func_extensions[_borrowed.__name__, __name__] = _note_alias
+ir_utils.alias_func_extensions["_borrowed", __name__] = _note_alias
 
 
 @intrinsic

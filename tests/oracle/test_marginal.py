@@ -128,7 +128,8 @@ def late() -> nonlinear_family.Example:
     table = pd.DataFrame({"id": 0, "time": np.linspace(1.0, 20.0, 10), "y": y})
     other = table.assign(id=1, y=100.0 / (1.0 + np.exp((10.0 - table["time"]) / 3.0)))
     laws = {name: f"lognormal({name}_pop, omega_{name})" for name in ("A", "t50", "k")}
-    start = {"A_pop": 99.7, "t50_pop": 10.0, "k_pop": 3.0, "a": 2.0, "omega_A": 0.2, "omega_t50": 0.247, "omega_k": 0.3}
+    start = {"A_pop": 99.7473, "t50_pop": 9.99853, "k_pop": 3.00288, "a": 2.0006}
+    start |= {"omega_A": 0.199306, "omega_t50": 0.24746, "omega_k": 0.301001}
     outcome = {"distribution": "normal", "mean": "A / (1 + exp((t50 - time) / k))", "sd": "a"}
     model = {"response": "y", "columns": ["time"], "individual": laws, "outcome": outcome, "start": start}
     return nonlinear_family.made(model, pd.concat([table, other], ignore_index=True))
