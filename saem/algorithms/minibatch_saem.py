@@ -22,7 +22,7 @@ from saem.algorithms.engine.chain import Chain, Run
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
-from saem.estep.samplers import clusters_of
+from saem.estep.samplers import clusters_of, shared
 from saem.families.contract import draw_clusters
 from saem.families.problem import Problem
 from saem.maxima.information import Information
@@ -109,7 +109,8 @@ class MiniBatchIteration(StepwiseIteration):
         if rounds[0] % REFRESH == 0:
             state.latest[:] = held.sum(axis=0)
         fresh = np.empty((len(batch), self.problem.latent.n_statistics))
-        redraw(self.clusters, state.x, self.rng, m, batch, held, fresh, state.latest)
+        with shared(self.clusters) as drawing:
+            redraw(drawing, state.x, self.rng, m, batch, held, fresh, state.latest)
         rounds[0] += 1
 
     def error(

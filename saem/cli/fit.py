@@ -24,6 +24,7 @@ from saem.cli.options import (
     ModelFile,
     MStep,
     SamplerName,
+    Threads,
     TTests,
     Where,
     optional,
@@ -108,6 +109,7 @@ def fit(
             min=1,
         ),
     ] = 1,
+    threads: Threads = 1,
     workers: Annotated[
         int | None, optional("Processes for --by; as many as there are cores if omitted.", "N", min=1)
     ] = None,
@@ -148,12 +150,17 @@ def fit(
             raise SaemError("--t-tests belongs to a single fit; leave it out with --by")
         if starts > 1:
             raise SaemError("--starts belongs to a single fit; leave it out with --by")
+        if threads > 1:
+            raise SaemError("--threads belongs to a single fit; with --by, --workers says how many fits run at once")
         options = {"where": where, "seed": seed, "drop_missing": drop_missing, "workers": workers, "restart": restart}
         _fit_levels(specification, table, columns, methods, output, options)
     else:
         if workers is not None or restart:
             raise SaemError(f"{'--restart' if restart else '--workers'} belongs to --by COLUMN; leave it out")
-        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests, starts)
+        several: dict[str, Any] = {
+            name: value for name, value in (("starts", starts), ("threads", threads)) if value > 1
+        }
+        _fit_once(specification, table, methods, where, seed, output, drop_missing, quantities, t_tests, several)
 
 
 def _fit_once(
@@ -166,7 +173,7 @@ def _fit_once(
     drop: bool,
     quantities: Mapping[str, str],
     t_tests: bool,
-    starts: int,
+    several: Mapping[str, Any],
 ) -> None:
     """One fit by each method: written to a folder and shown."""
     from saem.cli.console import complain, note
@@ -190,7 +197,6 @@ def _fit_once(
             complain("Warning", text, "yellow")
     check_quantities(quantities, data.parameters.names)
     warmup.ensure([method_name(method) for method in methods], model.family)
-    several: dict[str, Any] = {"starts": starts} if starts > 1 else {}
     fits: list[Fit] = []
     failures: list[tuple[str, FitError]] = []
     for method in methods:

@@ -45,6 +45,15 @@ MaxSeconds = Annotated[
     float | None,
     optional("End after so many seconds, even within the schedule; the result then depends on the machine.", "S"),
 ]
+Threads = Annotated[
+    int,
+    typer.Option(
+        help="Threads that share the clusters of a nonlinear model or a glmm with more than 1000; "
+        "the result is the same.",
+        metavar="N",
+        min=1,
+    ),
+]
 MStep = Annotated[
     str | None,
     optional(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saem.cli.options import MaxDraws, MaxIterations, MaxSeconds, Mcse, target_options, written_to
+from saem.cli.options import MaxDraws, MaxIterations, MaxSeconds, Mcse, Threads, target_options, written_to
 
 
 def resume(
@@ -22,6 +22,7 @@ def resume(
     max_iterations: MaxIterations = None,
     max_draws: MaxDraws = None,
     max_seconds: MaxSeconds = None,
+    threads: Threads = 1,
     output: Annotated[
         Path | None,
         written_to("Write tables, the fit and figures here, as `saem fit` does; the same FOLDER replaces its fit."),
@@ -51,7 +52,7 @@ def resume(
         beside = others(output, fit.method)  # before time is spent: one of them may be damaged
     warmup.ensure([fit.method], fit.model.family)
     with watching(f"going on by {fit.method}") as watcher:
-        result = fit.resume(target, callback=watcher)
+        result = fit.resume(target, callback=watcher, threads=threads)
     unsaved = keep_fits(output, [result], beside)
     show_fit(result)
     if unsaved is not None:

@@ -13,7 +13,8 @@ from saem.estep.settling import objective_of
 from saem.families.contract import effects_root, log_complete, n_effects
 from saem.families.estimated import Effects
 from saem.families.problem import Problem
-from saem.system.jit import entry
+from saem.system.jit import borrowed, entry
+from saem.system.sharing import share_slices
 
 Array = np.ndarray
 
@@ -21,10 +22,13 @@ STEP = 1e-5  # of a parameter's typical size, for derivatives by differences
 
 
 @entry
-def fill_law(objective: Any, x: Array, modes: Array, means: Array, covariances: Array, marginal: Array) -> None:
-    """Write modes and means (C, d), covariances (C, d, d) and those without the data of the random effects."""
+def fill_law(
+    objective: Any, x: Array, clusters: Array, modes: Array, means: Array, covariances: Array, marginal: Array
+) -> None:
+    """Write modes and means (C, d), covariances (C, d, d) and those without the data, of some clusters (k,)."""
+    objective, x = borrowed(objective), borrowed(x)
     arrays = objective.arrays
-    for cluster in range(objective.which.shape[0]):
+    for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         mode, factor, root = np.empty(d), np.empty((d, d)), np.empty((d, d))
         if d == 0:
@@ -79,7 +83,8 @@ def conditional_law(problem: Problem, x: Array) -> tuple[Array, Effects]:
     c, d = problem.clusters.count, problem.latent.size // max(1, problem.clusters.count)
     modes, means = np.zeros((2, c, d))
     covariances, marginal = np.zeros((2, c, d, d))
-    fill_law(objective, np.array(x, dtype=float), modes, means, covariances, marginal)
+    every, x = np.arange(c), np.array(x, dtype=float)
+    share_slices(c, lambda own: fill_law(objective, x, every[own], modes, means, covariances, marginal))
     return modes, Effects(means, covariances, marginal)
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saem.estep.samplers import shared
 from saem.families.contract import complete, complete_clusters, draw, draw_clusters
 from saem.system.jit import entry
 
@@ -19,10 +20,16 @@ ROUNDING = 1e-9  # of a correlation matrix
 
 
 @entry
-def draw_means(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
-    """Write ``k`` means (k, s) of the statistics over ``m`` draws, one by one; for ``m = 0`` the expectation."""
+def fill_means(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
+    """`draw_means` with the arrays of `saem.estep.samplers.shared`."""
     for i in range(statistics.shape[0]):
         draw(arrays, x, rng, m, statistics[i])
+
+
+def draw_means(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
+    """Write ``k`` means (k, s) of the statistics over ``m`` draws, one by one; for ``m = 0`` the expectation."""
+    with shared(arrays) as drawing:
+        fill_means(drawing, x, rng, m, statistics)
 
 
 def draw_mean(arrays: Any, x: Array, rng: np.random.Generator, m: int, statistics: Array) -> None:
@@ -49,6 +56,22 @@ def evaluate_each(arrays: Any, statistics: Array, x: Array, values: Array, score
 
 
 @entry
+def fill_cluster_scores(
+    arrays: Any,
+    x: Array,
+    rng: np.random.Generator,
+    m: int,
+    clusters: Array,
+    statistics: Array,
+    scores: Array,
+    values: Array,
+    hessian: Array,
+) -> None:
+    """`cluster_scores` with the arrays of `saem.estep.samplers.shared`."""
+    draw_clusters(arrays, x, rng, m, clusters, statistics)
+    complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
+
+
 def cluster_scores(
     arrays: Any,
     x: Array,
@@ -61,8 +84,8 @@ def cluster_scores(
     hessian: Array,
 ) -> None:
     """Write statistics (C, s) and complete-data scores (C, n) of clusters, means over ``m`` draws."""
-    draw_clusters(arrays, x, rng, m, clusters, statistics)
-    complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
+    with shared(arrays) as drawing:
+        fill_cluster_scores(drawing, x, rng, m, clusters, statistics, scores, values, hessian)
 
 
 class Scores(NamedTuple):
@@ -164,7 +187,10 @@ def score_moments(
     scores, first, batch = np.zeros((3, n_clusters, n))
     statistics = np.empty((n_clusters, n_statistics))
     second, batches, hessian = np.zeros((3, n, n))
-    add_cluster_scores(arrays, x, rng, many * size, size, statistics, scores, first, second, batch, batches, hessian)
+    with shared(arrays) as drawing:
+        add_cluster_scores(
+            drawing, x, rng, many * size, size, statistics, scores, first, second, batch, batches, hessian
+        )
     return moments_of(first, second, batches, hessian, many, size)
 
 
@@ -248,7 +274,8 @@ def score_noise(arrays: Any, x: Array, rng: np.random.Generator, n_clusters: int
         scores, first = np.zeros((2, n_clusters, n))
         statistics = np.empty((n_clusters, n_statistics))
         halves, wholes, hessian = np.zeros((3, n, n))
-        add_batches(arrays, x, rng, batches, size, statistics, scores, first, halves, wholes, hessian)
+        with shared(arrays) as drawing:
+            add_batches(drawing, x, rng, batches, size, statistics, scores, first, halves, wholes, hessian)
         mean = first / (2 * batches)
         products = mean.T @ mean
         half = size * (whole(halves) - 2 * batches * products) / (2 * batches - 1)

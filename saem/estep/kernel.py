@@ -16,7 +16,7 @@ import numpy as np
 
 from saem.estep.modes import NEARLY, climb_to_mode, find_mode, place
 from saem.families.contract import fill_carry, fill_frame, frame_size, n_effects
-from saem.system.jit import inlined, kernel
+from saem.system.jit import borrowed, inlined, kernel
 
 Array = np.ndarray
 
@@ -145,14 +145,17 @@ def fill_shares(state: Kernel, cluster: int, d: int) -> None:
 
 
 @kernel
-def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
-    """Find modes and curvatures at ``x``, and probabilities while the kernel adapts.
+def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator, first: int, end: int) -> None:
+    """Find modes and curvatures at ``x`` of the clusters from the ``first`` to the ``end``.
+
+    While the kernel adapts, find probabilities, too.
 
     Before the first draw, and where that was asked for, put the random effects near the modes.
     """
+    arrays, state, x = borrowed(arrays), borrowed(state), borrowed(x)
     adapts = state.clock[ADAPTING] == 1 or state.clock[CALLS] == 0
     begins = state.clock[CALLS] == 0 or state.clock[NEXT] == AT_MODES
-    for cluster in range(state.latent.shape[0]):
+    for cluster in range(first, end):
         d = n_effects(arrays, x, cluster)
         mode, factor = np.empty(d), np.empty((d, d))
         height = math.nan
@@ -188,16 +191,17 @@ def refresh(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Gene
 
 
 @kernel
-def carry(arrays: Any, state: Kernel, x: Array) -> None:
+def carry(arrays: Any, state: Kernel, x: Array, first: int, end: int) -> None:
     """Express chains and modes by the random effects at ``x``, where latent data stay as parameters move.
 
     With rich data the rows tell where individual parameters are, whatever their law is: the same random effects at
     other parameters would be many of their standard deviations off.
     """
+    arrays, state, x = borrowed(arrays), borrowed(state), borrowed(x)
     most, size = state.latent.shape[1], frame_size(arrays)
     frame, last, before = np.empty(size), np.empty(size), -1
     matrix, point = np.empty((most + 1, most)), np.empty(most)
-    for cluster in range(state.latent.shape[0]):
+    for cluster in range(first, end):
         d = n_effects(arrays, x, cluster)
         known = fill_frame(arrays, x, cluster, before, frame)
         known = fill_frame(arrays, state.last_x, cluster, before, last) and known
@@ -212,8 +216,6 @@ def carry(arrays: Any, state: Kernel, x: Array) -> None:
                     point[j] += matrix[k, j] * row[k]
             for j in range(d):
                 row[j] = point[j]
-    for i in range(x.shape[0]):
-        state.last_x[i] = x[i]
 
 
 @kernel
@@ -225,16 +227,27 @@ def are_equal(x: Array, other: Array) -> bool:
     return True
 
 
+@kernel
+def is_due(clock: Array) -> bool:
+    """Whether modes are found anew before the next draw."""
+    return bool(clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT])
+
+
 @inlined
-def refresh_if_due(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator) -> None:
-    """Keep the clock, and refresh by it."""
+def follow(arrays: Any, state: Kernel, only: int, x: Array, rng: np.random.Generator, first: int, end: int) -> None:
+    """Let the clusters from the ``first`` to the ``end`` follow the parameters, before `keep_time` and their moves."""
+    if state.clock[CALLS] > 0 and not are_equal(x, state.last_x):
+        carry(arrays, state, x, first, end)
+    if is_due(state.clock):
+        refresh(arrays, state, only, x, rng, first, end)
+
+
+@kernel
+def keep_time(state: Kernel, x: Array) -> None:
+    """Count a draw of all clusters that have followed the parameters (n,)."""
     clock = state.clock
-    if clock[CALLS] == 0:
-        for i in range(x.shape[0]):
-            state.last_x[i] = x[i]
-    elif not are_equal(x, state.last_x):
-        carry(arrays, state, x)
-    if clock[CALLS] == 0 or clock[CALLS] >= clock[NEXT]:
-        refresh(arrays, state, only, x, rng)
+    for i in range(x.shape[0]):
+        state.last_x[i] = x[i]
+    if is_due(clock):
         clock[NEXT] = clock[CALLS] + 1 + clock[CALLS] // REFRESHED
     clock[CALLS] += 1

@@ -24,6 +24,8 @@ and its derivatives would be those of the error.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,13 +42,15 @@ from saem.system.jets import (
     jet_length,
     jet_variables,
 )
-from saem.system.jit import entry, kernel, overload
+from saem.system.jit import borrowed, call_address, entry, kernel, overload
 from saem.system.linalg import cholesky_solve
+from saem.system.sharing import callable_by_address, numbers_at, share, share_slices
 
 Array = np.ndarray
 
 LIFTS = 2  # steps in jets after which first and second derivatives of the mode are exact
 CHUNK = 32  # points at once
+BLOCK = 1_000  # clusters whose integrals are one sum; of more clusters, sums of blocks are added
 
 
 class Quadrature(NamedTuple):
@@ -72,6 +76,7 @@ class Quadrature(NamedTuple):
 @kernel
 def lift(arrays: Any, x: Array, cluster: int, factor: Array, modes: Array, root: Array) -> bool:
     """Give the mode (1, d, J) its derivatives, and write the factor (d, d, J) of the curvature there, in jets."""
+    modes, root = borrowed(modes), borrowed(root)
     d, length = modes.shape[1], modes.shape[2]
     values, gradients, hessians = np.empty((1, length)), np.empty((1, d, length)), np.empty((1, d, d, length))
     move = np.empty(d)
@@ -94,6 +99,7 @@ def lift(arrays: Any, x: Array, cluster: int, factor: Array, modes: Array, root:
 @kernel
 def fill_spans(modes: Array, root: Array, shift: Array, stretch: Array, spans: Array) -> None:
     """Write ``m + L'^-1 a`` and the columns of ``L'^-1 B`` (d + 1, d, J); mode (1, d, J) and ``L`` are jets."""
+    spans = borrowed(spans)
     d, length = modes.shape[1], modes.shape[2]
     for b in range(d + 1):
         for j in range(d):
@@ -260,33 +266,95 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
 
 
 @kernel
-def by_rule(objective: Quadrature, x: Array, gradient: Array, hessian: Array) -> float:
-    """The log-likelihood by the rule, with its exact gradient and Hessian; ``-inf`` outside its domain."""
-    n = x.shape[0]
-    out = np.zeros(jet_length(n))
+def integrate(objective: Quadrature, x: Array, out: Array) -> None:
+    """Write the log-likelihood by the rule, in a jet (J,); its value is not finite outside the domain."""
+    n, objective, x = x.shape[0], borrowed(objective), borrowed(x)
+    for i in range(out.shape[0]):
+        out[i] = 0.0
     out[0] = objective.constant
     for cluster in objective.clusters:
         integrate_cluster(objective, x, cluster, n, out)
         if not math.isfinite(out[0]):
-            return -math.inf
-    for i in range(n):
+            return
+
+
+@kernel
+def unpack(out: Array, gradient: Array, hessian: Array) -> float:
+    """The value of a jet, whose derivatives are written; ``-inf`` where it is not finite."""
+    if not math.isfinite(out[0]):
+        return -math.inf
+    for i in range(gradient.shape[0]):
         gradient[i] = 0.0
-        for j in range(n):
+        for j in range(gradient.shape[0]):
             hessian[i, j] = 0.0
     return add_derivatives(out, gradient, hessian)
+
+
+@kernel
+def by_rule(objective: Quadrature, x: Array, gradient: Array, hessian: Array) -> float:
+    """The log-likelihood by the rule, with its exact gradient and Hessian; ``-inf`` outside its domain."""
+    out = np.empty(jet_length(x.shape[0]))
+    integrate(objective, x, out)
+    return unpack(out, gradient, hessian)
+
+
+@entry
+def integrate_block(objective: Quadrature, x: Array, out: Array) -> None:
+    """`integrate` for Python."""
+    integrate(objective, x, out)
+
+
+class SharedQuadrature(NamedTuple):
+    """The same objective for many clusters: a Python function at this address lets threads share blocks of them."""
+
+    address: int
+
+
+@kernel
+def by_blocks(shared: SharedQuadrature, x: Array, gradient: Array, hessian: Array) -> float:
+    """`by_rule` for many clusters."""
+    out = np.full(jet_length(x.shape[0]), math.nan)
+    call_address(shared.address, x, out, gradient, hessian)
+    return unpack(out, gradient, hessian)
+
+
+@contextmanager
+def shared_objective(objective: Any, n: int) -> Iterator[Any]:
+    """The objective of ``n`` parameters to hand to compiled functions, within the block.
+
+    Where it is an integral for many clusters, threads share them.
+    Sums are formed block by block, for any number of threads.
+    """
+    if not isinstance(objective, Quadrature) or len(objective.clusters) <= BLOCK:
+        yield objective
+        return
+    begins = range(0, len(objective.clusters), BLOCK)
+    blocks = [objective._replace(clusters=objective.clusters[i : i + BLOCK], constant=0.0) for i in begins]
+
+    def integrate_all(x_at: int, out_at: int, *_: int) -> None:
+        x, out = numbers_at(x_at, n), numbers_at(out_at, (n + 1) * (n + 2) // 2)
+        parts = np.empty((len(blocks), len(out)))
+        share(len(blocks), lambda block: integrate_block(blocks[block], x, parts[block]))
+        out[:] = parts.sum(axis=0)
+        out[0] += objective.constant
+
+    with callable_by_address(integrate_all) as address:
+        yield SharedQuadrature(address)
 
 
 @overload(contract.evaluate, inline="always")
 def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]
     if contract.is_a(objective, Quadrature):
         return lambda objective, x, gradient, hessian: by_rule(objective, x, gradient, hessian)
+    if contract.is_a(objective, SharedQuadrature):
+        return lambda objective, x, gradient, hessian: by_blocks(objective, x, gradient, hessian)
     return None
 
 
 @entry
 def log_likelihoods(objective: Quadrature, x: Array, n: int, clusters: Array, parts: Array) -> None:
     """Write the logs (k,) of some clusters' integrals; ``-inf`` where there is none. ``n`` is 0: no literal here."""
-    out = np.empty(jet_length(n))
+    out, objective, x = np.empty(jet_length(n)), borrowed(objective), borrowed(x)
     for at in range(clusters.shape[0]):
         out[0] = 0.0
         integrate_cluster(objective, x, clusters[at], n, out)
@@ -302,5 +370,5 @@ def log_likelihood(objective: Quadrature, x: Array) -> float:
 def parts_of(objective: Quadrature, x: Array, clusters: Array) -> Array:
     """The logs (k,) of some clusters' integrals."""
     parts = np.empty(len(clusters))
-    log_likelihoods(objective, x, 0, clusters, parts)
+    share_slices(len(clusters), lambda own: log_likelihoods(objective, x, 0, clusters[own], parts[own]))
     return parts

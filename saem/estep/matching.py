@@ -17,8 +17,9 @@ from saem.estep.modes import find_mode
 from saem.estep.placing import Placing
 from saem.estep.rules import t_rule
 from saem.families.contract import log_complete, n_effects
-from saem.system.jit import entry
+from saem.system.jit import borrowed, entry, release
 from saem.system.linalg import cholesky
+from saem.system.sharing import share_slices
 
 Array = np.ndarray
 
@@ -40,6 +41,9 @@ def match_clusters(
     stretch: Array,
 ) -> None:
     """Write the shifts (C, d) and stretches (C, d, d) of some clusters; ``rules`` (d + 1, K, d) are by the effects."""
+    arrays, x = borrowed(arrays), borrowed(x)
+    rules, log_weights = borrowed(rules), borrowed(log_weights)
+    shift, stretch = borrowed(shift), borrowed(stretch)
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         mode, factor = np.zeros(d), np.eye(d)
@@ -47,7 +51,9 @@ def match_clusters(
             continue
         rule, logs = rules[d], log_weights[d]
         count = logs.shape[0]
-        spans, points, values = np.empty((d + 1, d, 1)), np.empty((count, d, 1)), np.empty((count, 1))
+        spans, memory = np.empty((d + 1, d, 1)), np.empty(count * (d + 1))
+        points = borrowed(memory)[: count * d].reshape((count, d, 1))
+        values = borrowed(memory)[count * d :].reshape((count, 1))
         mean, second, w = np.empty(d), np.empty((d, d)), np.empty(d)
         a, b = shift[cluster], stretch[cluster]
         for _ in range(rounds):
@@ -95,11 +101,13 @@ def match_clusters(
                         w[k] += b[j, m] * root[m, k]
                 for k in range(d):
                     b[j, k] = w[k]
+        release(memory)
 
 
 @entry
 def hold_clusters(arrays: Any, x: Array, clusters: Array, shift: Array, stretch: Array) -> None:
     """Overwrite shifts and stretches of some clusters at their modes by those of the random effects themselves."""
+    arrays, x = borrowed(arrays), borrowed(x)
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         mode, factor, spans = np.empty(d), np.empty((d, d)), np.zeros((d + 1, d, 1))
@@ -125,7 +133,7 @@ def held(arrays: Any, placing: Placing, x: Array) -> Placing:
     mixed = placing.draws > 0
     clusters = np.flatnonzero((placing.variance > 0.0) & ~mixed & ~placing.held)
     shift, stretch = placing.shift.copy(), placing.stretch.copy()
-    hold_clusters(arrays, x, clusters, shift, stretch)
+    share_slices(len(clusters), lambda own: hold_clusters(arrays, x, clusters[own], shift, stretch))
     return replace(placing, shift=shift, stretch=stretch, held=placing.held | mixed | (placing.variance > 0.0))
 
 
@@ -142,5 +150,8 @@ def matched(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: in
     rules, log_weights = np.zeros((most + 1, POINTS, most)), np.zeros((most + 1, POINTS))
     for d in np.unique(placing.effects[clusters]).tolist():
         rules[d, :, :d], log_weights[d] = t_rule(POINTS, d)
-    match_clusters(arrays, x, clusters, rules, log_weights, rounds, at_mode, shift, stretch)
+    share_slices(
+        len(clusters),
+        lambda own: match_clusters(arrays, x, clusters[own], rules, log_weights, rounds, at_mode, shift, stretch),
+    )
     return replace(placing, shift=shift, stretch=stretch)

@@ -28,7 +28,8 @@ from saem.estep.kernel import (
     WALK,
     Kernel,
     Metropolis,
-    refresh_if_due,
+    follow,
+    keep_time,
 )
 from saem.estep.modes import place, square_distance
 from saem.families import contract
@@ -42,7 +43,7 @@ from saem.families.contract import (
     log_complete_framed,
     n_effects,
 )
-from saem.system.jit import inlined, kernel, overload
+from saem.system.jit import borrowed, inlined, kernel, overload, release
 
 Array = np.ndarray
 
@@ -133,8 +134,11 @@ def move_clusters(
     arrays: Any, state: Kernel, x: Array, rng: np.random.Generator, m: int, clusters: Array, statistics: Array
 ) -> None:
     """Make ``m`` moves of clusters (k,), and add the means of the statistics after each, to their rows or to one."""
+    arrays, state = borrowed(arrays), borrowed(state)
+    x, statistics = borrowed(x), borrowed(statistics)
     most, size = state.latent.shape[1], frame_size(arrays)
-    room, before = np.empty(2 * most + 2 + m * most + size), -1  # one allocation
+    memory, before = np.empty(2 * most + 2 + m * most + size), -1  # one allocation
+    room = borrowed(memory)
     value, other = room[:1].reshape((1, 1)), room[1:2].reshape((1, 1))
     frame = room[2 + (2 + m) * most :]
     for at in range(clusters.shape[0]):
@@ -187,6 +191,7 @@ def move_clusters(
             row[0] = math.nan
         for j in range(d):
             state.latent[cluster, j] = current[j]
+    release(memory)
 
 
 @inlined
@@ -197,8 +202,9 @@ def draw_all(metropolis: Metropolis, x: Array, rng: np.random.Generator, m: int,
     if m == 0:
         return
     state = metropolis.kernel
-    refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
     clusters, row = np.arange(state.latent.shape[0]), statistics.reshape((1, statistics.shape[0]))
+    follow(metropolis.arrays, state, metropolis.only, x, rng, 0, clusters.shape[0])
+    keep_time(state, x)
     move_clusters(metropolis.arrays, state, x, rng, m, clusters, row)
     if state.clock[ADAPTING] == 1:  # afterwards a bound that depends on what was drawn would be a bias
         limit(metropolis.arrays, x, statistics)
@@ -214,7 +220,8 @@ def draw_some(
         for j in range(statistics.shape[1]):
             statistics[i, j] = math.nan if m == 0 else 0.0
     if m > 0:
-        refresh_if_due(metropolis.arrays, state, metropolis.only, x, rng)
+        follow(metropolis.arrays, state, metropolis.only, x, rng, 0, state.latent.shape[0])
+        keep_time(state, x)
         move_clusters(metropolis.arrays, state, x, rng, m, clusters, statistics)
 
 

@@ -21,8 +21,9 @@ from saem.estep.modes import find_mode
 from saem.estep.placing import Placing
 from saem.estep.rules import FREEDOM, t_rule
 from saem.families.contract import log_complete, n_effects
-from saem.system.jit import entry, kernel
+from saem.system.jit import borrowed, entry, kernel, release
 from saem.system.linalg import cholesky
+from saem.system.sharing import share_slices
 
 Array = np.ndarray
 
@@ -176,6 +177,8 @@ def fit_clusters(
     roots: Array,
 ) -> None:
     """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points."""
+    arrays, x, bases = borrowed(arrays), borrowed(x), borrowed(bases)
+    shares, means, roots = borrowed(shares), borrowed(means), borrowed(roots)
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         if d == 0:
@@ -197,7 +200,8 @@ def fit_clusters(
                         matrix[i, j] += spans[1 + k, i, 0] * spans[1 + k, j, 0]
             if not lower_root(matrix, root[0]):
                 continue
-        points, logs = np.empty((count, d)), np.empty(count)
+        memory = np.empty(count * (d + 1))
+        points, logs = borrowed(memory)[: count * d].reshape((count, d)), borrowed(memory)[count * d :]
         for turn in range(rounds):
             mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
             effective = weigh(arrays, x, cluster, points, logs)
@@ -207,6 +211,7 @@ def fit_clusters(
                 spread_out(points, logs, effective, own, mean, root)
             else:
                 update(points, logs, own, mean, root)
+        release(memory)
 
 
 def fit_mixtures(arrays: Any, placing: Placing, clusters: Array, x: Array) -> Placing:
@@ -239,5 +244,8 @@ def fitted(
     for d in np.unique(placing.effects[clusters]).tolist():
         bases[d, :, :d] = t_rule(points * 2 ** math.ceil(math.log2(rounds)), d).points[: points * rounds]
     shift, stretch = placing.shift.copy(), placing.stretch.copy()
-    fit_clusters(arrays, x, clusters, bases, rounds, is_new, shift, stretch, shares, means, roots)
+    share_slices(
+        len(clusters),
+        lambda own: fit_clusters(arrays, x, clusters[own], bases, rounds, is_new, shift, stretch, shares, means, roots),
+    )
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

@@ -25,6 +25,17 @@ ROUNDS, HALVINGS = 200, 60
 
 
 @kernel
+def is_known(gradient: Array, hessian: Array) -> bool:
+    """Whether derivatives (d, 1) and (d, d, 1) are finite: an exponential may overflow in these alone."""
+    total = 0.0
+    for j in range(gradient.shape[0]):
+        total += abs(gradient[j, 0])
+        for k in range(gradient.shape[0]):
+            total += abs(hessian[j, k, 0])
+    return math.isfinite(total)
+
+
+@kernel
 def factor_shifted(hessian: Array, factor: Array) -> float:
     """Write the Cholesky factor of minus the Hessian (d, d, 1) plus a shift, zero if it needs none; return the shift.
 
@@ -65,7 +76,8 @@ def find_mode(arrays: Any, x: Array, cluster: int, mode: Array, factor: Array) -
 def climb_to_mode(arrays: Any, x: Array, cluster: int, settled: float, mode: Array, factor: Array) -> float:
     """`find_mode` from the ``mode`` that is given, up to one more step from where a decrement is below ``settled``.
 
-    A Hessian that is not negative definite is shifted, and a move is halved until the density rises.
+    A Hessian that is not negative definite is shifted, and a move is halved until the density rises, and is known there
+    with its derivatives.
     """
     d = mode.shape[0]
     points, values = np.empty((1, d, 1)), np.empty((1, 1))
@@ -93,15 +105,16 @@ def climb_to_mode(arrays: Any, x: Array, cluster: int, settled: float, mode: Arr
                 points[0, j, 0] = mode[j]
             log_complete(arrays, x, cluster, points, 2, values, gradients, hessians)
             return float(values[0, 0]) if factor_shifted(hessians[0], factor) == 0.0 else math.nan
-        share = 1.0
+        share, rises = 1.0, False
         for _ in range(HALVINGS):
             for j in range(d):
                 points[0, j, 0] = mode[j] + share * move[j]
             log_complete(arrays, x, cluster, points, 2, values, gradients, hessians)
-            if values[0, 0] > value + 1e-4 * share * decrement:
+            rises = values[0, 0] > value + 1e-4 * share * decrement and is_known(gradients[0], hessians[0])
+            if rises:
                 break
             share *= 0.5
-        if not values[0, 0] > value + 1e-4 * share * decrement:
+        if not rises:
             return value if shift == 0.0 and decrement < max(NEAR, ROUNDING * abs(value)) else math.nan
         for j in range(d):
             mode[j] = points[0, j, 0]

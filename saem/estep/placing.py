@@ -112,10 +112,10 @@ class Placing:
         It is that of all the clusters, or of some (k,).
         """
         variant = np.where(self.draws > 0, np.arange(len(self.draws)) % VARIANTS, 0)
-        kinds = [Kind(*row) for row in np.column_stack([self.nodes, self.draws, self.effects, variant]).tolist()]
-        known = {kind: row for row, kind in enumerate(dict.fromkeys(kinds))}
-        rules = [rule_of(kind) if part is None else part_of(rule_of(kind), kind, part) for kind in known]
-        which = np.array([known[kind] for kind in kinds], dtype=np.int64)
+        each = np.column_stack([self.nodes, self.draws, self.effects, variant])
+        rows, which = np.unique(each, axis=0, return_inverse=True)
+        kinds = [Kind(*row) for row in rows.tolist()]
+        rules = [rule_of(kind) if part is None else part_of(rule_of(kind), kind, part) for kind in kinds]
         table, parts = table_of(rules), SCRAMBLES if part is None else 1
         mixed = self.draws > 0
         return Quadrature(
@@ -123,7 +123,7 @@ class Placing:
             table.points,
             table.log_weights,
             table.begins,
-            which,
+            which.reshape(-1).astype(np.int64),
             self.shift,
             self.stretch,
             self.held | mixed,

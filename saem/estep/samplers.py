@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,6 +85,23 @@ def with_arrays_of(problem: Problem, drawing: Any, sampler: str | Sampler | None
     if NESTED in getattr(drawing, "_fields", ()):
         return drawing._replace(arrays=problem.arrays)
     return problem.arrays if sampler is None else arrays_of(sampler, problem)
+
+
+@contextmanager
+def shared(drawing: Any) -> Iterator[Any]:
+    """The arrays to hand to compiled functions that draw, within the block.
+
+    Where clusters are many, threads share them; see `saem.estep.blocks`.
+    """
+    if NESTED in getattr(drawing, "_fields", ()):
+        from saem.estep.blocks import in_blocks
+        from saem.estep.kernel import Metropolis
+
+        if isinstance(drawing, Metropolis):
+            with in_blocks(drawing) as found:
+                yield found
+            return
+    yield drawing
 
 
 def clusters_of(problem: Problem, drawing: Any) -> Any | None:

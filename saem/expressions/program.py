@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from saem.expressions.graph import Graph
 from saem.system.jets import divide, jet_variables
-from saem.system.jit import kernel, standalone, types
+from saem.system.jit import borrowed, kernel, standalone, types
 from saem.system.special import lgamma, log_expit, log_normal_cdf, logitnormal, mills, normal_cdf, polygamma, probit
 
 Array = np.ndarray
@@ -318,6 +318,7 @@ def run(program: Program, inputs: Array, row: Array, work: Array) -> None:
     work : (K, J) ndarray
         Becomes the registers: ``work[program.targets]`` is what was asked for.
     """
+    program, inputs, work = borrowed(program), borrowed(inputs), borrowed(work)
     variables, length = inputs.shape
     ops, operands, numbers = program.ops, program.operands, program.numbers
     for k in range(ops.shape[0]):

@@ -16,6 +16,7 @@ from saem.fitting.result import Fit
 from saem.fitting.running import pose_for, run
 from saem.fitting.several import check_starts, run_from_several
 from saem.maxima.attainable import check_attainable
+from saem.system.sharing import check_threads, sharing
 from saem.system.streams import check_seed
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def fit(
     drop_missing: bool = False,
     callback: Callback | None = None,
     starts: int = 1,
+    threads: int = 1,
 ) -> Fit:
     """Fit a model to a table.
 
@@ -56,6 +58,10 @@ def fit(
         Fit from so many starts, the first of which is the usual one: at other maxima of the likelihood without random
         effects, where there are any, and scattered about the first. The highest maximum is the fit, its message says
         how many starts led to which, and `Fit.solutions` lists all. Budgets are for each.
+    threads : int
+        Threads that share the clusters of a nonlinear model, or of one by ``family = "glmm"``, that has more than 1000:
+        random effects are drawn and integrated out block by block, with the same bits for any number of threads. All
+        other problems are the work of one thread, whatever the number.
 
     Raises
     ------
@@ -67,18 +73,20 @@ def fit(
     started = time.perf_counter()
     check_seed(seed)
     check_starts(starts)
+    check_threads(threads)
     check_arguments(model, table)
     algorithm, name = resolve(method)
     data = arrange(model, table, drop_missing)
     for text in data.warnings:
         warnings.warn(text, SaemWarning, stacklevel=2)
-    problem = pose_for(algorithm, model, data, restricted=name == "reml")
-    check_attainable(problem, model.constraints)
-    if starts > 1:
-        outcome = run_from_several(algorithm, problem, seed, starts, callback)
-    else:
-        outcome = run(algorithm, problem, seed, callback)
-    result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started, starts))
+    with sharing(threads):
+        problem = pose_for(algorithm, model, data, restricted=name == "reml")
+        check_attainable(problem, model.constraints)
+        if starts > 1:
+            outcome = run_from_several(algorithm, problem, seed, starts, callback)
+        else:
+            outcome = run(algorithm, problem, seed, callback)
+        result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started, starts))
     keep(result, data, problem)
     return result
 

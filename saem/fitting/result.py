@@ -47,7 +47,14 @@ class Fit(Record):
 
         save(self, folder)
 
-    def resume(self, target: Target | None = None, *, callback: Callback | None = None, method: Any = None) -> Fit:
+    def resume(
+        self,
+        target: Target | None = None,
+        *,
+        callback: Callback | None = None,
+        method: Any = None,
+        threads: int = 1,
+    ) -> Fit:
         """Go on to a smaller Monte Carlo error; also with a fit that was saved, in another process.
 
         The result is bit for bit what `saem.fit` with this target would have given at once, but for the seconds.
@@ -61,6 +68,8 @@ class Fit(Record):
             As in `saem.fit`.
         method : method object, optional
             The method, where it is not one of this package and the fit was loaded from a file.
+        threads : int
+            As in `saem.fit`; it need not be the number that the fit was begun with.
 
         Returns
         -------
@@ -75,7 +84,7 @@ class Fit(Record):
         from saem.fitting.kept import hand_on
         from saem.fitting.resuming import resume
 
-        found = resume(self, target, callback=callback, method=method)
+        found = resume(self, target, callback=callback, method=method, threads=threads)
         again = Fit.of(found)
         hand_on(found, again)
         return again

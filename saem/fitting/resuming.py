@@ -23,6 +23,7 @@ from saem.mstep import methods
 from saem.stopping import Target
 from saem.system.deferred import replaced
 from saem.system.display import method_name
+from saem.system.sharing import check_threads, sharing
 
 if TYPE_CHECKING:
     from saem.algorithms.engine.continuation import Continuation
@@ -31,10 +32,16 @@ if TYPE_CHECKING:
 
 
 def resume(
-    fit: Record, target: Target | None = None, *, callback: Callback | None = None, method: Algorithm | None = None
+    fit: Record,
+    target: Target | None = None,
+    *,
+    callback: Callback | None = None,
+    method: Algorithm | None = None,
+    threads: int = 1,
 ) -> Record:
     """Go on with a fit, as `Fit.resume` describes it."""
     started = time.perf_counter() - fit.seconds
+    check_threads(threads)
     continuation = continuation_of(fit)
     if fit.table is None:
         raise ModelError("the table of this fit could not be saved, for its columns are no plain ones; fit again")
@@ -45,12 +52,13 @@ def resume(
         )
     algorithm = aimed(method_of(fit) if method is None else method, target)
     data = arranged(fit)
-    with of_a_file(continuation):
-        problem = pose_for(algorithm, fit.model, data)
-        if continuation.method is None:
-            check_checkpoint(algorithm, problem, continuation.checkpoint)
-        outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
-    again = conclude(fit.model, data, problem, outcome, algorithm, fit.method, fit.seed, started)
+    with sharing(threads):
+        with of_a_file(continuation):
+            problem = pose_for(algorithm, fit.model, data)
+            if continuation.method is None:
+                check_checkpoint(algorithm, problem, continuation.checkpoint)
+            outcome = run(algorithm, problem, fit.seed, callback, continuation.checkpoint)
+        again = conclude(fit.model, data, problem, outcome, algorithm, fit.method, fit.seed, started)
     again = replaced(again, table=fit.table, warnings=fit.warnings)
     keep(again, data, problem)
     return again

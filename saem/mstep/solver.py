@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, log_likelihood
+from saem.estep.marginal import Quadrature, log_likelihood, shared_objective
 from saem.estep.settling import objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
@@ -180,19 +180,20 @@ class Solver:
         self, search: Search, path: np.ndarray | None = None, constrained: bool = True
     ) -> sqp.SearchResult:
         """Maximise by the compiled solver, whatever the maximiser."""
-        return sqp.maximise(
-            search.objective,
-            self.problem.constraints.address,
-            search.x,
-            search.region.free,
-            self.domains.low,
-            self.domains.high,
-            search.region.floor,
-            search.tolerance,
-            search.max_iterations,
-            self.constrained if constrained else self.unconstrained,
-            self.no_path if path is None else path,
-        )
+        with shared_objective(search.objective, len(search.x)) as objective:
+            return sqp.maximise(
+                objective,
+                self.problem.constraints.address,
+                search.x,
+                search.region.free,
+                self.domains.low,
+                self.domains.high,
+                search.region.floor,
+                search.tolerance,
+                search.max_iterations,
+                self.constrained if constrained else self.unconstrained,
+                self.no_path if path is None else path,
+            )
 
     def height(self, x: np.ndarray) -> float:
         """The observed log-likelihood, without derivatives where these cost more."""

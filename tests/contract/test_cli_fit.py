@@ -136,6 +136,22 @@ def test_options_of_by_are_refused_without_it(files, stubbed):
     assert "--restart belongs to --by" in invoke("fit", "model.toml", "data.csv", "--restart", code=2).stderr
 
 
+def test_threads_are_handed_on_to_a_single_fit(files, monkeypatch):
+    seen = []
+
+    def noting(*arguments, threads=1, **options):
+        seen.append(threads)
+        return stub_fit(*arguments, **options)
+
+    replace(monkeypatch, "fitting.fit", fit=noting)
+    invoke("fit", "model.toml", "data.csv", "--threads", 2)
+    invoke("fit", "model.toml", "data.csv")
+    assert seen == [2, 1]
+    by = ("fit", "model.toml", "sites.csv", "--by", "site")
+    assert "--threads belongs to a single fit" in invoke(*by, "--threads", 2, code=2).stderr
+    assert "--threads" in invoke("fit", "model.toml", "data.csv", "--threads", 0, code=2).stderr
+
+
 def test_targets_of_saem_are_handed_on(files, monkeypatch):
     seen = []
 

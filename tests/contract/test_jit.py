@@ -3,14 +3,15 @@ noticed. `standalone`: what is compiled once."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import pytest
 from numba.core import event
 
-from saem.system.jit import overload, standalone, types
+from saem.system.jit import borrowed, overload, release, standalone, types
 
 
 class Compiled(event.Listener):
@@ -64,6 +65,50 @@ def test_what_cannot_be_compiled_is_refused() -> None:
 
     with pytest.raises(numba.TypingError, match="there_is_no_such_thing"):
         call(3.0)
+
+
+class Pair(NamedTuple):
+    """Arrays of two types."""
+
+    a: np.ndarray
+    b: np.ndarray
+
+
+def doubled(x: float) -> float:
+    raise NotImplementedError
+
+
+@overload(doubled, inline="always")
+def _doubled(x):  # type: ignore[no-untyped-def]
+    return lambda x: 2.0 * x
+
+
+def write(pair, values):  # type: ignore[no-untyped-def]
+    """Write to arrays that are borrowed, where Numba looks for what is of no use: something is inlined."""
+    pair = borrowed(pair)
+    memory = np.empty(values.shape[0])
+    room = borrowed(memory)
+    for i in range(values.shape[0]):
+        room[i] = doubled(values[i])
+    for i in range(values.shape[0]):
+        pair.a[0, i] = room[i]
+        pair.b[i] = i
+    release(memory)
+
+
+def test_what_is_borrowed_is_the_same_memory() -> None:
+    pair, values = Pair(np.zeros((2, 3)), np.zeros(3, dtype=np.int64)), np.arange(3.0)
+    counts = [sys.getrefcount(array) for array in pair]
+    numba.njit(write)(pair, values)
+    assert pair.a.tolist() == [[0.0, 2.0, 4.0], [0.0, 0.0, 0.0]] and pair.b.tolist() == [0, 1, 2]
+    assert [sys.getrefcount(array) for array in pair] == counts
+
+
+def test_numba_must_be_told_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.ir_utils.alias_func_extensions", {})
+    pair = Pair(np.zeros((2, 3)), np.zeros(3, dtype=np.int64))
+    numba.njit(write)(pair, np.arange(3.0))
+    assert not pair.a.any(), "it need not be told any more: `_note_alias` can go"
 
 
 def test_what_stands_alone_is_called_and_not_optimised_again() -> None:

@@ -122,6 +122,33 @@ def test_a_mode_or_a_scale_that_does_not_move_is_noticed(right: str, wrong: str)
         check_differences(lambda point: observed(problem, point), SLOPES, *found[1:])
 
 
+def late() -> nonlinear_family.Example:
+    """Logistic growth of a subject whose curve rises at the end only: exponentials overflow on the way to the mode."""
+    y = [2.121597, -0.716140, -0.488693, 1.864855, -2.623097, -1.150778, 2.180603, 1.242001, 10.252323, 19.534614]
+    table = pd.DataFrame({"id": 0, "time": np.linspace(1.0, 20.0, 10), "y": y})
+    other = table.assign(id=1, y=100.0 / (1.0 + np.exp((10.0 - table["time"]) / 3.0)))
+    laws = {name: f"lognormal({name}_pop, omega_{name})" for name in ("A", "t50", "k")}
+    start = {"A_pop": 99.7473, "t50_pop": 9.99853, "k_pop": 3.00288, "a": 2.0006}
+    start |= {"omega_A": 0.199306, "omega_t50": 0.24746, "omega_k": 0.301001}
+    outcome = {"distribution": "normal", "mean": "A / (1 + exp((t50 - time) / k))", "sd": "a"}
+    model = {"response": "y", "columns": ["time"], "individual": laws, "outcome": outcome, "start": start}
+    return nonlinear_family.made(model, pd.concat([table, other], ignore_index=True))
+
+
+def test_a_mode_is_found_behind_where_derivatives_overflow() -> None:
+    """Two numbers of nodes agree; a search that goes where the density alone is finite finds no mode."""
+    example = late()
+    x, arrays = np.array([example.model.start[name] for name in example.data.parameters.names]), example.arrays
+    few, many = (marginal.log_likelihood(quadrature(arrays, x, 2, nodes), x) for nodes in (7, 11))
+    assert few == pytest.approx(many, abs=0.01)
+    right, wrong = " and is_known(gradients[0], hessians[0])", ""
+    heights = []
+    for core in (Core(), Core("saem.estep.modes", right, wrong)):
+        with np.errstate(all="ignore"):
+            heights.append(core["saem.estep.modes"].find_mode(arrays, x, 0, np.empty(3), np.empty((3, 3))))
+    assert np.isfinite(heights[0]) and np.isnan(heights[1])
+
+
 def test_a_standard_deviation_of_zero_is_nothing_special() -> None:
     """The slope is zero and the curvature that of the even function, as `saem.maxima.boundary` needs them."""
     problem = glmm_family.counts()

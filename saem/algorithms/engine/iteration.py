@@ -31,6 +31,7 @@ from saem.estep.samplers import (
     drawing_of,
     is_drawn_by_kernels,
     is_markov,
+    shared,
     with_arrays_of,
 )
 from saem.estep.settling import refined, settled_of
@@ -305,25 +306,26 @@ class Iteration:
         path = np.empty((len(step_sizes), len(chain.state.x)))
         free, low = self.solver.free & ~chain.pinned, 0
         for _ in range(RESCUES):
-            done, status = run_block(
-                self.drawing,
-                self.problem.arrays,
-                self.problem.constraints.address,
-                free,
-                self.solver.domains.low,
-                self.solver.domains.high,
-                self.solver.no_floor,
-                self.rng,
-                step_sizes[low:],
-                draws[low:],
-                max(0, low - averaging_from),
-                averaging_from - low,
-                self.tolerance,
-                MAX_NEWTON,
-                chain.state,
-                self.solver.constrained if constrained else self.solver.unconstrained,
-                path[low:],
-            )
+            with shared(self.drawing) as drawing:
+                done, status = run_block(
+                    drawing,
+                    self.problem.arrays,
+                    self.problem.constraints.address,
+                    free,
+                    self.solver.domains.low,
+                    self.solver.domains.high,
+                    self.solver.no_floor,
+                    self.rng,
+                    step_sizes[low:],
+                    draws[low:],
+                    max(0, low - averaging_from),
+                    averaging_from - low,
+                    self.tolerance,
+                    MAX_NEWTON,
+                    chain.state,
+                    self.solver.constrained if constrained else self.solver.unconstrained,
+                    path[low:],
+                )
             self.spent.count(done, int(draws[low : low + done].sum()))
             low += done
             if low == len(step_sizes):

@@ -30,7 +30,7 @@ from saem.families.nonlinear.density import fill_term_jets
 from saem.families.normal_covariance import multiply, read_group
 from saem.families.normal_effects import effect_terms
 from saem.system.jets import add_product, clear, jet_length
-from saem.system.jit import kernel, overload
+from saem.system.jit import borrowed, kernel, overload
 
 Array = np.ndarray
 
@@ -253,6 +253,7 @@ def complete_each(
     hessian: Array,
 ) -> None:
     """See `saem.families.contract.complete_clusters`."""
+    arrays, x, statistics = borrowed(arrays), borrowed(x), borrowed(statistics)
     n, count = x.shape[0], arrays.term_effect.shape[0]
     groups = arrays.sd_index.shape[0]
     own, alone, gram = np.empty((n, n)), np.zeros(groups), np.zeros((groups, count, count))

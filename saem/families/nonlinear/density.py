@@ -24,7 +24,7 @@ from saem.families.normal_root import (
     through_root,
 )
 from saem.system.jets import clear
-from saem.system.jit import call_row_sums, kernel, overload
+from saem.system.jit import borrowed, call_row_sums, kernel, overload, release
 
 Array = np.ndarray
 
@@ -83,7 +83,8 @@ def fill_centres(arrays: NonlinearArrays, x: Array, cluster: int, centres: Array
 @kernel
 def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, values: Array) -> None:
     """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives."""
-    frame = np.empty(frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0]))
+    memory = np.empty(frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0]))
+    frame = borrowed(memory)
     known = fill_plain_frame(arrays, x, cluster, -1, frame)
     for at in range(values.shape[0]):
         values[at, 0] = -math.inf
@@ -91,6 +92,7 @@ def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, 
             first, end = arrays.first[cluster], arrays.first[cluster + 1]
             point, value = effects[at : at + 1], values[at : at + 1]
             framed(arrays.rows.value, arrays.columns, first, end, x, frame, point, value)
+    release(memory)
 
 
 @kernel
@@ -141,7 +143,8 @@ def fill_plain_slopes(
     """`log_complete_nonlinear` at plain effects (k, d, 1), with derivatives."""
     d, p = effects.shape[1], arrays.rows.curved.shape[0]
     size, length = p + d, frame_length(effects.shape[1], arrays.term_effect.shape[0])
-    room = np.empty(length + d * d + 1 + size + size * (size + 1) // 2)  # one allocation
+    memory = np.empty(length + d * d + 1 + size + size * (size + 1) // 2)  # one allocation
+    room = borrowed(memory)
     frame, half, out = room[:length], room[length : length + d * d], room[length + d * d :]
     z, slope, bend = frame[d * d + d : d * d + 2 * d], out[1 + p :], out[1 + size :]
     first, end = arrays.first[cluster], arrays.first[cluster + 1]
@@ -174,6 +177,7 @@ def fill_plain_slopes(
                 for k in range(i, d):
                     total += frame[k * d + i] * half[k * d + j]
                 hessians[at, i, j, 0] = hessians[at, j, i, 0] = total
+    release(memory)
 
 
 @kernel
@@ -217,6 +221,9 @@ def log_complete_nonlinear(
     hessians: Array,
 ) -> None:
     """See `saem.families.contract.log_complete`."""
+    arrays, x = borrowed(arrays), borrowed(x)
+    effects, values = borrowed(effects), borrowed(values)
+    gradients, hessians = borrowed(gradients), borrowed(hessians)
     many, d, length = effects.shape
     if order == 0 and length == 1:
         fill_plain(arrays, x, cluster, effects, values)

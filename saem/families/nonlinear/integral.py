@@ -17,7 +17,7 @@ from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.density import fill_centres
 from saem.families.normal_root import LOG_2PI, fill_root
 from saem.system.jets import add_logarithm, add_product, clear, divide
-from saem.system.jit import call_row_sums, kernel, overload
+from saem.system.jit import borrowed, call_row_sums, kernel, overload
 
 Array = np.ndarray
 
@@ -224,6 +224,7 @@ def through_basis(
     arrays: NonlinearArrays, basis: Array, squares: Array, first_moments: Array, second_moments: Array, total: Array
 ) -> None:
     """Add gradient and Hessian of the sums by the parameters to ``total`` (J,): the chain rule, once for a cluster."""
+    basis, squares = borrowed(basis), borrowed(squares)
     d, length = basis.shape[1], basis.shape[2]
     direct = arrays.rows.curved
     p, m = direct.shape[0], first_moments.shape[0]

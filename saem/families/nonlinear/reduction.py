@@ -11,7 +11,7 @@ from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
 from saem.families.nonlinear.density import fill_term_jets
 from saem.families.nonlinear.frames import fill_plain_frame, frame_length, place_coordinates
-from saem.system.jit import call_row_sums, kernel, overload
+from saem.system.jit import borrowed, call_row_sums, kernel, overload, release
 from saem.system.linalg import cholesky, cholesky_solve
 
 Array = np.ndarray
@@ -167,7 +167,8 @@ def accumulate_in_frame(
     size = w + (d if arrays.rows.by_coordinates == 1 else 0)
     observed = arrays.rows.is_observed == 1
     width, at = 1 + size + size * (size + 1) // 2, d
-    room = np.empty(at + 4 * p + 2 * size * p + width + exact)  # one allocation
+    memory = np.empty(at + 4 * p + 2 * size * p + width + exact)  # one allocation
+    room = borrowed(memory)
     latent = room[:d]
     t, t_slopes = room[at : at + p], room[at + p : at + 2 * p]
     t_bends, b = room[at + 2 * p : at + 3 * p], room[at + 3 * p : at + 4 * p]
@@ -216,6 +217,7 @@ def accumulate_in_frame(
         for i in range(d):
             for j in range(d):
                 statistics[start + count * d + i * d + j] += weight * latent[i] * latent[j]
+    release(memory)
 
 
 @kernel
