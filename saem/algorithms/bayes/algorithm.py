@@ -184,7 +184,7 @@ class Bayes:
         if density.problem.likelihood.kind == "closed":
             return Standardised(density, frame)
         keeps = self.chains * (self.tune + self.draws) * density.problem.latent.size <= MOST_KEPT
-        return StandardisedJointly(density, joint_frame(density, frame), keeps)
+        return StandardisedJointly(density, *joint_frame(density, frame), keeps)
 
     def sampled(self, targets: list[Target], seed: int) -> tuple[float, Array, dict[str, Array]]:
         """Draws (chains, draws, kept) with their statistics; by smaller steps once more, and twice, where some diverge.

@@ -112,12 +112,15 @@ class StandardisedJointly:
     ----------
     density : LogPosterior
         Of the parameters alone, of the same problem.
+    arrays : NamedTuple
+        Of `saem.families.contract.log_complete_all`.
     frame : JointFrame
     keeps_effects : bool
         Whether the random effects of draws are kept.
     """
 
     density: LogPosterior
+    arrays: Any
     frame: JointFrame
     keeps_effects: bool = True
 
@@ -133,12 +136,9 @@ class StandardisedJointly:
 
     def arguments(self) -> tuple[Any, Space, int, Any]:
         """See `Target.arguments`."""
-        problem = self.density.problem
-        build = problem.clusters.together or problem.clusters.joint
-        assert build is not None
         room = np.zeros(self.frame.centre.shape)
-        objective = Joint(build(), room, room.copy())
-        return objective, self.density.space, problem.constraints.address, self.frame
+        objective = Joint(self.arrays, room, room.copy())
+        return objective, self.density.space, self.density.problem.constraints.address, self.frame
 
     def __call__(self, v: Array) -> tuple[float, Array]:
         """Value and gradient (d + C q,) at standardised coordinates (d + C q,)."""
@@ -153,5 +153,6 @@ class StandardisedJointly:
         assert problem.clusters.joint is not None
         out = np.empty(v.shape)
         address = problem.constraints.address
-        joint_coordinates(problem.clusters.joint(), space, address, self.frame, np.ascontiguousarray(v), out)
+        points = np.ascontiguousarray(v)
+        joint_coordinates(self.arrays, problem.clusters.joint(), space, address, self.frame, points, out)
         return out

@@ -84,7 +84,9 @@ def single_row_errors(arrays: NonlinearArrays, x: Array) -> Array:
     return np.where(np.isfinite(found) & (found > 0.0), found, np.nan)
 
 
-def default_priors(arrays: NonlinearArrays, parameters: Parameters, structure: Structure, start: Array) -> tuple[str, ...]:
+def default_priors(
+    arrays: NonlinearArrays, parameters: Parameters, structure: Structure, start: Array
+) -> tuple[str, ...]:
     """The default prior of every parameter (n,), as text in its order; see the module."""
     n, errors = len(start), single_row_errors(arrays, start)
     of_effects: dict[int, list[float]] = {}

@@ -19,7 +19,7 @@ from saem.families.nonlinear.data import NonlinearData
 from saem.families.nonlinear.default_priors import default_priors
 from saem.families.nonlinear.functions import Builder, Functions
 from saem.families.nonlinear.separation import check_separation
-from saem.families.nonlinear.slopes import slope_arrays
+from saem.families.nonlinear.slopes import guided, slope_arrays
 from saem.families.nonlinear.start import starting_values
 from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Priors, Problem, Starts
 from saem.specification.domains import CORRELATION, SD
@@ -82,7 +82,13 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
             augmentation=centring,
             observe=centring.observed,
         ),
-        clusters=Clusters(len(arrays.group), joint=joint, together=lambda: slope_arrays(data, lifted_of(data), arrays)),
+        clusters=Clusters(
+            len(arrays.group),
+            joint=joint,
+            together=lambda x, modes, curvatures: guided(
+                slope_arrays(data, lifted_of(data), arrays), x, modes, curvatures
+            ),
+        ),
         likelihood=Likelihood("quadrature", first_nodes=FIRST_NODES if d else 1, is_local=True),
         priors=Priors(default=partial(default_priors, arrays, parameters, structure, start)),
     )
