@@ -45,7 +45,7 @@ def likely(density: LogPosterior, centres: list[Array]) -> list[Array]:
 
 
 def scattered_start(density: Target, rng: np.random.Generator) -> Array:
-    """A point (dimension,) in standardised coordinates, more widely spread than the posterior, where the density is finite.
+    """A point (dimension,) more widely spread than the posterior, in standardised coordinates, with a finite density.
 
     Raises
     ------

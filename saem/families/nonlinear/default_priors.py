@@ -9,7 +9,8 @@ effects, or what ``[start]`` says.
     any number                            normal(0, 2.5 max(t, |x0|))
     positive                              lognormal(log(x0), 2), a factor of 50 either way
     between bounds                        uniform
-    SD of a random effect                 half_normal(1) on a logarithmic, logit or probit scale, else half_normal(t)
+    SD of a random effect                 half_normal(1) on a logarithmic, logit or probit scale, else
+                                          half_normal(max(t, x0)), with x0 about a third of the centre, or 1
     other standard deviations             half_normal(2.5 x0)
     correlation                           lkj(1), which is uniform
 
@@ -91,9 +92,9 @@ def default_priors(
     n, errors = len(start), single_row_errors(arrays, start)
     of_effects: dict[int, list[float]] = {}
     for j, effect in enumerate(structure.effects):
-        scale = UNIT if effect.law != "normal" else float(errors[n + j])
-        for i in arrays.sd_index[:, j]:
-            of_effects.setdefault(int(i), []).append(scale if math.isfinite(scale) else max(UNIT, abs(start[i])))
+        for i in map(int, arrays.sd_index[:, j]):
+            told = UNIT if effect.law != "normal" else float(np.nanmax([errors[n + j], start[i]]))
+            of_effects.setdefault(i, []).append(told if told > 0.0 else UNIT)
     return tuple(
         prior_of(parameters, i, float(start[i]), float(errors[i]), min(of_effects.get(i, [math.nan]))) for i in range(n)
     )

@@ -1,13 +1,13 @@
 """Coordinates of random effects that hardly depend on the parameters, given the data, with derivatives in reverse.
 
-Say that the rows of a cluster tell of its coordinates ``z = m(x) + L(x) u`` what a normal law with precision ``H`` would
-that is highest where ``H z = b``. Then ``u`` given data and parameters is normal, with
+Say that the rows of a cluster tell of its coordinates ``z = m(x) + L(x) u`` what a normal law with precision ``H``
+would that is highest where ``H z = b``. Then ``u`` given data and parameters is normal, with
 
     precision A = 1 + L'HL = F F',    mean M = A^-1 L'(b - H m),
 
-and ``u = M + F'^-1 w`` makes ``w`` standard normal whatever the parameters are. Rich data thus hold ``z`` in place while
-parameters move, poor data ``u`` (``H = 0``), and all between has its share of both, cluster by cluster: where the
-standard deviations of random effects change there is no funnel either way (Papaspiliopoulos, Roberts & Sköld 2007, for
+and ``u = M + F'^-1 w`` makes ``w`` standard normal whatever the parameters are. Rich data thus hold ``z`` in place
+while parameters move, poor data ``u`` (``H = 0``), and all between has its share of both, cluster by cluster: there is
+no funnel either way where the standard deviations of random effects change (Papaspiliopoulos, Roberts & Sköld 2007, on
 the choice between both). The rows are not normal, and the map is exact whatever ``H`` and ``b`` are.
 """
 

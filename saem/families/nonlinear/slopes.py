@@ -91,7 +91,7 @@ def guided(arrays: SlopeArrays, x: Array, modes: Array, curvatures: Array) -> Sl
 
 @entry
 def fill_places(model: NonlinearArrays, x: Array, roots: Array, centres: Array) -> None:
-    """Write roots (C, d, d) of the covariances and centres (C, d) of the coordinates; roots of nan where there is none."""
+    """Write roots (C, d, d) of the covariances, nan where there is none, and centres (C, d) of the coordinates."""
     d = centres.shape[1]
     for c in range(centres.shape[0]):
         fill_centres(model, x, c, centres[c].reshape((d, 1)))
