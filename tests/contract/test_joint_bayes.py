@@ -17,6 +17,7 @@ import saem
 from saem import Bayes, Model
 from saem.errors import ModelError
 from saem.families import arrange, pose
+from saem.specification.priors import parse_prior
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("nutpie") is None, reason="the extra 'bayes' is not installed")
 QUICK = Bayes(chains=2, tune=200, draws=150)
@@ -101,7 +102,6 @@ def test_correlated_pairs_are_known_and_more_are_not() -> None:
 
 def test_default_priors_are_on_the_scale_of_the_data() -> None:
     """Responses and times in other units: priors of what has a unit move with them, the others stay."""
-    from saem.specification.priors import parse_prior
 
     def defaults(table: pd.DataFrame) -> dict[str, Any]:
         model = Model(**CURVE | {"constraints": {}})
@@ -123,10 +123,20 @@ def test_a_binary_model_by_its_coefficients() -> None:
     model = Model(family="glmm", cluster="id", predictor="y ~ x", outcome={"distribution": "bernoulli"})
     problem = pose(model, arrange(model, table))
     priors = dict(zip(problem.parameters.names, problem.priors.default(), strict=True))
-    slope = float(priors["x"].removeprefix("normal(0, ").removesuffix(")"))
-    assert slope == pytest.approx(5.0 / np.sqrt(np.mean(table["x"] ** 2)), rel=0.15)
-    spread = float(priors["sd_intercept"].removeprefix("half_normal(").removesuffix(")"))
-    assert spread == pytest.approx(2.0, rel=0.15)
+    slope = parse_prior(priors["x"])
+    assert slope.name == "student_t" and slope.numbers[:2] == (3.0, 0.0)
+    assert slope.numbers[2] == pytest.approx(5.0 / np.sqrt(np.mean(table["x"] ** 2)), rel=0.15)
+    spread = parse_prior(priors["sd_intercept"])
+    assert spread.name == "half_student_t" and spread.numbers == (3.0, pytest.approx(5.0, rel=0.15))
+
+
+def test_a_model_without_random_effects() -> None:
+    """Least squares: the posterior mean of the rate is within its SD of the estimate."""
+    plain = {"individual": {"m": "A * (1 - exp(-k * time))"}, "constraints": {}}
+    outcome = {"distribution": "normal", "mean": "m", "sd": "a"}
+    model = Model(**CURVE | plain | {"outcome": outcome})
+    fit, ml = saem.fit(model, curves(), QUICK), saem.fit(model, curves(), "ml")
+    assert fit.random_effects.shape == (10, 0) and np.all(np.abs(fit.values - ml.values) < ml.se)
 
 
 @pytest.mark.slow

@@ -6,15 +6,17 @@ distribution says count for less). It is ``s / rms(x)`` for a coefficient of ``x
 deviation ``s``, and some ``2 / rms(x)`` for one in a logit. ``x0`` is where the search starts: the fit without random
 effects, or what ``[start]`` says.
 
-    any number                            normal(0, 2.5 max(t, |x0|))
+    any number                            student_t(3, 0, 2.5 max(t, |x0|))
     positive                              lognormal(log(x0), 2), a factor of 50 either way
     between bounds                        uniform
     SD of a random effect                 half_normal(1) on a logarithmic, logit or probit scale, else
-                                          half_normal(max(t, x0)), with x0 about a third of the centre, or 1
+                                          half_student_t(3, 2.5 max(t, x0)), x0 about a third of the centre, or 1
     other standard deviations             half_normal(2.5 x0)
     correlation                           lkj(1), which is uniform
 
-A standard deviation that several random effects share has the smallest of their scales.
+Where clusters differ much, coefficients in a logit are several times those of the fit without random effects: the tails
+of a t distribution do not stand in their way. A standard deviation that several random effects share has the smallest
+of their scales.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from saem.system.jit import call_row_sums, entry
 Array = np.ndarray
 
 WIDE = 2.5
+DF = 3
 FACTOR = 2.0  # SD of the logarithm of what is positive
 UNIT = 1.0  # SD of random effects on a logarithmic, logit or probit scale
 
@@ -90,28 +93,30 @@ def default_priors(
 ) -> tuple[str, ...]:
     """The default prior of every parameter (n,), as text in its order; see the module."""
     n, errors = len(start), single_row_errors(arrays, start)
-    of_effects: dict[int, list[float]] = {}
+    spreads: dict[int, float] = {}
+    unit = {i for j, effect in enumerate(structure.effects) if effect.law != "normal" for i in arrays.sd_index[:, j]}
     for j, effect in enumerate(structure.effects):
-        for i in map(int, arrays.sd_index[:, j]):
-            told = UNIT if effect.law != "normal" else float(np.nanmax([errors[n + j], start[i]]))
-            of_effects.setdefault(i, []).append(told if told > 0.0 else UNIT)
-    return tuple(
-        prior_of(parameters, i, float(start[i]), float(errors[i]), min(of_effects.get(i, [math.nan]))) for i in range(n)
-    )
+        for i in map(int, arrays.sd_index[:, j]) if effect.law == "normal" else ():
+            told = float(np.nanmax([errors[n + j], start[i], 0.0]))
+            spreads[i] = min(spreads.get(i, math.inf), told if told > 0.0 else UNIT)
+    priors = [prior_of(parameters, i, float(start[i]), float(errors[i])) for i in range(n)]
+    for i, told in spreads.items():
+        priors[i] = f"half_student_t({DF}, {WIDE * told:.4g})"
+    for i in unit:
+        priors[i] = f"half_normal({UNIT:g})"
+    return tuple(priors)
 
 
-def prior_of(parameters: Parameters, i: int, start: float, error: float, spread: float) -> str:
-    """The default prior of a parameter, given where it starts, what a row leaves, and the scale of its effects."""
+def prior_of(parameters: Parameters, i: int, start: float, error: float) -> str:
+    """The default prior of a parameter that is no SD of random effects, given where it starts and what a row leaves."""
     domain = parameters.domains[i]
     if domain == CORRELATION:
         return "lkj(1)"
     if math.isfinite(domain.high):
         return f"uniform({domain.low!r}, {domain.high!r})"
-    if math.isfinite(spread):
-        return f"half_normal({spread:.4g})"
     if domain in (SD, SCALE):
         return f"half_normal({WIDE * (start if start > 0.0 else 1.0):.4g})"
     if domain.low == 0.0:
         return f"lognormal({math.log(start):.4g}, {FACTOR:g})"
     size = np.nanmax([abs(start), error, 0.0])
-    return f"normal(0, {WIDE * (size if size > 0.0 else 1.0):.4g})"
+    return f"student_t({DF}, 0, {WIDE * (size if size > 0.0 else 1.0):.4g})"
