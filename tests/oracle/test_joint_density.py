@@ -100,7 +100,7 @@ def target_of(problem: Problem) -> StandardisedJointly:
     """What the sampler draws from."""
     posed = pose_posterior(problem)
     frame = frame_of(posed.density, posed.solver, coordinates(problem, posed.density.space, posed.tops[0]))
-    target = Bayes().target(posed.density, frame)
+    target = Bayes().to_sample(posed.density, frame)
     assert isinstance(target, StandardisedJointly)
     return target
 

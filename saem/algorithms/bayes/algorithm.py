@@ -132,7 +132,7 @@ class Bayes:
         solver, tops, plan, priors, density = pose_posterior(problem)
         space = density.space
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
-        around = [self.target(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
+        around = [self.to_sample(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
         targets = [around[k % len(around)] for k in range(self.chains)]
         target_accept, found, stats = self.sampled(targets, seed)
         d = len(space.free)
@@ -179,7 +179,7 @@ class Bayes:
             warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
         )
 
-    def target(self, density: LogPosterior, frame: Frame) -> Target:
+    def to_sample(self, density: LogPosterior, frame: Frame) -> Target:
         """What the sampler draws from: the parameters, or the random effects with them."""
         if density.problem.likelihood.kind == "closed":
             return Standardised(density, frame)
