@@ -137,7 +137,7 @@ DECLARED: dict[str, Declaration] = {
         "bayes.algorithm:Bayes",
         gives_posterior=True,
         on_users_scale=True,
-        requires=("closed likelihood",),
+        requires=("density to draw from",),
     ),
 }
 
@@ -148,9 +148,12 @@ NEEDS: dict[str, tuple[str, Callable[[Problem], bool]]] = {
         "a likelihood that has no closed form (method 'ml' is exact)",
         lambda problem: problem.likelihood.kind in ("quadrature", "simulated"),
     ),
-    "closed likelihood": (
-        "a marginal likelihood in closed form, not the restricted one",
-        lambda problem: problem.likelihood.kind == "closed" and not problem.likelihood.restricted,
+    "density to draw from": (
+        "a marginal likelihood in closed form, not the restricted one, or a density of responses and random effects",
+        lambda problem: (
+            problem.likelihood.kind in ("quadrature", "simulated")
+            or (problem.likelihood.kind == "closed" and not problem.likelihood.restricted)
+        ),
     ),
     "single clusters": (
         "a family that draws single clusters",

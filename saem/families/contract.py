@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saem.system.jets import jet_length
 from saem.system.jit import kernel, overload, types
 
 
@@ -172,6 +173,43 @@ def log_complete(
     raise NotImplementedError
 
 
+def log_complete_all(
+    arrays: Any, x: np.ndarray, coordinates: np.ndarray, by_x: np.ndarray, by_coordinates: np.ndarray
+) -> float:
+    """``log p(y, u; x)`` of all clusters together, with its gradient by the parameters and by the random effects.
+
+    The density that samplers of both call at each step: one pass over the rows. It follows from `log_complete`, at the
+    cost of second derivatives that nobody needs; a family that can do it faster names its arrays in `OWN`, and may
+    choose other coordinates of the random effects, see `fill_guide`. It is the density of these.
+
+    Parameters
+    ----------
+    arrays : NamedTuple
+        Those of `Clusters.together`, or of `Clusters.joint`.
+    x : (n,) ndarray
+    coordinates : (C, d) ndarray
+        The values ``u`` of `log_complete`, unless the family guides them.
+    by_x : (n,) ndarray, written
+    by_coordinates : (C, d) ndarray, written
+
+    Returns
+    -------
+    float
+        With every constant, ``-inf`` outside the domain of ``x`` (then derivatives are of no use).
+    """
+    raise NotImplementedError
+
+
+def fill_guide(arrays: Any, x: np.ndarray, cluster: int, shift: np.ndarray, factor: np.ndarray) -> bool:
+    """Write ``M`` (d,) and the lower triangular ``F`` (d, d) of the coordinates of `log_complete_all`.
+
+    The random effects of a cluster are ``u = M + F'^-1 w`` at coordinates ``w``. A family chooses ``M`` and
+    ``(F F')^-1`` near mean and covariance of ``u`` given data and parameters, so that ``w`` hardly depends on these.
+    Whether there are any at ``x``. The same families as with `log_complete_all` write it; for others ``w`` is ``u``.
+    """
+    raise NotImplementedError
+
+
 def accumulate(
     arrays: Any, x: np.ndarray, cluster: int, effects: np.ndarray, weight: float, statistics: np.ndarray
 ) -> None:
@@ -314,6 +352,7 @@ def evaluate(objective: Any, x: np.ndarray, gradient: np.ndarray, hessian: np.nd
 #: Types of arrays that have their own of the functions that any family gets.
 OWN: dict[str, set[type]] = {
     "add_points": set(),
+    "log_complete_all": set(),
     "hold": set(),
     "limit": set(),
     "fill_frame": set(),
@@ -378,6 +417,50 @@ def _complete_cluster(arrays, cluster, statistics, x, gradient, hessian):  # typ
         return value[0]
 
     return one
+
+
+@overload(log_complete_all)
+def _log_complete_all(arrays, x, coordinates, by_x, by_coordinates):  # type: ignore[no-untyped-def]
+    if has_own(arrays, "log_complete_all"):
+        return None
+
+    def one_by_one(arrays, x, coordinates, by_x, by_coordinates):  # type: ignore[no-untyped-def]
+        (clusters, d), n = coordinates.shape, x.shape[0]
+        jets, value = np.zeros((1, d, jet_length(n))), np.empty((1, jet_length(n)))
+        plain, height, slopes = np.empty((1, d, 1)), np.empty((1, 1)), np.empty((1, d, 1))
+        nothing = np.empty((0, d, jet_length(n)))
+        by_x[:] = 0.0
+        total = 0.0
+        for cluster in range(clusters):
+            for j in range(d):
+                plain[0, j, 0] = jets[0, j, 0] = coordinates[cluster, j]
+            log_complete(arrays, x, cluster, plain, 1, height, slopes, slopes[:0].reshape((0, d, d, 1)))
+            if not height[0, 0] > -np.inf:
+                return -np.inf
+            log_complete(arrays, x, cluster, jets, 0, value, nothing, nothing.reshape((0, d, d, jet_length(n))))
+            total += value[0, 0]
+            for i in range(n):
+                by_x[i] += value[0, 1 + i]
+            for j in range(d):
+                by_coordinates[cluster, j] = slopes[0, j, 0]
+        return total
+
+    return one_by_one
+
+
+@overload(fill_guide)
+def _fill_guide(arrays, x, cluster, shift, factor):  # type: ignore[no-untyped-def]
+    if has_own(arrays, "log_complete_all"):
+        return None
+
+    def none(arrays, x, cluster, shift, factor):  # type: ignore[no-untyped-def]
+        for j in range(shift.shape[0]):
+            shift[j] = 0.0
+            for k in range(shift.shape[0]):
+                factor[j, k] = 1.0 if j == k else 0.0
+        return True
+
+    return none
 
 
 @overload(hold, inline="always")

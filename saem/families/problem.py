@@ -125,6 +125,10 @@ class Clusters:
         cluster, so they are made when an algorithm asks for them.
     joint : callable or None
         Builds the arrays of `n_effects`, `log_joint` and `log_complete`, for families that have them.
+    together : callable or None
+        Builds the arrays of `log_complete_all`, for families that have other ones for it than ``joint`` builds: from
+        parameters (n,), the modes (C, d) of the random effects ``u`` there, and minus the Hessians (C, d, d) at these,
+        by which the coordinates are guided; nan where a cluster has none.
     observed : callable or None
         From parameters (n,) to the parts (C,) of the marginal log-likelihood (not the restricted one) that belong to
         the clusters, where they have a closed form; ``-inf`` outside its domain.
@@ -139,6 +143,7 @@ class Clusters:
     count: int = 0
     clusterwise: Callable[[], Any] | None = None
     joint: Callable[[], Any] | None = None
+    together: Callable[[np.ndarray, np.ndarray, np.ndarray], Any] | None = None
     observed: Callable[[np.ndarray], np.ndarray] | None = None
     constants: np.ndarray | float = 0.0
     effects: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None

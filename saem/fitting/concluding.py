@@ -200,7 +200,7 @@ def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information:
     """The estimate and its errors on the user's scale."""
     place, x = problem.coordinates, at_true_zero(problem, outcome.x)
     covariance, mcse = errors_at(problem, outcome, x, information, flat)
-    modes, deviations = random_effects_at(problem, outcome.x, len(data.cluster_group))
+    modes, deviations = outcome.effects or random_effects_at(problem, outcome.x, len(data.cluster_group))
     found = len(outcome.solutions) > 0
     return Estimate(
         parameters=place.parameters(problem.parameters),

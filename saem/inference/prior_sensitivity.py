@@ -87,6 +87,7 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     import pandas as pd
 
     from saem.errors import ModelError
+    from saem.estep.settling import refined
     from saem.inference.rows import posed, rows_of
     from saem.mstep.solver import Solver
     from saem.system.optional import quiet_import
@@ -96,7 +97,9 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     posterior = fit.posterior
     draws = posterior.draws
     _, data = rows_of(fit)
-    solver = Solver(posed(fit, data))  # that of the draws
+    problem = posed(fit, data)
+    refined(problem, fit.values)  # where it is integrated by rules
+    solver = Solver(problem)  # that of the draws
     likelihood = np.array([solver.height(x) for x in posterior.pooled])
     likelihood = likelihood.reshape(draws.shape[:2])
     heights = log_priors(fit)

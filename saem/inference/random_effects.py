@@ -10,7 +10,7 @@ import numpy as np
 from saem.families import family_of
 from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
-from saem.inference.rows import inside, rows_of
+from saem.inference.rows import inside, posed, rows_of
 from saem.system.streams import check_seed, stream
 
 if TYPE_CHECKING:
@@ -123,10 +123,12 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
     made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
     spreads = place.spreads(law.covariance), place.spreads(law.marginal)
-    gaussian = family_of(fit.model).effects(within.data, within.x) is not None
-    return ConditionalEffects(
-        fit, place.effects(law.mean), *spreads, place.effects(made), None if gaussian else fit.random_effects
-    )
+    from saem.estep.conditional import conditional_law  # compiled code
+
+    modes = None
+    if family_of(fit.model).effects(within.data, within.x) is None:
+        modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
+    return ConditionalEffects(fit, place.effects(law.mean), *spreads, place.effects(made), modes)
 
 
 def root_of(covariance: Array) -> Array:

@@ -118,7 +118,7 @@ def test_the_c_function_is_the_same(name: str) -> None:
     from saem.algorithms.bayes.native import compiled
 
     target = standardised(name)
-    address, block = compiled(target)
+    address, block, _arguments = compiled(target)  # which the block points to
     pointer = ctypes.POINTER(ctypes.c_double)
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, pointer, pointer, pointer, ctypes.c_void_p)(address)
     value, gradient = np.zeros(1), np.zeros(target.dimension)

@@ -277,7 +277,7 @@ def test_outcomes_that_a_nonlinear_model_separates() -> None:
 
 @pytest.mark.parametrize(
     ("method", "message"),
-    [("reml", "REML is for the linear family"), ("em", "closed-form E-step"), ("bayes", "closed form")],
+    [("reml", "REML is for the linear family"), ("em", "closed-form E-step")],
 )
 def test_methods_that_need_a_closed_form(counts: pd.DataFrame, method: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):

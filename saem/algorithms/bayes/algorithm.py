@@ -8,17 +8,20 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from saem.algorithms.bayes.determined import branch_warnings, plan_of
-from saem.algorithms.bayes.diagnosis import diagnose, verdict
+from saem.algorithms.bayes.diagnosis import diagnose, diagnose_effects, verdict
+from saem.algorithms.bayes.frame import Frame
 from saem.algorithms.bayes.framing import frame_of
+from saem.algorithms.bayes.joint_framing import joint_frame, roughly
 from saem.algorithms.bayes.nuts import check_installed, sample
 from saem.algorithms.bayes.posterior import Posterior
 from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
 from saem.algorithms.bayes.starts import likely, maxima, scattered_start
-from saem.algorithms.bayes.target import LogPosterior, Standardised
+from saem.algorithms.bayes.target import LogPosterior, Standardised, StandardisedJointly, Target
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import ConstraintError, FitError, ModelError
+from saem.estep.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.identification import describe_direction, null_directions
 from saem.maxima.information import Information
@@ -33,10 +36,11 @@ Interval = tuple[float, float]
 PRIOR_DRAWS = 1000  # for quantiles of what the constraints determine
 RAISES = 2  # of the acceptance rate, where draws diverge
 NARROWER = 0.2  # times the share of refused moves, each time
+MOST_KEPT = 2**25  # numbers of random effects of all draws, by which their means are found: 256 megabytes
 
 
 class Posed(NamedTuple):
-    """A posterior before there are draws."""
+    """A posterior before there are draws; where the likelihood has no closed form, by Laplace's approximation of it."""
 
     solver: Solver
     tops: list[Array]  # maxima of the likelihood
@@ -56,6 +60,7 @@ def pose_posterior(problem: Problem) -> Posed:
         When no point satisfies the constraints, or the likelihood is unbounded.
     """
     check_needs("bayes", problem)
+    problem = roughly(problem)
     solver = Solver(problem)
     tops = maxima(problem, solver)
     plan = plan_of(problem, tops[0])
@@ -65,7 +70,11 @@ def pose_posterior(problem: Problem) -> Posed:
 
 @dataclass(frozen=True)
 class Bayes:
-    """Markov chain Monte Carlo by the No-U-Turn sampler; the random effects are integrated out.
+    """Markov chain Monte Carlo by the No-U-Turn sampler.
+
+    The random effects are integrated out where that can be done in closed form, and else drawn with the parameters, as
+    standard normals (not centred). Draws of parameters are kept; of the random effects, their means and standard
+    deviations, as `Fit.random_effects`.
 
     Priors are those of the model file's ``[priors]``, and defaults from the scale of the data for parameters that it
     does not name. What a constraint determines has no prior of its own. Chains start around the maxima of the
@@ -123,10 +132,11 @@ class Bayes:
         solver, tops, plan, priors, density = pose_posterior(problem)
         space = density.space
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
-        around = [Standardised(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
+        around = [self.to_sample(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
         targets = [around[k % len(around)] for k in range(self.chains)]
         target_accept, found, stats = self.sampled(targets, seed)
-        draws = density.parameters(found.reshape(-1, found.shape[2])).reshape(*found.shape[:2], -1)
+        d = len(space.free)
+        draws = density.parameters(found[..., :d].reshape(-1, d)).reshape(*found.shape[:2], -1)
         if not np.isfinite(draws).all():
             raise FitError("the sampler has returned draws that do not satisfy the constraints")
         fixed = problem.parameters.fixed
@@ -136,7 +146,9 @@ class Bayes:
         still &= np.isin(np.arange(len(fixed)), [e.parameter for e in plan])
         diagnosis = diagnose(draws, fixed | still)
         names = problem.parameters.names
-        status, message = verdict(names, diagnosis, int(stats["diverging"].sum()), found[..., 0].size, len(centres))
+        effects = diagnose_effects(found[..., d:], problem.clusters.count)
+        divergences = int(stats["diverging"].sum())
+        status, message = verdict(names, diagnosis, divergences, draws[..., 0].size, len(centres), effects)
         posterior = Posterior(
             draws=draws,
             stats=stats,
@@ -150,6 +162,8 @@ class Bayes:
             implied=expected_before(density, priors, {names[e.parameter]: e.parameter for e in plan}),
         )
         x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
+        height = Height(problem)
+        information = summarised(density, height, posterior, x)
         return Outcome(
             x=x,
             pinned=np.zeros(len(x), dtype=bool),
@@ -157,13 +171,23 @@ class Bayes:
             message=message,
             path=np.vstack([tops[0], x]),
             mcse=np.where(fixed, 0.0, diagnosis.mcse),
-            information=summarised(density, solver, posterior, x),
+            information=information,
             posterior=posterior,
+            effects=None if effects is None else (effects.means, effects.sds),
+            likelihood=height.kind,
+            loglik_mcse=height.mcse,
             warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
         )
 
-    def sampled(self, targets: list[Standardised], seed: int) -> tuple[float, Array, dict[str, Array]]:
-        """Draws (chains, draws, d) with their statistics; by smaller steps once more, and twice, where some diverge.
+    def to_sample(self, density: LogPosterior, frame: Frame) -> Target:
+        """What the sampler draws from: the parameters, or the random effects with them."""
+        if density.problem.likelihood.kind == "closed":
+            return Standardised(density, frame)
+        keeps = self.chains * (self.tune + self.draws) * density.problem.latent.size <= MOST_KEPT
+        return StandardisedJointly(density, *joint_frame(density, frame), keeps)
+
+    def sampled(self, targets: list[Target], seed: int) -> tuple[float, Array, dict[str, Array]]:
+        """Draws (chains, draws, kept) with their statistics; by smaller steps once more, and twice, where some diverge.
 
         Returns the acceptance rate at which they were made, too.
         """
@@ -186,7 +210,35 @@ def expected_before(density: LogPosterior, priors: dict[str, str], which: dict[s
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
-def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: Array) -> Information:
+class Height:
+    """The log-likelihood of a problem, by rules of integration that suffice where it is first asked for.
+
+    Attributes
+    ----------
+    kind : str
+        What it turned out to be; see `saem.algorithms.course.outcome.Outcome.likelihood`.
+    mcse : float
+        Its standard error, where it is simulated.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.kind, self.mcse = problem, "", 0.0
+
+    def __call__(self, x: Array) -> float:
+        """At parameters (n,); nan where it is not known well enough to be told."""
+        if self.problem.likelihood.kind == "closed":
+            return Solver(self.problem).height(x)
+        try:
+            refined(self.problem, x)
+        except (ModelError, FitError):
+            self.kind = "none"
+            return float("nan")
+        self.mcse = settled_of(self.problem).placing.mcse
+        self.kind = "simulated" if self.mcse > 0.0 else ""
+        return Solver(self.problem).height(x)
+
+
+def summarised(density: LogPosterior, height: Height, posterior: Posterior, x: Array) -> Information:
     """The covariance of the draws, and the log-likelihood where the parameters that have a prior are at their means.
 
     What the constraints determine is computed there: means of draws do not satisfy a curved constraint. Where that
@@ -194,10 +246,10 @@ def summarised(density: LogPosterior, solver: Solver, posterior: Posterior, x: A
     """
     problem, space = density.problem, density.space
     point = density.parameters(coordinates(problem, space, x)[None])[0]
-    loglik = solver.height(point) if np.isfinite(point).all() else -np.inf
+    loglik = height(point) if np.isfinite(point).all() else -np.inf
     if not np.isfinite(loglik):
         best = posterior.pooled[int(np.argmax(posterior.stats["lp"]))]
-        loglik = solver.height(best)
+        loglik = height(best)
     free = ~problem.parameters.fixed
     return Information(
         loglik=loglik,

@@ -17,6 +17,7 @@ from saem.system.optional import quiet_import
 Array = np.ndarray
 
 RHAT, ESS = 1.01, 400.0
+RHAT_OF_EFFECTS, ESS_OF_EFFECTS = 1.05, 100.0  # of the worst of hundreds, which are above 1.01 by chance
 
 
 class Diagnosis(NamedTuple):
@@ -26,6 +27,29 @@ class Diagnosis(NamedTuple):
     ess_bulk: Array
     ess_tail: Array
     mcse: Array
+
+
+class EffectsFound(NamedTuple):
+    """Of the random effects that were drawn."""
+
+    means: Array  # (C, q)
+    sds: Array  # (C, q)
+    rhat: float  # the largest
+    ess: float  # the smallest bulk effective sample size
+
+
+def diagnose_effects(draws: Array, clusters: int) -> EffectsFound | None:
+    """Means, standard deviations and the worst diagnostics of random effects (chains, draws, C q); None without any."""
+    if draws.shape[2] == 0:
+        return None
+    found = diagnose(draws, np.zeros(draws.shape[2], dtype=bool))
+    pooled = draws.reshape(-1, draws.shape[2])
+    return EffectsFound(
+        pooled.mean(axis=0).reshape(clusters, -1),
+        pooled.std(axis=0, ddof=1).reshape(clusters, -1),
+        float(np.max(found.rhat)),
+        float(np.min(found.ess_bulk)),
+    )
 
 
 def diagnose(draws: Array, fixed: Array) -> Diagnosis:
@@ -46,7 +70,14 @@ def diagnose(draws: Array, fixed: Array) -> Diagnosis:
     return Diagnosis(*found)
 
 
-def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: int, several: int) -> tuple[Status, str]:
+def verdict(
+    names: tuple[str, ...],
+    found: Diagnosis,
+    divergences: int,
+    draws: int,
+    several: int,
+    effects: EffectsFound | None = None,
+) -> tuple[Status, str]:
     """Whether the draws can be used, and what to do where not.
 
     Parameters
@@ -55,6 +86,8 @@ def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: i
         Of all chains.
     several : int
         Maxima of the likelihood at which chains were started, of nearly the same posterior density.
+    effects : EffectsFound, optional
+        Random effects, where they were drawn and kept.
     """
     missed = []
     if divergences:
@@ -79,6 +112,12 @@ def verdict(names: tuple[str, ...], found: Diagnosis, divergences: int, draws: i
         if few:
             worst = ", ".join(f"{names[i]} {sizes[i]:.0f}" for i in few[:5])
             missed.append(f"The {label} effective sample size is below {ESS:.0f} ({worst}): take more draws.")
+    if effects is not None and not (effects.rhat <= RHAT_OF_EFFECTS and effects.ess >= ESS_OF_EFFECTS):
+        missed.append(
+            f"The random effects of some cluster are not known: the largest R-hat is {effects.rhat:.3g}, the smallest "
+            f"effective sample size {effects.ess:.0f}. Take more draws (tune, draws); if that does not cure it, a "
+            "cluster has several modes."
+        )
     if missed:
         return Status.NOT_CONVERGED, " ".join(missed)
     return Status.CONVERGED, "The chains agree, and their draws suffice for means and 95 % intervals."

@@ -3,7 +3,7 @@
 A C function knows nothing of arrays, so what it works on lies in a block of memory whose address it is given. The block
 holds the compiled representation of the arguments of `standardised`: pointers to the arrays, which must stay alive.
 
-Its coordinates are those of `frame`.
+Its coordinates are those of `frame`, or of `joint`: the type of the frame says which.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from numba.extending import intrinsic
 
 from saem.algorithms.bayes.density import Space
 from saem.algorithms.bayes.frame import Frame, standardised
-from saem.algorithms.bayes.target import Standardised
-from saem.families.contract import Observed
-from saem.system.jit import entry, kernel
+from saem.algorithms.bayes.joint import JointFrame, standardised_jointly
+from saem.algorithms.bayes.target import Target
+from saem.families.contract import is_a
+from saem.system.jit import entry, kernel, overload
 from saem.system.jit import types as numba_types
 
 Array = np.ndarray
@@ -30,10 +31,28 @@ tools: Any = cgutils
 carray: Any = numba.carray  # type: ignore[attr-defined]
 
 
+def density_in(objective: Any, space: Space, address: int, frame: Any, v: Array, gradient: Array) -> float:
+    """Log posterior density and its gradient in the coordinates of a frame of either kind."""
+    raise NotImplementedError
+
+
+@overload(density_in, inline="always")
+def _density_in(objective, space, address, frame, v, gradient):  # type: ignore[no-untyped-def]
+    if is_a(frame, Frame):
+        return lambda objective, space, address, frame, v, gradient: standardised(
+            objective, space, address, frame, v, gradient
+        )
+    if is_a(frame, JointFrame):
+        return lambda objective, space, address, frame, v, gradient: standardised_jointly(
+            objective, space, address, frame, v, gradient
+        )
+    return None
+
+
 @kernel
-def called(objective: Any, space: Space, address: int, frame: Frame, d: int, v: Any, gradient: Any, value: Any) -> int:
+def called(objective: Any, space: Space, address: int, frame: Any, d: int, v: Any, gradient: Any, value: Any) -> int:
     """What the C function does: 0, or a positive number where the density is zero."""
-    found = standardised(objective, space, address, frame, carray(v, (d,)), carray(gradient, (d,)))
+    found = density_in(objective, space, address, frame, carray(v, (d,)), carray(gradient, (d,)))
     carray(value, (1,))[0] = found
     return 0 if math.isfinite(found) else 1
 
@@ -98,17 +117,15 @@ as_c_function: Any = _as_c_function
 
 
 @entry
-def c_function(objective: Any, space: Space, address: int, frame: Frame, block: Array) -> int:
+def c_function(objective: Any, space: Space, address: int, frame: Any, block: Array) -> int:
     """Fill a block and return the address of a C function ``(d, v, gradient, value, block) -> status``."""
     return int(as_c_function(objective, space, address, frame, block))
 
 
-def compiled(target: Standardised) -> tuple[int, Array]:
-    """A density as the address of a C function and the block of memory that it is given.
+def compiled(target: Target) -> tuple[int, Array, tuple[Any, ...]]:
+    """A density as the address of a C function, the block of memory that it is given, and what that points to.
 
-    The function is there as long as the process; the block points to the arrays of the target, which must be kept.
+    The function is there as long as the process; the others must be kept.
     """
-    block = np.zeros(BLOCK)
-    density = target.density
-    address = density.problem.constraints.address
-    return c_function(Observed(density.problem.arrays), density.space, address, target.frame, block), block
+    block, arguments = np.zeros(BLOCK), target.arguments()
+    return c_function(*arguments, block), block, arguments

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.algorithms.bayes.target import Standardised
+from saem.algorithms.bayes.target import Target
 from saem.errors import FitError, ModelError
 from saem.system.optional import quiet_import
 
@@ -46,7 +46,7 @@ def check_installed() -> None:
 
 
 def sample(
-    targets: Sequence[Standardised],
+    targets: Sequence[Target],
     starts: Sequence[Array],
     seeds: Sequence[int],
     tune: int,
@@ -57,7 +57,7 @@ def sample(
 
     Parameters
     ----------
-    targets : sequence of Standardised
+    targets : sequence of Target
         The density of each chain, in coordinates of its own.
     starts : sequence of (d,) ndarray
         In these coordinates.
@@ -69,7 +69,7 @@ def sample(
 
     Returns
     -------
-    draws : (chains, draws, d) ndarray
+    draws : (chains, draws, kept) ndarray
         In the coordinates of the density that is standardised.
     stats : dict of str to (chains, draws) ndarray
 
@@ -126,7 +126,7 @@ def column(batch: Any, name: str) -> Array:
 
 @lru_cache(maxsize=1)
 def copying() -> Any:
-    """The C function by which nutpie asks what to keep of a point: the point itself."""
+    """The C function by which nutpie asks what to keep of a point: its first coordinates."""
     from saem.system.jit import c_function
     from saem.system.jit import types as numba_types
 
@@ -135,33 +135,33 @@ def copying() -> Any:
     pointer = types.CPointer(types.float64)
 
     def copy(d: int, kept: int, v: Any, out: Any, block: Any) -> int:
-        for k in range(d):
+        for k in range(kept):
             out[k] = v[k]
         return 0
 
     return c_function(copy, types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
 
 
-def model_of(target: Standardised, start: Array) -> Any:
+def model_of(target: Target, start: Array) -> Any:
     """A density as a model of nutpie, whose only chain begins at ``start``."""
     from saem.algorithms.bayes.native import compiled
 
     model = quiet_import("nutpie.compile_pymc").CompiledPyMCModel
     d = len(start)
-    address, block = compiled(target)
-    # nutpie keeps the model, and with it the block and the target with its arrays, while it draws
+    address, block, arguments = compiled(target)
+    # nutpie keeps the model, and with it the block and the arrays that it points to, while it draws
     return model(
         dims={},
-        compiled_logp_func=SimpleNamespace(address=address, target=target),
+        compiled_logp_func=SimpleNamespace(address=address, arguments=arguments),
         compiled_expand_func=copying(),
         initial_point_func=lambda seed: start,
         shared_data={},
         user_data=block,
-        n_expanded=d,
-        shape_info=(["v"], None, [(d,)]),
+        n_expanded=target.kept,
+        shape_info=(["v"], None, [(target.kept,)]),
         logp_func=None,
         expand_func=None,
         _n_dim=d,
-        _shapes={"v": (d,)},
+        _shapes={"v": (target.kept,)},
         _coords=None,
     )

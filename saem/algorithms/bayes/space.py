@@ -57,11 +57,12 @@ def space_of(problem: Problem, plan: tuple[Explicit, ...], priors: dict[str, str
         When three or more random effects are correlated.
     """
     parameters = problem.parameters
-    for sds, correlations in problem.boundary.blocks:
-        if len(sds) > 2 and np.any(correlations >= 0):
+    for _, correlations in problem.boundary.blocks:
+        partners = np.sum(correlations >= 0, axis=1)
+        if np.any(partners > 1):
             raise ModelError(
-                f"method 'bayes' knows correlations of two random effects; got {len(sds)} correlated terms. Use "
-                "covariance = 'diagonal', or fewer terms"
+                f"method 'bayes' knows correlations of two random effects; got {partners.max() + 1} correlated terms. "
+                "Use covariance = 'diagonal', pairs, or fewer terms"
             )
     index = np.array([parameters.index(name) for name in priors], dtype=np.int64)
     d = len(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.algorithms.bayes.target import LogPosterior, Standardised
+from saem.algorithms.bayes.target import LogPosterior, Target
 from saem.errors import FitError
 from saem.families.problem import Problem
 from saem.maxima.identification import FEASIBLE, towards_feasible
@@ -44,8 +44,8 @@ def likely(density: LogPosterior, centres: list[Array]) -> list[Array]:
     return [u for u, height in zip(centres, heights, strict=True) if height >= heights.max() - NEARLY]
 
 
-def scattered_start(density: Standardised, rng: np.random.Generator) -> Array:
-    """A point (d,) in standardised coordinates, more widely spread than the posterior, where the density is finite.
+def scattered_start(density: Target, rng: np.random.Generator) -> Array:
+    """A point (dimension,) more widely spread than the posterior, in standardised coordinates, with a finite density.
 
     Raises
     ------

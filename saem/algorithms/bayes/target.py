@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised_density
+from saem.algorithms.bayes.joint import Joint, JointFrame, joint_coordinates, joint_density
+from saem.estep.settling import objective_of
 from saem.families.contract import Observed
 from saem.families.problem import Problem
 
@@ -21,11 +24,17 @@ class LogPosterior:
     problem: Problem
     space: Space
 
+    @property
+    def objective(self) -> Any:
+        """The marginal log-likelihood: in closed form, or by quadrature."""
+        is_closed = self.problem.likelihood.kind == "closed"
+        return Observed(self.problem.arrays) if is_closed else objective_of(self.problem)
+
     def __call__(self, u: Array) -> tuple[float, Array]:
         """Value and gradient (d,) at coordinates (d,)."""
         gradient = np.empty(len(u))
         address = self.problem.constraints.address
-        value = log_posterior(Observed(self.problem.arrays), self.space, address, np.asarray(u, dtype=float), gradient)
+        value = log_posterior(self.objective, self.space, address, np.asarray(u, dtype=float), gradient)
         return value, gradient
 
     def parameters(self, u: Array) -> Array:
@@ -33,6 +42,32 @@ class LogPosterior:
         x = np.empty((len(u), len(self.space.base)))
         parameters_at(self.space, self.problem.constraints.address, np.ascontiguousarray(u), x)
         return x
+
+
+class Target(Protocol):
+    """What a sampler draws from: a density in standardised coordinates, of which some are kept."""
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates."""
+        ...
+
+    @property
+    def kept(self) -> int:
+        """How many of them are kept, the first ones."""
+        ...
+
+    def __call__(self, v: Array) -> tuple[float, Array]:
+        """Value and gradient at standardised coordinates."""
+        ...
+
+    def coordinates(self, v: Array) -> Array:
+        """What is kept of points (k, kept), in the coordinates that are standardised."""
+        ...
+
+    def arguments(self) -> tuple[Any, Space, int, Any]:
+        """Of the compiled density: the objective, with room of its own, the space, the constraints and the frame."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +82,19 @@ class Standardised:
         """Number of coordinates, d."""
         return len(self.frame.centre)
 
+    @property
+    def kept(self) -> int:
+        """See `Target.kept`."""
+        return self.dimension
+
+    def arguments(self) -> tuple[Any, Space, int, Any]:
+        """See `Target.arguments`."""
+        return self.density.objective, self.density.space, self.density.problem.constraints.address, self.frame
+
     def __call__(self, v: Array) -> tuple[float, Array]:
         """Value and gradient (d,) at standardised coordinates (d,)."""
-        problem, gradient = self.density.problem, np.empty(len(v))
-        value = standardised_density(
-            Observed(problem.arrays),
-            self.density.space,
-            problem.constraints.address,
-            self.frame,
-            np.asarray(v, dtype=float),
-            gradient,
-        )
-        return value, gradient
+        gradient = np.empty(len(v))
+        return standardised_density(*self.arguments(), np.asarray(v, dtype=float), gradient), gradient
 
     def coordinates(self, v: Array) -> Array:
         """The coordinates (k, d) of the density at standardised ones (k, d)."""
@@ -66,3 +102,57 @@ class Standardised:
         address = self.density.problem.constraints.address
         coordinates_of(self.density.space, address, self.frame, np.ascontiguousarray(v), u)
         return u
+
+
+@dataclass(frozen=True, eq=False)
+class StandardisedJointly:
+    """The log posterior density of parameters and random effects in the coordinates of a frame.
+
+    Attributes
+    ----------
+    density : LogPosterior
+        Of the parameters alone, of the same problem.
+    arrays : NamedTuple
+        Of `saem.families.contract.log_complete_all`.
+    frame : JointFrame
+    keeps_effects : bool
+        Whether the random effects of draws are kept.
+    """
+
+    density: LogPosterior
+    arrays: Any
+    frame: JointFrame
+    keeps_effects: bool = True
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates, d + C q."""
+        return len(self.frame.parameters.centre) + self.frame.centre.size
+
+    @property
+    def kept(self) -> int:
+        """See `Target.kept`."""
+        return self.dimension if self.keeps_effects else len(self.frame.parameters.centre)
+
+    def arguments(self) -> tuple[Any, Space, int, Any]:
+        """See `Target.arguments`."""
+        room = np.zeros(self.frame.centre.shape)
+        objective = Joint(self.arrays, room, room.copy())
+        return objective, self.density.space, self.density.problem.constraints.address, self.frame
+
+    def __call__(self, v: Array) -> tuple[float, Array]:
+        """Value and gradient (d + C q,) at standardised coordinates (d + C q,)."""
+        gradient = np.empty(len(v))
+        return joint_density(*self.arguments(), np.asarray(v, dtype=float), gradient), gradient
+
+    def coordinates(self, v: Array) -> Array:
+        """The coordinates of the density at standardised ones (k, kept), then the model's random effects if kept."""
+        problem, space = self.density.problem, self.density.space
+        if not self.keeps_effects:
+            return Standardised(self.density, self.frame.parameters).coordinates(v)
+        assert problem.clusters.joint is not None
+        out = np.empty(v.shape)
+        address = problem.constraints.address
+        points = np.ascontiguousarray(v)
+        joint_coordinates(self.arrays, problem.clusters.joint(), space, address, self.frame, points, out)
+        return out

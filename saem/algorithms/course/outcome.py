@@ -65,6 +65,8 @@ class Outcome:
         tell, empty without such a kernel.
     posterior : Posterior or None
         Draws, where the estimates are posterior means; ``information`` then has their covariance.
+    effects : tuple of (C, q) ndarray, or None
+        Posterior means and standard deviations of the random effects, where these were drawn with the parameters.
     likelihood : str
         How the likelihood of the estimate is known, where that is not as the problem was posed: see
         `saem.families.problem.Likelihood.kind`.
@@ -98,6 +100,7 @@ class Outcome:
     chain_paths: tuple[np.ndarray, ...] = ()
     acceptance_rates: np.ndarray = field(default_factory=lambda: np.empty(0))
     posterior: Posterior | None = None
+    effects: tuple[np.ndarray, np.ndarray] | None = None
     likelihood: str = ""
     loglik_mcse: float = 0.0
     warnings: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,10 +16,12 @@ from saem.families.nonlinear.arrays import BETWEEN, POSITIVE, REAL, NonlinearArr
 from saem.families.nonlinear.centring import Centring
 from saem.families.nonlinear.columns import Lifted, lifted, values_of
 from saem.families.nonlinear.data import NonlinearData
+from saem.families.nonlinear.default_priors import default_priors
 from saem.families.nonlinear.functions import Builder, Functions
 from saem.families.nonlinear.separation import check_separation
+from saem.families.nonlinear.slopes import guided, slope_arrays
 from saem.families.nonlinear.start import starting_values
-from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Problem, Starts
+from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Priors, Problem, Starts
 from saem.specification.domains import CORRELATION, SD
 from saem.specification.parameters import Parameters
 
@@ -79,8 +82,15 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
             augmentation=centring,
             observe=centring.observed,
         ),
-        clusters=Clusters(len(arrays.group), joint=joint),
+        clusters=Clusters(
+            len(arrays.group),
+            joint=joint,
+            together=lambda x, modes, curvatures: guided(
+                slope_arrays(data, lifted_of(data), arrays), x, modes, curvatures
+            ),
+        ),
         likelihood=Likelihood("quadrature", first_nodes=FIRST_NODES if d else 1, is_local=True),
+        priors=Priors(default=partial(default_priors, arrays, parameters, structure, start)),
     )
 
 
