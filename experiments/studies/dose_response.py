@@ -24,16 +24,10 @@ import pandas as pd
 
 import saem
 from saem.errors import SaemError, listing, nearest
-from saem.estep.placing import Placing
-from saem.estep.rules import SCRAMBLES
-from saem.estep.settling import settled_of
-from saem.families.problem import Problem
-from saem.inference.rows import estimate as estimate_of
-from saem.inference.rows import posed, rows_of
-from saem.mstep.solver import Solver
 
 from ..harness.performance import COUNTED
 from ..harness.study.functions import Outcome
+from .exact_maximum import Maximum
 
 NOTHING = math.nan
 DEFICIT, SECONDS = "deficit", "cpu_seconds"
@@ -155,41 +149,6 @@ def started(scenario: Scenario, start: str) -> saem.Model:
     """The model with a start: "default", "truth" or "far"."""
     starts: dict[str, Mapping[str, float]] = {"default": {}, "truth": scenario.truth, "far": scenario.far}
     return scenario.model.replace(start=dict(starts[start]))
-
-
-class Maximum:
-    """The exact maximum on a table, with the rules of integration that it was found by.
-
-    Attributes
-    ----------
-    fit : saem.Fit
-    seconds : float
-        Of processor time.
-    """
-
-    def __init__(self, model: saem.Model, table: pd.DataFrame) -> None:
-        began = time.process_time()
-        self.fit = saem.fit(model, table, "ml")
-        self.seconds = time.process_time() - began
-        self.problem: Problem = posed(self.fit, rows_of(self.fit)[1])
-        self.placing: Placing = settled_of(self.problem).placing
-
-    def deficit(self, values: Mapping[str, float]) -> tuple[float, float]:
-        """-2 log-likelihood above that of the maximum, and its Monte Carlo error: of the differences by parts."""
-        names = self.problem.parameters.names
-        x = self.problem.coordinates.to_inner(np.array([values[name] for name in names]))
-        own = [self.heights(point) for point in (estimate_of(self.fit, self.problem), x)]
-        away = 2.0 * (own[0] - own[1])
-        error = float(away[1:].std(ddof=1) / math.sqrt(SCRAMBLES)) if np.any(self.placing.draws) else 0.0
-        return float(away[0]), error
-
-    def heights(self, x: np.ndarray) -> np.ndarray:
-        """The log-likelihood (1 + SCRAMBLES,) at ``x`` (n,), by all points and by each part of them."""
-        assert self.problem.clusters.joint is not None
-        arrays, solver = self.problem.clusters.joint(), Solver(self.problem)
-        parts = range(SCRAMBLES) if np.any(self.placing.draws) else ()
-        objectives = [self.placing.objective(arrays, part=part) for part in (None, *parts)]
-        return np.array([solver.derivatives(objective, x).value for objective in objectives])
 
 
 _LAST: dict[str, Maximum] = {}  # of the table that methods were last compared on
