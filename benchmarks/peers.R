@@ -87,7 +87,7 @@ cases <- list(
     found
   }),
   lung = list(saemix = function() by_saemix(weibull, "id", c("time", "status"), "status", c(1, 2), c(1, 1),
-    c(scale = 1, shape = 0), c("scale_pop", "shape"), type = "likelihood")),
+    c(tau = 1, k = 0), c("tau_pop", "k"), type = "likelihood")),
   toenail = list(
     saemix = function() by_saemix(binary, "id", c("time", "y"), "y", c(-5, -0.1), c(0, 0), c(level = 1, slope = 0),
       c("level_pop", "slope", "effect"), type = "likelihood", covariate = c(0, 1), covariates = "treatment"),

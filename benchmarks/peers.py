@@ -166,6 +166,8 @@ def report(chosen: tuple[str, ...] | None = None) -> bool:
     if lines:
         show(table(HEADER, lines, "llrrrlrr"))
         say("below: log-likelihood below the maximum by the same rules; SE apart: the largest distance from it.")
+    else:
+        say("nothing was compared", "yellow")
     if apart:
         say(f"SAEM and the exact maximum are more than {WITHIN} SE apart, or failed: {', '.join(apart)}", "yellow")
     return not apart

@@ -15,6 +15,7 @@ SOURCES = {
         "scenario, dataset, id, dose, y, group) and saemix31.csv (what saemix 3.1 found on each)"
     ),
     "saemix": "the data sets of the R package saemix, each as a CSV file of its name",
+    "co2_plants.csv": "the data set CO2 of R, with the columns Plant, Type, Treatment, conc and uptake",
     "booth_hobert.csv": "the data set BoothHobert of the R package glmm, with the columns cluster, x and y",
     "reference_nonlinear.json": "estimates of other programs, which were noted down",
 }

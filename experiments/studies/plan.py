@@ -55,7 +55,9 @@ def generate(cell: Cell, seed: int, replicate: int) -> tuple[int, pd.DataFrame]:
     scenario, every = scenario_of(cell["scenario"]), tables()
     found = every[(every["scenario"] == cell["scenario"]) & (every["dataset"] == replicate + 1)]
     if not len(found):
-        raise DataError(f"there is no data set {replicate + 1} of {cell['scenario']}; let run.replicates be 100 or less")
+        raise DataError(
+            f"there is no data set {replicate + 1} of {cell['scenario']}; let run.replicates be 100 or less"
+        )
     return replicate + 1, found[[*scenario.design.columns, "y"]].astype(float).reset_index(drop=True)
 
 
@@ -69,9 +71,10 @@ def estimate(data: tuple[int, pd.DataFrame], cell: Cell, options: Mapping[str, A
 
 
 def of_saemix(scenario: Scenario, table: pd.DataFrame, key: tuple[str, str, int]) -> Outcome:
-    """What saemix found, by scenario, setting and number of the data set, with intervals of 1.96 standard errors on either side.
+    """What saemix found, by scenario, setting and number of the data set, with intervals of 1.96 standard errors.
 
-    Its residual SDs are told without a sign, its variances as standard deviations, with errors by the delta method; the correlation has no error.
+    Residual SDs are told without a sign, variances as standard deviations with errors by the delta method; the
+    correlation has no error.
 
     Raises
     ------
