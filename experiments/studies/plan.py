@@ -96,6 +96,6 @@ def of_saemix(scenario: Scenario, table: pd.DataFrame, key: tuple[str, str, int]
     numbers = {
         parameter: (value, se, value - Z * se, value + Z * se, NOTHING) for parameter, (value, se) in found.items()
     }
-    top = maximum_of(scenario.model, table)
+    top = maximum_of(scenario, table)
     deficit = top.deficit({parameter: value for parameter, (value, _) in found.items()})
     return completed(Outcome(numbers, loglik=top.fit.loglik - 0.5 * deficit[0]), *deficit, NOTHING)

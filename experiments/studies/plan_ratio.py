@@ -25,7 +25,7 @@ __all__ = ["estimate", "generate", "performance", "truth"]
 def estimate(data: tuple[int, pd.DataFrame], cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:
     """The exact maximum with Wald intervals, or with those by the likelihood ratio at the truth."""
     scenario, (_, table) = scenario_of(cell["scenario"]), data
-    top = maximum_of(scenario.model, table)
+    top = maximum_of(scenario, table)
     outcome = completed(Outcome.of(top.fit), NOTHING, NOTHING, top.seconds)
     if options["interval"] == "wald":
         return outcome
