@@ -20,7 +20,7 @@ from experiments.harness.study.tasks import Task, run_task
 from experiments.studies import dose_response, exact_maximum, plan, plan_ratio
 from experiments.studies.elsewhere import VARIABLE, published
 from saem.errors import DataError, ModelError, SaemError
-from saem.families import arrange
+from saem.families import arrange, pose
 from saem.inference.log_likelihood import log_likelihood_at
 
 ADD = Cell({"scenario": "imaxRichAdd"})
@@ -129,6 +129,15 @@ def test_a_replicate_on_simulated_data() -> None:
         assert record["status"] == "ok" and record["warnings"] == [], record["message"]
         deficit = record["numbers"][place][0]
         assert math.isnan(deficit) if record["method"] == "ml" else -1e-6 < deficit < 0.04
+
+
+def test_the_default_start_is_not_where_a_coefficient_moves_nothing() -> None:
+    """A search without random effects left `beta` at -13, so that no dose was small in one group, and ml failed."""
+    scenario = dose_response.scenario_of("imaxRichAdd")
+    table = saem.simulate(scenario.model, dict(scenario.truth), scenario.design, seed=4027698402633539899)
+    problem = pose(scenario.model, arrange(scenario.model, table))
+    start = dict(zip(problem.parameters.names, problem.starts.first, strict=True))
+    assert abs(start["beta"] + 0.5) < 0.3 and abs(start["ED50_pop"] - 500.0) < 150.0
 
 
 def test_measures_of_deficits() -> None:

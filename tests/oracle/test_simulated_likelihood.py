@@ -279,7 +279,7 @@ def test_rules_do_not_jump_to_another_mode(right: bool, monkeypatch: pytest.Monk
         monkeypatch.setattr("saem.maxima.simulated.stay", lambda arrays, placing, x: placing)
     model = saem.Model.from_text(recipes.text("emax"))
     dose, y = [0.0, 100.0, 300.0, 1000.0], [2.04015871, 2.13266879, 3.88071423, 6.84183774]
-    table = pd.DataFrame({"subject": np.repeat(np.arange(100), 4), "dose": dose * 100, "response": y * 100})
+    table = pd.DataFrame({"subject": np.repeat(np.arange(10), 4), "dose": dose * 10, "response": y * 10})
     problem = nonlinear_family.posed(model, table).problem
     before, x = (np.array([TWO_MODES[name][k] for name in problem.parameters.names]) for k in (0, 1))
     arrays, first, _ = placed(problem, before, None, FINE)
