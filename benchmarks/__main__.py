@@ -15,10 +15,10 @@ from saem.cli.console import heading, note, say, show
 from saem.system.display import table
 
 
-def names() -> list[str]:
-    """Modules of this package that measure something."""
+def names(what: str = "measure") -> list[str]:
+    """Modules of this package that measure something; with "report" those that print a table of their own."""
     found = [info.name for info in pkgutil.iter_modules(benchmarks.__path__) if not info.name.startswith("__")]
-    return [name for name in found if hasattr(import_module(f"benchmarks.{name}"), "measure")]
+    return [name for name in found if hasattr(import_module(f"benchmarks.{name}"), what)]
 
 
 def number(value: float, unit: str) -> str:
@@ -37,16 +37,23 @@ def cells(row: Row) -> list[str]:
 def main() -> None:
     """Run the benchmarks whose names are given, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(names())} (default: all)")
-    chosen = parser.parse_args().names or names()
-    if unknown := set(chosen) - set(names()):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; the benchmarks are {', '.join(names())}")
+    measured, reported = names(), names("report")
+    known = [*measured, *reported]
+    words = f"of: {', '.join(known)} (default: all but {', '.join(reported)})"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=words)
+    chosen = parser.parse_args().names or measured
+    if unknown := set(chosen) - set(known):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; the benchmarks are {', '.join(known)}")
     versions = ", ".join(f"{package} {version(package)}" for package in ("saem", "numpy", "numba", "scipy"))
     say(f"Python {platform.python_version()}, {versions}; {os.cpu_count()} cores", "dim")
     missed = 0
     for name in chosen:
         module = import_module(f"benchmarks.{name}")
         note(f"{name} ..")
+        if name in reported:
+            heading((module.__doc__ or name).splitlines()[0])
+            missed += not module.report()
+            continue
         rows = list(module.measure())
         heading((module.__doc__ or name).splitlines()[0])
         show(table(["", "median", "quartiles", "target", "", ""], [cells(row) for row in rows], "lrrrll"))

@@ -13,6 +13,7 @@ from nonlinear_family import Example
 from scipy.optimize import minimize, minimize_scalar
 
 import saem
+from saem import recipes
 from saem.errors import SaemWarning
 from saem.estep.conditional import conditional_law
 from saem.estep.marginal import parts_of
@@ -21,7 +22,7 @@ from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import t_rule
 from saem.estep.settling import FINE, Accuracy, by_points, settled_of
 from saem.maxima.boundary import climb
-from saem.maxima.simulated import climb_simulated, simulated_at
+from saem.maxima.simulated import climb_simulated, placed, simulated_at
 from saem.mstep import sqp
 from saem.mstep.solver import Solver
 
@@ -256,3 +257,33 @@ def test_a_fit_ends_where_a_standard_deviation_is_zero() -> None:
     with pytest.warns(SaemWarning, match="weakly identified"):
         fit = saem.fit(model, pd.DataFrame({"id": np.arange(12), "y": y}), "ml")
     assert fit.status == "boundary" and fit.values[fit.parameters.names.index("omega_B")] == 0.0
+
+
+TWO_MODES = {  # two points of a climb on Plan's first data set of rich sigmoid curves, whose subject 26 has two modes
+    "E0_pop": (4.889, 4.888),
+    "Emax_pop": (31.547, 32.344),
+    "ED50_pop": (473.374, 481.627),
+    "gamma_pop": (3.007, 2.985),
+    "b": (0.099, 0.1),
+    "omega_E0": (0.330, 0.330),
+    "omega_Emax": (0.854, 0.855),
+    "omega_ED50": (0.727, 0.743),
+    "corr_Emax_ED50": (0.649, 0.665),
+}
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_rules_do_not_jump_to_another_mode(right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules placed at one point and moved to the next tell what new ones tell; not so where they follow the mode."""
+    if not right:
+        monkeypatch.setattr("saem.maxima.simulated.stay", lambda arrays, placing, x: placing)
+    model = saem.Model.from_text(recipes.text("emax"))
+    dose, y = [0.0, 100.0, 300.0, 1000.0], [2.04015871, 2.13266879, 3.88071423, 6.84183774]
+    table = pd.DataFrame({"subject": np.repeat(np.arange(10), 4), "dose": dose * 10, "response": y * 10})
+    problem = nonlinear_family.posed(model, table).problem
+    before, x = (np.array([TWO_MODES[name][k] for name in problem.parameters.names]) for k in (0, 1))
+    arrays, first, _ = placed(problem, before, None, FINE)
+    values = [
+        parts_of(placed(problem, x, near, FINE)[1].objective(arrays), x, np.arange(1))[0] for near in (first, None)
+    ]
+    assert (abs(values[0] - values[1]) < 0.01) == right

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "performance": ("rows",),
 }
 OPTIONAL = "performance"
+REPLICATE = "replicate"  # a third argument that `generate` may have
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Functions:
     Attributes
     ----------
     generate : callable
-        ``generate(cell, seed)``: a data set, of a cell without the factors of the analysis.
+        ``generate(cell, seed)``: a data set, of a cell without the factors of the analysis. With a third argument
+        ``replicate`` it is told the number of the replicate, from 0 on: for data sets that are there already.
     estimate : callable
         ``estimate(data, cell, options, seed)``: an `Outcome`, with the options of a method.
     truth : callable
@@ -92,10 +94,22 @@ class Functions:
         ``performance(rows)``: more measures than those of `experiments.performance`, as a table of the same columns.
     """
 
-    generate: Callable[[Cell, int], Any]
+    generate: Callable[..., Any]
     estimate: Callable[[Any, Cell, Mapping[str, Any], int], Outcome]
     truth: Callable[[Cell], Mapping[str, float]]
     performance: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
+    def data(self, cell: Cell, seed: int, replicate: int) -> Any:
+        """What `generate` gives for a replicate of a cell."""
+        return self.generate(cell, seed, **({REPLICATE: replicate} if takes_replicate(self.generate) else {}))
+
+
+def takes_replicate(function: Callable[..., Any]) -> bool:
+    """Whether `generate` asks for the number of the replicate."""
+    try:
+        return REPLICATE in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # such as one that is built in
+        return False
 
 
 def functions_in(path: Path, digest: str = "") -> Functions:
@@ -159,7 +173,8 @@ def check_function(path: Path, name: str, function: Any, arguments: tuple[str, .
         own = inspect.signature(function)
     except (TypeError, ValueError):  # such as one that is built in
         return
+    told = {REPLICATE: 0} if name == "generate" and REPLICATE in own.parameters else {}
     try:
-        own.bind(*arguments)
+        own.bind(*arguments, **told)
     except TypeError as error:
         raise ModelError(f"{path}: {name} must be defined so that it can be called as {call}; {error}") from None

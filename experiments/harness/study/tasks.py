@@ -129,7 +129,7 @@ def generated(job: Job, cell: Cell, replicate: int) -> Any:
     """A data set."""
     seed = data_seed(job, cell, replicate)
     with surroundings(seed):
-        return prepared(job.functions, job.digest).generate(cell.without(job.analysis), seed)
+        return prepared(job.functions, job.digest).data(cell.without(job.analysis), seed, replicate)
 
 
 def run_task(job: Job, task: Task) -> Result:

@@ -244,7 +244,12 @@ def best_pooled(arrays: NonlinearArrays, x: Floats, moving: NDArray[np.bool_], p
             around = climb(middle + RANGE * size * rng.standard_normal((tried, len(index))), [])
             best = max(other, around, key=lambda found: found[0])
         clusters = every_cluster(arrays)
-        return improved((value_at(arrays, best[1]), best[1]))[1] if np.isfinite(best[0]) else best[1]
+        if not np.isfinite(best[0]):
+            return best[1]
+        # far out a coefficient moves nothing, and no search leads back: once more with all of them in the middle
+        calm = point(np.where(own.is_real, centre, own.to_free(best[1][index])))
+        found = [improved((value_at(arrays, start), start)) for start in (best[1], calm)]
+        return found[int(found[1][0] > found[0][0] + BETTER)][1]
 
 
 def of_columns(arrays: NonlinearArrays, domains: Domains, count: int, rng: np.random.Generator) -> Floats:
