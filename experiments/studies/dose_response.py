@@ -4,8 +4,8 @@ Seven scenarios: an Emax and a sigmoid Emax model (``hill``), each with four dos
 an Imax model with a covariate under three laws of the residuals. Starts other than the default are the truth, and one
 that is far from it.
 
-What methods are compared by is the deficit: -2 log-likelihood at their estimate less that at the exact maximum, both by
-the rules of integration that direct maximum likelihood ended with.
+What methods are compared by is the deficit: -2 log-likelihood at their estimate less that at the exact maximum, by the
+same points where it is simulated.
 """
 
 from __future__ import annotations
