@@ -18,7 +18,7 @@ cache.configure()  # before numba is imported: it reads the folder of its cache 
 
 import llvmlite.binding as llvm_binding  # noqa: E402
 import numba  # noqa: E402
-from numba.core import caching, cgutils, ir_utils, sigutils, types  # noqa: E402
+from numba.core import caching, cgutils, sigutils, types  # noqa: E402
 from numba.core.ccallback import CFunc  # noqa: E402
 from numba.core.errors import TypingError  # noqa: E402
 from numba.core.typing import templates  # noqa: E402
@@ -26,6 +26,8 @@ from numba.extending import intrinsic  # noqa: E402
 from numba.extending import overload as numba_overload  # noqa: E402
 
 from saem.system import linking  # noqa: E402
+from saem.system.borrowing import borrowed, release  # noqa: E402
+from saem.system.calling import call_address, call_row_sums  # noqa: E402
 
 __all__ = [
     "borrowed",
@@ -366,115 +368,3 @@ class InlinedTemplate:
             return dispatch
 
         return decorator
-
-
-@intrinsic
-def _borrowed(typingctx: Any, value: Any) -> Any:
-    """An array, or a tuple of such, whose memory the caller keeps for as long as the result is used.
-
-    Wherever one is taken out of a tuple or sliced, Numba counts its references, by an instruction that takes longer
-    than many a sum here, and for which threads that share an array wait. Of what is borrowed nothing is counted. An
-    array of the function's own lives until `release` of it. Assign two or three at once, not more: what goes through a
-    tuple is not followed.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _without_owner(context, builder, signature.args[0], arguments[0])
-
-    return value(value), codegen
-
-
-def _note_alias(target: str, arguments: Any, alias_map: Any, arg_aliases: Any) -> None:
-    """Tell Numba that what is borrowed is the same memory, or it removes what is written there as of no use."""
-    add_alias: Any = ir_utils._add_alias
-    add_alias(target, arguments[0].name, alias_map, arg_aliases)
-
-
-borrowed: Any = _borrowed
-ir_utils.alias_func_extensions["_borrowed", __name__] = _note_alias
-
-
-@intrinsic
-def _release(typingctx: Any, array: Any) -> Any:
-    """From here on an array of this function's own is not borrowed: Numba frees one after its last use."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_dummy_value()
-
-    return types.void(array), codegen
-
-
-release: Any = _release
-
-
-def _without_owner(context: Any, builder: Any, numba_type: Any, value: Any) -> Any:
-    """The value with no owner in any of its arrays."""
-    tools: Any = cgutils
-    if isinstance(numba_type, types.BaseTuple):
-        parts: Any = numba_type
-        for i, part in enumerate(parts):
-            each = _without_owner(context, builder, part, builder.extract_value(value, i))
-            value = builder.insert_value(value, each, i)
-    elif isinstance(numba_type, types.Array):
-        array = context.make_array(numba_type)(context, builder, value)
-        array.meminfo = tools.get_null_value(array.meminfo.type)
-        array.parent = tools.get_null_value(array.parent.type)
-        value = array._getvalue()
-    return value
-
-
-@intrinsic
-def _call_address(typingctx: Any, address: Any, x: Any, values: Any, jacobian: Any, hessian: Any) -> Any:
-    """Call the C function at ``address`` with the data pointers of four contiguous float64 arrays.
-
-    A kernel that takes an address, and not a function, is compiled once for all constraints.
-    """
-    signature = types.void(types.int64, x, values, jacobian, hessian)
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        pointer = ir.DoubleType().as_pointer()
-        function_type = ir.FunctionType(ir.VoidType(), [pointer] * 4)
-        function = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        function = builder.bitcast(function, function_type.as_pointer())
-        arrays = zip(signature.args[1:], arguments[1:], strict=True)
-        builder.call(function, [context.make_array(kind)(context, builder, value).data for kind, value in arrays])
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-call_address: Any = _call_address
-
-
-@intrinsic
-def _call_row_sums(typingctx: Any, address: Any, x: Any, z: Any, columns: Any, first: Any, rows: Any, out: Any) -> Any:
-    """Call the C function of `saem.expressions.row_sums` at ``address`` for some rows that follow each other.
-
-    ``x``, ``z`` and ``out`` are contiguous float64 arrays, ``columns`` a contiguous one of two dimensions, of which
-    the rows from ``first`` on are taken.
-    """
-    signature = types.void(types.int64, x, z, columns, types.int64, types.int64, out)
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-
-        number, count = ir.DoubleType(), ir.IntType(64)
-        pointer = number.as_pointer()
-        function_type = ir.FunctionType(ir.VoidType(), [pointer, pointer, pointer, count, count, pointer])
-        function = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        function = builder.bitcast(function, function_type.as_pointer())
-        x, z, columns, out = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (1, 2, 3, 6)
-        )
-        first, rows = arguments[4], arguments[5]
-        width = builder.extract_value(columns.shape, 1)
-        start = builder.gep(columns.data, [builder.mul(first, width)])
-        builder.call(function, [x.data, z.data, start, rows, width, out.data])
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-call_row_sums: Any = _call_row_sums
