@@ -13,12 +13,12 @@ import saem
 
 from ..harness.study.cells import Cell
 from ..harness.study.functions import Outcome
-from . import coverage
+from . import intervals
 from .link_tests import performance
 
 __all__ = ["estimate", "generate", "performance", "truth"]
 
-TIE = coverage.scene_of("tie")
+TIE = intervals.scene_of("tie")
 FREE = TIE.model.replace(constraints={})
 ESTIMANDS = ("CL_control", "CL_ill", "omega_control", "omega_ill")
 NOTHING = (math.nan,) * 5
@@ -32,7 +32,9 @@ def truth(cell: Cell) -> Mapping[str, float]:
 
 def generate(cell: Cell, seed: int) -> pd.DataFrame:
     """A table of the cell."""
-    return saem.simulate(FREE, dict(TIE.truth) | {"CL_ill": truth(cell)["CL_ill"]}, coverage.design_of(TIE, cell), seed)
+    return saem.simulate(
+        FREE, dict(TIE.truth) | {"CL_ill": truth(cell)["CL_ill"]}, intervals.design_of(TIE, cell), seed
+    )
 
 
 def estimate(data: pd.DataFrame, cell: Cell, options: Mapping[str, Any], seed: int) -> Outcome:

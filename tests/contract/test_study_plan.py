@@ -118,6 +118,7 @@ def test_intervals_by_the_likelihood_ratio_are_nearly_profiles(table: pd.DataFra
     assert lower <= inside.truth["omega_E0"] <= upper
 
 
+@pytest.mark.slow
 def test_a_replicate_on_simulated_data() -> None:
     """SAEM from two starts is within .04 of the exact maximum, and not above it."""
     path = STUDIES / "plan_simulated.toml"

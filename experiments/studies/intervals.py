@@ -1,4 +1,4 @@
-"""The functions of the study `coverage`: nonlinear models, one with means tied to variances, one of binary data."""
+"""The functions of the study `intervals`: nonlinear models, one with means tied to variances, one of binary data."""
 
 from __future__ import annotations
 
