@@ -202,8 +202,9 @@ def test_ctrl_c_ends_a_fit(monkeypatch: pytest.MonkeyPatch, threads: int, module
     block, calls = getattr(where, name), []
 
     def interrupted(*arguments: Any) -> None:
-        calls.append(threading.current_thread() is threading.main_thread())
-        if len(calls) > 20 and calls[-1]:
+        is_main = threading.current_thread() is threading.main_thread()
+        calls.append(is_main)
+        if len(calls) > 20 and is_main:
             os.kill(os.getpid(), signal.SIGINT)
         block(*arguments)
 
@@ -211,7 +212,7 @@ def test_ctrl_c_ends_a_fit(monkeypatch: pytest.MonkeyPatch, threads: int, module
         patch.setattr(where, name, interrupted)
         with pytest.raises(KeyboardInterrupt):
             fit(threads)
-    assert len(calls) < 60, "it ended soon"
+    assert len(calls) < 300, "it ended soon"  # on a busy machine the other thread may have many pieces first
     assert differences(fit(threads), fit(1)) == []
 
 
