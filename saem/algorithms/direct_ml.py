@@ -13,7 +13,7 @@ import numpy as np
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, exact_fit, listing
-from saem.estep.settling import refined, settled_of
+from saem.estep.settling import FINE, GOOD, refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
 from saem.maxima.search import (
@@ -85,12 +85,12 @@ class DirectML:
             mstep = Repeated(mstep) if mstep.single_step else mstep
         solver = Solver(problem, mstep)
         peaks, failures = find_maxima(problem, solver, self.scattered)
-        for _ in range(REFINEMENTS):
+        for accuracy in (GOOD, *[FINE] * REFINEMENTS):
             at = peaks[0].x if peaks else problem.starts.first
-            has_changed = refined(problem, at)
+            has_changed = refined(problem, at, accuracy)
             if problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0:
                 return simulated_maximum(problem, solver, at, peaks[0].pinned if peaks else None)
-            if not has_changed:
+            if not has_changed and accuracy is FINE:
                 break
             if peaks and problem.likelihood.is_local:  # once more, by rules that suffice there
                 peaks, failures = climbed_again(problem, solver, peaks)

@@ -63,6 +63,7 @@ class Quadrature(NamedTuple):
     which: Array  # (C,) int64, the rule of each cluster
     shift: Array  # (C, d), a
     stretch: Array  # (C, d, d), B, upper triangular
+    correction: Array  # (C,), added to the logs of the integrals: what more points change them by
     held: Array  # (C,) bool, whether the points are random effects that stay where they are for derivatives
     mixed: Array  # (C,) bool, whether they are those of a mixture
     parts: int  # of the points of a mixture, each a rule of its own
@@ -256,7 +257,7 @@ def integrate_cluster(objective: Quadrature, x: Array, cluster: int, n: int, out
     if not weight > 0.0:
         out[0] = -math.inf
         return
-    out[0] += largest + math.log(weight)
+    out[0] += largest + math.log(weight) + objective.correction[cluster]
     at = n + 1
     for j in range(1, n + 1):
         out[j] += total[j] / weight

@@ -48,6 +48,8 @@ class Placing:
         What it is multiplied by there; upper triangular.
     shares, means, roots : (C, M), (C, M, d) and (C, M, d, d) ndarray
         Of the components of a mixture of the random effects: roots of their covariances, lower triangular.
+    correction : (C,) ndarray
+        Added to the logarithms of the integrals: what the next number of nodes changed them by where it was tried.
     variance : (C,) ndarray
         Of the logarithm of the integral, by points of a mixture or by what two costly product rules differ by; else 0.
     """
@@ -61,6 +63,7 @@ class Placing:
     shares: Array
     means: Array
     roots: Array
+    correction: Array
     variance: Array
 
     @classmethod
@@ -77,6 +80,7 @@ class Placing:
             np.zeros((count, 0)),
             np.zeros((count, 0, most)),
             np.zeros((count, 0, most, most)),
+            np.zeros(count),
             np.zeros(count),
         )
 
@@ -126,6 +130,7 @@ class Placing:
             which.reshape(-1).astype(np.int64),
             self.shift,
             self.stretch,
+            self.correction,
             self.held | mixed,
             mixed,
             parts,

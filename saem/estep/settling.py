@@ -8,6 +8,7 @@ distributions, whose error is known. The first suits most clusters; the second, 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -30,10 +31,13 @@ SOME_POINTS = 2_500  # where it is matched far from the maximum
 COSTLY = 400_000  # points of all rules with more than these, for which few steps of Newton's method must do
 DRAWS = (1_024, 4_096, 16_384, 65_536)  # points of a mixture that are tried
 MANY_DRAWS = 16_384  # before more, a better mixture is looked for
-FAR = 0.2  # of a parameter: what it has moved by when rules are looked at again
+MANY_CLUSTERS = 100
+FAR = 0.05  # of a parameter: what it has moved by when rules are looked at again
+NEAR = 0.01  # of it: no need to look again
+LITTLE = 1e-4  # of the log-likelihood: rules that agree so well stay the same
+QUARTER = 0.25  # of the square of what four times as many points change, which is mostly the error of the few
 SAME = 3.0  # standard errors by which two rules may differ that agree
-SETTLED = 1e-4
-CHANCE = 10.0  # times what two costly rules may differ by: what the two before may
+CHANCE, LITTLE_CHANCE = 10.0, 100.0  # times what two rules may differ by: what the two before may, costly or not
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Accuracy:
         Whether rules that agree count as exact, and move with the parameters, unless they are costly all together.
     """
 
-    few: float = SETTLED
-    many: float = 3e-4
+    few: float = 5e-4
+    many: float = 1e-3
     most: float = 5e-3
     dear: float = 1e-2
     left: float = 0.05
@@ -73,6 +77,8 @@ class Accuracy:
 
 
 FINE = Accuracy()
+FINEST = Accuracy(few=1e-4, many=3e-4)  # beside rules that have an error
+GOOD = Accuracy(few=0.01, many=0.01)  # beside what is left to simulation
 COARSE = Accuracy(  # far from the maximum
     few=0.1,
     many=0.1,
@@ -92,7 +98,9 @@ class Settled:
 
     objective: Quadrature
     placing: Placing
-    x: Array  # (n,) where the rules were last looked at
+    chosen: Array  # (n,) where the rules were chosen
+    x: Array  # (n,) where they were last looked at
+    accuracy: Accuracy | None = None  # with which they were chosen and looked at, if not at a start
 
     @cached_property
     def key(self) -> bytes:
@@ -121,7 +129,7 @@ def settled_of(problem: Problem) -> Settled:
             placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
         else:
             placing = settled(arrays, clusters.count, x)
-        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
+        _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x, x)
     return _SETTLED[clusters]
 
 
@@ -134,10 +142,10 @@ def keep(problem: Problem, placing: Placing, x: Array) -> None:
     """Integrate by other rules from now on, which were chosen for parameters (n,)."""
     clusters = problem.clusters
     assert clusters.joint is not None
-    _SETTLED[clusters] = Settled(placing.objective(clusters.joint(), clusters.constant), placing, x)
+    _SETTLED[clusters] = Settled(placing.objective(clusters.joint(), clusters.constant), placing, x, x)
 
 
-def refined(problem: Problem, x: Array) -> bool:
+def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
     """Whether at ``x`` (n,) other rules were needed; the objective of the problem has them from now on.
 
     Raises
@@ -149,19 +157,35 @@ def refined(problem: Problem, x: Array) -> bool:
     if likelihood.kind != "quadrature" or likelihood.nodes:
         return False
     x, now = np.array(x, dtype=float), settled_of(problem)
-    arrays, every = now.objective.arrays, np.arange(clusters.count)
-    new = settled(arrays, clusters.count, x)
-    before, after = parts_of(now.objective, x, every), parts_of(new.objective(arrays), x, every)
-    # two rules that are each good enough may differ by what either may be wrong by
-    error = (FINE.few + FINE.many) / max(1, clusters.count) + SAME * np.sqrt(now.placing.variance + new.variance)
-    with np.errstate(invalid="ignore"):
-        agree = (np.abs(after - before) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= new.draws))
-    if np.all(agree):
-        _SETTLED[clusters] = replace(now, x=x)
+    if now.accuracy in (accuracy, FINE) and not is_far(problem, now.x, x, NEAR):
         return False
-    placing = now.placing.with_those_of(new, ~agree)
-    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
-    return True
+    arrays, every = now.objective.arrays, np.arange(clusters.count)
+    placing = settled(arrays, clusters.count, x, accuracy)
+    new = Settled(placing.objective(arrays, clusters.constant), placing, x, x, accuracy)
+    off = parts_of(new.objective, x, every) - parts_of(now.objective, x, every)
+    # two rules that are each good enough may differ by what either may be wrong by
+    error = (accuracy.few + accuracy.many) * share_of(clusters.count)
+    error = error + SAME * np.sqrt(now.placing.variance + placing.variance)
+    with np.errstate(invalid="ignore"):
+        agree = (np.abs(off) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= placing.draws))
+    exact = (now.placing.variance == 0.0) & (placing.variance == 0.0)
+    keeps = np.all(agree) and abs(off[exact].sum()) <= LITTLE
+    _SETTLED[clusters] = replace(now, x=x, accuracy=accuracy) if keeps else new
+    return not keeps
+
+
+def rules_of(problem: Problem) -> Array:
+    """Parameters (2, n) at which the rules of a problem were chosen, and last looked at."""
+    now = settled_of(problem)
+    return np.vstack([now.chosen, now.x])
+
+
+def choose_again(problem: Problem, rules: Array, accuracy: Accuracy) -> None:
+    """Give a problem the rules that it had when `rules_of` gave these parameters (2, n)."""
+    clusters, (chosen, x) = problem.clusters, np.array(rules, dtype=float)
+    arrays = settled_of(problem).objective.arrays
+    placing = settled(arrays, clusters.count, chosen, accuracy)
+    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, chosen, x, accuracy)
 
 
 def roughly(problem: Problem, x: Array) -> Problem:
@@ -178,14 +202,18 @@ def roughly(problem: Problem, x: Array) -> Problem:
         return problem
     arrays, clusters, x = settled_of(problem).objective.arrays, replace(problem.clusters), np.array(x, dtype=float)
     placing = settled(arrays, clusters.count, x, COARSE)
-    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x)
+    _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x, x)
     return replace(problem, clusters=clusters)
 
 
 def has_moved(problem: Problem, x: Array) -> bool:
     """Whether parameters (n,) are far from where the rules of a problem were last looked at."""
-    before = settled_of(problem).x
-    return bool(np.any(np.abs(x - before) > FAR * sizes(problem, before)))
+    return is_far(problem, settled_of(problem).x, x, FAR)
+
+
+def is_far(problem: Problem, before: Array, x: Array, share: float) -> bool:
+    """Whether a parameter (n,) has moved by more than a share of its size."""
+    return bool(np.any(np.abs(x - before) > share * sizes(problem, before)))
 
 
 def sizes(problem: Problem, x: Array) -> Array:
@@ -226,7 +254,7 @@ def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE
 def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Placing:
     """The rules of `settled`, at modes that move."""
     placing = Placing.at_modes(numbers_of_effects(arrays, x, n_clusters), LADDER[0])
-    share, every, exact = 1.0 / max(1, n_clusters), np.arange(n_clusters), accuracy.exact
+    share, every, exact = share_of(n_clusters), np.arange(n_clusters), accuracy.exact
     placing, left, _ = up_the_ladder(arrays, placing, every, x, (0, FEW_POINTS), share * accuracy.few, exact)
     if not len(left):
         return placing
@@ -236,14 +264,26 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
         points = placing.nodes.astype(float) ** placing.effects
         is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
         placing = replace(placing, variance=np.where(is_costly, placing.variance, 0.0))
+        placing = replace(placing, correction=np.where(is_costly, 0.0, placing.correction))
     if change.sum() <= accuracy.most:
         return placing
     left, change = left[change > share * accuracy.most], change[change > share * accuracy.most]
     if accuracy.dear_points > accuracy.points:
         between = accuracy.points, accuracy.dear_points
         placing, left, change = up_the_ladder(arrays, placing, left, x, between, share * accuracy.dear, False)
+        placing = replace(placing, correction=np.where(placing.variance > 0.0, 0.0, placing.correction))
         left = left[change > share * accuracy.left]
     return by_points(arrays, placing, left, x, accuracy) if len(left) else placing
+
+
+def share_of(n_clusters: int) -> float:
+    """The part of what the log-likelihood may be wrong by that a cluster may be.
+
+    The errors of rules mostly have one sign: up to `MANY_CLUSTERS`, all may add up to what is allowed. Of more, they
+    may to as much beside the standard deviation of the log-likelihood: estimates are off by the same share of their
+    standard errors.
+    """
+    return 1.0 / max(1.0, min(n_clusters, math.sqrt(MANY_CLUSTERS * n_clusters)))
 
 
 def up_the_ladder(
@@ -257,8 +297,8 @@ def up_the_ladder(
 ) -> tuple[Placing, Array, Array]:
     """Give clusters (k,) the first number of nodes that agrees with the next one.
 
-    They are tried from two before the first number of ``between`` points on, up to the second number. Unless those
-    that agree are ``exact``, what two differ by counts as a standard error.
+    They are tried from two before the first number of ``between`` points on, up to the second number. What the next
+    one says is kept as a correction; and unless those that agree are ``exact``, it counts as a standard error.
 
     Returns
     -------
@@ -269,11 +309,14 @@ def up_the_ladder(
         The differences by the last two of each of these.
     """
     nodes, variance, before = placing.nodes.copy(), placing.variance.copy(), np.full(len(clusters), np.nan)
+    placing = replace(placing, correction=np.where(np.isin(np.arange(len(nodes)), clusters), 0.0, placing.correction))
+    correction = placing.correction.copy()
     change, left = np.full(len(clusters), np.inf), clusters
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
     ladder = [count for count in LADDER if count**most_effects <= between[1]]
     ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
-    last = np.full(len(clusters), np.inf if between[0] else 0.0)  # two costly ones could agree by chance
+    chance = CHANCE if between[0] else LITTLE_CHANCE  # that two agree, above all if they are costly
+    last = np.full(len(clusters), np.inf if between[0] else 0.0)
     for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
@@ -286,14 +329,15 @@ def up_the_ladder(
             change = np.abs(after - before)
             if not exact:
                 variance[left] = change**2
-            is_open = ~((change <= tolerance) & (last <= CHANCE * tolerance))
+            is_open = ~((change <= tolerance) & (last <= chance * tolerance))
+            correction[left[~is_open]] = (after - before)[~is_open]
             left, after, change = left[is_open], after[is_open], change[is_open]
-            last = change if between[0] else np.zeros(len(left))
+            last = change
         before = after
         nodes[left] = count
         if not len(left):
             break
-    return replace(placing, nodes=nodes, variance=variance), left, change
+    return replace(placing, nodes=nodes, correction=correction, variance=variance), left, change
 
 
 def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accuracy: Accuracy) -> Placing:
@@ -314,7 +358,8 @@ def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accur
         # parts that all miss what weighs most differ little: more points must say the same
         change = (mean - before) ** 2
         agree = change <= SAME**2 * (own + variance[left])
-        variance[left] = np.where(agree | np.isnan(before), own, np.maximum(own, change))
+        part = np.where(agree, QUARTER, 1.0) * np.nan_to_num(change)
+        variance[left] = np.maximum(own, part)
         is_open = ~(agree & (own <= limit))
         left, before = left[is_open], mean[is_open]
         if not len(left):

@@ -14,6 +14,7 @@ from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, STATE, separ
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.algorithms.engine.correction import COMOMENT, COUNT, MEAN
 from saem.algorithms.engine.handover import as_then
+from saem.algorithms.engine.iteration import RULES
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.independent_chains import IndependentChains
 from saem.errors import StorageError
@@ -80,7 +81,7 @@ def forms_of(engine: Engine, problem: Problem) -> tuple[dict[str, Form], set[str
     forms |= {"stream": ("u8", (WORDS,)), "moves": ("f8", (2,)), "path": ("f8", (None, n)), "draws": ("f8", (None,))}
     forms |= {"looks": ("f8", (None, len(LOOK))), "look_estimates": ("f8", (None, n))}
     later: dict[str, Form] = {COUNT: ("f8", (1,)), MEAN: ("f8", (n,)), COMOMENT: ("f8", (n, n)), "draws": ("i8", (1,))}
-    later |= {NOISE: ("f8", (2 * n + 1, n)), TOP: ("f8", (n,))}
+    later |= {NOISE: ("f8", (2 * n + 1, n)), TOP: ("f8", (n,)), RULES: ("f8", (2, n))}
     return {MEMORY + name: form for name, form in later.items()} | forms, set(forms)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from saem.families.problem import Problem
 from saem.maxima.singular import climb_singular, is_near_singular
 from saem.mstep import sqp
-from saem.mstep.recalled import recalled
+from saem.mstep.recalled import recalled, remember
 from saem.mstep.solver import Derivatives, Solver
 
 Array = np.ndarray
@@ -176,6 +176,8 @@ def climb(
         return climbed(problem, solver, start, path, constrained, again)
     key = ("climb", start.tobytes(), constrained, again)
     x, pinned, result = recalled(problem, key, lambda: climbed(problem, solver, start, None, constrained, again))
+    if result.status == sqp.CONVERGED:  # a climb from the top ends there
+        remember(problem, ("climb", x.tobytes(), constrained, again), (x, pinned, result))
     return x.copy(), pinned.copy(), result
 
 

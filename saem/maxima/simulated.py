@@ -21,7 +21,7 @@ from saem.estep.matching import hold_clusters
 from saem.estep.mixtures import moved
 from saem.estep.placing import Placing
 from saem.estep.rules import SCRAMBLES
-from saem.estep.settling import COARSE, FINE, LADDER, Accuracy, keep, settled, sizes
+from saem.estep.settling import COARSE, FINEST, LADDER, Accuracy, keep, settled, sizes
 from saem.estep.worth import Worth, worth_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import GAIN, can_be_feasible, gains, pin, unpin
@@ -103,7 +103,7 @@ def multipliers_of(at: Derivatives, free: Array) -> Array:
 
 
 def simulated_at(
-    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None = None, accuracy: Accuracy = FINE
+    problem: Problem, solver: Solver, x: Array, free: Array, near: Placing | None = None, accuracy: Accuracy = FINEST
 ) -> Simulated:
     """The log-likelihood at ``x`` (n,) with derivatives, and what is not known of them.
 
@@ -251,7 +251,7 @@ def climb_simulated(problem: Problem, solver: Solver, start: Array, pinned: Arra
         x, _ = climb_with(problem, solver, x, pinned, COARSE, ROUGH)
         for _ in range(AGAIN):  # rules that are no mixtures stay where they were placed
             before = x
-            x, placing = climb_with(problem, solver, x, pinned, FINE, ENOUGH)
+            x, placing = climb_with(problem, solver, x, pinned, FINEST, ENOUGH)
             if np.all(np.abs(x - before) <= NEAR * sizes(problem, x)):
                 break
         x, found = polished(problem, solver, x, solver.free & ~pinned, placing)
@@ -315,12 +315,12 @@ def polished(problem: Problem, solver: Solver, x: Array, free: Array, placing: P
     for polish in range(POLISHES):
         (deficit, doubt), share = found.deficit, largest_share(found)
         by_rules = float(np.sqrt(found.placing.variance[found.placing.draws == 0].sum()))
-        is_known = deficit + doubt <= KNOWN and share <= SHARE and by_rules <= FINE.left
+        is_known = deficit + doubt <= KNOWN and share <= SHARE and by_rules <= FINEST.left
         if (is_known and deficit <= FINISHED) or not np.isfinite(deficit):
             break
         near: Placing | None = found.placing
         wanted = max((share / SHARE) ** 2, doubt / (0.5 * KNOWN))
-        is_off = by_rules > FINE.left or largest_share(found, np.outer(found.off, found.off)) > 0.5 * SHARE
+        is_off = by_rules > FINEST.left or largest_share(found, np.outer(found.off, found.off)) > 0.5 * SHARE
         if polish == 0 and is_off and not is_known:
             near = None  # rules are chosen anew
         elif wanted > 1.0:

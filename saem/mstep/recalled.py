@@ -19,6 +19,21 @@ KEPT = 64  # results for a table
 _KNOWN: WeakKeyDictionary[Clusters, OrderedDict[Hashable, Any]] = WeakKeyDictionary()
 
 
+def remember(problem: Problem, key: tuple[Hashable, ...], found: object) -> None:
+    """Keep what is known of a likelihood that costs much, for `recalled`."""
+    if problem.likelihood.kind != "quadrature":
+        return
+    known = _KNOWN.setdefault(problem.clusters, OrderedDict())
+    known[in_full(problem, key)] = found
+    while len(known) > KEPT:
+        known.popitem(last=False)
+
+
+def in_full(problem: Problem, key: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """A key with the rules of integration and the constraints."""
+    return (*key, settled_of(problem).key, problem.constraints.names, problem.constraints.texts)
+
+
 def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
     """The result of `make`, or what it gave for the same key; in closed form nothing is kept.
 
@@ -31,12 +46,10 @@ def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T])
     """
     if problem.likelihood.kind != "quadrature":
         return make()
-    rules = settled_of(problem).key
-    full = (*key, rules, problem.constraints.names, problem.constraints.texts)
-    known = _KNOWN.setdefault(problem.clusters, OrderedDict())
-    if full not in known:
-        known[full] = make()
-        while len(known) > KEPT:
-            known.popitem(last=False)
-    found: T = known[full]
+    known, full = _KNOWN.setdefault(problem.clusters, OrderedDict()), in_full(problem, key)
+    if full in known:
+        kept: T = known[full]
+        return kept
+    found = make()
+    remember(problem, key, found)
     return found

@@ -12,7 +12,7 @@ from saem.estep.settling import objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
 from saem.mstep import sqp
-from saem.mstep.recalled import recalled
+from saem.mstep.recalled import recalled, remember
 from saem.mstep.region import Region
 
 
@@ -180,8 +180,9 @@ class Solver:
         self, search: Search, path: np.ndarray | None = None, constrained: bool = True
     ) -> sqp.SearchResult:
         """Maximise by the compiled solver, whatever the maximiser."""
+        ws = self.constrained if constrained else self.unconstrained
         with shared_objective(search.objective, len(search.x)) as objective:
-            return sqp.maximise(
+            result = sqp.maximise(
                 objective,
                 self.problem.constraints.address,
                 search.x,
@@ -191,9 +192,26 @@ class Solver:
                 search.region.floor,
                 search.tolerance,
                 search.max_iterations,
-                self.constrained if constrained else self.unconstrained,
+                ws,
                 self.no_path if path is None else path,
             )
+        is_costly = isinstance(search.objective, Quadrature) and search.objective is objective_of(self.problem)
+        if is_costly and constrained and result.status == sqp.CONVERGED:
+            key = ("derivatives", search.x.tobytes(), search.region.free.tobytes())
+            remember(self.problem, key, (self.found_by(result), self.multipliers))
+        return result
+
+    def found_by(self, result: sqp.SearchResult) -> Derivatives:
+        """The derivatives at the end of a search."""
+        ws, last = self.constrained, result.last
+        return Derivatives(
+            result.value,
+            ws.gradient[last].copy(),
+            ws.hessian[last].copy(),
+            ws.c[last].copy(),
+            ws.jacobian[last].copy(),
+            ws.c_hessian[last].copy(),
+        )
 
     def height(self, x: np.ndarray) -> float:
         """The observed log-likelihood, without derivatives where these cost more."""
@@ -221,16 +239,7 @@ class Solver:
 
         def evaluate() -> tuple[Derivatives, np.ndarray]:
             result = self.maximise(objective, point, moving, max_iterations=0)
-            ws = self.constrained
-            found = Derivatives(
-                result.value,
-                ws.gradient[0].copy(),
-                ws.hessian[0].copy(),
-                ws.c[0].copy(),
-                ws.jacobian[0].copy(),
-                ws.c_hessian[0].copy(),
-            )
-            return found, self.multipliers
+            return self.found_by(result), self.multipliers
 
         if not isinstance(objective, Quadrature) or objective is not objective_of(self.problem):
             return evaluate()[0]

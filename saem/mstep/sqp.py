@@ -71,6 +71,7 @@ class SearchResult(NamedTuple):
     stationarity: float  # largest component of the scaled gradient on the tangent space
     infeasibility: float  # largest |c|
     rank: int  # of the constraints' Jacobian
+    last: int = 0  # which of the two iterates in the workspace is the last
 
 
 def new_workspace(n: int, m: int) -> Workspace:
@@ -309,7 +310,7 @@ def maximise(
         objective, constraint, ws.x[0], ws.gradient[0], ws.hessian[0], ws.c[0], ws.jacobian[0], ws.c_hessian[0]
     )
     if value == -math.inf:
-        return SearchResult(BAD_START, value, 0, math.inf, math.inf, 0)
+        return SearchResult(BAD_START, value, 0, math.inf, math.inf, 0, now)
     penalty = 0.0
     for iteration in range(max_iterations + 1):
         for i in range(n):
@@ -330,7 +331,7 @@ def maximise(
             violation += residual
             largest = max(largest, abs(ws.multipliers[k]))
         if stationarity <= tolerance and relative <= FEASIBLE:
-            return SearchResult(CONVERGED, value, iteration, stationarity, infeasibility, rank)
+            return SearchResult(CONVERGED, value, iteration, stationarity, infeasibility, rank, now)
         if iteration == max_iterations:
             break
 
@@ -383,7 +384,7 @@ def maximise(
                 alpha *= 0.5
         if not accepted:
             status = LINE_SEARCH_FAILED if relative <= 1e-6 else INFEASIBLE
-            return SearchResult(status, value, iteration, stationarity, infeasibility, rank)
+            return SearchResult(status, value, iteration, stationarity, infeasibility, rank, now)
         now, new = new, now
         value = trial
         for i in range(n_free):
@@ -391,6 +392,6 @@ def maximise(
             if min(ws.x[now, a] - low[a], high[a] - ws.x[now, a]) < floor[a]:
                 for j in range(n):  # (a slice would make Numba compile the text of an error message)
                     x[j] = ws.x[now, j]
-                return SearchResult(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank)
+                return SearchResult(COLLAPSED, value, iteration + 1, stationarity, infeasibility, rank, now)
     status = ITERATION_LIMIT if relative <= 1e-6 else INFEASIBLE
-    return SearchResult(status, value, max_iterations, stationarity, infeasibility, rank)
+    return SearchResult(status, value, max_iterations, stationarity, infeasibility, rank, now)

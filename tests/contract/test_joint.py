@@ -9,7 +9,7 @@ from parameterkinds import kinds_of
 from test_clusterwise import everywhere
 from test_families import cases, problems_of
 
-from saem.estep.settling import SETTLED, refined
+from saem.estep.settling import FINE, refined
 from saem.inference.log_likelihood import log_likelihood_at
 from saem.mstep.solver import Solver
 
@@ -51,7 +51,7 @@ def test_quadrature_and_importance_sampling_agree(family, name):
         if problem.likelihood.is_available:
             refined(problem, x)  # with nodes that are enough here
             exact = problem.likelihood.kind == "closed" or problem.likelihood.nodes > 0
-            solver, error = Solver(problem), 1e-8 if exact else 2.0 * SETTLED
+            solver, error = Solver(problem), 1e-8 if exact else 2.0 * FINE.few
             assert solver.derivatives(solver.observed(), x).value == pytest.approx(fine.value, abs=error)
         if problem.clusters.observed is not None:
             parts = log_likelihood_at(problem, x).contributions["loglik"]

@@ -88,7 +88,7 @@ def test_the_path_over_lambda() -> None:
     exact, above, below, none = path(L1Penalty())
     for point in (exact, above):
         np.testing.assert_allclose(point.x, ml.values, rtol=1e-5)
-        assert point.value == pytest.approx(ml.loglik, abs=1e-7)
+        assert point.value == pytest.approx(solver.height(ml.values), abs=1e-7)
     assert abs(below.residuals[0]) > 1e-3
     assert none.value == pytest.approx(free.loglik, abs=1e-3)
     large, *_, none = path(QuadraticPenalty())

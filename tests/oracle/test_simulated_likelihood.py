@@ -20,7 +20,7 @@ from saem.estep.marginal import parts_of
 from saem.estep.matching import match
 from saem.estep.placing import Placing, numbers_of_effects
 from saem.estep.rules import t_rule
-from saem.estep.settling import FINE, Accuracy, by_points, settled_of
+from saem.estep.settling import FINE, Accuracy, by_points, refined, settled_of
 from saem.maxima.boundary import climb
 from saem.maxima.simulated import climb_simulated, placed, simulated_at
 from saem.mstep import sqp
@@ -144,6 +144,7 @@ def test_the_simulated_maximum_is_that_of_quadrature() -> None:
     """Log-likelihood within what the error allows, on data whose quadrature settles."""
     example = nonlinear_family.absorption()
     problem, solver = example.problem, Solver(example.problem)
+    refined(problem, climb(problem, solver, problem.starts.first)[0])
     top, pinned, result = climb(problem, solver, problem.starts.first)
     assert result.status == sqp.CONVERGED and not pinned.any()
     found = simulated_at(problem, solver, top, solver.free, accuracy=replaced())

@@ -22,8 +22,10 @@ from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import Keeper
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint
 from saem.algorithms.engine.handover import as_then
+from saem.algorithms.engine.iteration import RULES
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError, MStepError
+from saem.estep.settling import has_moved
 from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima
@@ -111,6 +113,8 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
 
 def looked_closely(course: Course) -> Course:
     """A likelihood by quadrature gets the nodes that the estimate needs; where none suffice, it is simulated."""
+    if RULES in course.run.chain.memory and not has_moved(course.problem, course.run.x):
+        return course  # of a fit that goes on
     reason = course.engine.iteration.look_closely(course.run)
     if not reason:
         return course

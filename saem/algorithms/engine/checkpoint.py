@@ -149,6 +149,7 @@ def restore(engine: Engine, checkpoint: Checkpoint) -> Chain:
         until=int(numbers["until"]),
     )
     engine.extend(chain.done)
+    iteration.take_up_rules(chain)
     if own_from:
         # of the run before, what comes after needs its path and its burn-in
         chain.before = replace(blank(chain), path=path[: own_from + 1], burn_in=int(numbers["burn_in"]))

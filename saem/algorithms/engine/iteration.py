@@ -34,7 +34,7 @@ from saem.estep.samplers import (
     shared,
     with_arrays_of,
 )
-from saem.estep.settling import refined, settled_of
+from saem.estep.settling import GOOD, choose_again, refined, rules_of, settled_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp
@@ -42,6 +42,7 @@ from saem.stopping import Target
 
 Array = np.ndarray
 
+RULES = "rules"  # in a chain's memory: the parameters at which its rules of integration were chosen and looked at
 RESCUES = 100  # failed M-steps of a block after which it is given up
 WARM_DRAWS = 50  # iterations' worth of draws for the statistics that belong to a given estimate
 
@@ -167,13 +168,24 @@ class Iteration:
         """
         problem = self.placement.problem
         try:
-            refined(problem, run.x)
+            refined(problem, run.x, GOOD)
             if problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0:
                 self.with_likelihood("simulated", run.chain)
         except (ModelError, FitError) as error:
             self.with_likelihood("none", run.chain)
             return str(error)
         return ""
+
+    def note_rules(self, chain: Chain) -> None:
+        """Let a chain remember by which rules its likelihood is integrated."""
+        problem = self.placement.problem
+        if problem.likelihood.kind == "quadrature" and not problem.likelihood.nodes:
+            chain.memory[RULES] = rules_of(problem)
+
+    def take_up_rules(self, chain: Chain) -> None:
+        """Integrate by the rules that a chain remembers."""
+        if RULES in chain.memory:
+            choose_again(self.placement.problem, chain.memory[RULES], GOOD)
 
     @property
     def ends_by_newton(self) -> bool:

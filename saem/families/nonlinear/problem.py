@@ -28,7 +28,7 @@ from saem.specification.parameters import Parameters
 Array = np.ndarray
 #: Their functions are found by the types of the arrays.
 COMPILED = (complete, density, integral, reduction)
-FIRST_NODES = 5  # of the quadrature for every random effect, far from the estimate
+FIRST_NODES = 3  # of the quadrature for every random effect, far from the estimate
 SMALLER = (0.2, 2.0)  # factors of the standard deviations of other starts
 #: Machine code by the model that it is of; kept as long as the process, for arrays know but its addresses.
 _FUNCTIONS: dict[Any, Functions] = {}
