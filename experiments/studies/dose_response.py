@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 import saem
+from saem.algorithms.saem import SAEM
 from saem.errors import SaemError, listing, nearest
 
 from ..harness.performance import COUNTED
@@ -167,15 +168,17 @@ def maximum_of(scenario: Scenario, table: pd.DataFrame) -> Maximum:
 def fitted(scenario: Scenario, table: pd.DataFrame, options: Mapping[str, Any], seed: int) -> Outcome:
     """The outcome of a method of saem on a table, with its deficit, and its seconds of processor time.
 
-    "ml" from the truth is the exact maximum itself.
+    "ml" from the truth is the exact maximum itself; an ``mcse`` is the target of SAEM.
     """
-    start = options.get("start", "default")
+    start, method = options.get("start", "default"), options["method"]
+    if "mcse" in options:
+        method = SAEM(target=saem.Target(mcse=options["mcse"]))
     if (options["method"], start) == ("ml", "truth"):
         _LAST.clear()
         top = maximum_of(scenario, table)
         return completed(Outcome.of(top.fit), NOTHING, NOTHING, top.seconds)
     began = time.process_time()
-    fit = saem.fit(started(scenario, start), table, options["method"], seed)
+    fit = saem.fit(started(scenario, start), table, method, seed)
     seconds = time.process_time() - began
     values = dict(zip(fit.parameters.names, fit.values.tolist(), strict=True))
     return completed(Outcome.of(fit), *maximum_of(scenario, table).deficit(values), seconds)

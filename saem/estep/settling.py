@@ -63,7 +63,7 @@ class Accuracy:
         Whether rules that agree count as exact, and move with the parameters, unless they are costly all together.
     """
 
-    few: float = 5e-4
+    few: float = 1e-4
     many: float = 1e-3
     most: float = 5e-3
     dear: float = 1e-2
@@ -174,10 +174,10 @@ def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
     return not keeps
 
 
-def rules_of(problem: Problem) -> Array:
-    """Parameters (2, n) at which the rules of a problem were chosen, and last looked at."""
+def rules_of(problem: Problem) -> Array | None:
+    """Parameters (2, n) at which the rules of a problem were chosen, and last looked at; None before they were."""
     now = settled_of(problem)
-    return np.vstack([now.chosen, now.x])
+    return None if now.accuracy is None else np.vstack([now.chosen, now.x])
 
 
 def choose_again(problem: Problem, rules: Array, accuracy: Accuracy) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from saem.algorithms.bayes.posterior import Posterior
     from saem.fitting.record import Record
 
+FEW = 20  # clusters
+WALD = 2.0  # standard errors from zero, within which an interval on the log scale says less than it seems to
 T_TESTS = "t-tests of the means: Satterthwaite's degrees of freedom, standard errors from the expected information"
 
 
@@ -58,7 +60,7 @@ def summary_parts(fit: Record, tested: pd.DataFrame | None = None) -> list[str |
         parts.append(f"{count(fit.iterations, 'iteration')}, {count(fit.drawn, 'random effect')} drawn")
     if fit.augmentation:
         parts.append(f"latent data: {fit.augmentation}")
-    parts += [status_line(fit), *(f"warning: {text}" for text in fit.warnings)]
+    parts += [status_line(fit), *wald_fails(fit), *(f"warning: {text}" for text in fit.warnings)]
     return parts
 
 
@@ -78,6 +80,26 @@ def size_words(fit: Record) -> str:
 def status_line(fit: Record) -> str:
     """The status with its advice."""
     return f"status: {status_words(fit.status)}. {fit.message or fit.status.advice}"
+
+
+def wald_fails(fit: Record) -> list[str]:
+    """Lines on where Wald intervals are not to be relied on: by few clusters, and near a standard deviation of zero.
+
+    Their quantiles are those of a normal distribution, which are too near with few clusters; and on the log scale
+    they never reach zero, whatever the data say.
+    """
+    few = []
+    if fit.n_clusters < FEW and np.isfinite(fit.se).any():
+        few = [f"Wald intervals by normal quantiles are too short with so few clusters ({fit.n_clusters})"]
+    domains = fit.parameters.domains
+    with np.errstate(invalid="ignore"):
+        close = domains.can_vanish & ~fit.parameters.fixed & (fit.values < WALD * fit.se)
+    names = [name for name, is_close in zip(fit.parameters.names, close, strict=True) if is_close]
+    if not names:
+        return few
+    own = "its Wald interval leaves" if len(names) == 1 else "their Wald intervals leave"
+    words = f"zero is within {WALD:g} standard errors of {', '.join(names)}: {own} it out; use profile intervals"
+    return [*few, words]
 
 
 def status_words(status: str) -> str:

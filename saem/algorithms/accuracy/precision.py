@@ -108,7 +108,6 @@ def assess(iteration: Iteration, run: Run) -> Precision:
     iteration.take_up(run.chain)
     if iteration.problem.likelihood.kind == "quadrature" and has_moved(iteration.problem, run.x):
         iteration.look_closely(run)
-    iteration.note_rules(run.chain)
     kind = iteration.problem.likelihood.kind
     if kind == "simulated":
         return by_simulation(iteration, run)

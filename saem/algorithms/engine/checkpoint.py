@@ -89,7 +89,8 @@ class Keeper:
                 "looks": np.array([[getattr(look, name) for name in LOOK] for look in looks]).reshape(-1, len(LOOK)),
                 "look_estimates": np.array([look.x for look in looks]).reshape(-1, len(chain.pinned)),
             }
-            return Checkpoint(arrays | way, numbers | {"own_from": own_from, "burn_in": burn_in}, texts)
+            rules = {f"{MEMORY}{name}": value for name, value in iteration.rules().items()}
+            return Checkpoint(arrays | rules | way, numbers | {"own_from": own_from, "burn_in": burn_in}, texts)
 
         self.last = checkpoint
 

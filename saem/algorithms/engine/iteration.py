@@ -176,11 +176,11 @@ class Iteration:
             return str(error)
         return ""
 
-    def note_rules(self, chain: Chain) -> None:
-        """Let a chain remember by which rules its likelihood is integrated."""
+    def rules(self) -> dict[str, Array]:
+        """By which rules the likelihood is integrated, for the memory of a chain; nothing before it was looked at."""
         problem = self.placement.problem
-        if problem.likelihood.kind == "quadrature" and not problem.likelihood.nodes:
-            chain.memory[RULES] = rules_of(problem)
+        chosen = rules_of(problem) if problem.likelihood.kind == "quadrature" else None
+        return {} if chosen is None else {RULES: chosen}
 
     def take_up_rules(self, chain: Chain) -> None:
         """Integrate by the rules that a chain remembers."""
