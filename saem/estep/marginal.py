@@ -33,7 +33,7 @@ import numpy as np
 from saem.estep.mixing import mix_points
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import add_points, hold, log_complete, n_effects
+from saem.families.contract import add_points, fall_back, hold, log_complete, n_effects, supply
 from saem.system.jets import (
     add_derivatives,
     add_logarithm,
@@ -42,7 +42,7 @@ from saem.system.jets import (
     jet_length,
     jet_variables,
 )
-from saem.system.jit import borrowed, call_address, entry, kernel, overload
+from saem.system.jit import borrowed, call_address, entry, kernel
 from saem.system.linalg import cholesky_solve
 from saem.system.sharing import callable_by_address, numbers_at, share, share_slices
 
@@ -182,13 +182,7 @@ def add_points_of_any(
     return largest
 
 
-@overload(add_points, inline="always")
-def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: ignore[no-untyped-def]
-    if contract.has_own(arrays, "add_points"):
-        return None
-    return lambda arrays, x, cluster, rule, log_weights, spans, total: add_points_of_any(
-        arrays, x, cluster, rule, log_weights, spans, total
-    )
+fall_back(add_points, add_points_of_any)
 
 
 @kernel
@@ -342,13 +336,8 @@ def shared_objective(objective: Any, n: int) -> Iterator[Any]:
         yield SharedQuadrature(address)
 
 
-@overload(contract.evaluate, inline="always")
-def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(objective, Quadrature):
-        return lambda objective, x, gradient, hessian: by_rule(objective, x, gradient, hessian)
-    if contract.is_a(objective, SharedQuadrature):
-        return lambda objective, x, gradient, hessian: by_blocks(objective, x, gradient, hessian)
-    return None
+supply(contract.evaluate, Quadrature, by_rule)
+supply(contract.evaluate, SharedQuadrature, by_blocks)
 
 
 @entry
