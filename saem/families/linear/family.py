@@ -49,12 +49,12 @@ class LinearFamily(Family):
         return rows_and_columns.arrange(model, table, drop_missing, formula_state)
 
     def build_problem(
-        self, data: LinearData, constraints: Constraints, restricted: bool, place: Coordinates
+        self, data: LinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates
     ) -> Problem:
         """See `Family.build_problem`."""
         from saem.families.linear.problem import build_problem
 
-        return build_problem(data, constraints, restricted, place)
+        return build_problem(data, constraints, restricted, coordinates)
 
     def coordinates_of(self, model: LinearModel, data: LinearData, last: int = -1) -> Coordinates:
         """See `Family.coordinates_of`."""
@@ -80,11 +80,11 @@ class LinearFamily(Family):
         """See `Family.draw_response`."""
         return simulate.draw_response(data, x, for_effects, for_rows)
 
-    def on_model_scale(self, data: LinearData, response: Floats, place: Coordinates) -> Floats:
+    def on_model_scale(self, data: LinearData, response: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.on_model_scale`."""
-        level = place.level(data.mean_design)
+        level = coordinates.level(data.mean_design)
         level = level if data.offset is None else level + data.offset
-        return np.asarray(place.unit * response + level)
+        return np.asarray(coordinates.unit * response + level)
 
     def describe(self, model: LinearModel, data: LinearData, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
@@ -135,11 +135,11 @@ class LinearFamily(Family):
 
         return predict(rows, at, level)
 
-    def residuals(self, data: LinearData, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+    def residuals(self, data: LinearData, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """See `Family.residuals`."""
         from saem.families.linear.residuals import residuals
 
-        return residuals(data, x, effects, place)
+        return residuals(data, x, effects, coordinates)
 
     def uncorrelated(self, data: LinearData, x: Floats, responses: Floats) -> Floats:
         """See `Family.uncorrelated`."""
@@ -147,9 +147,9 @@ class LinearFamily(Family):
 
         return uncorrelated(data, x, responses)
 
-    def fitted(self, data: LinearData, x: Floats, place: Coordinates) -> Floats:
+    def fitted(self, data: LinearData, x: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.fitted`."""
-        return self.on_model_scale(data, data.mean_design @ x[data.mean_index], place)
+        return self.on_model_scale(data, data.mean_design @ x[data.mean_index], coordinates)
 
     def spanned(self, data: LinearData) -> tuple[Floats, Floats]:
         """See `Family.spanned`."""
