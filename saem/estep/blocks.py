@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.kernel import ADAPTING, Kernel, Metropolis, follow, keep_time
+from saem.estep.kernel_state import ADAPTING, Kernel, Metropolis, follow, keep_time
 from saem.estep.metropolis import complete_clusters_inside, complete_inside, move_clusters
 from saem.families import contract
 from saem.families.contract import limit, supply

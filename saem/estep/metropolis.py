@@ -9,7 +9,8 @@ move is
 * prior: a draw from the law before the data are seen, so that no mode is out of reach for good.
 
 Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
-leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found; these are in `saem.estep.kernel`.
+leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found; these are in
+`saem.estep.kernel_state`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.kernel import (
+from saem.estep.kernel_state import (
     ADAPTING,
     CALLS,
     COMPONENTWISE,

@@ -18,7 +18,7 @@ from interpreted_core import Core
 from nonlinear_family import Example
 
 import saem
-from saem.estep.kernel import NEXT
+from saem.estep.kernel_state import NEXT
 from saem.estep.samplers import own_copy
 
 pytestmark = pytest.mark.slow
