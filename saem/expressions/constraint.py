@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from saem.errors import ConstraintError, ExpressionError, ModelError, listing, nearest
-from saem.expressions.compiled import Compiled, check_numbers, machine_code
-from saem.expressions.derivatives import Function
+from saem.expressions.compiled import Compiled, check_numbers
+from saem.expressions.derivatives import Function, source_of
 from saem.expressions.grammar import names_in, parse
 
 MAX_CONSTRAINTS = 50
@@ -120,6 +120,8 @@ def compile_constraints(constraints: Mapping[str, str], parameters: Sequence[str
 
 @lru_cache(maxsize=256)
 def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) -> Constraints:
+    from saem.system.machine import machine_of  # imports numba
+
     if len(items) > MAX_CONSTRAINTS:
         raise ConstraintError(f"a model may have at most {MAX_CONSTRAINTS} constraints; got {len(items)}")
     for name, text in items:
@@ -131,7 +133,7 @@ def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) ->
             )
     functions = [Function(f"constraint {name!r}", *split(name, text)) for name, text in items]
     try:
-        function = machine_code(functions, tuple(text for _, text in items), parameters)
+        function = machine_of(source_of(functions, parameters), "functions")
     except ExpressionError as error:
         raise ConstraintError(str(error)) from None
     compiled = Constraints(
@@ -139,7 +141,7 @@ def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) ->
         texts=tuple(text for _, text in items),
         parameters=parameters,
         address=function.address,
-        _owner=function,
+        _owner=function.owner,
     )
     check_consistent(compiled)
     return compiled
