@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.errors import ConstraintError, ExpressionError, ModelError, listing, nearest
+from saem.errors import ConstraintError, ExpressionError, listing, nearest
 from saem.expressions.compiled import Compiled, check_numbers
 from saem.expressions.derivatives import Function, source_of
 from saem.expressions.grammar import names_in, parse
@@ -24,27 +24,6 @@ class Constraints(Compiled):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return compile_constraints, (dict(zip(self.names, self.texts, strict=True)), self.parameters)
-
-    def latex(self, name: str) -> str:
-        """One constraint as LaTeX, as it was written.
-
-        Parameters
-        ----------
-        name : str
-            Name of the constraint.
-
-        Returns
-        -------
-        str
-            Without dollar signs.
-        """
-        from saem.expressions.symbolic import latex
-
-        if name not in self.names:
-            raise ModelError(
-                f"there is no constraint {name!r}{nearest(name, self.names)}; there are {listing(self.names)}"
-            )
-        return latex(*split(name, self.texts[self.names.index(name)]), self.parameters)
 
 
 def split(name: str, text: str) -> tuple[ast.expr, ast.expr]:

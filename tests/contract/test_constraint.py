@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import sympy
 from effort import effort
+from symbolic import to_sympy
 
 from saem import recipes
 from saem.errors import ConstraintError, ExpressionError, ModelError
 from saem.expressions.assembly import literal
 from saem.expressions.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
 from saem.expressions.derivatives import Function, source_of
-from saem.expressions.symbolic import to_sympy
 from saem.families import Model
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")
@@ -187,15 +187,6 @@ def test_pickling_compiles_again() -> None:
 def test_evaluate_wants_all_parameters() -> None:
     with pytest.raises(ModelError, match=r"8 parameters.*\(3,\)"):
         compile_constraints({"posted": POSTED}, PARAMETERS).evaluate([1.0, 2.0, 3.0])
-
-
-def test_latex_is_as_written() -> None:
-    latex = compile_constraints({"posted": POSTED}, PARAMETERS).latex("posted")
-    assert latex.startswith("c_{2} = ")
-    assert r"\frac{\ln{\left(2 \right)}^{2}}{2}" in latex
-    assert r"\sigma_{1}" in latex
-    with pytest.raises(ModelError, match=r"no constraint 'postd' \(did you mean 'posted'\?\)"):
-        compile_constraints({"posted": POSTED}, PARAMETERS).latex("postd")
 
 
 _SECOND_PROCESS = f"""

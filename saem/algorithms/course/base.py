@@ -27,7 +27,6 @@ from saem.stopping import Target
 from saem.system.streams import stream
 
 MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
-Array = np.ndarray
 Watch = Callable[[Engine, Chain], bool]
 Kind = TypeVar("Kind", bound=Iteration)
 
