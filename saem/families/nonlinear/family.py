@@ -35,21 +35,12 @@ class NonlinearFamily(Family):
 
     title: ClassVar[str] = "nonlinear mixed model"
     takes_time: ClassVar[bool] = True
+    arrange = staticmethod(rows_and_columns.arrange)
 
     @property
     def model(self) -> type[Model]:
         """See `Family.model`."""
         return NonlinearModel
-
-    def arrange(
-        self,
-        model: NonlinearModel,
-        table: pd.DataFrame,
-        drop_missing: bool = False,
-        formula_state: dict[str, Any] | None = None,
-    ) -> NonlinearData:
-        """See `Family.arrange`."""
-        return rows_and_columns.arrange(model, table, drop_missing, formula_state)
 
     def build_problem(
         self, data: NonlinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates
