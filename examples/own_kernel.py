@@ -1,8 +1,8 @@
 """A kernel of one's own: `python examples/own_kernel.py`.
 
-A sampler is an object with a `name` and `arrays(problem)`. The arrays are a NamedTuple, of a type of its own, for which
-`saem.families.contract.draw` is overloaded. It has a file of its own: compiled code is kept on disk beside the time and
-size of the file that it comes from.
+A sampler is an object with a `name` and `arrays(problem)`. The arrays are a NamedTuple, of a type of its own, which is
+supplied with a `draw` (`saem.families.contract`). It has a file of its own: compiled code is kept on disk beside the
+time and size of the file that it comes from.
 
 A field `latent` (float64, changed in place by `draw`) marks a Markov kernel: it holds all that is carried over, so that
 runs do not disturb each other and a fit can go on, and Monte Carlo errors then come from batch means of draws at the
@@ -23,7 +23,7 @@ from peptide import model, table
 import saem
 from saem.algorithms.saem import SAEM
 from saem.families import contract
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 
 
 class LazyArrays(NamedTuple):
@@ -50,10 +50,7 @@ def draw_lazily(arrays, x, rng, m, statistics):
         statistics += latent / m
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):
-    if contract.is_a(arrays, LazyArrays):
-        return lambda arrays, x, rng, m, statistics: draw_lazily(arrays, x, rng, m, statistics)
+contract.supply(contract.draw, LazyArrays, draw_lazily)
 
 
 class Lazy:

@@ -1,9 +1,9 @@
 """A Markov kernel of one's own for families without exact draws: `python examples/own_walk.py`.
 
 A nonlinear model has a joint density `saem.families.contract.log_complete` of the responses of a cluster and of its
-random effects (standard normal before the data), and no exact draws. A sampler makes arrays of a type of its own, for
-which `saem.families.contract.draw` is overloaded: moves of the random effects of each cluster, after each of which
-`accumulate` adds to the statistics. What the chain goes on with is in the fields `latent` and `acceptance`.
+random effects (standard normal before the data), and no exact draws. A sampler makes arrays of a type of its own, which
+it supplies with a `draw`: moves of the random effects of each cluster, after each of which `accumulate` adds to the
+statistics. What the chain goes on with is in the fields `latent` and `acceptance`.
 
 This one is a random walk with a step of fixed size. The package's own kernels, which know modes and curvatures, forget
 much faster: `saem fit --sampler mixture` (or independent, walk, componentwise).
@@ -20,7 +20,7 @@ import saem
 from saem.algorithms.saem import SAEM
 from saem.families import contract
 from saem.families.contract import accumulate, limit, log_complete, n_effects
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 
 MODEL = """
 family = "nonlinear"
@@ -74,11 +74,7 @@ def walk(arrays, x, rng, m, statistics):
     limit(arrays.own, x, statistics)
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):
-    if contract.is_a(arrays, WalkArrays):
-        return lambda arrays, x, rng, m, statistics: walk(arrays, x, rng, m, statistics)
-    return None
+contract.supply(contract.draw, WalkArrays, walk)
 
 
 class Walk:

@@ -28,7 +28,7 @@ from saem.expressions.constraint import compile_constraints
 from saem.families import contract
 from saem.families.problem import Boundary, Clusters, LatentData, Problem, Starts
 from saem.specification.parameters import Parameters
-from saem.system.jit import entry, kernel, overload
+from saem.system.jit import entry, inlined, kernel
 
 TRUNCATION = 0.64  # where Devroye's sampler changes from one series to the other
 SPREAD = 2.4  # of proposals, in conditional standard deviations (Gelman, Roberts & Gilks 1996)
@@ -197,30 +197,16 @@ def log_joint_bernoulli(arrays, x, cluster, effects, values):
             values[k] += arrays.y[row] * eta - max(eta, 0.0) - math.log1p(math.exp(-abs(eta)))
 
 
-@overload(contract.n_effects, inline="always")
-def _n_effects(arrays, x, cluster):
-    if contract.is_a(arrays, Bernoulli):
-        return lambda arrays, x, cluster: 1 if x[1] > 0.0 else 0
+@inlined
+def count_effects(arrays, x, cluster):
+    """None where the standard deviation is zero."""
+    return 1 if x[1] > 0.0 else 0
 
 
-@overload(contract.log_joint, inline="always")
-def _log_joint(arrays, x, cluster, effects, values):
-    if contract.is_a(arrays, Bernoulli):
-        return lambda arrays, x, cluster, effects, values: log_joint_bernoulli(arrays, x, cluster, effects, values)
-
-
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):
-    if contract.is_a(arrays, Bernoulli):
-        return lambda arrays, x, rng, m, statistics: draw_bernoulli(arrays, x, rng, m, statistics)
-
-
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):
-    if contract.is_a(arrays, Bernoulli):
-        return lambda arrays, statistics, x, gradient, hessian: complete_bernoulli(
-            arrays, statistics, x, gradient, hessian
-        )
+contract.supply(contract.n_effects, Bernoulli, count_effects)
+contract.supply(contract.log_joint, Bernoulli, log_joint_bernoulli)
+contract.supply(contract.draw, Bernoulli, draw_bernoulli)
+contract.supply(contract.complete, Bernoulli, complete_bernoulli)
 
 
 def bernoulli(table: Mapping[str, Any], **constraints: str) -> Problem:

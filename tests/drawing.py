@@ -8,7 +8,7 @@ import numpy as np
 
 from saem.estep.draws import draw_means
 from saem.estep.samplers import own_copy
-from saem.families.contract import complete_cluster, complete_clusters, draw_cluster, draw_clusters
+from saem.families.contract import complete_clusters, draw_clusters
 from saem.families.problem import Problem
 from saem.system.jit import entry
 
@@ -40,7 +40,7 @@ def call_clusterwise(drawing, one_by_one, arrays, x, rng, m, clusters, statistic
     if drawing and one_by_one:
         for k in range(statistics.shape[0]):
             for i in range(len(clusters)):
-                draw_cluster(arrays, x, rng, m, clusters[i], statistics[k, i])
+                draw_clusters(arrays, x, rng, m, clusters[i : i + 1], statistics[k, i : i + 1])
     elif drawing:
         for k in range(statistics.shape[0]):
             draw_clusters(arrays, x, rng, m, clusters, statistics[k])
@@ -48,7 +48,8 @@ def call_clusterwise(drawing, one_by_one, arrays, x, rng, m, clusters, statistic
         own = np.empty_like(hessian)
         hessian[:] = 0.0
         for i in range(len(values)):
-            values[i] = complete_cluster(arrays, clusters[i], statistics[0, i], x, gradients[i], own)
+            one = slice(i, i + 1)
+            complete_clusters(arrays, clusters[one], statistics[0, one], x, values[one], gradients[one], own)
             hessian += own
     else:
         complete_clusters(arrays, clusters, statistics[0], x, values, gradients, hessian)

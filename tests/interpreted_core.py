@@ -22,7 +22,7 @@ PLAIN = (
     *("saem.estep", "saem.families.normal"),
     *(
         f"saem.families.nonlinear.{name}"
-        for name in ("complete", "density", "frames", "integral", "reduction", "start")
+        for name in ("complete", "density", "prepared", "integral", "reduction", "start")
     ),
 )
 FUNCTIONS = {  # of the contract
@@ -35,15 +35,15 @@ FUNCTIONS = {  # of the contract
 }
 
 
-PREPARED: dict[str, Any] = {  # where a family has none of its own
-    "frame_size": lambda arrays: 0,
-    "fill_frame": lambda *_: True,
+DEFAULTS: dict[str, Any] = {  # where a family has none of its own
+    "prepared_size": lambda arrays: 0,
+    "prepare": lambda *_: True,
     "limit": lambda *_: None,
     "fill_carry": lambda *_: False,
 }
 
 
-def framed(core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: Any, value: Any) -> None:
+def unprepared(core: Core, arrays: Any, x: Any, cluster: int, prepared: Any, effects: Any, value: Any) -> None:
     """What families have that prepare nothing for a cluster."""
     d = effects.shape[1]
     log_complete = core.found("saem.families.contract", "log_complete")
@@ -51,13 +51,13 @@ def framed(core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: A
 
 
 def accumulated(
-    core: Core, arrays: Any, x: Any, cluster: int, frame: Any, effects: Any, weight: float, statistics: Any
+    core: Core, arrays: Any, x: Any, cluster: int, prepared: Any, effects: Any, weight: float, statistics: Any
 ) -> None:
     """What families have that prepare nothing for a cluster."""
     core.found("saem.families.contract", "accumulate")(arrays, x, cluster, effects, weight, statistics)
 
 
-FRAMED = {"log_complete_framed": framed, "accumulate_framed": accumulated}
+UNPREPARED = {"log_complete_prepared": unprepared, "accumulate_prepared": accumulated}
 ROW_SUMS = CFUNCTYPE(None, *[POINTER(c_double)] * 3, c_int64, c_int64, POINTER(c_double))
 
 
@@ -118,12 +118,14 @@ class Core:
             return call_row_sums
         if module == "saem.system.jit" and name != "types":
             return (lambda *_, **__: same) if name in ("overload", "standalone") else same
+        if module == "saem.families.contract" and name in ("supply", "fall_back"):
+            return lambda *_: None
         if module == "saem.families.contract" and name == "n_effects":
             return lambda arrays, x, cluster: arrays.sd_index.shape[1]
-        if module == "saem.families.contract" and name in PREPARED and name not in FUNCTIONS:
-            return PREPARED[name]
-        if module == "saem.families.contract" and name in FRAMED:
-            return partial(FRAMED[name], self)
+        if module == "saem.families.contract" and name in DEFAULTS and name not in FUNCTIONS:
+            return DEFAULTS[name]
+        if module == "saem.families.contract" and name in UNPREPARED:
+            return partial(UNPREPARED[name], self)
         if module == "saem.families.contract" and name in FUNCTIONS:
             place, function = FUNCTIONS[name]
             return lambda *values: getattr(self[place], function)(*values)

@@ -16,7 +16,7 @@ from saem.expressions.constraint import compile_constraints
 from saem.families import contract
 from saem.families.problem import Boundary, LatentData, Problem, Starts
 from saem.specification.parameters import Parameters
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 
 
 class Linkage(NamedTuple):
@@ -50,18 +50,8 @@ def complete_linkage(arrays, statistics, x, gradient, hessian):
     return value
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):
-    if contract.is_a(arrays, Linkage):
-        return lambda arrays, x, rng, m, statistics: draw_linkage(arrays, x, rng, m, statistics)
-
-
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):
-    if contract.is_a(arrays, Linkage):
-        return lambda arrays, statistics, x, gradient, hessian: complete_linkage(
-            arrays, statistics, x, gradient, hessian
-        )
+contract.supply(contract.draw, Linkage, draw_linkage)
+contract.supply(contract.complete, Linkage, complete_linkage)
 
 
 def linkage(**constraints: str) -> Problem:

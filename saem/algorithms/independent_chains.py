@@ -15,6 +15,7 @@ import numpy as np
 from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course.base import MonteCarloAlgorithm, Watch
 from saem.algorithms.course.outcome import Outcome
+from saem.algorithms.course.phases import begun, completed, judged
 from saem.algorithms.course.verdict import judge
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import combined, separated
@@ -79,10 +80,10 @@ class IndependentChains:
         each = replace(self.method, target=replace(self.target, mcse=self.target.mcse * np.sqrt(self.chains)))
         seeds = [derived_seed(seed, "chain", str(i)) for i in range(self.chains)]
         begin = [None] * self.chains if resume is None else separated(resume, self.chains)
-        pursued = [each.pursue(problem, seeds[0], watch, begin[0], is_pooled=True)]
+        pursued = [pursue(each, problem, seeds[0], watch, begin[0])]
         placement = pursued[0][1].chain.memory.get(PLACEMENT)  # of the latent data whose statistics are pooled
         pursued += [
-            each.pursue(problem, chain_seed, watch, start, placement, is_pooled=True)
+            pursue(each, problem, chain_seed, watch, start, placement)
             for chain_seed, start in zip(seeds[1:], begin[1:], strict=True)
         ]
         engines, runs, outcomes = (list(part) for part in zip(*pursued, strict=True))
@@ -147,6 +148,26 @@ def together(memories: list[dict[str, Array]]) -> dict[str, Array]:
     between = (means - mean).T @ (counts[:, None] * (means - mean))
     within = np.sum([memory[COMOMENT] for memory in memories], axis=0)
     return placed | {COUNT: counts.sum(keepdims=True), MEAN: mean, COMOMENT: within + between}
+
+
+def pursue(
+    method: MonteCarloAlgorithm,
+    problem: Problem,
+    seed: int,
+    watch: Watch | None,
+    resume: Checkpoint | None,
+    placement: Array | None = None,
+) -> tuple[Engine, Run, Outcome]:
+    """Run one of the chains, which keeps its kind of latent data: in a given placement, if need be."""
+
+    def make() -> Engine:
+        engine = method.engine(problem, seed, watch)
+        engine.iteration.placement.fixed = placement
+        engine.counts.hands_over = 0
+        return engine
+
+    course = completed(begun(make, method.target, method.search, resume))
+    return course.engine, course.run, judged(course)
 
 
 def is_like(run: Run, other: Run) -> bool:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.kernel import ADAPTING, Kernel, Metropolis, follow, keep_time
-from saem.estep.metropolis import move_clusters
+from saem.estep.kernel_state import ADAPTING, Kernel, Metropolis, follow, keep_time
+from saem.estep.metropolis import complete_clusters_inside, complete_inside, move_clusters
 from saem.families import contract
-from saem.families.contract import complete, complete_clusters, limit
-from saem.system.jit import call_address, entry, kernel, overload
+from saem.families.contract import limit, supply
+from saem.system.jit import call_address, entry, kernel
 from saem.system.sharing import callable_by_address, numbers_at, share
 
 Array = np.ndarray
@@ -190,33 +190,7 @@ def draw_some_blocks(
         request_draws(blocks, x, rng, m, clusters.shape[0], clusters, statistics)
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Blocks):
-        return lambda arrays, x, rng, m, statistics: draw_all_blocks(arrays, x, rng, m, statistics)
-    return None
-
-
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Blocks):
-        return lambda arrays, statistics, x, gradient, hessian: complete(
-            arrays.arrays, statistics, x, gradient, hessian
-        )
-    return None
-
-
-@overload(contract.draw_clusters, inline="always")
-def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Blocks):
-        return lambda arrays, x, rng, m, clusters, statistics: draw_some_blocks(arrays, x, rng, m, clusters, statistics)
-    return None
-
-
-@overload(contract.complete_clusters, inline="always")
-def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Blocks):
-        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_clusters(
-            arrays.arrays, clusters, statistics, x, values, gradients, hessian
-        )
-    return None
+supply(contract.draw, Blocks, draw_all_blocks)
+supply(contract.complete, Blocks, complete_inside)
+supply(contract.draw_clusters, Blocks, draw_some_blocks)
+supply(contract.complete_clusters, Blocks, complete_clusters_inside)

@@ -24,8 +24,6 @@ and its derivatives would be those of the error.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +31,7 @@ import numpy as np
 from saem.estep.mixing import mix_points
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import add_points, hold, log_complete, n_effects
+from saem.families.contract import add_points, fall_back, hold, log_complete, n_effects, supply
 from saem.system.jets import (
     add_derivatives,
     add_logarithm,
@@ -42,15 +40,14 @@ from saem.system.jets import (
     jet_length,
     jet_variables,
 )
-from saem.system.jit import borrowed, call_address, entry, kernel, overload
+from saem.system.jit import borrowed, entry, kernel
 from saem.system.linalg import cholesky_solve
-from saem.system.sharing import callable_by_address, numbers_at, share, share_slices
+from saem.system.sharing import share_slices
 
 Array = np.ndarray
 
 LIFTS = 2  # steps in jets after which first and second derivatives of the mode are exact
 CHUNK = 32  # points at once
-BLOCK = 1_000  # clusters whose integrals are one sum; of more clusters, sums of blocks are added
 
 
 class Quadrature(NamedTuple):
@@ -183,13 +180,7 @@ def add_points_of_any(
     return largest
 
 
-@overload(add_points, inline="always")
-def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: ignore[no-untyped-def]
-    if contract.has_own(arrays, "add_points"):
-        return None
-    return lambda arrays, x, cluster, rule, log_weights, spans, total: add_points_of_any(
-        arrays, x, cluster, rule, log_weights, spans, total
-    )
+fall_back(add_points, add_points_of_any)
 
 
 @kernel
@@ -299,57 +290,7 @@ def by_rule(objective: Quadrature, x: Array, gradient: Array, hessian: Array) ->
     return unpack(out, gradient, hessian)
 
 
-@entry
-def integrate_block(objective: Quadrature, x: Array, out: Array) -> None:
-    """`integrate` for Python."""
-    integrate(objective, x, out)
-
-
-class SharedQuadrature(NamedTuple):
-    """The same objective for many clusters: a Python function at this address lets threads share blocks of them."""
-
-    address: int
-
-
-@kernel
-def by_blocks(shared: SharedQuadrature, x: Array, gradient: Array, hessian: Array) -> float:
-    """`by_rule` for many clusters."""
-    out = np.full(jet_length(x.shape[0]), math.nan)
-    call_address(shared.address, x, out, gradient, hessian)
-    return unpack(out, gradient, hessian)
-
-
-@contextmanager
-def shared_objective(objective: Any, n: int) -> Iterator[Any]:
-    """The objective of ``n`` parameters to hand to compiled functions, within the block.
-
-    Where it is an integral for many clusters, threads share them.
-    Sums are formed block by block, for any number of threads.
-    """
-    if not isinstance(objective, Quadrature) or len(objective.clusters) <= BLOCK:
-        yield objective
-        return
-    begins = range(0, len(objective.clusters), BLOCK)
-    blocks = [objective._replace(clusters=objective.clusters[i : i + BLOCK], constant=0.0) for i in begins]
-
-    def integrate_all(x_at: int, out_at: int, *_: int) -> None:
-        x, out = numbers_at(x_at, n), numbers_at(out_at, (n + 1) * (n + 2) // 2)
-        parts = np.empty((len(blocks), len(out)))
-        share(len(blocks), lambda block: integrate_block(blocks[block], x, parts[block]))
-        out[:] = parts.sum(axis=0)
-        out[0] += objective.constant
-
-    with callable_by_address(integrate_all) as address:
-        yield SharedQuadrature(address)
-
-
-@overload(contract.evaluate, inline="always")
-def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(objective, Quadrature):
-        return lambda objective, x, gradient, hessian: by_rule(objective, x, gradient, hessian)
-    if contract.is_a(objective, SharedQuadrature):
-        return lambda objective, x, gradient, hessian: by_blocks(objective, x, gradient, hessian)
-    return None
+supply(contract.evaluate, Quadrature, by_rule)
 
 
 @entry

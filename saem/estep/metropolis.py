@@ -9,7 +9,8 @@ move is
 * prior: a draw from the law before the data are seen, so that no mode is out of reach for good.
 
 Which of them is tried is drawn with probabilities of the cluster, whatever its state, so that each and their mixture
-leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found; these are in `saem.estep.kernel`.
+leave ``p(u | y; x)`` invariant at any ``x``, wherever modes and scales were found; these are in
+`saem.estep.kernel_state`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.kernel import (
+from saem.estep.kernel_state import (
     ADAPTING,
     CALLS,
     COMPONENTWISE,
@@ -34,16 +35,17 @@ from saem.estep.kernel import (
 from saem.estep.modes import place, square_distance
 from saem.families import contract
 from saem.families.contract import (
-    accumulate_framed,
+    accumulate_prepared,
     complete,
     complete_clusters,
-    fill_frame,
-    frame_size,
     limit,
-    log_complete_framed,
+    log_complete_prepared,
     n_effects,
+    prepare,
+    prepared_size,
+    supply,
 )
-from saem.system.jit import borrowed, inlined, kernel, overload, release
+from saem.system.jit import borrowed, inlined, kernel, release
 
 Array = np.ndarray
 
@@ -136,11 +138,11 @@ def move_clusters(
     """Make ``m`` moves of clusters (k,), and add the means of the statistics after each, to their rows or to one."""
     arrays, state = borrowed(arrays), borrowed(state)
     x, statistics = borrowed(x), borrowed(statistics)
-    most, size = state.latent.shape[1], frame_size(arrays)
+    most, size = state.latent.shape[1], prepared_size(arrays)
     memory, before = np.empty(2 * most + 2 + m * most + size), -1  # one allocation
     room = borrowed(memory)
     value, other = room[:1].reshape((1, 1)), room[1:2].reshape((1, 1))
-    frame = room[2 + (2 + m) * most :]
+    prepared = room[2 + (2 + m) * most :]
     for at in range(clusters.shape[0]):
         cluster, row = clusters[at], statistics[at if statistics.shape[0] > 1 else 0]
         d = n_effects(arrays, x, cluster)
@@ -150,10 +152,10 @@ def move_clusters(
         for j in range(d):
             current[j] = state.latent[cluster, j]
         value[0, 0] = -math.inf
-        known = fill_frame(arrays, x, cluster, before, frame)
+        known = prepare(arrays, x, cluster, before, prepared)
         before = cluster if known else -1
         if d > 0 and known:
-            log_complete_framed(arrays, x, cluster, frame, here, value)
+            log_complete_prepared(arrays, x, cluster, prepared, here, value)
         for sweep in range(m):
             kind = choose_kind(state.shares[cluster], rng)
             moves = 0 if d == 0 or not known else (d if kind == COMPONENTWISE else 1)
@@ -168,7 +170,7 @@ def move_clusters(
                     current,
                     proposal,
                 )
-                log_complete_framed(arrays, x, cluster, frame, there, other)
+                log_complete_prepared(arrays, x, cluster, prepared, there, other)
                 accepted = -rng.standard_exponential() < ratio + other[0, 0] - value[0, 0]
                 note_move(
                     state.counts[cluster, kind],
@@ -186,7 +188,7 @@ def move_clusters(
             for j in range(d):
                 kept[sweep, j] = current[j]
         if known:
-            accumulate_framed(arrays, x, cluster, frame, kept, 1.0 / m, row)
+            accumulate_prepared(arrays, x, cluster, prepared, kept, 1.0 / m, row)
         else:
             row[0] = math.nan
         for j in range(d):
@@ -225,33 +227,21 @@ def draw_some(
         move_clusters(metropolis.arrays, state, x, rng, m, clusters, statistics)
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Metropolis):
-        return lambda arrays, x, rng, m, statistics: draw_all(arrays, x, rng, m, statistics)
-    return None
+@inlined
+def complete_inside(sampler: Any, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
+    """`complete` of the family whose arrays are inside of those of a sampler."""
+    return complete(sampler.arrays, statistics, x, gradient, hessian)
 
 
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Metropolis):
-        return lambda arrays, statistics, x, gradient, hessian: complete(
-            arrays.arrays, statistics, x, gradient, hessian
-        )
-    return None
+@inlined
+def complete_clusters_inside(
+    sampler: Any, clusters: Array, statistics: Array, x: Array, values: Array, gradients: Array, hessian: Array
+) -> None:
+    """`complete_clusters` of the family whose arrays are inside of those of a sampler."""
+    complete_clusters(sampler.arrays, clusters, statistics, x, values, gradients, hessian)
 
 
-@overload(contract.draw_clusters, inline="always")
-def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Metropolis):
-        return lambda arrays, x, rng, m, clusters, statistics: draw_some(arrays, x, rng, m, clusters, statistics)
-    return None
-
-
-@overload(contract.complete_clusters, inline="always")
-def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, Metropolis):
-        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_clusters(
-            arrays.arrays, clusters, statistics, x, values, gradients, hessian
-        )
-    return None
+supply(contract.draw, Metropolis, draw_all)
+supply(contract.complete, Metropolis, complete_inside)
+supply(contract.draw_clusters, Metropolis, draw_some)
+supply(contract.complete_clusters, Metropolis, complete_clusters_inside)

@@ -41,7 +41,7 @@ def arrays_of(sampler: str | Sampler, problem: Problem) -> Any:
         return sampler.arrays(problem)
     if is_drawn_by_kernels(problem):
         import saem.estep.metropolis  # noqa: F401 - how they move
-        from saem.estep.kernel import KERNELS, metropolis
+        from saem.estep.kernel_state import KERNELS, metropolis
 
         known = listing(KERNELS)
         if sampler in KERNELS:
@@ -95,7 +95,7 @@ def shared(drawing: Any) -> Iterator[Any]:
     """
     if NESTED in getattr(drawing, "_fields", ()):
         from saem.estep.blocks import in_blocks
-        from saem.estep.kernel import Metropolis
+        from saem.estep.kernel_state import Metropolis
 
         if isinstance(drawing, Metropolis):
             with in_blocks(drawing) as found:

@@ -1,10 +1,12 @@
-"""One operation of a graph in LLVM's assembly language."""
+"""The operations of a graph in LLVM's assembly language."""
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from saem.expressions.graph import CONDITIONS, Graph
 
 #: Operations that are instructions or LLVM's own functions.
 _INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -12,6 +14,7 @@ _INTRINSICS = {"exp": "exp", "log": "log", "log2": "log2", "log10": "log10", "sq
 _INTRINSICS |= {"abs": "fabs", "pow": "pow"}
 #: Comparisons: false where a number is nan, but for `ne`.
 _COMPARISONS = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
+_JOINING = ("and", "or", "not")  # conditions of conditions
 #: Functions of the C library, and those of `saem.system.special`.
 LIBRARY = ("tan", "tanh", "log1p", "erfc")
 SPECIAL = ("lgamma", "log_normal_cdf", "mills", "probit", "polygamma", "logitnormal")
@@ -102,3 +105,43 @@ _COMPOUND = {
 %v$ = fmul double %e$, {literal(0.5)}
 """,
 }
+
+
+def block(lines: Sequence[str]) -> str:
+    """Instructions as lines of a function."""
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def number(graph: Graph, node: int) -> str:
+    """The name of a node's value, or the number that it is."""
+    value = graph.value(node)
+    return f"%v{node}" if value is None else literal(value)
+
+
+def instructions(graph: Graph, node: int, place: Callable[[int], tuple[str, int]]) -> list[str]:
+    """The instructions of one node, none for a constant; inputs are in an array, from its start on, by ``place``."""
+    from saem.system.machine import POINTER
+
+    op, operands, order = graph.nodes[node]
+    if op == "const":
+        return []
+    if op == "x":
+        array, at = place(int(order))
+        return [
+            f"%p{node} = getelementptr double, {POINTER} {array}, i64 {at}",
+            f"%v{node} = load double, {POINTER} %p{node}",
+        ]
+    tested: list[str] = []
+    values = [number(graph, operand) for operand in operands]
+    truths = range(len(operands)) if op in _JOINING else range(1) if op == "where" else ()
+    for i in truths:
+        values[i] = _truth(graph, operands[i], f"{node}.{i}", tested)
+    return tested + operation(str(node), op, values, int(order))
+
+
+def _truth(graph: Graph, node: int, name: str, tested: list[str]) -> str:
+    """A condition as a truth value; a number is one where it is not 0."""
+    if graph.nodes[node].op in CONDITIONS:
+        return f"%c{node}"
+    tested.append(f"%t{name} = fcmp une double {number(graph, node)}, {literal(0.0)}")
+    return f"%t{name}"

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from saem.errors import ConstraintError, ExpressionError, ModelError, listing, nearest
-from saem.expressions.compiled import Compiled, check_numbers, machine_code
-from saem.expressions.derivatives import Function
+from saem.errors import ConstraintError, ExpressionError, listing, nearest
+from saem.expressions.compiled import Compiled, check_numbers
+from saem.expressions.derivatives import Function, source_of
 from saem.expressions.grammar import names_in, parse
 
 MAX_CONSTRAINTS = 50
@@ -24,27 +24,6 @@ class Constraints(Compiled):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return compile_constraints, (dict(zip(self.names, self.texts, strict=True)), self.parameters)
-
-    def latex(self, name: str) -> str:
-        """One constraint as LaTeX, as it was written.
-
-        Parameters
-        ----------
-        name : str
-            Name of the constraint.
-
-        Returns
-        -------
-        str
-            Without dollar signs.
-        """
-        from saem.expressions.symbolic import latex
-
-        if name not in self.names:
-            raise ModelError(
-                f"there is no constraint {name!r}{nearest(name, self.names)}; there are {listing(self.names)}"
-            )
-        return latex(*split(name, self.texts[self.names.index(name)]), self.parameters)
 
 
 def split(name: str, text: str) -> tuple[ast.expr, ast.expr]:
@@ -120,6 +99,8 @@ def compile_constraints(constraints: Mapping[str, str], parameters: Sequence[str
 
 @lru_cache(maxsize=256)
 def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) -> Constraints:
+    from saem.system.machine import machine_of  # imports numba
+
     if len(items) > MAX_CONSTRAINTS:
         raise ConstraintError(f"a model may have at most {MAX_CONSTRAINTS} constraints; got {len(items)}")
     for name, text in items:
@@ -131,7 +112,7 @@ def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) ->
             )
     functions = [Function(f"constraint {name!r}", *split(name, text)) for name, text in items]
     try:
-        function = machine_code(functions, tuple(text for _, text in items), parameters)
+        function = machine_of(source_of(functions, parameters), "functions")
     except ExpressionError as error:
         raise ConstraintError(str(error)) from None
     compiled = Constraints(
@@ -139,7 +120,7 @@ def _compile(items: tuple[tuple[str, str], ...], parameters: tuple[str, ...]) ->
         texts=tuple(text for _, text in items),
         parameters=parameters,
         address=function.address,
-        _owner=function,
+        _owner=function.owner,
     )
     check_consistent(compiled)
     return compiled

@@ -3,7 +3,7 @@
 Model files travel between people, so a text is never evaluated as Python. It is parsed into Python's syntax tree, of
 which only a short list of node types is let through; its size, its numbers and its powers are bounded, so that what
 comes after can neither run foreign code nor take forever. See `saem.expressions.rows.RowExpression` for texts about
-the rows of a table, and `saem.expressions.symbolic.to_sympy` for texts about parameters.
+the rows of a table, and `saem.expressions.graph.Graph` for texts about parameters.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import ast
 from collections.abc import Mapping
 
 from saem.expressions import chain, translation
-from saem.expressions.operations import CONDITIONS, MAX_OPERATIONS, ROW_OPERATIONS, SYMBOLS, Node, Operations
+from saem.expressions.operations import CONDITIONS, MAX_OPERATIONS, ROW_OPERATIONS, Node, Operations
 
-__all__ = ["CONDITIONS", "MAX_OPERATIONS", "ROW_OPERATIONS", "SYMBOLS", "Graph", "Node"]
+__all__ = ["CONDITIONS", "MAX_OPERATIONS", "ROW_OPERATIONS", "Graph", "Node"]
 
 
 class Graph(Operations):

@@ -10,7 +10,7 @@ from saem.errors import ExpressionError
 from saem.expressions.folding import FUNCTIONS
 from saem.system import functions
 
-#: Bound on the operations of all functions together; compiling so many by Numba takes a few seconds.
+#: Bound on the operations of all functions together.
 MAX_OPERATIONS = 4000
 #: The same for what is compiled by `saem.expressions.row_sums`.
 ROW_OPERATIONS = 20_000
@@ -25,7 +25,6 @@ class Node(NamedTuple):
 
 
 #: The arithmetic operations.
-SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 _FOLD: dict[str, Callable[[float, float], float]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -55,9 +54,9 @@ class Operations:
     """Operations on parameters, each stored once.
 
     A node is a number: its operands have smaller ones. The operations are ``const``, ``x`` (a parameter), the binary
-    ones of `SYMBOLS`, those of `CONDITIONS`, ``where`` (of a condition and two numbers), the functions of the language
-    of one argument, and what their derivatives take: ``mills`` (normal density over distribution function),
-    ``polygamma`` of an order, ``logitnormal`` of an order (see `saem.system.functions`).
+    ``add``, ``sub``, ``mul``, ``div`` and ``pow``, those of `CONDITIONS`, ``where`` (of a condition and two numbers),
+    the functions of the language of one argument, and what their derivatives take: ``mills`` (normal density over
+    distribution function), ``polygamma`` of an order, ``logitnormal`` of an order (see `saem.system.functions`).
 
     Parameters
     ----------

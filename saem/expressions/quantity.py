@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from saem.errors import ExpressionError, ModelError, listing, nearest
-from saem.expressions.compiled import Compiled, check_numbers, machine_code
-from saem.expressions.derivatives import Function
+from saem.expressions.compiled import Compiled, check_numbers
+from saem.expressions.derivatives import Function, source_of
 from saem.expressions.grammar import names_in, parse
 
 
@@ -51,6 +51,8 @@ def compile_quantity(name: str, text: str, parameters: Sequence[str]) -> Quantit
 
 @lru_cache(maxsize=256)
 def _compile(name: str, text: str, parameters: tuple[str, ...]) -> Quantity:
+    from saem.system.machine import machine_of  # imports numba
+
     body = parse(text).body
     if isinstance(body, ast.Compare | ast.BoolOp | ast.List):
         raise ExpressionError(f"it must be one number; got a condition in {text!r}")
@@ -64,5 +66,5 @@ def _compile(name: str, text: str, parameters: tuple[str, ...]) -> Quantity:
         )
     if not used:
         raise ExpressionError(f"it involves no parameter: {text!r}")
-    function = machine_code([Function("it", body)], (f"quantity {text}",), parameters)
-    return Quantity((name,), (text,), parameters, function.address, function)
+    function = machine_of(source_of([Function("it", body)], parameters), "functions")
+    return Quantity((name,), (text,), parameters, function.address, function.owner)

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from saem.expressions.assembly import DECLARATIONS, SPECIAL, literal, operation
+from saem.expressions.assembly import DECLARATIONS, block, instructions, literal, number
 from saem.expressions.graph import CONDITIONS, Graph
-
-_JOINING = ("and", "or", "not")  # conditions of conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +59,19 @@ def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, const
 def _load(source: str, n_targets: int) -> RowSums:
     from saem.system.machine import machine_of  # imports numba
 
-    specials = tuple(name for name in SPECIAL if f"call double @saem_{name}(" in source)
-    address, owner = machine_of(source, "row_sums", specials)
+    address, owner = machine_of(source, "row_sums")
     return RowSums(address, n_targets, source, owner)
 
 
 def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: frozenset[int]) -> str:
     """The module: what is constant, then a loop over the rows, whose sums are kept in ``out``."""
     from saem.system.machine import POINTER
+
+    def first_row(i: int) -> tuple[str, int]:
+        return ("%x", i) if i < n else ("%z", i - n) if i < n + d else ("%columns", i - n - d)
+
+    def each_row(i: int) -> tuple[str, int]:
+        return ("%row", i - n - d) if i >= n + d else first_row(i)
 
     varies = [any(i >= n + d and i - n - d not in constant for i in graph.inputs(k)) for k in range(len(graph.nodes))]
     nodes = graph.reachable(targets)
@@ -81,10 +84,10 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
         if op == "div" and varies[node] and not varies[operands[1]] and node not in compared:
             # One division before the loop, in place of one in each round. It rounds twice: 49 * (1 / 49) is not 1.
             divisor = operands[1]
-            inverted[divisor] = f"%r{divisor} = fdiv double {literal(1.0)}, {_number(graph, divisor)}"
-            each.append(f"%v{node} = fmul double {_number(graph, operands[0])}, %r{divisor}")
+            inverted[divisor] = f"%r{divisor} = fdiv double {literal(1.0)}, {number(graph, divisor)}"
+            each.append(f"%v{node} = fmul double {number(graph, operands[0])}, %r{divisor}")
         else:
-            (each if varies[node] else once).extend(_lines(graph, node, n, d, "%row" if varies[node] else "%columns"))
+            (each if varies[node] else once).extend(instructions(graph, node, each_row if varies[node] else first_row))
     once.extend(inverted.values())
     clear, fixed, add = [], [], []
     for t, node in enumerate(targets):
@@ -98,7 +101,7 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
             ]
         else:
             fixed += [
-                f"%a{t} = fmul double %n, {_number(graph, node)}",
+                f"%a{t} = fmul double %n, {number(graph, node)}",
                 f"store double %a{t}, {POINTER} %o{t}",
             ]
     names = (f"{POINTER} noalias %{name}" for name in ("x", "z", "columns"))
@@ -106,19 +109,19 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
 
 define void @row_sums({", ".join(names)}, i64 %rows, i64 %width, {POINTER} noalias %out) {{
 entry:
-{_block(clear)}
+{block(clear)}
   %empty = icmp slt i64 %rows, 1
   br i1 %empty, label %end, label %begin
 begin:
   %n = sitofp i64 %rows to double
-{_block(once)}
-{_block(fixed)}
+{block(once)}
+{block(fixed)}
   br i1 {"false" if add else "true"}, label %end, label %loop
 loop:
   %i = phi i64 [ 0, %begin ], [ %next, %loop ]
   %row = phi {POINTER} [ %columns, %begin ], [ %following, %loop ]
-{_block(each)}
-{_block(add)}
+{block(each)}
+{block(add)}
   %next = add i64 %i, 1
   %following = getelementptr double, {POINTER} %row, i64 %width
   %more = icmp slt i64 %next, %rows
@@ -127,42 +130,3 @@ end:
   ret void
 }}
 """
-
-
-def _block(lines: Sequence[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _number(graph: Graph, node: int) -> str:
-    value = graph.value(node)
-    return f"%v{node}" if value is None else literal(value)
-
-
-def _lines(graph: Graph, node: int, n: int, d: int, row: str) -> list[str]:
-    """The instructions of one node; none for a constant."""
-    from saem.system.machine import POINTER
-
-    op, operands, number = graph.nodes[node]
-    if op == "const":
-        return []
-    if op == "x":
-        index = int(number)
-        array, at = ("%x", index) if index < n else ("%z", index - n) if index < n + d else (row, index - n - d)
-        return [
-            f"%p{node} = getelementptr double, {POINTER} {array}, i64 {at}",
-            f"%v{node} = load double, {POINTER} %p{node}",
-        ]
-    tested: list[str] = []
-    values = [_number(graph, operand) for operand in operands]
-    truths = range(len(operands)) if op in _JOINING else range(1) if op == "where" else ()
-    for i in truths:
-        values[i] = _truth(graph, operands[i], f"{node}.{i}", tested)
-    return tested + operation(str(node), op, values, int(number))
-
-
-def _truth(graph: Graph, node: int, name: str, tested: list[str]) -> str:
-    """A condition as a truth value; a number is one where it is not 0."""
-    if graph.nodes[node].op in CONDITIONS:
-        return f"%c{node}"
-    tested.append(f"%t{name} = fcmp une double {_number(graph, node)}, {literal(0.0)}")
-    return f"%t{name}"

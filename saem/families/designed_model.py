@@ -95,11 +95,6 @@ class DesignedModel(Model):
         """The columns of variance groups."""
         return () if self.random.by is None else (self.random.by,)
 
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """See `Model.text_columns`."""
-        return tuple(dict.fromkeys([*self.cluster, *self.group_columns]))
-
     @cached_property
     def fixed_columns(self) -> tuple[str, ...]:
         """The columns that the fixed part depends on."""

@@ -1,4 +1,4 @@
-"""The families that there are: the folders beside this file, each with a `Family` called ``FAMILY``."""
+"""The families that there are: the folders beside this file but `contract`, each with a `Family` called ``FAMILY``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from saem.errors import ModelError, listing
 @cache
 def families() -> tuple[str, ...]:
     """The names of all families."""
-    here = str(Path(__file__).parent)
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([here]) if module.ispkg))
+    found = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return tuple(sorted({module.name for module in found if module.ispkg} - {"contract"}))
 
 
 @cache

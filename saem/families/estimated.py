@@ -36,7 +36,7 @@ class Estimated:
 
     Attributes
     ----------
-    place : Coordinates
+    coordinates : Coordinates
     data : Arranged
         The rows of the fit, in these coordinates.
     x : (n,) ndarray
@@ -54,7 +54,7 @@ class Estimated:
         Derivatives of the means of the random effects by the parameters.
     """
 
-    place: Coordinates
+    coordinates: Coordinates
     data: Any
     x: Floats
     values: Floats

@@ -52,18 +52,18 @@ class Family(ABC):
         """Check a table against a model and arrange it as arrays; see `saem.families.arrange`."""
 
     @abstractmethod
-    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, place: Coordinates) -> Problem:
+    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """The model of a validated table, as algorithms see it.
 
         Parameters
         ----------
         data : Arranged
-            In the coordinates ``place``.
+            In the coordinates ``coordinates``.
         constraints : Constraints
             In the same.
         restricted : bool
             Whether the likelihood is the restricted one (REML).
-        place : Coordinates
+        coordinates : Coordinates
         """
 
     def coordinates_of(self, model: Any, data: Any, last: int = -1) -> Coordinates:
@@ -128,7 +128,7 @@ class Family(ABC):
         """Rows (n,) with an event, and those that say anything, where responses are times to events; else None."""
         return None
 
-    def on_model_scale(self, data: Any, response: Floats, place: Coordinates) -> Floats:
+    def on_model_scale(self, data: Any, response: Floats, coordinates: Coordinates) -> Floats:
         """Responses (n,) of data in other coordinates, as `draw_response` gives them, on the model's scale."""
         return response
 
@@ -202,7 +202,7 @@ class Family(ABC):
         found = self.predict(rows, at, 0.95)
         return {"individual": found["predicted"], "typical": found["marginal"]}
 
-    def residuals(self, data: Any, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+    def residuals(self, data: Any, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """Fitted values and residuals (n,) of the rows, by name, with random effects (C, q).
 
         Raises
@@ -232,7 +232,7 @@ class Family(ABC):
         """
         return None
 
-    def fitted(self, data: Any, x: Floats, place: Coordinates) -> Floats:
+    def fitted(self, data: Any, x: Floats, coordinates: Coordinates) -> Floats:
         """The marginal means (n,) of the rows on the model's scale."""
         raise ModelError(f"there are no marginal means of a {self.title}")
 

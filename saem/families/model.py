@@ -180,9 +180,14 @@ class Model(Part):
         return (self.response,)
 
     @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of variance groups, and of others that there are."""
+        return ()
+
+    @property
     def text_columns(self) -> tuple[str, ...]:
         """The columns whose levels a table keeps as they are written: those of clusters and of groups."""
-        return self.cluster
+        return tuple(dict.fromkeys([*self.cluster, *self.group_columns]))
 
     @property
     def design_columns(self) -> tuple[str, ...]:

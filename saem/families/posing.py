@@ -93,12 +93,12 @@ def pose(
     if restricted:
         family.check_restricted(model, data)
     chosen = coordinates is None or coordinates.is_users
-    place = family.coordinates_of(model, data, last) if coordinates is None else coordinates
-    inside = place.inside(data)
+    coordinates = family.coordinates_of(model, data, last) if coordinates is None else coordinates
+    inside = coordinates.inside(data)
     if chosen:
         family.check_conditioning(inside)
-    constraints = compile_constraints(place.constraints(model.constraints), data.parameters.names)
-    problem = family.build_problem(inside, constraints, restricted, place)
+    constraints = compile_constraints(coordinates.constraints(model.constraints), data.parameters.names)
+    problem = family.build_problem(inside, constraints, restricted, coordinates)
     if not model.priors:
         return problem
     problems = [

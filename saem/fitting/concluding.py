@@ -136,7 +136,7 @@ def course_of(
     data: Arranged, problem: Problem, outcome: Outcome, algorithm: Algorithm, flat: Flat, started: float, starts: int
 ) -> Course:
     """The way to the estimate, on the user's scale, and its status in words."""
-    place, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
+    coordinates, status = problem.coordinates, Status.NOT_IDENTIFIED if flat.message else outcome.status
     message = flat.message or outcome.message
     if outcome.posterior is None:
         several = starts > 1 or bool(getattr(algorithm, "scattered", None))
@@ -155,14 +155,14 @@ def course_of(
             *stuck(data, outcome.acceptance_rates),
         ),
         seconds=time.perf_counter() - started,
-        path=place.to_user(outcome.path),
+        path=coordinates.to_user(outcome.path),
         burn_in=outcome.burn_in,
         averaging_from=outcome.averaging_from,
         augmentation=outcome.augmentation,
         drawn=round(outcome.drawn * problem.latent.size),
         looks=outcome.history,
-        chains=place.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
-        chain_paths=tuple(place.to_user(path) for path in outcome.chain_paths),
+        chains=coordinates.to_user(outcome.chains) if len(outcome.chains) else outcome.chains,
+        chain_paths=tuple(coordinates.to_user(path) for path in outcome.chain_paths),
         acceptance_rates=outcome.acceptance_rates,
         continuation=None if outcome.checkpoint is None else going_on(algorithm, outcome.checkpoint),
     )
@@ -198,13 +198,13 @@ def going_on(algorithm: Any, checkpoint: Checkpoint) -> Continuation:
 
 def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information: Information, flat: Flat) -> Estimate:
     """The estimate and its errors on the user's scale."""
-    place, x = problem.coordinates, at_true_zero(problem, outcome.x)
+    coordinates, x = problem.coordinates, at_true_zero(problem, outcome.x)
     covariance, mcse = errors_at(problem, outcome, x, information, flat)
     modes, deviations = outcome.effects or random_effects_at(problem, outcome.x, len(data.cluster_group))
     found = len(outcome.solutions) > 0
     return Estimate(
-        parameters=place.parameters(problem.parameters),
-        values=place.to_user(x),
+        parameters=coordinates.parameters(problem.parameters),
+        values=coordinates.to_user(x),
         covariance=covariance,
         mcse=mcse,
         loglik=information.loglik,
@@ -215,11 +215,11 @@ def estimate_of(data: Arranged, problem: Problem, outcome: Outcome, information:
         constraint_residuals=information.residuals,
         multipliers=information.multipliers,
         gradient_norm=information.score_norm,
-        solutions=place.to_user(at_true_zero(problem, outcome.solutions if found else outcome.x[None])),
+        solutions=coordinates.to_user(at_true_zero(problem, outcome.solutions if found else outcome.x[None])),
         solution_logliks=outcome.solution_logliks if found else np.array([information.loglik]),
         random_effects=modes,
         random_effect_sds=deviations,
-        inner=np.empty(0) if place.is_users else outcome.x,
+        inner=np.empty(0) if coordinates.is_users else outcome.x,
         posterior=outcome.posterior,
     )
 
@@ -229,7 +229,7 @@ def flat_at(model: Model, data: Arranged, problem: Problem, outcome: Outcome, in
 
     Without an information in closed form that is looked for where the likelihood is flat at the estimate.
     """
-    names, place = problem.parameters.names, problem.coordinates
+    names, coordinates = problem.parameters.names, problem.coordinates
     look: Look | None = None
     if closed_look(problem) is None and outcome.posterior is None:
         inside = ~problem.parameters.fixed & ~outcome.pinned
@@ -247,7 +247,7 @@ def flat_at(model: Model, data: Arranged, problem: Problem, outcome: Outcome, in
     labels = tuple(problem.label(i) for i in range(len(names)))
     message = "The restricted likelihood is flat: " if problem.likelihood.restricted else ""
     message += " ".join(describe_direction(names, *move, labels) for move in moves)
-    hanging = np.any(place.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
+    hanging = np.any(coordinates.jacobian(outcome.x)[:, unknown] != 0.0, axis=1) & ~moved
     if hanging.any():
         message += f" The standard errors of {listing(np.array(names)[hanging].tolist())} depend on it."
     return Flat(len(directions), moved, moved | hanging, moved_inside | unknown, message)
@@ -261,27 +261,31 @@ def errors_at(
     In coordinates of its own, a problem knows the covariance of combinations that are determined though their
     parameters are not.
     """
-    place, covariance = problem.coordinates, information.covariance
+    coordinates, covariance = problem.coordinates, information.covariance
     near = x if outcome.maximum is None else outcome.maximum  # where the covariance is that of
     open_inside = np.where(flat.inside[:, None] | flat.inside[None, :], np.nan, covariance)
     mcse = np.zeros(len(x)) if outcome.mcse is None else outcome.mcse
     mcse = np.where(np.isfinite(np.diag(open_inside)), mcse, np.nan)
-    if place.is_users:
+    if coordinates.is_users:
         known = open_inside
     else:
         known = information.root @ information.root.T if flat.message else covariance
-    on_users = place.covariance(near, known, outcome.pinned)
+    on_users = coordinates.covariance(near, known, outcome.pinned)
     return (
         np.where(flat.lost[:, None] | flat.lost, np.nan, on_users),
-        place.errors(near, mcse, outcome.mcse_covariance, outcome.pinned),
+        coordinates.errors(near, mcse, outcome.mcse_covariance, outcome.pinned),
     )
 
 
 def boundary_of(problem: Problem, outcome: Outcome, x: Array, moved: Array) -> tuple[str, ...]:
     """The user's parameters at the boundary, or on the way to it, but for those that are not determined."""
-    names, place, can_vanish = problem.parameters.names, problem.coordinates, problem.parameters.domains.can_vanish
-    pinned = outcome.pinned if place.is_users else place.pinned(x, outcome.pinned)
-    values = place.to_user(x)
+    names, coordinates, can_vanish = (
+        problem.parameters.names,
+        problem.coordinates,
+        problem.parameters.domains.can_vanish,
+    )
+    pinned = outcome.pinned if coordinates.is_users else coordinates.pinned(x, outcome.pinned)
+    values = coordinates.to_user(x)
     there = [names[i] for i in np.flatnonzero(pinned & ~moved) if can_vanish[i] or values[i] != 0.0]
     going = towards_boundary(problem, x, outcome.towards_boundary)
     return (*there, *(name for name in going if not moved[names.index(name)]))
@@ -341,10 +345,10 @@ def one_for_all(outcome: Outcome) -> Outcome:
 
 def towards_boundary(problem: Problem, x: Array, towards: tuple[str, ...]) -> tuple[str, ...]:
     """The user's parameters that go to the boundary, where these inner ones do."""
-    place, can_vanish = problem.coordinates, problem.parameters.domains.can_vanish
-    if place.is_users or not towards:
+    coordinates, can_vanish = problem.coordinates, problem.parameters.domains.can_vanish
+    if coordinates.is_users or not towards:
         return towards
     there = np.isin(problem.parameters.names, towards)
     end = np.where(there & can_vanish, 0.0, np.where(there, np.sign(x), x))
-    values, pinned = place.to_user(end), place.pinned(end, there)
+    values, pinned = coordinates.to_user(end), coordinates.pinned(end, there)
     return tuple(problem.parameters.names[i] for i in np.flatnonzero(pinned) if can_vanish[i] or values[i] != 0.0)

@@ -6,7 +6,7 @@ import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas", "sympy")
+PACKAGES = ("saem", "numpy", "scipy", "numba", "pandas")
 SAMPLER = ("nutpie", "arviz")  # what draws from a posterior, besides
 
 

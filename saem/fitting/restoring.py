@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from saem.algorithms.accuracy.precision import NOISE, TOP
+from saem.algorithms.accuracy.noise import NOISE
+from saem.algorithms.accuracy.precision import TOP
 from saem.algorithms.course.base import MonteCarloAlgorithm
 from saem.algorithms.engine.checkpoint import COUNTS, LOOK, MEMORY, STATE, separated
 from saem.algorithms.engine.continuation import REFINEMENT, SCHEDULE, START, Checkpoint

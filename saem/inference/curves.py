@@ -91,6 +91,6 @@ def curves(fit: Fit, column: str | None = None, points: int = 100) -> pd.DataFra
     grid = grid.assign(**{column: np.tile(along, fit.n_clusters)})
     family = family_of(fit.model)
     within = inside(fit, data)
-    modes: Any = fit.random_effects if within.place.is_users else effects_of(fit, data, within).mean
+    modes: Any = fit.random_effects if within.coordinates.is_users else effects_of(fit, data, within).mean
     found = family.curves(family.arrange_others(fit.model, table, data, grid), estimated(fit, data), modes)
     return grid.assign(**found)

@@ -121,8 +121,8 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     while kind == "louis" and not draws and 4 * found[3] * at[0].latent.size <= MOST and vague(found):
         found = information_at(*at, 4 * found[3], seed)
     problem, x, pinned = at[:3]
-    place = problem.coordinates
-    if place.is_users:
+    coordinates = problem.coordinates
+    if coordinates.is_users:
         return FisherInformation(fit, kind, *found)
     matrix, covariance, mcse, used = found
     solver = Solver(problem)
@@ -131,16 +131,16 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
     return FisherInformation(
         fit,
         kind,
-        place.matrix(x, matrix, bent),
-        place.covariance(x, covariance, pinned),
-        users_errors(place, x, mcse),
+        coordinates.matrix(x, matrix, bent),
+        coordinates.covariance(x, covariance, pinned),
+        users_errors(coordinates, x, mcse),
         used,
     )
 
 
-def users_errors(place: Coordinates, x: Array, mcse: Array) -> Array:
+def users_errors(coordinates: Coordinates, x: Array, mcse: Array) -> Array:
     """Monte Carlo errors (n,) of the user's standard errors; nan where several inner ones make one."""
-    jacobian = place.jacobian(x)
+    jacobian = coordinates.jacobian(x)
     out = np.abs(jacobian) @ np.nan_to_num(mcse)
     several = np.count_nonzero(jacobian[:, np.nan_to_num(mcse) > 0.0], axis=1) > 1
     return np.where(several, np.nan, out)

@@ -230,21 +230,23 @@ def identifiability(
     else:
         x, _, _ = climb(problem, solver, problem.starts.first, constrained=False)
     solutions = solutions_along(problem, solver, x, ~problem.parameters.fixed) if has_response else []
-    place = problem.coordinates
+    coordinates = problem.coordinates
     near = x if has_response or is_drawn else np.where(problem.parameters.domains.is_real, 0.0, x)
     if around is not None:
-        near = place.to_inner(point_of(place.parameters(problem.parameters), around))
+        near = coordinates.to_inner(point_of(coordinates.parameters(problem.parameters), around))
     directions = null_directions(problem, near, look)
-    mean_rank, n_means = family_of(model).mean_rank(place.inside(data))
+    mean_rank, n_means = family_of(model).mean_rank(coordinates.inside(data))
     moves = on_users_scale(problem, near, directions)
     found = Identifiability(
         locally_identified=len(directions) == 0,
         null_directions=tuple(describe_direction(names, *move, labels) for move in moves),
-        directions=directions if place.is_users else np.array([move for move, _ in moves]).reshape(directions.shape),
+        directions=directions
+        if coordinates.is_users
+        else np.array([move for move, _ in moves]).reshape(directions.shape),
         mean_rank=mean_rank,
         n_means=n_means,
         structure=structure_of(problem, near, min(points, DRAWN_POINTS) if is_drawn else points, look=look),
-        solutions=pd.DataFrame(place.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
+        solutions=pd.DataFrame(coordinates.to_user(np.array(solutions).reshape(-1, len(names))), columns=list(names)),
         maxima=pd.DataFrame(columns=["loglik", "below", *names], dtype=float),
         link=link_along(problem, solver, x, solutions) if has_response else link_along(problem, solver, x, []),
         is_known=look is not None,
@@ -316,10 +318,10 @@ def with_data(
     condition = np.nan
     if len(information.curvatures):
         condition = float(information.curvatures[-1] / information.curvatures[0])
-        place = problem.coordinates
-        move, typical = information.root[:, 0], place.sizes(problem.scale)
-        if not place.is_users:
-            move = place.jacobian(best.inner) @ move
+        coordinates = problem.coordinates
+        move, typical = information.root[:, 0], coordinates.sizes(problem.scale)
+        if not coordinates.is_users:
+            move = coordinates.jacobian(best.inner) @ move
         sizes = np.abs(move) / typical
         weakest = {
             problem.parameters.names[i]: float(move[i])

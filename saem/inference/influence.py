@@ -103,7 +103,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     surface = Surface.of(fit)
     problem, top = surface.problem, surface.top
     information = observed_information(problem, Solver(problem), top.x, top.pinned)
-    names, place = problem.parameters.names, problem.coordinates
+    names, coordinates = problem.parameters.names, problem.coordinates
     known = problem.parameters.fixed | top.pinned
     unknown = undetermined(names, information.covariance, known)
     if fit.status is Status.NOT_IDENTIFIED:
@@ -115,7 +115,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
         )
     refuse_posterior(fit, "the maximum of the likelihood")
     _, data = rows_of(fit)
-    found = all_deletions(Setting(fit.model, data, problem.likelihood.restricted, place, top.x), workers)
+    found = all_deletions(Setting(fit.model, data, problem.likelihood.restricted, coordinates, top.x), workers)
 
     index = cluster_index(fit)
     estimates = np.array([np.full(len(names), np.nan) if point is None else point.x for point, _ in found])
@@ -127,13 +127,13 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
     scaled = information.root[has_error] / se[has_error, None]  # in units of standard errors: of no unit of measurement
     along = changes[:, has_error] @ np.linalg.pinv(scaled).T
     users, users_changes = np.where(zero, 0.0, estimates), changes
-    if not place.is_users:
-        users = place.to_user(users)
-        covariance = place.covariance(top.x, information.covariance, top.pinned)
+    if not coordinates.is_users:
+        users = coordinates.to_user(users)
+        covariance = coordinates.covariance(top.x, information.covariance, top.pinned)
         with np.errstate(invalid="ignore", divide="ignore"):
             se = np.sqrt(np.diag(covariance))
             fixed = np.where(problem.parameters.fixed, 0.0, np.nan)
-            users_changes = np.where(se > 0.0, (place.to_user(top.x) - users) / se, fixed)
+            users_changes = np.where(se > 0.0, (coordinates.to_user(top.x) - users) / se, fixed)
     heights = np.array([loglik_at(problem, top, point) for point, _ in found])
     size = np.abs(np.nan_to_num(users_changes))
     most = size.argmax(axis=1)
@@ -201,7 +201,7 @@ class Setting:
     data : Arranged
         All rows, on the user's scale.
     restricted : bool
-    place : Coordinates
+    coordinates : Coordinates
         In which all of them are made, so that they can be compared.
     x : (n,) ndarray
         The maximum with all data, from which they are searched.
@@ -210,7 +210,7 @@ class Setting:
     model: Model
     data: Arranged
     restricted: bool
-    place: Coordinates
+    coordinates: Coordinates
     x: Array
 
 
@@ -247,7 +247,7 @@ def deletion(setting: Setting, cluster: int) -> Deletion:
     """The maximum without one cluster."""
     try:
         left = family_of(setting.model).without_cluster(setting.data, cluster)
-        problem = pose(setting.model, left, setting.restricted, setting.place)
+        problem = pose(setting.model, left, setting.restricted, setting.coordinates)
         solver = Solver(problem)
         best = None
         for start in (setting.x, problem.starts.first):

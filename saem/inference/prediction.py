@@ -99,7 +99,7 @@ def estimated(fit: Fit, data: Arranged) -> Estimated:
     within = inside(fit, data)
     covariance, free, near = covariance_of(fit, data, within)
     effects, slopes = effects_of(fit, data, within), slopes_of(fit, data, within)
-    return Estimated(within.place, within.data, within.x, within.values, covariance, free, near, effects, slopes)
+    return Estimated(within.coordinates, within.data, within.x, within.values, covariance, free, near, effects, slopes)
 
 
 def covariance_of(fit: Fit, data: Arranged, within: Inside) -> tuple[Array, Array, Array]:
@@ -107,7 +107,7 @@ def covariance_of(fit: Fit, data: Arranged, within: Inside) -> tuple[Array, Arra
 
     In the coordinates of the fit. Where the data leave directions free, the covariance is that of what they determine.
     """
-    if not within.place.is_users:
+    if not within.coordinates.is_users:
         return covariance_inside(fit, data, within.x)
     covariance, x = fit.covariance.copy(), within.x
     edge = [fit.parameters.index(name) for name in fit.at_boundary]

@@ -106,7 +106,7 @@ def npde(fit: Fit, draws: int = 1000, seed: int = 0) -> PredictionErrors:
         share = np.clip(ends[0] + within * (ends[1] - ends[0]), 0.5 / draws, 1.0 - 0.5 / draws)
     errors = ndtri(share)
     try:
-        fitted = family.fitted(here.data, here.values, here.place)
+        fitted = family.fitted(here.data, here.values, here.coordinates)
     except ModelError:  # of an outcome without a mean
         fitted = np.full(len(errors), np.nan)
     columns = {"fitted_marginal": fitted, "pde": share, "npde": errors}

@@ -223,10 +223,10 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
 
     check_level(level)
     surface = Surface.of(fit)
-    place, names = surface.problem.coordinates, surface.problem.parameters.names
+    coordinates, names = surface.problem.coordinates, surface.problem.parameters.names
     if isinstance(parameters, str):
         parameters = [parameters]
-    users = place.parameters(surface.problem.parameters)
+    users = coordinates.parameters(surface.problem.parameters)
     chosen = [name for name, fixed in zip(names, users.fixed, strict=True) if not fixed]
     chosen = chosen if parameters is None else list(parameters)
     chosen = list(dict.fromkeys(chosen))
@@ -236,10 +236,10 @@ def profile(fit: Fit, parameters: Sequence[str] | str | None = None, level: floa
     z = NormalDist().inv_cdf(0.5 + level / 2)
     sizes = step_sizes(surface)
     wald = fit.intervals(level).to_numpy()
-    estimates = place.to_user(at_true_zero(surface.problem, surface.top.x))
+    estimates = coordinates.to_user(at_true_zero(surface.problem, surface.top.x))
     lines, curves = [], []
     for i in indices:
-        alone = surface if place.is_aligned(i) else surface.by_itself(fit, i)
+        alone = surface if coordinates.is_aligned(i) else surface.by_itself(fit, i)
         if alone is None:
             lines.append([estimates[i], np.nan, np.nan, *wald[i], MIXED])
             continue

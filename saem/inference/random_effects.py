@@ -118,17 +118,17 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     check_seed(seed)
     _, data = rows_of(fit)
     within = inside(fit, data)
-    place = within.place
+    coordinates = within.coordinates
     law = effects_of(fit, data, within)
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
     made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
-    spreads = place.spreads(law.covariance), place.spreads(law.marginal)
+    spreads = coordinates.spreads(law.covariance), coordinates.spreads(law.marginal)
     from saem.estep.conditional import conditional_law  # compiled code
 
     modes = None
     if family_of(fit.model).effects(within.data, within.x) is None:
         modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
-    return ConditionalEffects(fit, place.effects(law.mean), *spreads, place.effects(made), modes)
+    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, coordinates.effects(made), modes)
 
 
 def root_of(covariance: Array) -> Array:

@@ -57,7 +57,7 @@ def draw_responses(fit: Fit, replicates: int, seed: int, purpose: str) -> np.nda
     def replicate(k: int) -> np.ndarray:
         streams = (stream(seed, purpose, str(k), part) for part in ("effects", "residuals"))
         made = family.draw_response(within.data, within.values, *streams)
-        return family.on_model_scale(within.data, made, within.place)
+        return family.on_model_scale(within.data, made, within.coordinates)
 
     return np.array([replicate(k) for k in range(replicates)])
 

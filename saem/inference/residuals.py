@@ -49,6 +49,6 @@ def residuals(fit: Fit) -> pd.DataFrame:
     table, data = rows_of(fit)
     within = inside(fit, data)
     family = family_of(fit.model)
-    modes = fit.random_effects if within.place.is_users else effects_of(fit, data, within).mean
-    columns = family.residuals(within.data, within.values, modes, within.place)
+    modes = fit.random_effects if within.coordinates.is_users else effects_of(fit, data, within).mean
+    columns = family.residuals(within.data, within.values, modes, within.coordinates)
     return pd.DataFrame(columns, index=table.index)

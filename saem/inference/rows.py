@@ -67,11 +67,11 @@ def posed(fit: Fit, data: Arranged, last: int = -1) -> Problem:
 
 def estimate(fit: Fit, problem: Problem) -> np.ndarray:
     """The estimate (n,) in the coordinates of a problem, with what stood for a residual SD of zero in the fit."""
-    place, x = problem.coordinates, fit.values
-    if not place.is_users:
-        if np.array_equal(place.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
+    coordinates, x = problem.coordinates, fit.values
+    if not coordinates.is_users:
+        if np.array_equal(coordinates.to_user(at_true_zero(problem, fit.inner)), x, equal_nan=True):
             return fit.inner
-        x = place.to_inner(x)  # values that were put in place of the estimate
+        x = coordinates.to_inner(x)  # values that were put in place of the estimate
     return np.where((x == 0.0) & problem.boundary.has_stand_in, problem.boundary.at_zero, x)
 
 
@@ -81,7 +81,7 @@ class Inside:
 
     Attributes
     ----------
-    place : Coordinates
+    coordinates : Coordinates
     data : Arranged
     x : (n,) ndarray
         The estimate, with what stood for a residual standard deviation of zero.
@@ -89,7 +89,7 @@ class Inside:
         The estimate, with zero there.
     """
 
-    place: Coordinates
+    coordinates: Coordinates
     data: Arranged
     x: np.ndarray
     values: np.ndarray
@@ -100,8 +100,8 @@ def inside(fit: Fit, data: Arranged) -> Inside:
     if not len(fit.inner) and not np.any((fit.values == 0.0) & ~fit.parameters.fixed):
         return Inside(USERS, data, fit.values, fit.values)
     problem = posed(fit, data)
-    x, place = estimate(fit, problem), problem.coordinates
-    return Inside(place, place.inside(data), x, at_true_zero(problem, x))
+    x, coordinates = estimate(fit, problem), problem.coordinates
+    return Inside(coordinates, coordinates.inside(data), x, at_true_zero(problem, x))
 
 
 def cluster_index(fit: Fit) -> pd.Index[Any]:

@@ -187,7 +187,7 @@ class Variances:
             edge[[i, *problem.boundary.dependents.get(i, ())]] = True
         edge &= missing
         unknown, x, domains = missing & ~edge, within.x, fit.parameters.domains
-        edge = edge if within.place.is_users else pinned_at(problem, x)
+        edge = edge if within.coordinates.is_users else pinned_at(problem, x)
         missing = np.isnan(np.diag(covariance))
         covariance[missing, :] = covariance[:, missing] = 0.0
         of_means = np.sqrt(np.diag(covariance)) if ties_means(fit.model, fit.parameters) else 0.0

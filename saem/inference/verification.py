@@ -181,17 +181,17 @@ def rows(
     """One row a free parameter; see `Verification.parameters`. ``noise`` (n, n) is that of the gradient."""
     import pandas as pd
 
-    place, root = problem.coordinates, information.root
-    moves = place.jacobian(x) @ root  # (n, d), one standard error each
+    coordinates, root = problem.coordinates, information.root
+    moves = coordinates.jacobian(x) @ root  # (n, d), one standard error each
     error = np.sqrt(np.sum(moves**2, axis=1))
-    values = place.to_user(x)
-    maxima = np.full(len(x), np.nan) if top is None else place.to_user(top)
+    values = coordinates.to_user(x)
+    maxima = np.full(len(x), np.nan) if top is None else coordinates.to_user(top)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = moves @ (root.T @ (at.gradient + multipliers @ at.jacobian)) / error
         score_mcse = np.sqrt(np.einsum("id,de,ie->i", moves, root.T @ noise @ root, moves)) / error
         shift = (maxima - values) / error
     found = {"estimate": values, "score": score, "score_mcse": score_mcse, "maximum": maxima, "shift": shift}
-    free = ~place.parameters(problem.parameters).fixed & (error > 0.0)
+    free = ~coordinates.parameters(problem.parameters).fixed & (error > 0.0)
     index = np.flatnonzero(free)
     return pd.DataFrame(found, index=pd.Index(problem.parameters.names, name="parameter")).iloc[index]
 

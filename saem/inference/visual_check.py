@@ -101,7 +101,7 @@ def visual_check(
     def one(k: int) -> Array:
         streams = (stream(seed, "visual check", str(k), part) for part in ("effects", "residuals"))
         made = family.draw_response(within.data, within.values, *streams)
-        return family.on_model_scale(within.data, made, within.place)
+        return family.on_model_scale(within.data, made, within.coordinates)
 
     if timed is not None:
         return VisualCheck(fit, "events", along, draws, _events(data.observed, *timed, one, draws, seed))

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, log_likelihood, shared_objective
+from saem.estep.marginal import Quadrature, log_likelihood
+from saem.estep.marginal_blocks import shared_objective
 from saem.estep.settling import objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem

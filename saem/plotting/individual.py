@@ -11,7 +11,7 @@ from saem.errors import ModelError
 from saem.families import family_of
 from saem.inference.curves import column_along, curves
 from saem.inference.rows import rows_of
-from saem.plotting.style import ESTIMATE, LINE, panels, verbatim
+from saem.plotting.style import ESTIMATE, LINE, panels, shared_legend, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -71,11 +71,5 @@ def plot_individual(
         if k + 3 >= len(shown):
             axes.set_xlabel(verbatim(column), fontsize=8)
             axes.tick_params(labelbottom=True)
-    handles = dict(zip(*reversed(grid[0].get_legend_handles_labels()), strict=True))
-    for axes in grid[1:]:
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    if figure.get_layout_engine() is None:  # nothing would make room for it outside
-        grid[0].legend(handles.values(), handles.keys(), fontsize=7, frameon=False)
-    else:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    shared_legend(figure, grid, 4)
     return grid

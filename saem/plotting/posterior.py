@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.fitting.result import Fit
-from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels, verbatim
+from saem.plotting.style import COLOURS, ESTIMATE, chosen, panels, shared_legend, verbatim
 from saem.specification.priors import parse_prior
 
 if TYPE_CHECKING:
@@ -111,9 +111,5 @@ def plot_posterior(
         axes.set_ylim(0.0, 1.08 * top)
         axes.set_yticks([])
         axes.locator_params(axis="x", nbins=5)
-    handles, labels = grid[0].get_legend_handles_labels()
-    if figure.get_layout_engine() is None:  # nothing would make room for it outside
-        grid[0].legend(fontsize=7, frameon=False)
-    else:
-        figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    shared_legend(figure, grid, 6)
     return grid

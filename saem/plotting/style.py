@@ -105,3 +105,15 @@ def panels(figure: Any, count: int, height: float, sharex: bool = False) -> tupl
     for axes in grid[:count]:
         axes.tick_params(labelsize=8)
     return figure, np.asarray(grid[:count])
+
+
+def shared_legend(figure: Any, grid: np.ndarray, columns: int) -> None:
+    """One legend of all panels, below them; in the first of them where nothing would make room for it outside."""
+    labels: dict[str, Any] = {}
+    for axes in grid:
+        labels |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if figure.get_layout_engine() is None:
+        grid[0].legend(labels.values(), labels.keys(), fontsize=7, frameon=False)
+    else:
+        below = {"loc": "outside lower center", "ncols": min(len(labels), columns)}
+        figure.legend(labels.values(), labels.keys(), fontsize=8, frameon=False, **below)

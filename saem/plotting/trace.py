@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saem.plotting.style import AVERAGE, COLOURS, ESTIMATE, LINE, NORMAL_95, SHADE, chosen, panels, verbatim
+from saem.plotting.style import (
+    AVERAGE,
+    COLOURS,
+    ESTIMATE,
+    LINE,
+    NORMAL_95,
+    SHADE,
+    chosen,
+    panels,
+    shared_legend,
+    verbatim,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +61,7 @@ def plot_trace(
     for axes in grid[-min(3, len(grid)) :]:
         axes.set_xlabel("iteration", fontsize=9)
         axes.tick_params(labelbottom=True)
-    handles, labels = grid[0].get_legend_handles_labels()
-    if figure.get_layout_engine() is None:  # nothing would make room for it outside
-        grid[0].legend(fontsize=7, frameon=False)
-    else:
-        columns = min(len(labels), 2 if len(grid) == 1 else 6)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    shared_legend(figure, grid, 2 if len(grid) == 1 else 6)
     return grid
 
 

@@ -9,7 +9,6 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Literal, TypeVar, cast
 
 from saem.system import cache
@@ -33,7 +32,6 @@ __all__ = [
     "borrowed",
     "call_address",
     "call_row_sums",
-    "callback",
     "entry",
     "inlined",
     "kernel",
@@ -226,32 +224,8 @@ def cache_of(function: Any) -> Any:
         return None
 
 
-def callback(source: str, name: str, path: str) -> Any:
-    """Compile a function of four ``double *`` from a source that the package has generated, cached on disk.
-
-    Parameters
-    ----------
-    source : str
-        Of a module.
-    name : str
-        Of the function in it.
-    path : str
-        Where the source was written to, by which numba finds what it kept.
-
-    Returns
-    -------
-    CFunc
-        Its `address` is that of the C function, for as long as it is kept.
-    """
-    module = ModuleType(f"saem_generated_{os.path.splitext(os.path.basename(path))[0]}")
-    sys.modules[module.__name__] = module  # numba looks the module up by name when it reads its cache
-    exec(compile(source, path, "exec"), vars(module))
-    make_pointer: Any = types.CPointer
-    return c_function(getattr(module, name), types.void(*[make_pointer(types.float64)] * 4))
-
-
 def c_function(function: Any, signature: Any) -> Any:
-    """Compile a function as a C function of a signature, cached on disk; see `callback`."""
+    """Compile a function as a C function of a signature, cached on disk; its `address` is good while it is kept."""
     normalized: Any = sigutils.normalize_signature
     compiled: Any = CFunc(function, normalized(signature), locals={}, options={"error_model": "numpy"})
     own = cache_of(function)

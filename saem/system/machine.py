@@ -7,6 +7,7 @@ waste: it takes fifty times as long. What is kept is found by the hash of its so
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, NamedTuple
 
 from saem.system import cache, jit, special
@@ -27,7 +28,7 @@ class Machine(NamedTuple):
     owner: Any
 
 
-def machine_of(source: str, name: str, specials: tuple[str, ...]) -> Machine:
+def machine_of(source: str, name: str) -> Machine:
     """Compile a module, or fetch it from the cache folder.
 
     Parameters
@@ -36,10 +37,8 @@ def machine_of(source: str, name: str, specials: tuple[str, ...]) -> Machine:
         In LLVM's assembly language. Functions of `saem.system.special` are declared in it as ``saem_polygamma`` etc.
     name : str
         Of its function.
-    specials : tuple of str
-        Names of the special functions that it calls.
     """
-    for used in specials:
+    for used in set(re.findall(r"call double @saem_(\w+)\(", source)):
         binding.add_symbol(f"saem_{used}", special.special_function(used).address)
     target = binding.Target.from_default_triple()
     processor, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()

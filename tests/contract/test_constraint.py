@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import os
 import pickle
 import re
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 import sympy
 from effort import effort
+from symbolic import to_sympy
 
 from saem import recipes
 from saem.errors import ConstraintError, ExpressionError, ModelError
+from saem.expressions.assembly import literal
 from saem.expressions.constraint import MAX_CONSTRAINTS, compile_constraints, parameters_of, split
 from saem.expressions.derivatives import Function, source_of
-from saem.expressions.symbolic import to_sympy
 from saem.families import Model
 
 PARAMETERS = ("mu", "c2", "alpha2", "b21", "b22", "sigma1", "sigma2", "sigma")
@@ -187,20 +189,14 @@ def test_evaluate_wants_all_parameters() -> None:
         compile_constraints({"posted": POSTED}, PARAMETERS).evaluate([1.0, 2.0, 3.0])
 
 
-def test_latex_is_as_written() -> None:
-    latex = compile_constraints({"posted": POSTED}, PARAMETERS).latex("posted")
-    assert latex.startswith("c_{2} = ")
-    assert r"\frac{\ln{\left(2 \right)}^{2}}{2}" in latex
-    assert r"\sigma_{1}" in latex
-    with pytest.raises(ModelError, match=r"no constraint 'postd' \(did you mean 'posted'\?\)"):
-        compile_constraints({"posted": POSTED}, PARAMETERS).latex("postd")
-
-
 _SECOND_PROCESS = f"""
 import sys
 from saem.expressions.constraint import compile_constraints
+from saem.system import machine
+kept = machine._kept
+machine._kept = lambda digest: print(kept(digest) is not None, end=" ") or kept(digest)
 constraints = compile_constraints({{"posted": {POSTED!r}}}, {PARAMETERS!r})
-print(constraints._owner.cache_hits, "sympy" in sys.modules, constraints.evaluate({POINT.tolist()})[0][0])
+print("sympy" in sys.modules, constraints.evaluate({POINT.tolist()})[0][0])
 """
 
 
@@ -214,7 +210,7 @@ def test_a_second_process_neither_compiles_nor_imports_sympy(tmp_path: Path) -> 
         )
         outputs.append(run.stdout.split())
     (first_hits, first_sympy, first), (second_hits, second_sympy, second) = outputs
-    assert (first_hits, second_hits) == ("0", "1")
+    assert (first_hits, second_hits) == ("False", "True")
     assert first_sympy == second_sympy == "False"
     assert first == second
 
@@ -231,7 +227,7 @@ def test_generated_source_does_not_depend_on_hash_seeds() -> None:
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
-    assert b"0.2402265069591007" in outputs.pop()  # log(2)**2/2, folded
+    assert literal(math.log(2) ** 2 / 2).encode() in outputs.pop()  # folded
 
 
 # What is refused.
@@ -302,8 +298,8 @@ def _nested(template: str, times: int) -> str:
 def test_hostile_constraints_are_differentiated_or_refused_at_once(text: str) -> None:
     try:
         with effort(5_000_000):
-            lines = source_of([Function("constraint 'g'", *split("g", text))], PARAMETERS)
-        assert len(lines) < 5000
+            source = source_of([Function("constraint 'g'", *split("g", text))], PARAMETERS)
+        assert source.count("\n") < 20_000
     except ExpressionError as error:
         assert "operations" in str(error) or "finite" in str(error)
 

@@ -11,7 +11,7 @@ from handmade import storable_fit
 
 import saem
 from saem.errors import ModelError
-from saem.estep.kernel import ADAPTING, COMPONENTWISE, INDEPENDENT, MIXTURE, NAMES, TELLING, WALK
+from saem.estep.kernel_state import ADAPTING, COMPONENTWISE, INDEPENDENT, MIXTURE, NAMES, TELLING, WALK
 from saem.estep.samplers import arrays_of, drawing_of, settled_rates
 from saem.families import arrange, pose
 from saem.fitting.concluding import stuck

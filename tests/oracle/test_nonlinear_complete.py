@@ -209,7 +209,7 @@ MUTANTS = [
     ("absorption", (True,) * 3, COMPLETE, "statistics[k * d + i] * (2.0 if", "statistics[k * d + i] * (1.0 if"),
     ("absorption", (True,) * 3, COMPLETE, "if arrays.centred[i] == 1 and i >= j and gram", "if i > j and gram"),
     ("absorption", (True,) * 3, REDUCTION, "arrays.scale_rows[cluster, i] * math.log(scale)", "math.log(scale)"),
-    ("absorption", (True, False, True), REDUCTION, "if arrays.centred[j] == 1 else z[j] - frame[d * d + j]", ""),
+    ("absorption", (True, False, True), REDUCTION, "if arrays.centred[j] == 1 else z[j] - prepared[d * d + j]", ""),
     ("absorption", (False,) * 3, REDUCTION, "if arrays.centred[effect] == 1:", "if arrays.centred[effect] == 0:"),
     ("saturation", (True,) * 2, COMPLETE, "pull[j] += weight * t[i]", "pull[j] += 0.0"),
     ("saturation", (True,) * 2, REDUCTION, "= 1.0 / t_slopes[arrays", "= t_slopes[arrays"),

@@ -19,7 +19,7 @@ from saem.estep.rules import product_rule
 from saem.families.contract import add_points, log_complete
 from saem.system.jit import entry
 
-DENSITY, FRAMES, INTEGRAL = (f"saem.families.nonlinear.{name}" for name in ("density", "frames", "integral"))
+DENSITY, PREPARED, INTEGRAL = (f"saem.families.nonlinear.{name}" for name in ("density", "prepared", "integral"))
 NAMES = list(nonlinear_family.EXAMPLES)
 
 
@@ -293,8 +293,8 @@ def test_sums_without_a_covariance_are_nothing() -> None:
     [
         (check_effects, DENSITY, "total = -effects[at, j, 0]", "total = -0.99 * effects[at, j, 0]"),
         (check_effects, DENSITY, "out[1 + p :], out[1 + size :]", "out[1:], out[1 + size :]"),
-        (check_effects, DENSITY, "total += frame[k * d + i] * half", "total = frame[k * d + i] * half"),
-        (check_effects, FRAMES, "frame[at + arrays.term_effect[k]] +=", "frame[at + arrays.term_effect[k]] ="),
+        (check_effects, DENSITY, "total += prepared[k * d + i] * half", "total = prepared[k * d + i] * half"),
+        (check_effects, PREPARED, "prepared[at + arrays.term_effect[k]] +=", "prepared[at + arrays.term_effect[k]] ="),
         (check_jets, DENSITY, "add_normal(effects[at], order,", "add_normal(effects[at] * 0.99, order,"),
         (check_jets, DENSITY, "inputs[i, 1 + i] = 1.0", "inputs[i, 1 + i] = 0.0"),
         (check_jets, DENSITY, "effect[k], m] += weight * jets", "effect[k], m] += jets"),

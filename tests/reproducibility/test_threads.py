@@ -21,9 +21,9 @@ import saem
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.saem import SAEM
 from saem.errors import SaemError
-from saem.estep import blocks, marginal
+from saem.estep import blocks, marginal_blocks
 from saem.estep.draws import cluster_scores, draw_means
-from saem.estep.marginal import shared_objective
+from saem.estep.marginal_blocks import shared_objective
 from saem.estep.samplers import drawing_of
 from saem.estep.settling import objective_of
 from saem.mstep.solver import Solver
@@ -38,7 +38,7 @@ SHORT = AveragedSchedule(burn_in=30, iterations=40, transient=10, draws=2)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", SIZE)
-    monkeypatch.setattr(marginal, "BLOCK", SIZE)
+    monkeypatch.setattr(marginal_blocks, "BLOCK", SIZE)
 
 
 def fit(threads: int, method: Any = None) -> saem.Fit:
@@ -75,13 +75,13 @@ def test_the_likelihood_is_the_sum_over_blocks(monkeypatch: pytest.MonkeyPatch) 
     in_blocks = solver.maximise(objective, x.copy(), solver.free, max_iterations=0)
     derivatives = [solver.constrained.gradient[0].copy(), solver.constrained.hessian[0].copy()]
     with shared_objective(objective, len(x)) as shared:
-        assert isinstance(shared, marginal.SharedQuadrature), "else nothing is tested"
-    monkeypatch.setattr(marginal, "BLOCK", problem.clusters.count)
+        assert isinstance(shared, marginal_blocks.SharedQuadrature), "else nothing is tested"
+    monkeypatch.setattr(marginal_blocks, "BLOCK", problem.clusters.count)
     at_once = solver.maximise(objective, x.copy(), solver.free, max_iterations=0)
     assert in_blocks.value == pytest.approx(at_once.value, rel=1e-13)
     np.testing.assert_allclose(derivatives[0], solver.constrained.gradient[0], rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(derivatives[1], solver.constrained.hessian[0], rtol=1e-10, atol=1e-10)
-    monkeypatch.setattr(marginal, "BLOCK", SIZE)
+    monkeypatch.setattr(marginal_blocks, "BLOCK", SIZE)
     outside = np.where(problem.parameters.domains.is_positive, -1.0, x)
     assert solver.maximise(objective, outside, solver.free, max_iterations=0).value == -np.inf
 
@@ -198,7 +198,7 @@ def test_what_goes_wrong_in_a_thread_is_raised(threads: int) -> None:
 @pytest.mark.parametrize("module", ["draws", "likelihood"])
 def test_ctrl_c_ends_a_fit(monkeypatch: pytest.MonkeyPatch, threads: int, module: str) -> None:
     """It comes while a block is drawn or integrated, below compiled code; the next fit is what it would have been."""
-    where, name = (blocks, "draw_block") if module == "draws" else (marginal, "integrate_block")
+    where, name = (blocks, "draw_block") if module == "draws" else (marginal_blocks, "integrate_block")
     block, calls = getattr(where, name), []
 
     def interrupted(*arguments: Any) -> None:

@@ -25,8 +25,8 @@ from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target
 
-RIGHT = "accumulate_framed(arrays, x, cluster, frame, kept, 1.0 / m, row)"
-AVERAGED = "accumulate_framed(arrays, x, cluster, frame, kept.sum(axis=0).reshape((1, d)) / m, 1.0, row)"
+RIGHT = "accumulate_prepared(arrays, x, cluster, prepared, kept, 1.0 / m, row)"
+AVERAGED = "accumulate_prepared(arrays, x, cluster, prepared, kept.sum(axis=0).reshape((1, d)) / m, 1.0, row)"
 MOST = 5.0  # Monte Carlo errors, of five parameters: a false alarm in less than 1e-4, by batch means of twenty
 
 

@@ -21,9 +21,9 @@ from interpreted_core import Core
 from scipy.stats import norm
 from selecting import few
 
-from saem.estep import kernel as module
+from saem.estep import kernel_state as module
 from saem.estep.draws import draw_means, scores_of
-from saem.estep.kernel import COMPONENTWISE, INDEPENDENT, NAMES, PRIOR, WALK, Metropolis, metropolis
+from saem.estep.kernel_state import COMPONENTWISE, INDEPENDENT, NAMES, PRIOR, WALK, Metropolis, metropolis
 from saem.estep.samplers import is_markov, kernel_state, own_copy, put_back
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.arrays import n_statistics as counted
@@ -280,7 +280,7 @@ def test_refreshes_become_rare_and_adaptation_ends() -> None:
 
 def test_where_independent_moves_fail_others_are_made() -> None:
     """Acceptance near zero leaves the independent kernel its least share; near one, its most."""
-    core = Core()["saem.estep.kernel"]
+    core = Core()["saem.estep.kernel_state"]
     drawing = chains(2)
     counts = drawing.kernel.counts
     counts[0, INDEPENDENT], counts[1, INDEPENDENT] = (1.0, 400.0), (399.0, 400.0)

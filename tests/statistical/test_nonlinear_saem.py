@@ -18,7 +18,7 @@ from interpreted_core import Core
 from nonlinear_family import Example
 
 import saem
-from saem.estep.kernel import NEXT
+from saem.estep.kernel_state import NEXT
 from saem.estep.samplers import own_copy
 
 pytestmark = pytest.mark.slow
@@ -196,7 +196,7 @@ def check_chain(core: Core) -> str:
 
 def test_a_candidate_judged_at_the_current_state_is_noticed() -> None:
     """As plain Python: the right kernel has the conditional law; one that looks at the wrong place has not."""
-    right = "log_complete_framed(arrays, x, cluster, frame, there, other)"
+    right = "log_complete_prepared(arrays, x, cluster, prepared, there, other)"
     check_chain(Core())
     with pytest.raises(AssertionError, match="means off"):
         check_chain(Core("saem.estep.metropolis", right, right.replace("there", "here")))

@@ -108,11 +108,6 @@ class Records:
         """A row in words."""
         return ", ".join(f"{name} {self.labels[name][self.keys[name][row]]!s}" for name in KEYS)
 
-    def code_of(self, method: str, purpose: str) -> int:
-        """The number of a method."""
-        check_name(purpose, method, "methods", [str(name) for name in self.labels["method"]])
-        return int(np.flatnonzero(self.labels["method"] == method)[0])
-
     def _check(self) -> None:
         every = self.level(*KEYS)
         if len(every.first) < self.size:

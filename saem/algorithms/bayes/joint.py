@@ -25,8 +25,8 @@ from saem.algorithms.bayes.density import Space, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import effects_root, fill_guide, log_complete_all
-from saem.system.jit import entry, kernel, overload
+from saem.families.contract import effects_root, fill_guide, log_complete_all, supply
+from saem.system.jit import entry, inlined, kernel
 
 Array = np.ndarray
 
@@ -51,13 +51,13 @@ class JointFrame(NamedTuple):
     root: Array  # (C, q, q), R
 
 
-@overload(contract.evaluate, inline="always")
-def _evaluate(objective, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(objective, Joint):
-        return lambda objective, x, gradient, hessian: log_complete_all(
-            objective.arrays, x, objective.effects, gradient, objective.by_effects
-        )
-    return None
+@inlined
+def evaluate_joint(joint: Joint, x: Array, gradient: Array, hessian: Array) -> float:
+    """The objective; there is no Hessian."""
+    return log_complete_all(joint.arrays, x, joint.effects, gradient, joint.by_effects)
+
+
+supply(contract.evaluate, Joint, evaluate_joint)
 
 
 @kernel

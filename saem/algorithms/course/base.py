@@ -9,8 +9,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.course.phases import PHASES, begun, judged
-from saem.algorithms.engine.chain import Chain, Run
+from saem.algorithms.course.phases import begun, completed, judged
+from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.continuation import Checkpoint
 from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
@@ -27,7 +27,6 @@ from saem.stopping import Target
 from saem.system.streams import stream
 
 MOST_DRAWS = 100_000_000  # random effects, of a method whose draws grow from iteration to iteration
-Array = np.ndarray
 Watch = Callable[[Engine, Chain], bool]
 Kind = TypeVar("Kind", bound=Iteration)
 
@@ -138,30 +137,5 @@ class MonteCarloAlgorithm:
         FitError
             When an M-step fails from every start.
         """
-        return self.pursue(problem, seed, watch, resume)[2]
-
-    def pursue(
-        self,
-        problem: Problem,
-        seed: int,
-        watch: Watch | None = None,
-        resume: Checkpoint | None = None,
-        placement: Array | None = None,
-        is_pooled: bool = False,
-    ) -> tuple[Engine, Run, Outcome]:
-        """Estimate the parameters as `run` does, and give the engine and the run, too.
-
-        A run that ``is_pooled`` with others keeps its kind of latent data, in a given placement if need be.
-        """
-
-        def make() -> Engine:
-            engine = self.engine(problem, seed, watch)
-            engine.iteration.placement.fixed = placement
-            if is_pooled:
-                engine.counts.hands_over = 0
-            return engine
-
-        course = begun(make, self.target, self.search, resume)
-        for phase in PHASES:
-            course = phase(course)
-        return course.engine, course.run, judged(course)
+        course = begun(lambda: self.engine(problem, seed, watch), self.target, self.search, resume)
+        return judged(completed(course))

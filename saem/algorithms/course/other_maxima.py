@@ -88,7 +88,7 @@ def affordable_race(engine: Engine) -> int:
     return min(RACE, int(RACE_SHARE * engine.target.max_draws / once))
 
 
-def settle_boundary(engine: Engine, run: Run, margin: float) -> Run:
+def pin_variances(engine: Engine, run: Run, margin: float) -> Run:
     """Pin, one after another, the standard deviations for which zero has the higher likelihood.
 
     Zero is taken when the maximum with the standard deviation held there is at most ``margin`` lower than the one above
@@ -147,7 +147,7 @@ def restart_higher(engine: Engine, run: Run, peaks: list[Peak], margin: float) -
     loglik = engine.iteration.loglik(run.x)
     reached = f"From its own start SAEM reached a lower local maximum (log-likelihood {loglik:.3f})"
     try:
-        again = settle_boundary(engine, engine.pass_through(*inside(engine.iteration, peaks[0])), margin)
+        again = pin_variances(engine, engine.pass_through(*inside(engine.iteration, peaks[0])), margin)
     except MStepError as error:
         return run, f"{reached}, and could not run at the highest ({peaks[0].loglik:.3f}): {error}."
     if engine.spent.stopped:

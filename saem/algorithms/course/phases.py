@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from saem.algorithms.accuracy.precision import Precision, assess, finished
-from saem.algorithms.course.other_maxima import RACE, affordable_race, from_best_start, restart_higher, settle_boundary
+from saem.algorithms.course.other_maxima import RACE, affordable_race, from_best_start, pin_variances, restart_higher
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.course.refinement import MARGIN, refine
 from saem.algorithms.course.verdict import judge
@@ -51,7 +51,7 @@ class Course:
     target : Target
     searches : bool
         Whether all maxima are looked for, where a closed form allows it.
-    is_settled : bool
+    is_refined : bool
         Whether it goes on with an earlier fit that had gone through its schedule, and settled what comes after it.
     peaks : tuple of Peak
         All maxima that were found, the highest first.
@@ -66,7 +66,7 @@ class Course:
     keeper: Keeper
     target: Target
     searches: bool
-    is_settled: bool = False
+    is_refined: bool = False
     peaks: tuple[Peak, ...] = ()
     note: str = ""
     precision: Precision | None = None
@@ -77,9 +77,9 @@ class Course:
         return self.engine.iteration.placement.problem
 
     @property
-    def may_settle(self) -> bool:
+    def may_pass_again(self) -> bool:
         """Whether passes beside the first are made: with a likelihood, within the budget, and not made already."""
-        return self.problem.likelihood.is_available and not self.is_settled and not self.engine.spent.stopped
+        return self.problem.likelihood.is_available and not self.is_refined and not self.engine.spent.stopped
 
 
 Phase = Callable[[Course], Course]
@@ -98,17 +98,17 @@ def begun(make: Callable[[], Engine], target: Target, searches: bool, resume: Ch
         keeper = Keeper(engine)
         keeper.is_off = engine.problem.likelihood.is_available and affordable_race(engine) < RACE
         return Course(engine, from_best_start(engine), keeper, target, searches)
-    engine, is_settled = as_then(engine, resume), resume.texts["stage"] == REFINEMENT
+    engine, is_refined = as_then(engine, resume), resume.texts["stage"] == REFINEMENT
     keeper = Keeper(engine)
     chain = keeper.restore(resume)
-    engine.spent.most_iterations = target.max_iterations if is_settled else None
+    engine.spent.most_iterations = target.max_iterations if is_refined else None
     try:
         run = engine.advance(chain, chain.until)
     except MStepError:
         if resume.texts["stage"] == SCHEDULE:  # there may be other starts
             return begun(make, target, searches)
         run = engine.run_of(keeper.restore(resume))
-    return Course(engine, run, keeper, target, searches, is_settled, note=keeper.note)
+    return Course(engine, run, keeper, target, searches, is_refined, note=keeper.note)
 
 
 def looked_closely(course: Course) -> Course:
@@ -124,10 +124,10 @@ def looked_closely(course: Course) -> Course:
 def with_zero_variances(course: Course) -> Course:
     """Standard deviations for which zero has the higher likelihood are held there, one after another."""
     course = looked_closely(course)
-    if not course.may_settle:
+    if not course.may_pass_again:
         return course
     with course.keeper.paused():
-        return replace(course, run=settle_boundary(course.engine, course.run, MARGIN))
+        return replace(course, run=pin_variances(course.engine, course.run, MARGIN))
 
 
 def with_all_maxima(course: Course) -> Course:
@@ -140,7 +140,7 @@ def with_all_maxima(course: Course) -> Course:
 
 def from_the_highest(course: Course) -> Course:
     """Where another maximum is higher a pass is made from there; then all that belongs to the schedule is done."""
-    if course.may_settle:
+    if course.may_pass_again:
         with course.keeper.paused():
             run, note = restart_higher(course.engine, course.run, list(course.peaks), MARGIN)
         course = replace(course, run=run, note=note)
@@ -174,6 +174,13 @@ def assessed(course: Course) -> Course:
 
 
 PHASES: tuple[Phase, ...] = (with_zero_variances, with_all_maxima, from_the_highest, up_to_the_target)
+
+
+def completed(course: Course) -> Course:
+    """A course that has begun goes through all its phases."""
+    for phase in PHASES:
+        course = phase(course)
+    return course
 
 
 def judged(course: Course) -> Outcome:

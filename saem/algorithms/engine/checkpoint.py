@@ -22,7 +22,6 @@ from saem.algorithms.engine.passes import Engine
 from saem.algorithms.engine.spending import Counts
 from saem.estep.samplers import kernel_state, put_back
 
-Array = np.ndarray
 MEMORY = "memory_"
 COUNTS = tuple(each.name for each in fields(Counts))
 STATE = ("x", "statistics", "average", "drawn")  # the fields of a `State`, as they are called in a file

@@ -130,9 +130,9 @@ class Iteration:
         begin_anew(self.drawing)
         state = State(start.copy(), *np.zeros((3, self.problem.latent.n_statistics)))
         self.counts.passes += 1
-        held = self.nothing_pinned if pinned is None else pinned
-        chain = Chain(state, held, skipped, [start[None]], skipped, number=self.counts.passes)
-        self.place(chain, self.choose(start, held))
+        pinned = self.nothing_pinned if pinned is None else pinned
+        chain = Chain(state, pinned, skipped, [start[None]], skipped, number=self.counts.passes)
+        self.place(chain, self.choose(start, pinned))
         return chain
 
     def choose(self, x: Array, pinned: Array, current: Array | None = None) -> Array | None:

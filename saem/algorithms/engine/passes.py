@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -103,26 +104,22 @@ class Engine:
     def pass_through(self, start: Array, pinned: Array, burn_in: bool = True) -> Run:
         """Go through the schedule once; without the burn-in, from statistics that belong to the start.
 
-        If its M-steps fail the pass is made once more in the plainer way of the iteration, where it has one.
+        Where its M-steps fail the pass is made once more: with other latent data than the centred ones, and then in the
+        plainer way of the iteration, where there are such.
         """
-        try:
-            return self.attempt(start, pinned, burn_in)
-        except MStepError:
-            plainer = self.iteration.plainer() if burn_in else None
-            if plainer is None:
-                raise
-        with plainer:
-            return self.attempt(start, pinned, burn_in)
-
-    def attempt(self, start: Array, pinned: Array, burn_in: bool) -> Run:
-        """Go through the schedule once, with other latent data where the centred ones fail."""
-        try:
-            return self.advance(self.begun(start, pinned, burn_in), self.once)
-        except MStepError:
-            if self.counts.uncentred or not self.iteration.placement.can_choose:
-                raise
-        self.counts.uncentred = 1  # centred, a variance on its way to zero leaves the M-step nothing to go by
-        return self.advance(self.begun(start, pinned, burn_in), self.once)
+        plainer = self.iteration.plainer() if burn_in else None
+        with ExitStack() as changed:
+            while True:
+                try:
+                    return self.advance(self.begun(start, pinned, burn_in), self.once)
+                except MStepError:
+                    if not self.counts.uncentred and self.iteration.placement.can_choose:
+                        self.counts.uncentred = 1  # centred, a variance on its way to zero leaves it nothing to go by
+                    elif plainer is not None:
+                        changed.enter_context(plainer)
+                        plainer = None
+                    else:
+                        raise
 
     def begun(self, start: Array, pinned: Array, burn_in: bool) -> Chain:
         """A chain at its start; without the burn-in, with statistics that belong to the start."""
@@ -148,7 +145,10 @@ class Engine:
             adapt(self.iteration.drawing, chain.done < self.schedule.burn_in)
             gammas, draws = self.steps.step_sizes[block], self.steps.draws[block]
             averaging_from = self.steps.averaging_from - block.start
-            path, made = within_bounds(self.truncation, self.iteration, chain, gammas, draws, averaging_from)
+            if self.truncation is None:
+                path, made = self.iteration.iterate(chain, gammas, draws, averaging_from)
+            else:
+                path, made = within_bounds(self.truncation, self.iteration, chain, gammas, draws, averaging_from)
             if not len(path):
                 break
             chain.paths.append(path)

@@ -72,22 +72,15 @@ class Truncation:
 
 
 def within_bounds(
-    truncation: Truncation | None,
-    iteration: Iteration,
-    chain: Chain,
-    step_sizes: Array,
-    draws: Array,
-    averaging_from: int,
+    truncation: Truncation, iteration: Iteration, chain: Chain, step_sizes: Array, draws: Array, averaging_from: int
 ) -> tuple[Array, Array]:
-    """A block of iterations is undone and done again while it leaves the bounds, if there are any.
+    """A block of iterations is undone and done again while it leaves the bounds.
 
     Raises
     ------
     MStepError
         When the bounds were left too often.
     """
-    if truncation is None:
-        return iteration.iterate(chain, step_sizes, draws, averaging_from)
     held = ~iteration.solver.free | chain.pinned
     while True:
         undo = memento(iteration, chain)

@@ -53,13 +53,13 @@ class GlmmFamily(NonlinearFamily):
         """See `Family.arrange`."""
         return rows_and_columns.arrange(model, table, drop_missing, formula_state)
 
-    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, place: Coordinates) -> Problem:
+    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """See `Family.build_problem`."""
         from saem.families.glmm.expected import unit_information
         from saem.families.glmm.start import sizes, starting_values
 
         data = replace(data, structure=replace(data.structure, start=starting_values(data)))
-        problem = super().build_problem(data, constraints, restricted, place)
+        problem = super().build_problem(data, constraints, restricted, coordinates)
         scale = np.ones(len(data.parameters))
         scale[data.mean_index] = 1.0 / sizes(data.mean_design)
         scale[data.sd_index] = 1.0 / sizes(data.random_design)

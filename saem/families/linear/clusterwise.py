@@ -10,13 +10,14 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.clusters import ClusterArrays
 from saem.families.linear.complete import add_row_terms
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import conditional_matrices, read_precisions
 from saem.families.normal_covariance import fill_covariance, read_group
 from saem.families.normal_effects import effect_terms, scalar_effect_terms
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky_semidefinite
 
 Array = np.ndarray
@@ -233,17 +234,5 @@ def complete_some(
         values[i] = value
 
 
-@overload(contract.draw_clusters, inline="always")
-def _draw_clusters(arrays, x, rng, m, clusters, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ClusterArrays):
-        return lambda arrays, x, rng, m, clusters, statistics: draw_some(arrays, x, rng, m, clusters, statistics)
-    return None
-
-
-@overload(contract.complete_clusters, inline="always")
-def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ClusterArrays):
-        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_some(
-            arrays, clusters, statistics, x, values, gradients, hessian
-        )
-    return None
+supply(contract.draw_clusters, ClusterArrays, draw_some)
+supply(contract.complete_clusters, ClusterArrays, complete_some)

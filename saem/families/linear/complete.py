@@ -13,13 +13,14 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.normal_covariance import (
     multiply,
     read_group,
 )
 from saem.families.normal_effects import add_effect_terms, effect_terms, scalar_effect_terms
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 
 Array = np.ndarray
 LOG_2PI = math.log(2.0 * math.pi)
@@ -199,10 +200,4 @@ def complete_linear(arrays: LinearArrays, statistics: Array, x: Array, gradient:
     )
 
 
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, LinearArrays):
-        return lambda arrays, statistics, x, gradient, hessian: complete_linear(
-            arrays, statistics, x, gradient, hessian
-        )
-    return None
+supply(contract.complete, LinearArrays, complete_linear)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.observed import conditional_matrices, read_precisions
 from saem.families.linear.variates import INDEPENDENT, fill_normals, lattice_steps
 from saem.families.normal_covariance import fill_covariance, multiply, read_group
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky_semidefinite
 
 Array = np.ndarray
@@ -226,8 +227,4 @@ def fill_statistics(arrays: LinearArrays, x: Array, rng: np.random.Generator, m:
                     statistics[h * p + c] -= left_zx[h, j, c] * theta[j]
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, LinearArrays):
-        return lambda arrays, x, rng, m, statistics: fill_statistics(arrays, x, rng, m, statistics)
-    return None
+supply(contract.draw, LinearArrays, fill_statistics)

@@ -19,13 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.complete import add_row_terms
 from saem.families.linear.moments import effect_moments, fill_shift
 from saem.families.linear.observed import read_precisions
 from saem.families.normal_covariance import fill_covariance, read_group
 from saem.families.normal_effects import add_effect_terms
-from saem.system.jit import kernel, overload
+from saem.system.jit import entry, kernel
 
 Array = np.ndarray
 
@@ -156,9 +157,9 @@ def complete_expanded(arrays: ExpandedArrays, statistics: Array, x: Array, gradi
     )
 
 
-@kernel
+@entry
 def reduce_expanded(arrays: ExpandedArrays, x: Array) -> None:
-    """``Omega <- A Omega A'`` and ``A <- I``, in place; see `saem.families.contract.reduce`."""
+    """``Omega <- A Omega A'`` and ``A <- I``, in place."""
     data = arrays.linear
     groups, q = data.sd_index.shape
     before = x.copy()  # groups may share a standard deviation
@@ -194,24 +195,5 @@ def reduce_expanded(arrays: ExpandedArrays, x: Array) -> None:
                     x[index] = min(max(omega[j, k] / (sd[j] * sd[k]), -1.0), 1.0)
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ExpandedArrays):
-        return lambda arrays, x, rng, m, statistics: draw_expanded(arrays, x, rng, m, statistics)
-    return None
-
-
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ExpandedArrays):
-        return lambda arrays, statistics, x, gradient, hessian: complete_expanded(
-            arrays, statistics, x, gradient, hessian
-        )
-    return None
-
-
-@overload(contract.reduce, inline="always")
-def _reduce(arrays, x):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ExpandedArrays):
-        return lambda arrays, x: reduce_expanded(arrays, x)
-    return None
+supply(contract.draw, ExpandedArrays, draw_expanded)
+supply(contract.complete, ExpandedArrays, complete_expanded)

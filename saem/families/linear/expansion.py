@@ -9,24 +9,16 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.expressions.constraint import compile_constraints, parameters_of
-from saem.families.contract import reduce
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.coordinates import rewritten
-from saem.families.linear.expanded import ExpandedArrays
+from saem.families.linear.expanded import ExpandedArrays, reduce_expanded
 from saem.families.problem import Boundary, Clusters, Expansion, Likelihood, Problem, Starts
 from saem.specification.domains import REAL
 from saem.specification.parameters import Parameters
-from saem.system.jit import entry
 
 Array = np.ndarray
 
 INSTEAD = "use another method"
-
-
-@entry
-def reduce_in_place(arrays: ExpandedArrays, x: Array) -> None:
-    """`saem.families.contract.reduce`, called by Python."""
-    reduce(arrays, x)
 
 
 def expand(problem: Problem) -> Expansion:
@@ -103,7 +95,7 @@ def expand(problem: Problem) -> Expansion:
 def reduced(arrays: ExpandedArrays, n: int, x: Array) -> Array:
     """Parameters of the model (n,) with the same law of the responses as those of the expanded one (n + W,)."""
     out = np.array(x, dtype=float)
-    reduce_in_place(arrays, out)
+    reduce_expanded(arrays, out)
     return out[:n]
 
 

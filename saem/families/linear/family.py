@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saem.errors import ModelError
 from saem.families.coordinates import Coordinates
-from saem.families.description import Section
 from saem.families.designed_nesting import check_nested, mean_rank
 from saem.families.estimated import Effects, Estimated
 from saem.families.family import Family
@@ -20,8 +19,6 @@ from saem.families.linear.other_rows import LinearRows
 from saem.families.linear.specification import LinearModel
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from saem.expressions.constraint import Constraints
     from saem.families.problem import Problem
 
@@ -32,29 +29,26 @@ class LinearFamily(Family):
     """Gaussian mixed models; what needs compiled code is imported when it is asked for."""
 
     title: ClassVar[str] = "linear mixed model"
+    arrange = staticmethod(rows_and_columns.arrange)
+    draw_response = staticmethod(simulate.draw_response)
+    describe = staticmethod(describe.describe)
+    without_cluster = staticmethod(leaving_out.without_cluster)
+    mean_rank = staticmethod(mean_rank)
+    arrange_others = staticmethod(other_rows.arrange_others)
+    own_rows = staticmethod(other_rows.own_rows)
 
     @property
     def model(self) -> type[LinearModel]:
         """See `Family.model`."""
         return LinearModel
 
-    def arrange(
-        self,
-        model: LinearModel,
-        table: pd.DataFrame,
-        drop_missing: bool = False,
-        formula_state: dict[str, Any] | None = None,
-    ) -> LinearData:
-        """See `Family.arrange`."""
-        return rows_and_columns.arrange(model, table, drop_missing, formula_state)
-
     def build_problem(
-        self, data: LinearData, constraints: Constraints, restricted: bool, place: Coordinates
+        self, data: LinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates
     ) -> Problem:
         """See `Family.build_problem`."""
         from saem.families.linear.problem import build_problem
 
-        return build_problem(data, constraints, restricted, place)
+        return build_problem(data, constraints, restricted, coordinates)
 
     def coordinates_of(self, model: LinearModel, data: LinearData, last: int = -1) -> Coordinates:
         """See `Family.coordinates_of`."""
@@ -74,25 +68,11 @@ class LinearFamily(Family):
 
         check_conditioning(data)
 
-    def draw_response(
-        self, data: LinearData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
-    ) -> Floats:
-        """See `Family.draw_response`."""
-        return simulate.draw_response(data, x, for_effects, for_rows)
-
-    def on_model_scale(self, data: LinearData, response: Floats, place: Coordinates) -> Floats:
+    def on_model_scale(self, data: LinearData, response: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.on_model_scale`."""
-        level = place.level(data.mean_design)
+        level = coordinates.level(data.mean_design)
         level = level if data.offset is None else level + data.offset
-        return np.asarray(place.unit * response + level)
-
-    def describe(self, model: LinearModel, data: LinearData, rows: pd.DataFrame) -> list[Section]:
-        """See `Family.describe`."""
-        return describe.describe(model, data, rows)
-
-    def without_cluster(self, data: LinearData, cluster: int) -> LinearData:
-        """See `Family.without_cluster`."""
-        return leaving_out.without_cluster(data, cluster)
+        return np.asarray(coordinates.unit * response + level)
 
     def check_nested(self, small: LinearData, large: LinearData, with_means: bool = True) -> None:
         """See `Family.check_nested`."""
@@ -102,10 +82,6 @@ class LinearFamily(Family):
             raise ModelError("the two models have different prior weights; they are not nested")
         rows = small.residual_index[small.residual_group], large.residual_index[large.residual_group]
         check_nested(small, large, with_means, [rows])
-
-    def mean_rank(self, data: LinearData) -> tuple[int, int]:
-        """See `Family.mean_rank`."""
-        return mean_rank(data)
 
     def effects(self, data: LinearData, x: Floats) -> Effects:
         """See `Family.effects`."""
@@ -119,27 +95,17 @@ class LinearFamily(Family):
 
         return conditional_slopes(data, x)
 
-    def arrange_others(
-        self, model: LinearModel, table: pd.DataFrame, data: LinearData, others: pd.DataFrame
-    ) -> LinearRows:
-        """See `Family.arrange_others`."""
-        return other_rows.arrange_others(model, table, data, others)
-
-    def own_rows(self, data: LinearData) -> LinearRows:
-        """See `Family.own_rows`."""
-        return other_rows.own_rows(data)
-
     def predict(self, rows: LinearRows, at: Estimated, level: float) -> dict[str, Floats]:
         """See `Family.predict`."""
         from saem.families.linear.predict import predict
 
         return predict(rows, at, level)
 
-    def residuals(self, data: LinearData, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+    def residuals(self, data: LinearData, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """See `Family.residuals`."""
         from saem.families.linear.residuals import residuals
 
-        return residuals(data, x, effects, place)
+        return residuals(data, x, effects, coordinates)
 
     def uncorrelated(self, data: LinearData, x: Floats, responses: Floats) -> Floats:
         """See `Family.uncorrelated`."""
@@ -147,9 +113,9 @@ class LinearFamily(Family):
 
         return uncorrelated(data, x, responses)
 
-    def fitted(self, data: LinearData, x: Floats, place: Coordinates) -> Floats:
+    def fitted(self, data: LinearData, x: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.fitted`."""
-        return self.on_model_scale(data, data.mean_design @ x[data.mean_index], place)
+        return self.on_model_scale(data, data.mean_design @ x[data.mean_index], coordinates)
 
     def spanned(self, data: LinearData) -> tuple[Floats, Floats]:
         """See `Family.spanned`."""

@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.clusters import ClusterArrays
 from saem.families.linear.clusterwise import fill_row_moments
 from saem.families.linear.complete import LOG_2PI
@@ -22,7 +23,7 @@ from saem.families.linear.data import LinearData
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import is_covariance, read_precisions
 from saem.families.normal_covariance import fill_covariance, read_group
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky_semidefinite
 
 Array = np.ndarray
@@ -105,18 +106,8 @@ def log_joint_linear(arrays: ClusterArrays, x: Array, cluster: int, effects: Arr
         values[at] = value
 
 
-@overload(contract.n_effects, inline="always")
-def _n_effects(arrays, x, cluster):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ClusterArrays):
-        return lambda arrays, x, cluster: count_effects(arrays, x, cluster)
-    return None
-
-
-@overload(contract.log_joint, inline="always")
-def _log_joint(arrays, x, cluster, effects, values):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, ClusterArrays):
-        return lambda arrays, x, cluster, effects, values: log_joint_linear(arrays, x, cluster, effects, values)
-    return None
+supply(contract.n_effects, ClusterArrays, count_effects)
+supply(contract.log_joint, ClusterArrays, log_joint_linear)
 
 
 def observed_clusters(data: LinearData, x: Array) -> Array:

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.complete import add_row_terms
 from saem.families.normal_covariance import (
@@ -28,7 +29,7 @@ from saem.families.normal_covariance import (
     product_trace,
     read_group,
 )
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky, invert
 
 Array = np.ndarray
@@ -376,8 +377,4 @@ def observed_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: Ar
     return value
 
 
-@overload(contract.observed, inline="always")
-def _observed(arrays, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, LinearArrays):
-        return lambda arrays, x, gradient, hessian: observed_linear(arrays, x, gradient, hessian)
-    return None
+supply(contract.observed, LinearArrays, observed_linear)

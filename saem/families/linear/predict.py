@@ -25,8 +25,8 @@ def predict(rows: LinearRows, at: Estimated, level: float) -> dict[str, Array]:
     its residual variance, and one of a new cluster ``z'Omega z``; quantiles are normal.
     """
     known = rows.cluster >= 0
-    place, data, values = at.place, at.data, at.values
-    x_design, z = place.designs(rows.mean_design, rows.random_design)
+    coordinates, data, values = at.coordinates, at.data, at.values
+    x_design, z = coordinates.designs(rows.mean_design, rows.random_design)
     rows = replace(rows, mean_design=x_design, random_design=z)
     noise = rows.residual_sds(data, values) ** 2
 
@@ -50,7 +50,7 @@ def predict(rows: LinearRows, at: Estimated, level: float) -> dict[str, Array]:
 
     half = NormalDist().inv_cdf(0.5 + level / 2.0)
     columns: dict[str, Array] = {"known": known}
-    unit, lifted = place.unit, place.level(x_design) + (0.0 if rows.offset is None else rows.offset)
+    unit, lifted = coordinates.unit, coordinates.level(x_design) + (0.0 if rows.offset is None else rows.offset)
     vague = vague_widths(data, rows, at.near, at.free)
     for prefix, mean, variance, more, lost, unsure in (
         ("", marginal + shifts, own_variance, np.where(known, 0.0, spread), own_undetermined, np.where(known, *vague)),

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.clusters import ClusterArrays, build_clusters
 from saem.families.linear.data import LinearData
 from saem.families.linear.moments import fill_shift
 from saem.families.linear.observed import conditional_matrices, read_precisions
 from saem.families.normal_covariance import fill_covariance, read_group
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky_semidefinite
 
 Array = np.ndarray
@@ -141,8 +142,4 @@ def sweep_and_sum(arrays: MetropolisArrays, x: Array, rng: np.random.Generator, 
                 statistics[start + (group * q + j) * q + k] += total[j, k]
 
 
-@overload(contract.draw, inline="always")
-def _draw(arrays, x, rng, m, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, MetropolisArrays):
-        return lambda arrays, x, rng, m, statistics: sweep_and_sum(arrays, x, rng, m, statistics)
-    return None
+supply(contract.draw, MetropolisArrays, sweep_and_sum)

@@ -14,19 +14,19 @@ Array = np.ndarray
 AT_ONCE = 2_000_000  # numbers in the covariances that are held together
 
 
-def residuals(data: LinearData, values: Array, effects: Array, place: Coordinates) -> dict[str, Array]:
+def residuals(data: LinearData, values: Array, effects: Array, coordinates: Coordinates) -> dict[str, Array]:
     """See `saem.families.family.Family.residuals`."""
     sds = residual_sds(values, data)
     mean = data.mean_design @ values[data.mean_index]
     with_effects = mean + np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
     marginal, conditional = data.response - mean, data.response - with_effects
-    level = place.level(data.mean_design)
+    level = coordinates.level(data.mean_design)
     level = level if data.offset is None else level + data.offset  # that of the user's scale, inside too
     return {
-        "fitted_marginal": place.unit * mean + level,
-        "fitted_conditional": place.unit * with_effects + level,
-        "marginal": place.unit * marginal,
-        "conditional": place.unit * conditional,
+        "fitted_marginal": coordinates.unit * mean + level,
+        "fitted_conditional": coordinates.unit * with_effects + level,
+        "marginal": coordinates.unit * marginal,
+        "conditional": coordinates.unit * conditional,
         "standardised": conditional / sds,
         "normalised": normalised(data, values, marginal, sds),
     }

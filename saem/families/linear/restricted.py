@@ -21,6 +21,7 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.linear.observed import conditional_matrices, observed_linear, read_precisions
 from saem.families.normal_covariance import (
@@ -30,7 +31,7 @@ from saem.families.normal_covariance import (
     read_group,
     second_trace,
 )
-from saem.system.jit import kernel, overload
+from saem.system.jit import kernel
 from saem.system.linalg import cholesky, cholesky_solve
 
 Array = np.ndarray
@@ -208,8 +209,4 @@ def restricted_linear(arrays: LinearArrays, x: Array, gradient: Array, hessian: 
     return float(value)
 
 
-@overload(contract.restricted, inline="always")
-def _restricted(arrays, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, LinearArrays):
-        return lambda arrays, x, gradient, hessian: restricted_linear(arrays, x, gradient, hessian)
-    return None
+supply(contract.restricted, LinearArrays, restricted_linear)

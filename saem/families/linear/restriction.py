@@ -53,9 +53,9 @@ def size_of_columns(problem: Problem, data: LinearData) -> float:
     It is that of the inner columns, which are far from dependent, and what a restricted log-likelihood gains on its way
     to the user's columns (`Coordinates.constants`), without the part of the response's unit.
     """
-    basis, place = problem.arrays.basis, problem.coordinates
-    inner = place.inside(data)
-    gained = place.constants(inner, basis)[1] - len(basis) * float(np.log(place.unit))
+    basis, coordinates = problem.arrays.basis, problem.coordinates
+    inner = coordinates.inside(data)
+    gained = coordinates.constants(inner, basis)[1] - len(basis) * float(np.log(coordinates.unit))
     return log_volume(inner.mean_design[:, basis]) - gained
 
 

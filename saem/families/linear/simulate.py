@@ -12,12 +12,12 @@ Floats = NDArray[np.float64]
 
 
 def draw_response(
-    data: LinearData, values: Floats, for_effects: np.random.Generator, for_residuals: np.random.Generator
+    data: LinearData, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
 ) -> Floats:
     """One draw of the response (n,), less the offset, at parameters (n_parameters,)."""
-    response: Floats = data.mean_design @ values[data.mean_index]
-    effects = draw_random_effects(data, values, for_effects)
+    response: Floats = data.mean_design @ x[data.mean_index]
+    effects = draw_random_effects(data, x, for_effects)
     response += np.einsum("ij,ij->i", data.random_design, effects[data.cluster])
-    noise = for_residuals.standard_normal(len(response))
-    response += data.residual_sds(values) * noise
+    noise = for_rows.standard_normal(len(response))
+    response += data.residual_sds(x) * noise
     return response

@@ -25,12 +25,13 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.nonlinear.arrays import BETWEEN, POSITIVE, NonlinearArrays
 from saem.families.nonlinear.density import fill_term_jets
 from saem.families.normal_covariance import multiply, read_group
 from saem.families.normal_effects import effect_terms
 from saem.system.jets import add_product, clear, jet_length
-from saem.system.jit import borrowed, kernel, overload
+from saem.system.jit import borrowed, kernel
 
 Array = np.ndarray
 
@@ -277,17 +278,5 @@ def complete_each(
                 hessian[i, j] += own[i, j]
 
 
-@overload(contract.complete, inline="always")
-def _complete(arrays, statistics, x, gradient, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, statistics, x, gradient, hessian: complete_all(arrays, statistics, x, gradient, hessian)
-    return None
-
-
-@overload(contract.complete_clusters, inline="always")
-def _complete_clusters(arrays, clusters, statistics, x, values, gradients, hessian):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, clusters, statistics, x, values, gradients, hessian: complete_each(
-            arrays, clusters, statistics, x, values, gradients, hessian
-        )
-    return None
+supply(contract.complete, NonlinearArrays, complete_all)
+supply(contract.complete_clusters, NonlinearArrays, complete_each)

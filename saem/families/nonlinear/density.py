@@ -12,8 +12,9 @@ import numpy as np
 
 from saem.expressions.program import run
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.nonlinear.arrays import NonlinearArrays
-from saem.families.nonlinear.frames import fill_plain_frame, frame_length, framed, place_coordinates
+from saem.families.nonlinear.prepared import log_complete_of_rows, place_coordinates, prepare_cluster, prepared_length
 from saem.families.normal_root import (
     add_beside,
     add_normal,
@@ -24,7 +25,7 @@ from saem.families.normal_root import (
     through_root,
 )
 from saem.system.jets import clear
-from saem.system.jit import borrowed, call_row_sums, kernel, overload, release
+from saem.system.jit import borrowed, call_row_sums, inlined, kernel, release
 
 Array = np.ndarray
 
@@ -83,15 +84,15 @@ def fill_centres(arrays: NonlinearArrays, x: Array, cluster: int, centres: Array
 @kernel
 def fill_plain(arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, values: Array) -> None:
     """`log_complete_nonlinear` at plain effects (k, d, 1), without derivatives."""
-    memory = np.empty(frame_length(arrays.sd_index.shape[1], arrays.term_effect.shape[0]))
-    frame = borrowed(memory)
-    known = fill_plain_frame(arrays, x, cluster, -1, frame)
+    memory = np.empty(prepared_length(arrays))
+    prepared = borrowed(memory)
+    known = prepare_cluster(arrays, x, cluster, -1, prepared)
     for at in range(values.shape[0]):
         values[at, 0] = -math.inf
         if known:
             first, end = arrays.first[cluster], arrays.first[cluster + 1]
             point, value = effects[at : at + 1], values[at : at + 1]
-            framed(arrays.rows.value, arrays.columns, first, end, x, frame, point, value)
+            log_complete_of_rows(arrays.rows.value, arrays.columns, first, end, x, prepared, point, value)
     release(memory)
 
 
@@ -142,25 +143,25 @@ def fill_plain_slopes(
 ) -> None:
     """`log_complete_nonlinear` at plain effects (k, d, 1), with derivatives."""
     d, p = effects.shape[1], arrays.rows.curved.shape[0]
-    size, length = p + d, frame_length(effects.shape[1], arrays.term_effect.shape[0])
+    size, length = p + d, prepared_length(arrays)
     memory = np.empty(length + d * d + 1 + size + size * (size + 1) // 2)  # one allocation
     room = borrowed(memory)
-    frame, half, out = room[:length], room[length : length + d * d], room[length + d * d :]
-    z, slope, bend = frame[d * d + d : d * d + 2 * d], out[1 + p :], out[1 + size :]
+    prepared, half, out = room[:length], room[length : length + d * d], room[length + d * d :]
+    z, slope, bend = prepared[d * d + d : d * d + 2 * d], out[1 + p :], out[1 + size :]
     first, end = arrays.first[cluster], arrays.first[cluster + 1]
-    known = fill_plain_frame(arrays, x, cluster, -1, frame)
+    known = prepare_cluster(arrays, x, cluster, -1, prepared)
     for at in range(effects.shape[0]):
         values[at, 0] = -math.inf
         if not known:
             continue
-        height = place_coordinates(frame, effects[at : at + 1], d)
+        height = place_coordinates(prepared, effects[at : at + 1], d)
         call_row_sums(arrays.rows.curvature, x, z, arrays.columns, first, end - first, out)
         height += out[0]
         values[at, 0] = height if height == height else -math.inf  # nan: no density there
         for j in range(d):
             total = -effects[at, j, 0]
             for k in range(j, d):
-                total += frame[k * d + j] * slope[k]
+                total += prepared[k * d + j] * slope[k]
             gradients[at, j, 0] = total
         if order < 2:
             continue
@@ -169,13 +170,13 @@ def fill_plain_slopes(
                 total = 0.0
                 for k in range(j, d):
                     high, low = p + max(i, k), p + min(i, k)
-                    total += bend[high * (high + 1) // 2 + low] * frame[k * d + j]
+                    total += bend[high * (high + 1) // 2 + low] * prepared[k * d + j]
                 half[i * d + j] = total
         for i in range(d):
             for j in range(i + 1):
                 total = -1.0 if i == j else 0.0
                 for k in range(i, d):
-                    total += frame[k * d + i] * half[k * d + j]
+                    total += prepared[k * d + i] * half[k * d + j]
                 hessians[at, i, j, 0] = hessians[at, j, i, 0] = total
     release(memory)
 
@@ -277,33 +278,16 @@ def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root
     return fill_root(arrays.sd_index[group], arrays.corr_index[group], x, root.reshape((d, d, 1)))
 
 
-@overload(contract.n_effects, inline="always")
-def _n_effects(arrays, x, cluster):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster: arrays.sd_index.shape[1]
-    return None
+@inlined
+def n_effects_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int) -> int:
+    """See `saem.families.contract.n_effects`: whatever the parameters."""
+    return int(arrays.sd_index.shape[1])
 
 
-@overload(contract.log_complete, inline="always")
-def _log_complete(arrays, x, cluster, effects, order, values, gradients, hessians):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, effects, order, values, gradients, hessians: log_complete_nonlinear(
-            arrays, x, cluster, effects, order, values, gradients, hessians
-        )
-    return None
+supply(contract.n_effects, NonlinearArrays, n_effects_nonlinear)
 
 
-@overload(contract.log_joint, inline="always")
-def _log_joint(arrays, x, cluster, effects, values):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, effects, values: contract.log_joint_of_complete(
-            arrays, x, cluster, effects, values
-        )
-    return None
+supply(contract.log_complete, NonlinearArrays, log_complete_nonlinear)
 
 
-@overload(contract.effects_root, inline="always")
-def _effects_root(arrays, x, cluster, root):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, root: effects_root_nonlinear(arrays, x, cluster, root)
-    return None
+supply(contract.effects_root, NonlinearArrays, effects_root_nonlinear)

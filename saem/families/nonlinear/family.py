@@ -35,24 +35,15 @@ class NonlinearFamily(Family):
 
     title: ClassVar[str] = "nonlinear mixed model"
     takes_time: ClassVar[bool] = True
+    arrange = staticmethod(rows_and_columns.arrange)
 
     @property
     def model(self) -> type[Model]:
         """See `Family.model`."""
         return NonlinearModel
 
-    def arrange(
-        self,
-        model: NonlinearModel,
-        table: pd.DataFrame,
-        drop_missing: bool = False,
-        formula_state: dict[str, Any] | None = None,
-    ) -> NonlinearData:
-        """See `Family.arrange`."""
-        return rows_and_columns.arrange(model, table, drop_missing, formula_state)
-
     def build_problem(
-        self, data: NonlinearData, constraints: Constraints, restricted: bool, place: Coordinates
+        self, data: NonlinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates
     ) -> Problem:
         """See `Family.build_problem`; coordinates are those of the user."""
         from saem.families.nonlinear.basins import other_maxima
@@ -177,7 +168,7 @@ class NonlinearFamily(Family):
 
         return predict(rows, at, level)
 
-    def residuals(self, data: NonlinearData, x: Floats, effects: Floats, place: Coordinates) -> dict[str, Floats]:
+    def residuals(self, data: NonlinearData, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """See `Family.residuals`."""
         from saem.families.nonlinear.residuals import residuals
 
@@ -203,7 +194,7 @@ class NonlinearFamily(Family):
 
         return conditional_ranks(data, x, draws, rng, law)
 
-    def fitted(self, data: NonlinearData, x: Floats, place: Coordinates) -> Floats:
+    def fitted(self, data: NonlinearData, x: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.fitted`."""
         from saem.families.nonlinear.residuals import fitted
 

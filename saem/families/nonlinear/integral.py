@@ -13,11 +13,12 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.density import fill_centres
 from saem.families.normal_root import LOG_2PI, fill_root
 from saem.system.jets import add_logarithm, add_product, clear, divide
-from saem.system.jit import borrowed, call_row_sums, kernel, overload
+from saem.system.jit import borrowed, call_row_sums, kernel
 
 Array = np.ndarray
 
@@ -82,14 +83,7 @@ def hold_coordinates(arrays: NonlinearArrays, x: Array, cluster: int, spans: Arr
         out[0] += math.log(root[j, j, 0])
 
 
-contract.OWN["hold"].add(NonlinearArrays)
-
-
-@overload(contract.hold, inline="always")
-def _hold(arrays, x, cluster, spans, out):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, spans, out: hold_coordinates(arrays, x, cluster, spans, out)
-    return None
+supply(contract.hold, NonlinearArrays, hold_coordinates)
 
 
 @kernel
@@ -286,13 +280,4 @@ def add_points_nonlinear(
     return largest
 
 
-contract.OWN["add_points"].add(NonlinearArrays)
-
-
-@overload(contract.add_points, inline="always")
-def _add_points(arrays, x, cluster, rule, log_weights, spans, total):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, rule, log_weights, spans, total: add_points_nonlinear(
-            arrays, x, cluster, rule, log_weights, spans, total
-        )
-    return None
+supply(contract.add_points, NonlinearArrays, add_points_nonlinear)

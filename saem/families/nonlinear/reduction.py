@@ -7,11 +7,12 @@ import math
 import numpy as np
 
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.nonlinear.arrays import REAL, NonlinearArrays
 from saem.families.nonlinear.complete import free_coordinate
 from saem.families.nonlinear.density import fill_term_jets
-from saem.families.nonlinear.frames import fill_plain_frame, frame_length, place_coordinates
-from saem.system.jit import borrowed, call_row_sums, kernel, overload, release
+from saem.families.nonlinear.prepared import place_coordinates, prepare_cluster, prepared_length
+from saem.system.jit import borrowed, call_row_sums, kernel, release
 from saem.system.linalg import cholesky, cholesky_solve
 
 Array = np.ndarray
@@ -149,18 +150,18 @@ def accumulate_nonlinear(
     arrays: NonlinearArrays, x: Array, cluster: int, effects: Array, weight: float, statistics: Array
 ) -> None:
     """See `saem.families.contract.accumulate`."""
-    frame = np.empty(frame_length(effects.shape[1], arrays.term_effect.shape[0]))
-    if fill_plain_frame(arrays, x, cluster, -1, frame):
-        accumulate_in_frame(arrays, x, cluster, frame, effects, weight, statistics)
+    prepared = np.empty(prepared_length(arrays))
+    if prepare_cluster(arrays, x, cluster, -1, prepared):
+        accumulate_prepared_nonlinear(arrays, x, cluster, prepared, effects, weight, statistics)
     else:
         statistics[0] = math.nan
 
 
 @kernel
-def accumulate_in_frame(
-    arrays: NonlinearArrays, x: Array, cluster: int, frame: Array, effects: Array, weight: float, statistics: Array
+def accumulate_prepared_nonlinear(
+    arrays: NonlinearArrays, x: Array, cluster: int, prepared: Array, effects: Array, weight: float, statistics: Array
 ) -> None:
-    """See `saem.families.contract.accumulate_framed`."""
+    """See `saem.families.contract.accumulate_prepared`."""
     many, d = effects.shape
     p, s, count = arrays.expanded.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
@@ -177,7 +178,7 @@ def accumulate_in_frame(
         room[at : at + size * p].reshape((size, p)),
         room[at + size * p : at + 2 * size * p].reshape((size, p)),
     )
-    out, z = room[at + 2 * size * p :], frame[d * d + d : d * d + 2 * d]
+    out, z = room[at + 2 * size * p :], prepared[d * d + d : d * d + 2 * d]
     if size > 0:
         for i in range(p):
             a = arrays.expanded[i]
@@ -194,9 +195,9 @@ def accumulate_in_frame(
     squares = 1 + p + p * (p + 1) // 2
     start = squares + s + arrays.group[cluster] * (count * d + d * d)
     for draw in range(many):
-        place_coordinates(frame, effects[draw].reshape((1, d, 1)), d)
+        place_coordinates(prepared, effects[draw].reshape((1, d, 1)), d)
         for j in range(d):
-            latent[j] = z[j] if arrays.centred[j] == 1 else z[j] - frame[d * d + j]
+            latent[j] = z[j] if arrays.centred[j] == 1 else z[j] - prepared[d * d + j]
         call_row_sums(arrays.rows.score, x, z, arrays.columns, first, rows, out)
         square = 0.0
         for i in range(exact):
@@ -270,29 +271,6 @@ def limit_step(arrays: NonlinearArrays, x: Array, statistics: Array) -> None:
         statistics[1 + i] = pull + share * (statistics[1 + i] - pull)
 
 
-contract.OWN["limit"].add(NonlinearArrays)
-
-
-@overload(contract.limit, inline="always")
-def _limit(arrays, x, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, statistics: limit_step(arrays, x, statistics)
-    return None
-
-
-@overload(contract.accumulate, inline="always")
-def _accumulate(arrays, x, cluster, effects, weight, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, effects, weight, statistics: accumulate_nonlinear(
-            arrays, x, cluster, effects, weight, statistics
-        )
-    return None
-
-
-@overload(contract.accumulate_framed, inline="always")
-def _accumulate_framed(arrays, x, cluster, frame, effects, weight, statistics):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, NonlinearArrays):
-        return lambda arrays, x, cluster, frame, effects, weight, statistics: accumulate_in_frame(
-            arrays, x, cluster, frame, effects, weight, statistics
-        )
-    return None
+supply(contract.limit, NonlinearArrays, limit_step)
+supply(contract.accumulate, NonlinearArrays, accumulate_nonlinear)
+supply(contract.accumulate_prepared, NonlinearArrays, accumulate_prepared_nonlinear)

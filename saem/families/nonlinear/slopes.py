@@ -16,6 +16,7 @@ import numpy as np
 
 from saem.expressions.row_sums import compile_row_sums
 from saem.families import contract
+from saem.families.contract import supply
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.columns import Lifted
 from saem.families.nonlinear.data import NonlinearData
@@ -23,7 +24,7 @@ from saem.families.nonlinear.density import fill_centres
 from saem.families.nonlinear.functions import Builder
 from saem.families.nonlinear.guides import follow_guide, guide, lead_back_cholesky, lead_back_guide
 from saem.families.normal_root import LOG_2PI, SINGULAR, fill_plain_root
-from saem.system.jit import call_row_sums, entry, kernel, overload
+from saem.system.jit import call_row_sums, entry, kernel
 
 Array = np.ndarray
 
@@ -191,20 +192,5 @@ def fill_guide_of_slopes(arrays: SlopeArrays, x: Array, cluster: int, shift: Arr
     return True
 
 
-contract.OWN["log_complete_all"].add(SlopeArrays)
-
-
-@overload(contract.log_complete_all, inline="always")
-def _log_complete_all(arrays, x, coordinates, by_x, by_coordinates):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, SlopeArrays):
-        return lambda arrays, x, coordinates, by_x, by_coordinates: log_complete_slopes(
-            arrays, x, coordinates, by_x, by_coordinates
-        )
-    return None
-
-
-@overload(contract.fill_guide, inline="always")
-def _fill_guide(arrays, x, cluster, shift, factor):  # type: ignore[no-untyped-def]
-    if contract.is_a(arrays, SlopeArrays):
-        return lambda arrays, x, cluster, shift, factor: fill_guide_of_slopes(arrays, x, cluster, shift, factor)
-    return None
+supply(contract.log_complete_all, SlopeArrays, log_complete_slopes)
+supply(contract.fill_guide, SlopeArrays, fill_guide_of_slopes)

@@ -144,11 +144,6 @@ class NonlinearModel(Model):
         """The columns of variance groups."""
         return () if self.random.by is None else (self.random.by,)
 
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """See `saem.families.model.Model.text_columns`."""
-        return tuple(dict.fromkeys([*self.cluster, *self.group_columns]))
-
     @cached_property
     def design_columns(self) -> tuple[str, ...]:
         """See `saem.families.model.Model.design_columns`."""

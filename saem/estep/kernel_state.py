@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.estep.modes import NEARLY, climb_to_mode, find_mode, place
-from saem.families.contract import fill_carry, fill_frame, frame_size, n_effects
+from saem.families.contract import fill_carry, n_effects, prepare, prepared_size
 from saem.system.jit import borrowed, inlined, kernel
 
 Array = np.ndarray
@@ -198,15 +198,15 @@ def carry(arrays: Any, state: Kernel, x: Array, first: int, end: int) -> None:
     other parameters would be many of their standard deviations off.
     """
     arrays, state, x = borrowed(arrays), borrowed(state), borrowed(x)
-    most, size = state.latent.shape[1], frame_size(arrays)
-    frame, last, before = np.empty(size), np.empty(size), -1
+    most, size = state.latent.shape[1], prepared_size(arrays)
+    prepared, last, before = np.empty(size), np.empty(size), -1
     matrix, point = np.empty((most + 1, most)), np.empty(most)
     for cluster in range(first, end):
         d = n_effects(arrays, x, cluster)
-        known = fill_frame(arrays, x, cluster, before, frame)
-        known = fill_frame(arrays, state.last_x, cluster, before, last) and known
+        known = prepare(arrays, x, cluster, before, prepared)
+        known = prepare(arrays, state.last_x, cluster, before, last) and known
         before = cluster if known else -1
-        if d == 0 or not known or not fill_carry(arrays, cluster, frame, last, matrix[: d + 1, :d]):
+        if d == 0 or not known or not fill_carry(arrays, cluster, prepared, last, matrix[: d + 1, :d]):
             continue
         for which in range(2):
             row = state.latent[cluster] if which == 0 else state.modes[cluster]
