@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 
@@ -87,6 +88,10 @@ def fit(
             outcome = run(algorithm, problem, seed, callback)
         result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started, starts))
     keep(result, data, problem)
+    logging.getLogger("saem").info(
+        "fit by %s of %d rows: %s after %.2f s, log-likelihood %.4f",
+        *(name, result.n_rows, result.status, result.seconds, result.loglik),
+    )
     return result
 
 
