@@ -148,11 +148,10 @@ def test_mypy_knows_the_types(unpacked, scripts):
 
 def test_pyright_knows_the_types(unpacked, scripts):
     pyright = shutil.which("pyright", path=Path(sys.executable).parent) or shutil.which("pyright")
-    if (
-        pyright is None
-        or "pyright" not in subprocess.run([pyright, "--version"], capture_output=True, text=True).stdout
-    ):
-        pytest.skip("pyright is not installed, or has no node to run on")
+    if pyright is None:
+        pytest.skip("pyright is not installed")
+    if "pyright" not in checked([pyright, "--version"], unpacked, scripts):
+        pytest.skip("pyright has no node to run on")
     command = [pyright, "--pythonpath", sys.executable]
     assert "0 errors" in checked([*command, "right.py"], unpacked, scripts)
     found = checked([*command, "wrong.py"], unpacked, scripts)
