@@ -14,12 +14,15 @@ from saem.system.cache import configure
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem import datasets
     from saem.algorithms.bayes.algorithm import Bayes
     from saem.comparison import compare
     from saem.errors import SaemError
     from saem.families import Model
+    from saem.fitting.bar import progress_bar
     from saem.fitting.fit import fit
     from saem.fitting.result import Fit, load
+    from saem.fitting.warmup import warmup
     from saem.inference.bootstrap import bootstrap
     from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
@@ -66,6 +69,7 @@ _MODULES = {
     "prior_predictive": "saem.inference.prior_predictive",
     "prior_sensitivity": "saem.inference.prior_sensitivity",
     "profile": "saem.inference.profile_likelihood",
+    "progress_bar": "saem.fitting.bar",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
@@ -73,6 +77,7 @@ _MODULES = {
     "variances": "saem.inference.derived",
     "verify": "saem.inference.verification",
     "visual_check": "saem.inference.visual_check",
+    "warmup": "saem.fitting.warmup",
 }
 
 __all__ = [
@@ -86,6 +91,7 @@ __all__ = [
     "bootstrap_test",
     "compare",
     "compare_models",
+    "datasets",
     "derive",
     "fisher_information",
     "fit",
@@ -99,6 +105,7 @@ __all__ = [
     "prior_predictive",
     "prior_sensitivity",
     "profile",
+    "progress_bar",
     "random_effects",
     "residuals",
     "simulate",
@@ -106,6 +113,7 @@ __all__ = [
     "variances",
     "verify",
     "visual_check",
+    "warmup",
 ]
 
 configure()
@@ -123,6 +131,8 @@ handed.t_tests = _t_tests
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
+    if name == "datasets":
+        return import_module("saem.datasets")
     if name not in _MODULES:
         raise AttributeError(f"module 'saem' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)
