@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 STARTS, POINTS = 50, 100
+FEW_STARTS = 8  # where each search is an integral for every cluster at each step
 ILL = 1e6  # condition number beyond which estimates are as good as not determined
 MINOR = 0.2  # of the largest: smaller parts of the weakest direction are not worth words
 
@@ -181,7 +182,7 @@ def identifiability(
     model: Model,
     table: Table,
     drop_missing: bool = False,
-    starts: int = STARTS,
+    starts: int | None = None,
     points: int = POINTS,
     around: Mapping[str, float] | None = None,
 ) -> Identifiability:
@@ -194,8 +195,8 @@ def identifiability(
         Without the column of the response it is a design: what is found then does not depend on one.
     drop_missing : bool
         As in `saem.fit`.
-    starts : int
-        Scattered searches for other maxima of the likelihood.
+    starts : int, optional
+        Scattered searches for other maxima of the likelihood: 50, or 8 where it has no closed form.
     points : int
         Random parameter points at which the structure is examined; five at most where the information has no closed
         form, and responses have to be drawn.
@@ -214,7 +215,9 @@ def identifiability(
     from saem.families import arrange, family_of, pose, with_any_response
     from saem.maxima.boundary import climb
 
-    starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
+    points = whole(points, "points", 0)
+    if starts is not None:
+        starts = whole(starts, "starts", 0)
     rows = as_frame(table)
     has_response = all(name in rows.columns for name in model.response_columns)
     if not has_response:
@@ -256,6 +259,8 @@ def identifiability(
     )
     if not has_response or not found.locally_identified:
         return found
+    if starts is None:
+        starts = FEW_STARTS if problem.likelihood.is_local else STARTS
     return with_data(found, model, rows, drop_missing, problem, starts)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 BEYOND, N_LINK = 3.0, 301  # typical sizes on either side of a single solution, and points of the curve
+LOOSE = 0.3  # a standard error, as a part of a parameter's size, from which a profile may have no end
 SINGULAR_MATRIX = 1e-6  # smallest eigenvalue of a correlation matrix
 
 
@@ -69,16 +70,34 @@ def singular_blocks(problem: Problem, values: Array) -> list[Array]:
     return found
 
 
+def loose(problem: Problem, best: Fit) -> list[str]:
+    """Parameters with a standard error that is large beside their size, or half of their range."""
+    domains, typical = best.parameters.domains, problem.coordinates.sizes(problem.scale)
+    size = np.where(domains.is_positive, np.abs(best.values), np.maximum(np.abs(best.values), typical))
+    with np.errstate(invalid="ignore"):
+        size = np.where(domains.is_between, 0.5 * (domains.high - domains.low), size)
+        is_loose = ~best.parameters.fixed & ~(best.se <= LOOSE * size)
+    names = [name for name, is_one in zip(best.parameters.names, is_loose, strict=True) if is_one]
+    return [name for name in names if name not in best.at_boundary]
+
+
 def profile_ends(problem: Problem, best: Fit) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found."""
+    """Parameters whose 95 % profile interval is endless on a side, and notes on what was not found.
+
+    Where each point of a profile is an integral for every cluster, only those of parameters that are not known well are
+    followed.
+    """
     from saem.inference.profile_likelihood import profile
 
     if best.status == "several_solutions":  # the curve from one leads over the others
         return (), ()
     if singular_blocks(problem, best.inner if len(best.inner) else best.values):
         return (), ("Profiles were left out: the correlations of the random effects are singular at the maximum.",)
+    names = loose(problem, best) if problem.likelihood.is_local else None
+    if names == []:
+        return (), ()
     try:
-        intervals = profile(best).intervals
+        intervals = profile(best, names).intervals
     except SaemError as error:
         return (), (f"The profiles could not be followed: {error}",)
     endless = np.isinf(intervals["lower"]) | np.isinf(intervals["upper"])

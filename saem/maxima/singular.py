@@ -162,10 +162,12 @@ def climb_singular(problem: Problem, solver: Solver, x: Array, pinned: Array) ->
     u = factors.start()
     if len(constraints) == 0:
         options: dict[str, float] = {"gtol": 1e-9}
-        search = minimize(
-            value_and_slope, u, jac=True, hess=curvature, method="trust-exact", callback=watch, options=options
-        )
-        u = search.x
+        try:
+            u = minimize(
+                value_and_slope, u, jac=True, hess=curvature, method="trust-exact", callback=watch, options=options
+            ).x
+        except (ValueError, np.linalg.LinAlgError):  # the likelihood ends beside a step of the search
+            return x, pinned, solver.height(x), np.inf
     else:
         equality = {
             "type": "eq",
