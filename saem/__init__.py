@@ -14,6 +14,7 @@ from saem.system.cache import configure
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem import datasets
     from saem.algorithms.bayes.algorithm import Bayes
     from saem.comparison import compare
     from saem.errors import SaemError
@@ -86,6 +87,7 @@ __all__ = [
     "bootstrap_test",
     "compare",
     "compare_models",
+    "datasets",
     "derive",
     "fisher_information",
     "fit",
@@ -123,6 +125,8 @@ handed.t_tests = _t_tests
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
+    if name == "datasets":
+        return import_module("saem.datasets")
     if name not in _MODULES:
         raise AttributeError(f"module 'saem' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

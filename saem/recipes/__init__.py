@@ -19,6 +19,25 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 
 
+DATA = {
+    "binomial": "herds",
+    "clearance_equal_means": "clearance",
+    "emax": "emax",
+    "logistic": "binary",
+    "logistic_growth": "growth",
+    "ordinal": "ordinal",
+    "peptide": "peptide",
+    "peptide_conservation": "peptide_conserved",
+    "peptide_log2": "peptide",
+    "peptide_unconstrained": "peptide",
+    "poisson_equal_means": "counts",
+    "poisson_lognormal": "rates",
+    "random_slopes": "sleep",
+    "theophylline": "theophylline",
+    "weibull": "times",
+}  # recipe -> the table of `saem.datasets` that it reads as it is written
+
+
 def text(name: str) -> str:
     """Text of the model file of a recipe.
 
