@@ -12,7 +12,11 @@ sys.path[:0] = [str(ROOT), str(HERE / "_ext"), str(ROOT / "examples")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from numpydoc import xref  # noqa: E402
+
 import saem  # noqa: E402
+
+xref.DEFAULT_LINKS.clear()  # those of other projects: the site is built, and read, without a network
 
 project = "saem"
 author = "the saem developers"
@@ -53,16 +57,17 @@ autodoc_typehints = "none"  # shapes and units are in the docstrings
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-numpydoc_xref_param_type = False
-default_role = "code"
-nitpick_ignore_regex: list[tuple[str, str]] = []
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = {name: f"saem.{name}" for name in ("Fit", "Model", "Target")} | {
+    "Comparison": "saem.comparison.Comparison",
+    **{name: f"saem.errors.{name}" for name in ("ModelError", "DataError", "ConstraintError", "FitError", "StorageError")},
+}
+numpydoc_xref_ignore = "all"
+default_role = "obj"  # names in docstrings are links where there is a page, and code elsewhere
+nitpick_ignore_regex = [("py:obj", "(?s).*")]
+autosummary_filename_map = {"saem.Fit": "saem.Fit-class"}  # not the file of saem.fit where case does not count
 
 # Gallery
-
-
-def _quiet(block: object, block_vars: object, gallery_conf: object) -> None:
-    """Close what a figure leaves open."""
-
 
 sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples" / "gallery"),
@@ -72,14 +77,15 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "doc_module": ("saem",),
     "backreferences_dir": "reference/backreferences",
     "min_reported_time": 1000,
-    "image_scrapers": ("matplotlib",),
+    "capture_repr": ("_repr_html_",),
+    "image_scrapers": ("described.described_figures",),
     "reset_modules": ("matplotlib",),
-    "matplotlib_animations": False,
 }
 
 # Look

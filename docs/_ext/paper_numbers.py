@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
-SIGNS = {r"\,": " ", r"\%": "%", "{,}": ",", r"\times": "×", r"\leq": "≤", r"\ ": " ", "--": "–", "$": "", "~": " "}
+SIGNS = {r"{\,}": "\u202f", r"\,": " ", r"\%": "%", "{,}": ",", r"\times": "×", r"\leq": "≤", r"\ ": " ", "--": "–", "$": "", "~": " "}
 
 
 @cache
@@ -48,7 +48,10 @@ class NumberRole(SphinxRole):
         if found is None or found.why:
             message = self.inliner.reporter.error(f"the paper has no number {self.text!r}", line=self.lineno)
             return [nodes.problematic(self.rawtext, self.rawtext)], [message]
-        text = plain(found.text)
+        try:
+            text = plain(found.text)
+        except ValueError as error:
+            return [], [self.inliner.reporter.error(str(error), line=self.lineno)]
         return [nodes.inline(self.rawtext, text, classes=["number"])], []
 
 

@@ -73,16 +73,16 @@ results = Results.read(load_study(folder / "peptides.toml"), folder / "peptides.
 # Coverage of 95 % intervals in per cent, with its Monte Carlo error; triangles are more than two of these from 95 %.
 
 # sphinx_gallery_alt = "A table in colours: coverage of each estimand by replicates and method; lowest with four replicates, the same by both methods."
-coverage_map(results)
+figure = coverage_map(results)
 
 # %%
 # Bias, with brackets of 1.96 Monte Carlo errors.
 
 # sphinx_gallery_alt = "Bias of each method for c2 and sigma1 by replicates; sigma1 is too small with four replicates."
-lolly(results, "bias", Choice(estimands=["c2", "sigma1"]))
+figure = lolly(results, "bias", Choice(estimands=["c2", "sigma1"]))
 
 # %%
 # All intervals of c2, the worst on top.
 
 # sphinx_gallery_alt = "Zip plot: intervals of c2 in each cell and method, ordered by how far they are from the truth; those that miss it are coloured."
-zip_plot(results, "c2")
+figure = zip_plot(results, "c2")

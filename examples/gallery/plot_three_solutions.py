@@ -15,11 +15,11 @@ from saem.plotting import plot_solutions
 
 model = saem.Model.from_text(recipes.text("peptide"))
 design = pd.DataFrame(list(product(("Ctrl", "CCCP"), range(1, 61), ("unmodified", "modified"))), columns=["treatment", "replicate", "modification"])
-truth = {"mu": 10.0, "alpha2": -1.0, "b21": 1.0, "b22": -3.0, "sigma1": 0.4, "sigma2": 3.6, "sigma": 0.3}
-table = saem.simulate(model, truth, design, seed=3)
+truth = {"mu": 10.0, "alpha2": -1.0, "b21": 0.0, "b22": -4.0, "sigma1": 0.4, "sigma2": 3.6, "sigma": 0.3}
+table = saem.simulate(model, truth, design, seed=2)
 
 fit = saem.fit(model, table, method="ml")
-print(fit.status, "-", fit.message)
+print(fit.status, fit.message, sep="\n")
 found = saem.identifiability(model, table)
 
 # %%
