@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from saem.families import Model
     from saem.fitting.fit import fit
     from saem.fitting.result import Fit, load
+    from saem.fitting.warmup import warmup
     from saem.inference.bootstrap import bootstrap
     from saem.inference.bootstrap_ratio import bootstrap_test
     from saem.inference.derived import derive, variances
@@ -74,6 +75,7 @@ _MODULES = {
     "variances": "saem.inference.derived",
     "verify": "saem.inference.verification",
     "visual_check": "saem.inference.visual_check",
+    "warmup": "saem.fitting.warmup",
 }
 
 __all__ = [
@@ -108,6 +110,7 @@ __all__ = [
     "variances",
     "verify",
     "visual_check",
+    "warmup",
 ]
 
 configure()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saem.data.frames import Table, as_frame
 from saem.errors import DataError, ModelError, SaemWarning, listing, nearest
 from saem.expressions.constraint import Constraints, compile_constraints, parameters_of
 from saem.families import Model, arrange, family_of, with_any_response
@@ -25,7 +26,7 @@ TOLERANCE = 1e-8  # of a constraint's residual, relative to the size of the para
 N_STARTS = 24
 
 
-def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def simulate(model: Model, parameters: Mapping[str, float], design: Table, seed: int = 0) -> pd.DataFrame:
     """Simulate the response of a model on the rows of a table.
 
     Parameters
@@ -59,20 +60,21 @@ def simulate(model: Model, parameters: Mapping[str, float], design: pd.DataFrame
     SaemWarning
         If the values violate a constraint, which a study of a wrong model may want.
     """
-    if len(design) < 2:
-        raise DataError(f"the design must have at least 2 rows; got {len(design)}")
+    given = as_frame(design, "design")
+    if len(given) < 2:
+        raise DataError(f"the design must have at least 2 rows; got {len(given)}")
     plain = model.plain()
-    table = with_any_response(plain, design)
+    table = with_any_response(plain, given)
     data = arrange(plain, table)
     values = complete(model, data.parameters, parameters)
     streams = stream(seed, "simulate", "random effects"), stream(seed, "simulate", "residuals")
     family = family_of(model)
     response: NDArray[Any] = family.draw_response(data, values, *streams) + data.shift
     if not model.is_transformed or model.formula is None:
-        columns = family.recorded(plain, design, response)
+        columns = family.recorded(plain, given, response)
         return table.assign(**columns)  # to replace a column is cheaper than to add one
     name, column = column_giving(model.formula, response)
-    return design.assign(**{name: column})
+    return given.assign(**{name: column})
 
 
 def complete(model: Model, parameters: Parameters, given: Mapping[str, float]) -> Floats:

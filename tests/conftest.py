@@ -15,6 +15,7 @@ def pytest_configure(config):
     Workers share what they compile; a process that is alone has nobody to wait for. What a command line understands is
     made once of its functions, and not at each of some hundred commands.
     """
+    os.environ["SAEM_COMPILING_SAID"] = "1"  # what a cold cache makes the commands say is tested by itself
     typer.testing._get_command = cache(typer.testing._get_command)
     from hypothesis import settings
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from .study import Cell, Study
 
+SHOWN = 60  # rows of a table in a notebook
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -187,6 +189,23 @@ class Results:
                 f"{method} gave no estimate in {len(own)} of {cells} cells; pairs are those of the other methods there"
             )
         return found
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the first rows of `complete`, and what a reader must know."""
+        from saem.system.display import count, decimals, number, small, table
+        from saem.system.markup import html
+
+        measures = self.complete.to_dict("records")
+        lines = [
+            [*self.texts_of(str(row["cell"])), str(row["method"]), str(row["estimand"]), str(row["measure"])]
+            + [number(row["value"], decimals([row["mcse"]])), small(row["mcse"])]
+            for row in measures[:SHOWN]
+        ]
+        rest = [f"{len(measures) - SHOWN:,} more rows: see complete"] if len(measures) > SHOWN else []
+        header = [*self.headings, "method", "estimand", "measure", "value", "mcse"]
+        cells = count(self.rows["cell"].nunique(), "cell")
+        title = f"study {self.study_name}: {cells}, {count(len(self.rows), 'row')}"
+        return html(title, [table(header, lines, "l" * (len(header) - 2) + "rr"), *rest, *self.warnings])
 
     def _measured(self, on: str) -> pd.DataFrame:
         rows = self.rows.drop(columns=list(TEXTS)) if on == "complete" else self.paired_rows

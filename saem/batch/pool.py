@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from saem.batch.work import CRASHED, Case, Record, Task, failure, fit_case, fit_cases, serve
+from saem.system.cache import COMPILING_SAID
 from saem.system.display import method_name
 from saem.system.ending import ENDED_BY_OTHERS
 from saem.system.threads import ONE_THREAD
@@ -101,7 +102,8 @@ def processes(workers: int) -> Iterator[Callable[..., Future[Any]]]:
     from joblib.externals.loky import ProcessPoolExecutor
 
     with _tracker_silenced():
-        pool = ProcessPoolExecutor(workers, initializer=serve, initargs=(os.getpid(),), env=ONE_THREAD)
+        quiet = ONE_THREAD | {COMPILING_SAID: "1"}
+        pool = ProcessPoolExecutor(workers, initializer=serve, initargs=(os.getpid(),), env=quiet)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         with _interrupts_held():

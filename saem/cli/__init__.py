@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from saem.cli import (
     bootstrap,
     check,
     compare,
+    completion,
     derive,
     diagnose,
     fit,
@@ -23,6 +25,7 @@ from saem.cli import (
     resume,
     simulate,
     verify,
+    warmup,
 )
 from saem.cli.console import friendly
 
@@ -31,6 +34,12 @@ Mixed-effects models whose means are tied to their variances: SAEM and direct ma
 
 Start with `saem recipe peptide`, which writes a model file to edit; then `saem check MODEL DATA` tells what is
 understood, and `saem fit MODEL DATA --method both` fits it.
+"""
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 no level of `--by` could be fitted, or `verify` found a fit that is not at a maximum; 2 bad input,
+with a message that says what to do; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM, with what was done until then
+kept.
 """
 
 
@@ -46,6 +55,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help=HELP,
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -69,6 +79,8 @@ app.command(name="sensitivity")(prior.sensitivity)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)
+app.command(name="warmup")(warmup.warmup)
+app.command(name="completion")(completion.completion)
 
 
 def _version(wanted: bool) -> None:
@@ -91,4 +103,6 @@ options.__doc__ = HELP
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
+    app(prog_name="saem")

@@ -166,7 +166,6 @@ def _rounded(draws: float) -> str:
 
 
 def _write(found: Comparison, folder: Path, repeats: int) -> None:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from saem.cli.write import write_figure
@@ -175,8 +174,7 @@ def _write(found: Comparison, folder: Path, repeats: int) -> None:
     from saem.system.files import write_csv, write_parquet
 
     every = [each for fits in found.repetitions.values() for each in fits]
-    estimates = pd.concat([each.to_frame().assign(seed=each.seed) for each in every], ignore_index=True)
-    tables = {"comparison": found.table, "estimates": estimates, "history": found.history}
+    tables = {"comparison": found.table, "estimates": found.to_frame(), "history": found.history}
     if repeats > 1:
         tables["over_seeds"] = found.over_seeds
     for name, table in tables.items():

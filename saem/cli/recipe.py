@@ -10,8 +10,18 @@ import typer
 from saem.cli.options import written_to
 
 
+def beginning_with(incomplete: str) -> list[str]:
+    """For shells that complete: the recipes whose names begin so."""
+    from saem.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 def recipe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the recipe, for instance peptide.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Name of the recipe, for instance peptide.", autocompletion=beginning_with),
+    ] = "",
     output: Annotated[Path | None, written_to("File to write; ./NAME.toml if omitted.", "FILE")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
     with_data: Annotated[

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from saem.algorithms.bayes.algorithm import Bayes
 from saem.comparison.budget import Budget, is_limitable, judged
 from saem.comparison.result import Comparison, highest
+from saem.data.frames import Table, as_frame
 from saem.errors import FitError, ModelError, SaemWarning
 from saem.families import arrange, pose
-from saem.fitting.fit import Algorithm, check_arguments, fit, resolve
+from saem.fitting.fit import Algorithm, check_model, fit, resolve
 from saem.stopping import Target
 from saem.system.display import method_name
 from saem.system.streams import check_seed
@@ -28,7 +29,7 @@ MORE = 20  # iterations after the burn-in to warm up
 
 def compare(
     model: Model,
-    table: pd.DataFrame,
+    table: Table,
     methods: Sequence[str | Algorithm] | Mapping[str, str | Algorithm] = ("saem", "em", "ml"),
     seed: int = 0,
     drop_missing: bool = False,
@@ -80,10 +81,9 @@ def compare(
     is_limited = budget is not None or budget_seconds is not None
     originals = {name: resolve(method)[0] for name, method in labelled.items()}
     posteriors = [name for name, method in originals.items() if isinstance(method, Bayes)]
-    n_latent = 0
-    if is_limited:
-        check_arguments(model, table)
-        n_latent = pose(model, arrange(model, table, drop_missing)).latent.size
+    check_model(model)
+    rows = as_frame(table)
+    n_latent = pose(model, arrange(model, rows, drop_missing)).latent.size if is_limited else 0
     repetitions: dict[str, tuple[Fit, ...]] = {}
     failures: dict[str, str] = {}
     refused: list[str] = []
@@ -101,8 +101,8 @@ def compare(
                     else method
                 )
                 if is_limited and not fits:
-                    warm_up(model, table, originals[name], n_latent, drop_missing)
-                fits.append(fit(model, table, limited, own, drop_missing))
+                    warm_up(model, rows, originals[name], n_latent, drop_missing)
+                fits.append(fit(model, rows, limited, own, drop_missing))
                 if fits[-1].drawn == 0:  # exact: another seed changes nothing
                     break
             except ModelError as error:  # what the others find is not lost

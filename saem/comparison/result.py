@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,6 +110,46 @@ class Comparison:
                 parts.append(part)
         known = [part for part in parts if len(part)]
         return pd.concat(known, ignore_index=True) if known else parts[0]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The tables `Fit.to_frame` of all fits, one under the other; `method` is the label, and `seed` follows it."""
+        return self._stacked(lambda fit: fit.to_frame())
+
+    def glance(self) -> pd.DataFrame:
+        """The rows `Fit.glance` of all fits, one under the other; `method` is the label, and `seed` follows it.
+
+        `deficit` is the log-likelihood below `maximum` (nan for the restricted one).
+        """
+        table = self._stacked(lambda fit: fit.glance())
+        fits = [fit for fits in self.repetitions.values() for fit in fits]
+        table["deficit"] = [math.nan if fit.method == "reml" else self.maximum - fit.loglik for fit in fits]
+        return table
+
+    def _stacked(self, table_of: Callable[[Fit], pd.DataFrame]) -> pd.DataFrame:
+        import pandas as pd
+
+        parts = []
+        for label, fits in self.repetitions.items():
+            for fit in fits:
+                part = table_of(fit).assign(method=label)
+                part.insert(1, "seed", fit.seed)
+                parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    def _repr_html_(self) -> str:
+        from saem.system.display import number, small, table
+        from saem.system.markup import html
+
+        lines = [
+            [row["method"], row["status"].replace("_", " "), number(row["loglik"], 4), small(row["deficit"])]
+            + [small(row["largest_distance"]), row["parameter"], small(row["largest_mcse_share"])]
+            + [f"{row['draws']:,}", small(row["seconds"])]
+            for row in self.table.to_dict("records")
+        ]
+        header = "method status log-likelihood deficit distance/se parameter mcse/se draws seconds".split()
+        failures = [f"{name}: {text}" for name, text in self.failures.items()]
+        title = f"{', '.join(self.repetitions)}: distances are to {self.reference}"
+        return html(title, [table(header, lines, "llrrrlrrr"), *failures])
 
     def distances(self, name: str) -> np.ndarray:
         """Differences (n,) of a method's estimates to the reference's, in units of its standard errors; nan without."""

@@ -262,6 +262,32 @@ class Model(Part):
 
         return tomli_w.dumps(self._content())
 
+    def equations(self) -> list[str]:
+        """Lines of LaTeX that say the family's own parts, aligned at ``&``; none where a family does not write them."""
+        return []
+
+    def latex(self) -> str:
+        """The model as mathematics: the law of the response, random effects, constraints and fixed parameters.
+
+        Returns
+        -------
+        str
+            LaTeX of an ``aligned`` environment, to be put between dollars; without the levels that only data know.
+        """
+        from saem.expressions.latex import latex, symbol
+
+        ties = [latex(text).replace(" = ", " &= ", 1) for text in self.constraints.values()]
+        held = [f"{symbol(name)} &= {value:.12g}" for name, value in self.fixed.items()]
+        lines = " \\\\\n".join([*self.equations(), *ties, *held])
+        return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the formula, and the model file."""
+        from saem.system.markup import folded, html, mathematics
+
+        title = f"{self.family} model for {self.response}, clusters by {', '.join(self.cluster)}"
+        return html(title, []) + mathematics(self.latex()) + folded("model file", self.to_toml())
+
     def replace(self, **changes: Any) -> Self:
         """A validated copy with other values of some fields.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from typing import TYPE_CHECKING
 
 from saem.algorithms.registry import METHODS, Algorithm, resolve
-from saem.errors import DataError, ModelError, SaemWarning
+from saem.data.frames import Table, as_frame
+from saem.errors import ModelError, SaemWarning
 from saem.families import Model, arrange
 from saem.fitting.concluding import conclude
 from saem.fitting.kept import keep
@@ -19,15 +20,12 @@ from saem.maxima.attainable import check_attainable
 from saem.system.sharing import check_threads, sharing
 from saem.system.streams import check_seed
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["METHODS", "Algorithm", "check_arguments", "fit", "resolve"]
+__all__ = ["METHODS", "Algorithm", "check_model", "fit", "resolve"]
 
 
 def fit(
     model: Model,
-    table: pd.DataFrame,
+    table: Table,
     method: str | Algorithm = "saem",
     seed: int = 0,
     drop_missing: bool = False,
@@ -41,6 +39,7 @@ def fit(
     ----------
     model : Model
     table : DataFrame
+        Of pandas, or of polars, pyarrow and others that share tables by Arrow.
     method : str or method object
         A name of `METHODS`, such as "saem" (stochastic-approximation EM), "ml" (direct maximum likelihood), "reml"
         (restricted, for models whose constraints involve no mean), "em" (exact EM), "stochastic_newton" or "bayes" (the
@@ -74,9 +73,10 @@ def fit(
     check_seed(seed)
     check_starts(starts)
     check_threads(threads)
-    check_arguments(model, table)
+    check_model(model)
+    rows = as_frame(table)
     algorithm, name = resolve(method)
-    data = arrange(model, table, drop_missing)
+    data = arrange(model, rows, drop_missing)
     for text in data.warnings:
         warnings.warn(text, SaemWarning, stacklevel=2)
     with sharing(threads):
@@ -88,14 +88,14 @@ def fit(
             outcome = run(algorithm, problem, seed, callback)
         result = Fit.of(conclude(model, data, problem, outcome, algorithm, name, seed, started, starts))
     keep(result, data, problem)
+    logging.getLogger("saem").info(
+        "fit by %s of %d rows: %s after %.2f s, log-likelihood %.4f",
+        *(name, result.n_rows, result.status, result.seconds, result.loglik),
+    )
     return result
 
 
-def check_arguments(model: object, table: object) -> None:
-    """Refuse what is neither a model nor a table, such as their paths."""
-    import pandas as pd
-
+def check_model(model: object) -> None:
+    """Refuse what is no model, such as its path."""
     if not isinstance(model, Model):
         raise ModelError(f"model must be a saem.Model, such as Model.from_toml('peptide.toml'); got {model!r:.80}")
-    if not isinstance(table, pd.DataFrame):
-        raise DataError(f"table must be a pandas DataFrame, such as pandas.read_csv('data.csv'); got {table!r:.80}")

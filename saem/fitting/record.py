@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from saem.algorithms.registry import declaration_of
 from saem.fitting.intervals import LEVEL, wald_intervals
 from saem.fitting.parts import HISTORY, Course, Estimate, Floats, Origin, Part, Sample
+from saem.fitting.roles import roles
 from saem.system.deferred import Deferred
 
 if TYPE_CHECKING:
@@ -119,15 +121,55 @@ class Record(Origin, Estimate, Sample, Course):
         return math.nan if self.posterior is not None else math.log(self.n_rows) * self.n_free - 2.0 * self.loglik
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per parameter: `method, parameter, estimate, se, mcse, lower, upper`, ready to be stacked."""
+        """One row per parameter, ready to be stacked.
+
+        Returns
+        -------
+        DataFrame
+            Columns `method, parameter, estimate, se, mcse, lower, upper` (95 % interval) and `role`: "free", "fixed",
+            "determined" (alone on the left of a constraint, whose right side gives it), "at the boundary" or "not
+            identified".
+        """
         table = self.estimates.reset_index()
         table.insert(0, "method", self.method)
+        table["role"] = roles(self)
         return table
+
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row, ready to be stacked.
+
+        Returns
+        -------
+        DataFrame
+            Columns `method`; `status`; `loglik`, `loglik_mcse`; `deficit`, the log-likelihood below its maximum as the
+            method assesses it itself (0 for exact maxima, nan where it is not known); `aic`, `bic`; `n_free`,
+            parameters; `n_rows`, `n_clusters`; `iterations`; `seconds`.
+        """
+        import pandas as pd
+
+        names = "method status loglik loglik_mcse deficit aic bic n_free n_rows n_clusters iterations seconds".split()
+        row = {name: getattr(self, name) for name in names} | {"status": str(self.status)}
+        return pd.DataFrame([row]).astype({"method": "str", "status": "str"})
+
+    @property
+    def deficit(self) -> float:
+        """Log-likelihood below its maximum, as last assessed by the method; 0 for exact maxima, nan if not known."""
+        if len(self.looks):
+            return float(self.looks[-1, HISTORY.index("deficit")])
+        is_maximum = self.converged and declaration_of(self.method).is_exact and self.method != "laplace"
+        return 0.0 if is_maximum else math.nan
 
     def _index(self) -> pd.Index[Any]:
         import pandas as pd
 
         return pd.Index(list(self.parameters.names), name="parameter", dtype="str")
+
+    def _repr_html_(self) -> str:
+        from saem.fitting.summary import summary_parts
+        from saem.system.markup import html
+
+        title, *parts = summary_parts(self)
+        return html(str(title), parts)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value:.4g}" for name, value in zip(self.parameters.names, self.values, strict=True))

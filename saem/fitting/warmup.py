@@ -1,4 +1,4 @@
-"""Compile the kernels on a machine's first use, on two cores.
+"""Compile what fits need: on a machine's first use, on two cores, or all of it ahead.
 
 The kernels of SAEM and those of direct maximum likelihood take about a quarter of a minute each. With an empty cache,
 another process compiles the second half while this one compiles the first.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from saem.system.cache import SAID, cache_folder
+from saem.errors import ModelError, listing
+from saem.system.cache import COMPILING_SAID, SAID, cache_folder
 
 MODEL = """
 family = "linear"
@@ -29,7 +30,7 @@ sd = "sigma"
 
 
 def ensure(methods: Iterable[str], family: str) -> None:
-    """Compile the kernels if a method other than ML and Bayes needs them and there are none; says so on a terminal.
+    """Compile the kernels if a method other than ML and Bayes needs them and there are none.
 
     They are those of the linear family: others compile their own when they are fitted.
     """
@@ -41,9 +42,7 @@ def ensure(methods: Iterable[str], family: str) -> None:
         or marker.exists()
     ):
         return
-    if sys.stderr.isatty():
-        print("compiling for the first time: about a quarter of a minute, once", file=sys.stderr)
-    quiet = os.environ | {SAID: "1"}  # what is wrong with the cache is said here
+    quiet = os.environ | {SAID: "1", COMPILING_SAID: "1"}  # all is said here
     other = subprocess.Popen([sys.executable, "-m", "saem.fitting.warmup"], stdin=subprocess.DEVNULL, env=quiet)
     try:
         compile_half("saem")
@@ -52,6 +51,85 @@ def ensure(methods: Iterable[str], family: str) -> None:
     if other.returncode == 0:
         with suppress(OSError):
             marker.touch()
+
+
+#: Recipes whose fits to their tables need all that others of their family do.
+EXAMPLES = {"linear": ("peptide", "random_slopes"), "glmm": ("binomial",), "nonlinear": ("theophylline",)}
+
+
+def warmup(
+    families: Sequence[str] = tuple(EXAMPLES),
+    methods: Sequence[str] = ("saem", "ml"),
+    progress: Callable[[str], object] | None = None,
+) -> int:
+    """Compile ahead what fits need, by fits of examples; about a minute where nothing is compiled yet.
+
+    Compiled code is kept for all later processes of this user, until the package changes.
+
+    Parameters
+    ----------
+    families : sequence of str
+        Among "linear", "glmm" and "nonlinear".
+    methods : sequence of str
+        Names of methods, as `saem.fit` takes them.
+    progress : callable, optional
+        Called with a line of text before each fit.
+
+    Returns
+    -------
+    int
+        The number of functions that were compiled; 0 where all was there.
+
+    Raises
+    ------
+    ModelError
+        For an unknown family or method, or a method that none of the examples admits.
+    """
+    from saem import datasets, recipes
+    from saem.algorithms.registry import resolve
+    from saem.families import Model
+    from saem.fitting.fit import fit
+    from saem.system.compiling import LISTENER
+
+    for family in families:
+        if family not in EXAMPLES:
+            raise ModelError(f"there is nothing to compile for the family {family!r}; there are {listing(EXAMPLES)}")
+    before = LISTENER.functions
+    for method in methods:
+        resolve(method)
+    names = [name for family in families for name in EXAMPLES[family]]
+    with silent():
+        for method in methods:
+            refused = []
+            for name in names:
+                model = Model.from_text(recipes.text(name))
+                if progress is not None:
+                    progress(f"{model.family} models by {method}")
+                try:
+                    fit(model, datasets.load(recipes.DATA[name]), method)
+                except ModelError as error:  # REML takes no constraint between means
+                    refused.append(error)
+            if len(refused) == len(names):
+                raise refused[0]
+    marker = _marker()
+    if marker is not None and "linear" in families and {"saem", "ml"} <= set(methods):
+        with suppress(OSError):
+            marker.touch()
+    return LISTENER.functions - before
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Nobody is told that something is compiled who asks for it."""
+    before = os.environ.get(COMPILING_SAID)
+    os.environ[COMPILING_SAID] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[COMPILING_SAID]
+        else:
+            os.environ[COMPILING_SAID] = before
 
 
 def _marker() -> Path | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.data.frames import Table, as_frame
 from saem.errors import ConstraintError, ModelError, SaemError
 from saem.inference.arguments import whole
 from saem.inference.maxima import information_beside, link_along, profile_ends
@@ -178,7 +179,7 @@ def anywhere(problem: Problem, start: Mapping[str, float]) -> Array:
 
 def identifiability(
     model: Model,
-    table: pd.DataFrame,
+    table: Table,
     drop_missing: bool = False,
     starts: int = STARTS,
     points: int = POINTS,
@@ -214,11 +215,12 @@ def identifiability(
     from saem.maxima.boundary import climb
 
     starts, points = whole(starts, "starts", 0), whole(points, "points", 0)
-    has_response = all(name in table.columns for name in model.response_columns)
+    rows = as_frame(table)
+    has_response = all(name in rows.columns for name in model.response_columns)
     if not has_response:
         model = model.plain()
-        table = with_any_response(model, table)
-    data = arrange(model, table, drop_missing)
+        rows = with_any_response(model, rows)
+    data = arrange(model, rows, drop_missing)
     problem = pose(model, data)
     check_attainable(problem, model.constraints)
     solver, names = Solver(problem), problem.parameters.names
@@ -252,7 +254,7 @@ def identifiability(
     )
     if not has_response or not found.locally_identified:
         return found
-    return with_data(found, model, table, drop_missing, problem, starts)
+    return with_data(found, model, rows, drop_missing, problem, starts)
 
 
 def point_of(parameters: Parameters, values: Mapping[str, float]) -> Array:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.data.frames import Table, as_frame
 from saem.errors import DataError, ModelError
 from saem.families import family_of
 from saem.families.estimated import Estimated
@@ -27,9 +28,7 @@ Array = np.ndarray
 NEW_CLUSTERS = ("marginal", "refuse")
 
 
-def predict(
-    fit: Fit, table: pd.DataFrame | None = None, level: float = 0.95, new_clusters: str = "marginal"
-) -> pd.DataFrame:
+def predict(fit: Fit, table: Table | None = None, level: float = 0.95, new_clusters: str = "marginal") -> pd.DataFrame:
     """Means of rows with their standard errors, and intervals for a new observation of each.
 
     A row of a known cluster is predicted by the conditional mean ``x'beta + z'E[theta | y]`` (the best linear unbiased
@@ -82,7 +81,8 @@ def predict(
     refuse_posterior(fit, "one estimate with its standard errors")
     before, data = rows_of(fit)
     family = family_of(fit.model)
-    rows = family.own_rows(data) if table is None else family.arrange_others(fit.model, before, data, table)
+    others = before if table is None else as_frame(table)
+    rows = family.own_rows(data) if table is None else family.arrange_others(fit.model, before, data, others)
     known = rows.cluster >= 0
     if new_clusters == "refuse" and not known.all():
         raise DataError(
@@ -91,7 +91,7 @@ def predict(
         )
     at = estimated(fit, data)
     columns = family.predict(rows, at, level)
-    return pd.DataFrame(columns, index=(before if table is None else table).index)
+    return pd.DataFrame(columns, index=others.index)
 
 
 def estimated(fit: Fit, data: Arranged) -> Estimated:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.data.frames import Table, as_frame
 from saem.inference.arguments import check_level, whole
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class PriorPredictive:
         return found
 
 
-def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed: int = 0) -> PriorPredictive:
+def prior_predictive(model: Model, table: Table, draws: int = 1000, seed: int = 0) -> PriorPredictive:
     """Draw parameters from the priors and data at them, to be held beside the observed data.
 
     Priors that the model does not name are the defaults of method "bayes", which are on the scale of the data. What a
@@ -155,7 +156,7 @@ def prior_predictive(model: Model, table: pd.DataFrame, draws: int = 1000, seed:
     from saem.system.streams import stream
 
     draws, seed = whole(draws, "draws", 100), whole(seed, "seed", 0)
-    data = arrange(model, table)
+    data = arrange(model, as_frame(table))
     problem = pose(model, data, coordinates=USERS)  # that of the priors
     _, _, plan, priors, density = pose_posterior(problem)
     x = draw_priors(density, priors, draws, stream(seed, "prior predictive", "parameters"))

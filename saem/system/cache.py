@@ -26,6 +26,7 @@ _DAY = 86400.0
 _KEEP_DAYS = 30
 _BUILD = re.compile(r"build-[0-9a-f]{16}")
 SAID = "SAEM_CACHE_TROUBLE_SAID"
+COMPILING_SAID = "SAEM_COMPILING_SAID"  # in the environment of what another process has said already, or need not say
 _OURS = "SAEM_NUMBA_CACHE_DIR"  # what configure() set, to tell it in a child process from a user's choice
 
 

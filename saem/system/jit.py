@@ -28,6 +28,7 @@ from numba.extending import overload as numba_overload  # noqa: E402
 from saem.system import linking  # noqa: E402
 from saem.system.borrowing import borrowed, release  # noqa: E402
 from saem.system.calling import call_address, call_row_sums  # noqa: E402
+from saem.system.compiling import LISTENER  # noqa: E402, F401 - it hears of what is compiled
 
 __all__ = [
     "borrowed",

@@ -50,6 +50,27 @@ def test_every_command_has_help(command):
     assert "Usage: " in invoke(*command, "--help").stdout
 
 
+def test_exit_codes_are_told():
+    assert "Exit codes: 0 done" in " ".join(invoke("--help").stdout.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_writes_what_a_shell_runs(shell):
+    script = invoke("completion", shell).stdout
+    assert "_SAEM_COMPLETE" in script and "saem" in script
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [("saem rec", "recipe"), ("saem recipe random", "random_slopes"), ("saem fit --method la", "laplace")],
+)
+def test_what_a_shell_asks_is_answered(typed, found):
+    words = {"_SAEM_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    code = "from saem.cli import main; main()"
+    answer = subprocess.check_output([sys.executable, "-c", code], env=os.environ | words, text=True)
+    assert answer.split() == [found]
+
+
 def test_version():
     assert invoke("--version").stdout == f"saem {saem.__version__}\n"
 

@@ -81,7 +81,7 @@ def test_constraints_table():
 def test_to_frame_is_long_and_can_be_stacked():
     fit = handmade_fit()
     both = pd.concat([fit.to_frame(), dataclasses.replace(fit, method="ml").to_frame()])
-    assert list(both.columns) == ["method", "parameter", "estimate", "se", "mcse", "lower", "upper"]
+    assert list(both.columns) == ["method", "parameter", "estimate", "se", "mcse", "lower", "upper", "role"]
     assert both["method"].value_counts().to_dict() == {"saem": 8, "ml": 8}
 
 

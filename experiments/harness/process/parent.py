@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from saem.system.cache import COMPILING_SAID
 from saem.system.threads import ONE_THREAD
 
 from ...names import FOLDER
@@ -81,7 +82,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
-            env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": path, COMPILING_SAID: "1"},
             pass_fds=(self.note.fileno(),),
             start_new_session=True,  # a group of its own, which `close` ends as a whole
         )

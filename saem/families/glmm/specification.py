@@ -104,3 +104,14 @@ class GlmmModel(DesignedModel):
         if isinstance(self.predictor, str) or groups is None:
             return None
         return Layout(tuple(self.predictor), self.random, groups, (), self.fixed).parameters
+
+    def equations(self) -> list[str]:
+        """See `saem.families.model.Model.equations`."""
+        from saem.expressions.latex import word
+        from saem.families.designed_latex import design_sum, random_lines, summed
+
+        mean = r"\lambda" if self.outcome.link == "log" else "p"
+        trials = "" if self.outcome.trials is None else word(str(self.outcome.trials)) + ", "
+        law = rf"{word(self.response)} &\sim {word(self.outcome.distribution)}\left({trials}{mean}\right)"
+        left = rf"\operatorname{{{self.outcome.link}}} {mean}"
+        return [law, *summed(left, design_sum(self)), *random_lines(self.random)]

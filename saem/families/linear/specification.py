@@ -129,6 +129,20 @@ class LinearModel(DesignedModel):
             return None
         return layout_of(self, tuple(self.mean), groups, residuals).parameters
 
+    def equations(self) -> list[str]:
+        """See `saem.families.model.Model.equations`."""
+        from saem.expressions.latex import word
+        from saem.families.designed_latex import design_sum, group_words, normal, random_lines, summed
+
+        residual = self.residual
+        by = "" if residual.weights is None else f" / {word(residual.weights)}"
+        lines = [*summed(word(self.response), [*design_sum(self), r"\varepsilon"]), *random_lines(self.random)]
+        levels = residual.known_levels()
+        for level in ("level",) if levels is None else levels:
+            where = "" if residual.by is None else group_words(residual.by, None if levels is None else level)
+            lines.append(normal(r"\varepsilon", residual.sd_name(level if residual.by else None), where, by))
+        return lines
+
 
 @lru_cache(maxsize=64)
 def layout_of(

@@ -160,6 +160,12 @@ class NonlinearModel(Model):
         """See `saem.families.model.Model.number_columns`."""
         return self.outcome.columns
 
+    def equations(self) -> list[str]:
+        """See `saem.families.model.Model.equations`."""
+        from saem.families.nonlinear.latex import equations
+
+        return equations(self)
+
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
