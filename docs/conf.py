@@ -36,7 +36,7 @@ extensions = [
     "paper_numbers",
     "running",
 ]
-exclude_patterns = ["_build", "gallery/*.ipynb", "notebooks"]
+exclude_patterns = ["_build", "gallery/**.ipynb", "notebooks"]
 nitpicky = True
 suppress_warnings = ["config.cache"]  # the gallery's functions cannot be kept between builds
 language = "en"
@@ -60,7 +60,10 @@ numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {name: f"saem.{name}" for name in ("Fit", "Model", "Target")} | {
     "Comparison": "saem.comparison.Comparison",
-    **{name: f"saem.errors.{name}" for name in ("ModelError", "DataError", "ConstraintError", "FitError", "StorageError")},
+    **{
+        name: f"saem.errors.{name}"
+        for name in ("ModelError", "DataError", "ConstraintError", "FitError", "StorageError")
+    },
 }
 numpydoc_xref_ignore = "all"
 default_role = "obj"  # names in docstrings are links where there is a page, and code elsewhere
@@ -70,10 +73,11 @@ autosummary_filename_map = {"saem.Fit": "saem.Fit-class"}  # not the file of sae
 # Gallery
 
 sphinx_gallery_conf = {
-    "examples_dirs": str(ROOT / "examples" / "gallery"),
+    "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
-    "within_subsection_order": "FileNameSortKey",
+    "subsection_order": [f"../examples/gallery/{name}" for name in ("ties", "families", "trust", "methods")],
+    "within_subsection_order": "ExampleTitleSortKey",
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

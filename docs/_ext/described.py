@@ -22,11 +22,13 @@ def described_figures(block: Any, variables: dict[str, Any], config: dict[str, A
 
     words = [literal_eval(found) for found in WORDS.findall(block[1])]
     figures = [plt.figure(number) for number in plt.get_fignums()]
-    figures += [one for one in variables["example_globals"].values() if type(one) is Figure and one not in DRAWN]
+    kept = {id(one): one for one in variables["example_globals"].values() if type(one) is Figure and one not in DRAWN}
+    figures += [one for one in kept.values() if one not in figures]
     DRAWN.update(figures)
     if len(words) != len(figures):
         raise ExtensionError(
-            f"{variables['src_file']}: {len(figures)} figures and {len(words)} lines '# sphinx_gallery_alt = ..' in\n{block[1]}"
+            f"{variables['src_file']}: {len(figures)} figures and {len(words)} lines "
+            f"'# sphinx_gallery_alt = ..' in\n{block[1]}"
         )
     parts = []
     for figure, text in zip(figures, words, strict=True):

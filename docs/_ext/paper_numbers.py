@@ -10,7 +10,18 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
-SIGNS = {r"{\,}": "\u202f", r"\,": " ", r"\%": "%", "{,}": ",", r"\times": "×", r"\leq": "≤", r"\ ": " ", "--": "–", "$": "", "~": " "}
+SIGNS = {
+    r"{\,}": "\u202f",
+    r"\,": " ",
+    r"\%": "%",
+    "{,}": ",",
+    r"\times": "×",
+    r"\leq": "≤",
+    r"\ ": " ",
+    "--": "–",
+    "$": "",
+    "~": " ",
+}
 
 
 @cache

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 
 PAGES: dict[str, dict[str, Any]] = {}  # by the name of the page, which one process reads
 WIDTH = 200  # columns of the terminal that commands see
+FOLD = 96  # columns of a line of text on a page
 SHELL = (shutil.which("bash") or "/bin/sh", "-e", "-o", "pipefail", "-c")
 
 
@@ -69,7 +71,7 @@ class Block(SphinxDirective):
                 if not found:
                     raise self.error(f"no line of the output has {text!r}:\n{printed}")
                 lines = lines[found[0] :] if start else lines[: found[0]]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip("\n"))
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(map(folded, lines)).strip("\n"))
 
     def block(self, text: str, language: str, name: str) -> nodes.Node:
         node = nodes.literal_block(text, text, language=language, classes=[name])
@@ -129,6 +131,13 @@ class Python(Block):
                 if value is not None:
                     print(value if isinstance(value, str | pd.DataFrame | pd.Series) else repr(value))
         return printed.getvalue()
+
+
+def folded(line: str) -> str:
+    """A long sentence over several lines; tables stay as they are."""
+    if len(line) <= FOLD or re.search(r"\S {3,}\S|-{9}", line):
+        return line
+    return textwrap.fill(line, FOLD, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def forget(app: Sphinx, exception: Exception | None) -> None:

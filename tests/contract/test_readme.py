@@ -34,7 +34,7 @@ def test_its_targets_are_those_of_make() -> None:
 
 
 def test_it_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands, one after the other in one folder, print its transcript; its model file is the recipe's; its Python runs."""
+    """Its commands, in one folder, print its transcript; its model file is the recipe's; its Python runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     assert [line.split()[1] for line in COMMANDS] == ["recipe", "check", "fit"]

@@ -1,4 +1,4 @@
-"""The site: every public name, recipe and figure has its place, and what looks at the built pages finds what is wrong."""
+"""The site: every public name, recipe and figure has its place, and what is wrong with a page is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import saem
 from saem import batch, data, datasets, plotting, recipes, schedules
 
 DOCS = ROOT / "docs"
-GALLERY = sorted((ROOT / "examples" / "gallery").glob("plot_*.py"))
+GALLERY = sorted((ROOT / "examples" / "gallery").rglob("plot_*.py"))
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 PLAIN = {"SHADE", "LATEST", "__version__"}  # a colour and two numbers
 
@@ -26,7 +26,9 @@ check = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(check)
 
 
-@pytest.mark.parametrize("module", [saem, batch, data, datasets, plotting, schedules], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [saem, batch, data, datasets, plotting, schedules], ids=lambda module: module.__name__
+)
 def test_every_public_name_is_in_the_reference(module: object) -> None:
     listed: dict[str, set[str]] = {}
     for path in (DOCS / "reference").glob("*.rst"):

@@ -11,7 +11,9 @@ from saem.plotting import plot_comparison, plot_cost, plot_deficit, plot_error
 
 model = saem.Model.from_text(recipes.text("peptide"))
 table = datasets.load("peptide").query("replicate <= 12")
-found = saem.compare(model, table, ("saem", "mcem", "stochastic_newton", "chains", "ml"), budget=1e6, repeats=5)
+found = saem.compare(
+    model, table, ("saem", "mcem", "stochastic_newton", "chains", "ml"), budget=1e6, repeats=5
+)
 print(found.over_seeds.round(5).to_string())
 
 # %%

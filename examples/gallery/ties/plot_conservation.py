@@ -12,7 +12,10 @@ from saem.plotting import plot_estimates, plot_ratio
 table = datasets.load("peptide_conserved")
 conserved = saem.Model.from_text(recipes.text("peptide_conservation"))
 free = conserved.replace(constraints={})
-fits = {"conserved": saem.fit(conserved, table, method="ml"), "free": saem.fit(free, table, method="ml")}
+fits = {
+    "conserved": saem.fit(conserved, table, method="ml"),
+    "free": saem.fit(free, table, method="ml"),
+}
 print(saem.compare_models(fits).to_string())
 
 # %%

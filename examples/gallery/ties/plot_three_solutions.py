@@ -14,8 +14,19 @@ from saem import recipes
 from saem.plotting import plot_solutions
 
 model = saem.Model.from_text(recipes.text("peptide"))
-design = pd.DataFrame(list(product(("Ctrl", "CCCP"), range(1, 61), ("unmodified", "modified"))), columns=["treatment", "replicate", "modification"])
-truth = {"mu": 10.0, "alpha2": -1.0, "b21": 0.0, "b22": -4.0, "sigma1": 0.4, "sigma2": 3.6, "sigma": 0.3}
+design = pd.DataFrame(
+    list(product(("Ctrl", "CCCP"), range(1, 61), ("unmodified", "modified"))),
+    columns=["treatment", "replicate", "modification"],
+)
+truth = {
+    "mu": 10.0,
+    "alpha2": -1.0,
+    "b21": 0.0,
+    "b22": -4.0,
+    "sigma1": 0.4,
+    "sigma2": 3.6,
+    "sigma": 0.3,
+}
 table = saem.simulate(model, truth, design, seed=2)
 
 fit = saem.fit(model, table, method="ml")
@@ -34,4 +45,8 @@ plot_solutions(found)
 solutions = pd.DataFrame(fit.solutions, columns=list(fit.parameters.names))
 solutions["effect on unmodified"] = solutions["c2"] + solutions["b21"]
 solutions["effect on modified"] = solutions["c2"] + solutions["b22"]
-print(solutions[["c2", "b21", "b22", "effect on unmodified", "effect on modified", "sigma2"]].round(3).to_string())
+print(
+    solutions[["c2", "b21", "b22", "effect on unmodified", "effect on modified", "sigma2"]]
+    .round(3)
+    .to_string()
+)

@@ -11,7 +11,10 @@ from saem.plotting import plot_estimates
 
 tied = saem.Model.from_text(recipes.text("clearance_equal_means"))
 table = datasets.load("clearance")
-fits = {"equal means": saem.fit(tied, table, method="ml"), "free": saem.fit(tied.replace(constraints={}), table, method="ml")}
+fits = {
+    "equal means": saem.fit(tied, table, method="ml"),
+    "free": saem.fit(tied.replace(constraints={}), table, method="ml"),
+}
 print(saem.likelihood_ratio(fits["equal means"], fits["free"]))
 
 # %%

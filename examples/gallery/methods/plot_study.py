@@ -37,7 +37,7 @@ saem = { what = "SAEM", method = "saem" }
 replicates = 100
 seed       = 1
 """)
-(folder / "peptides.py").write_text('''
+(folder / "peptides.py").write_text("""
 from itertools import product
 
 import pandas as pd
@@ -64,10 +64,22 @@ def generate(cell, seed):
 
 def estimate(data, cell, options, seed):
     return Outcome.of(saem.fit(MODEL, data, method=options["method"], seed=seed))
-''')
-command = [sys.executable, "-m", "experiments", "run", "peptides.toml", "--output", "results", "--workers", "1"]
+""")
+command = [
+    sys.executable,
+    "-m",
+    "experiments",
+    "run",
+    "peptides.toml",
+    "--output",
+    "results",
+    "--workers",
+    "1",
+]
 subprocess.run(command, cwd=folder, check=True, capture_output=True)
-results = Results.read(load_study(folder / "peptides.toml"), folder / "peptides.toml", folder / "results")
+results = Results.read(
+    load_study(folder / "peptides.toml"), folder / "peptides.toml", folder / "results"
+)
 
 # %%
 # Coverage of 95 % intervals in per cent, with its Monte Carlo error; triangles are more than two of these from 95 %.

@@ -9,7 +9,9 @@ import saem
 from saem import datasets, recipes
 from saem.plotting import plot_posterior, plot_prior_predictive
 
-model = saem.Model.from_text(recipes.text("peptide")).replace(priors={"sigma1": "half_normal(1)", "sigma2": "half_normal(1)"})
+model = saem.Model.from_text(recipes.text("peptide")).replace(
+    priors={"sigma1": "half_normal(1)", "sigma2": "half_normal(1)"}
+)
 table = datasets.load("peptide").query("replicate <= 12")
 before = saem.prior_predictive(model, table, draws=500, seed=1)
 

@@ -11,7 +11,10 @@ from saem.plotting import plot_estimates, plot_visual_check
 
 model = saem.Model.from_text(recipes.text("poisson_lognormal"))
 table = datasets.load("rates")
-fits = {"mean known": saem.fit(model, table, method="ml"), "free": saem.fit(model.replace(constraints={}), table, method="ml")}
+fits = {
+    "mean known": saem.fit(model, table, method="ml"),
+    "free": saem.fit(model.replace(constraints={}), table, method="ml"),
+}
 
 # sphinx_gallery_alt = "Estimates of the median rate and its spread with intervals, with a known mean and without."
 plot_estimates(fits)

@@ -9,7 +9,11 @@ import saem
 from saem import datasets, recipes
 from saem.plotting import plot_acceptance, plot_cluster_acceptance
 
-fit = saem.fit(saem.Model.from_text(recipes.text("theophylline")), datasets.load("theophylline").query("Time > 0"), seed=1)
+fit = saem.fit(
+    saem.Model.from_text(recipes.text("theophylline")),
+    datasets.load("theophylline").query("Time > 0"),
+    seed=1,
+)
 
 # sphinx_gallery_alt = "Acceptance rate of the kernels against the iteration, level after the burn-in."
 plot_acceptance(fit)

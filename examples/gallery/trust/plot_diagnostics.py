@@ -7,7 +7,13 @@ Residuals, prediction errors and the influence of each cluster: ``saem diagnose`
 
 import saem
 from saem import datasets, recipes
-from saem.plotting import plot_influence, plot_npde, plot_observed, plot_quantiles, plot_residuals
+from saem.plotting import (
+    plot_influence,
+    plot_npde,
+    plot_observed,
+    plot_quantiles,
+    plot_residuals,
+)
 
 model = saem.Model.from_text(recipes.text("peptide"))
 fit = saem.fit(model, datasets.load("peptide"), method="ml")
