@@ -27,7 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 
 PAGES: dict[str, dict[str, Any]] = {}  # by the name of the page, which one process reads
 WIDTH = 200  # columns of the terminal that commands see
-FOLD = 96  # columns of a line of text on a page
+FOLD = 90  # columns of a line of text on a page
 SHELL = (shutil.which("bash") or "/bin/sh", "-e", "-o", "pipefail", "-c")
 
 
