@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saem.comparison import compare
     from saem.errors import SaemError
     from saem.families import Model
+    from saem.fitting.bar import progress_bar
     from saem.fitting.fit import fit
     from saem.fitting.result import Fit, load
     from saem.fitting.warmup import warmup
@@ -68,6 +69,7 @@ _MODULES = {
     "prior_predictive": "saem.inference.prior_predictive",
     "prior_sensitivity": "saem.inference.prior_sensitivity",
     "profile": "saem.inference.profile_likelihood",
+    "progress_bar": "saem.fitting.bar",
     "random_effects": "saem.inference.random_effects",
     "residuals": "saem.inference.residuals",
     "simulate": "saem.simulation",
@@ -103,6 +105,7 @@ __all__ = [
     "prior_predictive",
     "prior_sensitivity",
     "profile",
+    "progress_bar",
     "random_effects",
     "residuals",
     "simulate",

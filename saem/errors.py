@@ -5,12 +5,43 @@ Every message names the object, the requirement and the value found, and says wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+#: What the messages of the most frequent errors say -> the page of the documents that helps.
+PAGES = {
+    r"^missing or infinite values in": "docs/model-file.md#tables",
+    r"^table must be a pandas DataFrame": "docs/model-file.md#tables",
+    r"needs columns? '.*; the table has the columns": "docs/model-file.md#tables",
+    r"^the response '.* (must be a number|holds numbers stored as text)": "docs/model-file.md#tables",
+    r"^\d+ rows? have the level|^no row has the level": "docs/model-file.md#random-effects",
+    r"^the column '.* of the variance groups must be constant": "docs/model-file.md#random-effects",
+    r"^the residual standard deviation.* goes to zero": "docs/model-file.md#residual-error",
+    r"^(  - )?(constraint '|the constraints ')": "docs/model-file.md#constraints",
+    r"^(  - )?(a prior must|priors[.:])": "docs/model-file.md#priors",
+    r"^the outcome of data row .* has the log-density": "docs/nonlinear.md#domains-and-starts",
+    r"^there is no method '|^REML integrates": "docs/algorithms.md#methods",
+    r" is not a valid model:| is not valid TOML": "docs/model-file.md",
+}
+
 
 class SaemError(ValueError):
-    """Base of all errors that are caused by input; also a ``ValueError``."""
+    """Base of all errors that are caused by input; also a ``ValueError``.
+
+    Attributes
+    ----------
+    page : str
+        A page in the repository that tells more, ``docs/model-file.md#tables``; empty where there is none. It is also a
+        note of the exception.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        found = (page for pattern, page in PAGES.items() if re.search(pattern, message, re.M))
+        self.page = next(found, "")
+        if self.page:
+            self.add_note(f"See {self.page}")
 
 
 class ModelError(SaemError):

@@ -90,7 +90,7 @@ def friendly() -> Iterator[None]:
         try:
             yield
         except SaemError as error:
-            complain("Error", str(error), "red")
+            complain("Error", f"{error}\nSee {error.page}" if error.page else str(error), "red")
             raise typer.Exit(BAD_INPUT) from None
         except MemoryError:
             complain("Error", "the memory does not suffice for this; use fewer rows, levels, draws or workers", "red")

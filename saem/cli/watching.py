@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from saem.cli.console import console
 from saem.cli.signals import Stopped, handling, interrupt
 from saem.system.display import printable
 
 if TYPE_CHECKING:
+    from saem.fitting.bar import Terminal
     from saem.fitting.progress import Progress
 
 SHORT = 0.5  # seconds: a fit that is done by then shows nothing
@@ -29,8 +29,7 @@ class Watcher:
 
     def __init__(self, text: str) -> None:
         self.text, self.interrupted = text, False
-        self.bar: Any = None
-        self.task: Any = None
+        self.bar: Terminal | None = None
 
     def __call__(self, progress: Progress) -> bool:
         """Show how far the fit is; whether it is to end."""
@@ -40,43 +39,17 @@ class Watcher:
 
     def show(self, progress: Progress) -> None:
         """Draw the bar, or bring it up to date."""
+        from saem.fitting.bar import Terminal, share_of, words_of
+
         if self.bar is None:
-            self.bar = new_bar()
-            self.bar.start()
-            self.task = self.bar.add_task(printable(self.text), total=None, words="")
-        left, known = progress.seconds_left, math.isfinite(progress.seconds_left)
-        self.bar.update(
-            self.task,
-            total=progress.seconds + left if known else None,
-            completed=progress.seconds,
-            words=words(progress),
-        )
+            self.bar = Terminal(self.text, console(stderr=True))
+        self.bar.show(share_of(progress), words_of(progress))
 
     def interrupt(self, number: int, frame: object = None) -> None:
         """Ctrl-C, the first time; the second is a KeyboardInterrupt."""
         if self.interrupted:
             interrupt(number)
         self.interrupted, Stopped.last = True, number
-
-
-def words(progress: Progress) -> str:
-    """The precision so far and the expected time that is left, as far as they are known."""
-    if not math.isfinite(progress.mcse_share):
-        return progress.phase
-    parts = [f"MCSE/SE {100 * progress.mcse_share:.2g} % (target {100 * progress.target.mcse:g} %)"]
-    if math.isfinite(progress.deficit):
-        parts.append(f"deficit {progress.deficit:.2g}")
-    if math.isfinite(progress.seconds_left):  # first: what is too wide for the terminal is cut at the end
-        parts.insert(0, f"{progress.seconds_left:.0f} s left")
-    return ", ".join(parts)
-
-
-def new_bar() -> Any:
-    """A bar that vanishes when the fit is done."""
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(12), TextColumn("{task.fields[words]}"))
-    return Progress(*columns, console=console(stderr=True), transient=True)
 
 
 @contextmanager
@@ -88,8 +61,7 @@ def watching(text: str) -> Iterator[Watcher]:
             yield watcher
     finally:
         if watcher.bar is not None:
-            with suppress(OSError):  # of a terminal that was closed, which is no reason to lose the fit
-                watcher.bar.stop()
+            watcher.bar.close()
 
 
 @contextmanager

@@ -82,6 +82,13 @@ def table_of(series: dict[str, pd.Series[Any]], attributes: dict[Any, Any]) -> p
     return table
 
 
+def shared(series: pd.Series[Any]) -> pd.Series[Any]:
+    """A column that stays as it is when the table is changed; pandas before 3 would change it, too, so it is copied."""
+    import pandas as pd
+
+    return series if pd.__version__.partition(".")[0] >= "3" else series.copy()
+
+
 def read_columns(
     model: Reading, table: pd.DataFrame, drop_missing: bool
 ) -> tuple[dict[str, pd.Series[Any]], dict[str, Values], dict[str, Factor], Rows, int]:
@@ -108,7 +115,7 @@ def read_columns(
     n_dropped : int
     """
     rows = Rows(table)
-    series = {name: table[name] for name in model.all_columns}
+    series = {name: shared(table[name]) for name in model.all_columns}
     columns: dict[str, Values] = {name: _read_response(series[name], rows) for name in model.response_columns}
     for name in (*model.design_columns, *model.number_columns):
         if name not in columns:

@@ -11,7 +11,7 @@ from saem.families.designed_model import DesignedModel
 from saem.specification.random_effects import RandomEffects
 
 IN_A_LINE = 3  # terms of a sum
-PLACE = "Factor"  # no formula has this name
+PLACE = "Factor"  # stands for what is written first
 
 
 def design_sum(model: DesignedModel) -> list[str]:
@@ -29,7 +29,7 @@ def times(factor: str, text: str, columns: frozenset[str]) -> str:
     """A parameter or random effect by the rows on which it acts; conditions stand in brackets."""
     if text.strip() == "1":
         return factor
-    return latex_of(ast.BinOp(ast.Name(PLACE), ast.Mult(), parse(text).body), columns).replace(symbol(PLACE), factor)
+    return latex_of(ast.BinOp(ast.Name(PLACE), ast.Mult(), parse(text).body), columns).replace(symbol(PLACE), factor, 1)
 
 
 def effect(random: RandomEffects, term: str) -> str:

@@ -132,7 +132,7 @@ class Record(Origin, Estimate, Sample, Course):
         """
         table = self.estimates.reset_index()
         table.insert(0, "method", self.method)
-        table["role"] = roles(self)
+        table["role"] = roles(self, self.model.constraints)
         return table
 
     def glance(self) -> pd.DataFrame:
@@ -163,13 +163,6 @@ class Record(Origin, Estimate, Sample, Course):
         import pandas as pd
 
         return pd.Index(list(self.parameters.names), name="parameter", dtype="str")
-
-    def _repr_html_(self) -> str:
-        from saem.fitting.summary import summary_parts
-        from saem.system.markup import html
-
-        title, *parts = summary_parts(self)
-        return html(str(title), parts)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value:.4g}" for name, value in zip(self.parameters.names, self.values, strict=True))

@@ -41,6 +41,14 @@ class Fit(Record):
 
         return summary(self, handed.t_tests(self) if t_tests else None)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary."""
+        from saem.fitting.summary import summary_parts
+        from saem.system.markup import html
+
+        title, *parts = summary_parts(self)
+        return html(str(title), parts)
+
     def save(self, folder: str | Path) -> None:
         """Write the fit to a folder, without pickle; `saem.load(folder)` reads it back."""
         from saem.fitting.storage.saving import save

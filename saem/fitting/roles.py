@@ -5,20 +5,17 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from saem.expressions.constraint import split
 from saem.expressions.grammar import names_in
-
-if TYPE_CHECKING:
-    from saem.fitting.record import Record
+from saem.fitting.parts import Estimate
 
 FREE, FIXED, DETERMINED, BOUNDARY, UNKNOWN = "free", "fixed", "determined", "at the boundary", "not identified"
 
 
-def roles(fit: Record) -> list[str]:
+def roles(fit: Estimate, constraints: Mapping[str, str]) -> list[str]:
     """The role of each parameter, in their order; see `Record.to_frame`."""
-    computed = on_the_left(fit.model.constraints) if fit.posterior is None else frozenset(fit.posterior.determined)
+    computed = on_the_left(constraints) if fit.posterior is None else frozenset(fit.posterior.determined)
     found = []
     for i, name in enumerate(fit.parameters.names):
         if fit.parameters.fixed[i]:

@@ -14,9 +14,11 @@ from selecting import few
 
 import saem
 from saem import recipes
-from saem.cli.watching import Watcher, watching, words
+from saem.cli.console import console
+from saem.cli.watching import Watcher, watching
 from saem.families import Model
 from saem.fitting import progress
+from saem.fitting.bar import Terminal, words_of
 from saem.stopping import Target
 
 
@@ -115,7 +117,9 @@ def test_a_bar_on_a_closed_terminal_does_not_lose_the_fit():
             raise OSError(5, "Input/output error")
 
     with watching("fitting by saem") as watcher:
-        watcher.bar = Closed()
+        watcher.bar = Terminal("fitting by saem", console(stderr=True))
+        watcher.bar.bar.stop()
+        watcher.bar.bar = Closed()
     assert not watcher.interrupted
 
 
@@ -123,14 +127,14 @@ def test_the_words_of_the_bar():
     known = progress.Progress(
         "saem", "averaging", 1500, 10, 2.0, ("b22",), np.zeros(1), 0.031, "b22", 0.004, Target(mcse=0.02), 12.4
     )
-    assert words(known) == "12 s left, MCSE/SE 3.1 % (target 2 %), deficit 0.004"
+    assert words_of(known) == "12 s left, MCSE/SE 3.1 % (target 2 %), deficit 0.004"
     nothing = progress.Progress(
         "saem", "burn-in", 1, 1, 0.1, ("b22",), np.zeros(1), np.nan, "", np.nan, Target(), np.nan
     )
-    assert words(nothing) == "burn-in"
+    assert words_of(nothing) == "burn-in"
     watcher = Watcher("fitting by saem")
     for each in (nothing, known):
         watcher.show(each)
-    task = watcher.bar.tasks[0]
-    assert (task.total, task.completed) == (14.4, 2.0)
-    watcher.bar.stop()
+    task = watcher.bar.bar.tasks[0]
+    assert (task.total, task.completed) == (1.0, 2.0 / 14.4)
+    watcher.bar.close()

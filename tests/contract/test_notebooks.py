@@ -7,6 +7,7 @@ import math
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from handmade import handmade_fit
 from simulated_results import results_in
@@ -188,3 +189,74 @@ def test_tables_of_a_comparison(compared):
 def test_the_deficit_of_a_simulated_fit():
     fit = saem.fit(sleep_model(), datasets.load("sleep"), "saem")
     assert fit.glance()["deficit"].iloc[0] == fit.history["deficit"].iloc[-1]
+
+
+# Progress bars
+
+
+class Drawn:
+    """A display that keeps what it is shown."""
+
+    def __init__(self):
+        self.shown, self.closed = [], False
+
+    def show(self, share, words):
+        self.shown.append((share, words))
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_bar_shows_how_far_fits_are(monkeypatch):
+    drawn = Drawn()
+    monkeypatch.setattr("saem.fitting.bar.display_for", lambda title: drawn)
+    with saem.progress_bar("x") as shown:
+        fit = saem.fit(sleep_model(), datasets.load("sleep"), callback=shown)
+        shown(3, 12)
+    assert np.array_equal(fit.values, saem.fit(sleep_model(), datasets.load("sleep")).values)
+    *_, (share, words), last = drawn.shown
+    assert last == (0.25, "3 of 12") and drawn.closed
+    assert share is None or 0.0 < share <= 1.0
+    assert words.startswith(("burn-in", "transient", "averaging")) or "MCSE/SE" in words
+    with pytest.raises(ZeroDivisionError), saem.progress_bar():
+        drawn.closed = False
+        raise ZeroDivisionError
+    assert drawn.closed
+
+
+def test_a_bar_is_silent_where_nobody_looks(capfd):
+    with saem.progress_bar() as shown:
+        shown(1, 2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal(monkeypatch, capfd):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with saem.progress_bar("counting") as shown:
+        shown(1, 2)
+        shown.display.bar.refresh()
+    assert "counting" in capfd.readouterr().err
+
+
+CELLS = (
+    "import saem\nfrom saem import datasets, recipes\n"
+    "model = saem.Model.from_text(recipes.text('random_slopes'))\nmodel",
+    "with saem.progress_bar('fitting it') as bar:\n"
+    "    fit = saem.fit(model, datasets.load('sleep'), callback=bar)\n"
+    "fit",
+)
+
+
+@pytest.mark.slow
+def test_in_a_real_notebook():
+    client = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    import nbformat
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    client.NotebookClient(book, timeout=300, kernel_name="python3").execute()
+    shown = [[each.get("data", {}).get("text/html", "") for each in cell.outputs] for cell in book.cells]
+    assert "$$\\begin{aligned}" in shown[0][-1]
+    assert re.search(r'fitting it <progress value="1.000"></progress> \d+\.\d s', shown[1][0])
+    assert "log-likelihood" in shown[1][-1] and "<table" in shown[1][-1]
+    assert all(each.output_type != "error" for cell in book.cells for each in cell.outputs)

@@ -164,7 +164,7 @@ class NonlinearModel(Model):
         """See `saem.families.model.Model.equations`."""
         from saem.families.nonlinear.latex import equations
 
-        return equations(self)
+        return equations(self, self.reading, frozenset(self.all_columns))
 
 
 def _is_number(value: object) -> bool:
