@@ -38,8 +38,8 @@ class Block(SphinxDirective):
     option_spec: ClassVar[dict[str, Any]] = {
         "quiet": directives.flag,  # show no output
         "hidden": directives.flag,  # show nothing at all
-        "from": directives.unchanged,  # show the output from the first line with this text on
-        "to": directives.unchanged,  # .. up to the first line after it with this text, left out
+        "from": directives.unchanged,  # show the output from the first line on that begins like this
+        "to": directives.unchanged,  # .. up to the first line after it that begins like this
         "code": directives.nonnegative_int,  # the exit code that is expected
     }
     language = ""
@@ -67,9 +67,9 @@ class Block(SphinxDirective):
         for option, start in (("from", True), ("to", False)):
             if option in self.options:
                 text = self.options[option]
-                found = [i for i, line in enumerate(lines) if text in line and (start or i > 0)]
+                found = [i for i, line in enumerate(lines) if line.startswith(text) and (start or i > 0)]
                 if not found:
-                    raise self.error(f"no line of the output has {text!r}:\n{printed}")
+                    raise self.error(f"no line of the output begins with {text!r}:\n{printed}")
                 lines = lines[found[0] :] if start else lines[: found[0]]
         return re.sub(r"\n{3,}", "\n\n", "\n".join(map(folded, lines)).strip("\n"))
 
