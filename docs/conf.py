@@ -100,7 +100,7 @@ html_static_path = ["_static"]
 html_css_files = ["saem.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"index": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "how-to": []}
 html_theme_options = {
     "logo": {"text": "saem"},
     "show_prev_next": True,
@@ -116,3 +116,13 @@ html_theme_options = {
 html_context = {"default_mode": "auto"}
 templates_path = ["_templates"]
 html_math_renderer = "mathml"
+
+
+def signature_of(app, what, name, value, options, signature, returned):  # type: ignore[no-untyped-def]
+    """No arguments of classes that only saem makes: fields are told of in words."""
+    made = name.startswith(("saem.inference.", "saem.fitting.", "saem.comparison.")) or name == "saem.Fit"
+    return ("", returned) if what == "class" and made else None
+
+
+def setup(app):  # type: ignore[no-untyped-def]
+    app.connect("autodoc-process-signature", signature_of)

@@ -5,6 +5,7 @@ Is the total amount conserved?
 If the treatment only moves amounts from one form to the other, the expected total is the same under both: an equation between means and variances that restricts what the data may show. So it can be tested.
 """
 
+# sphinx_gallery_thumbnail_number = 2
 import saem
 from saem import datasets, recipes
 from saem.plotting import plot_estimates, plot_ratio
