@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from saem.system.display import printable
@@ -55,17 +56,14 @@ class Notebook:
     """An output of the cell that is brought up to date."""
 
     def __init__(self, title: str) -> None:
-        from IPython.display import display
-
         self.title, self.began, self.next = title, time.perf_counter(), 0.0
-        self.handle: Any = display(self.line(None, ""), display_id=True)
+        self.shown: Any = import_module("IPython.display")
+        self.handle = self.shown.display(self.line(None, ""), display_id=True)
 
     def line(self, share: float | None, words: str) -> Any:
         """The output."""
-        from IPython.display import HTML
-
         value = "" if share is None else f' value="{share:.3f}"'
-        return HTML(f"<div>{as_html(self.title)} <progress{value}></progress> {as_html(words)}</div>")
+        return self.shown.HTML(f"<div>{as_html(self.title)} <progress{value}></progress> {as_html(words)}</div>")
 
     def show(self, share: float | None, words: str) -> None:
         """See `Display`."""
