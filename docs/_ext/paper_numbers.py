@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
 from docutils import nodes
+from latex_as_text import plain
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
-
-SIGNS = {
-    r"{\,}": "\u202f",
-    r"\,": " ",
-    r"\%": "%",
-    "{,}": ",",
-    r"\times": "×",
-    r"\leq": "≤",
-    r"\ ": " ",
-    "--": "–",
-    "$": "",
-    "~": " ",
-}
 
 
 @cache
@@ -32,23 +19,6 @@ def numbers() -> dict[str, Any]:
     from paper.pipeline.parts import all_numbers
 
     return all_numbers(Digests(PAPER / "results"))
-
-
-def plain(latex: str) -> str:
-    """What a number in LaTeX is in a page.
-
-    Raises
-    ------
-    ValueError
-        When something of LaTeX is left.
-    """
-    text = re.sub(r"10\^\{(-?\d+)\}", lambda found: f"10^{found[1]}", latex)
-    for sign, word in SIGNS.items():
-        text = text.replace(sign, word)
-    text = re.sub(r"\\(?:ensuremath|text|mathrm)\{([^{}]*)\}", r"\1", text).replace("-", "−")
-    if re.search(r"[\\{}]", text):
-        raise ValueError(f"no plain form of {latex!r}")
-    return text
 
 
 class NumberRole(SphinxRole):

@@ -110,8 +110,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
     [(r"49 (4)\,\%", "49 (4) %"), (r"2{\,}787", "2\u202f787"), (r"\ensuremath{-}0.39", "−0.39")],
 )
 def test_numbers_of_the_paper_are_plain_on_a_page(latex: str, text: str) -> None:
-    pytest.importorskip("sphinx")
-    from paper_numbers import plain
+    from latex_as_text import plain
 
     assert plain(latex) == text
     with pytest.raises(ValueError, match="no plain form"):
