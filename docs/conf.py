@@ -46,8 +46,7 @@ language = "en"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "attrs_inline"]
 myst_heading_anchors = 3
-copybutton_exclude = ".linenos, .gp, .go"
-copybutton_selector = "div:not(.run-output-block) > div.highlight pre"
+copybutton_selector = "div.highlight pre:not(.run-output-block pre)"
 
 # Reference
 
