@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MARKER := $(VENV)/.installed
+DOCS   := $(VENV)/.docs
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help venv study demo picture test test-slow lint bench paper paper-quick paper-full paper-verify clean
+.PHONY: help venv study demo picture test test-slow lint bench docs paper paper-quick paper-full paper-verify clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
@@ -46,6 +47,17 @@ lint: $(MARKER)  ## ruff, mypy --strict and the import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+$(DOCS): $(MARKER)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	@touch $@
+
+docs: $(DOCS)  ## build the site into docs/_build/html (some minutes; a warning is an error)
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@$(BIN)/python docs/check.py docs/_build/html
+	@if command -v chromium > /dev/null; then $(BIN)/python docs/narrow.py docs/_build/html; \
+	    else echo "there is no Chromium: widths on a phone were not measured"; fi
+	@echo "docs/_build/html/index.html"
+
 bench: $(MARKER)  ## measure speed and memory against their targets (some five minutes)
 	@$(BIN)/python -m benchmarks
 
@@ -64,5 +76,5 @@ paper-verify: $(MARKER)  ## hold the results of paper-full, or else of paper-qui
 	@$(BIN)/python -m paper verify
 
 clean:  ## remove caches and build products; .venv stays
-	@rm -rf build dist paper/build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	@rm -rf build dist paper/build docs/_build docs/gallery docs/reference/generated docs/reference/backreferences *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -7,7 +7,6 @@ import importlib.util
 import io
 import re
 import runpy
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pandas as pd
 import peptide
 import pytest
 from calibration import check_within_error
-from documented import ALGORITHMS, INFERENCE, ROOT, fenced
+from documented import ALGORITHMS, INFERENCE, POSTERIOR, ROOT, fenced
 from selecting import few
 from typer.testing import CliRunner
 
@@ -33,12 +32,7 @@ from saem.fitting.fit import METHODS
 from saem.mstep.maximisers import MAXIMISERS
 
 REFERENCE = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")
-PARTS = [
-    textwrap.dedent(part)
-    for block in re.findall(r"(?:^    .*\n|^\n)+", REFERENCE, flags=re.M)
-    for part in block.split("\n\n")
-    if re.match(r"\s*(\[|mean )", part)
-]
+PARTS = [part for block in fenced(REFERENCE, "toml") for part in block.split("\n\n")]
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("own_*.py"))
@@ -100,16 +94,12 @@ def test_the_measure_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_the_page_on_algorithms_runs() -> None:
-    """From top to bottom, as one program; what it prints is what the page says."""
+    """From top to bottom, as one program."""
     names: dict[str, Any] = {}
     blocks = fenced(ALGORITHMS)
-    assert len(blocks) >= 5 and any(output for _, output in blocks)
-    for code, output in blocks:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(code, names)
-        if output:
-            assert printed.getvalue() == output
+    assert len(blocks) >= 5
+    for code in blocks:
+        exec(code, names)
 
 
 FEWER = {  # what the page asks for, and what will do to see that it runs
@@ -121,29 +111,27 @@ FEWER = {  # what the page asks for, and what will do to see that it runs
 
 @pytest.mark.filterwarnings("ignore:.*non-interactive")
 @pytest.mark.parametrize("fewer", [FEWER, pytest.param({}, marks=pytest.mark.slow)], ids=len)
-def test_the_page_on_inference_runs(fewer: dict[str, str]) -> None:
-    """From top to bottom, the last block where its sampler is installed; and it names every public function.
+def test_the_pages_on_inference_run(fewer: dict[str, str]) -> None:
+    """From top to bottom, that on posteriors where its sampler is installed; and they name every public function.
 
     The fast test has fewer replicates and draws than the page, the slow one has the page as it stands.
     """
     import matplotlib.pyplot as plt
 
     names: dict[str, Any] = {}
-    page = INFERENCE
+    pages = INFERENCE + (POSTERIOR if importlib.util.find_spec("nutpie") else "")
     for asked, will_do in fewer.items():
-        assert page.count(asked) == 1, asked
-        page = page.replace(asked, will_do)
-    blocks = [code for code, _ in fenced(page)]
-    if importlib.util.find_spec("nutpie") is None:
-        blocks = blocks[:-1]
-    for code in blocks:
+        assert (INFERENCE + POSTERIOR).count(asked) == 1, asked
+        pages = pages.replace(asked, will_do)
+    for code in fenced(pages):
         with contextlib.redirect_stdout(io.StringIO()):
             exec(code, names)
     plt.close("all")
     drawn = [name for name in dir(names["plotting"]) if name.startswith("plot_")]
-    assert len(blocks) >= 7 and sum(f"plotting.{name}(" in INFERENCE for name in drawn) >= 10
+    both = INFERENCE + POSTERIOR
+    assert len(fenced(both)) >= 9 and sum(f"plotting.{name}(" in both for name in drawn) >= 10
     inferring = {name for name, module in saem._MODULES.items() if module.startswith("saem.inference")}
-    assert not [name for name in inferring if f"saem.{name}(" not in INFERENCE]
+    assert not [name for name in inferring if f"saem.{name}(" not in both]
 
 
 def test_the_page_on_algorithms_has_every_method_and_m_step() -> None:
@@ -154,9 +142,12 @@ def test_the_page_on_algorithms_has_every_method_and_m_step() -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_of_the_reference_is_valid(part: str) -> None:
     """Each with the least that makes a model of it; the constraints with the parameters of the peptide."""
-    if "[constraints]" in part:
+    if part.startswith("family"):
+        Model.from_text(part)
+        return
+    if "[constraints]" in part or "[priors]" in part:
         plain = recipes.text("peptide").split("# Equations between parameters", 1)[0]
-        assert Model.from_text(f"{plain}\n{part}").constraints
+        assert Model.from_text(f"{plain}\n{part}") != Model.from_text(plain)
         return
     rest = "" if "mean" in part else 'mean = "y ~ 1"\n'
     response = "" if 'mean = "' in part + rest else 'response = "y"\n'
@@ -164,4 +155,4 @@ def test_every_part_of_the_reference_is_valid(part: str) -> None:
 
 
 def test_the_reference_has_parts() -> None:
-    assert len(PARTS) == 8
+    assert len(PARTS) == 9
