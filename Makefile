@@ -53,6 +53,7 @@ $(DOCS): $(MARKER)
 
 docs: $(DOCS)  ## build the site into docs/_build/html (some minutes; a warning is an error)
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@$(BIN)/python -m pytest -m slow tests/contract/test_site.py # executes the notebooks
 	@$(BIN)/python docs/check.py docs/_build/html
 	@if command -v chromium > /dev/null; then $(BIN)/python docs/narrow.py docs/_build/html; \
 	    else echo "there is no Chromium: widths on a phone were not measured"; fi
