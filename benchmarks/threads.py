@@ -18,9 +18,9 @@ import pandas as pd
 import saem
 from benchmarks.memory import reset_peak, status
 from benchmarks.timing import Row, interleaved, ratio, run_python, timed
-from saem.estep.draws import draw_means
 from saem.estep.kernel_state import NEXT
 from saem.estep.samplers import drawing_of
+from saem.estep.score_noise import draw_means
 from saem.families import arrange, pose
 from saem.system.jit import call_row_sums, entry
 from saem.system.sharing import sharing

@@ -1,7 +1,7 @@
 """A step size of one's own: `python examples/own_step_size.py`.
 
-A schedule is any object with `burn_in` and `steps(n_latent) -> Steps` (`saem/schedules.py`). `Steps` has the step size
-and the number of draws of every iteration, and the iteration from which statistics are averaged. With
+A schedule is any object with `burn_in` and `steps(n_latent) -> Steps` (`saem/schedules/contract.py`). `Steps` has the
+step size and the number of draws of every iteration, and the iteration from which statistics are averaged. With
 `longer(iterations)`, the same schedule with more iterations, SAEM can go on until its Monte Carlo error is small
 enough.
 """

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.draws import draw_means
 from saem.estep.samplers import own_copy
+from saem.estep.score_noise import draw_means
 from saem.families.contract import complete_clusters, draw_clusters
 from saem.families.problem import Problem
 from saem.system.jit import entry

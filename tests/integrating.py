@@ -1,4 +1,4 @@
-"""The joint density of clusters through the contract alone, and `saem.estep.quadrature` as plain Python."""
+"""The joint density of clusters through the contract alone, and `saem.estep.integration.quadrature` as plain Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep import quadrature as integration
+from saem.estep.integration import quadrature as integration
 from saem.families import contract
 from saem.families.problem import Problem
 from saem.system import linalg

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 import saem
-from saem.estep.placing import Placing
-from saem.estep.rules import SCRAMBLES
-from saem.estep.settling import settled, settled_of
+from saem.estep.integration.placing import Placing
+from saem.estep.integration.rules import SCRAMBLES
+from saem.estep.integration.settling import settled, settled_of
 from saem.families.problem import Problem
 from saem.inference.rows import estimate, posed, rows_of
 from saem.mstep.solver import Solver

@@ -16,7 +16,7 @@ from experiments.studies.uncentred import SCHEDULE
 from paper.digest import Digest
 from paper.shared.writing import Number, exact, significant
 from saem.algorithms.annealed_saem import AnnealedSAEM
-from saem.algorithms.course.refinement import MARGIN
+from saem.algorithms.course.up_to_target import MARGIN
 from saem.algorithms.saem import SAEM
 from saem.schedules import LATEST, RobbinsMonroSchedule, Schedule
 from saem.stopping import Target

@@ -23,7 +23,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.stepwise import AdaptiveIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError
-from saem.estep.draws import scores_of
+from saem.estep.score_noise import scores_of
 from saem.families.problem import Problem
 from saem.schedules import GrowingSchedule, Schedule
 

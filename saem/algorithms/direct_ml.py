@@ -13,7 +13,7 @@ import numpy as np
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, exact_fit, listing
-from saem.estep.settling import FINE, GOOD, refined, settled_of
+from saem.estep.integration.settling import FINE, GOOD, refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import NEAR_ZERO, climb, residual_labels
 from saem.maxima.search import (

@@ -25,8 +25,8 @@ from saem.algorithms.engine.chain import Chain, Run
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import ModelError, MStepError
-from saem.estep.draws import cluster_scores
 from saem.estep.samplers import clusters_of
+from saem.estep.score_noise import cluster_scores
 from saem.families.problem import Problem
 from saem.maxima.information import Information, information_of
 from saem.mstep.restore import move

@@ -16,7 +16,7 @@ from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import FitError, ModelError
-from saem.estep.settling import refined, settled_of
+from saem.estep.integration.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.information import observed_information
 from saem.mstep.solver import Solver

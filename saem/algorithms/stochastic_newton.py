@@ -24,7 +24,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.stepwise import StepwiseIteration
 from saem.algorithms.registry import DECLARED, Declaration
 from saem.errors import MStepError
-from saem.estep.draws import scores_of
+from saem.estep.score_noise import scores_of
 from saem.families.problem import Problem
 from saem.maxima.information import information_of
 from saem.mstep.restore import move

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, fill_rule, fill_spans, place_points
+from saem.estep.integration.marginal import Quadrature, fill_rule, fill_spans, place_points
+from saem.estep.integration.settling import objective_of
 from saem.estep.modes import find_mode
-from saem.estep.settling import objective_of
 from saem.families.contract import effects_root, log_complete, n_effects
 from saem.families.estimated import Effects
 from saem.families.problem import Problem

@@ -1,6 +1,6 @@
 """The mode of a cluster's random effects given the data, and the curvature there, with exact derivatives.
 
-By Newton's method on `saem.families.contract.log_complete`. `saem.estep.quadrature.find_mode` does it by
+By Newton's method on `saem.families.contract.log_complete`. `saem.estep.integration.quadrature.find_mode` does it by
 differences, for families that have no more than `log_joint`.
 """
 

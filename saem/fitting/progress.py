@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saem.algorithms.accuracy.precision import assess
-from saem.algorithms.course.refinement import next_look
+from saem.algorithms.course.up_to_target import next_look
 from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.passes import Engine
 from saem.errors import MStepError

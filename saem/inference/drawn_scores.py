@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from saem.estep.draws import cluster_scores, draw_each, scores_of
 from saem.estep.samplers import clusters_of, drawing_of, is_markov
+from saem.estep.score_noise import cluster_scores, draw_each, scores_of
 from saem.families.problem import Problem
 from saem.system.streams import stream
 

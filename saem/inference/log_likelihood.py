@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import FitError, ModelError, SaemError, SaemWarning
-from saem.estep.quadrature import integrate
+from saem.estep.integration.quadrature import integrate
 from saem.inference.arguments import whole
 from saem.inference.rows import estimate, posed, refuse_posterior, rows_of
 from saem.system.display import count

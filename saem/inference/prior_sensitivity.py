@@ -87,7 +87,7 @@ def prior_sensitivity(fit: Fit) -> PriorSensitivity:
     import pandas as pd
 
     from saem.errors import ModelError
-    from saem.estep.settling import refined
+    from saem.estep.integration.settling import refined
     from saem.inference.rows import posed, rows_of
     from saem.mstep.solver import Solver
     from saem.system.optional import quiet_import

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError
-from saem.estep.settling import refined, settled_of
+from saem.estep.integration.settling import refined, settled_of
 from saem.inference.arguments import whole
 from saem.inference.maxima import pinned_at
 from saem.inference.rows import estimate, posed, refuse_posterior, rows_of

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from saem.estep.settling import settled_of
+from saem.estep.integration.settling import settled_of
 from saem.families.problem import Clusters, Problem
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, log_likelihood
-from saem.estep.marginal_blocks import shared_objective
-from saem.estep.settling import objective_of
+from saem.estep.integration.marginal import Quadrature, log_likelihood
+from saem.estep.integration.marginal_blocks import shared_objective
+from saem.estep.integration.settling import objective_of
 from saem.families.contract import CompleteData, Observed, Restricted
 from saem.families.problem import Problem
 from saem.mstep import sqp

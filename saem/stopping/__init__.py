@@ -1,4 +1,7 @@
-"""When to stop: `rule.py` decides, `target.py` says by which targets, and `status.py` how a fit ended."""
+"""When to stop: `rule.py` decides, `target.py` says by which targets, and `status.py` how a fit ended.
+
+Who asks, and goes on until then, is `saem.algorithms.course.up_to_target`.
+"""
 
 from saem.stopping.rule import is_reached, misses_deficit, misses_error
 from saem.stopping.status import Status

@@ -26,8 +26,8 @@ from selecting import few
 from saem import families as models
 from saem.algorithms.engine import loop
 from saem.algorithms.saem import SAEM
-from saem.estep.draws import draw_means
 from saem.estep.samplers import own_copy
+from saem.estep.score_noise import draw_means
 from saem.families.problem import Problem
 from saem.mstep import sqp
 from saem.mstep.solver import Solver

@@ -9,7 +9,7 @@ from parameterkinds import kinds_of
 from test_clusterwise import everywhere
 from test_families import cases, problems_of
 
-from saem.estep.settling import FINE, refined
+from saem.estep.integration.settling import FINE, refined
 from saem.inference.log_likelihood import log_likelihood_at
 from saem.mstep.solver import Solver
 

@@ -13,7 +13,7 @@ import saem
 from saem import recipes
 from saem.algorithms.direct_ml import DirectML
 from saem.algorithms.saem import SAEM
-from saem.estep.settling import refined
+from saem.estep.integration.settling import refined
 from saem.families import arrange, pose
 from saem.mstep.maximisers import L1Penalty, QuadraticPenalty
 from saem.mstep.solver import Solver

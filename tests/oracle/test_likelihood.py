@@ -14,8 +14,8 @@ from scipy import stats
 from selecting import few
 
 from saem import Model
-from saem.estep.draws import draw_means
 from saem.estep.expectation import conditional_expectation
+from saem.estep.score_noise import draw_means
 from saem.families import arrange, pose
 from saem.families.coordinates import USERS
 from saem.families.problem import Problem

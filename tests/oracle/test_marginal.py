@@ -17,8 +17,8 @@ from scipy.optimize import minimize
 from scipy.stats import norm, poisson
 
 from saem.errors import ModelError
-from saem.estep import marginal, settling
-from saem.estep.placing import Placing, numbers_of_effects
+from saem.estep.integration import marginal, settling
+from saem.estep.integration.placing import Placing, numbers_of_effects
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import observed_information
@@ -101,7 +101,7 @@ def plain(core: Core, problem: Problem, x: np.ndarray) -> tuple[float, np.ndarra
     """The same without Numba."""
     gradient, hessian = np.empty(len(x)), np.empty((len(x), len(x)))
     objective = quadrature(problem.clusters.joint(), x, problem.clusters.count, problem.likelihood.nodes)
-    return core["saem.estep.marginal"].by_rule(objective, x, gradient, hessian), gradient, hessian
+    return core["saem.estep.integration.marginal"].by_rule(objective, x, gradient, hessian), gradient, hessian
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_mode_or_a_scale_that_does_not_move_is_noticed(right: str, wrong: str)
     exact = observed(problem, SLOPES)
     for found, expected in zip(plain(Core(), problem, SLOPES), exact, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-    mutant = Core("saem.estep.marginal", right, wrong)
+    mutant = Core("saem.estep.integration.marginal", right, wrong)
     found = plain(mutant, problem, SLOPES)
     with pytest.raises(AssertionError):
         check_differences(lambda point: observed(problem, point), SLOPES, *found[1:])

@@ -13,15 +13,19 @@ from nonlinear_family import Example
 from scipy.stats import multivariate_normal, multivariate_t, norm
 from test_simulated_likelihood import GRID, by_mixtures, replaced, ridge
 
-from saem.estep import rules
-from saem.estep.marginal import parts_of
-from saem.estep.mixtures import LEAST, OWN, UNCONDITIONAL
-from saem.estep.rules import FREEDOM, t_rule
-from saem.estep.worth import pareto_k, worth_of
+from saem.estep.integration import rules
+from saem.estep.integration.marginal import parts_of
+from saem.estep.integration.mixtures import LEAST, OWN, UNCONDITIONAL
+from saem.estep.integration.rules import FREEDOM, t_rule
+from saem.estep.integration.worth import pareto_k, worth_of
 from saem.maxima.simulated import climb_simulated, error_of, simulated_at
 from saem.mstep.solver import Solver
 
-MIXTURES, MATCHING, INTEGRAL = "saem.estep.mixtures", "saem.estep.matching", "saem.families.nonlinear.integral"
+MIXTURES, MATCHING, INTEGRAL = (
+    "saem.estep.integration.mixtures",
+    "saem.estep.integration.matching",
+    "saem.families.nonlinear.integral",
+)
 Array = np.ndarray
 
 
@@ -258,7 +262,7 @@ def test_clusters_may_differ_in_their_numbers_of_effects() -> None:
         points, logs = np.empty((1_024, d)), np.empty(1_024)
         own_means, own_roots = means[cluster, :, :d], roots[cluster, :, :d, :d]
         base = t_rule(1_024, int(d)).points
-        core["saem.estep.mixing"].mix_points(base, 8, shares[cluster], own_means, own_roots, points, logs)
+        core["saem.estep.integration.mixing"].mix_points(base, 8, shares[cluster], own_means, own_roots, points, logs)
         values = np.empty((1_024, 1))
         log_complete(None, np.empty(0), cluster, points[:, :, None], 0, values)
         total = np.log(np.sum(np.exp(values[:, 0] + logs)))
@@ -301,7 +305,7 @@ def test_maxima_by_other_points_scatter_as_their_error_says(monkeypatch: pytest.
     plain, tops, errors = rules.t_rule, [], []
     for shift in range(12):
         monkeypatch.setattr(
-            "saem.estep.rules.t_rule", lambda draws, d, v=0, s=shift: plain(draws, d, v + 100 * (s + 1))
+            "saem.estep.integration.rules.t_rule", lambda draws, d, v=0, s=shift: plain(draws, d, v + 100 * (s + 1))
         )
         x, found = climb_simulated(problem, Solver(problem), problem.starts.first, nothing)
         tops.append(x[place])

@@ -15,8 +15,8 @@ import pytest
 from interpreted_core import Core
 from nonlinear_family import Example, completed, evaluate_complete, n_statistics, statistics_of
 
-from saem.estep.draws import draw_means
 from saem.estep.samplers import own_copy
+from saem.estep.score_noise import draw_means
 from saem.families.contract import limit
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.system.jit import entry

@@ -14,8 +14,8 @@ import pytest
 from interpreted_core import Core
 from nonlinear_family import Example
 
-from saem.estep.marginal import add_points_of_any
-from saem.estep.rules import product_rule
+from saem.estep.integration.marginal import add_points_of_any
+from saem.estep.integration.rules import product_rule
 from saem.families.contract import add_points, log_complete
 from saem.system.jit import entry
 

@@ -16,11 +16,11 @@ import saem
 from saem import recipes
 from saem.errors import SaemWarning
 from saem.estep.conditional import conditional_law
-from saem.estep.marginal import parts_of
-from saem.estep.matching import match
-from saem.estep.placing import Placing, numbers_of_effects
-from saem.estep.rules import t_rule
-from saem.estep.settling import FINE, Accuracy, by_points, refined, settled_of
+from saem.estep.integration.marginal import parts_of
+from saem.estep.integration.matching import match
+from saem.estep.integration.placing import Placing, numbers_of_effects
+from saem.estep.integration.rules import t_rule
+from saem.estep.integration.settling import FINE, Accuracy, by_points, refined, settled_of
 from saem.maxima.boundary import climb
 from saem.maxima.simulated import climb_simulated, placed, simulated_at
 from saem.mstep import sqp
@@ -105,12 +105,12 @@ def test_points_that_are_weighted_by_another_density_are_noticed(right: str, wro
 
     def integral(core: Core) -> float:
         points, logs = np.empty((4_096, 2)), np.empty(4_096)
-        core["saem.estep.mixing"].mix_points(base, 8, shares, means, roots, points, logs)
+        core["saem.estep.integration.mixing"].mix_points(base, 8, shares, means, roots, points, logs)
         density = np.exp(-0.5 * np.sum((points - 0.3) ** 2, axis=1)) / (2.0 * np.pi)
         return float(np.sum(np.exp(logs) * density))
 
     assert integral(Core()) == pytest.approx(1.0, abs=5e-3)
-    assert integral(Core("saem.estep.mixing", right, wrong)) != pytest.approx(1.0, abs=5e-2)
+    assert integral(Core("saem.estep.integration.mixing", right, wrong)) != pytest.approx(1.0, abs=5e-2)
 
 
 def test_derivatives_are_those_of_points_that_stay() -> None:

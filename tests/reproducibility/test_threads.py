@@ -21,11 +21,12 @@ import saem
 from saem.algorithms.minibatch_saem import MiniBatchSAEM
 from saem.algorithms.saem import SAEM
 from saem.errors import SaemError
-from saem.estep import blocks, marginal_blocks
-from saem.estep.draws import cluster_scores, draw_means
-from saem.estep.marginal_blocks import shared_objective
+from saem.estep import blocks
+from saem.estep.integration import marginal_blocks
+from saem.estep.integration.marginal_blocks import shared_objective
+from saem.estep.integration.settling import objective_of
 from saem.estep.samplers import drawing_of
-from saem.estep.settling import objective_of
+from saem.estep.score_noise import cluster_scores, draw_means
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target

@@ -19,8 +19,8 @@ from nonlinear_family import Example
 import saem
 from saem.algorithms.engine import passes
 from saem.algorithms.saem import SAEM
-from saem.estep.draws import draw_each, scores_of
 from saem.estep.samplers import own_copy
+from saem.estep.score_noise import draw_each, scores_of
 from saem.mstep.solver import Solver
 from saem.schedules import AveragedSchedule
 from saem.stopping import Target

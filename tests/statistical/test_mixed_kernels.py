@@ -22,9 +22,9 @@ from scipy.stats import norm
 from selecting import few
 
 from saem.estep import kernel_state as module
-from saem.estep.draws import draw_means, scores_of
 from saem.estep.kernel_state import COMPONENTWISE, INDEPENDENT, NAMES, PRIOR, WALK, Metropolis, metropolis
 from saem.estep.samplers import is_markov, kernel_state, own_copy, put_back
+from saem.estep.score_noise import draw_means, scores_of
 from saem.families.nonlinear.arrays import NonlinearArrays
 from saem.families.nonlinear.arrays import n_statistics as counted
 from saem.mstep.solver import Solver

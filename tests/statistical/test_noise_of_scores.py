@@ -6,9 +6,9 @@ import glmm_family
 import numpy as np
 import pytest
 
-from saem.estep import draws
-from saem.estep.draws import batch_means, draw_each, score_noise, scores_of
+from saem.estep import score_noise
 from saem.estep.samplers import adapt, drawing_of
+from saem.estep.score_noise import batch_means, draw_each, score_noise, scores_of
 
 X = np.array([0.4, 0.7, 0.9, 0.5, 0.3])
 MANY = 40_000

@@ -15,7 +15,7 @@ import saem
 from saem import Model, recipes
 from saem.algorithms.accuracy.precision import assess
 from saem.algorithms.course import refinement
-from saem.algorithms.course.refinement import refine
+from saem.algorithms.course.up_to_target import refine
 from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
 from saem.algorithms.saem import SAEM

@@ -11,7 +11,7 @@ from saem.algorithms.accuracy.precision import Precision, bias_left, errors
 from saem.algorithms.engine.chain import Run, Snapshot
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError
-from saem.estep.settling import roughly
+from saem.estep.integration.settling import roughly
 from saem.mstep.solver import Solver
 
 Array = np.ndarray

@@ -11,8 +11,16 @@ import numpy as np
 
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
-from saem.estep.draws import ScoreMoments, batch_means, draw_each, draw_means, score_moments, score_noise, scores_of
 from saem.estep.samplers import clusters_of, is_markov, own_copy, renewed
+from saem.estep.score_noise import (
+    ScoreMoments,
+    batch_means,
+    draw_each,
+    draw_means,
+    score_moments,
+    score_noise,
+    scores_of,
+)
 from saem.families.problem import Problem
 from saem.maxima.information import Information
 from saem.system.streams import offshoot

@@ -17,9 +17,9 @@ from saem.algorithms.course.singularity import at_singularity
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.iteration import Iteration
 from saem.errors import FitError, ModelError
-from saem.estep.draws import batch_means, draw_means, scores_of
+from saem.estep.integration.settling import has_moved
 from saem.estep.samplers import own_copy, with_arrays_of
-from saem.estep.settling import has_moved
+from saem.estep.score_noise import batch_means, draw_means, scores_of
 from saem.maxima.boundary import climb
 from saem.maxima.information import Information, information_of, observed_information, uphill
 from saem.maxima.search import Peak

@@ -21,7 +21,7 @@ from saem.algorithms.bayes.target import LogPosterior, Standardised, Standardise
 from saem.algorithms.course.outcome import Outcome
 from saem.algorithms.registry import DECLARED, Declaration, check_needs
 from saem.errors import ConstraintError, FitError, ModelError
-from saem.estep.settling import refined, settled_of
+from saem.estep.integration.settling import refined, settled_of
 from saem.families.problem import Problem
 from saem.maxima.identification import describe_direction, null_directions
 from saem.maxima.information import Information

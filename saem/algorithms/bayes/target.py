@@ -10,7 +10,7 @@ import numpy as np
 from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised_density
 from saem.algorithms.bayes.joint import Joint, JointFrame, joint_coordinates, joint_density
-from saem.estep.settling import objective_of
+from saem.estep.integration.settling import objective_of
 from saem.families.contract import Observed
 from saem.families.problem import Problem
 

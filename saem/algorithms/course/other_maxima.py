@@ -11,7 +11,7 @@ from saem.algorithms.course.singularity import inside
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError, MStepError, listing
-from saem.estep.settling import roughly
+from saem.estep.integration.settling import roughly
 from saem.expressions.constraint import parameters_of
 from saem.maxima.boundary import climb, is_bounded, pin, release
 from saem.maxima.search import Peak

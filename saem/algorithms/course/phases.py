@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from saem.algorithms.accuracy.precision import Precision, assess, finished
 from saem.algorithms.course.other_maxima import RACE, affordable_race, from_best_start, pin_variances, restart_higher
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.course.refinement import MARGIN, refine
+from saem.algorithms.course.up_to_target import MARGIN, refine
 from saem.algorithms.course.verdict import judge
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.checkpoint import Keeper
@@ -25,7 +25,7 @@ from saem.algorithms.engine.handover import as_then
 from saem.algorithms.engine.iteration import RULES
 from saem.algorithms.engine.passes import Engine
 from saem.errors import FitError, ModelError, MStepError
-from saem.estep.settling import has_moved
+from saem.estep.integration.settling import has_moved
 from saem.families.problem import Problem
 from saem.maxima.identification import free_directions
 from saem.maxima.search import Peak, find_maxima

@@ -7,8 +7,8 @@ import numpy as np
 from saem.algorithms.accuracy.history import history_of
 from saem.algorithms.accuracy.precision import Precision
 from saem.algorithms.course.outcome import Outcome
-from saem.algorithms.course.refinement import reached
 from saem.algorithms.course.singularity import at_singularity
+from saem.algorithms.course.up_to_target import reached
 from saem.algorithms.engine.chain import Run
 from saem.algorithms.engine.expanded import ExpandedIteration
 from saem.algorithms.engine.passes import Engine

@@ -11,9 +11,9 @@ from saem.algorithms.engine.loop import State
 from saem.algorithms.engine.rescue import failure, nearest_solution
 from saem.algorithms.engine.stepwise import NEARLY, StepwiseIteration
 from saem.errors import MStepError
-from saem.estep.draws import draw_mean
 from saem.estep.expectation import conditional_expectations
 from saem.estep.samplers import own_copy
+from saem.estep.score_noise import draw_mean
 from saem.families.problem import Expansion
 from saem.maxima.information import Information, information_of
 from saem.maxima.singular import correlation, inner

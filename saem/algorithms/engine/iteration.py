@@ -24,6 +24,7 @@ from saem.algorithms.engine.rescue import FAILURES, failure, nearest_solution
 from saem.algorithms.engine.spending import Counts, Spending
 from saem.errors import FitError, ModelError, MStepError
 from saem.estep.expectation import conditional_expectation, conditional_expectations
+from saem.estep.integration.settling import GOOD, choose_again, refined, rules_of, settled_of
 from saem.estep.samplers import (
     Sampler,
     are_dependent,
@@ -34,7 +35,6 @@ from saem.estep.samplers import (
     shared,
     with_arrays_of,
 )
-from saem.estep.settling import GOOD, choose_again, refined, rules_of, settled_of
 from saem.families.problem import Problem
 from saem.maxima.information import Information, missing_information
 from saem.mstep import sqp

@@ -13,7 +13,7 @@ from saem.algorithms.engine.chain import Chain
 from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.loop import MAX_NEWTON
 from saem.algorithms.engine.rescue import failure, nearest_solution
-from saem.estep.draws import batch_means, draw_each, draw_mean
+from saem.estep.score_noise import batch_means, draw_each, draw_mean
 from saem.mstep import sqp
 from saem.mstep.maximisers import maximiser_of
 from saem.mstep.restore import restore

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import fill_spans
-from saem.estep.matching import follow
-from saem.estep.mixing import height_of_t, mix_points
+from saem.estep.integration.marginal import fill_spans
+from saem.estep.integration.matching import follow
+from saem.estep.integration.mixing import height_of_t, mix_points
+from saem.estep.integration.placing import Placing
+from saem.estep.integration.rules import FREEDOM, t_rule
 from saem.estep.modes import find_mode
-from saem.estep.placing import Placing
-from saem.estep.rules import FREEDOM, t_rule
 from saem.families.contract import log_complete, n_effects
 from saem.system.jit import borrowed, entry, kernel, release
 from saem.system.linalg import cholesky

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from saem.estep.rules import FREEDOM
+from saem.estep.integration.rules import FREEDOM
 from saem.system.jit import kernel
 
 Array = np.ndarray

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import fill_spans, place_points
+from saem.estep.integration.marginal import fill_spans, place_points
+from saem.estep.integration.placing import Placing
+from saem.estep.integration.rules import t_rule
 from saem.estep.modes import find_mode
-from saem.estep.placing import Placing
-from saem.estep.rules import t_rule
 from saem.families.contract import log_complete, n_effects
 from saem.system.jit import borrowed, entry, release
 from saem.system.linalg import cholesky

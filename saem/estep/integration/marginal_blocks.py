@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature, integrate, unpack
+from saem.estep.integration.marginal import Quadrature, integrate, unpack
 from saem.families.contract import evaluate, supply
 from saem.system.jets import jet_length
 from saem.system.jit import call_address, entry, kernel

@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from saem.errors import FitError, ModelError
-from saem.estep.marginal import Quadrature, parts_of
-from saem.estep.matching import held, match
-from saem.estep.mixtures import better, fit_mixtures
-from saem.estep.placing import Placing, numbers_of_effects
-from saem.estep.rules import SCRAMBLES
+from saem.estep.integration.marginal import Quadrature, parts_of
+from saem.estep.integration.matching import held, match
+from saem.estep.integration.mixtures import better, fit_mixtures
+from saem.estep.integration.placing import Placing, numbers_of_effects
+from saem.estep.integration.rules import SCRAMBLES
 from saem.families.problem import Clusters, Problem
 
 Array = np.ndarray

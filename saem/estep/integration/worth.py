@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saem.estep.marginal import fill_rule
-from saem.estep.placing import Placing
+from saem.estep.integration.marginal import fill_rule
+from saem.estep.integration.placing import Placing
 from saem.families.contract import log_complete, n_effects
 from saem.system.jit import entry
 

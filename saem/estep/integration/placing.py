@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from saem.estep.marginal import Quadrature
-from saem.estep.rules import SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
+from saem.estep.integration.marginal import Quadrature
+from saem.estep.integration.rules import SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
 from saem.families.contract import n_effects
 from saem.system.jit import entry
 
