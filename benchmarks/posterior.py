@@ -64,7 +64,7 @@ def now(posed: Posed, seed: int) -> np.ndarray:
     target = Standardised(density, frame_of(density, posed.solver, centre))
     starts = [scattered_start(target, stream(seed, "start", str(k))) for k in range(CHAINS)]
     seeds = [derived_seed(seed, "chain", str(k)) for k in range(CHAINS)]
-    found, _ = sample([target] * CHAINS, starts, seeds, Bayes().tune, DRAWS, Bayes().target_accept)
+    found = sample([target] * CHAINS, starts, seeds, Bayes().tune, DRAWS, Bayes().target_accept).coordinates
     return density.parameters(found.reshape(-1, found.shape[2])).reshape(CHAINS, DRAWS, -1)
 
 

@@ -226,11 +226,12 @@ def test_divergences_make_the_steps_smaller(monkeypatch: pytest.MonkeyPatch) -> 
     cured_at = 0.99
 
     def sample(*arguments: Any) -> Any:
-        found, stats = real(*arguments)
-        asked.append(arguments[-1])
-        stats["diverging"] = np.zeros_like(stats["diverging"])
-        stats["diverging"][0, 0] = arguments[-1] < cured_at
-        return found, stats
+        found = real(*arguments)
+        target_accept = arguments[-2]
+        asked.append(target_accept)
+        found.stats["diverging"] = np.zeros_like(found.stats["diverging"])
+        found.stats["diverging"][0, 0] = target_accept < cured_at
+        return found
 
     real = algorithm.sample
     monkeypatch.setattr(algorithm, "sample", sample)

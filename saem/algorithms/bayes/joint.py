@@ -107,10 +107,10 @@ def joint_density(objective: Joint, space: Space, address: int, frame: JointFram
 
 
 @entry
-def joint_coordinates(
+def place_model_effects(
     guided: Any, arrays: Any, space: Space, address: int, frame: JointFrame, v: Array, out: Array
 ) -> None:
-    """Write coordinates of the parameters (d,) and the model's random effects (C q,) of each of ``v`` (k, d + C q).
+    """Write the model's random effects (k, C, q) at coordinates ``v`` (k, d + C q).
 
     ``guided`` are the arrays of `fill_guide`, and ``arrays`` those of `effects_root`.
     """
@@ -120,7 +120,6 @@ def joint_coordinates(
     coordinates_of(space, address, frame.parameters, np.ascontiguousarray(v[:, :d]), coordinates)
     parameters_at(space, address, coordinates, x)
     for row in range(v.shape[0]):
-        out[row, :d] = coordinates[row]
         place_effects(frame, v[row], effects)
         for c in range(clusters):
             known = effects_root(arrays, x[row], c, root) and fill_guide(guided, x[row], c, shift, factor)
@@ -133,7 +132,7 @@ def joint_coordinates(
                 total = 0.0 if known else math.nan
                 for k in range(q):
                     total += root[j, k] * (u[k] + shift[k])
-                out[row, d + c * q + j] = total
+                out[row, c, j] = total
 
 
 @entry
