@@ -76,5 +76,6 @@ def memory_warnings(found: EffectsFound | None, chains: int, draws: int) -> list
     size = chains * draws * found.means.size * np.dtype(DIGITS).itemsize
     return [
         f"the draws of the random effects would take {size / 2**20:,.0f} MB, more than {MOST_KEPT // 2**20} MB, and "
-        "are not kept: the fit has their means, covariances and quantiles in every cluster. Fewer chains or draws would fit"
+        "are not kept: the fit has their means, covariances and quantiles in every cluster. Take fewer chains or draws "
+        "if you need them"
     ]
