@@ -26,7 +26,7 @@ from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised
 from saem.estep.modes import find_mode
 from saem.families import contract
 from saem.families.contract import effects_root, fill_guide, log_complete_all, supply
-from saem.system.jit import entry, inlined, kernel
+from saem.system.jit import borrowed, entry, inlined, kernel
 
 Array = np.ndarray
 
@@ -63,6 +63,7 @@ supply(contract.evaluate, Joint, evaluate_joint)
 @kernel
 def place_effects(frame: JointFrame, v: Array, effects: Array) -> None:
     """Write the family's coordinates (C, q) of the random effects at coordinates (d + C q,)."""
+    frame, v, effects = borrowed(frame), borrowed(v), borrowed(effects)
     (clusters, q), d = effects.shape, frame.slopes.shape[2]
     for c in range(clusters):
         own = v[d + c * q : d + (c + 1) * q]
@@ -80,6 +81,8 @@ def standardised_jointly(
     objective: Joint, space: Space, address: int, frame: JointFrame, v: Array, gradient: Array
 ) -> float:
     """Log posterior density and its gradient (d + C q,) in the coordinates ``v`` (d + C q,), up to a constant."""
+    objective, space, frame = borrowed(objective), borrowed(space), borrowed(frame)
+    v, gradient = borrowed(v), borrowed(gradient)
     effects, by_effects = objective.effects, objective.by_effects
     (clusters, q), d = effects.shape, frame.slopes.shape[2]
     place_effects(frame, v, effects)
