@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -34,6 +35,8 @@ Array = np.ndarray
 
 Interval = tuple[float, float]
 
+ACCEPTED, FEW = 0.95, 100  # the mean acceptance rate, and the number of coordinates up to which it is that
+MOST_REFUSED = 0.2
 PRIOR_DRAWS = 1000  # for quantiles of what the constraints determine
 RAISES = 2  # of the acceptance rate, where draws diverge
 NARROWER = 0.2  # times the share of refused moves, each time
@@ -87,16 +90,17 @@ class Bayes:
         Two or more, so that they can be compared.
     tune, draws : int
         Draws of each chain by which the sampler is tuned, and those that are kept.
-    target_accept : float
+    target_accept : float, optional
         Mean acceptance rate that the step size is tuned to; larger ones make smaller steps, which cures divergences.
-        Where some draws diverge all are made anew with a larger one, at most twice; `Posterior.target_accept` is the
-        last of them.
+        If omitted 0.95, and less where more than 100 numbers are drawn at once, for steps that are as large: 0.9 for
+        400, 0.8 for 1600 and more. Where some draws diverge all are made anew with a larger one, at most twice;
+        `Posterior.target_accept` is the last of them.
     """
 
     chains: int = 4
     tune: int = 500
     draws: int = 1000
-    target_accept: float = 0.95
+    target_accept: float | None = None
     name: ClassVar[str] = "bayes"
     declaration: ClassVar[Declaration] = DECLARED["bayes"]
 
@@ -105,7 +109,7 @@ class Bayes:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ModelError(f"{name} must be a whole number, {least} or larger; got {value!r}")
-        if not 0.0 < self.target_accept < 1.0:
+        if self.target_accept is not None and not 0.0 < self.target_accept < 1.0:
             raise ModelError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}")
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -198,13 +202,22 @@ class Bayes:
         For ``every`` see `saem.algorithms.bayes.nuts.sample`.
         """
         starts = [scattered_start(each, stream(seed, self.name, "start", str(k))) for k, each in enumerate(targets)]
-        target_accept, attempts = self.target_accept, 0
+        target_accept, attempts = self.target_accept or acceptance(targets[0].dimension), 0
         while True:
             seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
             found = sample(targets, starts, seeds, self.tune, self.draws, target_accept, every)
             if attempts == RAISES or not found.stats["diverging"].any():
                 return target_accept, found
             target_accept, attempts = 1.0 - NARROWER * (1.0 - target_accept), attempts + 1
+
+
+def acceptance(dimension: int) -> float:
+    """The acceptance rate at which so many coordinates have steps like those of `FEW` at `ACCEPTED`.
+
+    For standard normals and steps h the mean share of refused moves goes like the square root of the dimension times
+    h^2 (Beskos et al. 2013, for a given time along the path), so that with a fixed rate steps would be ever smaller.
+    """
+    return round(1.0 - min(MOST_REFUSED, (1.0 - ACCEPTED) * math.sqrt(max(1.0, dimension / FEW))), 3)
 
 
 def expected_before(density: LogPosterior, priors: dict[str, str], which: dict[str, int]) -> dict[str, Interval]:

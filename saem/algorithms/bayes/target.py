@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
+from saem.algorithms.bayes.density import Space, log_posterior_at, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised_density
 from saem.algorithms.bayes.joint import Joint, JointFrame, joint_density, place_model_effects
 from saem.estep.settling import objective_of
@@ -34,7 +34,7 @@ class LogPosterior:
         """Value and gradient (d,) at coordinates (d,)."""
         gradient = np.empty(len(u))
         address = self.problem.constraints.address
-        value = log_posterior(self.objective, self.space, address, np.asarray(u, dtype=float), gradient)
+        value = log_posterior_at(self.objective, self.space, address, np.asarray(u, dtype=float), gradient)
         return value, gradient
 
     def parameters(self, u: Array) -> Array:
