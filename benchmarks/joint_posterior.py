@@ -14,7 +14,7 @@ import pandas as pd
 
 import saem
 from benchmarks.timing import Row, median, quartiles
-from saem.algorithms.bayes.algorithm import Bayes, pose_posterior
+from saem.algorithms.bayes.algorithm import Bayes, acceptance, pose_posterior
 from saem.algorithms.bayes.diagnosis import diagnose
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.nuts import sample
@@ -83,7 +83,7 @@ def drawn(target: StandardisedJointly, draws: int, seed: int) -> tuple[float, fl
     starts = [scattered_start(target, stream(seed, "start", str(k))) for k in range(CHAINS)]
     seeds = [derived_seed(seed, "chain", str(k)) for k in range(CHAINS)]
     started = time.process_time()
-    found, stats = sample([target] * CHAINS, starts, seeds, Bayes().tune, draws, Bayes().target_accept)
+    found, _, stats = sample([target] * CHAINS, starts, seeds, Bayes().tune, draws, acceptance(target.dimension))
     seconds, d = time.process_time() - started, len(target.density.space.free)
     worth = diagnose(found[..., :d], np.zeros(d, dtype=bool))
     return seconds, float(stats["n_steps"].sum()), float(np.min(worth.ess_bulk))

@@ -10,7 +10,7 @@ import numpy as np
 import saem
 from benchmarks.timing import Row, median, quartiles
 from experiments.studies.peptide import peptide_model, peptide_table
-from saem.algorithms.bayes.algorithm import Bayes, Posed, pose_posterior
+from saem.algorithms.bayes.algorithm import Bayes, Posed, acceptance, pose_posterior
 from saem.algorithms.bayes.diagnosis import Diagnosis, diagnose
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.native import compiled
@@ -64,7 +64,7 @@ def now(posed: Posed, seed: int) -> np.ndarray:
     target = Standardised(density, frame_of(density, posed.solver, centre))
     starts = [scattered_start(target, stream(seed, "start", str(k))) for k in range(CHAINS)]
     seeds = [derived_seed(seed, "chain", str(k)) for k in range(CHAINS)]
-    found, _ = sample([target] * CHAINS, starts, seeds, Bayes().tune, DRAWS, Bayes().target_accept)
+    found = sample([target] * CHAINS, starts, seeds, Bayes().tune, DRAWS, acceptance(target.dimension)).coordinates
     return density.parameters(found.reshape(-1, found.shape[2])).reshape(CHAINS, DRAWS, -1)
 
 

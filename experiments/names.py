@@ -2,8 +2,9 @@
 
 The folder is `experiments` in a checkout and `saem_experiments` where the project is installed: nobody else has a
 package of that name. In a checkout it goes by both, so that a study's file may use either. The folders `harness`,
-`studies` and `programs` may be left out of a name: `experiments.study.functions` is `experiments.harness.study.functions`
-and `python -m experiments.demo` runs `experiments.programs.demo`. Each module is there once, whatever it is called.
+`studies` and `programs` may be left out of a name: `experiments.study.functions` is
+`experiments.harness.study.functions`, and `python -m experiments.demo` runs `experiments.programs.demo`. Each module is
+there once, whatever it is called.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from saem.errors import StorageError
 
 from ..names import COMMAND
 from .agenda import agenda_of
-from .checked_measures import OWN_COLUMNS, checked_measures
+from .own_measures import OWN_COLUMNS, own_measures
 from .performance import performance
 from .performance.comparison import compared
 from .performance.parts import combinations
@@ -129,13 +129,13 @@ class Results:
         return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
     @property
-    def checked_measures(self) -> list[str]:
+    def own_measures(self) -> list[str]:
         """The measures that the study's own `performance` gives."""
         return list(dict.fromkeys(self._own["measure"]))
 
     @cached_property
     def _own(self) -> pd.DataFrame:
-        return checked_measures(self.study, self.path.with_suffix(".py").resolve(), self.rows)
+        return own_measures(self.study, self.path.with_suffix(".py").resolve(), self.rows)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

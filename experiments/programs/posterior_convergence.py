@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import saem
-from saem.algorithms.bayes.algorithm import Bayes
+from saem.algorithms.bayes.algorithm import ACCEPTED, Bayes
 from saem.cli.console import note, say, show
 from saem.system.display import table
 
@@ -97,7 +97,7 @@ def main() -> None:
     replicates = 10 if chosen.quick else chosen.replicates
     found = run(chosen.recipe or ["peptide"], replicates, path=chosen.output / "fits.csv")
     header = ["recipe", "replicates an arm", "converged", "95 % interval", "made anew", "ESS", "seconds"]
-    show(table(header, summarise(found, Bayes().target_accept)))
+    show(table(header, summarise(found, ACCEPTED)))
     say(f"fits.csv is in {chosen.output}")
 
 

@@ -202,6 +202,14 @@ class Family(ABC):
         found = self.predict(rows, at, 0.95)
         return {"individual": found["predicted"], "typical": found["marginal"]}
 
+    def individual(self, data: Any, x: Floats, effects: Floats) -> dict[str, Floats]:
+        """Individual parameters (k, C) by name, at parameters (k, n_parameters) and random effects (k, C, q).
+
+        On their own scales; those that have a law, with a centre that is the same in all rows of a cluster and a sum of
+        terms on the scale on which they are normal. None where a model has none.
+        """
+        return {}
+
     def residuals(self, data: Any, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """Fitted values and residuals (n,) of the rows, by name, with random effects (C, q).
 

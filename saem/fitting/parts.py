@@ -103,7 +103,8 @@ class Estimate(Part):
         All distinct maximisers that were found, the best first.
     solution_logliks : (k,) ndarray
     random_effects, random_effect_sds : (n_clusters, q) ndarray
-        Conditional modes of the random effects given the estimates, and their conditional SDs.
+        Conditional modes of the random effects given the estimates, and their conditional SDs; posterior means and SDs
+        where they were drawn with the parameters.
     inner : (n,) ndarray
         The estimates in the coordinates in which they were found, where columns are centred or scaled inside (more
         digits than `values` can hold); empty where those are the user's.

@@ -103,8 +103,12 @@ class Fit(Record):
         Returns
         -------
         arviz.InferenceData
-            With the groups `posterior` (a variable for every parameter), `sample_stats` (`lp`, `diverging`, `energy`,
-            ..), and `observed_data` (the response) where the table is there.
+            With the groups `posterior`, `sample_stats` (`lp`, `diverging`, `energy`, ..), and `observed_data` (the
+            response) where the table is there. In `posterior` is a variable for every parameter; where random effects
+            were drawn, also `random_effects` with the dimensions `cluster` (labels) and `term`, and of a nonlinear
+            model a variable for every individual parameter by its own name, with the dimension `cluster` (those whose
+            median is the same in all rows of a cluster). Where the draws of random effects were not kept, because they
+            would take more than 64 megabytes, the attribute `random_effects` says so.
 
         Raises
         ------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saem.errors import ModelError
 from saem.families import family_of
 from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
@@ -26,6 +27,9 @@ NOTHING = 1e-12  # of a variance: what is left of it by rounding
 class ConditionalEffects:
     """The law p(theta | y) of the random effects of C clusters with q terms, at the estimate.
 
+    Of a fit by "bayes" that drew them with the parameters it is their posterior, so that what the parameters are not
+    known to is in it.
+
     Attributes
     ----------
     fit : Fit
@@ -38,10 +42,10 @@ class ConditionalEffects:
     marginal : (C, q, q) ndarray
         Covariances without the data, of each cluster's variance group.
     draws : (draws, C, q) ndarray
-        Independent draws from the law.
+        Independent draws from the law; of a posterior, draws of the sampler, chosen at random without repetition.
     modes : (C, q) ndarray or None
         Conditional modes, where the law is not Gaussian; draws are then those of a Gaussian one with the same means and
-        covariances.
+        covariances. None for a posterior.
     """
 
     fit: Fit
@@ -105,14 +109,14 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     ----------
     fit : Fit
     draws : int
-        How many draws from p(theta | y) to make, independent of each other.
+        How many draws from p(theta | y) to make, independent of each other; of a posterior at most those that it has.
     seed : int
         Same seed, same draws; more of them change none of the first.
 
     Raises
     ------
     ModelError
-        When the fit has no table, or `draws` is no number of draws.
+        When the fit has no table, or `draws` is no number of draws, or a posterior has not as many.
     """
     draws = whole(draws, "draws", 0)
     check_seed(seed)
@@ -120,6 +124,8 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     within = inside(fit, data)
     coordinates = within.coordinates
     law = effects_of(fit, data, within)
+    if fit.posterior is not None and fit.posterior.effect_covariances.size:
+        return drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed)
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
     made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
     spreads = coordinates.spreads(law.covariance), coordinates.spreads(law.marginal)
@@ -129,6 +135,22 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     if family_of(fit.model).effects(within.data, within.x) is None:
         modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
     return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, coordinates.effects(made), modes)
+
+
+def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int) -> ConditionalEffects:
+    """The random effects of a fit that drew them, with their covariances (C, q, q) without the data."""
+    assert fit.posterior is not None
+    made = fit.posterior.effect_draws
+    pooled = made.reshape(-1, *made.shape[2:])
+    if draws > len(pooled):
+        why = "" if len(pooled) else ", for they would take too much memory"
+        raise ModelError(
+            f"this fit keeps {len(pooled)} draws of the random effects{why}; got draws = {draws}: ask for fewer, or "
+            "fit again with another number of draws"
+        )
+    chosen = stream(seed, "random effects", "of a posterior").permutation(len(pooled))[:draws]
+    covariances = fit.posterior.effect_covariances
+    return ConditionalEffects(fit, fit.random_effects, covariances, marginal, pooled[chosen].astype(float))
 
 
 def root_of(covariance: Array) -> Array:

@@ -217,6 +217,12 @@ def test_figures() -> None:
 # Few data
 
 
+def test_the_acceptance_rate_falls_as_more_is_drawn_at_once() -> None:
+    from saem.algorithms.bayes.algorithm import acceptance
+
+    assert [acceptance(d) for d in (8, 100, 400, 1600, 10**6)] == [0.95, 0.95, 0.9, 0.8, 0.8]
+
+
 @needs_sampler
 def test_divergences_make_the_steps_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """All draws are made anew, at most twice; the same seed gives the same bits."""
@@ -226,11 +232,12 @@ def test_divergences_make_the_steps_smaller(monkeypatch: pytest.MonkeyPatch) -> 
     cured_at = 0.99
 
     def sample(*arguments: Any) -> Any:
-        found, stats = real(*arguments)
-        asked.append(arguments[-1])
-        stats["diverging"] = np.zeros_like(stats["diverging"])
-        stats["diverging"][0, 0] = arguments[-1] < cured_at
-        return found, stats
+        found = real(*arguments)
+        target_accept = arguments[-2]
+        asked.append(target_accept)
+        found.stats["diverging"] = np.zeros_like(found.stats["diverging"])
+        found.stats["diverging"][0, 0] = target_accept < cured_at
+        return found
 
     real = algorithm.sample
     monkeypatch.setattr(algorithm, "sample", sample)

@@ -15,7 +15,7 @@ import pytest
 
 import saem
 from saem import Bayes, Model
-from saem.errors import ModelError
+from saem.errors import FitError, ModelError
 from saem.families import arrange, pose
 from saem.specification.priors import parse_prior
 
@@ -62,32 +62,132 @@ def test_the_fit_knows_its_priors_its_draws_and_its_random_effects(tmp_path: Pat
     again = saem.load(tmp_path)
     assert again.posterior.draws.tobytes() == fit.posterior.draws.tobytes() and again.summary() == fit.summary()
     assert again.random_effects.tobytes() == fit.random_effects.tobytes()
-    assert set(again.to_arviz().posterior) == set(fit.parameters.names)
+    assert again.posterior.effect_draws.tobytes() == fit.posterior.effect_draws.tobytes()
+    assert again.posterior.effect_quantiles.tobytes() == fit.posterior.effect_quantiles.tobytes()
+    assert again.posterior.effect_covariances.tobytes() == fit.posterior.effect_covariances.tobytes()
 
 
-def test_random_effects_that_take_too_much_memory_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The draws of the parameters are the same; random effects are then those at the posterior means."""
-    import saem.algorithms.bayes.algorithm as algorithm
+def test_draws_of_random_effects_are_those_of_the_same_draws_as_the_parameters() -> None:
+    """Data tell the rates of all clusters together better than their mean and their deviations from it.
 
-    monkeypatch.setattr(algorithm, "MOST_KEPT", 2 * 350 * 20 - 1)
+    A mutant takes the random effects of other draws.
+    """
+    fit = quick_fit()
+    k_pop = np.log(fit.posterior.draws[:, :, fit.parameters.index("k_pop")])
+    deviations = fit.posterior.effect_draws[:, :, :, 1].mean(axis=2)
+    assert (k_pop + deviations).std() < 0.6 * (k_pop + deviations[:, ::-1]).std()
+
+
+def test_random_effects_and_individual_parameters_go_to_arviz(tmp_path: Path) -> None:
+    """By cluster and term, by the names of the model; the same of a fit that was saved."""
+    fit = quick_fit()
+    fit.save(tmp_path)
+    effects = fit.posterior.effect_draws
+    assert effects.shape == (2, 150, 10, 2) and effects.dtype == np.float32
+    for each in (fit, saem.load(tmp_path)):
+        posterior = each.to_arviz().posterior
+        assert set(posterior) == {*fit.parameters.names, "random_effects", "A", "k"}
+        assert posterior["random_effects"].dims == ("chain", "draw", "cluster", "term")
+        assert posterior["A"].dims == ("chain", "draw", "cluster")
+        assert posterior["cluster"].values.tolist() == list(range(10))
+        own = posterior["random_effects"].sel(cluster=7, term="k").values
+        assert own.tobytes() == effects[:, :, 7, 1].tobytes()
+        twin = fit.posterior.draws[:, :, fit.parameters.index("k_pop")] * np.exp(own.astype(float))
+        np.testing.assert_allclose(posterior["k"].sel(cluster=7).values, twin, rtol=1e-12)
+
+
+def test_several_columns_make_the_label_of_a_cluster() -> None:
+    table = curves().assign(site=lambda t: t["id"] // 5, who=lambda t: "s" + (t["id"] % 5).astype(str))
+    model = Model(**CURVE | {"cluster": ["site", "who"], "priors": {"a": "half_normal(1)"}})
+    posterior = saem.fit(model, table, QUICK, seed=1).to_arviz().posterior
+    assert posterior["cluster"].values.tolist() == [f"{site}, s{who}" for site in range(2) for who in range(5)]
+
+
+def test_random_effects_of_a_posterior_are_those_that_were_drawn() -> None:
+    fit = quick_fit()
+    pooled = fit.posterior.effect_draws.reshape(300, 10, 2).astype(float)
+    found = saem.random_effects(fit, draws=300, seed=2)
+    assert found.modes is None and "mode" not in found.table
+    np.testing.assert_allclose(found.mean, pooled.mean(axis=0), atol=1e-6)
+    for c in range(10):
+        np.testing.assert_allclose(found.covariance[c], np.cov(pooled[:, c], rowvar=False), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(fit.random_effect_sds, pooled.std(axis=0, ddof=1), rtol=1e-5)
+    ends = np.quantile(pooled, [0.025, 0.25, 0.5, 0.75, 0.975], axis=0)
+    np.testing.assert_allclose(fit.posterior.effect_quantiles, ends, rtol=1e-5, atol=1e-7)
+    assert not np.array_equal(found.draws, pooled)
+    np.testing.assert_array_equal(np.sort(found.draws, axis=0), np.sort(pooled, axis=0))
+    np.testing.assert_array_equal(saem.random_effects(fit, draws=20, seed=2).draws, found.draws[:20])
+    with pytest.raises(ModelError, match=r"keeps 300 draws of the random effects; got draws = 301"):
+        saem.random_effects(fit, draws=301)
+
+
+def test_draws_of_random_effects_that_take_too_much_memory_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All else is the same, bit for bit."""
+    import saem.algorithms.bayes.effects as of_effects
+
+    whole = quick_fit()
+    monkeypatch.setattr(of_effects, "MOST_KEPT", 2 * 150 * 20 * 4 - 1)
+    saem.fit(Model(**CURVE, priors={"a": "half_normal(1)"}), curves(), QUICK, seed=1).save(tmp_path)
+    fit = saem.load(tmp_path)
+    assert fit.posterior.effect_draws.shape == (0, 0, 10, 2) and not whole.warnings
+    assert fit.posterior.draws.tobytes() == whole.posterior.draws.tobytes()
+    for name in ("effect_covariances", "effect_quantiles"):
+        assert getattr(fit.posterior, name).tobytes() == getattr(whole.posterior, name).tobytes()
+    assert fit.random_effects.tobytes() == whole.random_effects.tobytes()
+    assert "draws of the random effects would take" in fit.warnings[0]
+    data = fit.to_arviz()
+    assert set(data.posterior) == set(fit.parameters.names)
+    assert "too much memory" in data.attrs["random_effects"]
+    assert np.array_equal(saem.random_effects(fit).covariance, whole.posterior.effect_covariances)
+    with pytest.raises(ModelError, match=r"keeps 0 draws of the random effects, for they would take too much"):
+        saem.random_effects(fit, draws=1)
+
+
+def test_of_very_many_random_effects_every_so_many_th_draw_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws of the parameters are the same; means are those of the first of three draws, of each three."""
+    import saem.algorithms.bayes.effects as of_effects
+
+    whole = quick_fit()
+    monkeypatch.setattr(of_effects, "MOST_HELD", 2 * 150 * 20 * 8 // 3)
     fit = saem.fit(Model(**CURVE, priors={"a": "half_normal(1)"}), curves(), QUICK, seed=1)
-    assert fit.posterior.draws.tobytes() == quick_fit().posterior.draws.tobytes()
-    assert fit.random_effects.shape == (10, 2)
-    assert 0.0 < np.abs(fit.random_effects - quick_fit().random_effects).max() < 0.15
+    assert fit.posterior.draws.tobytes() == whole.posterior.draws.tobytes()
+    assert fit.posterior.effect_draws.shape == (0, 0, 10, 2)
+    held = whole.posterior.effect_draws[:, ::3].astype(float)
+    np.testing.assert_allclose(fit.random_effects, held.mean(axis=(0, 1)), atol=1e-6)
+    assert np.abs(fit.random_effects - whole.random_effects).max() > 1e-3
+
+
+def test_a_draw_that_is_given_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random effects would be those of other draws."""
+    from saem.algorithms.bayes import nuts
+    from saem.algorithms.bayes.native import BLOCK
+
+    def model_of(*arguments: Any) -> Any:
+        made = real(*arguments)
+        made.user_data[BLOCK + nuts.SEEN] = 1.0
+        return made
+
+    real = nuts.model_of
+    monkeypatch.setattr(nuts, "model_of", model_of)
+    with pytest.raises(FitError, match="has not given each draw once"):
+        saem.fit(Model(**CURVE), curves(), QUICK, seed=1)
 
 
 def test_the_random_effects_have_a_say_in_the_verdict() -> None:
-    from saem.algorithms.bayes.diagnosis import Diagnosis, diagnose_effects, verdict
+    from saem.algorithms.bayes.diagnosis import Diagnosis, verdict
+    from saem.algorithms.bayes.effects import effects_found
 
     good = Diagnosis(*np.array([[1.001], [900.0], [700.0], [0.01]]))
-    draws = np.random.default_rng(0).standard_normal((4, 500, 6))
-    found = diagnose_effects(draws, 3)
+    draws = np.random.default_rng(0).standard_normal((4, 500, 3, 2))
+    found = effects_found(draws, 1)
     assert found.means.shape == (3, 2) and found.rhat < 1.05 and found.ess > 1000
     assert verdict(("a",), good, 0, 2000, 1, found)[0] == "converged"
-    draws[0, :, 4] += 3.0
-    status, message = verdict(("a",), good, 0, 2000, 1, diagnose_effects(draws, 3))
+    draws[0, :, 2, 0] += 3.0
+    status, message = verdict(("a",), good, 0, 2000, 1, effects_found(draws, 1))
     assert status == "not_converged" and "random effects of some cluster" in message
-    assert diagnose_effects(np.empty((4, 500, 0)), 3) is None
+    assert effects_found(np.empty((4, 500, 0, 0)), 1) is None
 
 
 def test_correlated_pairs_are_known_and_more_are_not() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from own_study import command, written
 
-from experiments.harness.checked_measures import OWN_COLUMNS, checked
+from experiments.harness.own_measures import OWN_COLUMNS, checked
 from experiments.harness.running import run_study
 from experiments.harness.study import load_study
 from saem.errors import ModelError

@@ -105,6 +105,12 @@ def target_of(problem: Problem) -> StandardisedJointly:
     return target
 
 
+def mapped(target: StandardisedJointly, v: Array) -> Array:
+    """Coordinates of the parameters, and then the random effects, (k, dimension)."""
+    parameters = target.coordinates(v[:, : target.of_parameters])
+    return np.hstack([parameters, target.effects(v).reshape(len(v), -1)])
+
+
 def written_out(
     example: Example,
     posterior: LogPosterior,
@@ -149,9 +155,9 @@ def test_what_is_sampled_is_the_posterior(name: str) -> None:
     for _ in range(4):
         v = 0.7 * rng.standard_normal(target.dimension)
         value, gradient = target(v)
-        every = target.coordinates(v[None])[0]
+        every = mapped(target, v[None])[0]
         h = 1e-5
-        moved = target.coordinates(np.vstack([v + h * np.eye(len(v)), v - h * np.eye(len(v))]))
+        moved = mapped(target, np.vstack([v + h * np.eye(len(v)), v - h * np.eye(len(v))]))
         jacobian = np.linalg.slogdet((moved[: len(v)] - moved[len(v) :]) / (2.0 * h))[1]
         for mutant, slope, wider in (
             ("right", 1, 1.0),

@@ -6,7 +6,7 @@ import glmm_family
 import numpy as np
 import pytest
 
-from saem.estep import score_noise
+from saem.estep import score_noise as module
 from saem.estep.samplers import adapt, drawing_of
 from saem.estep.score_noise import batch_means, draw_each, score_noise, scores_of
 
@@ -45,8 +45,8 @@ def test_noise_is_that_of_a_long_chain(sampler: str) -> None:
 
 def test_batches_that_stay_short_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random walk remembers more than single draws tell."""
-    monkeypatch.setattr(draws, "SHORTEST", 1)
-    monkeypatch.setattr(draws, "LONGEST", 1)
+    monkeypatch.setattr(module, "SHORTEST", 1)
+    monkeypatch.setattr(module, "LONGEST", 1)
     assert ratios("walk", seed=3).min() < 0.7
 
 

@@ -99,9 +99,9 @@ def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, 
     from ..tables import table_of
 
     wanted = (
-        (*SHOWN, *results.checked_measures) if measures is None else tuple(name.strip() for name in measures.split(","))
+        (*SHOWN, *results.own_measures) if measures is None else tuple(name.strip() for name in measures.split(","))
     )
-    known = [*MEASURES, *results.checked_measures]
+    known = [*MEASURES, *results.own_measures]
     for name in wanted:
         if name not in known:
             raise ModelError(f"there is no measure {name!r}{nearest(name, known)}; there are {listing(known, 60)}")
@@ -117,12 +117,10 @@ def shown_tables(results: Results, measures: str | None) -> Iterator[tuple[str, 
             side = wide(part[part["estimand"].isin(columns)], across="estimand")
             yield name, *table_of(side, columns, results)
     found = found[found["value"].notna()]
-    part = found[
-        (found["estimand"] == WHOLE_FIT) & found["measure"].isin([*OF_FITS, *results.checked_measures, *wanted])
-    ]
+    part = found[(found["estimand"] == WHOLE_FIT) & found["measure"].isin([*OF_FITS, *results.own_measures, *wanted])]
     never = part.groupby("measure")["value"].transform("max") == 0.0
     part = part[~(never & part["measure"].isin(RATES[1:]))]  # what never happened needs no column
-    present = [name for name in (*OF_FITS, *results.checked_measures) if name in set(part["measure"])]
+    present = [name for name in (*OF_FITS, *results.own_measures) if name in set(part["measure"])]
     if present:
         yield "", *table_of(wide(part, present), present, results)
 

@@ -83,8 +83,8 @@ def plain(value: Any) -> float | NoNumber:
 def performance(
     functions: Functions, path: Path, rows: pd.DataFrame, known: Mapping[str, Collection[str]]
 ) -> pd.DataFrame:
-    """The measures that `performance` makes of rows; see `experiments.checked_measures`."""
-    from ..checked_measures import checked
+    """The measures that `performance` makes of rows; see `experiments.own_measures`."""
+    from ..own_measures import checked
 
     assert functions.performance is not None
     with blamed(f"the function performance of {path.name} failed", path):

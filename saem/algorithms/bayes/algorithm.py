@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from saem.algorithms.bayes.determined import branch_warnings, plan_of
-from saem.algorithms.bayes.diagnosis import diagnose, diagnose_effects, verdict
+from saem.algorithms.bayes.diagnosis import diagnose, verdict
+from saem.algorithms.bayes.effects import effects_found, memory_warnings, spacing
 from saem.algorithms.bayes.frame import Frame
 from saem.algorithms.bayes.framing import frame_of
 from saem.algorithms.bayes.joint_framing import joint_frame, roughly
-from saem.algorithms.bayes.nuts import check_installed, sample
+from saem.algorithms.bayes.nuts import Drawn, check_installed, sample
 from saem.algorithms.bayes.posterior import Posterior
 from saem.algorithms.bayes.prior_draws import draw_priors
 from saem.algorithms.bayes.space import coordinates, priors_of, space_of
@@ -33,10 +35,11 @@ Array = np.ndarray
 
 Interval = tuple[float, float]
 
+ACCEPTED, FEW = 0.95, 100  # the mean acceptance rate, and the number of coordinates up to which it is that
+MOST_REFUSED = 0.2
 PRIOR_DRAWS = 1000  # for quantiles of what the constraints determine
 RAISES = 2  # of the acceptance rate, where draws diverge
 NARROWER = 0.2  # times the share of refused moves, each time
-MOST_KEPT = 2**25  # numbers of random effects of all draws, by which their means are found: 256 megabytes
 
 
 class Posed(NamedTuple):
@@ -73,8 +76,9 @@ class Bayes:
     """Markov chain Monte Carlo by the No-U-Turn sampler.
 
     The random effects are integrated out where that can be done in closed form, and else drawn with the parameters, as
-    standard normals (not centred). Draws of parameters are kept; of the random effects, their means and standard
-    deviations, as `Fit.random_effects`.
+    standard normals (not centred). Draws of both are kept, those of random effects in single precision, and only where
+    they take at most 64 megabytes (of 4000 draws, 4194 random effects): else, with a warning, their means, covariances
+    and quantiles.
 
     Priors are those of the model file's ``[priors]``, and defaults from the scale of the data for parameters that it
     does not name. What a constraint determines has no prior of its own. Chains start around the maxima of the
@@ -86,16 +90,17 @@ class Bayes:
         Two or more, so that they can be compared.
     tune, draws : int
         Draws of each chain by which the sampler is tuned, and those that are kept.
-    target_accept : float
+    target_accept : float, optional
         Mean acceptance rate that the step size is tuned to; larger ones make smaller steps, which cures divergences.
-        Where some draws diverge all are made anew with a larger one, at most twice; `Posterior.target_accept` is the
-        last of them.
+        If omitted 0.95, and less where more than 100 numbers are drawn at once, for steps that are as large: 0.9 for
+        400, 0.8 for 1600 and more. Where some draws diverge all are made anew with a larger one, at most twice;
+        `Posterior.target_accept` is the last of them.
     """
 
     chains: int = 4
     tune: int = 500
     draws: int = 1000
-    target_accept: float = 0.95
+    target_accept: float | None = None
     name: ClassVar[str] = "bayes"
     declaration: ClassVar[Declaration] = DECLARED["bayes"]
 
@@ -104,7 +109,7 @@ class Bayes:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ModelError(f"{name} must be a whole number, {least} or larger; got {value!r}")
-        if not 0.0 < self.target_accept < 1.0:
+        if self.target_accept is not None and not 0.0 < self.target_accept < 1.0:
             raise ModelError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}")
 
     def run(self, problem: Problem, seed: int = 0) -> Outcome:
@@ -134,9 +139,10 @@ class Bayes:
         centres = likely(density, [coordinates(problem, space, top) for top in tops])
         around = [self.to_sample(density, frame_of(density, solver, u)) for u in centres[: self.chains]]
         targets = [around[k % len(around)] for k in range(self.chains)]
-        target_accept, found, stats = self.sampled(targets, seed)
-        d = len(space.free)
-        draws = density.parameters(found[..., :d].reshape(-1, d)).reshape(*found.shape[:2], -1)
+        every = spacing(self.chains * self.draws * (targets[0].dimension - targets[0].of_parameters))
+        target_accept, found = self.sampled(targets, seed, every)
+        stats, u = found.stats, found.coordinates
+        draws = density.parameters(u.reshape(-1, u.shape[2])).reshape(*u.shape[:2], -1)
         if not np.isfinite(draws).all():
             raise FitError("the sampler has returned draws that do not satisfy the constraints")
         fixed = problem.parameters.fixed
@@ -146,7 +152,7 @@ class Bayes:
         still &= np.isin(np.arange(len(fixed)), [e.parameter for e in plan])
         diagnosis = diagnose(draws, fixed | still)
         names = problem.parameters.names
-        effects = diagnose_effects(found[..., d:], problem.clusters.count)
+        effects = effects_found(found.effects, every)
         divergences = int(stats["diverging"].sum())
         status, message = verdict(names, diagnosis, divergences, draws[..., 0].size, len(centres), effects)
         posterior = Posterior(
@@ -160,6 +166,7 @@ class Bayes:
             tune=self.tune,
             target_accept=target_accept,
             implied=expected_before(density, priors, {names[e.parameter]: e.parameter for e in plan}),
+            **({} if effects is None else effects.kept),
         )
         x = np.where(fixed, problem.parameters.fixed_values, posterior.pooled.mean(axis=0))
         height = Height(problem)
@@ -176,29 +183,41 @@ class Bayes:
             effects=None if effects is None else (effects.means, effects.sds),
             likelihood=height.kind,
             loglik_mcse=height.mcse,
-            warnings=(*branch_warnings(problem, space, posterior.pooled), *prior_warnings(problem, tops[0])),
+            warnings=(
+                *branch_warnings(problem, space, posterior.pooled),
+                *prior_warnings(problem, tops[0]),
+                *memory_warnings(effects, self.chains, self.draws),
+            ),
         )
 
     def to_sample(self, density: LogPosterior, frame: Frame) -> Target:
         """What the sampler draws from: the parameters, or the random effects with them."""
         if density.problem.likelihood.kind == "closed":
             return Standardised(density, frame)
-        keeps = self.chains * (self.tune + self.draws) * density.problem.latent.size <= MOST_KEPT
-        return StandardisedJointly(density, *joint_frame(density, frame), keeps)
+        return StandardisedJointly(density, *joint_frame(density, frame))
 
-    def sampled(self, targets: list[Target], seed: int) -> tuple[float, Array, dict[str, Array]]:
-        """Draws (chains, draws, kept) with their statistics; by smaller steps once more, and twice, where some diverge.
+    def sampled(self, targets: list[Target], seed: int, every: int) -> tuple[float, Drawn]:
+        """Draws, and the acceptance rate at which they were made: by smaller steps, at most twice, where some diverge.
 
-        Returns the acceptance rate at which they were made, too.
+        For ``every`` see `saem.algorithms.bayes.nuts.sample`.
         """
         starts = [scattered_start(each, stream(seed, self.name, "start", str(k))) for k, each in enumerate(targets)]
-        target_accept, attempts = self.target_accept, 0
+        target_accept, attempts = self.target_accept or acceptance(targets[0].dimension), 0
         while True:
             seeds = [derived_seed(seed, self.name, "chain", str(k)) for k in range(self.chains)]
-            found, stats = sample(targets, starts, seeds, self.tune, self.draws, target_accept)
-            if attempts == RAISES or not stats["diverging"].any():
-                return target_accept, found, stats
+            found = sample(targets, starts, seeds, self.tune, self.draws, target_accept, every)
+            if attempts == RAISES or not found.stats["diverging"].any():
+                return target_accept, found
             target_accept, attempts = 1.0 - NARROWER * (1.0 - target_accept), attempts + 1
+
+
+def acceptance(dimension: int) -> float:
+    """The acceptance rate at which so many coordinates have steps like those of `FEW` at `ACCEPTED`.
+
+    For standard normals and steps h the mean share of refused moves goes like the square root of the dimension times
+    h^2 (Beskos et al. 2013, for a given time along the path), so that with a fixed rate steps would be ever smaller.
+    """
+    return round(1.0 - min(MOST_REFUSED, (1.0 - ACCEPTED) * math.sqrt(max(1.0, dimension / FEW))), 3)
 
 
 def expected_before(density: LogPosterior, priors: dict[str, str], which: dict[str, int]) -> dict[str, Interval]:

@@ -218,7 +218,50 @@ def carry_over(space: Space, address: int, x: Array, c: Array, jac: Array, hess:
             gradient[i] += multiplier * jac[k, i]
 
 
-@entry
+@kernel
+def enter(
+    space: Space, address: int, u: Array, x: Array, slope: Array, turn: Array, c: Array, jac: Array, hess: Array
+) -> float:
+    """Write all parameters (n,) with the derivatives of the transforms (d,) and of their logarithms (d,).
+
+    Returns the sum of these logarithms, ``-inf`` where the constraints cannot be satisfied.
+    """
+    total = 0.0
+    x[:] = space.base
+    for k in range(space.free.shape[0]):
+        x[space.free[k]], slope[k], size, turn[k] = transformed(space, k, u[k])
+        total += size
+    return total if determine(space, address, x, c, jac, hess) else -math.inf
+
+
+@kernel
+def leave(
+    space: Space,
+    address: int,
+    x: Array,
+    by_x: Array,
+    slope: Array,
+    turn: Array,
+    c: Array,
+    jac: Array,
+    hess: Array,
+    gradient: Array,
+) -> float:
+    """Write the gradient by the coordinates (d,) of that by the parameters (n,); return the log density of the priors.
+
+    ``-inf`` where the gradient is not finite.
+    """
+    total = 0.0
+    carry_over(space, address, x, c, jac, hess, by_x)
+    for k in range(space.free.shape[0]):
+        i = space.free[k]
+        height, rise = log_prior(space, k, x[i])
+        total += height
+        gradient[k] = (by_x[i] + rise) * slope[k] + turn[k]
+    return total if np.all(np.isfinite(gradient)) else -math.inf
+
+
+@kernel
 def log_posterior(objective: Any, space: Space, address: int, u: Array, gradient: Array) -> float:
     """Log posterior density of the coordinates ``u`` (d,), up to a constant; writes its gradient (d,).
 
@@ -233,29 +276,24 @@ def log_posterior(objective: Any, space: Space, address: int, u: Array, gradient
         Of the constraints.
     """
     n, m, d = space.base.shape[0], space.constraint.shape[0], space.free.shape[0]
-    x = space.base.copy()
+    x, by_x, curvature = np.empty(n), np.empty(n), np.empty((n, n))
     slope, turn = np.empty(d), np.empty(d)
     c, jac, hess = np.empty(m), np.zeros((m, n)), np.zeros((m, n, n))
-    by_x, curvature = np.empty(n), np.empty((n, n))
-    value = 0.0
-    for k in range(d):
-        x[space.free[k]], slope[k], size, turn[k] = transformed(space, k, u[k])
-        value += size
     gradient[:] = math.nan
-    if not determine(space, address, x, c, jac, hess):
+    value = enter(space, address, u, x, slope, turn, c, jac, hess)
+    if value == -math.inf:
         return -math.inf
     value += evaluate(objective, x, by_x, curvature)
     if not math.isfinite(value):
         return -math.inf
-    carry_over(space, address, x, c, jac, hess, by_x)
-    for k in range(d):
-        i = space.free[k]
-        height, rise = log_prior(space, k, x[i])
-        value += height
-        gradient[k] = (by_x[i] + rise) * slope[k] + turn[k]
-    if not (math.isfinite(value) and np.all(np.isfinite(gradient))):
-        return -math.inf
-    return value
+    value += leave(space, address, x, by_x, slope, turn, c, jac, hess, gradient)
+    return value if math.isfinite(value) else -math.inf
+
+
+@entry
+def log_posterior_at(objective: Any, space: Space, address: int, u: Array, gradient: Array) -> float:
+    """The density that `log_posterior` computes, for calls from Python."""
+    return float(log_posterior(objective, space, address, u, gradient))
 
 
 @entry

@@ -6,13 +6,16 @@ localization: an improved R-hat for assessing convergence of MCMC.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saem.stopping import Status
 from saem.system.display import count
 from saem.system.optional import quiet_import
+
+if TYPE_CHECKING:
+    from saem.algorithms.bayes.effects import EffectsFound
 
 Array = np.ndarray
 
@@ -29,27 +32,14 @@ class Diagnosis(NamedTuple):
     mcse: Array
 
 
-class EffectsFound(NamedTuple):
-    """Of the random effects that were drawn."""
-
-    means: Array  # (C, q)
-    sds: Array  # (C, q)
-    rhat: float  # the largest
-    ess: float  # the smallest bulk effective sample size
-
-
-def diagnose_effects(draws: Array, clusters: int) -> EffectsFound | None:
-    """Means, standard deviations and the worst diagnostics of random effects (chains, draws, C q); None without any."""
-    if draws.shape[2] == 0:
-        return None
-    found = diagnose(draws, np.zeros(draws.shape[2], dtype=bool))
-    pooled = draws.reshape(-1, draws.shape[2])
-    return EffectsFound(
-        pooled.mean(axis=0).reshape(clusters, -1),
-        pooled.std(axis=0, ddof=1).reshape(clusters, -1),
-        float(np.max(found.rhat)),
-        float(np.min(found.ess_bulk)),
-    )
+def bulk(draws: Array) -> tuple[Array, Array]:
+    """R-hat and bulk effective sample sizes of draws (chains, draws, n); infinity and 0 where chains do not move."""
+    arviz = quiet_import("arviz")
+    given = arviz.convert_to_dataset({"x": draws})
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rhat, ess = arviz.rhat(given)["x"].values, arviz.ess(given, method="bulk")["x"].values
+    stuck = np.isnan(rhat)
+    return np.where(stuck, np.inf, rhat), np.where(stuck, 0.0, ess)
 
 
 def diagnose(draws: Array, fixed: Array) -> Diagnosis:
@@ -87,7 +77,7 @@ def verdict(
     several : int
         Maxima of the likelihood at which chains were started, of nearly the same posterior density.
     effects : EffectsFound, optional
-        Random effects, where they were drawn and kept.
+        Random effects, where they were drawn.
     """
     missed = []
     if divergences:

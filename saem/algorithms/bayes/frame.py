@@ -179,18 +179,22 @@ def place(
 
 
 @kernel
-def standardised(objective: Any, space: Space, address: int, frame: Frame, v: Array, gradient: Array) -> float:
-    """Log posterior density and its gradient (d,) in the coordinates ``v`` (d,), up to a constant."""
-    d, m, q, others = v.shape[0], space.constraint.shape[0], frame.means.shape[0], frame.others.shape[0]
-    w, u, by_u, by_w = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    root, slopes, bends = np.empty((q, q)), np.empty((m, others)), np.empty((others, q, q))
-    rate, turn = np.empty(others), np.empty(others)
-    gradient[:] = math.nan
-    if not place(space, address, frame, v, w, u, rate, turn, root, slopes, bends):
-        return -math.inf
-    value = log_posterior(objective, space, address, u, by_u)
+def turned_back(
+    frame: Frame,
+    w: Array,
+    by_u: Array,
+    rate: Array,
+    turn: Array,
+    root: Array,
+    slopes: Array,
+    bends: Array,
+    gradient: Array,
+) -> float:
+    """Write the gradient by ``v`` (d,) of that by ``u`` (d,); return the logarithm of the Jacobian."""
+    d, m, q = w.shape[0], frame.shear.shape[1], frame.means.shape[0]
+    size, by_w = 0.0, np.empty(d)
     for b in range(q):
-        value += math.log(root[b, b])
+        size += math.log(root[b, b])
         total = 0.0
         for a in range(b, q):
             total += root[a, b] * by_u[frame.means[a]]
@@ -204,13 +208,28 @@ def standardised(objective: Any, space: Space, address: int, frame: Frame, v: Ar
             for b in range(a + 1):
                 move += bends[j, a, b] * w[frame.means[b]]
             total += by_u[frame.means[a]] * move + bends[j, a, a] / root[a, a]
-        value += math.log(rate[j])
+        size += math.log(rate[j])
         by_w[k] = total * rate[j] + turn[j]
     for j in range(d):
         total = 0.0
         for k in range(d):
             total += frame.root[k, j] * by_w[k]
         gradient[j] = total
+    return size
+
+
+@kernel
+def standardised(objective: Any, space: Space, address: int, frame: Frame, v: Array, gradient: Array) -> float:
+    """Log posterior density and its gradient (d,) in the coordinates ``v`` (d,), up to a constant."""
+    d, m, q, others = v.shape[0], space.constraint.shape[0], frame.means.shape[0], frame.others.shape[0]
+    w, u, by_u = np.empty(d), np.empty(d), np.empty(d)
+    root, slopes, bends = np.empty((q, q)), np.empty((m, others)), np.empty((others, q, q))
+    rate, turn = np.empty(others), np.empty(others)
+    gradient[:] = math.nan
+    if not place(space, address, frame, v, w, u, rate, turn, root, slopes, bends):
+        return -math.inf
+    value = log_posterior(objective, space, address, u, by_u)
+    value += turned_back(frame, w, by_u, rate, turn, root, slopes, bends, gradient)
     if not (math.isfinite(value) and np.all(np.isfinite(gradient))):
         return -math.inf
     return value

@@ -26,7 +26,7 @@ from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised
 from saem.estep.modes import find_mode
 from saem.families import contract
 from saem.families.contract import effects_root, fill_guide, log_complete_all, supply
-from saem.system.jit import entry, inlined, kernel
+from saem.system.jit import borrowed, entry, inlined, kernel
 
 Array = np.ndarray
 
@@ -63,6 +63,7 @@ supply(contract.evaluate, Joint, evaluate_joint)
 @kernel
 def place_effects(frame: JointFrame, v: Array, effects: Array) -> None:
     """Write the family's coordinates (C, q) of the random effects at coordinates (d + C q,)."""
+    frame, v, effects = borrowed(frame), borrowed(v), borrowed(effects)
     (clusters, q), d = effects.shape, frame.slopes.shape[2]
     for c in range(clusters):
         own = v[d + c * q : d + (c + 1) * q]
@@ -80,6 +81,8 @@ def standardised_jointly(
     objective: Joint, space: Space, address: int, frame: JointFrame, v: Array, gradient: Array
 ) -> float:
     """Log posterior density and its gradient (d + C q,) in the coordinates ``v`` (d + C q,), up to a constant."""
+    objective, space, frame = borrowed(objective), borrowed(space), borrowed(frame)
+    v, gradient = borrowed(v), borrowed(gradient)
     effects, by_effects = objective.effects, objective.by_effects
     (clusters, q), d = effects.shape, frame.slopes.shape[2]
     place_effects(frame, v, effects)
@@ -107,10 +110,10 @@ def joint_density(objective: Joint, space: Space, address: int, frame: JointFram
 
 
 @entry
-def joint_coordinates(
+def place_model_effects(
     guided: Any, arrays: Any, space: Space, address: int, frame: JointFrame, v: Array, out: Array
 ) -> None:
-    """Write coordinates of the parameters (d,) and the model's random effects (C q,) of each of ``v`` (k, d + C q).
+    """Write the model's random effects (k, C, q) at coordinates ``v`` (k, d + C q).
 
     ``guided`` are the arrays of `fill_guide`, and ``arrays`` those of `effects_root`.
     """
@@ -120,7 +123,6 @@ def joint_coordinates(
     coordinates_of(space, address, frame.parameters, np.ascontiguousarray(v[:, :d]), coordinates)
     parameters_at(space, address, coordinates, x)
     for row in range(v.shape[0]):
-        out[row, :d] = coordinates[row]
         place_effects(frame, v[row], effects)
         for c in range(clusters):
             known = effects_root(arrays, x[row], c, root) and fill_guide(guided, x[row], c, shift, factor)
@@ -133,7 +135,7 @@ def joint_coordinates(
                 total = 0.0 if known else math.nan
                 for k in range(q):
                     total += root[j, k] * (u[k] + shift[k])
-                out[row, d + c * q + j] = total
+                out[row, c, j] = total
 
 
 @entry

@@ -58,7 +58,7 @@ def called(objective: Any, space: Space, address: int, frame: Any, d: int, v: An
 
 
 POINTER = types.CPointer(types.float64)
-BLOCK = 4096  # numbers in a block; the arguments of a linear problem take some 300
+BLOCK = 4096  # numbers in a block before the room for draws; the arguments of a linear problem take some 300
 
 
 def unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
@@ -122,10 +122,11 @@ def c_function(objective: Any, space: Space, address: int, frame: Any, block: Ar
     return int(as_c_function(objective, space, address, frame, block))
 
 
-def compiled(target: Target) -> tuple[int, Array, tuple[Any, ...]]:
+def compiled(target: Target, room: int = 0) -> tuple[int, Array, tuple[Any, ...]]:
     """A density as the address of a C function, the block of memory that it is given, and what that points to.
 
-    The function is there as long as the process; the others must be kept.
+    The function is there as long as the process; the others must be kept. After what the function needs the block has
+    ``room`` for so many numbers.
     """
-    block, arguments = np.zeros(BLOCK), target.arguments()
+    block, arguments = np.zeros(BLOCK + room), target.arguments()
     return c_function(*arguments, block), block, arguments

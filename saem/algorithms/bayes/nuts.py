@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,20 @@ STATS = {  # by their names in nutpie
     "mean_tree_accept": "acceptance_rate",
     "step_size": "step_size",
 }
+
+# after what the density needs, the block of a chain has these numbers, and then room for whole draws
+SEEN, SKIPPED, EVERY, MOST = range(
+    4
+)  # draws so far; how many come before the first that is held; every which; how many
+HEAD = 4
+
+
+class Drawn(NamedTuple):
+    """Draws of some chains."""
+
+    coordinates: Array  # (chains, draws, d) of the parameters, those that are standardised
+    effects: Array  # (chains, draws / every, C, q) the model's random effects; no clusters where they are not drawn
+    stats: dict[str, Array]  # (chains, draws)
 
 
 def check_installed() -> None:
@@ -52,7 +66,8 @@ def sample(
     tune: int,
     draws: int,
     target_accept: float,
-) -> tuple[Array, dict[str, Array]]:
+    every: int = 1,
+) -> Drawn:
     """Draw from a density by one chain from each start, all at the same time.
 
     Parameters
@@ -66,12 +81,12 @@ def sample(
     tune, draws : int
         Of each chain.
     target_accept : float
+    every : int
+        Random effects are those of the first draw, and of every so-many-th after it.
 
     Returns
     -------
-    draws : (chains, draws, kept) ndarray
-        In the coordinates of the density that is standardised.
-    stats : dict of str to (chains, draws) ndarray
+    Drawn
 
     Raises
     ------
@@ -81,9 +96,10 @@ def sample(
         On Ctrl-C, when all chains have ended.
     """
     nutpie = quiet_import("nutpie")
+    models = [model_of(target, start, tune, draws, every) for target, start in zip(targets, starts, strict=True)]
     running = [
         nutpie.sample(
-            model_of(target, start),
+            model,
             draws=draws,
             tune=tune,
             chains=1,
@@ -94,7 +110,7 @@ def sample(
             blocking=False,
             return_raw_trace=True,
         )
-        for target, start, seed in zip(targets, starts, seeds, strict=True)
+        for model, seed in zip(models, seeds, strict=True)
     ]
     traces: list[Any] = []
     try:
@@ -106,14 +122,35 @@ def sample(
         if isinstance(error, KeyboardInterrupt):
             raise
         raise FitError(f"the sampler failed: {error}") from error
-    found = []
+    found, effects = [], []
     stats: dict[str, list[Array]] = {name: [] for name in STATS.values()}
-    for target, ((points,), (measured,)) in zip(targets, traces, strict=True):
+    for target, model, ((points,), (measured,)) in zip(targets, models, traces, strict=True):
         kept = ~column(measured, "tuning").astype(bool)
-        found.append(target.coordinates(column(points, "v").reshape(len(kept), -1)[kept]))
+        own = column(points, "v").reshape(len(kept), -1)[kept]
+        found.append(target.coordinates(own))
+        effects.append(target.effects(held(model.user_data, target, own, every)))
         for key, name in STATS.items():
             stats[name].append(column(measured, key)[kept])
-    return np.array(found), {name: np.array(values) for name, values in stats.items()}
+    return Drawn(np.array(found), np.array(effects), {name: np.array(values) for name, values in stats.items()})
+
+
+def held(block: Array, target: Target, own: Array, every: int) -> Array:
+    """The whole draws that a block holds, (draws / every, dimension), given those (draws, d) of the parameters.
+
+    Raises
+    ------
+    FitError
+        When they are not draws of these parameters.
+    """
+    from saem.algorithms.bayes.native import BLOCK
+
+    d = target.of_parameters
+    if d == target.dimension:
+        return own[:0]
+    whole = block[BLOCK + HEAD :].reshape(-1, target.dimension)
+    if not np.array_equal(whole[:, :d], own[::every]):
+        raise FitError("the sampler has not given each draw once, so the random effects are not known; report this")
+    return whole
 
 
 def column(batch: Any, name: str) -> Array:
@@ -126,7 +163,11 @@ def column(batch: Any, name: str) -> Array:
 
 @lru_cache(maxsize=1)
 def copying() -> Any:
-    """The C function by which nutpie asks what to keep of a point: its first coordinates."""
+    """The C function by which nutpie asks what to keep of a draw: its first coordinates.
+
+    nutpie would keep them of all draws, those of the tuning too. Whole draws are therefore written to the block.
+    """
+    from saem.algorithms.bayes.native import BLOCK
     from saem.system.jit import c_function
     from saem.system.jit import types as numba_types
 
@@ -137,18 +178,27 @@ def copying() -> Any:
     def copy(d: int, kept: int, v: Any, out: Any, block: Any) -> int:
         for k in range(kept):
             out[k] = v[k]
+        past = int(block[BLOCK + SEEN]) - int(block[BLOCK + SKIPPED])
+        block[BLOCK + SEEN] += 1.0
+        every = int(block[BLOCK + EVERY])
+        if past >= 0 and past % every == 0 and past // every < block[BLOCK + MOST]:
+            begin = BLOCK + HEAD + past // every * d
+            for k in range(d):
+                block[begin + k] = v[k]
         return 0
 
-    return c_function(copy, types.int64(types.uint64, types.uint64, pointer, pointer, types.voidptr))
+    return c_function(copy, types.int64(types.int64, types.int64, pointer, pointer, pointer))
 
 
-def model_of(target: Target, start: Array) -> Any:
-    """A density as a model of nutpie, whose only chain begins at ``start``."""
-    from saem.algorithms.bayes.native import compiled
+def model_of(target: Target, start: Array, tune: int, draws: int, every: int) -> Any:
+    """A density as a model of nutpie, whose only chain begins at ``start``; for the others see `sample`."""
+    from saem.algorithms.bayes.native import BLOCK, compiled
 
     model = quiet_import("nutpie.compile_pymc").CompiledPyMCModel
-    d = len(start)
-    address, block, arguments = compiled(target)
+    d, kept = len(start), target.of_parameters
+    most = 0 if kept == d else len(range(0, draws, every))
+    address, block, arguments = compiled(target, HEAD + most * d)
+    block[BLOCK : BLOCK + HEAD] = 0.0, tune, every, most
     # nutpie keeps the model, and with it the block and the arrays that it points to, while it draws
     return model(
         dims={},
@@ -157,11 +207,11 @@ def model_of(target: Target, start: Array) -> Any:
         initial_point_func=lambda seed: start,
         shared_data={},
         user_data=block,
-        n_expanded=target.kept,
-        shape_info=(["v"], None, [(target.kept,)]),
+        n_expanded=kept,
+        shape_info=(["v"], None, [(kept,)]),
         logp_func=None,
         expand_func=None,
         _n_dim=d,
-        _shapes={"v": (target.kept,)},
+        _shapes={"v": (kept,)},
         _coords=None,
     )

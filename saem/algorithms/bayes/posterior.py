@@ -37,6 +37,15 @@ class Posterior:
         Mean acceptance rate that the step size was tuned to, when these draws were made.
     implied : dict of str to (float, float)
         Where the priors expect what the constraints determine: 2.5 and 97.5 % quantiles, before the data.
+    effect_draws : (chains, draws, C, q) ndarray
+        The random effects of every cluster, in the order of `Fit.cluster_labels` and `Fit.term_names`, of the same
+        draws, in single precision. (0, 0, C, q) where they would take more than 64 megabytes; (0, 0, 0, 0) where the
+        random effects were integrated out.
+    effect_covariances : (C, q, q) ndarray
+        Their posterior covariances in every cluster, whether or not draws are kept; their means are
+        `Fit.random_effects`. (0, 0, 0) where the random effects were integrated out, and so for the next.
+    effect_quantiles : (5, C, q) ndarray
+        Their 2.5, 25, 50, 75 and 97.5 % quantiles.
     """
 
     draws: Floats
@@ -49,6 +58,9 @@ class Posterior:
     tune: int
     target_accept: float
     implied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    effect_draws: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0, 0, 0), np.float32))
+    effect_covariances: Floats = field(default_factory=lambda: np.empty((0, 0, 0)))
+    effect_quantiles: Floats = field(default_factory=lambda: np.empty((0, 0, 0)))
 
     def __post_init__(self) -> None:
         for entry in fields(self):

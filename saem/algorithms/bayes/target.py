@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from saem.algorithms.bayes.density import Space, log_posterior, parameters_at
+from saem.algorithms.bayes.density import Space, log_posterior_at, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised_density
-from saem.algorithms.bayes.joint import Joint, JointFrame, joint_coordinates, joint_density
+from saem.algorithms.bayes.joint import Joint, JointFrame, joint_density, place_model_effects
 from saem.estep.integration.settling import objective_of
 from saem.families.contract import Observed
 from saem.families.problem import Problem
@@ -34,7 +34,7 @@ class LogPosterior:
         """Value and gradient (d,) at coordinates (d,)."""
         gradient = np.empty(len(u))
         address = self.problem.constraints.address
-        value = log_posterior(self.objective, self.space, address, np.asarray(u, dtype=float), gradient)
+        value = log_posterior_at(self.objective, self.space, address, np.asarray(u, dtype=float), gradient)
         return value, gradient
 
     def parameters(self, u: Array) -> Array:
@@ -45,7 +45,7 @@ class LogPosterior:
 
 
 class Target(Protocol):
-    """What a sampler draws from: a density in standardised coordinates, of which some are kept."""
+    """What a sampler draws from: a density in standardised coordinates, those of the parameters first."""
 
     @property
     def dimension(self) -> int:
@@ -53,8 +53,8 @@ class Target(Protocol):
         ...
 
     @property
-    def kept(self) -> int:
-        """How many of them are kept, the first ones."""
+    def of_parameters(self) -> int:
+        """How many of them are those of the parameters, d."""
         ...
 
     def __call__(self, v: Array) -> tuple[float, Array]:
@@ -62,7 +62,11 @@ class Target(Protocol):
         ...
 
     def coordinates(self, v: Array) -> Array:
-        """What is kept of points (k, kept), in the coordinates that are standardised."""
+        """The coordinates (k, d) of the density of the parameters at standardised ones (k, d)."""
+        ...
+
+    def effects(self, v: Array) -> Array:
+        """The model's random effects (k, C, q) at coordinates (k, dimension); (k, 0, 0) where not drawn."""
         ...
 
     def arguments(self) -> tuple[Any, Space, int, Any]:
@@ -83,9 +87,13 @@ class Standardised:
         return len(self.frame.centre)
 
     @property
-    def kept(self) -> int:
-        """See `Target.kept`."""
+    def of_parameters(self) -> int:
+        """See `Target.of_parameters`."""
         return self.dimension
+
+    def effects(self, v: Array) -> Array:
+        """See `Target.effects`."""
+        return np.empty((len(v), 0, 0))
 
     def arguments(self) -> tuple[Any, Space, int, Any]:
         """See `Target.arguments`."""
@@ -97,7 +105,7 @@ class Standardised:
         return standardised_density(*self.arguments(), np.asarray(v, dtype=float), gradient), gradient
 
     def coordinates(self, v: Array) -> Array:
-        """The coordinates (k, d) of the density at standardised ones (k, d)."""
+        """See `Target.coordinates`."""
         u = np.empty(v.shape)
         address = self.density.problem.constraints.address
         coordinates_of(self.density.space, address, self.frame, np.ascontiguousarray(v), u)
@@ -115,14 +123,11 @@ class StandardisedJointly:
     arrays : NamedTuple
         Of `saem.families.contract.log_complete_all`.
     frame : JointFrame
-    keeps_effects : bool
-        Whether the random effects of draws are kept.
     """
 
     density: LogPosterior
     arrays: Any
     frame: JointFrame
-    keeps_effects: bool = True
 
     @property
     def dimension(self) -> int:
@@ -130,9 +135,9 @@ class StandardisedJointly:
         return len(self.frame.parameters.centre) + self.frame.centre.size
 
     @property
-    def kept(self) -> int:
-        """See `Target.kept`."""
-        return self.dimension if self.keeps_effects else len(self.frame.parameters.centre)
+    def of_parameters(self) -> int:
+        """See `Target.of_parameters`."""
+        return len(self.frame.parameters.centre)
 
     def arguments(self) -> tuple[Any, Space, int, Any]:
         """See `Target.arguments`."""
@@ -146,13 +151,15 @@ class StandardisedJointly:
         return joint_density(*self.arguments(), np.asarray(v, dtype=float), gradient), gradient
 
     def coordinates(self, v: Array) -> Array:
-        """The coordinates of the density at standardised ones (k, kept), then the model's random effects if kept."""
+        """See `Target.coordinates`."""
+        return Standardised(self.density, self.frame.parameters).coordinates(v)
+
+    def effects(self, v: Array) -> Array:
+        """See `Target.effects`."""
         problem, space = self.density.problem, self.density.space
-        if not self.keeps_effects:
-            return Standardised(self.density, self.frame.parameters).coordinates(v)
         assert problem.clusters.joint is not None
-        out = np.empty(v.shape)
+        out = np.empty((len(v), *self.frame.centre.shape))
         address = problem.constraints.address
         points = np.ascontiguousarray(v)
-        joint_coordinates(self.arrays, problem.clusters.joint(), space, address, self.frame, points, out)
+        place_model_effects(self.arrays, problem.clusters.joint(), space, address, self.frame, points, out)
         return out

@@ -6,7 +6,7 @@ integral of ``exp f(u)`` is
 
     |L|^-1 |B| sum_k exp(f(m + L'^-1 (a + B w_k)) + l_k)
 
-with points ``w_k`` and log-weights ``l_k`` of a rule (`saem.estep.integration.rules`). ``a = 0`` and ``B = 1`` put it at the mode;
+with points ``w_k`` and log-weights ``l_k`` of a rule (`rules.py`). ``a = 0`` and ``B = 1`` put it at the mode;
 others match the mean and the covariance of the random effects given the data (Naylor & Smith 1982), which far fewer
 points need where these are skewed. Mode and curvature depend on the parameters. The derivatives given are those of
 this very sum, exactly, in jets: at the converged mode each step ``m += (L L')^-1 f'(m)`` in jets, with a matrix of
@@ -14,7 +14,7 @@ plain numbers, makes the derivatives of one more order exact, so that two are en
 found to the last digit, and is the maximum likelihood estimate as far as the rule is good enough:
 `saem.estep.integration.settling` chooses it.
 
-Points of a mixture of t distributions (`saem.estep.integration.mixtures`) are for what no product rule can follow. These, and those
+Points of a mixture of t distributions (`mixtures.py`) are for what no product rule can follow. These, and those
 of product rules that are known to have an error, are *held*: they are random effects ``u`` themselves, whatever mode of
 several is found, and stay where they are. Derivatives are weighted complete-data scores (Fisher's identity, and
 Louis'): where points slide along a ridge with the parameters, the error of the sum goes up and down, little but fast,

@@ -18,8 +18,8 @@ def add_points(
 ) -> float:
     """Add the sum over the points of a rule of integration of exp(`log_complete`) times their weights, in jets.
 
-    The points are ``u = m + sum_k w_k s_k`` for the points ``w`` of the rule. `saem.estep.integration.marginal` does it for any
-    family; one can do it faster.
+    The points are ``u = m + sum_k w_k s_k`` for the points ``w`` of the rule. `saem.estep.integration.marginal` does it
+    for any family; one can do it faster.
 
     Parameters
     ----------

@@ -113,6 +113,12 @@ class NonlinearFamily(Family):
         places = {"individual": centres + own, "typical": centres}
         return {name: rows.values(expression, at.values, z) for name, z in places.items()}
 
+    def individual(self, data: NonlinearData, x: Floats, effects: Floats) -> dict[str, Floats]:
+        """See `Family.individual`."""
+        from saem.families.nonlinear.individual import individual
+
+        return individual(data, x, effects)
+
     def describe(self, model: NonlinearModel, data: NonlinearData, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
         from saem.families.nonlinear.describe import describe

@@ -24,7 +24,7 @@ from saem.families.nonlinear.density import fill_centres
 from saem.families.nonlinear.functions import Builder
 from saem.families.nonlinear.guides import follow_guide, guide, lead_back_cholesky, lead_back_guide
 from saem.families.normal_root import LOG_2PI, SINGULAR, fill_plain_root
-from saem.system.jit import call_row_sums, entry, kernel
+from saem.system.jit import borrowed, call_row_sums, entry, kernel, release
 
 Array = np.ndarray
 
@@ -123,14 +123,24 @@ def lead_back_root(sd_index: Array, corr_index: Array, x: Array, bar: Array, gra
 @kernel
 def log_complete_slopes(arrays: SlopeArrays, x: Array, coordinates: Array, by_x: Array, by_coordinates: Array) -> float:
     """See `saem.families.contract.log_complete_all`."""
+    arrays, x, coordinates = borrowed(arrays), borrowed(x), borrowed(coordinates)
+    by_x, by_coordinates = borrowed(by_x), borrowed(by_coordinates)
     model, (clusters, d) = arrays.model, coordinates.shape
     p, count, moving = arrays.direct.shape[0], model.term_effect.shape[0], arrays.moving.shape[0]
     groups = model.sd_index.shape[0]
-    terms, pulls = np.empty(count + count * moving), np.zeros(count)
-    roots, bars = np.empty((groups, d, d)), np.zeros((groups, d, d))
-    room, squares, out = np.empty((6, d)), np.empty((3, d, d)), np.empty(1 + p + d)
-    centre, z, u, left, middle, work = room[0], room[1], room[2], room[3], room[4], room[5]
-    half, factor, by_factor, slope = squares[0], squares[1], squares[2], out[1 + p :]
+    memory = np.empty((6 + 3 * d + 2 * groups * d, d))
+    numbers = np.empty(count + count * moving + count + 1 + p + d)
+    room, row = borrowed(memory), borrowed(numbers)
+    centre, z, u = room[0], room[1], room[2]
+    left, middle, work = room[3], room[4], room[5]
+    half, factor, by_factor = room[6 : 6 + d], room[6 + d : 6 + 2 * d], room[6 + 2 * d : 6 + 3 * d]
+    roots = room[6 + 3 * d : 6 + (3 + groups) * d].reshape((groups, d, d))
+    bars = room[6 + (3 + groups) * d :].reshape((groups, d, d))
+    terms, pulls = row[: count + count * moving], row[count + count * moving : 2 * count + count * moving]
+    out = row[2 * count + count * moving :]
+    slope = out[1 + p :]
+    bars[:, :, :] = 0.0
+    pulls[:] = 0.0
     for g in range(groups):
         if not fill_plain_root(model.sd_index[g], model.corr_index[g], x, roots[g]):
             return -math.inf
@@ -173,6 +183,8 @@ def log_complete_slopes(arrays: SlopeArrays, x: Array, coordinates: Array, by_x:
             by_x[arrays.moving[i]] += pulls[k] * terms[count + k * moving + i]
     for g in range(groups):
         lead_back_root(model.sd_index[g], model.corr_index[g], x, bars[g], by_x)
+    release(memory)
+    release(numbers)
     return float(total)
 
 

@@ -29,6 +29,7 @@ ARRAYS = declared(Record, "Floats", "Wholes")  # fields of a fit
 CHECKPOINT = "checkpoint/"  # before the names of what a fit goes on from
 DRAWS, STATS = "posterior/", "sampler/"  # before those of a posterior
 OF_DRAWS = ("draws", "rhat", "ess_bulk", "ess_tail")
+OF_EFFECTS = ("effect_draws", "effect_covariances", "effect_quantiles")  # where random effects were drawn
 
 Shape = tuple[int | str, ...]  # a letter is a size that the file is free to choose, the same wherever it stands
 FLOAT, WHOLE, TRUTH, LABEL, ANY = "f", "i", "b", "biufMU", "biuf"
@@ -86,6 +87,11 @@ def optional(content: FitContent, heads: Mapping[str, Head]) -> dict[str, tuple[
     arrays |= {f"chain_{i}": (FLOAT, [(f"chain {i}", n)]) for i in range(min(chains, MAX_ENTRIES))}
     if content.posterior is not None:
         arrays |= {name: (ANY, [("c", "d")]) for name in heads if name.startswith(STATS)}
+        clusters, q = content.n_clusters, len(content.term_names)
+        shapes: list[list[Shape]] = [[("c", "d", clusters, q), (0, 0, clusters, q)], [(clusters, q, q)]]
+        shapes += [[(5, clusters, q)]]
+        kinds = (ANY, FLOAT, FLOAT)
+        arrays |= {DRAWS + name: each for name, each in zip(OF_EFFECTS, zip(kinds, shapes, strict=True), strict=True)}
     if content.continuation is not None:  # what they are is for the algorithm to say, which goes on from them
         own = [name for name in heads if name.startswith(CHECKPOINT)]
         arrays |= {name: (ANY, [tuple(f"{name} {k}" for k in range(len(heads[name].shape)))]) for name in own}

@@ -14,7 +14,7 @@ from saem.errors import SaemError, StorageError
 from saem.families import Model
 from saem.fitting.parts import declared
 from saem.fitting.record import Record
-from saem.fitting.storage.arrays import ARRAYS, ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, STATS, read_arrays
+from saem.fitting.storage.arrays import ARRAYS, ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, OF_EFFECTS, STATS, read_arrays
 from saem.fitting.storage.arrays import MAX_BYTES as MAX_ARRAYS
 from saem.fitting.storage.content import FIT_FILE, FitContent, PosteriorContent, read_content
 from saem.fitting.storage.content import MAX_BYTES as MAX_CONTENT
@@ -26,7 +26,7 @@ from saem.specification.parameters import Parameters
 if TYPE_CHECKING:
     import pandas as pd
 
-_BOUNDED = ("random_effects", "random_effect_sds")
+_BOUNDED = ("random_effects", "random_effect_sds", *(DRAWS + name for name in OF_EFFECTS))
 _AS_THEY_ARE = declared(Record).keys() & FitContent.model_fields.keys()  # some of them are put together below
 
 
@@ -99,7 +99,7 @@ def build(content: FitContent, arrays: dict[str, np.ndarray], table_data: bytes 
     )
     model = Model.from_text(content.model, source=source)
     parameters = parameters_of(content, arrays, model)
-    endless = [name for name in _BOUNDED if np.isinf(arrays[name]).any()]
+    endless = [name for name in _BOUNDED if name in arrays and np.isinf(arrays[name]).any()]
     if endless:
         raise StorageError(f"there is an infinite number in {endless[0]!r}, where no fit has one")
     if len(arrays["cluster_group"]) and not _are_positions(arrays["cluster_group"], len(content.group_levels)):
@@ -179,6 +179,7 @@ def posterior_of(content: PosteriorContent | None, arrays: dict[str, np.ndarray]
     if content is None:
         return None
     given: dict[str, Any] = {name: arrays[DRAWS + name] for name in OF_DRAWS}
+    given |= {name: arrays[DRAWS + name] for name in OF_EFFECTS if DRAWS + name in arrays}
     stats = {name[len(STATS) :]: values for name, values in arrays.items() if name.startswith(STATS)}
     return Posterior(**given, stats=stats, **dict(content))
 

@@ -14,7 +14,7 @@ from saem.errors import StorageError
 from saem.fitting.parts import declared
 from saem.fitting.record import Record
 from saem.fitting.storage import arrays as in_arrays
-from saem.fitting.storage.arrays import ARRAYS, ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, STATS
+from saem.fitting.storage.arrays import ARRAYS, ARRAYS_FILE, CHECKPOINT, DRAWS, OF_DRAWS, OF_EFFECTS, STATS
 from saem.fitting.storage.content import FIT_FILE, FORMAT, METHOD, VERSION, number, sealed
 from saem.fitting.storage.content import MAX_BYTES as MAX_CONTENT
 from saem.fitting.storage.method import check_method
@@ -89,7 +89,8 @@ def _arrays(fit: Record) -> dict[str, Any]:
             kept["path_rows"] = np.array(len(kept.pop("path")))  # the largest of them, and not written twice
         arrays |= {CHECKPOINT + name: value for name, value in kept.items()}
     if fit.posterior is not None:
-        arrays |= {DRAWS + name: getattr(fit.posterior, name) for name in OF_DRAWS}
+        names = OF_DRAWS + OF_EFFECTS if fit.posterior.effect_covariances.size else OF_DRAWS
+        arrays |= {DRAWS + name: getattr(fit.posterior, name) for name in names}
         arrays |= {STATS + name: values for name, values in fit.posterior.stats.items()}
     return arrays
 

@@ -21,7 +21,7 @@ KEYS = OWN_COLUMNS[:4]
 NUMBERS = OWN_COLUMNS[4:]
 
 
-def checked_measures(study: Study, path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+def own_measures(study: Study, path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """What `performance` in a study's Python file makes of the rows; nothing where there is none.
 
     Raises
