@@ -32,16 +32,6 @@ class Diagnosis(NamedTuple):
     mcse: Array
 
 
-def bulk(draws: Array) -> tuple[Array, Array]:
-    """R-hat and bulk effective sample sizes of draws (chains, draws, n); infinity and 0 where chains do not move."""
-    arviz = quiet_import("arviz")
-    given = arviz.convert_to_dataset({"x": draws})
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rhat, ess = arviz.rhat(given)["x"].values, arviz.ess(given, method="bulk")["x"].values
-    stuck = np.isnan(rhat)
-    return np.where(stuck, np.inf, rhat), np.where(stuck, 0.0, ess)
-
-
 def diagnose(draws: Array, fixed: Array) -> Diagnosis:
     """The diagnostics of draws (chains, draws, n), by ArviZ."""
     arviz = quiet_import("arviz")

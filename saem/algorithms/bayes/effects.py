@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saem.algorithms.bayes.diagnosis import bulk
+from saem.system.optional import quiet_import
 
 Array = np.ndarray
 
@@ -40,6 +40,16 @@ class EffectsFound(NamedTuple):
             "effect_covariances": self.covariances,
             "effect_quantiles": self.quantiles,
         }
+
+
+def bulk(draws: Array) -> tuple[Array, Array]:
+    """R-hat and bulk effective sample sizes of draws (chains, draws, n); infinity and 0 where chains do not move."""
+    arviz = quiet_import("arviz")
+    given = arviz.convert_to_dataset({"x": draws})
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rhat, ess = arviz.rhat(given)["x"].values, arviz.ess(given, method="bulk")["x"].values
+    stuck = np.isnan(rhat)
+    return np.where(stuck, np.inf, rhat), np.where(stuck, 0.0, ess)
 
 
 def spacing(numbers: int) -> int:
