@@ -38,7 +38,7 @@ class SaemError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
-        found = (page for pattern, page in PAGES.items() if re.search(pattern, message, re.M))
+        found = (page for pattern, page in PAGES.items() if re.search(pattern, str(message), re.M))
         self.page = next(found, "")
         if self.page:
             self.add_note(f"See {self.page}")

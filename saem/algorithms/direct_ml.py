@@ -90,8 +90,10 @@ class DirectML:
             has_changed = refined(problem, at, accuracy)
             if problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0:
                 return simulated_maximum(problem, solver, at, peaks[0].pinned if peaks else None)
-            if not has_changed and accuracy is FINE:
-                break
+            if not has_changed:
+                if accuracy is FINE or problem.likelihood.kind != "quadrature" or problem.likelihood.nodes:
+                    break
+                continue
             if peaks and problem.likelihood.is_local:  # once more, by rules that suffice there
                 peaks, failures = climbed_again(problem, solver, peaks)
             else:

@@ -77,7 +77,8 @@ class _Writer:
             case ast.Constant(value=str() as level):
                 return word(level), ATOM
             case ast.Constant(value=value):
-                return number(value), ATOM
+                text = number(value)
+                return text, PRODUCT if r"\cdot" in text else ATOM
             case ast.Name(id=name):
                 return (word(name) if isinstance(tree, Column) or name in self.columns else symbol(name)), ATOM
             case ast.UnaryOp(op=ast.Not(), operand=operand):

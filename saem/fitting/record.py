@@ -153,10 +153,18 @@ class Record(Origin, Estimate, Sample, Course):
 
     @property
     def deficit(self) -> float:
-        """Log-likelihood below its maximum, as last assessed by the method; 0 for exact maxima, nan if not known."""
+        """Log-likelihood below its maximum, as last assessed by the method; 0 for exact maxima, nan if not known.
+
+        That of a simulated likelihood is told by the message alone, with its doubt.
+        """
         if len(self.looks):
             return float(self.looks[-1, HISTORY.index("deficit")])
-        is_maximum = self.converged and declaration_of(self.method).is_exact and self.method != "laplace"
+        is_maximum = (
+            self.loglik_mcse == 0.0
+            and self.converged
+            and declaration_of(self.method).is_exact
+            and self.method != "laplace"
+        )
         return 0.0 if is_maximum else math.nan
 
     def _index(self) -> pd.Index[Any]:

@@ -58,8 +58,8 @@ EXAMPLES = {"linear": ("peptide", "random_slopes"), "glmm": ("binomial",), "nonl
 
 
 def warmup(
-    families: Sequence[str] = tuple(EXAMPLES),
-    methods: Sequence[str] = ("saem", "ml"),
+    families: str | Sequence[str] = tuple(EXAMPLES),
+    methods: str | Sequence[str] = ("saem", "ml"),
     progress: Callable[[str], object] | None = None,
 ) -> int:
     """Compile ahead what fits need, by fits of examples; about a minute where nothing is compiled yet.
@@ -68,9 +68,9 @@ def warmup(
 
     Parameters
     ----------
-    families : sequence of str
+    families : str or sequence of str
         Among "linear", "glmm" and "nonlinear".
-    methods : sequence of str
+    methods : str or sequence of str
         Names of methods, as `saem.fit` takes them.
     progress : callable, optional
         Called with a line of text before each fit.
@@ -91,6 +91,8 @@ def warmup(
     from saem.fitting.fit import fit
     from saem.system.compiling import LISTENER
 
+    families = (families,) if isinstance(families, str) else families
+    methods = (methods,) if isinstance(methods, str) else methods
     for family in families:
         if family not in EXAMPLES:
             raise ModelError(f"there is nothing to compile for the family {family!r}; there are {listing(EXAMPLES)}")

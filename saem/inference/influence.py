@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
+from saem.estep.integration.settling import look_finely
 from saem.families import family_of, pose
 from saem.families.coordinates import Coordinates
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
@@ -248,6 +249,7 @@ def deletion(setting: Setting, cluster: int) -> Deletion:
     try:
         left = family_of(setting.model).without_cluster(setting.data, cluster)
         problem = pose(setting.model, left, setting.restricted, setting.coordinates)
+        look_finely(problem, setting.x)
         solver = Solver(problem)
         best = None
         for start in (setting.x, problem.starts.first):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saem.errors import ModelError
+from saem.estep.integration.settling import look_finely
 from saem.families import pose
 from saem.families.arranged import Arranged
 from saem.families.coordinates import USERS, Coordinates
@@ -52,6 +53,9 @@ def rows_of(fit: Fit) -> tuple[pd.DataFrame, Arranged]:
 def posed(fit: Fit, data: Arranged, last: int = -1) -> Problem:
     """The problem of a fit, in the coordinates in which it was fitted; or with a parameter that these leave by itself.
 
+    A likelihood by rules of integration has those of a maximum at the estimate, whatever the fit was made with, and
+    whether or not it was loaded.
+
     Parameters
     ----------
     fit : Fit
@@ -61,8 +65,11 @@ def posed(fit: Fit, data: Arranged, last: int = -1) -> Problem:
         A parameter, if any.
     """
     if last < 0:
-        return kept_problem(fit, data)
-    return pose(fit.model, data, fit.method == "reml", None if len(fit.inner) else USERS, last)
+        problem = kept_problem(fit, data)
+    else:
+        problem = pose(fit.model, data, fit.method == "reml", None if len(fit.inner) else USERS, last)
+    look_finely(problem, estimate(fit, problem))
+    return problem
 
 
 def estimate(fit: Fit, problem: Problem) -> np.ndarray:

@@ -30,8 +30,10 @@ def remember(problem: Problem, key: tuple[Hashable, ...], found: object) -> None
 
 
 def in_full(problem: Problem, key: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
-    """A key with the rules of integration and the constraints."""
-    return (*key, settled_of(problem).key, problem.constraints.names, problem.constraints.texts)
+    """A key with the rules of integration, the constraints, and what is fixed or may end at a boundary."""
+    parameters, collapsible = problem.parameters, problem.boundary.collapsible
+    held = parameters.fixed.tobytes(), parameters.fixed_values.tobytes(), collapsible.tobytes()
+    return (*key, settled_of(problem).key, problem.constraints.names, problem.constraints.texts, *held)
 
 
 def recalled(problem: Problem, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:

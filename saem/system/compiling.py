@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import Any
 
 from numba.core import event
 
@@ -27,15 +28,19 @@ class Listener(event.Listener):
         self.functions = self.depth = 0
         self.seconds = self.began = 0.0
 
-    def on_start(self, event: object) -> None:
+    def on_start(self, event: Any) -> None:
         """One is begun, perhaps for the sake of another."""
+        if not is_ours(event):
+            return
         if self.depth == 0:
             self.began = time.perf_counter()
         self.depth += 1
         self.tell()
 
-    def on_end(self, event: object) -> None:
+    def on_end(self, event: Any) -> None:
         """One is done."""
+        if not is_ours(event):
+            return
         self.tell()
         self.depth -= 1
         self.functions += 1
@@ -47,6 +52,12 @@ class Listener(event.Listener):
         if self.seconds + time.perf_counter() - self.began > PATIENCE and not os.environ.get(COMPILING_SAID):
             os.environ[COMPILING_SAID] = "1"
             logging.getLogger("saem").warning(WORDS)
+
+
+def is_ours(event: Any) -> bool:
+    """Whether a function of this package is compiled, and not one of somebody else's in the same process."""
+    function = getattr(event.data.get("dispatcher"), "py_func", None)
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "saem"
 
 
 LISTENER = Listener()

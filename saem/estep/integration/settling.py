@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -169,9 +170,18 @@ def refined(problem: Problem, x: Array, accuracy: Accuracy = FINE) -> bool:
     with np.errstate(invalid="ignore"):
         agree = (np.abs(off) <= error) & ((now.placing.draws == 0) | (now.placing.draws >= placing.draws))
     exact = (now.placing.variance == 0.0) & (placing.variance == 0.0)
-    keeps = np.all(agree) and abs(off[exact].sum()) <= LITTLE
+    keeps = now.accuracy is not None and np.all(agree) and abs(off[exact].sum()) <= LITTLE
     _SETTLED[clusters] = replace(now, x=x, accuracy=accuracy) if keeps else new
     return not keeps
+
+
+def look_finely(problem: Problem, x: Array) -> None:
+    """Give a problem the rules that a maximum at ``x`` (n,) needs, if there are any, and it is not simulated."""
+    if problem.likelihood.kind != "quadrature" or problem.likelihood.nodes:
+        return
+    with suppress(ModelError, FitError):  # where it is not known, who needs it says so
+        if settled_of(problem).placing.mcse == 0.0:
+            refined(problem, x)
 
 
 def rules_of(problem: Problem) -> Array | None:
