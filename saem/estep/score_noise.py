@@ -72,20 +72,13 @@ def fill_cluster_scores(
     complete_clusters(arrays, clusters, statistics, x, values, scores, hessian)
 
 
-def cluster_scores(
-    arrays: Any,
-    x: Array,
-    rng: np.random.Generator,
-    m: int,
-    clusters: Array,
-    statistics: Array,
-    scores: Array,
-    values: Array,
-    hessian: Array,
-) -> None:
-    """Write statistics (C, s) and complete-data scores (C, n) of clusters, means over ``m`` draws."""
+def cluster_scores(arrays: Any, x: Array, rng: np.random.Generator, m: int, clusters: Array, *written: Array) -> None:
+    """Write statistics (k, s), complete-data scores (k, n) and values (k,) of clusters (k,), and the Hessian (n, n).
+
+    They are means over ``m`` draws.
+    """
     with shared(arrays) as drawing:
-        fill_cluster_scores(drawing, x, rng, m, clusters, statistics, scores, values, hessian)
+        fill_cluster_scores(drawing, x, rng, m, clusters, *written)
 
 
 class Scores(NamedTuple):
