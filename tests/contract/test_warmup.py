@@ -22,9 +22,14 @@ import sys, numba
 import saem.system.compiling as compiling
 compiling.PATIENCE = float(sys.argv[1])
 from module import f
+if sys.argv[2] == "saem.module":
+    compiling.is_ours = lambda event: True
 f(1.0)
 print(compiling.LISTENER.functions)
 """
+
+
+OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=warmup.warmup)})
 
 
 @pytest.fixture
@@ -40,14 +45,14 @@ def listener(monkeypatch):
 
 def compiled(listener, seconds, within=0):
     """A function is compiled for some time, and others for its sake."""
-    listener.on_start(None)
+    listener.on_start(OURS)
     for _ in range(within):
-        listener.on_start(None)
+        listener.on_start(OURS)
         listener.clock.now += seconds / within
-        listener.on_end(None)
+        listener.on_end(OURS)
     if not within:
         listener.clock.now += seconds
-    listener.on_end(None)
+    listener.on_end(OURS)
 
 
 def test_what_is_quick_is_not_told(listener, caplog):
@@ -78,11 +83,17 @@ def test_numba_tells_of_what_is_compiled_and_not_of_what_is_kept(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": f"{tmp_path}{os.pathsep}."}
     root = os.path.dirname(os.path.dirname(saem.__file__))
     told = []
-    for patience, said in (("-1", ""), ("-1", ""), ("-1", "1"), ("1e9", "")):
+    for patience, said, owner in (
+        ("-1", "", "saem.module"),
+        ("-1", "", "saem.module"),
+        ("-1", "1", "saem.module"),
+        ("1e9", "", "saem.module"),
+        ("-1", "", "module"),  # somebody else's
+    ):
         if said or patience != "-1":
             (tmp_path / "module.py").write_text(f"import numba\n@numba.njit\ndef f(x):\n    return x + {len(told)}.5\n")
         run = subprocess.run(
-            [sys.executable, "-c", SLOW_FUNCTION, patience],
+            [sys.executable, "-c", SLOW_FUNCTION, patience, owner],
             env=environment | {COMPILING_SAID: said},
             cwd=root,
             capture_output=True,
@@ -90,7 +101,7 @@ def test_numba_tells_of_what_is_compiled_and_not_of_what_is_kept(tmp_path):
             check=True,
         )
         told.append((int(run.stdout), run.stderr.strip()))
-    assert told == [(1, compiling.WORDS), (0, ""), (1, ""), (1, "")]
+    assert told == [(1, compiling.WORDS), (0, ""), (1, ""), (1, ""), (0, "")]
 
 
 # Ahead

@@ -30,7 +30,8 @@ def put(fit: saem.Fit, values: np.ndarray) -> saem.Fit:
 
 def check_moved(fit: saem.Fit, share: float, found: Verification) -> None:
     """Of a fit whose free parameters are ``share`` standard errors off in turn, score and shift say so."""
-    assert found.deficit == pytest.approx(fit.loglik - found.loglik, abs=1e-8)
+    error = 1e-8 if found.kind == "closed" else 1e-5  # two rules of integration agree so well
+    assert found.deficit == pytest.approx(fit.loglik - found.loglik, abs=error)
     table = found.parameters.loc[np.isfinite(found.parameters["shift"])]
     np.testing.assert_allclose(table["score"], table["shift"], atol=0.3 * share + 1e-6)
 

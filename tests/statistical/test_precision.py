@@ -14,7 +14,7 @@ from selecting import few
 import saem
 from saem import Model, recipes
 from saem.algorithms.accuracy.precision import assess
-from saem.algorithms.course import refinement
+from saem.algorithms.course import up_to_target
 from saem.algorithms.course.up_to_target import refine
 from saem.algorithms.engine.iteration import Iteration
 from saem.algorithms.engine.passes import Engine
@@ -146,7 +146,7 @@ def test_passes_that_are_given_up_leave_the_schedule_of_the_chain(monkeypatch: p
     chain = engine(posed, AveragedSchedule())
     run = chain.pass_through(posed.starts.first, np.zeros(8, dtype=bool))
     schedule, draws = chain.schedule, set(run.made)
-    monkeypatch.setattr(refinement, "assess", lambda *arguments: replace(assess(*arguments), deficit=1.0))
+    monkeypatch.setattr(up_to_target, "assess", lambda *arguments: replace(assess(*arguments), deficit=1.0))
     _, refined, _ = refine(chain, run, Target(max_iterations=2500))
     assert len(refined.step_sizes) > len(run.step_sizes) and chain.spent.drawn > 2500 * max(draws), "both were done"
     assert chain.counts.thickened == 0 and chain.schedule == schedule and set(refined.made) == draws
