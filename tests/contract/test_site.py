@@ -43,8 +43,7 @@ def test_the_gallery_shows_every_recipe_and_every_figure() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in GALLERY)
     drawn = [name for name in plotting.__all__ if name.startswith("plot_")]
     assert [name for name in drawn if f"{name}(" not in text] == []
-    variants = {"peptide_unconstrained", "peptide_log2"}  # peptide with another constraint, or none
-    assert [name for name in recipes.names() if f'recipes.text("{name}")' not in text and name not in variants] == []
+    assert [name for name in recipes.names() if f'recipes.text("{name}")' not in text] == []
 
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
