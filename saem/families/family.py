@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -44,6 +45,10 @@ class Family(ABC):
     @abstractmethod
     def model(self) -> type[Model]:
         """The class of the family's models."""
+
+    def reader(self, said: Mapping[str, Any]) -> str:
+        """The family of a model file that names this one: another where it says what models of this one have not."""
+        return str(self.model.model_fields["family"].default)
 
     @abstractmethod
     def arrange(

@@ -6,7 +6,7 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
@@ -52,6 +52,7 @@ class Model(Part):
         Listing all that is wrong.
     """
 
+    also_reads: ClassVar[tuple[str, ...]] = ()  # families whose files are models of this class where they say more
     family: str = "linear"
     response: str = Field(min_length=1)
     cluster: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
@@ -64,7 +65,7 @@ class Model(Part):
         family = data.get("family")
         own: type[Any] = cls
         if cls is Model:  # of a family that is not there: the linear one, which says what else is wrong
-            own = family_named(family if family in families() else "linear").model
+            own = family_named(family_named(family if family in families() else "linear").reader(data)).model
         made: Self = super().__new__(own)
         return made
 
@@ -72,6 +73,8 @@ class Model(Part):
     @classmethod
     def _check_family(cls, family: Any) -> Any:
         own = cls.model_fields["family"].default
+        if family in cls.also_reads:
+            return own
         if family != own:
             known = families()
             others = listing(known) if family not in known else repr(own)
