@@ -79,7 +79,8 @@ def named_factors(random: Any) -> Any:
         return random
     if len(random) > MAX_FACTORS:
         raise ModelError(f"must have at most {MAX_FACTORS} blocks; got {len(random)}")
-    problems, found = [], {}
+    problems: list[str] = []
+    found: dict[str, Any] = {}
     for name, block in random.items():
         try:
             check_name(str(name), "a grouping factor")
