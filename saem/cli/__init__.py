@@ -17,6 +17,7 @@ from saem.cli import (
     derive,
     diagnose,
     fit,
+    formula,
     infer,
     loglik,
     predict,
@@ -79,6 +80,7 @@ app.command(name="sensitivity")(prior.sensitivity)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="check")(check.check)
 app.command(name="recipe")(recipe.recipe)
+app.command(name="formula")(formula.formula)
 app.command(name="warmup")(warmup.warmup)
 app.command(name="completion")(completion.completion)
 

@@ -162,7 +162,7 @@ def shared_fields(model: DesignedModel, taken: Intake, found: Designs, layout: L
         "group_levels": found.group_levels,
         "sd_index": layout.sd_index,
         "corr_index": layout.corr_index,
-        "warnings": _warnings(model, taken, found),
+        "warnings": formula_warnings(model, model.random.terms.values(), taken, mean),
         "n_dropped": taken.n_dropped,
         "offset": mean.offset,
         "formula_state": mean.state,
@@ -171,11 +171,12 @@ def shared_fields(model: DesignedModel, taken: Intake, found: Designs, layout: L
     }
 
 
-def _warnings(model: DesignedModel, taken: Intake, found: Designs) -> tuple[str, ...]:
+def formula_warnings(model: DesignedModel, terms: Iterable[str], taken: Intake, mean: Design) -> tuple[str, ...]:
+    """What the user should know of how the columns of the designs were understood; ``terms`` are the random ones."""
     columns = taken.columns
     notes = [text for name, text in taken.attributes.get(NOTES, {}).items() if name in (*columns, *taken.factors)]
-    texts = [*model.random.terms.values(), *(() if isinstance(model.design, str) else model.design.values())]
-    warnings = [*notes, *found.mean.warnings, *date_origins(texts, columns)]
+    texts = [*terms, *(() if isinstance(model.design, str) else model.design.values())]
+    warnings = [*notes, *mean.warnings, *date_origins(texts, columns)]
     return tuple(dict.fromkeys([*warnings, *nearly_numbers(model, columns, taken.rows)]))
 
 

@@ -37,4 +37,5 @@ def covariance_root(data: DesignedData, values: Floats, group: int) -> Floats:
         root = np.linalg.cholesky(correlation)
     else:
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    return np.asarray(values[data.sd_index[group]][:, None] * root)
+    sd = np.where(data.sd_index[group] >= 0, values[data.sd_index[group]], 0.0)  # a group need not have all terms
+    return np.asarray(sd[:, None] * root)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from saem.expressions.grammar import parse
 from saem.expressions.latex import escaped, latex_of, symbol, word
 from saem.families.designed_model import DesignedModel
+from saem.specification.grouping import GroupingFactor
 from saem.specification.random_effects import RandomEffects
 
 IN_A_LINE = 3  # terms of a sum
@@ -16,13 +17,22 @@ PLACE = "Factor"  # stands for what is written first
 
 def design_sum(model: DesignedModel) -> list[str]:
     """The terms of the fixed and of the random part."""
-    columns = frozenset(model.design_columns)
+    return [*fixed_sum(model), *random_sum(model, model.random)]
+
+
+def fixed_sum(model: DesignedModel) -> list[str]:
+    """The terms of the fixed part."""
     if isinstance(model.design, str):
         right = escaped(model.design[model.design.index("~") + 1 :].strip())
-        terms = [rf"\underbrace{{x^{{\top}}\beta}}_{{\texttt{{{right}}}}}"]
-    else:
-        terms = [times(symbol(name), text, columns) for name, text in model.design.items()]
-    return terms + [times(effect(model.random, term), text, columns) for term, text in model.random.terms.items()]
+        return [rf"\underbrace{{x^{{\top}}\beta}}_{{\texttt{{{right}}}}}"]
+    columns = frozenset(model.design_columns)
+    return [times(symbol(name), text, columns) for name, text in model.design.items()]
+
+
+def random_sum(model: DesignedModel, random: RandomEffects) -> list[str]:
+    """The terms of some random effects."""
+    columns = frozenset(model.design_columns)
+    return [times(effect(random, term), text, columns) for term, text in random.terms.items()]
 
 
 def times(factor: str, text: str, columns: frozenset[str]) -> str:
@@ -34,7 +44,9 @@ def times(factor: str, text: str, columns: frozenset[str]) -> str:
 
 def effect(random: RandomEffects, term: str) -> str:
     """The symbol of a random effect."""
-    return r"\theta" if len(random.terms) == 1 else rf"\theta_{{{word(term)}}}"
+    of = [random.name] if isinstance(random, GroupingFactor) else []
+    of += [] if len(random.terms) == 1 else [term]
+    return rf"\theta_{{{', '.join(map(word, of))}}}" if of else r"\theta"
 
 
 def summed(left: str, terms: Sequence[str]) -> list[str]:

@@ -258,6 +258,43 @@ class Model(Part):
             mistakes = "\n".join(f"  - {problem}" for problem in error.problems)
             raise type(error)(f"{source} is not a valid model:\n{mistakes}", error.problems) from None
 
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str,
+        table: Any = None,
+        distribution: str = "normal",
+        trials: str | int | None = None,
+    ) -> Self:
+        """Make a model of a formula as lme4 writes it, ``"y ~ x + (1 + x | batch/cask)"``.
+
+        Parameters
+        ----------
+        formula : str
+            With the random effects in brackets with bars (Bates et al. 2015, section 2.2).
+        table : DataFrame, optional
+            Needed where a column of text is a random term: for its levels.
+        distribution : {"normal", "bernoulli", "binomial", "poisson"}
+            Of the response, with the logit or the logarithm as the link.
+        trials : str or int, optional
+            For "binomial": the column with the numbers of trials, or one number for all rows.
+
+        Returns
+        -------
+        Model
+            `to_toml` shows it as a model file; `replace` adds constraints.
+
+        Raises
+        ------
+        ModelError
+            When the formula has no bar, or something that no model file can say.
+        ExpressionError
+            When it cannot be read.
+        """
+        from saem.specification.formula.bars import model_of_formula
+
+        return cls(**model_of_formula(formula, distribution, trials, _levels(table)))
+
     def to_toml(self) -> str:
         """The model as the text of a model file.
 
@@ -325,3 +362,13 @@ class Model(Part):
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def _levels(table: Any) -> dict[str, tuple[str, ...]]:
+    """The levels of the columns of a table that hold text."""
+    from pandas.api.types import is_numeric_dtype
+
+    from saem.expressions.columns import factorize
+
+    names = [] if table is None else [name for name in table.columns if not is_numeric_dtype(table[name].dtype)]
+    return {str(name): factorize(table[name]).levels for name in names}

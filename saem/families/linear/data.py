@@ -12,7 +12,6 @@ from saem.data.designs import check_sizes
 from saem.data.groups import repeated_rows
 from saem.data.weights import check_weights
 from saem.errors import DataError
-from saem.families.arranged import DesignedData
 from saem.families.designed_data import (
     apart_from,
     check_numbers_of_clusters,
@@ -21,6 +20,7 @@ from saem.families.designed_data import (
     shared_fields,
     take_in,
 )
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.specification import LinearModel, layout_of
 from saem.specification.layout import Layout, automatic_names
 
@@ -32,35 +32,8 @@ _Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LinearData(DesignedData):
-    """What the linear family consumes; the response is less the offset.
-
-    Parameters
-    ----------
-    residual_group : (n,) ndarray of int64
-    residual_levels : tuple of str
-        (H,) levels of the residual groups; ``("",)`` without `by`.
-    residual_index : (H,) ndarray of int64
-        Parameter of each residual SD.
-    weights : (n,) ndarray or None
-        Prior weights: the residual variance of a row is that of its residual group over its weight; None where all
-        are 1.
-    """
-
-    residual_group: _Codes
-    residual_levels: tuple[str, ...]
-    residual_index: _Codes
-    weights: _Floats | None = None
-
-    @property
-    def shift(self) -> _Floats | float:
-        """See `Arranged.shift`."""
-        return 0.0 if self.offset is None else self.offset
-
-    def residual_sds(self, x: _Floats) -> _Floats:
-        """The residual standard deviation (n,) of every row at parameters (n_parameters,)."""
-        sds: _Floats = x[self.residual_index][self.residual_group]
-        return sds if self.weights is None else sds / np.sqrt(self.weights)
+class LinearData(GaussianData):
+    """What the linear family consumes."""
 
 
 def arrange(

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from saem.families.linear.data import LinearData
+from saem.families.gaussian_data import GaussianData
 from saem.specification.domains import CORRELATION
 
 WIDE = 2.5
 DF = 3
 
 
-def default_priors(data: LinearData) -> tuple[str, ...]:
+def default_priors(data: GaussianData) -> tuple[str, ...]:
     """The default prior of every parameter (n,), as text in its order."""
     y, x, z = data.response, data.mean_design, data.random_design
     spread = float(np.std(y, ddof=1))
@@ -34,7 +34,7 @@ def default_priors(data: LinearData) -> tuple[str, ...]:
     sizes = np.sqrt(np.mean(z**2, axis=0))
     for row in data.sd_index:
         for i, size in zip(row, sizes, strict=True):
-            if i not in data.residual_index and size > 0.0:
+            if i >= 0 and i not in data.residual_index and size > 0.0:
                 priors[i] = f"half_normal({spread / size:.4g})"
     centre, sd = x.mean(axis=0), x.std(axis=0)
     constant = sd <= 1e-9 * np.abs(x).max(axis=0)

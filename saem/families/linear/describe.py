@@ -8,6 +8,7 @@ import numpy as np
 
 from saem.families.description import Section
 from saem.families.designed_describe import cells, clusters, parameters
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.data import LinearData
 from saem.families.linear.specification import LinearModel
 
@@ -30,7 +31,7 @@ def describe(model: LinearModel, data: LinearData, rows: pd.DataFrame) -> list[S
     return [*found, *([residual_groups(by, data)] if by else []), cells(model, rows, data)]
 
 
-def residual_groups(by: str, data: LinearData) -> Section:
+def residual_groups(by: str, data: GaussianData) -> Section:
     """Rows of every residual group."""
     counts = np.bincount(data.residual_group, minlength=len(data.residual_levels))
     names = [data.parameters.names[i] for i in data.residual_index]

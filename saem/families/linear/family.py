@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from saem.families.linear import describe, leaving_out, other_rows, simulate
 from saem.families.linear.data import LinearData
 from saem.families.linear.other_rows import LinearRows
 from saem.families.linear.specification import LinearModel
+from saem.specification.grouping import has_factors
 
 if TYPE_CHECKING:
     from saem.expressions.constraint import Constraints
@@ -41,6 +43,10 @@ class LinearFamily(Family):
     def model(self) -> type[LinearModel]:
         """See `Family.model`."""
         return LinearModel
+
+    def reader(self, said: Mapping[str, Any]) -> str:
+        """See `Family.reader`: several grouping factors are those of another family."""
+        return "crossed" if has_factors(said.get("random")) else "linear"
 
     def build_problem(
         self, data: LinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates

@@ -6,10 +6,11 @@ import numpy as np
 
 from saem.errors import ModelError, listing
 from saem.expressions.constraint import parameters_of
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.columns import centred_and_scaled
 from saem.families.linear.coordinates import log_volume
 from saem.families.linear.data import LinearData
-from saem.families.linear.specification import LinearModel
+from saem.families.model import Model
 from saem.families.problem import Problem
 from saem.system.display import count
 
@@ -18,7 +19,7 @@ Array = np.ndarray
 RANK = 1e-10  # of the largest singular value of columns of length one
 
 
-def check_restricted(model: LinearModel, data: LinearData) -> None:
+def check_restricted(model: Model, data: GaussianData) -> None:
     """Refuse REML where a constraint involves a mean; one among standard deviations and correlations is no obstacle.
 
     The restricted likelihood is the likelihood with the means integrated out, each over all numbers.
@@ -33,7 +34,7 @@ def check_restricted(model: LinearModel, data: LinearData) -> None:
             )
 
 
-def spanned(data: LinearData) -> tuple[Array, Array]:
+def spanned(data: GaussianData) -> tuple[Array, Array]:
     """An orthonormal basis (n, r) of what the free means span, and what the fixed ones add to every row (n,).
 
     Columns that are far from zero are centred first: they span the same, with more digits.
@@ -59,7 +60,7 @@ def size_of_columns(problem: Problem, data: LinearData) -> float:
     return log_volume(inner.mean_design[:, basis]) - gained
 
 
-def free_means(data: LinearData) -> str:
+def free_means(data: GaussianData) -> str:
     """`3 free means: a, b, c`."""
     names = [data.parameters.names[i] for i in data.mean_index if not data.parameters.fixed[i]]
     return f"{count(len(names), 'free mean')}{': ' if names else ''}{listing(names)}"

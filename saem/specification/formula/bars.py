@@ -1,0 +1,256 @@
+"""Formulas with random effects as lme4 writes them, ``"y ~ x + (1 + x | batch/cask)"``, as model files.
+
+The language of Bates, Maechler, Bolker & Walker (2015), section 2.2: bars within brackets, ``||`` for terms that are
+not correlated, ``a/b`` for ``a`` and ``a:b``, and ``a:b`` for the combinations of two columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from saem.errors import ExpressionError, ModelError, listing
+from saem.expressions.rows import row_expression
+from saem.specification.formula.grammar import Call, Name, Node, Operation, Sign, Text, parse, text_of
+from saem.specification.formula.terms import expand
+from saem.specification.part import automatic_name
+
+DISTRIBUTIONS = ("normal", "bernoulli", "binomial", "poisson")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The random effects of one grouping factor.
+
+    Attributes
+    ----------
+    terms : str
+        Left of the bar.
+    columns : tuple of str
+        Whose combinations are the levels.
+    is_diagonal : bool
+        Whether the terms are not correlated.
+    """
+
+    terms: str
+    columns: tuple[str, ...]
+    is_diagonal: bool
+
+
+def model_of_formula(
+    formula: str,
+    distribution: str = "normal",
+    trials: str | int | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """What a model file says in place of a formula with bars.
+
+    Parameters
+    ----------
+    formula : str
+        ``"response ~ fixed part + (terms | factor) + .."``.
+    distribution : {"normal", "bernoulli", "binomial", "poisson"}
+    trials : str or int, optional
+        Column with the number of trials, or one number; for "binomial".
+    levels : mapping of str to sequence of str, optional
+        Columns that hold text -> their levels in order: as a term of a random part such a column stands for one term
+        for each level but the first, or for each level where there is no intercept.
+
+    Returns
+    -------
+    dict
+        Keys and values, to be made a `Model` of.
+
+    Raises
+    ------
+    ModelError
+        When it has no bar, or something that has no place in a model file.
+    ExpressionError
+        When it cannot be read.
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise ModelError(f"the distribution must be {listing(DISTRIBUTIONS)}; got {distribution!r:.60}")
+    if (trials is not None) != (distribution == "binomial"):
+        wanted = "needs trials, a column or a number" if trials is None else "has no trials"
+        raise ModelError(f"a {distribution} response {wanted}")
+    fixed, bars = split(formula)
+    if not bars:
+        raise ModelError(
+            f"the formula {formula!r} has no random effects: write them as lme4 does, such as (1 | subject), or write "
+            "a model file"
+        )
+    left, _ = parse(fixed)
+    if left is None:
+        raise ModelError(f"the formula {formula!r} has no response; write it left of the '~'")
+    response = left.text if isinstance(left, Name) else text_of(left)
+    found: dict[str, Any] = {"response": response}
+    blocks = _blocks(bars, levels or {}, formula)
+    is_plain = len(blocks) == 1
+    only = next(iter(blocks.values()))
+    found |= {"cluster": only.pop("cluster")} if is_plain else {}
+    if distribution == "normal":
+        found["mean"] = fixed
+    else:
+        found = {"family": "glmm"} | found | {"predictor": fixed}
+        found["outcome"] = {"distribution": distribution} | ({} if trials is None else {"trials": trials})
+    random = only if is_plain else blocks
+    return found | ({"random": random} if random else {})
+
+
+def split(formula: str) -> tuple[str, list[Bar]]:
+    """The formula without its bars, and the bars, with ``a/b`` written out.
+
+    Raises
+    ------
+    ExpressionError
+        When a bar is not within brackets of its own, or brackets are not closed.
+    """
+    text, bars = formula, []
+    while (at := _bar_at(text)) is not None:
+        first, end = _brackets_around(text, at, formula)
+        before, inside, after = text[:first], text[first + 1 : end], text[end + 1 :]
+        is_diagonal = text[at : at + 2] == "||"
+        terms, factor = text[first + 1 : at], text[at + (2 if is_diagonal else 1) : end]
+        if _bar_at(factor) is not None:
+            raise ExpressionError(f"the brackets ({inside}) in the formula {formula!r} have more than one bar")
+        bars += [Bar(terms.strip(), columns, is_diagonal) for columns in _factors(factor.strip(), formula)]
+        text = _without_sign(before, after, formula)
+    return " ".join(text.split()), bars
+
+
+def _bar_at(text: str) -> int | None:
+    """Where the first bar is that is no part of a name in backticks or of a text."""
+    hidden = re.sub(r"`[^`\n]*`|'[^'\n]*'|\"[^\"\n]*\"", lambda found: "_" * len(found[0]), text)
+    at = hidden.find("|")
+    return None if at < 0 else at
+
+
+def _brackets_around(text: str, at: int, formula: str) -> tuple[int, int]:
+    """Positions of the brackets around a position."""
+    depth, first = 0, -1
+    for i in range(at, -1, -1):
+        depth += (text[i] == ")") - (text[i] == "(")
+        if depth < 0:
+            first = i
+            break
+    depth, end = 0, -1
+    for i in range(at, len(text)):
+        depth += (text[i] == "(") - (text[i] == ")")
+        if depth < 0:
+            end = i
+            break
+    if first < 0 or end < 0:
+        raise ExpressionError(f"a bar of the formula {formula!r} is not within brackets: write (1 | group)")
+    return first, end
+
+
+def _without_sign(before: str, after: str, formula: str) -> str:
+    """The text around brackets that are taken away, with the plus between them."""
+    before, after = before.rstrip(), after.lstrip()
+    if before.endswith("+"):
+        return f"{before[:-1].rstrip()} {after}"
+    if before.endswith("~"):
+        if after.startswith("+"):
+            return f"{before} {after[1:].lstrip()}"
+        if not after:
+            return f"{before} 1"
+    raise ExpressionError(
+        f"random effects are added to a formula: write '+ (..)' in {formula!r}, not inside of another term"
+    )
+
+
+def _factors(text: str, formula: str) -> list[tuple[str, ...]]:
+    """The columns of each grouping factor that the right side of a bar stands for."""
+    _, tree = parse(f"~ {text}")
+
+    def of(node: Node) -> list[tuple[str, ...]]:
+        match node:
+            case Name(name):
+                return [(name,)]
+            case Operation(":", left, right):
+                return [tuple(dict.fromkeys((*a, *b))) for a in of(left) for b in of(right)]
+            case Operation("/", left, right):
+                outer = of(left)
+                within = tuple(dict.fromkeys(name for each in outer for name in each))
+                return [*outer, *[tuple(dict.fromkeys((*within, *each))) for each in of(right)]]
+        raise ExpressionError(f"right of a bar stands a column, a:b or a/b; got {text!r} in the formula {formula!r}")
+
+    return of(tree)
+
+
+def _blocks(bars: Sequence[Bar], levels: Mapping[str, Sequence[str]], formula: str) -> dict[str, dict[str, Any]]:
+    """The blocks of a model file by name; those of one factor whose terms are not correlated as one."""
+    found: dict[str, dict[str, Any]] = {}
+    for columns in dict.fromkeys(bar.columns for bar in bars):
+        own = [bar for bar in bars if bar.columns == columns]
+        terms = [_terms(bar, levels, formula) for bar in own]
+        diagonal = [bar.is_diagonal or len(each) == 1 for bar, each in zip(own, terms, strict=True)]
+        together = {name: text for each in terms for name, text in each.items()}
+        if len(together) < sum(map(len, terms)):
+            raise ModelError(f"the formula {formula!r} has a random term twice for {':'.join(columns)}")
+        if all(diagonal):
+            terms, diagonal = [together], [True]
+        for k, (each, apart) in enumerate(zip(terms, diagonal, strict=True)):
+            name = automatic_name(*columns, str(k + 1) if k else None)
+            found[name] = {"cluster": columns[0] if len(columns) == 1 else list(columns)}
+            found[name] |= {} if each == {"intercept": "1"} else {"terms": each}
+            found[name] |= {"covariance": "diagonal"} if apart and len(each) > 1 else {}
+    return found
+
+
+def _terms(bar: Bar, levels: Mapping[str, Sequence[str]], formula: str) -> dict[str, str]:
+    """Name -> row expression of the terms left of a bar."""
+    text = f"~ {bar.terms}"
+    _, tree = parse(text)
+    found = expand(tree, text)
+    if found.offsets:
+        raise ModelError(f"an offset has no place left of a bar; got {bar.terms!r} in the formula {formula!r}")
+    has_intercept = () in found.terms
+    terms: dict[str, str] = {}
+    for term in found.terms:
+        factors = [
+            _columns(found.factors[key], levels, has_intercept or k > 0, len(term) > 1, formula)
+            for k, key in enumerate(term)
+        ]
+        for parts in product(*factors):
+            name = automatic_name(*(part for part, _ in parts)) if parts else "intercept"
+            terms[name] = " * ".join(expression for _, expression in parts) if parts else "1"
+    return terms
+
+
+def _columns(
+    node: Node, levels: Mapping[str, Sequence[str]], has_intercept: bool, is_multiplied: bool, formula: str
+) -> list[tuple[str, str]]:
+    """Names and row expressions of what a factor of a term stands for."""
+    if isinstance(node, Name) and node.text in levels:
+        own = list(levels[node.text])[1 if has_intercept else 0 :]
+        texts = [f"{text_of(node)} == {text_of(Text(level))}" for level in own]
+        return [
+            (f"{node.text}_{level}", f"({text})" if is_multiplied else text)
+            for level, text in zip(own, texts, strict=True)
+        ]
+    plain = _without_identity(node)
+    text = text_of(plain)
+    try:
+        row_expression(text)
+    except ExpressionError as error:
+        raise ModelError(f"{text_of(node)} cannot be a random term of the formula {formula!r}: {error}") from None
+    name = "_".join(re.findall(r"[^\W_]+", text))
+    return [(name, f"({text})" if is_multiplied and isinstance(plain, Operation) else text)]
+
+
+def _without_identity(node: Node) -> Node:
+    """A tree without ``I()``, which row expressions do not need."""
+    match node:
+        case Call("I", ((_, inside),)):
+            return _without_identity(inside)
+        case Call(function, arguments):
+            return Call(function, tuple((name, _without_identity(each)) for name, each in arguments))
+        case Sign(operator, operand):
+            return Sign(operator, _without_identity(operand))
+        case Operation(operator, left, right):
+            return Operation(operator, _without_identity(left), _without_identity(right))
+    return node
