@@ -21,6 +21,7 @@ from saem.families.problem import Boundary, Clusters, LatentData, Likelihood, Pr
 
 #: Their functions are found by the types of the arrays.
 COMPILED = (complete, draws, observed)
+MANY = 300  # random effects beyond which other maxima are looked for only where that is asked for
 MOST_RANK = 3000  # rows of a design whose rank is looked at
 
 
@@ -59,6 +60,7 @@ def build_problem(
         likelihood=Likelihood(
             kind="closed",
             restricted=is_restricted,
+            is_local=int(order.effect_start[-1]) > MANY,
             can_fit_exactly=_can_fit_exactly(data),
             expected_information=information,
             fisher_information=None if is_restricted else information,
