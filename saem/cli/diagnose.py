@@ -131,7 +131,7 @@ def show_influence(found: Influence) -> None:
     from saem.system.display import count, number, table
 
     fitted = found.table[found.table["cooks_distance"].notna()].sort_values("cooks_distance", ascending=False)
-    heading("most influential clusters")
+    heading(f"most influential {found.fit.model.label_word}s")
     rows = [
         [named(key), number(row["cooks_distance"], 3), number(row["displacement"], 3), row["largest"]]
         + [f"{row['change']:+.2f}"]

@@ -194,6 +194,19 @@ def clearance(rng: np.random.Generator) -> pd.DataFrame:
     return _table(rows, "group subject dose time concentration")
 
 
+def assays(rng: np.random.Generator) -> pd.DataFrame:
+    """Amounts of two kinds of samples, with the same mean of 20, each measured on four of twelve plates."""
+    shifts = 0.2 * rng.standard_normal(12)
+    rows = []
+    for kind, sd in (("old", 0.3), ("new", 0.7)):
+        for sample in range(1, 31):
+            level = np.log(20.0) - sd**2 / 2 + sd * rng.standard_normal()
+            for plate in sorted(rng.choice(12, 4, replace=False)):
+                amount = level + shifts[plate] + 0.1 * rng.standard_normal()
+                rows.append((kind, f"{kind[0].upper()}{sample:02d}", int(plate) + 1, round(amount, 4)))
+    return _table(rows, "kind sample plate log_amount")
+
+
 def _expit(x: float) -> float:
     return float(1.0 / (1.0 + np.exp(-x)))
 
@@ -213,7 +226,7 @@ SIMULATED: dict[str, Callable[[np.random.Generator], pd.DataFrame]] = {
     make.__name__: make
     for make in (
         peptide, peptide_conserved, peptides_wide, growth, sleep, binary, herds, counts, rates, times, ordinal, emax,
-        clearance,
+        clearance, assays,
     )
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
         axes.set_ylabel(columns, fontsize=9)
     else:
         axes.set_yticks([])
-        axes.set_ylabel(f"{len(modes):,} clusters ({columns})", fontsize=9)
+        axes.set_ylabel(f"{len(modes):,} {fit.model.label_word}s ({columns})", fontsize=9)
     axes.set_ylim(-1, len(modes))
     axes.set_xlabel(verbatim(f"random effect: {term}"), fontsize=9)
     if any(fit.group_levels):

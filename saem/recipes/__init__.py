@@ -22,6 +22,7 @@ def names() -> tuple[str, ...]:
 DATA = {
     "binomial": "herds",
     "clearance_equal_means": "clearance",
+    "crossed_equal_means": "assays",
     "emax": "emax",
     "logistic": "binary",
     "logistic_growth": "growth",

@@ -33,6 +33,7 @@ TRUTH = {
     "ordinal": "slope -.25 effect -.9 c1 -2 c2 -.5 c3 .8 c4 2.2 omega 1.3",
     "emax": "E0_pop 5 Emax_pop 30 ED50_pop 200 gamma_pop 1.6 b .1 omega_E0 .2 omega_Emax .25 omega_ED50 .5 "
     "corr_Emax_ED50 .3",
+    "crossed_equal_means": "mean_old 2.9507 mean_new 2.7507 sd_old .3 sd_new .7 sd_plate .2 sigma .1",
     "clearance_equal_means": "V_pop 40 CL_control 3.9208 CL_ill 3.3411 a .1 omega_V .15 omega_control .2 omega_ill .6",
 }
 
@@ -63,7 +64,7 @@ def test_a_table_is_a_new_one_at_every_call():
 
 
 def test_an_unknown_table():
-    with pytest.raises(DataError, match=r"no table 'peptids' \(did you mean 'peptide'\?\); the tables are binary, "):
+    with pytest.raises(DataError, match=r"no table 'peptids' \(did you mean 'peptide'\?\); the tables are assays, "):
         datasets.load("peptids")
     with pytest.raises(DataError, match="no table"):
         datasets.describe("../recipes/peptide")
