@@ -37,4 +37,5 @@ def covariance_root(data: DesignedData, values: Floats, group: int) -> Floats:
         root = np.linalg.cholesky(correlation)
     else:
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    return np.asarray(values[data.sd_index[group]][:, None] * root)
+    sds = data.sd_index[group]
+    return np.asarray(np.where(sds >= 0, values[sds], 0.0)[:, None] * root)  # no index: an effect that the group lacks

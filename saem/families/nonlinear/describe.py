@@ -149,7 +149,10 @@ def clusters(model: NonlinearModel, data: NonlinearData) -> Section:
     notes = (f"constant in each cluster: {', '.join(constant)}",) if constant else ()
     for units, name in zip(data.units, (" × ".join(model.occasion),), strict=False):
         numbers, clusters_with = np.unique(units.counts, return_counts=True)
-        each = [f"{count(int(k), 'occasion')} in {count(int(c), 'cluster')}" for k, c in zip(numbers, clusters_with, strict=True)]
+        each = [
+            f"{count(int(k), 'occasion')} in {count(int(c), 'cluster')}"
+            for k, c in zip(numbers, clusters_with, strict=True)
+        ]
         notes += (f"{name}: {', '.join(each)}",)
     return Section(f"Clusters ({' × '.join(model.cluster)})", header, rows, "lrrr", notes)
 

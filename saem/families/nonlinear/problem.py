@@ -73,9 +73,7 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
             collapsible,
             dependents,
             np.zeros(len(domains)),
-            tuple(
-                (sd, corr) for sd, corr in zip(arrays.sd_index, arrays.corr_index, strict=True) if np.all(sd >= 0)
-            )
+            tuple((sd, corr) for sd, corr in zip(arrays.sd_index, arrays.corr_index, strict=True) if np.all(sd >= 0))
             if has_correlations
             else (),
         ),

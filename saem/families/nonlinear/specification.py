@@ -129,7 +129,7 @@ class NonlinearModel(Model):
         if self.occasion and not of_occasions and not self.reading.problems:
             found.append(
                 f"occasion = {listing(self.occasion)}, but no law has an effect of occasions; say for instance "
-                "\"lognormal(CL_pop, omega_CL, occasion_sd=gamma_CL)\", or remove occasion"
+                '"lognormal(CL_pop, omega_CL, occasion_sd=gamma_CL)", or remove occasion'
             )
         sds += [law.occasion_sd for law in laws.values() if law.occasion_sd is not None]
         for name in dict.fromkeys(name for block in self.random.correlated for name in block):
@@ -143,7 +143,12 @@ class NonlinearModel(Model):
                 found.append(
                     f"random.sd names {name!r}{nearest(name, sds)}, which is the SD of no law; those are {listing(sds)}"
                 )
-        taken = {"occasion": self.occasion, "random.by": (self.random.by,), "outcome": self.outcome.columns, "columns": self.columns}
+        taken = {
+            "occasion": self.occasion,
+            "random.by": (self.random.by,),
+            "outcome": self.outcome.columns,
+            "columns": self.columns,
+        }
         for where, columns in taken.items():
             if self.response in columns:
                 found.append(f"{where} must not name the response {self.response!r}")
