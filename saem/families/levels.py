@@ -92,7 +92,7 @@ def units_of(cluster: Codes, level: Codes) -> Units:
 
 
 def level_codes(names: Sequence[str], table: pd.DataFrame, others: pd.DataFrame) -> tuple[Codes, Codes]:
-    """Numbers of the combinations of some columns in the rows (n,) of a fit and in other rows (m,), the same for both."""
+    """Numbers of the combinations of some columns, in the rows (n,) of a fit and in other rows (m,)."""
     found = []
     for name in names:
         levels: dict[str, int] = {}

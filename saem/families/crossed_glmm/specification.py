@@ -69,7 +69,7 @@ class CrossedGlmmModel(GlmmModel):
             if factor.by is not None:
                 found.append(
                     f"random.{name}.by = {factor.by!r}: variance groups of a factor are not there in {self.family} "
-                    "models; remove by, or use two blocks with a term for each group, as in terms = {f = \"sex == 'F'\"}"
+                    "models; remove by, or use a term for each group, as in terms = { f = \"sex == 'F'\", .. }"
                 )
         return found
 

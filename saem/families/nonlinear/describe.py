@@ -147,14 +147,15 @@ def clusters(model: NonlinearModel, data: NonlinearData) -> Section:
     header = (model.random.by or "group", "clusters", "rows", "rows per cluster")
     constant = sorted(data.constant_columns & frozenset(model.columns))
     notes = (f"constant in each cluster: {', '.join(constant)}",) if constant else ()
-    for units, name in zip(data.units, (" × ".join(model.occasion),), strict=False):
-        numbers, clusters_with = np.unique(units.counts, return_counts=True)
-        each = [
-            f"{count(int(k), 'occasion')} in {count(int(c), 'cluster')}"
-            for k, c in zip(numbers, clusters_with, strict=True)
-        ]
-        notes += (f"{name}: {', '.join(each)}",)
-    return Section(f"Clusters ({' × '.join(model.cluster)})", header, rows, "lrrr", notes)
+    return Section(f"Clusters ({' × '.join(model.cluster)})", header, rows, "lrrr", (*notes, *occasions(model, data)))
+
+
+def occasions(model: NonlinearModel, data: NonlinearData) -> Iterator[str]:
+    """The numbers of occasions of the clusters, in words."""
+    for units in data.units if model.occasion else ():
+        numbers, found = np.unique(units.counts, return_counts=True)
+        of = [f"{count(int(k), 'occasion')} in {count(int(c), 'cluster')}" for k, c in zip(numbers, found, strict=True)]
+        yield f"{' × '.join(model.occasion)}: {', '.join(of)}"
 
 
 def variance_group(data: NonlinearData) -> np.ndarray:
