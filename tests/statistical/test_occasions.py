@@ -63,8 +63,8 @@ def test_direct_maximum_likelihood_is_that_of_the_nested_linear_model(table, tie
 
 @pytest.mark.parametrize("tie", ["", TIED])
 def test_saem_agrees_with_direct_maximum_likelihood(table, tie):
-    # At the seed it is deterministic; over seeds 4 MCSE leave less than 1 in 1000 for each parameter. Counting the
-    # occasions that clusters lack as data pulls gamma down by a tenth, 18 MCSE.
+    # At the seed it is deterministic; over seeds 4 MCSE leave less than 1 in 1000 for each parameter. Where the M-step
+    # counts the occasions that clusters lack, gamma goes to zero.
     model = saem.Model.from_text(TEXT + tie)
     exact = saem.fit(model, table, method="ml").estimates["estimate"]
     fit = saem.fit(model, table, seed=1)
