@@ -109,6 +109,6 @@ class DesignedData(Arranged):
 
     def effect_covariance(self, x: _Floats) -> _Floats:
         """Covariance matrices (G, q, q) of the random effects at parameters (n_parameters,), by variance group."""
-        sd = x[self.sd_index]
+        sd = np.where(self.sd_index >= 0, x[self.sd_index], 0.0)  # no index: an effect that the group lacks
         correlation = np.where(self.corr_index >= 0, x[self.corr_index], 0.0) + np.eye(sd.shape[1])
         return np.asarray(sd[:, :, None] * sd[:, None, :] * correlation)

@@ -37,11 +37,16 @@ def check_left(left: DesignedData) -> None:
     """
     names, free = left.parameters.names, ~left.parameters.fixed
     for i, column in zip(left.mean_index, left.mean_design.T, strict=True):
-        if free[i] and not column.any():
+        if i >= 0 and free[i] and not column.any():
             raise DataError(f"no other cluster has rows on which {names[i]} acts")
     groups = np.bincount(left.cluster_group, minlength=len(left.group_levels))
     for group, row in zip(groups, left.sd_index, strict=True):
-        if group == 0 and free[row].any():
+        if (
+            group == 0
+            and np.all(row >= 0)
+            and len(left.group_levels) == len(set(left.group_levels))
+            and free[row].any()
+        ):
             raise DataError(f"no other cluster is in the variance group of {names[row[free[row]][0]]}")
     for i in np.unique(left.sd_index):
         if free[i] and groups @ np.sum(left.sd_index == i, axis=1) < 2:

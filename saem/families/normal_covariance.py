@@ -23,9 +23,12 @@ Array = np.ndarray
 
 @kernel
 def read_group(sd_index: Array, corr_index: Array, x: Array, sd: Array, rho: Array) -> None:
-    """Write the standard deviations and the correlations of a variance group, given its rows of the indices."""
+    """Write the standard deviations and the correlations of a variance group, given its rows of the indices.
+
+    Where there is no index (-1), the effect is absent: its standard deviation is zero.
+    """
     for j in range(sd.shape[0]):
-        sd[j] = x[sd_index[j]]
+        sd[j] = x[sd_index[j]] if sd_index[j] >= 0 else 0.0
         for k in range(sd.shape[0]):
             rho[j, k] = 1.0 if j == k else (x[corr_index[j, k]] if corr_index[j, k] >= 0 else 0.0)
 

@@ -25,7 +25,7 @@ def fill_root(sd_index: Array, corr_index: Array, x: Array, root: Array) -> bool
     """Write ``L`` (q, q, J) of a variance group, given its rows of the indices; whether it has a covariance."""
     q, length = root.shape[0], root.shape[2]
     for j in range(q):
-        if not x[sd_index[j]] >= 0.0:
+        if sd_index[j] >= 0 and not x[sd_index[j]] >= 0.0:
             return False
     for j in range(q):
         clear(root[j])
@@ -41,7 +41,10 @@ def fill_root(sd_index: Array, corr_index: Array, x: Array, root: Array) -> bool
     if correlated and not jet_cholesky(root, SINGULAR):
         return False
     for j in range(q):
-        scale(x[sd_index[j]], sd_index[j], root[j])
+        if sd_index[j] < 0:  # the effect is absent
+            clear(root[j])
+        else:
+            scale(x[sd_index[j]], sd_index[j], root[j])
     return True
 
 
@@ -73,7 +76,7 @@ def fill_plain_root(sd_index: Array, corr_index: Array, x: Array, root: Array) -
     """`fill_root` for plain numbers: a root (d, d)."""
     d = root.shape[0]
     for j in range(d):
-        if not x[sd_index[j]] >= 0.0:
+        if sd_index[j] >= 0 and not x[sd_index[j]] >= 0.0:
             return False
     for j in range(d):
         for k in range(d):
@@ -90,7 +93,7 @@ def fill_plain_root(sd_index: Array, corr_index: Array, x: Array, root: Array) -
                 root[j, k] = total / root[k, k]
     for j in range(d):
         for k in range(j + 1):
-            root[j, k] *= x[sd_index[j]]
+            root[j, k] *= x[sd_index[j]] if sd_index[j] >= 0 else 0.0
     return True
 
 

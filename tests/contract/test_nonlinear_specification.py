@@ -188,7 +188,7 @@ MISTAKES = {
     ),
     "occasions": (
         '[individual]\nV = "normal(v, o, occasion_sd=g)"\n' + NORMAL.format(mean="V", sd="s"),
-        "random effects of occasions are not there",
+        "V has an occasion_sd",
     ),
     "a centre of an individual parameter": (
         '[individual]\nV = "normal(v, o)"\nW = "normal(2 * V, q)"\n' + NORMAL.format(mean="W", sd="s"),

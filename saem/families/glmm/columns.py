@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from saem.families.nonlinear import support, trees
 from saem.families.nonlinear.row_law import row_law
 from saem.families.nonlinear.structure import Effect, Structure
 from saem.specification.formula import Design
-from saem.specification.layout import Layout
+from saem.specification.parameters import Parameters
 
 Floats = NDArray[np.float64]
 ONE = ("1", "Intercept")  # how a column of ones is written
@@ -35,6 +36,7 @@ def columns_of(
     offset: Floats | None,
     read: Mapping[str, Values],
     rows: Rows,
+    terms: Iterable[str] | None = None,
 ) -> dict[str, Values]:
     """The columns of the linear predictor of some rows, and their trials.
 
@@ -48,6 +50,8 @@ def columns_of(
     read : mapping of str to Values
         Columns of the table.
     rows : Rows
+    terms : iterable of str, optional
+        (q,) names of the random effects; by default the terms of the model.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def columns_of(
         When a number of trials is none.
     """
     found: dict[str, Values] = {f"mean[{name}]": column for name, column in zip(means, design.T, strict=True)}
-    found |= {f"term[{name}]": column for name, column in zip(model.term_names, random.T, strict=True)}
+    found |= {f"term[{name}]": column for name, column in zip(terms or model.term_names, random.T, strict=True)}
     if offset is not None:
         found["offset[]"] = offset
     trials = model.outcome.trials
@@ -65,7 +69,22 @@ def columns_of(
     return found
 
 
-def structure_of(model: GlmmModel, layout: Layout, mean: Design, centred: Mapping[str, str]) -> Structure:
+class Placed(Protocol):
+    """The parameters, and where those of random effects act; see `saem.specification.layout.Layout`."""
+
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def sd_index(self) -> NDArray[np.int64]: ...
+    @property
+    def corr_index(self) -> NDArray[np.int64]: ...
+    @property
+    def sds(self) -> list[tuple[str, ...]]: ...
+
+
+def structure_of(
+    model: GlmmModel, layout: Placed, mean: Design, centred: Mapping[str, str], terms: Iterable[str] | None = None
+) -> Structure:
     """What the likelihood is made of.
 
     Parameters
@@ -76,12 +95,14 @@ def structure_of(model: GlmmModel, layout: Layout, mean: Design, centred: Mappin
         Of the fixed part.
     centred : mapping of str to str
         Means in the centre of a random effect -> its term.
+    terms : iterable of str, optional
+        (q,) names of the random effects, each with a column; by default the terms of the model.
     """
     labels = dict(zip(mean.names, mean.labels, strict=True))
     weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
     parts = [trees.multiply(trees.name(name), weights[name]) for name in mean.names if name not in centred]
     effects = []
-    for term, text in model.random.terms.items():
+    for term, text in model.random.terms.items() if terms is None else ((name, "") for name in terms):
         is_one = text in ONE
         parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
         own = [name for name, where in centred.items() if where == term]

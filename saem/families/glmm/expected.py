@@ -45,12 +45,15 @@ def covariance_slopes(data: GlmmData, x: Floats, group: int) -> Floats:
     sd, corr = data.sd_index[group], data.corr_index[group]
     q = len(sd)
     correlation = np.where(corr >= 0, x[corr], 0.0) + np.eye(q)
+    sizes = np.where(sd >= 0, x[sd], 0.0)  # no index: an effect that the group lacks
     slopes = np.zeros((len(x), q, q))
     for j in range(q):
-        slopes[sd[j], j, :] += x[sd] * correlation[j]
-        slopes[sd[j], :, j] += x[sd] * correlation[j]
+        if sd[j] < 0:
+            continue
+        slopes[sd[j], j, :] += sizes * correlation[j]
+        slopes[sd[j], :, j] += sizes * correlation[j]
         for k in range(j):
             if corr[j, k] >= 0:
-                slopes[corr[j, k], j, k] += x[sd[j]] * x[sd[k]]
-                slopes[corr[j, k], k, j] += x[sd[j]] * x[sd[k]]
+                slopes[corr[j, k], j, k] += sizes[j] * sizes[k]
+                slopes[corr[j, k], k, j] += sizes[j] * sizes[k]
     return slopes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,7 @@ from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.nonlinear.family import NonlinearFamily
 from saem.families.nonlinear.leaving_out import columns_without
 from saem.families.problem import Likelihood
+from saem.specification.grouping import has_factors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,10 @@ class GlmmFamily(NonlinearFamily):
 
     title: ClassVar[str] = "generalised linear mixed model"
     takes_time: ClassVar[bool] = False
+
+    def reader(self, said: Mapping[str, Any]) -> str:
+        """See `Family.reader`: blocks of random effects are those of several grouping factors."""
+        return "crossed_glmm" if has_factors(said.get("random")) else super().reader(said)
 
     @property
     def model(self) -> type[GlmmModel]:
@@ -56,13 +62,14 @@ class GlmmFamily(NonlinearFamily):
     def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """See `Family.build_problem`."""
         from saem.families.glmm.expected import unit_information
-        from saem.families.glmm.start import sizes, starting_values
+        from saem.families.glmm.start import effect_sizes, sizes, starting_values
 
         data = replace(data, structure=replace(data.structure, start=starting_values(data)))
         problem = super().build_problem(data, constraints, restricted, coordinates)
         scale = np.ones(len(data.parameters))
         scale[data.mean_index] = 1.0 / sizes(data.mean_design)
-        scale[data.sd_index] = 1.0 / sizes(data.random_design)
+        there = data.sd_index >= 0
+        scale[data.sd_index[there]] = np.broadcast_to(1.0 / effect_sizes(data), there.shape)[there]
         likelihood = Likelihood("quadrature", expected_information=lambda x: unit_information(data, x))
         return replace(problem, scale=scale, likelihood=likelihood)
 

@@ -17,8 +17,15 @@ SPREAD = 0.5  # of the linear predictor, by the random effects at the start
 def starting_values(data: GlmmData) -> dict[str, float]:
     """Where parameters start: `pooled_means`, standard deviations of `SPREAD`, and correlations of zero."""
     x = pooled_means(data)
-    x[data.sd_index] = SPREAD / sizes(data.random_design)
+    there = data.sd_index >= 0
+    x[data.sd_index[there]] = np.broadcast_to(SPREAD / effect_sizes(data), there.shape)[there]
     return dict(zip(data.parameters.names, x.tolist(), strict=True))
+
+
+def effect_sizes(data: GlmmData) -> Array:
+    """Root mean squares (q,) of the columns of the random effects; over the rows of their level, where it is one."""
+    found = sizes(data.random_design)
+    return found if data.patterns is None else found / np.sqrt(np.mean(data.random_design != 0.0, axis=0))
 
 
 def sizes(columns: Array) -> Array:

@@ -60,7 +60,7 @@ class NonlinearArrays(NamedTuple):
     scale_rows: Array  # (C, s) rows with each of them
     group: Array  # (C,) int64, variance group of each cluster
     n_clusters: Array  # (G,) float64, clusters of each variance group
-    sd_index: Array  # (G, d) int64, parameter of each standard deviation of a random effect
+    sd_index: Array  # (G, d) int64, parameter of each standard deviation of a random effect; -1 where it is absent
     corr_index: Array  # (G, d, d) int64, parameter of each correlation, -1 where there is none
     slot_index: Array  # (G, L) int64, parameter of each covariance slot: the d SDs, then the correlations
     slot_terms: Array  # (L, 2) int64, the two effects of a slot (equal for a standard deviation)

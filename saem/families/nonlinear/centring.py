@@ -42,7 +42,8 @@ class Centring:
 
     def centred(self, x: Array) -> Array:
         """The placement that centres each effect of which no standard deviation is next to nothing."""
-        return np.asarray(np.all(x[self.plain.sd_index] > SMALL, axis=0))
+        absent = self.plain.sd_index < 0
+        return np.asarray(np.all(absent | (x[self.plain.sd_index] > SMALL), axis=0))
 
     def describe(self, placement: Array) -> str:
         """The latent data of a placement, in a few words."""

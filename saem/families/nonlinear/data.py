@@ -17,11 +17,12 @@ from saem.expressions.columns import NOTES, Factor, Values, since_words
 from saem.expressions.constraint import parameters_of
 from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
+from saem.families.levels import Patterns, Units, patterns_of, units_of
 from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
 from saem.families.nonlinear.outcome_keys import Outcome, cut_name
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
-from saem.families.nonlinear.structure import Structure, structure_of
+from saem.families.nonlinear.structure import Structure, occasion_column, structure_of
 from saem.specification.layout import ONE_GROUP
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from saem.data.table import Rows
 
 Codes = NDArray[np.int64]
+MAX_EFFECTS = 60  # of a cluster
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,6 +48,10 @@ class NonlinearData(Arranged):
     outcome : Outcome
     predictors : dict of str to Predictor
         The linear predictors.
+    patterns : Patterns or None
+        Of the clusters by their numbers of units, where a level is within clusters; variance groups are these, then.
+    units : tuple of Units
+        Of the factors within clusters.
     """
 
     structure: Structure
@@ -53,6 +59,8 @@ class NonlinearData(Arranged):
     constant_columns: frozenset[str]
     outcome: Outcome
     predictors: dict[str, Predictor]
+    patterns: Patterns | None = None
+    units: tuple[Units, ...] = ()
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
@@ -74,9 +82,13 @@ def arrange(
     predictors = predictors_of(model, taken.columns, n, taken.rows, named, formula_state or None)
     columns: dict[str, Values] = {model.response: taken.response}
     columns |= tree_columns(model, model.outcome.columns, taken.columns, taken.rows) | predictors.columns
+    units, patterns = _occasions(model, taken, cluster, group, levels)
+    if units is not None and patterns is not None:
+        columns |= {occasion_column(k): values for k, values in enumerate(np.ascontiguousarray(units.columns.T))}
+        group, levels = patterns.of_cluster, tuple(levels[g] for g in patterns.group)
     constant = frozenset(name for name, values in columns.items() if is_constant(values, cluster, first))
     parts_of_columns.check_texts(model, columns, n)
-    structure = structure_of(model, levels, constant, predictors.each)
+    structure = structure_of(model, model.random.levels, constant, predictors.each, patterns)
     parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
@@ -85,7 +97,7 @@ def arrange(
     return NonlinearData(
         parameters=structure.parameters,
         response=taken.response,
-        term_names=model.term_names,
+        term_names=tuple(effect.name for effect in structure.effects),
         cluster=cluster,
         cluster_labels=partial(labels_of, {name: taken.series[name] for name in model.cluster}, first),
         cluster_group=group,
@@ -102,7 +114,48 @@ def arrange(
         constant_columns=constant,
         outcome=model.outcome,
         predictors=predictors.each,
+        patterns=patterns,
+        units=() if units is None else (units,),
     )
+
+
+def _occasions(
+    model: NonlinearModel, taken: Intake, cluster: Codes, group: Codes, levels: tuple[str, ...]
+) -> tuple[Units | None, Patterns | None]:
+    """The occasions of the clusters, of a model that has these.
+
+    Raises
+    ------
+    DataError
+        When no cluster has two, or one has more than can be worked with.
+    """
+    if not model.occasion:
+        return None, None
+    level, _ = cluster_codes([taken.factors[name] for name in model.occasion])
+    units = units_of(cluster, level)
+    said = f"occasion = {list(model.occasion)}"
+    if units.most < 2:
+        raise DataError(
+            f"no cluster has more than one occasion ({said}), so that what occasions add cannot be told from what "
+            "clusters add; remove occasion_sd from the laws, or say what the occasions are"
+        )
+    own = sum(law.occasion_sd is not None for law in model.reading.laws.values())
+    check_effects(len(model.term_names) + own * units.most, f"{units.most} occasions ({said})")
+    return units, patterns_of(group, len(levels), (units,))
+
+
+def check_effects(n: int, what: str) -> None:
+    """Refuse clusters with more random effects than can be worked with.
+
+    Raises
+    ------
+    DataError
+    """
+    if n > MAX_EFFECTS:
+        raise DataError(
+            f"a cluster with {what} would have {n} random effects; {MAX_EFFECTS} is the most that can be worked with: "
+            "let fewer effects vary between levels, or say levels that are coarser"
+        )
 
 
 def _groups(model: NonlinearModel, taken: Intake, cluster: Codes, first: Codes) -> tuple[Codes, tuple[str, ...]]:

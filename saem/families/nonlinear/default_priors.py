@@ -95,8 +95,11 @@ def default_priors(
     n, errors = len(start), single_row_errors(arrays, start)
     spreads: dict[int, float] = {}
     unit = {i for j, effect in enumerate(structure.effects) if effect.law != "normal" for i in arrays.sd_index[:, j]}
+    unit.discard(-1)
     for j, effect in enumerate(structure.effects):
         for i in map(int, arrays.sd_index[:, j]) if effect.law == "normal" else ():
+            if i < 0:
+                continue
             told = float(np.nanmax([errors[n + j], start[i], 0.0]))
             spreads[i] = min(spreads.get(i, math.inf), told if told > 0.0 else UNIT)
     priors = [prior_of(parameters, i, float(start[i]), float(errors[i])) for i in range(n)]

@@ -40,7 +40,7 @@ def parameters(model: NonlinearModel, data: NonlinearData) -> Section:
     for name, place in _places(model, data):
         if place not in places[name]:
             places[name].append(place)
-    spread = {data.parameters.names[i] for i in data.structure.sd_index.ravel()}
+    spread = {data.parameters.names[i] for i in data.structure.sd_index.ravel() if i >= 0}
     kinds = {
         name: "random-effect SD" if name in spread and domain == SD else domain.short
         for name, domain in zip(data.parameters.names, data.parameters.domains, strict=True)
@@ -75,7 +75,14 @@ def _places(model: NonlinearModel, data: NonlinearData) -> Iterator[tuple[str, s
             yield name, f"{predictor}: {label}"
     for g, level in enumerate(data.group_levels):
         for j, effect in enumerate(structure.effects):
-            differs = reading.laws[effect.name].sd in model.random.sd
+            if structure.sd_index[g, j] < 0:
+                continue
+            parameter = effect.name.partition("[")[0]
+            differs = reading.laws[parameter].sd in model.random.sd
+            if parameter != effect.name:
+                name = data.parameters.names[structure.sd_index[g, j]]
+                yield name, f"{parameter} of each occasion"
+                continue
             where = f" where {model.random.by} is {level}" if differs else ""
             yield data.parameters.names[structure.sd_index[g, j]], f"{effect.name}{where}"
             for k in range(j):
@@ -133,11 +140,24 @@ def clusters(model: NonlinearModel, data: NonlinearData) -> Section:
     """Clusters and rows of every variance group."""
     sizes = np.bincount(data.cluster, minlength=len(data.cluster_group))
     rows = []
-    for group, level in enumerate(data.group_levels):
-        own = sizes[data.cluster_group == group]
+    for group, level in enumerate(dict.fromkeys(data.group_levels)):
+        own = sizes[variance_group(data) == group]
         each = f"{own.min()}" if own.min() == own.max() else f"{own.min()} to {own.max()}"
         rows.append([level or "all", str(len(own)), str(own.sum()), each])
     header = (model.random.by or "group", "clusters", "rows", "rows per cluster")
     constant = sorted(data.constant_columns & frozenset(model.columns))
     notes = (f"constant in each cluster: {', '.join(constant)}",) if constant else ()
-    return Section(f"Clusters ({' × '.join(model.cluster)})", header, rows, "lrrr", notes)
+    return Section(f"Clusters ({' × '.join(model.cluster)})", header, rows, "lrrr", (*notes, *occasions(model, data)))
+
+
+def occasions(model: NonlinearModel, data: NonlinearData) -> Iterator[str]:
+    """The numbers of occasions of the clusters, in words."""
+    for units in data.units if model.occasion else ():
+        numbers, found = np.unique(units.counts, return_counts=True)
+        of = [f"{count(int(k), 'occasion')} in {count(int(c), 'cluster')}" for k, c in zip(numbers, found, strict=True)]
+        yield f"{' × '.join(model.occasion)}: {', '.join(of)}"
+
+
+def variance_group(data: NonlinearData) -> np.ndarray:
+    """The variance group (C,) of each cluster."""
+    return data.cluster_group if data.patterns is None else data.patterns.group[data.cluster_group]

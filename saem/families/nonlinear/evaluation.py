@@ -84,7 +84,7 @@ class NonlinearRows:
         for sd, corr in zip(structure.sd_index, structure.corr_index, strict=True):
             correlation = np.where(corr >= 0, x[corr], 0.0) + np.eye(len(sd))
             values, vectors = np.linalg.eigh(correlation)
-            found.append(x[sd][:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
+            found.append(np.where(sd >= 0, x[sd], 0.0)[:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))
         return np.array(found).reshape(-1, len(structure.effects), len(structure.effects))
 
     def seen(self, root: Floats) -> Floats:

@@ -39,6 +39,8 @@ class Law:
         Its bounds; 0 and 1 where it has none.
     text : str
         As written.
+    occasion_sd : str or None
+        The standard deviation, on the same scale, of what an occasion adds.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Law:
     low: float = 0.0
     high: float = 1.0
     text: str = ""
+    occasion_sd: str | None = None
 
     def on_normal_scale(self, centre: ast.expr) -> ast.expr:
         """``h`` of a tree on the scale of the parameter."""
@@ -144,10 +147,17 @@ def _law(kind: str, arguments: list[str], text: str) -> Law:
     """A law from the texts of its arguments."""
     signature = f"{kind}({LAWS[kind]}, sd{'[, low, high]' if kind in BOUNDED else ''})"
     named = [argument for argument in arguments if re.match(r"[A-Za-z_]\w*\s*=(?!=)", argument)]
-    if any(argument.startswith("occasion") for argument in named):
-        raise ModelError(f"random effects of occasions are not there (yet); got {short(text)}: make them clusters")
-    if named:
-        raise ModelError(f"the arguments of {signature} have no names; got {short(named[0])} in {short(text)}")
+    occasions = [re.sub(r"^occasion_sd\s*=", "", each) for each in named if re.match(r"occasion_sd\s*=", each)]
+    wrong = [argument for argument in named if not re.match(r"occasion_sd\s*=", argument)]
+    if wrong:
+        raise ModelError(
+            f"the arguments of {signature} have no names, but for occasion_sd = 'parameter'; got {short(wrong[0])} in "
+            f"{short(text)}"
+        )
+    if len(occasions) > 1:
+        raise ModelError(f"occasion_sd is there twice in {short(text)}")
+    arguments = [argument for argument in arguments if argument not in named]
+    occasion_sd = _sd(occasions[0].strip(), f"an occasion of {kind}", text) if occasions else None
     if len(arguments) not in ((2, 4) if kind in BOUNDED else (2,)) or not all(arguments):
         raise ModelError(f"a law must be written {signature}; got {short(text)}")
     low, high = (_bound(each, text) for each in arguments[2:]) if len(arguments) == 4 else (0.0, 1.0)
@@ -155,7 +165,10 @@ def _law(kind: str, arguments: list[str], text: str) -> Law:
         raise ModelError(f"{signature} needs low < high; got {short(text)}")
     centre = parse(arguments[0], large=True).body
     check_numbers(centre, f"the {LAWS[kind]} of {kind}", text)
-    return Law(kind, centre, _sd(arguments[1], kind, text), low, high, text)
+    sd = _sd(arguments[1], kind, text)
+    if sd == occasion_sd:
+        raise ModelError(f"the SD of clusters and that of occasions need two names; got {short(text)}")
+    return Law(kind, centre, sd, low, high, text, occasion_sd)
 
 
 def _bound(text: str, whole: str) -> float:

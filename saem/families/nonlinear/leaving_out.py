@@ -34,6 +34,6 @@ def without_cluster(data: NonlinearData, cluster: int) -> NonlinearData:
     groups = np.bincount(left.cluster_group, minlength=len(left.group_levels))
     free = ~left.parameters.fixed
     for i in np.unique(left.structure.sd_index):
-        if free[i] and groups @ np.sum(left.structure.sd_index == i, axis=1) < 2:
+        if i >= 0 and free[i] and groups @ np.sum(left.structure.sd_index == i, axis=1) < 2:
             raise DataError(f"one other cluster is left for the standard deviation {left.parameters.names[i]}")
     return left

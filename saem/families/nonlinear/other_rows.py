@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from saem.expressions.columns import check_columns
 from saem.families.designed_others import clusters_and_groups, read_others
+from saem.families.levels import level_codes, positions_of_others
 from saem.families.nonlinear.data import NonlinearData, tree_columns
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.nonlinear.predictors import other_columns
 from saem.families.nonlinear.specification import NonlinearModel
+from saem.families.nonlinear.structure import occasion_column
 from saem.families.nonlinear.support import check_trials
 
 if TYPE_CHECKING:
@@ -31,11 +36,17 @@ def arrange_others(
         When a column is missing or of another type, or a value is missing.
     """
     keys = (model.outcome.trials,) if isinstance(model.outcome.trials, str) else ()  # what else a mean depends on
-    strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *keys]))
+    groups = [name for name in model.group_columns if name not in model.occasion]
+    strict = list(dict.fromkeys([*model.design_columns, *groups, *keys]))
     read, rows = read_others(model.cluster, strict, table, others)
     columns = tree_columns(model, keys, read, rows)
     if keys:
         check_trials(model.outcome, columns, rows)
     columns |= other_columns(model, data.predictors, data.formula_state, read, len(others), rows)
     cluster, group = clusters_and_groups(model.cluster, model.random.by, data, read, others, rows)
+    if model.occasion:
+        check_columns(others, list(model.occasion), "a prediction")
+        units, (before, now) = data.units[0], level_codes(model.occasion, table, others)
+        place = positions_of_others(units, data.cluster, before, cluster, now)
+        columns |= {occasion_column(k): (place == k).astype(np.float64) for k in range(units.most)}
     return NonlinearRows(data.structure, columns, cluster, group)

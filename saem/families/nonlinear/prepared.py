@@ -68,10 +68,14 @@ def carry(centred: Array, prepared: Array, last: Array, matrix: Array) -> bool:
     d = matrix.shape[1]
     at = d * d
     for j in range(d):
-        if centred[j] == 0 or not (prepared[j * d + j] > 0.0 and last[j * d + j] > 0.0):
+        absent = prepared[j * d + j] == 0.0 and last[j * d + j] == 0.0 and prepared[at + j] == last[at + j]
+        if not absent and (centred[j] == 0 or not (prepared[j * d + j] > 0.0 and last[j * d + j] > 0.0)):
             return False
     for k in range(d + 1):
         for j in range(d):  # a column of L', or what the centres differ by, through L
+            if prepared[j * d + j] == 0.0:  # an effect that is absent stays
+                matrix[k, j] = 1.0 if k == j else 0.0
+                continue
             value = last[j * d + k] if k < d else last[at + j] - prepared[at + j]
             for i in range(j):
                 value -= prepared[j * d + i] * matrix[k, i]

@@ -44,12 +44,14 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
     domains = parameters.domains
     effects = np.array([domain in (SD, CORRELATION) for domain in domains])
     free = ~parameters.fixed
-    sds = np.unique(arrays.sd_index)
+    sds = np.unique(arrays.sd_index[arrays.sd_index >= 0])
     scale = np.maximum(np.abs(start), np.where(domains.is_positive, 1e-300, 1e-3))  # what is positive may be small
     collapsible = free & effects
     dependents: dict[int, tuple[int, ...]] = {}
     for row, corr in zip(arrays.sd_index, arrays.corr_index, strict=True):
         for sd, own in zip(row.tolist(), corr, strict=True):
+            if sd < 0:
+                continue
             dependents[sd] = tuple(dict.fromkeys([*dependents.get(sd, ()), *own[own >= 0].tolist()]))
     is_sd = np.isin(np.arange(len(domains)), sds)
     others = tuple(np.where(is_sd & free, factor * start, start) for factor in SMALLER)
@@ -71,7 +73,9 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
             collapsible,
             dependents,
             np.zeros(len(domains)),
-            tuple(zip(arrays.sd_index, arrays.corr_index, strict=True)) if has_correlations else (),
+            tuple((sd, corr) for sd, corr in zip(arrays.sd_index, arrays.corr_index, strict=True) if np.all(sd >= 0))
+            if has_correlations
+            else (),
         ),
         latent=LatentData(
             size=len(arrays.group) * d,
@@ -176,7 +180,7 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
         n_clusters=np.bincount(data.cluster_group, minlength=groups).astype(float),
         sd_index=np.asarray(sd_index, dtype=np.int64),
         corr_index=np.ascontiguousarray(corr_index, dtype=np.int64),
-        slot_index=np.array(slots, dtype=np.int64).reshape(groups, len(terms)),
+        slot_index=np.maximum(np.array(slots, dtype=np.int64).reshape(groups, len(terms)), 0),  # absent: adds nothing
         slot_terms=np.array(terms, dtype=np.int64).reshape(len(terms), 2),
     )
 

@@ -111,6 +111,9 @@ def lead_back_root(sd_index: Array, corr_index: Array, x: Array, bar: Array, gra
             for i in range(k):
                 total -= factor[j, i] * factor[k, i]
             factor[j, k] = math.sqrt(max(total, SINGULAR)) if j == k else total / factor[k, k]
+            if sd_index[j] < 0:  # the effect is absent
+                bar[j, k] = 0.0
+                continue
             gradient[sd_index[j]] += bar[j, k] * factor[j, k]
             bar[j, k] *= x[sd_index[j]]
     lead_back_cholesky(factor, bar, SINGULAR)

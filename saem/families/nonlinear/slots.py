@@ -43,12 +43,18 @@ class Slots:
         Symmetric; -1 where there is no correlation.
     sds : list of tuple of str
         (G, d) names of the standard deviations.
+    occasion_index : (G, o) ndarray of int64
+        Standard deviations of what an occasion adds to the effects that have one.
+    occasion_sds : list of tuple of str
+        (G, o) their names.
     """
 
     parameters: Parameters
     sd_index: Codes
     corr_index: Codes
     sds: list[tuple[str, ...]]
+    occasion_index: Codes
+    occasion_sds: list[tuple[str, ...]]
 
 
 def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[str, Predictor]) -> Slots:
@@ -69,9 +75,11 @@ def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[s
     reading = model.reading
     effects = [name for name in reading.order if name in reading.laws]
     sds = [tuple(model.random.sd_name(reading.laws[name].sd, level) for name in effects) for level in group_levels]
+    own = [law.occasion_sd for law in (reading.laws[name] for name in effects) if law.occasion_sd is not None]
+    occasion_sds = [tuple(model.random.sd_name(name, level) for name in own) for level in group_levels]
     corrs = _correlations(model, effects, group_levels)
-    spread = {name: SD for names in sds for name in names} | {
-        name: CORRELATION for own in corrs for name in own.values()
+    spread = {name: SD for names in (*sds, *occasion_sds) for name in names} | {
+        name: CORRELATION for block in corrs for name in block.values()
     }
     inferred = domains_of(model, reading)
     slots: list[tuple[str, Domain]] = []
@@ -96,10 +104,18 @@ def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[s
     position = {name: index for index, name in enumerate(parameters.names)}
     sd_index = np.array([[position[name] for name in names] for names in sds], dtype=np.int64)
     corr_index = np.full((len(group_levels), len(effects), len(effects)), -1, dtype=np.int64)
-    for g, own in enumerate(corrs):
-        for (a, b), name in own.items():
+    for g, block in enumerate(corrs):
+        for (a, b), name in block.items():
             corr_index[g, a, b] = corr_index[g, b, a] = position[name]
-    return Slots(parameters, sd_index.reshape(len(group_levels), len(effects)), corr_index, sds)
+    occasions = np.array([[position[name] for name in names] for names in occasion_sds], dtype=np.int64)
+    return Slots(
+        parameters,
+        sd_index.reshape(len(group_levels), len(effects)),
+        corr_index,
+        sds,
+        occasions.reshape(len(group_levels), len(own)),
+        occasion_sds,
+    )
 
 
 def _check_said(model: Parsed, parameters: Parameters) -> None:

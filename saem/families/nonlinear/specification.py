@@ -33,6 +33,9 @@ class NonlinearModel(Model):
         Name -> ``"law(centre, sd)"`` with a law of `saem.families.nonlinear.laws`, or an expression.
     columns : sequence of str
         What expressions read beside the response; any other name is a parameter.
+    occasion : str or sequence of str, optional
+        Columns whose combinations are the occasions of a cluster, to which laws with ``occasion_sd=..`` add an effect
+        that is independent between occasions: ``"lognormal(CL_pop, omega_CL, occasion_sd=gamma_CL)"``.
     random : Grouping or dict
         Correlated blocks and variance groups.
     linear : dict of str to str
@@ -53,6 +56,7 @@ class NonlinearModel(Model):
     family: str = "nonlinear"
     columns: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     individual: dict[str, str] = Field(default_factory=dict)
+    occasion: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     random: Grouping = Field(default_factory=Grouping)
     linear: dict[str, str] = Field(default_factory=dict)
     outcome: Outcome
@@ -75,6 +79,11 @@ class NonlinearModel(Model):
         if problems:
             raise ModelError("; ".join(problems), problems)
         return {name: repr(text) if _is_number(text) else text for name, text in table.items()}
+
+    @field_validator("occasion", mode="before")
+    @classmethod
+    def _occasion_columns(cls, occasion: Any) -> Any:
+        return (occasion,) if isinstance(occasion, str) else occasion
 
     @field_validator("columns")
     @classmethod
@@ -111,6 +120,18 @@ class NonlinearModel(Model):
         found = [*self.reading.problems, *predictors.problems_of(self.linear, self.response)]
         laws = self.reading.laws
         sds = [law.sd for law in laws.values()]
+        of_occasions = [name for name, law in laws.items() if law.occasion_sd is not None]
+        if of_occasions and not self.occasion:
+            found.append(
+                f"individual.{of_occasions[0]} has an occasion_sd, but nothing says what an occasion is; add occasion "
+                "= 'column'"
+            )
+        if self.occasion and not of_occasions and not self.reading.problems:
+            found.append(
+                f"occasion = {listing(self.occasion)}, but no law has an effect of occasions; say for instance "
+                '"lognormal(CL_pop, omega_CL, occasion_sd=gamma_CL)", or remove occasion'
+            )
+        sds += [law.occasion_sd for law in laws.values() if law.occasion_sd is not None]
         for name in dict.fromkeys(name for block in self.random.correlated for name in block):
             if name not in laws:
                 found.append(
@@ -122,7 +143,12 @@ class NonlinearModel(Model):
                 found.append(
                     f"random.sd names {name!r}{nearest(name, sds)}, which is the SD of no law; those are {listing(sds)}"
                 )
-        taken = {"random.by": (self.random.by,), "outcome": self.outcome.columns, "columns": self.columns}
+        taken = {
+            "occasion": self.occasion,
+            "random.by": (self.random.by,),
+            "outcome": self.outcome.columns,
+            "columns": self.columns,
+        }
         for where, columns in taken.items():
             if self.response in columns:
                 found.append(f"{where} must not name the response {self.response!r}")
@@ -141,8 +167,8 @@ class NonlinearModel(Model):
 
     @property
     def group_columns(self) -> tuple[str, ...]:
-        """The columns of variance groups."""
-        return () if self.random.by is None else (self.random.by,)
+        """The columns of variance groups, and of occasions."""
+        return (*(() if self.random.by is None else (self.random.by,)), *self.occasion)
 
     @cached_property
     def design_columns(self) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def starting_values(arrays: NonlinearArrays, parameters: Parameters, structure: 
         for g in range(len(arrays.sd_index)):
             for j in normal:
                 i = int(arrays.sd_index[g, j])
-                if i not in given and not parameters.fixed[i]:
+                if i >= 0 and i not in given and not parameters.fixed[i]:
                     x[i] = SHARE * sizes[j] if sizes[j] > 0.0 else 1.0
     return x
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saem.expressions.grammar import names_in
+from saem.families.levels import Indices, Patterns, spread
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.laws import Law
 from saem.families.nonlinear.predictors import Predictor
@@ -98,11 +99,22 @@ class Structure:
     sds: list[tuple[str, ...]] = field(default_factory=list)
 
 
+def occasion_column(k: int) -> str:
+    """The column that is one at the k-th occasion of each cluster, from 0."""
+    return f"occasion[{k + 1}]"
+
+
+def of_occasion(name: str, k: int) -> str:
+    """What the k-th occasion adds to an individual parameter."""
+    return f"{name}[{k + 1}]"
+
+
 def structure_of(
     model: NonlinearModel,
     group_levels: tuple[str, ...],
     constant_columns: frozenset[str],
     predictors: Mapping[str, Predictor] | None = None,
+    patterns: Patterns | None = None,
 ) -> Structure:
     """The structure of a model.
 
@@ -115,6 +127,8 @@ def structure_of(
         Columns that are constant within every cluster: only centres of these can be centres of coordinates.
     predictors : mapping of str to Predictor, optional
         Of all that the model names in [linear].
+    patterns : Patterns, optional
+        Of the clusters by their numbers of occasions, of a model that has these.
 
     Raises
     ------
@@ -123,14 +137,26 @@ def structure_of(
     """
     reading, linear = model.reading, {name: each.tree for name, each in (predictors or {}).items()}
     slots = slots_of(model, group_levels, predictors or {})
-    columns = _columns(model, predictors or {})
+    most = 0 if patterns is None else int(patterns.counts.max())
+    columns = _columns(model, predictors or {}) | {occasion_column(k) for k in range(most)}
     values: dict[str, ast.expr] = {name: trees.column(name) for name in columns} | linear
     effects = []
     for name in reading.order:
         if name in reading.laws:
-            effect, values[name] = _effect(name, reading.laws[name], values, columns, constant_columns)
+            effect, values[name] = _effect(name, reading.laws[name], values, columns, constant_columns, most)
             effects.append(effect)
             trees.check_size(values[name], f"individual.{name}")
+    index, sds = Indices(slots.sd_index, slots.corr_index), slots.sds
+    if patterns is not None:
+        varying = [e for e in effects if reading.laws[e.name].occasion_sd is not None]
+        effects += [replace(e, name=of_occasion(e.name, k), centre=()) for k in range(most) for e in varying]
+        o = len(varying)
+        none = np.full((len(group_levels), o, o), -1, dtype=np.int64)
+        index = spread(patterns, index, [Indices(slots.occasion_index, none)])
+        sds = [
+            (*slots.sds[g], *(slots.occasion_sds[g] * int(k)))
+            for g, (k,) in zip(patterns.group, patterns.counts, strict=True)
+        ]
     _resolve("individual", reading.derived, values)
     arguments = {name: tree for name, tree in values.items() if name not in reading.arguments}
     _resolve("outcome", reading.arguments, arguments)
@@ -139,8 +165,8 @@ def structure_of(
     return Structure(
         parameters=slots.parameters,
         effects=tuple(effects),
-        sd_index=slots.sd_index,
-        corr_index=slots.corr_index,
+        sd_index=index.sd,
+        corr_index=index.corr,
         log_density=law.log_density,
         arguments=law.arguments,
         information=law.information,
@@ -149,7 +175,7 @@ def structure_of(
         variance=law.variance,
         start=dict(model.start),
         scored=law.scored,
-        sds=slots.sds,
+        sds=sds,
     )
 
 
@@ -160,10 +186,19 @@ def _columns(model: NonlinearModel, predictors: Mapping[str, Predictor]) -> froz
 
 
 def _effect(
-    name: str, law: Law, values: Mapping[str, ast.expr], columns: frozenset[str], constant_columns: frozenset[str]
+    name: str,
+    law: Law,
+    values: Mapping[str, ast.expr],
+    columns: frozenset[str],
+    constant_columns: frozenset[str],
+    occasions: int,
 ) -> tuple[Effect, ast.expr]:
     """The random effect of an individual parameter, and the parameter as a tree."""
     centre, at = trees.substitute(law.centre, values), trees.coordinate(name)
+    if law.occasion_sd is not None:
+        each = range(occasions)
+        moved = [trees.multiply(trees.column(occasion_column(k)), trees.coordinate(of_occasion(name, k))) for k in each]
+        at = trees.add(at, trees.total(moved))
     terms = separated(law.on_normal_scale(centre), columns)
     varying = columns - constant_columns
     if terms is None or trees.depends(centre, varying):
