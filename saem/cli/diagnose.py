@@ -153,7 +153,7 @@ def show_residuals(fit: Fit, residuals: pd.DataFrame) -> None:
 
     assert fit.table is not None  # there are residuals
     places = decimals([float(residuals["conditional"].std())])
-    labels = list(fit.cluster_labels.columns)
+    labels = list(fit.model.cluster)
     response = residuals["fitted_conditional"] + residuals["conditional"]
     rows = []
     kinds = scaled_kinds(residuals)

@@ -67,6 +67,11 @@ class Arranged:
         return 0.0
 
     @property
+    def rows_of_each(self) -> _Codes:
+        """The number of rows (C,) of each cluster."""
+        return np.bincount(self.cluster, minlength=len(self.cluster_group))
+
+    @property
     def observed(self) -> _Floats:
         """The response (n,) on the model's scale."""
         return self.response + self.shift

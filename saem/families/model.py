@@ -188,6 +188,16 @@ class Model(Part):
         return ()
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of the table of what has random effects (`Arranged.cluster_labels`)."""
+        return self.cluster
+
+    @property
+    def label_word(self) -> str:
+        """What has random effects."""
+        return "cluster"
+
+    @property
     def text_columns(self) -> tuple[str, ...]:
         """The columns whose levels a table keeps as they are written: those of clusters and of groups."""
         return tuple(dict.fromkeys([*self.cluster, *self.group_columns]))

@@ -74,7 +74,7 @@ def legend(fit: Record) -> list[str]:
 def size_words(fit: Record) -> str:
     """The numbers of rows and clusters: `240 rows, 120 clusters (treatment, replicate)`."""
     columns = ", ".join(map(str, fit.cluster_labels.columns))
-    return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, 'cluster')} ({columns})"
+    return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, fit.model.label_word)} ({columns})"
 
 
 def status_line(fit: Record) -> str:

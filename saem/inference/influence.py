@@ -145,7 +145,7 @@ def influence(fit: Fit, workers: int | None = None) -> Influence:
             "displacement": np.maximum(2.0 * (top.loglik - heights), 0.0),
             "largest": [names[i] if ok else "" for i, ok in zip(most, fitted, strict=True)],
             "change": np.where(fitted, users_changes[np.arange(len(most)), most], np.nan),
-            "rows": np.bincount(data.cluster),
+            "rows": data.rows_of_each,
             "status": [status_of(point) for point, _ in found],
             "note": [note for _, note in found],
         },

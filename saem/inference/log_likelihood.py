@@ -113,6 +113,11 @@ def log_likelihood(
         raise ModelError("the restricted likelihood is not that of the data at the estimates; fit by 'ml'")
     problem = posed(fit, rows_of(fit)[1])
     x = estimate(fit, problem)
+    if problem.likelihood.kind == "closed" and not problem.clusters.count:
+        raise ModelError(
+            f"the log-likelihood of this fit is in closed form, {fit.loglik:.6f}, and is no sum over clusters: their "
+            "random effects are crossed"
+        )
     if method is None:
         method = "exact" if problem.clusters.observed is not None else "quadrature"
     result = log_likelihood_at(problem, x, method, nodes=nodes, draws=draws, seed=seed)

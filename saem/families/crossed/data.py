@@ -49,6 +49,11 @@ class CrossedData(GaussianData):
     unit: _Codes
     component: _Codes
 
+    @property
+    def rows_of_each(self) -> _Codes:
+        """See `Arranged.rows_of_each`."""
+        return np.bincount(self.unit.ravel(), minlength=len(self.cluster_group))
+
     def has_term(self) -> NDArray[np.bool_]:
         """Which terms (B, q) a block has."""
         return np.asarray(self.sd_index != ABSENT)

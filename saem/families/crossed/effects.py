@@ -173,6 +173,8 @@ def row_variances(data: CrossedData, x: Array, unit: Array, z: Array) -> Array:
     for f in range(unit.shape[1]):  # units of a new row may be of several components, which are independent
         anew = (component[:, f] >= 0) & ~np.any(component[:, :f] == component[:, f, None], axis=1)
         rows = np.flatnonzero(anew)
+        if not len(rows):
+            continue
         rows = rows[np.argsort(component[rows, f], kind="stable")]
         here = (component[rows] == component[rows, f, None])[:, :, None]
         own = np.where(here, effects[rows], -1).reshape(len(rows), -1)

@@ -73,6 +73,16 @@ class CrossedModel(DesignedModel):
     def _check_random(cls, random: Any) -> Any:
         return named_factors(random)
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """See `saem.families.model.Model.label_columns`."""
+        return "factor", "level"
+
+    @property
+    def label_word(self) -> str:
+        """See `saem.families.model.Model.label_word`: a level of a factor."""
+        return "level"
+
     def problems(self) -> list[str]:
         """See `saem.families.model.Model.problems`."""
         found = super().problems() + refuse_response("residual.weights", self.residual.weights, self.response)

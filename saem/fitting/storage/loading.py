@@ -131,7 +131,7 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
         raise StorageError("the parameters are not those of the model")
     if content.constraint_names != tuple(model.constraints) or content.term_names != model.term_names:
         raise StorageError("the constraints or the terms of random effects are not those of the model")
-    if content.cluster_columns != model.cluster:
+    if content.cluster_columns != model.label_columns:
         raise StorageError("the columns of the clusters are not those of the model")
     if not np.array_equal(np.array(list(content.estimates.values())), arrays["values"], equal_nan=True):
         raise StorageError(f"the estimates of {FIT_FILE} are not those of {ARRAYS_FILE}")
