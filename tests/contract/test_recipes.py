@@ -61,7 +61,9 @@ def table_of(name: str, rows: int = 12) -> pd.DataFrame:
 
 
 def test_names() -> None:
-    assert recipes.names() == tuple(sorted(["binomial", *NAMES, "crossed_equal_means", "poisson_equal_means", "random_slopes", *NONLINEAR]))
+    assert recipes.names() == tuple(
+        sorted(["binomial", *NAMES, "crossed_equal_means", "poisson_equal_means", "random_slopes", *NONLINEAR])
+    )
 
 
 @pytest.mark.parametrize("name", NONLINEAR)
