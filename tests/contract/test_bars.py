@@ -1,0 +1,121 @@
+"""Formulas as lme4 writes them, as model files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from commandline import invoke
+
+import saem
+from saem.errors import ModelError, SaemError
+from saem.specification.formula.bars import model_of_formula
+
+PLAIN = {
+    "Reaction ~ Days + (Days | Subject)": {
+        "response": "Reaction",
+        "cluster": "Subject",
+        "mean": "Reaction ~ Days",
+        "random": {"terms": {"intercept": "1", "Days": "Days"}},
+    },
+    "y ~ (1|g) + x": {"response": "y", "cluster": "g", "mean": "y ~ x"},
+    "y ~ (1 | g)": {"response": "y", "cluster": "g", "mean": "y ~ 1"},
+    "log(y) ~ a*b + (0 + I(x^2) + log(z) || g:h)": {
+        "response": "log(y)",
+        "cluster": ["g", "h"],
+        "mean": "log(y) ~ a*b",
+        "random": {"terms": {"x_2": "x ** 2", "log_z": "log(z)"}, "covariance": "diagonal"},
+    },
+    "y ~ x + (1|g) + (0+x|g)": {
+        "response": "y",
+        "cluster": "g",
+        "mean": "y ~ x",
+        "random": {"terms": {"intercept": "1", "x": "x"}, "covariance": "diagonal"},
+    },
+    "y ~ `a|b` + (1 | `my group`)": {"response": "y", "cluster": "my group", "mean": "y ~ `a|b`"},
+    "strength ~ 1 + (1 | batch/cask)": {
+        "response": "strength",
+        "mean": "strength ~ 1",
+        "random": {"batch": {"cluster": "batch"}, "batch_cask": {"cluster": ["batch", "cask"]}},
+    },
+    "y ~ x + (1 | plate) + (x | sample)": {
+        "response": "y",
+        "mean": "y ~ x",
+        "random": {
+            "plate": {"cluster": "plate"},
+            "sample": {"cluster": "sample", "terms": {"intercept": "1", "x": "x"}},
+        },
+    },
+    "y ~ 1 + (1 + x | g) + (0 + z | g)": {
+        "response": "y",
+        "mean": "y ~ 1",
+        "random": {
+            "g": {"cluster": "g", "terms": {"intercept": "1", "x": "x"}},
+            "g_2": {"cluster": "g", "terms": {"z": "z"}},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("formula", PLAIN)
+def test_what_a_formula_says(formula: str) -> None:
+    assert model_of_formula(formula) == PLAIN[formula]
+
+
+def test_text_as_a_random_term_stands_for_its_levels() -> None:
+    levels = {"m": ("A", "B", "C")}
+    with_intercept = model_of_formula("y ~ 1 + (m | g)", levels=levels)["random"]["terms"]
+    assert with_intercept == {"intercept": "1", "m_B": "m == 'B'", "m_C": "m == 'C'"}
+    without = model_of_formula("y ~ 1 + (0 + m:x | g)", levels=levels)["random"]["terms"]
+    assert without == {f"m_{a}_x": f"(m == '{a}') * x" for a in "ABC"}
+    table = pd.DataFrame({"y": [1.0, 2.0], "m": ["A", "B"], "g": [1, 2]})
+    model: Any = saem.Model.from_formula("y ~ 1 + (m | g)", table)
+    assert model.random.terms == {"intercept": "1", "m_B": "m == 'B'"}
+
+
+def test_other_distributions() -> None:
+    found = model_of_formula("use ~ age + (1 | district)", "bernoulli")
+    assert found["predictor"] == "use ~ age" and found["outcome"] == {"distribution": "bernoulli"}
+    model = saem.Model.from_formula("k ~ p + (1 | herd) + (1 | obs)", distribution="binomial", trials="n")
+    assert model.family == "crossed_glmm"
+    assert saem.Model.from_text(model.to_toml()) == model
+
+
+WRONG = {
+    "y ~ x": "no random effects",
+    "y ~ x | g": "not within brackets",
+    "~ (1 | g)": "no response",
+    "y ~ (1 | g | h)": "more than one bar",
+    "y ~ x * (1 | g)": "added to a formula",
+    "y ~ x - (1 | g)": "added to a formula",
+    "y ~ (poly(x, 2) | g)": "cannot be a random term",
+    "y ~ (1 | g + h)": "right of a bar",
+    "y ~ (offset(x) | g)": "an offset has no place",
+    "y ~ (1 | g) + (1 | g)": "a random term twice",
+}
+
+
+@pytest.mark.parametrize("formula", WRONG)
+def test_what_is_no_such_formula_is_refused_in_words(formula: str) -> None:
+    with pytest.raises(SaemError, match=WRONG[formula]):
+        model_of_formula(formula)
+
+
+def test_distributions_and_trials_that_do_not_fit() -> None:
+    with pytest.raises(ModelError, match="the distribution must be"):
+        model_of_formula("y ~ (1 | g)", "gamma")
+    with pytest.raises(ModelError, match="needs trials"):
+        model_of_formula("y ~ (1 | g)", "binomial")
+    with pytest.raises(ModelError, match="has no trials"):
+        model_of_formula("y ~ (1 | g)", "poisson", 3)
+
+
+def test_the_command(tmp_path: Any) -> None:
+    shown = invoke("formula", "y ~ x + (1 | batch/cask)").output
+    assert '"cask",' in shown and "[random.batch_cask]" in shown
+    path = tmp_path / "model.toml"
+    invoke("formula", "y ~ x + (x | g)", "-o", path)
+    assert saem.Model.from_toml(path) == saem.Model.from_formula("y ~ x + (x | g)")
+    assert "exists already" in invoke("formula", "y ~ x + (x | g)", "-o", path, code=2).output
+    assert "no random effects" in invoke("formula", "y ~ x", code=2).output
