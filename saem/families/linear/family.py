@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,15 @@ class LinearFamily(Family):
     def model(self) -> type[LinearModel]:
         """See `Family.model`."""
         return LinearModel
+
+    def reader(self, said: Mapping[str, Any]) -> str:
+        """See `Family.reader`: residuals that say more are those of extended models."""
+        residual = said.get("residual")
+        if isinstance(residual, Mapping):
+            sd = residual.get("sd")
+            if "correlation" in residual or "df" in residual or (isinstance(sd, str) and not sd.strip().isidentifier()):
+                return "extended"
+        return super().reader(said)
 
     def build_problem(
         self, data: LinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates
