@@ -24,6 +24,7 @@ from saem.specification.layout import Layout
 from saem.specification.parameters import Parameters
 
 ONE = ("1", "Intercept")  # how a column of ones is written
+RESIDUAL = "residual[]"  # stands for the parameters of residuals among those of means and random effects
 
 
 def outcome_of(model: ExtendedModel) -> Outcome:
@@ -66,10 +67,10 @@ def layout_of(
             raise ModelError(f"the parameter {residual.correlated.parameter!r} is in residual.sd and in correlation")
         more[residual.correlated.parameter] = residual.correlated.domain(largest)
     free = {name: value for name, value in model.fixed.items() if name not in more}
-    layout = Layout(means, model.random, groups, (), free)
-    known = layout.parameters
-    slots = list(zip(known.names, known.domains, strict=True))
-    slots += [(name, domain) for name, domain in more.items() if name not in known.names]
+    layout = Layout(means, model.random, groups, (RESIDUAL,), free)  # one that is free, if all others are fixed
+    own = layout.parameters.names[:-1]
+    slots = list(zip(own, layout.parameters.domains, strict=False))
+    slots += [(name, domain) for name, domain in more.items() if name not in own]
     return layout, Parameters.build(slots, model.fixed)
 
 
@@ -129,7 +130,10 @@ def structure_of(
             Effect(term, "normal", 0.0, 1.0, tuple((trees.name(n), b) for n, b in zip(own, basis, strict=True)))
         )
     at, population = trees.total([*parts, *offset]), trees.total([*fixed.values(), *offset])
-    own_law: dict[str, ast.expr] = {"mean": at, "sd": sd_of(model, residuals, {"mean": at, "population_mean": population})}
+    own_law: dict[str, ast.expr] = {
+        "mean": at,
+        "sd": sd_of(model, residuals, {"mean": at, "population_mean": population}),
+    }
     df = model.residual.df
     if df is not None:
         own_law["df"] = trees.name(df) if isinstance(df, str) else trees.number(df)

@@ -1,7 +1,7 @@
 """Correlation of the residuals of a cluster, as a model file says it, and by the earlier rows of each row.
 
-Residuals ``u = (y - mean) / sd`` of a cluster have correlations ``rho(gap)``, or one for all pairs. A row's law given the
-earlier rows of its cluster is normal again, so that the density of the cluster is a product over rows:
+Residuals ``u = (y - mean) / sd`` of a cluster have correlations ``rho(gap)``, or one for all pairs. A row's law given
+the earlier rows of its cluster is normal again, so that the density of the cluster is a product over rows:
 
     ar1, exponential:   E(u_j | past) = rho^gap u_{j-1},                   var = 1 - rho^(2 gap)
     compound:           E(u_j | past) = rho / (1 + (k - 1) rho) sum u_i,   var = 1 - k rho^2 / (1 + (k - 1) rho)

@@ -73,7 +73,7 @@ def arrange(
     _, levels = grouped(residual.by, residual.sd, taken.factors, n)
     largest = int(np.bincount(found.cluster).max())
     layout, parameters = layout_of(model, mean.names, found.group_levels, levels, largest)
-    _check_parameters(model, parameters.names[len(layout.parameters) :], [str(name) for name in table.columns])
+    _check_parameters(model, parameters.names[len(layout.parameters) - 1 :], [str(name) for name in table.columns])
     check_numbers_of_clusters(model, layout, found.cluster_group)
     columns = columns_of(model, mean.names, mean.matrix, found.random, mean.offset, read_of(taken), taken.rows)
     columns |= {f"response[{model.response}]": taken.response}
@@ -96,7 +96,7 @@ def arrange(
         predictors={},
         law=law,
         residual_levels=levels,
-        residual_names=parameters.names[len(layout.parameters) :],
+        residual_names=parameters.names[len(layout.parameters) - 1 :],
         residual_said=residual,
         residual_correlation=said,
     )
@@ -137,7 +137,7 @@ def columns_of(
     for name in (*model.sd_columns, *(() if by is None else (by,))):
         values = read[name]
         is_number = not isinstance(values, Factor) and values.dtype.kind in "iuf"
-        found[f"column[{name}]"] = np.ascontiguousarray(values, dtype=np.float64) if is_number else values  # type: ignore[arg-type]
+        found[f"column[{name}]"] = np.ascontiguousarray(values, dtype=np.float64) if is_number else values
     if by is not None and not isinstance(found[f"column[{by}]"], Factor):
         raise DataError(f"residual.by = {by!r} must be a column of text here; write the SD as an expression of it")
     if weights is not None:

@@ -96,9 +96,8 @@ class ExtendedFamily(NonlinearFamily):
         """See `Family.describe`."""
         from saem.families.designed_describe import cells, clusters, parameters
 
-        residual = model.residual
-        said = (f"correlation {residual.correlation}" if residual.correlation else "", f"df {residual.df}" if residual.df else "")
-        notes = tuple(f"residual {text}" for text in said if text)
+        said = {key: getattr(model.residual, key) for key in ("correlation", "df")}
+        notes = tuple(f"residual {key} = {value}" for key, value in said.items() if value is not None)
         more = tuple((data.parameters.index(name), "residuals") for name in data.residual_names)
         found = parameters(model, data)
         for i, place in more:
@@ -132,8 +131,6 @@ class ExtendedFamily(NonlinearFamily):
         found = arrange_designed(kept, table, data, others)
         rows = found.designed
         names = tuple(data.parameters.names[i] for i in data.mean_index)
-        columns = columns_of(
-            kept, names, rows.mean_design, rows.random_design, rows.offset, found.columns, found.rows
-        )
+        columns = columns_of(kept, names, rows.mean_design, rows.random_design, rows.offset, found.columns, found.rows)
         structure = replace(data.structure, arguments=data.law)
         return NonlinearRows(structure, columns, rows.cluster, rows.group)

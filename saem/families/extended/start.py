@@ -39,7 +39,7 @@ def starting_values(data: ExtendedData) -> dict[str, float]:
             continue
         domain = parameters.domains[i]
         if said is not None and name == said.parameter:
-            x[i] = min(said.start(float(np.median(data.columns["gap[]"]))), 0.5 * domain.high)
+            x[i] = min(said.start(float(np.median(np.asarray(data.columns["gap[]"])))), 0.5 * domain.high)
         elif name == residual.df:
             x[i] = DEGREES
         elif domain != REAL:
@@ -100,4 +100,4 @@ def linear(data: ExtendedData, x: Floats) -> tuple[Floats, Floats, float, Floats
             noise += float(np.sum((r - z @ b) ** 2) + np.sum((z @ v) * z))
         omega, sigma2 = np.diag(squares / len(clusters)), noise / n
     smallest = SMALLEST**2 * sigma2 / size
-    return beta, np.diag(np.maximum(np.diagonal(omega), smallest)), float(np.sqrt(sigma2)), at
+    return np.asarray(beta), np.diag(np.maximum(np.diagonal(omega), smallest)), float(np.sqrt(sigma2)), np.asarray(at)
