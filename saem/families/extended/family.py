@@ -134,3 +134,7 @@ class ExtendedFamily(NonlinearFamily):
         columns = columns_of(kept, names, rows.mean_design, rows.random_design, rows.offset, found.columns, found.rows)
         structure = replace(data.structure, arguments=data.law)
         return NonlinearRows(structure, columns, rows.cluster, rows.group)
+
+    def own_rows(self, data: Any) -> NonlinearRows:
+        """See `Family.own_rows`: each row alone."""
+        return super().own_rows(replace(data, structure=replace(data.structure, arguments=data.law)))
