@@ -28,19 +28,19 @@ cluster = ["herd", "pen"]
 
 
 def table(seed: int = 5, herds: int = 8) -> pd.DataFrame:
-    """Counts in pens, two or three in each herd."""
+    """Counts in pens, one or two in each herd."""
     rng = np.random.default_rng(seed)
     rows = []
     for herd in range(herds):
         own = 0.6 * rng.standard_normal()
-        for pen in range(2 + herd % 2):
+        for pen in range(1 + herd % 2):
             here = own + 0.4 * rng.standard_normal()
             rows += [(herd, pen, x, rng.poisson(np.exp(0.5 + 0.3 * x + here))) for x in np.linspace(-1.0, 1.0, 4)]
     return pd.DataFrame(rows, columns=["herd", "pen", "x", "y"])
 
 
 def nested(nodes: int = 7) -> Problem:
-    """Herds and their pens; half of the herds lack the third."""
+    """Herds and their pens; half of the herds lack the second."""
     found = pose(saem.Model.from_text(TEXT), arrange(saem.Model.from_text(TEXT), table()))
     return replace(found, arrays=drawing_of(found), likelihood=Likelihood("quadrature", nodes=nodes))
 

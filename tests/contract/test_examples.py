@@ -151,6 +151,9 @@ def test_every_part_of_the_reference_is_valid(part: str) -> None:
         return
     rest = "" if "mean" in part else 'mean = "y ~ 1"\n'
     response = "" if 'mean = "' in part + rest else 'response = "y"\n'
+    if "[random." in part:
+        Model.from_text(f"{response}{rest}{part}")
+        return
     Model.from_text(f'{response}cluster = ["treatment", "replicate"]\n{rest}{part}')
 
 

@@ -45,8 +45,15 @@ class LinearFamily(Family):
         return LinearModel
 
     def reader(self, said: Mapping[str, Any]) -> str:
-        """See `Family.reader`: several grouping factors are those of another family."""
-        return "crossed" if has_factors(said.get("random")) else "linear"
+        """See `Family.reader`: several grouping factors, and residuals that say more, are those of other families."""
+        residual = said.get("residual")
+        if has_factors(said.get("random")):
+            return "crossed"
+        if isinstance(residual, Mapping):
+            sd = residual.get("sd")
+            if "correlation" in residual or "df" in residual or (isinstance(sd, str) and not sd.strip().isidentifier()):
+                return "extended"
+        return super().reader(said)
 
     def build_problem(
         self, data: LinearData, constraints: Constraints, restricted: bool, coordinates: Coordinates

@@ -1,0 +1,196 @@
+"""The law of a row of an extended linear model as expressions, and its parameters.
+
+Columns have names that no parameter can have: ``mean[..]``, ``term[..]``, ``offset[]``, ``column[..]``, ``weight[]``,
+``response[..]``, and for earlier rows those of `saem.families.extended.correlation`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any, cast
+
+from saem.errors import ModelError
+from saem.expressions.grammar import names_in
+from saem.families.extended.specification import ExtendedModel
+from saem.families.nonlinear import hints, trees
+from saem.families.nonlinear.outcome_keys import Outcome
+from saem.families.nonlinear.reading import Reading
+from saem.families.nonlinear.row_law import row_law
+from saem.families.nonlinear.structure import Effect, Structure
+from saem.specification.domains import SCALE, Domain
+from saem.specification.formula import Design
+from saem.specification.layout import Layout
+from saem.specification.parameters import Parameters
+
+ONE = ("1", "Intercept")  # how a column of ones is written
+RESIDUAL = "residual[]"  # stands for the parameters of residuals among those of means and random effects
+
+
+def outcome_of(model: ExtendedModel) -> Outcome:
+    """The same outcome as the nonlinear family has it."""
+    df = model.residual.df
+    keys: dict[str, Any] = {"mean": "mean", "sd": "sd"} | ({} if df is None else {"df": df})
+    return Outcome(distribution="normal" if df is None else "student", **keys)
+
+
+def layout_of(
+    model: ExtendedModel, means: tuple[str, ...], groups: tuple[str, ...], residuals: tuple[str, ...], largest: int
+) -> tuple[Layout, Parameters]:
+    """Where the parameters of means and random effects act, and all parameters; those of residuals are the last.
+
+    Parameters
+    ----------
+    model : ExtendedModel
+    means, groups, residuals : tuple of str
+        Mean parameters, levels of the variance groups, and of the residual groups.
+    largest : int
+        Rows of the largest cluster.
+    """
+    residual = model.residual
+    more: dict[str, Domain] = {}
+    if residual.tree is None:
+        more |= dict.fromkeys(residual.sd_names(residuals), SCALE)
+    else:
+        names = (*model.sd_parameters, *((residual.df,) if isinstance(residual.df, str) else ()))
+        arguments: dict[str, ast.expr] = {"sd": residual.tree}
+        if isinstance(residual.df, str):
+            arguments["df"] = trees.name(residual.df)
+        reading = Reading({}, {}, arguments, frozenset(model.sd_columns), mentioned=names)
+
+        class Said:
+            outcome = outcome_of(model)
+
+        more |= hints.domains_of(cast(Any, Said), reading)
+    if residual.correlated is not None:
+        if residual.correlated.parameter in more:
+            raise ModelError(f"the parameter {residual.correlated.parameter!r} is in residual.sd and in correlation")
+        more[residual.correlated.parameter] = residual.correlated.domain(largest)
+    free = {name: value for name, value in model.fixed.items() if name not in more}
+    layout = Layout(means, model.random, groups, (RESIDUAL,), free)  # one that is free, if all others are fixed
+    own = layout.parameters.names[:-1]
+    slots = list(zip(own, layout.parameters.domains, strict=False))
+    slots += [(name, domain) for name, domain in more.items() if name not in own]
+    return layout, Parameters.build(slots, model.fixed)
+
+
+def sd_of(model: ExtendedModel, residuals: tuple[str, ...], means: Mapping[str, ast.expr]) -> ast.expr:
+    """The SD of a row, with columns by their names in trees."""
+    residual = model.residual
+    if residual.tree is None:
+        names = residual.sd_names(residuals)
+        found = trees.name(names[-1])
+        for level, name in list(zip(residuals, names, strict=True))[-2::-1]:
+            condition = ast.Compare(trees.column(f"column[{residual.by}]"), [ast.Eq()], [ast.Constant(value=level)])
+            found = trees.where(condition, trees.name(name), found)
+    else:
+        plain = trees.substitute(residual.tree, {})  # columns between backticks are names, too
+        columns = {name: trees.column(f"column[{name}]") for name in model.sd_columns}
+        found = trees.substitute(plain, columns | dict(means))
+    return found if residual.weights is None else trees.divide(found, trees.call("sqrt", trees.column("weight[]")))
+
+
+def structure_of(
+    model: ExtendedModel,
+    layout: Layout,
+    parameters: Parameters,
+    mean: Design,
+    centred: Mapping[str, str],
+    residuals: tuple[str, ...],
+    n_back: int,
+) -> tuple[Structure, dict[str, ast.expr]]:
+    """What the likelihood is made of, and the arguments of the law of a row alone.
+
+    Parameters
+    ----------
+    model : ExtendedModel
+    layout : Layout
+    parameters : Parameters
+    mean : Design
+        Of the fixed part.
+    centred : mapping of str to str
+        Means in the centre of a random effect -> its term.
+    residuals : tuple of str
+        Levels of the residual groups.
+    n_back : int
+        Earlier rows that a row's density depends on.
+    """
+    labels = dict(zip(mean.names, mean.labels, strict=True))
+    weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
+    fixed = {name: trees.multiply(trees.name(name), weights[name]) for name in mean.names}
+    offset = [] if mean.offset is None else [trees.column("offset[]")]
+    parts = [tree for name, tree in fixed.items() if name not in centred]
+    effects = []
+    for term, text in model.random.terms.items():
+        is_one = text in ONE
+        parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
+        own = [name for name, where in centred.items() if where == term]
+        basis: list[ast.expr] = [weights[name] if is_one else trees.ONE for name in own]
+        effects.append(
+            Effect(term, "normal", 0.0, 1.0, tuple((trees.name(n), b) for n, b in zip(own, basis, strict=True)))
+        )
+    at, population = trees.total([*parts, *offset]), trees.total([*fixed.values(), *offset])
+    own_law: dict[str, ast.expr] = {
+        "mean": at,
+        "sd": sd_of(model, residuals, {"mean": at, "population_mean": population}),
+    }
+    df = model.residual.df
+    if df is not None:
+        own_law["df"] = trees.name(df) if isinstance(df, str) else trees.number(df)
+    outcome, response = outcome_of(model), f"response[{model.response}]"
+    columns = {name for tree in own_law.values() for name in names_in(tree) if "[" in name} | {response}
+    plain = row_law(outcome, own_law, response)
+    law = row_law(outcome, given_past(model, own_law, columns, response, n_back), response)
+    structure = Structure(
+        parameters=parameters,
+        effects=tuple(effects),
+        sd_index=layout.sd_index,
+        corr_index=layout.corr_index,
+        log_density=law.log_density,
+        arguments=law.arguments,
+        information=law.information,
+        scales=(),
+        mean=plain.mean,
+        variance=plain.variance,
+        start={},
+        scored=law.scored,
+        sds=layout.sds,
+    )
+    trees.check_size(structure.log_density, "residual.sd")
+    return structure, own_law
+
+
+def given_past(
+    model: ExtendedModel, law: dict[str, ast.expr], columns: set[str], response: str, n_back: int
+) -> dict[str, ast.expr]:
+    """The arguments of a row's law given the earlier rows of its cluster."""
+    said = model.residual.correlated
+    if said is None:
+        return law
+    past = []
+    for k in range(1, n_back + 1):
+        back = {name: trees.column(f"back{k}[{name}]") for name in columns}
+        values = {key: trees.substitute(tree, back) for key, tree in law.items()}
+        values |= {"y": back[response], "had": trees.column(f"had{k}[]")}
+        past.append(trees.filled("had * (y - mean) / sd", values))
+    parts = {"rho": trees.name(said.parameter), "gap": trees.column("gap[]"), "had": trees.column("had1[]")}
+    parts |= {"u": trees.total(past), "k": trees.column("earlier[]"), **law}
+    match said.kind:
+        case "ar1" if said.time is None:
+            slope, left = "rho", "1 - had * rho**2"
+        case "ar1":
+            slope, left = "rho**gap", "1 - had * rho**(2 * gap)"
+        case "exponential":
+            slope, left = "exp(-gap / rho)", "1 - had * exp(-2 * gap / rho)"
+        case _:
+            slope, left = "rho / (1 + (k - 1) * rho * had)", "1 - k * rho**2 / (1 + (k - 1) * rho * had)"
+    return {
+        "mean": trees.filled(f"mean + sd * ({slope}) * u", parts),
+        "sd": trees.filled(f"sd * sqrt({left})", parts),
+    }
+
+
+def is_gaussian(structure: Structure, law: Mapping[str, ast.expr]) -> bool:
+    """Whether responses and random effects are normal together, so that one node of the quadrature is exact."""
+    names = {f"{trees.COORDINATE}{effect.name}" for effect in structure.effects}
+    return "df" not in law and not trees.depends(law["sd"], names)

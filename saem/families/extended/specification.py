@@ -1,0 +1,173 @@
+"""Extended linear mixed models: what a model file says."""
+
+from __future__ import annotations
+
+import ast
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from saem.errors import ExpressionError, ModelError
+from saem.expressions.grammar import parse
+from saem.expressions.quoting import Column
+from saem.families.designed_model import DesignedModel, refuse_response
+from saem.families.extended.correlation import Correlation
+from saem.families.linear.specification import Residual
+from saem.families.nonlinear.reading import name_nodes
+from saem.specification.parameters import Parameters
+from saem.specification.part import sd_table
+from saem.specification.random_effects import RandomEffects
+
+MEANS = ("mean", "population_mean")  # what an expression of the SD may name beside columns and parameters
+
+
+class ExtendedResidual(Residual):
+    """Residuals whose standard deviation is an expression, that are correlated in a cluster, or have Student's t law.
+
+    Parameters
+    ----------
+    sd : str or dict of str to str, optional
+        As in the linear family; or an expression of parameters, of columns, of ``mean`` (the fitted value given the
+        random effects), and of ``population_mean`` (without them), such as ``"sigma * abs(mean)**delta"``. A name is
+        that of a column where the fixed part or a random term uses it, where it is compared with a text, where it
+        stands in backticks, or is listed in `columns`; all others are parameters.
+    columns : tuple of str
+        Columns that `sd` names.
+    correlation : str, optional
+        ``"ar1(phi)"`` by the order of rows, ``"ar1(phi, time)"`` with whole numbers, gaps allowed, and ``phi`` of any
+        sign; ``"exponential(range, time)"``, correlations ``exp(-gap / range)``; ``"compound(rho)"``, all alike, for
+        clusters of few rows. Predictions do not use that new rows are correlated with observed ones.
+    df : str or float, optional
+        Residuals have Student's t law with so many degrees of freedom, a number or a parameter; `sd` is its scale. The
+        gamma weights of the usual mixture of normals are integrated out by the density, which is better than to draw
+        them. The likelihood becomes flat as a parameter of it grows, where residuals are normal: then leave it out.
+    """
+
+    columns: tuple[str, ...] = ()
+    correlation: str | None = None
+    df: str | float | None = None
+
+    @field_validator("sd", mode="before")
+    @classmethod
+    def _check_sd_type(cls, sd: Any) -> Any:
+        return sd if isinstance(sd, str) else sd_table(sd)
+
+    @model_validator(mode="after")
+    def _check_more(self) -> ExtendedResidual:
+        if self.correlation is not None:
+            assert self.correlated is not None
+            if self.df is not None:
+                raise ModelError("correlation and df do not go together: correlated residuals are normal; keep one")
+        if isinstance(self.sd, str):
+            try:
+                parse(self.sd, large=True)
+            except ExpressionError as error:
+                raise ModelError(f"sd: {error}") from None
+        if isinstance(self.df, float | int) and not self.df > 0:
+            raise ModelError(f"df must be positive; got {self.df:g}")
+        return self
+
+    @field_validator("correlation")
+    @classmethod
+    def _check_correlation(cls, text: str | None) -> str | None:
+        if text is not None:
+            Correlation.read(text)
+        return text
+
+    @cached_property
+    def correlated(self) -> Correlation | None:
+        """The correlation, parsed."""
+        return None if self.correlation is None else Correlation.read(self.correlation)
+
+    @cached_property
+    def tree(self) -> ast.expr | None:
+        """The expression of the SD; None where there are names by level."""
+        return None if self.by is not None else parse(self.sd if isinstance(self.sd, str) else "sigma", large=True).body
+
+
+class ExtendedModel(DesignedModel):
+    """A linear mixed model with a variance function, serial correlation or Student-t residuals.
+
+    Parameters
+    ----------
+    mean : dict of str to str, or str
+        Parameter -> row expression on which it acts; or a formula, ``"y ~ treatment * modification"``.
+    random : RandomEffects or dict
+    residual : ExtendedResidual or dict
+    family, response, cluster, constraints, fixed, priors
+        As in `saem.families.model.Model`.
+
+    Raises
+    ------
+    ModelError
+        Listing all that is wrong.
+    """
+
+    also_reads: ClassVar[tuple[str, ...]] = ("linear",)
+    family: str = "extended"
+    mean: dict[str, str] | str
+    random: RandomEffects = Field(default_factory=RandomEffects)
+    residual: ExtendedResidual = Field(default_factory=ExtendedResidual)
+    fixed_part: ClassVar[str] = "mean"
+
+    @field_validator("mean", mode="before")
+    @classmethod
+    def _check_mean(cls, mean: Any) -> Any:
+        return cls.checked_design(mean)
+
+    def problems(self) -> list[str]:
+        """See `saem.families.model.Model.problems`."""
+        found = super().problems() + refuse_response("residual.weights", self.residual.weights, self.response)
+        if self.response in (*self.sd_columns, *self.response_columns[1:]) or self.response in self.residual.columns:
+            found.append(f"residual.sd must not use the response {self.response!r} itself; use mean")
+        return found
+
+    @cached_property
+    def sd_columns(self) -> tuple[str, ...]:
+        """Columns that the expression of the SD names."""
+        tree = self.residual.tree
+        if tree is None:
+            return ()
+        known = {*super().design_columns, *self.cluster, *self.residual.columns}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                if any(isinstance(c, ast.Constant) and isinstance(c.value, str) for s in sides for c in ast.walk(s)):
+                    known |= {side.id for side in sides if isinstance(side, ast.Name)}
+        names = [n.id for n in name_nodes(tree) if isinstance(n, Column) or (n.id in known and n.id not in MEANS)]
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def sd_parameters(self) -> tuple[str, ...]:
+        """Parameters that the expression of the SD names."""
+        tree = self.residual.tree
+        assert tree is not None
+        names = [n.id for n in name_nodes(tree) if not isinstance(n, Column)]
+        return tuple(dict.fromkeys(name for name in names if name not in (*self.sd_columns, *MEANS)))
+
+    @cached_property
+    def design_columns(self) -> tuple[str, ...]:
+        """See `saem.families.model.Model.design_columns`."""
+        return tuple(dict.fromkeys([*super().design_columns, *self.sd_columns]))
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of variance and of residual groups."""
+        return tuple(by for by in (self.random.by, self.residual.by) if by is not None)
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """See `saem.families.model.Model.number_columns`."""
+        said = self.residual.correlated
+        names = (self.residual.weights, None if said is None else said.time)
+        return tuple(name for name in names if name is not None)
+
+    def known_parameters(self) -> Parameters | None:
+        """See `saem.families.model.Model.known_parameters`."""
+        from saem.families.extended.columns import layout_of
+
+        groups, residuals = self.random.known_levels(), self.residual.known_levels()
+        if isinstance(self.mean, str) or groups is None or residuals is None:
+            return None
+        return layout_of(self, tuple(self.mean), groups, residuals, 3)[1]

@@ -1,0 +1,103 @@
+"""Where searches start: a linear mixed model with one residual SD, by a few steps of EM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saem.expressions.columns import Values
+from saem.families.extended.data import ExtendedData
+from saem.families.nonlinear.evaluation import value_of
+from saem.specification.domains import POSITIVE, REAL
+
+Floats = NDArray[np.float64]
+STEPS = 40
+SMALLEST = 0.05  # of the residual SD that a random effect's contribution starts with
+DEGREES = 8.0  # of freedom
+
+
+def starting_values(data: ExtendedData) -> dict[str, float]:
+    """Where all parameters start.
+
+    Scales in the expression of the residual SD start at one value, that at which the root mean square of the SD is that
+    of the residuals of the linear model; other parameters of it at 0, or 1 where they are positive.
+    """
+    parameters = data.parameters
+    x = np.where(parameters.fixed, parameters.fixed_values, 0.0)
+    beta, omega, sigma, at = linear(data, x)
+    x[data.mean_index] = np.where(parameters.fixed[data.mean_index], x[data.mean_index], beta)
+    sds = np.sqrt(np.diagonal(omega))
+    for own in data.sd_index:
+        x[own] = np.where(parameters.fixed[own], x[own], sds)
+    residual, said = data.residual_said, data.residual_correlation
+    scales = []
+    for name in data.residual_names:
+        i = parameters.index(name)
+        if parameters.fixed[i]:
+            continue
+        domain = parameters.domains[i]
+        if said is not None and name == said.parameter:
+            x[i] = min(said.start(float(np.median(np.asarray(data.columns["gap[]"])))), 0.5 * domain.high)
+        elif name == residual.df:
+            x[i] = DEGREES
+        elif domain != REAL:
+            x[i] = 1.0
+            if domain != POSITIVE:
+                scales.append(i)
+    if scales:
+        x[scales] = sigma / _size(data, x, at)
+    return dict(zip(parameters.names, x.tolist(), strict=True))
+
+
+def _size(data: ExtendedData, x: Floats, at: Floats) -> float:
+    """Root mean square of the SDs, at fitted values (n,) of the linear model."""
+    inputs: dict[str, Values] = dict(data.columns)
+    inputs |= {name: np.float64(x[i]) for i, name in enumerate(data.parameters.names)}  # type: ignore[misc]
+    effects: dict[str, Any] = {f"z.{effect.name}": np.zeros(len(at)) for effect in data.structure.effects}
+    for effect in data.structure.effects:
+        for a, b in effect.centre:
+            effects[f"z.{effect.name}"] = effects[f"z.{effect.name}"] + value_of(a, inputs, len(at)) * value_of(
+                b, inputs, len(at)
+            )
+    sds = np.broadcast_to(value_of(data.law["sd"], inputs | effects, len(at)), at.shape)
+    found = float(np.sqrt(np.mean(sds**2)))
+    return found if np.isfinite(found) and found > 0.0 else 1.0
+
+
+def linear(data: ExtendedData, x: Floats) -> tuple[Floats, Floats, float, Floats]:
+    """Means (p,), diagonal covariance (q, q), residual SD and fitted values (n,) of the linear model, by EM."""
+    y = data.response - (0.0 if data.offset is None else data.offset)
+    design, random = data.mean_design, data.random_design
+    beta = np.linalg.lstsq(design, y, rcond=None)[0]
+    q, n = random.shape[1], len(y)
+    total = float(np.mean((y - design @ beta) ** 2)) or 1.0
+    sigma2 = 0.5 * total
+    size = np.maximum(np.mean(random**2, axis=0), 1e-300)
+    omega = np.diag(0.5 * total / size / max(q, 1))
+    order = np.argsort(data.cluster, kind="stable")
+    clusters = np.split(order, np.flatnonzero(np.diff(data.cluster[order])) + 1)
+    at = design @ beta
+    for _ in range(STEPS):
+        left, right = np.zeros((design.shape[1],) * 2), np.zeros(design.shape[1])
+        gains = []
+        for rows in clusters:
+            z = random[rows]
+            inverse = np.linalg.inv(z @ omega @ z.T + sigma2 * np.eye(len(rows)))
+            gains.append(inverse)
+            weighted = design[rows].T @ inverse
+            left += weighted @ design[rows]
+            right += weighted @ y[rows]
+        beta = np.linalg.lstsq(left, right, rcond=None)[0]
+        squares, noise = np.zeros(q), 0.0
+        for rows, inverse in zip(clusters, gains, strict=True):
+            z, r = random[rows], y[rows] - design[rows] @ beta
+            b = omega @ z.T @ inverse @ r
+            v = omega - omega @ z.T @ inverse @ z @ omega
+            squares += b**2 + np.diagonal(v)
+            at[rows] = design[rows] @ beta + z @ b
+            noise += float(np.sum((r - z @ b) ** 2) + np.sum((z @ v) * z))
+        omega, sigma2 = np.diag(squares / len(clusters)), noise / n
+    smallest = SMALLEST**2 * sigma2 / size
+    return np.asarray(beta), np.diag(np.maximum(np.diagonal(omega), smallest)), float(np.sqrt(sigma2)), np.asarray(at)
