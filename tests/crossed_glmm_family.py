@@ -39,7 +39,7 @@ def table(seed: int = 5, herds: int = 8) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["herd", "pen", "x", "y"])
 
 
-def nested(nodes: int = 7) -> Problem:
+def nested(nodes: int = 20) -> Problem:
     """Herds and their pens; half of the herds lack the second."""
     found = pose(saem.Model.from_text(TEXT), arrange(saem.Model.from_text(TEXT), table()))
     return replace(found, arrays=drawing_of(found), likelihood=Likelihood("quadrature", nodes=nodes))

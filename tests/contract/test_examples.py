@@ -149,7 +149,7 @@ def test_every_part_of_the_reference_is_valid(part: str) -> None:
         plain = recipes.text("peptide").split("# Equations between parameters", 1)[0]
         assert Model.from_text(f"{plain}\n{part}") != Model.from_text(plain)
         return
-    rest = "" if "mean" in part else 'mean = "y ~ 1"\n'
+    rest = "" if re.search(r"^(mean\b|\[mean\])", part, flags=re.M) else 'mean = "y ~ 1"\n'
     response = "" if 'mean = "' in part + rest else 'response = "y"\n'
     if "[random." in part:
         Model.from_text(f"{response}{rest}{part}")
@@ -158,4 +158,4 @@ def test_every_part_of_the_reference_is_valid(part: str) -> None:
 
 
 def test_the_reference_has_parts() -> None:
-    assert len(PARTS) == 9
+    assert len(PARTS) == 14

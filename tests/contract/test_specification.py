@@ -223,7 +223,8 @@ def test_all_mistakes_are_listed_at_once() -> None:
         "unknown key 'respnse' (did you mean 'response'?)",
         "the key 'response' is missing",
         "cluster must be the name of a column, or a list of names; got 3",
-        "family: must be 'crossed', 'crossed_glmm', 'extended', 'glmm', 'linear', 'nonlinear'; got 'liner' (did you mean 'linear'?)",
+        "family: must be 'crossed', 'crossed_glmm', 'extended', 'glmm', 'linear', 'nonlinear'; got 'liner' "
+        "(did you mean 'linear'?)",
         "mean: lambda: a mean parameter must not be named like a word of the expression language; got 'lambda'",
         "mean: a: there is no function '__import__'",
         "random: unknown key 'bye' (did you mean 'by'?); the keys are sd, by, terms, covariance",
