@@ -22,6 +22,7 @@ def check(model: ModelFile, data: DataFile, where: Where = None, drop_missing: D
     from saem.errors import nearest
     from saem.expressions.constraint import compile_constraints
     from saem.families import Model, arrange, family_of, with_any_response
+    from saem.system.display import an
 
     specification = Model.from_toml(model)
     everything = read_table(data, specification.text_columns)
@@ -34,7 +35,7 @@ def check(model: ModelFile, data: DataFile, where: Where = None, drop_missing: D
         specification = specification.plain()
     arranged = arrange(specification, with_any_response(specification, table) if is_design else table)
     compile_constraints(specification.constraints, arranged.parameters.names)  # before anything is printed
-    say(f"{model}: a {specification.family} model for {specification.response}", "bold")
+    say(f"{model}: {an(specification.family)} model for {specification.response}", "bold")
     if specification.is_transformed:
         say(f"Likelihood, estimates and predictions are on the scale of {specification.response}.")
     parameters, *others = family_of(specification).describe(specification, arranged, table)

@@ -12,7 +12,7 @@ from saem.algorithms.registry import DECLARED, declaration_of
 from saem.cli.console import STYLES, console, heading, note, say, show
 from saem.fitting.summary import legend, size_words, solutions_table, status_line, status_words, summary_parts
 from saem.fitting.summary import note as parameter_note
-from saem.system.display import PLAIN_WIDTH, UNKNOWN, count, decimals, number, row_decimals, small, table
+from saem.system.display import PLAIN_WIDTH, UNKNOWN, an, count, decimals, number, row_decimals, small, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def show_fit(fit: Fit) -> None:
 def show_comparison(first: Fit, second: Fit) -> None:
     """Two fits of the same model side by side, with their difference in units of the second's standard errors."""
     methods = f"{DECLARED[first.method].title} and {DECLARED[second.method].title.lower()}"
-    say(f"{methods} fits of a {first.model.family} model for {first.model.response}")
+    say(f"{methods} fits of {an(first.model.family)} model for {first.model.response}")
     say(f"{size_words(second)}, {count(second.n_free, 'free parameter')}")
     say()
     a, b = DECLARED[first.method].short, DECLARED[second.method].short

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from saem.errors import ModelError
 from saem.families.coordinates import USERS, Coordinates
+from saem.system.display import an
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ class Family(ABC):
         ------
         ModelError
         """
-        raise ModelError(f"REML is for the linear family; this is a {self.title}: use method 'ml'")
+        raise ModelError(f"REML is for the linear family; this is {an(self.title)}: use method 'ml'")
 
     def check_conditioning(self, data: Any) -> None:  # noqa: B027 - most families have nothing to refuse
         """Refuse data, in the coordinates of the problem, in which parameters cannot be told apart by rounding.
@@ -223,7 +224,7 @@ class Family(ABC):
         ModelError
             When the family has none.
         """
-        raise ModelError(f"there are no residuals of a {self.title}")
+        raise ModelError(f"there are no residuals of {an(self.title)}")
 
     def uncorrelated(self, data: Any, x: Floats, responses: Floats) -> Floats:
         """Responses (n, k) less their means, made independent within clusters.
@@ -233,7 +234,7 @@ class Family(ABC):
         ModelError
             When the family cannot do so.
         """
-        raise ModelError(f"responses of a {self.title} cannot be made independent of each other")
+        raise ModelError(f"responses of {an(self.title)} cannot be made independent of each other")
 
     def conditional_ranks(
         self, model: Any, data: Any, x: Floats, draws: int, rng: np.random.Generator, law: Effects | None
@@ -247,16 +248,16 @@ class Family(ABC):
 
     def fitted(self, data: Any, x: Floats, coordinates: Coordinates) -> Floats:
         """The marginal means (n,) of the rows on the model's scale."""
-        raise ModelError(f"there are no marginal means of a {self.title}")
+        raise ModelError(f"there are no marginal means of {an(self.title)}")
 
     def spanned(self, data: Any) -> tuple[Floats, Floats]:
         """What a restricted likelihood leaves out: a basis (n, r) of the free means, and what fixed ones add (n,)."""
-        raise ModelError(f"there is no restricted likelihood of a {self.title}")
+        raise ModelError(f"there is no restricted likelihood of {an(self.title)}")
 
     def free_means(self, data: Any) -> str:
         """The free means of a restricted likelihood, in words."""
-        raise ModelError(f"there is no restricted likelihood of a {self.title}")
+        raise ModelError(f"there is no restricted likelihood of {an(self.title)}")
 
     def size_of_columns(self, problem: Problem, data: Any) -> float:
         """``1/2 log|X'X|`` of the columns with which a restricted likelihood was formed, as the user wrote them."""
-        raise ModelError(f"there is no restricted likelihood of a {self.title}")
+        raise ModelError(f"there is no restricted likelihood of {an(self.title)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.algorithms.registry import declaration_of
-from saem.system.display import UNKNOWN, count, decimals, number, plain, row_decimals, small, table
+from saem.system.display import UNKNOWN, an, count, decimals, number, plain, row_decimals, small, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def summary(fit: Record, tested: pd.DataFrame | None = None) -> str:
 def summary_parts(fit: Record, tested: pd.DataFrame | None = None) -> list[str | Table]:
     """The lines and tables of `summary`, from top to bottom."""
     parts: list[str | Table] = [
-        f"{declaration_of(fit.method).title or fit.method} fit of a {fit.model.family} model for {fit.model.response}",
+        f"{declaration_of(fit.method).title or fit.method} fit of {an(fit.model.family)} model for {fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
         estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),

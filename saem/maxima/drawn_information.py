@@ -134,7 +134,9 @@ class Drawn:
         """`products` of some data."""
         start = dict(zip(data.parameters.names, x.tolist(), strict=True))
         start = {name: value for name, value in start.items() if name not in self.model.fixed}
-        model, total = self.model.replace(constraints={}, start=start), np.zeros((self.n, self.n))
+        has_start = "start" in type(self.model).model_fields  # others start from the table
+        model = self.model.replace(constraints={}, **({"start": start} if has_start else {}))
+        total = np.zeros((self.n, self.n))
         for table in self.responses(data, x, count):
             problem = pose(model, arrange(model, table))
             if largest:

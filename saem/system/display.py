@@ -74,6 +74,11 @@ def printable(text: str, keep: str = "\n") -> str:
     return "".join(c if c in keep or unicodedata.category(c) not in _ORDERS else repr(c)[1:-1] for c in text)
 
 
+def an(word: str) -> str:
+    """A word after its indefinite article."""
+    return f"{'an' if word[:1] in tuple('aeio') else 'a'} {word}"
+
+
 def count(n: int, thing: str, things: str | None = None) -> str:
     """`1 row`, `2 rows`: a count with its noun."""
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"
