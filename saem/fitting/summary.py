@@ -37,7 +37,8 @@ def summary(fit: Record, tested: pd.DataFrame | None = None) -> str:
 def summary_parts(fit: Record, tested: pd.DataFrame | None = None) -> list[str | Table]:
     """The lines and tables of `summary`, from top to bottom."""
     parts: list[str | Table] = [
-        f"{declaration_of(fit.method).title or fit.method} fit of {an(fit.model.family)} model for {fit.model.response}",
+        f"{declaration_of(fit.method).title or fit.method} fit of {an(fit.model.family)} model for "
+        f"{fit.model.response}",
         f"{size_words(fit)}, {count(fit.n_free, 'free parameter')}",
         "",
         estimates_table(fit) if fit.posterior is None else posterior_table(fit, fit.posterior),
