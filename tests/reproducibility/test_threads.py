@@ -197,8 +197,12 @@ def test_what_goes_wrong_in_a_thread_is_raised(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("module", ["draws", "likelihood"])
-def test_ctrl_c_ends_a_fit(monkeypatch: pytest.MonkeyPatch, threads: int, module: str) -> None:
+def test_ctrl_c_ends_a_fit(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, threads: int, module: str
+) -> None:
     """It comes while a block is drawn or integrated, below compiled code; the next fit is what it would have been."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     where, name = (blocks, "draw_block") if module == "draws" else (marginal_blocks, "integrate_block")
     block, calls = getattr(where, name), []
 
