@@ -56,8 +56,9 @@ class MonteCarloAlgorithm:
         How the latent data are drawn: a sampler of the family by name ("metropolis" for the linear one), one of your
         own, or the family's own way if None.
     augmentation : str
-        Which latent data are drawn, where the family has a choice (the linear one): "uncentred" random effects, random
-        effects "centred" on the means, or "auto", by what is missing (`saem.algorithms.engine.placement`).
+        Which latent data are drawn, where the family has a choice (linear and crossed ones): "uncentred" random
+        effects, random effects "centred" on the means, or "auto", by what is missing
+        (`saem.algorithms.engine.placement`).
     """
 
     schedule: Schedule = field(default_factory=AveragedSchedule)

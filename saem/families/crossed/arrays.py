@@ -55,9 +55,15 @@ class CrossedArrays(NamedTuple):
     xx: Array  # (H, p, p)
     xy: Array  # (H, p)
     yy: Array  # (H,)
+    is_centred: Array  # (B,) bool, which blocks hold means, of
+    location: Array  # (Q, p) W, the means in the random effects; see `saem.families.crossed.centring`
+    location_moment: Array  # (B, q, q, p, p) sum of W_ja W_kb, unit by unit
+    left_xx: Array  # (H, p, p) of X - ZW
+    left_xy: Array  # (H, p)
+    left_zx: Array  # (H, Q, p)
 
 
 def n_statistics(arrays: CrossedArrays) -> int:
     """Length of the vector of complete-data statistics; see `saem.families.crossed.complete`."""
     groups, p = arrays.xy.shape
-    return int(groups * (p + 1) + np.sum(arrays.block_size**2))
+    return int(groups * (p + 1) + np.sum(arrays.block_size**2) * (1 + p))

@@ -1,7 +1,8 @@
 """Exact draws of all random effects given the data, reduced to statistics.
 
 With ``A = L L'`` (see `dense`) the random effects given the data are ``Lambda L'^-1 (L^-1 Lambda'Z'R^-1r + z)`` for
-standard normals ``z``; leading ones (see `leading`) are drawn given the others.
+standard normals ``z``; leading ones (see `leading`) are drawn given the others. What of the means is centred (see
+`centring`) is then added: the statistics are those of ``phi = u + W delta``.
 """
 
 from __future__ import annotations
@@ -57,15 +58,24 @@ def residual_score(arrays: CrossedArrays, component: int, precision: Array, delt
 
 @kernel
 def add_statistics(
-    arrays: CrossedArrays, component: int, u: Array, share: float, fitted: Array, statistics: Array
+    arrays: CrossedArrays, component: int, delta: Array, u: Array, share: float, fitted: Array, statistics: Array
 ) -> None:
-    """Add what a draw ``u`` of a component's effects changes of the statistics; ``fitted`` (H, d) are ``Z'W_hZ u``."""
+    """Add what a draw ``u`` of a component's effects changes of the statistics; ``fitted`` (H, d) are ``Z'W_hZ u``.
+
+    Makes the two to ``phi`` and ``Z'W_hZ phi``.
+    """
     groups, p = arrays.xy.shape
     start = arrays.effect_start[component]
+    if arrays.is_centred.any():
+        for i in range(u.shape[0]):
+            for c in range(p):
+                u[i] += arrays.location[start + i, c] * delta[c]
+                for h in range(groups):  # Z'W_hZ W
+                    fitted[h, i] += (arrays.zx[h, start + i, c] - arrays.left_zx[h, start + i, c]) * delta[c]
     for h in range(groups):
         for i in range(u.shape[0]):
             for c in range(p):
-                statistics[h * p + c] -= share * arrays.zx[h, start + i, c] * u[i]
+                statistics[h * p + c] -= share * arrays.left_zx[h, start + i, c] * u[i]
             statistics[groups * p + h] += share * u[i] * (fitted[h, i] - 2.0 * arrays.zy[h, start + i])
     add_moments(arrays, component, u, share, statistics)
 
@@ -84,7 +94,7 @@ def moment_places(arrays: CrossedArrays) -> Array:
 
 @kernel
 def add_moments(arrays: CrossedArrays, component: int, u: Array, share: float, statistics: Array) -> None:
-    """Add ``u u'``, unit by unit."""
+    """Add ``u u'``, unit by unit, and the products of ``u`` with ``W`` where it is centred."""
     places = moment_places(arrays)
     for place in range(arrays.unit_start[component], arrays.unit_start[component + 1]):
         b, offset = arrays.unit_block[place], arrays.unit_offset[place]
@@ -92,6 +102,20 @@ def add_moments(arrays: CrossedArrays, component: int, u: Array, share: float, s
         for i in range(d):
             for j in range(d):
                 statistics[places[b] + i * d + j] += share * u[offset + i] * u[offset + j]
+    if not arrays.is_centred.any():
+        return
+    p, start, before = arrays.mean_index.shape[0], arrays.effect_start[component], places[0]
+    behind = before + np.sum(arrays.block_size**2)
+    for place in range(arrays.unit_start[component], arrays.unit_start[component + 1]):
+        b, offset = arrays.unit_block[place], arrays.unit_offset[place]
+        if not arrays.is_centred[b]:
+            continue
+        d, first = arrays.block_size[b], behind + (places[b] - before) * p
+        for i in range(d):
+            for j in range(d):
+                for c in range(p):
+                    value = share * u[offset + i] * arrays.location[start + offset + j, c]
+                    statistics[first + (i * d + j) * p + c] += value
 
 
 @kernel
@@ -150,7 +174,7 @@ def draw_component(
             fitted[0, i] = arrays.leading_zz[at + i] * u[i] + beside
             for j in range(arrays.beside_start[at + i], arrays.beside_start[at + i + 1]):
                 fitted[0, lead + arrays.beside[j]] += arrays.beside_zz[j] * u[i]
-        add_statistics(arrays, component, u, 1.0 / m, fitted, statistics)
+        add_statistics(arrays, component, delta, u, 1.0 / m, fitted, statistics)
 
 
 @kernel
@@ -188,7 +212,7 @@ def expect_component(
         variance = gain[i] + gained * gained * inner
         statistics[places[block]] += variance
         statistics[groups * p] += arrays.leading_zz[at + i] * variance - 2.0 * gained * inner
-    add_statistics(arrays, component, u, 1.0, fitted, statistics)
+    add_statistics(arrays, component, delta, u, 1.0, fitted, statistics)
     for h in range(groups):
         for i in range(size - lead):
             for j in range(size - lead):
@@ -233,7 +257,7 @@ def draw_crossed(arrays: CrossedArrays, x: Array, rng: np.random.Generator, m: i
         precision[h] = x[arrays.residual_index[h]] ** -2.0
         statistics[groups * p + h] = arrays.yy[h]
         for c in range(p):
-            statistics[h * p + c] = arrays.xy[h, c]
+            statistics[h * p + c] = arrays.left_xy[h, c]
     for c in range(p):
         delta[c] = x[arrays.mean_index[c]] - arrays.beta_reference[c]
     for component in range(arrays.n_leading.shape[0]):

@@ -10,6 +10,7 @@ from saem.expressions.constraint import Constraints, parameters_of
 from saem.families.coordinates import Coordinates
 from saem.families.crossed import complete, draws, observed
 from saem.families.crossed.arrays import CrossedArrays, n_statistics
+from saem.families.crossed.centring import Centring
 from saem.families.crossed.data import CrossedData
 from saem.families.crossed.effects import conditional_moments
 from saem.families.crossed.information import fisher_information
@@ -55,7 +56,12 @@ def build_problem(
         scale=scale,
         starts=Starts(starting_values(data, start), (), totals),
         boundary=Boundary(collapsible, dependents, at_zero, tuple(blocks) if np.any(data.corr_index >= 0) else ()),
-        latent=LatentData(size=int(order.effect_start[-1]), n_statistics=n_statistics(arrays), has_expectation=True),
+        latent=LatentData(
+            size=int(order.effect_start[-1]),
+            n_statistics=n_statistics(arrays),
+            has_expectation=True,
+            augmentation=Centring(arrays, data),
+        ),
         clusters=Clusters(effects=partial(_modes, data)),
         likelihood=Likelihood(
             kind="closed",

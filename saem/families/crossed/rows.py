@@ -140,6 +140,9 @@ def build_arrays(data: CrossedData) -> CrossedArrays:
             beside_zz.append(others.data)
     sizes = data.has_term().sum(axis=1)
     slots = _slots(data)
+    q = data.sd_index.shape[1]
+    all_zx, all_xx, all_xy = np.stack(zx), np.stack(xx), np.stack(xy)
+    p = all_xy.shape[1]
     return CrossedArrays(
         mean_index=np.ascontiguousarray(data.mean_index, dtype=np.int64),
         beta_reference=reference,
@@ -162,11 +165,17 @@ def build_arrays(data: CrossedData) -> CrossedArrays:
         beside_start=np.concatenate(beside_start),
         beside=np.concatenate([np.empty(0, dtype=np.int64), *beside]),
         beside_zz=np.concatenate([np.empty(0), *beside_zz]),
-        zx=np.stack(zx),
+        zx=all_zx,
         zy=np.stack(zy),
-        xx=np.stack(xx),
-        xy=np.stack(xy),
+        xx=all_xx,
+        xy=all_xy,
         yy=np.array(yy),
+        is_centred=np.zeros(len(sizes), dtype=bool),
+        location=np.zeros(all_zx.shape[1:]),
+        location_moment=np.zeros((len(sizes), q, q, p, p)),
+        left_xx=all_xx,
+        left_xy=all_xy,
+        left_zx=all_zx,
     )
 
 

@@ -16,10 +16,11 @@ from saem.families import contract
 from saem.families.contract import supply
 from saem.families.linear.arrays import LinearArrays
 from saem.families.normal_covariance import (
+    add_scalar_terms,
     multiply,
     read_group,
 )
-from saem.families.normal_effects import add_effect_terms, effect_terms, scalar_effect_terms
+from saem.families.normal_effects import add_effect_terms, effect_terms
 from saem.system.jit import kernel
 
 Array = np.ndarray
@@ -66,22 +67,90 @@ def add_row_terms(
 
 
 @kernel
-def add_located_terms(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
-    """`add_effect_terms` where the latent effects have means: ``phi_c ~ N(W_c delta, Omega)``.
+def located_terms(
+    slot_index: Array,
+    slot_terms: Array,
+    sd: Array,
+    rho: Array,
+    n: float,
+    second: Array,
+    cross: Array,
+    square: Array,
+    mean_index: Array,
+    delta: Array,
+    gradient: Array,
+    hessian: Array,
+) -> float:
+    """`effect_terms` where the latent effects have means: ``phi ~ N(W delta, Omega)``.
 
-    With ``R = sum (phi - W delta)(phi - W delta)'`` and ``N_jk. = sum (phi - W delta)_j W_k.`` the gradient by the
-    means is ``sum_jk P_jk N_jk.`` with ``P = Omega^-1``; by a mean and a slot it is ``-sum_jk (P Omega_l P)_jk N_jk.``.
+    Of the ``n`` units ``second`` (q, q) is ``sum phi phi'``, ``cross`` (q, q, p) is ``sum phi_j W_k.``, and ``square``
+    (q, q, p, p) is ``sum W_ja W_kb``. With ``R = sum (phi - W delta)(phi - W delta)'`` and ``N_jk. = sum (phi - W
+    delta)_j W_k.`` the gradient by the means is ``sum_jk P_jk N_jk.`` with ``P = Omega^-1``; by a mean and a slot it is
+    ``-sum_jk (P Omega_l P)_jk N_jk.``.
     """
+    q, p = sd.shape[0], delta.shape[0]
+    slots = slot_terms.shape[0]
+    slope, precision, derivative = np.empty(p), np.empty((q, q)), np.empty((slots, q, q))
+    moment, work, bent, left = np.empty((q, q)), np.empty((q, q)), np.empty((q, q)), np.empty((q, q, p))
+    for j in range(q):
+        for k in range(q):
+            work[j, k] = 0.0  # sum (phi - W delta)_j (W delta)_k
+            bent[j, k] = 0.0  # sum phi_k (W delta)_j
+            for a in range(p):
+                left[j, k, a] = cross[j, k, a]
+                for b in range(p):
+                    left[j, k, a] -= square[j, k, b, a] * delta[b]
+                work[j, k] += left[j, k, a] * delta[a]
+                bent[j, k] += cross[k, j, a] * delta[a]
+    for j in range(q):
+        for k in range(q):
+            moment[j, k] = second[j, k] - bent[j, k] - work[j, k]
+    if q == 1:
+        if sd[0] == 0.0:
+            return 0.0
+        precision[0, 0], derivative[0, 0, 0] = 1.0 / (sd[0] * sd[0]), 2.0 * sd[0]
+        add_scalar_terms(
+            slot_index[0], sd[0], n, precision[0, 0], precision[0, 0] ** 2 * moment[0, 0], gradient, hessian
+        )
+        value = -0.5 * (n * (LOG_2PI + 2.0 * math.log(sd[0])) + precision[0, 0] * moment[0, 0])
+    else:
+        value = effect_terms(slot_index, slot_terms, sd, rho, n, moment, precision, derivative, gradient, hessian)
+    for a in range(p):
+        for b in range(p):
+            total = 0.0
+            for j in range(q):
+                for k in range(q):
+                    total += precision[j, k] * square[j, k, a, b]
+            hessian[mean_index[a], mean_index[b]] -= total
+        total = 0.0
+        for j in range(q):
+            for k in range(q):
+                total += precision[j, k] * left[j, k, a]
+        gradient[mean_index[a]] += total
+    for slot in range(slots):
+        multiply(precision, derivative[slot], work)
+        multiply(work, precision, bent)
+        other = slot_index[slot]
+        for a in range(p):
+            slope[a] = 0.0
+            for j in range(q):
+                for k in range(q):
+                    slope[a] -= bent[j, k] * left[j, k, a]
+            hessian[mean_index[a], other] += slope[a]
+            hessian[other, mean_index[a]] += slope[a]
+    return float(value)
+
+
+@kernel
+def add_located_terms(arrays: LinearArrays, statistics: Array, x: Array, gradient: Array, hessian: Array) -> float:
+    """`add_effect_terms` where the latent effects of some variance groups have means."""
     groups, q = arrays.sd_index.shape
     p = arrays.mean_index.shape[0]
     slots = arrays.slot_terms.shape[0]
-    sds, delta, slope = np.empty(q), np.empty(p), np.empty(p)
-    rho, precision = np.empty((q, q)), np.empty((q, q))
-    moment, work, bent = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
-    derivative, left = np.empty((slots, q, q)), np.empty((q, q, p))
-    index = arrays.mean_index
+    sds, delta = np.empty(q), np.empty(p)
+    rho, precision, derivative = np.empty((q, q)), np.empty((q, q)), np.empty((slots, q, q))
     for c in range(p):
-        delta[c] = x[index[c]] - arrays.beta_reference[c]
+        delta[c] = x[arrays.mean_index[c]] - arrays.beta_reference[c]
     value = 0.0
     for g in range(groups):
         read_group(arrays.sd_index[g], arrays.corr_index[g], x, sds, rho)
@@ -104,63 +173,20 @@ def add_located_terms(arrays: LinearArrays, statistics: Array, x: Array, gradien
             )
             continue
         start = (groups + g * p) * q * q
-        cross = statistics[start : start + q * q * p].reshape((q, q, p))
-        square = arrays.location_moment[g]
-        for j in range(q):
-            for k in range(q):
-                work[j, k] = 0.0  # sum (phi - W delta)_j (W delta)_k
-                bent[j, k] = 0.0  # sum phi_k (W delta)_j
-                for a in range(p):
-                    left[j, k, a] = cross[j, k, a]
-                    for b in range(p):
-                        left[j, k, a] -= square[j, k, b, a] * delta[b]
-                    work[j, k] += left[j, k, a] * delta[a]
-                    bent[j, k] += cross[k, j, a] * delta[a]
-        for j in range(q):
-            for k in range(q):
-                moment[j, k] = second[j, k] - bent[j, k] - work[j, k]
-        if q == 1:
-            sd, n = sds[0], arrays.n_clusters[g]
-            if sd == 0.0:
-                continue
-            value += scalar_effect_terms(arrays.sd_index[g, 0], n, moment[0, 0], x, gradient, hessian)
-            precision[0, 0], derivative[0, 0, 0] = 1.0 / (sd * sd), 2.0 * sd
-        else:
-            value += effect_terms(
-                arrays.slot_index[g],
-                arrays.slot_terms,
-                sds,
-                rho,
-                arrays.n_clusters[g],
-                moment,
-                precision,
-                derivative,
-                gradient,
-                hessian,
-            )
-        for a in range(p):
-            for b in range(p):
-                total = 0.0
-                for j in range(q):
-                    for k in range(q):
-                        total += precision[j, k] * square[j, k, a, b]
-                hessian[index[a], index[b]] -= total
-            total = 0.0
-            for j in range(q):
-                for k in range(q):
-                    total += precision[j, k] * left[j, k, a]
-            gradient[index[a]] += total
-        for slot in range(slots):
-            multiply(precision, derivative[slot], work)
-            multiply(work, precision, bent)
-            other = arrays.slot_index[g, slot]
-            for a in range(p):
-                slope[a] = 0.0
-                for j in range(q):
-                    for k in range(q):
-                        slope[a] -= bent[j, k] * left[j, k, a]
-                hessian[index[a], other] += slope[a]
-                hessian[other, index[a]] += slope[a]
+        value += located_terms(
+            arrays.slot_index[g],
+            arrays.slot_terms,
+            sds,
+            rho,
+            arrays.n_clusters[g],
+            second,
+            statistics[start : start + q * q * p].reshape((q, q, p)),
+            arrays.location_moment[g],
+            arrays.mean_index,
+            delta,
+            gradient,
+            hessian,
+        )
     return value
 
 
