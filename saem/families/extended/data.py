@@ -22,9 +22,9 @@ from saem.families.designed_data import (
     shared_fields,
     take_in,
 )
-from saem.families.extended.columns import layout_of, outcome_of, structure_of
+from saem.families.extended.columns import structure_of
 from saem.families.extended.correlation import Correlation
-from saem.families.extended.specification import ExtendedModel, ExtendedResidual
+from saem.families.extended.specification import ExtendedModel, ExtendedResidual, layout_of, outcome_of
 from saem.families.glmm.data import centred
 from saem.families.nonlinear import support
 from saem.families.nonlinear.data import NonlinearData, is_constant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,11 +14,16 @@ from saem.expressions.quoting import Column
 from saem.families.designed_model import DesignedModel, refuse_response
 from saem.families.extended.correlation import Correlation
 from saem.families.linear.specification import Residual
-from saem.families.nonlinear.reading import name_nodes
+from saem.families.nonlinear import hints, trees
+from saem.families.nonlinear.outcome_keys import Outcome
+from saem.families.nonlinear.reading import Reading, name_nodes
+from saem.specification.domains import SCALE, Domain
+from saem.specification.layout import Layout
 from saem.specification.parameters import Parameters
 from saem.specification.part import sd_table
 from saem.specification.random_effects import RandomEffects
 
+RESIDUAL = "residual[]"  # stands for the parameters of residuals among those of means and random effects
 MEANS = ("mean", "population_mean")  # what an expression of the SD may name beside columns and parameters
 
 
@@ -165,9 +170,54 @@ class ExtendedModel(DesignedModel):
 
     def known_parameters(self) -> Parameters | None:
         """See `saem.families.model.Model.known_parameters`."""
-        from saem.families.extended.columns import layout_of
-
         groups, residuals = self.random.known_levels(), self.residual.known_levels()
         if isinstance(self.mean, str) or groups is None or residuals is None:
             return None
         return layout_of(self, tuple(self.mean), groups, residuals, 3)[1]
+
+
+def outcome_of(model: ExtendedModel) -> Outcome:
+    """The same outcome as the nonlinear family has it."""
+    df = model.residual.df
+    keys: dict[str, Any] = {"mean": "mean", "sd": "sd"} | ({} if df is None else {"df": df})
+    return Outcome(distribution="normal" if df is None else "student", **keys)
+
+
+def layout_of(
+    model: ExtendedModel, means: tuple[str, ...], groups: tuple[str, ...], residuals: tuple[str, ...], largest: int
+) -> tuple[Layout, Parameters]:
+    """Where the parameters of means and random effects act, and all parameters; those of residuals are the last.
+
+    Parameters
+    ----------
+    model : ExtendedModel
+    means, groups, residuals : tuple of str
+        Mean parameters, levels of the variance groups, and of the residual groups.
+    largest : int
+        Rows of the largest cluster.
+    """
+    residual = model.residual
+    more: dict[str, Domain] = {}
+    if residual.tree is None:
+        more |= dict.fromkeys(residual.sd_names(residuals), SCALE)
+    else:
+        names = (*model.sd_parameters, *((residual.df,) if isinstance(residual.df, str) else ()))
+        arguments: dict[str, ast.expr] = {"sd": residual.tree}
+        if isinstance(residual.df, str):
+            arguments["df"] = trees.name(residual.df)
+        reading = Reading({}, {}, arguments, frozenset(model.sd_columns), mentioned=names)
+
+        class Said:
+            outcome = outcome_of(model)
+
+        more |= hints.domains_of(cast(Any, Said), reading)
+    if residual.correlated is not None:
+        if residual.correlated.parameter in more:
+            raise ModelError(f"the parameter {residual.correlated.parameter!r} is in residual.sd and in correlation")
+        more[residual.correlated.parameter] = residual.correlated.domain(largest)
+    free = {name: value for name, value in model.fixed.items() if name not in more}
+    layout = Layout(means, model.random, groups, (RESIDUAL,), free)  # one that is free, if all others are fixed
+    own = layout.parameters.names[:-1]
+    slots = list(zip(own, layout.parameters.domains, strict=False))
+    slots += [(name, domain) for name, domain in more.items() if name not in own]
+    return layout, Parameters.build(slots, model.fixed)
