@@ -107,3 +107,17 @@ def test_the_likelihood_ratio_of_a_factor() -> None:
     without = saem.fit(Model(**MODEL, fixed={"sd_run": 0.0}), table(), "ml")
     found = saem.likelihood_ratio(without, fitted())
     assert found.statistic == pytest.approx(2 * (fitted().loglik - without.loglik))
+
+
+def test_levels_whose_rows_never_show_a_term_do_not_spoil_the_start():
+    """Half of the levels of b have rows with x = 0 alone; their least-squares slopes are none."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"a": np.tile(np.arange(10), 24), "b": np.repeat(np.arange(24), 10)})
+    rows["x"] = np.where(rows["b"] % 2 == 0, 0.0, rng.integers(0, 2, len(rows)))
+    effects = (
+        rng.normal(size=10)[rows["a"]] + rng.normal(size=24)[rows["b"]] + rng.normal(size=24)[rows["b"]] * rows["x"]
+    )
+    rows["y"] = 2.0 + effects + rng.normal(size=len(rows))
+    fit = saem.fit(saem.Model.from_formula("y ~ x + (1 | a) + (x | b)"), rows, "ml")
+    assert str(fit.status) == "converged"
+    assert 0.3 < fit.estimates.loc["sd_b_x", "estimate"] < 3.0

@@ -57,10 +57,9 @@ def conditional_covariance(
     root_times(arrays, law.root, first, end, lead, half, inner)
     for i in range(d):
         inner[i, i] += 1.0
-    factor = np.linalg.cholesky(inner)
+    factor, inverse = factor_and_inverse(inner)
     for i in range(d):
         log_det[0] += 2.0 * math.log(factor[i, i])
-    inverse = np.linalg.inv(inner)
     # Lambda A^-1 Lambda' = (Lambda (Lambda A^-1)')'
     lower_times(arrays, law.root, first, end, lead, inverse, half)
     lower_times(arrays, law.root, first, end, lead, np.ascontiguousarray(half.T), inner)
@@ -68,6 +67,21 @@ def conditional_covariance(
         for j in range(i):
             inner[i, j] = inner[j, i] = 0.5 * (inner[i, j] + inner[j, i])
     return inner
+
+
+@kernel
+def factor_and_inverse(matrix: Array) -> tuple[Array, Array]:
+    """The Cholesky factor and the inverse of a matrix; nan where it is singular in the numbers of a computer.
+
+    That is where a residual standard deviation is next to nothing beside those of the random effects.
+    """
+    try:
+        factor = np.linalg.cholesky(matrix)
+        inverse = np.linalg.inv(matrix)
+    except Exception:
+        factor = np.full(matrix.shape, np.nan)
+        inverse = np.full(matrix.shape, np.nan)
+    return factor, inverse
 
 
 @kernel

@@ -19,7 +19,7 @@ import numpy as np
 from saem.families import contract
 from saem.families.contract import supply
 from saem.families.crossed.arrays import CrossedArrays
-from saem.families.crossed.dense import add_dense
+from saem.families.crossed.dense import add_dense, factor_and_inverse
 from saem.families.crossed.law import Law, is_law, law_at
 from saem.families.crossed.leading import add_leading
 from saem.families.crossed.totals import Totals, add_shaped_trace, no_totals
@@ -190,11 +190,10 @@ def add_restriction(
                 rows[h, i, j] = arrays.xx[h, i, j] - totals.reml_rows[h, i, j]
     total -= totals.by_means
     information = chosen(total, basis)
-    factor = np.linalg.cholesky(information)
+    factor, inverse = factor_and_inverse(information)
     value = 0.5 * basis.shape[0] * LOG_2PI
     for i in range(basis.shape[0]):
         value -= math.log(factor[i, i])
-    inverse = np.linalg.inv(information)
     count = slots + groups
     index = np.empty(count, dtype=np.int64)
     first = np.empty((count, basis.shape[0], basis.shape[0]))  # inverse of K times its derivative, less the sign

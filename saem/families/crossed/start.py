@@ -11,6 +11,8 @@ from saem.families.crossed.rows import Order
 
 Array = np.ndarray
 
+SEEN = 1e-8  # of the largest sum of squares of a term's column in a unit: less says nothing
+
 
 def unit_products(arrays: CrossedArrays, total: int) -> Array:
     """The diagonal (Q,) of ``Z'WZ``."""
@@ -39,8 +41,8 @@ def moment_start(data: CrossedData, arrays: CrossedArrays, order: Order) -> Arra
     overall = float(arrays.yy.sum()) / rows
     if overall <= 1e-24 * float(np.mean(data.response**2)):
         raise FitError(EXACT_FIT)
-    products = np.maximum(unit_products(arrays, int(order.effect_start[-1])), 1e-300)
-    effects = arrays.zy.sum(axis=0) / products
+    products = unit_products(arrays, int(order.effect_start[-1]))
+    effects = arrays.zy.sum(axis=0) / np.where(products > 0.0, products, 1.0)
     within = 0.5 * overall
     x = np.zeros(len(data.parameters))
     x[arrays.mean_index] = arrays.beta_reference
@@ -50,8 +52,11 @@ def moment_start(data: CrossedData, arrays: CrossedArrays, order: Order) -> Arra
         units = np.flatnonzero(data.cluster_group == b)
         for k, term in enumerate(np.flatnonzero(has_term[b])):
             at = order.start[units] + k
-            noise = within * float(np.mean(1.0 / products[at]))
-            x[data.sd_index[b, term]] = np.sqrt(max(float(np.mean(effects[at] ** 2)) - noise, noise))
+            at = at[products[at] > SEEN * products[at].max()]  # others have no row on which the term acts
+            noise = within * float(np.mean(1.0 / products[at])) if len(at) else overall
+            x[data.sd_index[b, term]] = np.sqrt(
+                max(float(np.mean(effects[at] ** 2)) - noise, noise) if len(at) else noise
+            )
     return with_fixed(data, x)
 
 
