@@ -178,6 +178,11 @@ class Model(Part):
         raise NotImplementedError
 
     @property
+    def knows_terms(self) -> bool:
+        """Whether these are all random effects of a cluster; of some models the data tell how many there are."""
+        return True
+
+    @property
     def response_columns(self) -> tuple[str, ...]:
         """The columns that the response is made of."""
         return (self.response,)

@@ -109,3 +109,27 @@ def test_each_component_has_the_effects_of_all_levels_in_it():
     assert data.term_names == ("plate[1]", "plate[2]", "sample[1]", "sample[2]")
     assert data.random_design.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [1, 0, 1, 0]]
     assert (data.sd_index[data.cluster_group] >= 0).tolist() == [[True] * 4, [True, False, True, False]]
+
+
+def test_fits_of_occasions_and_of_crossed_factors_are_read_again(tmp_path):
+    """Their random effects are those of the data, not of the model alone."""
+    import crossed_glmm_family
+
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({"i": np.repeat(np.arange(12), 6), "t": np.tile(np.arange(6), 12)})
+    rows["v"], rows["y"] = rows["t"] // 2, 5 + rng.normal(size=12)[rows["i"]] + rng.normal(size=72)
+    occasions = saem.Model.from_text(
+        'family = "nonlinear"\nresponse = "y"\ncluster = "i"\noccasion = "v"\n'
+        '[individual]\nA = "normal(a, w, occasion_sd=g)"\n'
+        '[outcome]\ndistribution = "normal"\nmean = "A"\nsd = "s"\n'
+    )
+    crossed = saem.Model.from_text(crossed_glmm_family.TEXT)
+    for name, model, table, method in (
+        ("occasions", occasions, rows, "ml"),
+        ("crossed", crossed, crossed_glmm_family.table(), "laplace"),
+    ):
+        fit = saem.fit(model, table, method)
+        fit.save(tmp_path / name)
+        again = saem.load(tmp_path / name)
+        assert again.loglik == fit.loglik
+        pd.testing.assert_frame_equal(saem.predict(again, table.head(3)), saem.predict(fit, table.head(3)))

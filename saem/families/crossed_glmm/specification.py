@@ -79,6 +79,16 @@ class CrossedGlmmModel(GlmmModel):
         return tuple(dict.fromkeys(term for factor in self.random.values() for term in factor.terms))
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """See `saem.families.model.Model.label_columns`: the components are numbered."""
+        return ("component",)
+
+    @property
+    def knows_terms(self) -> bool:
+        """See `saem.families.model.Model.knows_terms`: the levels of a component are those of the data."""
+        return False
+
+    @property
     def group_columns(self) -> tuple[str, ...]:
         """There are no variance groups."""
         return ()

@@ -166,6 +166,11 @@ class NonlinearModel(Model):
         return tuple(name for name in self.reading.order if name in self.reading.laws)
 
     @property
+    def knows_terms(self) -> bool:
+        """See `saem.families.model.Model.knows_terms`: occasions are those of the data."""
+        return not self.occasion
+
+    @property
     def group_columns(self) -> tuple[str, ...]:
         """The columns of variance groups, and of occasions."""
         return (*(() if self.random.by is None else (self.random.by,)), *self.occasion)

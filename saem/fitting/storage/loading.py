@@ -129,7 +129,8 @@ def parameters_of(content: FitContent, arrays: dict[str, np.ndarray], model: Mod
     names, fixed, at = tuple(content.estimates), arrays["fixed"], arrays["fixed_values"]
     if model.parameter_names not in (None, names):
         raise StorageError("the parameters are not those of the model")
-    if content.constraint_names != tuple(model.constraints) or content.term_names != model.term_names:
+    terms_differ = model.knows_terms and content.term_names != model.term_names
+    if content.constraint_names != tuple(model.constraints) or terms_differ:
         raise StorageError("the constraints or the terms of random effects are not those of the model")
     if content.cluster_columns != model.label_columns:
         raise StorageError("the columns of the clusters are not those of the model")
