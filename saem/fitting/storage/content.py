@@ -129,7 +129,7 @@ class FitContent(_Part):
             if unknown:
                 raise ValueError(f"{key} names {unknown[0]!r}, which is no parameter")
         if len(self.parameter_kinds) != len(names):
-                raise ValueError(f"there are {len(names)} estimates and {len(self.parameter_kinds)} parameter_kinds")
+            raise ValueError(f"there are {len(names)} estimates and {len(self.parameter_kinds)} parameter_kinds")
         # variance groups may share a name: those of clusters with different numbers of occasions
         for key in ("term_names", "cluster_columns", "constraint_names"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
