@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from saem import Model, fit, predict, residuals
+from saem import Model, Target, fit, predict, residuals
+from saem.algorithms.saem import SAEM
 from saem.errors import DataError, ModelError
 from saem.families import arrange
 from saem.families.discovery import family_named
+from saem.families.extended import carrying
 from saem.families.extended.correlation import Correlation
 
 GAPS = np.array([0.0, 1.0, 3.0, 4.0])
@@ -151,3 +153,37 @@ def test_residuals_and_predictions_are_of_the_mean_alone() -> None:
     assert rows.marginal.to_numpy() == pytest.approx(data.y.to_numpy() - mean, abs=1e-9)
     assert rows.conditional.to_numpy() == pytest.approx((data.y - rows.fitted_conditional).to_numpy(), abs=1e-9)
     assert rows.standardised.to_numpy() == pytest.approx(rows.conditional.to_numpy() / at["sigma"], rel=1e-9)
+
+
+def polynomial(seed: int = 5) -> tuple[Model, pd.DataFrame]:
+    """Curves of the fourth degree whose first three coefficients vary, as those of nlme's Dialyzer."""
+    rng = np.random.default_rng(seed)
+    x = np.tile([0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], 16)
+    powers = x[:, None] ** np.arange(5)
+    effects = np.repeat(rng.normal(size=(16, 3)) * [1.5, 4.0, 1.5], 7, axis=0)
+    y = powers @ [-17, 92, -50, 12, -1.1] + np.sum(effects * powers[:, :3], axis=1) + x**0.75 * rng.normal(size=112)
+    said = Model(
+        response="y",
+        cluster="id",
+        mean={"a": "1", "b": "x", "c": "x**2", "d": "x**3", "e": "x**4"},
+        random={"terms": {"a": "1", "b": "x", "c": "x**2"}},
+        residual={"sd": "sigma * x**delta"},
+    )
+    return said, pd.DataFrame({"id": np.repeat([f"c{k}" for k in range(16)], 7), "x": x, "y": y})
+
+
+def test_of_means_that_random_effects_nearly_span_little_information_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SAEM is at the maximum after some hundred iterations, of whatever seed; here of three.
+
+    The executed mutant carries nothing into the centres, and is not there after 2000.
+    """
+    said, data = polynomial()
+    exact, short = fit(said, data, method="ml"), SAEM(target=Target(max_iterations=2000))
+    for seed in range(3):
+        found = fit(said, data, method=short, seed=seed)
+        assert found.status == "converged" and exact.loglik - found.loglik < 0.02
+        assert np.all(np.abs(found.to_frame().estimate - exact.to_frame().estimate) < 5 * found.to_frame().mcse)
+    monkeypatch.setattr(carrying, "shares", lambda data, start: np.zeros((len(data.response), 3, 5)))
+    assert fit(said, data, method=short, seed=0).status != "converged"

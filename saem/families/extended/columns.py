@@ -21,6 +21,11 @@ from saem.specification.parameters import Parameters
 ONE = ("1", "Intercept")  # how a column of ones is written
 
 
+def carried_column(mean: str, term: str) -> str:
+    """The column that says how much of a mean is in the centre of a random effect."""
+    return f"carried[{mean}, {term}]"
+
+
 def sd_of(model: ExtendedModel, residuals: tuple[str, ...], means: Mapping[str, ast.expr]) -> ast.expr:
     """The SD of a row, with columns by their names in trees."""
     residual = model.residual
@@ -45,6 +50,7 @@ def structure_of(
     centred: Mapping[str, str],
     residuals: tuple[str, ...],
     n_back: int,
+    is_carried: bool = False,
 ) -> tuple[Structure, dict[str, ast.expr]]:
     """What the likelihood is made of, and the arguments of the law of a row alone.
 
@@ -61,21 +67,29 @@ def structure_of(
         Levels of the residual groups.
     n_back : int
         Earlier rows that a row's density depends on.
+    is_carried : bool
+        Whether all means are in the centres instead, as far as columns ``carried[..]`` say.
     """
     labels = dict(zip(mean.names, mean.labels, strict=True))
     weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
     fixed = {name: trees.multiply(trees.name(name), weights[name]) for name in mean.names}
     offset = [] if mean.offset is None else [trees.column("offset[]")]
-    parts = [tree for name, tree in fixed.items() if name not in centred]
-    effects = []
-    for term, text in model.random.terms.items():
-        is_one = text in ONE
-        parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
-        own = [name for name, where in centred.items() if where == term]
-        basis: list[ast.expr] = [weights[name] if is_one else trees.ONE for name in own]
-        effects.append(
-            Effect(term, "normal", 0.0, 1.0, tuple((trees.name(n), b) for n, b in zip(own, basis, strict=True)))
-        )
+    terms = {t: trees.ONE if text in ONE else trees.column(f"term[{t}]") for t, text in model.random.terms.items()}
+    centres: dict[str, dict[str, ast.expr]] = {
+        term: {n: weights[n] if column is trees.ONE else trees.ONE for n, where in centred.items() if where == term}
+        for term, column in terms.items()
+    }
+    left = {name: weight for name, weight in weights.items() if name not in centred}
+    if is_carried:
+        centres = {term: {name: trees.column(carried_column(name, term)) for name in mean.names} for term in terms}
+        inside = {name: [trees.multiply(terms[t], centres[t][name]) for t in terms] for name in mean.names}
+        left = {name: trees.subtract(weight, trees.total(inside[name])) for name, weight in weights.items()}
+    parts = [trees.multiply(trees.name(name), column) for name, column in left.items()]
+    parts += [trees.multiply(trees.coordinate(term), column) for term, column in terms.items()]
+    effects = [
+        Effect(term, "normal", 0.0, 1.0, tuple((trees.name(n), basis) for n, basis in centres[term].items()))
+        for term in terms
+    ]
     at, population = trees.total([*parts, *offset]), trees.total([*fixed.values(), *offset])
     own_law: dict[str, ast.expr] = {
         "mean": at,
@@ -86,6 +100,7 @@ def structure_of(
         own_law["df"] = trees.name(df) if isinstance(df, str) else trees.number(df)
     outcome, response = outcome_of(model), f"response[{model.response}]"
     columns = {name for tree in own_law.values() for name in names_in(tree) if "[" in name} | {response}
+    columns -= {name for name in columns if name.startswith("carried[")}  # they are the same in earlier rows
     plain = row_law(outcome, own_law, response)
     law = row_law(outcome, given_past(model, own_law, columns, response, n_back), response)
     structure = Structure(

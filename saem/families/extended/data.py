@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from saem.families.extended.specification import ExtendedModel, ExtendedResidual
 from saem.families.glmm.data import centred
 from saem.families.nonlinear import support
 from saem.families.nonlinear.data import NonlinearData, is_constant
+from saem.families.nonlinear.structure import Structure
 from saem.specification.layout import automatic_names
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class ExtendedData(NonlinearData, DesignedData):
     ----------
     law : dict of str to ast.expr
         Arguments of the law of a row alone; those of the structure are given the earlier rows of the cluster.
+    carried : Structure
+        The same with all means in the centres; see `saem.families.extended.carrying`.
     residual_levels : tuple of str
     residual_names : tuple of str
         Parameters that are in the residuals alone.
@@ -55,6 +59,7 @@ class ExtendedData(NonlinearData, DesignedData):
     """
 
     law: dict[str, ast.expr]
+    carried: Structure
     residual_levels: tuple[str, ...]
     residual_names: tuple[str, ...]
     residual_said: ExtendedResidual
@@ -83,7 +88,9 @@ def arrange(
         back, gap = said.backward(found.cluster, time, taken.rows)
         n_back = len(back)
         columns |= columns_back(columns, back, gap)
-    structure, law = structure_of(model, layout, parameters, mean, centred(model, found), levels, n_back)  # type: ignore[arg-type]
+    said_of = partial(structure_of, model, layout, parameters, mean, residuals=levels, n_back=n_back)
+    structure, law = said_of(centred(model, found))  # type: ignore[arg-type]
+    carried, _ = said_of({}, is_carried=True)
     return ExtendedData(
         **shared_fields(model, taken, found, layout) | {"parameters": parameters},
         response=taken.response,
@@ -95,6 +102,7 @@ def arrange(
         outcome=outcome_of(model),
         predictors={},
         law=law,
+        carried=carried,
         residual_levels=levels,
         residual_names=parameters.names[len(layout.parameters) - 1 :],
         residual_said=residual,

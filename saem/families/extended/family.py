@@ -58,9 +58,11 @@ class ExtendedFamily(NonlinearFamily):
 
     def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """See `Family.build_problem`."""
+        from saem.families.extended.carrying import carried
         from saem.families.extended.start import starting_values
 
-        data = replace(data, structure=replace(data.structure, start=starting_values(data)))
+        start = starting_values(data)
+        data = carried(replace(data, structure=replace(data.structure, start=start.values)), start)
         problem = super().build_problem(data, constraints, restricted, coordinates)
         if not is_gaussian(data.structure, data.law):
             return problem

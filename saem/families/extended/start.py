@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,15 @@ SMALLEST = 0.05  # of the residual SD that a random effect's contribution starts
 DEGREES = 8.0  # of freedom
 
 
-def starting_values(data: ExtendedData) -> dict[str, float]:
+class Start(NamedTuple):
+    """Where searches start."""
+
+    values: dict[str, float]  # of all parameters
+    omega: Floats  # (q, q) covariance of the random effects
+    sds: Floats  # (n,) of the residuals
+
+
+def starting_values(data: ExtendedData) -> Start:
     """Where all parameters start.
 
     Scales in the expression of the residual SD start at one value, that at which the root mean square of the SD is that
@@ -46,13 +54,14 @@ def starting_values(data: ExtendedData) -> dict[str, float]:
             x[i] = 1.0
             if domain != POSITIVE:
                 scales.append(i)
-    if scales:
-        x[scales] = sigma / _size(data, x, at)
-    return dict(zip(parameters.names, x.tolist(), strict=True))
+    shape = residual_sds(data, x, at)
+    scale = sigma / np.sqrt(np.mean(shape**2))
+    x[scales] = scale
+    return Start(dict(zip(parameters.names, x.tolist(), strict=True)), omega, scale * shape)
 
 
-def _size(data: ExtendedData, x: Floats, at: Floats) -> float:
-    """Root mean square of the SDs, at fitted values (n,) of the linear model."""
+def residual_sds(data: ExtendedData, x: Floats, at: Floats) -> Floats:
+    """SDs (n,) of the rows, at fitted values (n,) of the linear model; all of them 1, where there are none."""
     inputs: dict[str, Values] = dict(data.columns)
     inputs |= {name: np.float64(x[i]) for i, name in enumerate(data.parameters.names)}  # type: ignore[misc]
     effects: dict[str, Any] = {f"z.{effect.name}": np.zeros(len(at)) for effect in data.structure.effects}
@@ -62,8 +71,7 @@ def _size(data: ExtendedData, x: Floats, at: Floats) -> float:
                 b, inputs, len(at)
             )
     sds = np.broadcast_to(value_of(data.law["sd"], inputs | effects, len(at)), at.shape)
-    found = float(np.sqrt(np.mean(sds**2)))
-    return found if np.isfinite(found) and found > 0.0 else 1.0
+    return sds.copy() if np.isfinite(sds).all() and np.all(sds > 0.0) else np.ones(len(at))
 
 
 def linear(data: ExtendedData, x: Floats) -> tuple[Floats, Floats, float, Floats]:
