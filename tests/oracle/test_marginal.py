@@ -16,9 +16,11 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import norm, poisson
 
+from saem import Model
 from saem.errors import ModelError
 from saem.estep.integration import marginal, settling
 from saem.estep.integration.placing import Placing, numbers_of_effects
+from saem.families import arrange, pose
 from saem.families.problem import Problem
 from saem.maxima.boundary import climb
 from saem.maxima.information import observed_information
@@ -210,6 +212,28 @@ def test_the_number_of_nodes_is_chosen_by_two_that_agree() -> None:
     assert chosen == pytest.approx(each[97].sum(), abs=0.1 * settling.FINE.few)
     finer = settling.settled(arrays, c, COUNTS, settling.Accuracy(few=1e-9))
     assert np.all((finer.nodes >= found.nodes) | (finer.shift != 0.0).any(axis=1))
+
+
+def test_rules_that_agree_by_chance_are_found_out() -> None:
+    """Three and five nodes agree for a skewed cluster here, and both are off by .03; a third must say the same."""
+    sizes = np.arange(1, 9).repeat(4)
+    rows = [
+        (f"c{c}", t, 0 if c % 4 else int((k + c) % 3 == 0))
+        for c, size in enumerate(sizes)
+        for k, t in enumerate(np.linspace(0, 3 + c % 4, size))
+    ]
+    model = Model.from_formula("y ~ time + (1 | id)", distribution="bernoulli")
+    problem = pose(model, arrange(model, pd.DataFrame(rows, columns=["id", "time", "y"])))
+    arrays, every = problem.clusters.joint(), np.arange(problem.clusters.count)
+    trapped = 0
+    for sd in np.linspace(2.0, 6.0, 21):
+        x = np.array([-1.0, -0.4, sd])
+        three, five, fine = (marginal.parts_of(quadrature(arrays, x, len(every), k), x, every) for k in (3, 5, 97))
+        near = np.abs(three - five) <= settling.GOOD.few * settling.share_of(len(every))
+        trapped += int(np.sum(near & (np.abs(five - fine) > 0.01)))
+        found = settling.settled(arrays, len(every), x, settling.GOOD)
+        assert np.abs(marginal.parts_of(found.objective(arrays), x, every) - fine).max() < 2e-3
+    assert trapped
 
 
 def test_what_the_next_rule_says_corrects_the_value() -> None:

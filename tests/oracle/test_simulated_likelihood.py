@@ -184,7 +184,7 @@ def test_a_simulated_maximum_satisfies_the_constraints() -> None:
     example = ridge()
     table = pd.DataFrame({"id": np.arange(8), "y": np.asarray(example.data.response)})
     model = example.model.replace(
-        fixed={"a": 0.02, "omega_B": 1.0, "omega_A": 1.0},
+        fixed={"a": 0.015, "omega_B": 1.0, "omega_A": 1.0},
         constraints={"tie": "A_pop == exp(B_pop - 1)"},
         start={"A_pop": 5.0, "B_pop": 1.6},
     )

@@ -38,7 +38,7 @@ NEAR = 0.01  # of it: no need to look again
 LITTLE = 1e-4  # of the log-likelihood: rules that agree so well stay the same
 QUARTER = 0.25  # of the square of what four times as many points change, which is mostly the error of the few
 SAME = 3.0  # standard errors by which two rules may differ that agree
-CHANCE, LITTLE_CHANCE = 10.0, 100.0  # times what two rules may differ by: what the two before may, costly or not
+CHANCE = 10.0  # times what two rules may differ by: what the two before may, or they agree by chance
 
 
 @dataclass(frozen=True)
@@ -325,8 +325,8 @@ def up_the_ladder(
     most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
     ladder = [count for count in LADDER if count**most_effects <= between[1]]
     ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
-    chance = CHANCE if between[0] else LITTLE_CHANCE  # that two agree, above all if they are costly
-    last = np.full(len(clusters), np.inf if between[0] else 0.0)
+    third = min(2, len(ladder) - 1)  # before that, rules of skewed integrals agree by chance
+    last, earlier = np.full(len(clusters), np.inf), before
     for step, count in enumerate(ladder):
         tried = replace(placing, nodes=np.full(len(nodes), count))
         after = parts_of(tried.objective(arrays), x, left)
@@ -335,15 +335,16 @@ def up_the_ladder(
                 "the likelihood cannot be integrated at these parameters: it is zero, or the random effects of a "
                 "cluster have no mode that is found; give other starting values"
             )
+        change = np.abs(after - before)
         if step:
-            change = np.abs(after - before)
             if not exact:
                 variance[left] = change**2
-            is_open = ~((change <= tolerance) & (last <= chance * tolerance))
-            correction[left[~is_open]] = (after - before)[~is_open]
-            left, after, change = left[is_open], after[is_open], change[is_open]
-            last = change
-        before = after
+            done = (change <= tolerance) & ((last <= CHANCE * tolerance) | (third < 2)) & (step >= third)
+            are_three = done & (last <= tolerance)
+            correction[left[done]] = np.where(are_three, after - earlier, after - before)[done]
+            nodes[left[are_three]] = ladder[step - 2]
+            left, after, before, change = (each[~done] for each in (left, after, before, change))
+        last, earlier, before = change, before, after
         nodes[left] = count
         if not len(left):
             break
