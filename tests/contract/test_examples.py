@@ -158,4 +158,4 @@ def test_every_part_of_the_reference_is_valid(part: str) -> None:
 
 
 def test_the_reference_has_parts() -> None:
-    assert len(PARTS) == 14
+    assert len(PARTS) == 16

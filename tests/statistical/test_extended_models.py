@@ -12,7 +12,7 @@ from saem.errors import DataError, ModelError
 from saem.families import arrange
 from saem.families.discovery import family_named
 from saem.families.extended import carrying
-from saem.families.extended.correlation import Correlation
+from saem.families.nonlinear.correlation import Correlation
 
 GAPS = np.array([0.0, 1.0, 3.0, 4.0])
 CORRELATIONS = {
@@ -187,3 +187,22 @@ def test_of_means_that_random_effects_nearly_span_little_information_is_missing(
         assert np.all(np.abs(found.to_frame().estimate - exact.to_frame().estimate) < 5 * found.to_frame().mcse)
     monkeypatch.setattr(carrying, "shares", lambda data, start: np.zeros((len(data.response), 3, 5)))
     assert fit(said, data, method=short, seed=0).status != "converged"
+
+
+def test_an_unstructured_covariance_is_that_of_a_term_for_each_occasion() -> None:
+    """As the documentation has it: whatever the residual SD is held at, the likelihood is that of a free covariance."""
+    rng = np.random.default_rng(8)
+    root = np.linalg.cholesky([[2.0, 0.9, 0.5], [0.9, 1.5, 1.0], [0.5, 1.0, 3.0]])
+    data = pd.DataFrame({"id": np.repeat(np.arange(40), 3), "visit": np.tile([1, 2, 3], 40)})
+    data["y"] = 1.0 + 0.5 * data.visit + (rng.normal(size=(40, 3)) @ root.T).ravel()
+    said = Model(
+        response="y",
+        cluster="id",
+        mean="y ~ factor(visit)",
+        random={"terms": {f"t{k}": f"visit == {k}" for k in (1, 2, 3)}, "covariance": "full"},
+    )
+    wide = data.y.to_numpy().reshape(-1, 3)
+    centred = wide - wide.mean(axis=0)  # means are free, so that the maximum is known
+    exact = -0.5 * 40 * (3 * np.log(2 * np.pi) + np.linalg.slogdet(centred.T @ centred / 40)[1] + 3)
+    for sigma in (0.1, 0.3):
+        assert fit(said.replace(fixed={"sigma": sigma}), data, method="ml").loglik == pytest.approx(exact, abs=1e-6)

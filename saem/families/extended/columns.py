@@ -1,7 +1,7 @@
 """The law of a row of an extended linear model as expressions, and its parameters.
 
 Columns have names that no parameter can have: ``mean[..]``, ``term[..]``, ``offset[]``, ``column[..]``, ``weight[]``,
-``response[..]``, and for earlier rows those of `saem.families.extended.correlation`.
+``response[..]``, and for earlier rows those of `saem.families.nonlinear.past`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from saem.expressions.grammar import names_in
 from saem.families.extended.specification import ExtendedModel, outcome_of
 from saem.families.nonlinear import trees
+from saem.families.nonlinear.past import given_past
 from saem.families.nonlinear.row_law import row_law
 from saem.families.nonlinear.structure import Effect, Structure
 from saem.specification.formula import Design
@@ -51,8 +52,8 @@ def structure_of(
     residuals: tuple[str, ...],
     n_back: int,
     is_carried: bool = False,
-) -> tuple[Structure, dict[str, ast.expr]]:
-    """What the likelihood is made of, and the arguments of the law of a row alone.
+) -> Structure:
+    """What the likelihood is made of.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def structure_of(
     columns = {name for tree in own_law.values() for name in names_in(tree) if "[" in name} | {response}
     columns -= {name for name in columns if name.startswith("carried[")}  # they are the same in earlier rows
     plain = row_law(outcome, own_law, response)
-    law = row_law(outcome, given_past(model, own_law, columns, response, n_back), response)
+    said = model.residual.correlated
+    law = plain if said is None else row_law(outcome, given_past(said, own_law, columns, response, n_back), response)
     structure = Structure(
         parameters=parameters,
         effects=tuple(effects),
@@ -110,6 +112,7 @@ def structure_of(
         corr_index=layout.corr_index,
         log_density=law.log_density,
         arguments=law.arguments,
+        alone=own_law,
         information=law.information,
         scales=(),
         mean=plain.mean,
@@ -119,40 +122,10 @@ def structure_of(
         sds=layout.sds,
     )
     trees.check_size(structure.log_density, "residual.sd")
-    return structure, own_law
+    return structure
 
 
-def given_past(
-    model: ExtendedModel, law: dict[str, ast.expr], columns: set[str], response: str, n_back: int
-) -> dict[str, ast.expr]:
-    """The arguments of a row's law given the earlier rows of its cluster."""
-    said = model.residual.correlated
-    if said is None:
-        return law
-    past = []
-    for k in range(1, n_back + 1):
-        back = {name: trees.column(f"back{k}[{name}]") for name in columns}
-        values = {key: trees.substitute(tree, back) for key, tree in law.items()}
-        values |= {"y": back[response], "had": trees.column(f"had{k}[]")}
-        past.append(trees.filled("had * (y - mean) / sd", values))
-    parts = {"rho": trees.name(said.parameter), "gap": trees.column("gap[]"), "had": trees.column("had1[]")}
-    parts |= {"u": trees.total(past), "k": trees.column("earlier[]"), **law}
-    match said.kind:
-        case "ar1" if said.time is None:
-            slope, left = "rho", "1 - had * rho**2"
-        case "ar1":
-            slope, left = "rho**gap", "1 - had * rho**(2 * gap)"
-        case "exponential":
-            slope, left = "exp(-gap / rho)", "1 - had * exp(-2 * gap / rho)"
-        case _:
-            slope, left = "rho / (1 + (k - 1) * rho * had)", "1 - k * rho**2 / (1 + (k - 1) * rho * had)"
-    return {
-        "mean": trees.filled(f"mean + sd * ({slope}) * u", parts),
-        "sd": trees.filled(f"sd * sqrt({left})", parts),
-    }
-
-
-def is_gaussian(structure: Structure, law: Mapping[str, ast.expr]) -> bool:
+def is_gaussian(structure: Structure) -> bool:
     """Whether responses and random effects are normal together, so that one node of the quadrature is exact."""
     names = {f"{trees.COORDINATE}{effect.name}" for effect in structure.effects}
-    return "df" not in law and not trees.depends(law["sd"], names)
+    return "df" not in structure.alone and not trees.depends(structure.alone["sd"], names)

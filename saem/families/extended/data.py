@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,11 +23,11 @@ from saem.families.designed_data import (
     take_in,
 )
 from saem.families.extended.columns import structure_of
-from saem.families.extended.correlation import Correlation
 from saem.families.extended.specification import ExtendedModel, ExtendedResidual, layout_of, outcome_of
 from saem.families.glmm.data import centred
 from saem.families.nonlinear import support
 from saem.families.nonlinear.data import NonlinearData, is_constant
+from saem.families.nonlinear.past import columns_back
 from saem.families.nonlinear.structure import Structure
 from saem.specification.layout import automatic_names
 
@@ -47,23 +46,18 @@ class ExtendedData(NonlinearData, DesignedData):
 
     Attributes
     ----------
-    law : dict of str to ast.expr
-        Arguments of the law of a row alone; those of the structure are given the earlier rows of the cluster.
     carried : Structure
         The same with all means in the centres; see `saem.families.extended.carrying`.
     residual_levels : tuple of str
     residual_names : tuple of str
         Parameters that are in the residuals alone.
     residual_said : ExtendedResidual
-    residual_correlation : Correlation or None
     """
 
-    law: dict[str, ast.expr]
     carried: Structure
     residual_levels: tuple[str, ...]
     residual_names: tuple[str, ...]
     residual_said: ExtendedResidual
-    residual_correlation: Correlation | None
 
 
 def arrange(
@@ -89,8 +83,8 @@ def arrange(
         n_back = len(back)
         columns |= columns_back(columns, back, gap)
     said_of = partial(structure_of, model, layout, parameters, mean, residuals=levels, n_back=n_back)
-    structure, law = said_of(centred(model, found))  # type: ignore[arg-type]
-    carried, _ = said_of({}, is_carried=True)
+    structure = said_of(centred(model, found))  # type: ignore[arg-type]
+    carried = said_of({}, is_carried=True)
     return ExtendedData(
         **shared_fields(model, taken, found, layout) | {"parameters": parameters},
         response=taken.response,
@@ -101,12 +95,11 @@ def arrange(
         ),
         outcome=outcome_of(model),
         predictors={},
-        law=law,
         carried=carried,
         residual_levels=levels,
         residual_names=parameters.names[len(layout.parameters) - 1 :],
         residual_said=residual,
-        residual_correlation=said,
+        correlation=said,
     )
 
 
@@ -151,21 +144,6 @@ def columns_of(
     if weights is not None:
         found["weight[]"] = support.numbers(weights, read[weights], rows)
         check_weights(weights, found["weight[]"], rows)
-    return found
-
-
-def columns_back(columns: dict[str, Values], back: _Codes, gap: _Floats) -> dict[str, Values]:
-    """The columns of earlier rows: whether there is one, and what was there."""
-    found: dict[str, Values] = {"gap[]": gap, "earlier[]": (back >= 0).sum(axis=0).astype(float)}
-    own, position, at = np.arange(len(gap)), np.zeros(len(gap)), back[0].copy()
-    while (there := at >= 0).any():
-        position[there] += 1.0
-        at[there] = back[0, at[there]]
-    found["order[]"] = position
-    for k, rows in enumerate(back, start=1):
-        at = np.where(rows >= 0, rows, own)
-        found[f"had{k}[]"] = (rows >= 0).astype(float)
-        found |= {f"back{k}[{n}]": v.take(at) if isinstance(v, Factor) else v[at] for n, v in columns.items()}
     return found
 
 

@@ -64,17 +64,9 @@ class ExtendedFamily(NonlinearFamily):
         start = starting_values(data)
         data = carried(replace(data, structure=replace(data.structure, start=start.values)), start)
         problem = super().build_problem(data, constraints, restricted, coordinates)
-        if not is_gaussian(data.structure, data.law):
+        if not is_gaussian(data.structure):
             return problem
         return replace(problem, likelihood=replace(problem.likelihood, nodes=1, first_nodes=1))
-
-    def draw_response(
-        self, data: Any, x: Floats, for_effects: np.random.Generator, for_rows: np.random.Generator
-    ) -> Floats:
-        """See `Family.draw_response`."""
-        from saem.families.extended.simulate import draw_response
-
-        return draw_response(data, x, for_effects, for_rows)
 
     def placeholder(self, model: Any, table: pd.DataFrame) -> Floats:
         """See `Family.placeholder`."""
@@ -134,9 +126,4 @@ class ExtendedFamily(NonlinearFamily):
         rows = found.designed
         names = tuple(data.parameters.names[i] for i in data.mean_index)
         columns = columns_of(kept, names, rows.mean_design, rows.random_design, rows.offset, found.columns, found.rows)
-        structure = replace(data.structure, arguments=data.law)
-        return NonlinearRows(structure, columns, rows.cluster, rows.group)
-
-    def own_rows(self, data: Any) -> NonlinearRows:
-        """See `Family.own_rows`: each row alone."""
-        return super().own_rows(replace(data, structure=replace(data.structure, arguments=data.law)))
+        return NonlinearRows(data.structure, columns, rows.cluster, rows.group)

@@ -12,9 +12,9 @@ from saem.errors import ExpressionError, ModelError
 from saem.expressions.grammar import parse
 from saem.expressions.quoting import Column
 from saem.families.designed_model import DesignedModel, refuse_response
-from saem.families.extended.correlation import Correlation
 from saem.families.linear.specification import Residual
 from saem.families.nonlinear import hints, trees
+from saem.families.nonlinear.correlation import Correlation
 from saem.families.nonlinear.outcome_keys import Outcome
 from saem.families.nonlinear.reading import Reading, name_nodes
 from saem.specification.domains import SCALE, Domain

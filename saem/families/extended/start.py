@@ -39,7 +39,7 @@ def starting_values(data: ExtendedData) -> Start:
     sds = np.sqrt(np.diagonal(omega))
     for own in data.sd_index:
         x[own] = np.where(parameters.fixed[own], x[own], sds)
-    residual, said = data.residual_said, data.residual_correlation
+    residual, said = data.residual_said, data.correlation
     scales = []
     for name in data.residual_names:
         i = parameters.index(name)
@@ -70,7 +70,7 @@ def residual_sds(data: ExtendedData, x: Floats, at: Floats) -> Floats:
             effects[f"z.{effect.name}"] = effects[f"z.{effect.name}"] + value_of(a, inputs, len(at)) * value_of(
                 b, inputs, len(at)
             )
-    sds = np.broadcast_to(value_of(data.law["sd"], inputs | effects, len(at)), at.shape)
+    sds = np.broadcast_to(value_of(data.structure.alone["sd"], inputs | effects, len(at)), at.shape)
     return sds.copy() if np.isfinite(sds).all() and np.all(sds > 0.0) else np.ones(len(at))
 
 

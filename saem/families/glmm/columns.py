@@ -123,6 +123,7 @@ def structure_of(
         corr_index=layout.corr_index,
         log_density=law.log_density,
         arguments=law.arguments,
+        alone=law.arguments,
         information=law.information,
         scales=(),
         mean=law.mean,

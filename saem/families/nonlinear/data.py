@@ -19,7 +19,9 @@ from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
 from saem.families.levels import Patterns, Units, patterns_of, units_of
 from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
+from saem.families.nonlinear.correlation import Correlation
 from saem.families.nonlinear.outcome_keys import Outcome, cut_name
+from saem.families.nonlinear.past import columns_back
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
 from saem.families.nonlinear.structure import Structure, occasion_column, structure_of
@@ -52,6 +54,8 @@ class NonlinearData(Arranged):
         Of the clusters by their numbers of units, where a level is within clusters; variance groups are these, then.
     units : tuple of Units
         Of the factors within clusters.
+    correlation : Correlation or None
+        Of residuals.
     """
 
     structure: Structure
@@ -61,6 +65,12 @@ class NonlinearData(Arranged):
     predictors: dict[str, Predictor]
     patterns: Patterns | None = None
     units: tuple[Units, ...] = ()
+    correlation: Correlation | None = None
+
+    @property
+    def series(self) -> Codes:
+        """The rows (n,) whose residuals are correlated, by number: of a cluster, or of an occasion."""
+        return self.units[0].of_row if self.units else self.cluster
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
@@ -87,13 +97,22 @@ def arrange(
         columns |= {occasion_column(k): values for k, values in enumerate(np.ascontiguousarray(units.columns.T))}
         group, levels = patterns.of_cluster, tuple(levels[g] for g in patterns.group)
     constant = frozenset(name for name, values in columns.items() if is_constant(values, cluster, first))
+    said, series = model.outcome.correlated, cluster if units is None else units.of_row
+    if said is not None:
+        time = None if said.time is None else columns[said.time]
+        back, gap = said.backward(series, time, taken.rows)  # type: ignore[arg-type]
+        columns |= columns_back({name: v for name, v in columns.items() if name not in constant}, back, gap)
     parts_of_columns.check_texts(model, columns, n)
-    structure = structure_of(model, model.random.levels, constant, predictors.each, patterns)
+    largest = int(np.bincount(series).max())
+    structure = structure_of(model, model.random.levels, constant, predictors.each, patterns, largest)
     parts_of_columns.check_centres(structure, columns, taken.rows)
     _check_numbers_of_clusters(model, structure, group)
     warnings = support.check(model.outcome, model.response, columns, taken.rows)
     telling = support.telling(model.outcome, taken.response, columns)
     structure = replace(structure, start=_cuts(model, taken.response, structure) | structure.start)
+    if said is not None and said.parameter not in structure.start:
+        start = said.start(float(np.median(columns["gap[]"])))  # type: ignore[arg-type]
+        structure = replace(structure, start=structure.start | {said.parameter: start})
     return NonlinearData(
         parameters=structure.parameters,
         response=taken.response,
@@ -116,6 +135,7 @@ def arrange(
         predictors=predictors.each,
         patterns=patterns,
         units=() if units is None else (units,),
+        correlation=said,
     )
 
 

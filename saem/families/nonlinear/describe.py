@@ -70,6 +70,8 @@ def _places(model: NonlinearModel, data: NonlinearData) -> Iterator[tuple[str, s
         for node in name_nodes(tree):
             if not isinstance(node, Column) and node.id in data.parameters.names:
                 yield node.id, place
+    if data.correlation is not None:
+        yield data.correlation.parameter, "the correlation of the outcome"
     for predictor, names in coefficients.items():
         for name, label in zip(names, data.predictors[predictor].labels, strict=True):
             yield name, f"{predictor}: {label}"
@@ -121,7 +123,11 @@ def outcome(model: NonlinearModel, data: NonlinearData) -> Section:
     """The outcome with its arguments, and how many rows are censored."""
     said = model.outcome
     rows = [[key, text.strip()] for key, text in said.texts.items()]
-    rows += [[key, str(getattr(said, key))] for key in ("trials", "event", "lower", "upper") if getattr(said, key)]
+    rows += [
+        [key, str(getattr(said, key))]
+        for key in ("trials", "event", "lower", "upper", "correlation")
+        if getattr(said, key)
+    ]
     rows += [["interval", ", ".join(said.interval)]] if said.interval else []
     title = said.about.title if said.distribution is not None else "a log-density of your own"
     notes = []

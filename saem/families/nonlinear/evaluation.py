@@ -93,8 +93,8 @@ class NonlinearRows:
         return np.broadcast_to(value_of(expression, self.inputs(x, z), len(self)), z.shape[:-1])
 
     def arguments(self, x: Floats, z: Floats) -> dict[str, Floats]:
-        """The arguments (.., m) of the distribution at parameters and coordinates (.., m, d)."""
-        return {name: self.values(tree, x, z) for name, tree in self.structure.arguments.items()}
+        """The arguments (.., m) of the rows' own laws at parameters and coordinates (.., m, d)."""
+        return {name: self.values(tree, x, z) for name, tree in self.structure.alone.items()}
 
     def centres(self, x: Floats) -> Floats:
         """The centres (.., m, d) of the coordinates at parameters (.., n_parameters)."""

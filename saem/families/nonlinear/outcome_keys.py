@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import field_validator, model_validator
 
 from saem.errors import ModelError, listing, nearest
+from saem.families.nonlinear.correlation import Correlation
 from saem.families.nonlinear.distributions import DISTRIBUTIONS, OWN, Distribution
 from saem.specification.part import Part
 
+CORRELATED = ("normal", "lognormal")
 ARGUMENTS = tuple(dict.fromkeys(name for each in DISTRIBUTIONS.values() for name in each.arguments))
 
 
@@ -35,6 +38,11 @@ class Outcome(Part):
         Columns or numbers: the response is only known to be beyond where it is at them or beyond.
     interval : pair of str, optional
         Columns between which the response lies; where both are equal it is what it is.
+    correlation : str, optional
+        Of the residuals of a cluster, in normal outcomes, or of their logarithms in log-normal ones: ``"ar1(phi)"`` by
+        the order of rows, ``"ar1(phi, time)"`` with whole numbers, gaps allowed; ``"exponential(range, time)"``,
+        correlations ``exp(-gap / range)``; ``"compound(rho)"``, all alike, for clusters of few rows. Those of different
+        occasions are independent. Predictions do not use that new rows are correlated with observed ones.
     log_density : str, optional
         Of a row, with every constant.
     """
@@ -55,6 +63,7 @@ class Outcome(Part):
     lower: str | float | None = None
     upper: str | float | None = None
     interval: tuple[str, str] | None = None
+    correlation: str | None = None
     log_density: str | None = None
 
     @model_validator(mode="before")
@@ -118,6 +127,13 @@ class Outcome(Part):
             raise ModelError(f"must be two columns, ['low', 'high']; got {interval!r:.60}")
         return tuple(interval)
 
+    @field_validator("correlation")
+    @classmethod
+    def _check_correlation(cls, text: str | None) -> str | None:
+        if text is not None:
+            Correlation.read(text)
+        return text
+
     @model_validator(mode="after")
     def _check_together(self) -> Outcome:
         problems = self._own_problems() if self.log_density is not None else self._problems()
@@ -157,6 +173,8 @@ class Outcome(Part):
         if self.event is not None and not about.is_time:
             times = [other for other, each in DISTRIBUTIONS.items() if each.is_time]
             found.append(f"event is for times to an event ({', '.join(times)}); this outcome is {name}")
+        if self.correlation is not None and name not in CORRELATED:
+            found.append(f"correlation is for {' and '.join(CORRELATED)} outcomes; this one is {name}")
         return found + self._censoring_problems(about)
 
     def _censoring_problems(self, about: Distribution) -> list[str]:
@@ -169,6 +187,10 @@ class Outcome(Part):
             return [
                 f"{listing(censored)}: censoring is for {' and '.join(possible)} outcomes; this one is "
                 f"{self.distribution}{advice}"
+            ]
+        if self.correlation is not None:
+            return [
+                f"correlation and {listing(censored)} do not go together: what is before a censored row is not known"
             ]
         if self.event is not None:
             return [f"event and {listing(censored)} both say what is censored; keep one"]
@@ -188,10 +210,16 @@ class Outcome(Part):
         found = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
         return found | {cut_name(k): text for k, text in enumerate(self.cuts or (), start=1)}
 
+    @cached_property
+    def correlated(self) -> Correlation | None:
+        """The correlation, parsed."""
+        return None if self.correlation is None else Correlation.read(self.correlation)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that keys name."""
-        found = (self.trials, self.event, self.lower, self.upper, *(self.interval or ()))
+        time = None if self.correlated is None else self.correlated.time
+        found = (self.trials, self.event, self.lower, self.upper, *(self.interval or ()), time)
         return tuple(dict.fromkeys(name for name in found if isinstance(name, str)))
 
 

@@ -22,10 +22,11 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
     """See `saem.families.family.Family.predict`.
 
     The random effects of a known cluster are taken as normal given the data, with their conditional means and
-    covariances; in a new cluster they have their own law, and so have those of a new occasion of a known one. `predicted` and `marginal` are the expected responses, means
-    over that law. Their standard errors are those of the delta method with the covariance of the estimates, and for a
-    known cluster the spread of the mean given the data. Bounds are quantiles of responses with random effects of that
-    law and parameters of the law of the estimates; both are drawn.
+    covariances; in a new cluster they have their own law, and so have those of a new occasion of a known one.
+    `predicted` and `marginal` are the expected responses, means over that law. Their standard errors are those of the
+    delta method with the covariance of the estimates, and for a known cluster the spread of the mean given the data.
+    Bounds are quantiles of responses with random effects of that law and parameters of the law of the estimates; both
+    are drawn.
     """
     structure, x, known = rows.structure, at.values, rows.cluster >= 0
     expression = mean_of(structure)
@@ -68,7 +69,7 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
     structure, d = rows.structure, len(rows.structure.effects)
     shift, root = law
     unknown = np.isnan(np.diag(at.covariance))
-    if not structure.arguments:
+    if not structure.alone:
         return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     covariance = np.where(np.isnan(at.covariance), 0.0, at.covariance)
     points = sobol_points(d + len(at.values))[0]

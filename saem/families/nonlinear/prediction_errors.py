@@ -101,7 +101,7 @@ def conditional_ranks(
     beyond = censored(outcome, data.response, data.columns)
     if not (outcome.about.is_whole or outcome.event is not None or beyond is not None):
         return None
-    if not data.structure.arguments:
+    if not data.structure.alone:
         raise ModelError("a log_density of your own has no distribution function; name a distribution")
     rows = own_rows(data)
     tells = telling(outcome, data.response, data.columns)

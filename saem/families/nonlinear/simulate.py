@@ -1,4 +1,4 @@
-"""Responses drawn from a nonlinear model."""
+"""Responses drawn from a nonlinear model, whose rows may be correlated given the random effects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw_response(
         When the outcome is a density of the user's own, or its arguments are no finite numbers at these parameters.
     """
     rows, structure = own_rows(data), data.structure
-    if not structure.arguments:
+    if not structure.alone:
         raise ModelError("responses with a log_density of your own cannot be drawn; name a distribution")
     normal = for_effects.standard_normal((len(data.cluster_group), len(structure.effects)))
     theta = np.einsum("cij,cj->ci", rows.root(x)[data.cluster_group], normal)
@@ -37,4 +37,10 @@ def draw_response(
                 f"the argument {name!r} of the outcome is no finite number in {int(bad.sum())} rows at these "
                 "parameters, so that no response can be drawn"
             )
-    return draw(data.outcome.distribution, arguments, for_rows)
+    if data.correlation is None:
+        return draw(data.outcome.distribution, arguments, for_rows)
+    value = float(x[data.parameters.index(data.correlation.parameter)])
+    u = data.correlation.drawn(data.columns, data.series, value, for_rows)
+    if "median" in arguments:
+        return np.asarray(arguments["median"] * np.exp(arguments["sd"] * u))
+    return np.asarray(arguments["mean"] + arguments["sd"] * u)

@@ -57,7 +57,9 @@ class Slots:
     occasion_sds: list[tuple[str, ...]]
 
 
-def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[str, Predictor]) -> Slots:
+def slots_of(
+    model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[str, Predictor], largest: int = 3
+) -> Slots:
     """Collect the parameters of a model.
 
     Parameters
@@ -66,6 +68,8 @@ def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[s
     group_levels : tuple of str
         (G,) levels of the variance groups; ``("",)`` without `by`.
     predictors : mapping of str to Predictor
+    largest : int
+        Rows of the largest group of correlated ones.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def slots_of(model: Parsed, group_levels: tuple[str, ...], predictors: Mapping[s
     for name in reading.mentioned:
         coefficients = predictors[name].coefficients if name in predictors else (name,)
         slots += [(one, inferred.get(one, REAL)) for one in coefficients if one not in spread]
+    if model.outcome.correlated is not None:
+        slots.append((model.outcome.correlated.parameter, model.outcome.correlated.domain(largest)))
     said = {name: said_domain(text) for name, text in model.parameters.items()}
     slots = [(name, said.get(name, domain)) for name, domain in slots]
     clash = [name for name, domain in spread.items() if said.get(name, domain) != domain]

@@ -143,6 +143,16 @@ class NonlinearModel(Model):
                 found.append(
                     f"random.sd names {name!r}{nearest(name, sds)}, which is the SD of no law; those are {listing(sds)}"
                 )
+        said = self.outcome.correlated
+        if said is not None and said.parameter in (
+            *self.all_columns,
+            *self.individual,
+            *self.linear,
+            *self.reading.mentioned,
+        ):
+            found.append(
+                f"outcome.correlation: {said.parameter!r} must be a name of its own; it stands elsewhere in the model"
+            )
         taken = {
             "occasion": self.occasion,
             "random.by": (self.random.by,),

@@ -14,6 +14,7 @@ from saem.expressions.grammar import names_in
 from saem.families.levels import Indices, Patterns, spread
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.laws import Law
+from saem.families.nonlinear.past import given_past
 from saem.families.nonlinear.predictors import Predictor
 from saem.families.nonlinear.row_law import RowLaw, row_law
 from saem.families.nonlinear.scales import Scale, scales_of
@@ -69,7 +70,10 @@ class Structure:
     log_density : ast.expr
         Of a row, with every constant.
     arguments : dict of str to ast.expr
-        The arguments of the distribution, by their keys; and quantities that `information` is about.
+        The arguments of the distribution, by their keys; and quantities that `information` is about. Where residuals
+        are correlated, given the earlier rows of the cluster.
+    alone : dict of str to ast.expr
+        The same for the row alone, and that of other rows.
     information : dict of (str, str) to ast.expr
         Fisher's information of a row in its arguments, each pair once. Empty where there is none of a simple form: the
         outer product of the score stands for it.
@@ -90,6 +94,7 @@ class Structure:
     corr_index: NDArray[np.int64]
     log_density: ast.expr
     arguments: dict[str, ast.expr]
+    alone: dict[str, ast.expr]
     information: dict[tuple[str, str], ast.expr]
     scales: tuple[Scale, ...]
     mean: ast.expr | None
@@ -115,6 +120,7 @@ def structure_of(
     constant_columns: frozenset[str],
     predictors: Mapping[str, Predictor] | None = None,
     patterns: Patterns | None = None,
+    largest: int = 3,
 ) -> Structure:
     """The structure of a model.
 
@@ -129,6 +135,8 @@ def structure_of(
         Of all that the model names in [linear].
     patterns : Patterns, optional
         Of the clusters by their numbers of occasions, of a model that has these.
+    largest : int
+        Rows of the largest group of correlated ones.
 
     Raises
     ------
@@ -136,7 +144,7 @@ def structure_of(
         When a name has two meanings, or a value is impossible.
     """
     reading, linear = model.reading, {name: each.tree for name, each in (predictors or {}).items()}
-    slots = slots_of(model, group_levels, predictors or {})
+    slots = slots_of(model, group_levels, predictors or {}, largest)
     most = 0 if patterns is None else int(patterns.counts.max())
     columns = _columns(model, predictors or {}) | {occasion_column(k) for k in range(most)}
     values: dict[str, ast.expr] = {name: trees.column(name) for name in columns} | linear
@@ -161,7 +169,14 @@ def structure_of(
     arguments = {name: tree for name, tree in values.items() if name not in reading.arguments}
     _resolve("outcome", reading.arguments, arguments)
     own = {key: arguments[key] for key in reading.arguments}
-    law: RowLaw = row_law(model.outcome, own, model.response)
+    plain: RowLaw = row_law(model.outcome, own, model.response)
+    law, said = plain, model.outcome.correlated
+    if said is not None:
+        varying_columns = columns - constant_columns | {model.response}
+        law = row_law(
+            model.outcome, given_past(said, own, varying_columns, model.response, said.n_back(largest)), model.response
+        )
+        trees.check_size(law.log_density, "outcome.correlation")
     return Structure(
         parameters=slots.parameters,
         effects=tuple(effects),
@@ -169,10 +184,13 @@ def structure_of(
         corr_index=index.corr,
         log_density=law.log_density,
         arguments=law.arguments,
+        alone=plain.arguments,
         information=law.information,
-        scales=scales_of(model.outcome, own, model.response, frozenset(slots.parameters.names), columns),
-        mean=law.mean,
-        variance=law.variance,
+        scales=()
+        if said is not None
+        else scales_of(model.outcome, own, model.response, frozenset(slots.parameters.names), columns),
+        mean=plain.mean,
+        variance=plain.variance,
         start=dict(model.start),
         scored=law.scored,
         sds=sds,

@@ -70,6 +70,10 @@ class Correlation:
             return POSITIVE
         return interval(-1.0 if self.kind == "ar1" else -1.0 / max(largest - 1, 1), 1.0)
 
+    def n_back(self, largest: int) -> int:
+        """Earlier rows that a row's density depends on, where the largest cluster has so many."""
+        return max(largest - 1, 1) if self.kind == "compound" else 1
+
     def start(self, gap: float) -> float:
         """Where the parameter starts; ``gap`` is the usual time between rows."""
         return gap if self.kind == "exponential" else 0.3
@@ -111,7 +115,7 @@ class Correlation:
                 f"correlation = 'compound(..)' is for clusters of up to {MOST_ROWS} rows; one has {largest}. A random "
                 "intercept says the same where the correlation is not negative"
             )
-        back = np.full((max(largest - 1, 1) if self.kind == "compound" else 1, n), -1, dtype=np.int64)
+        back = np.full((self.n_back(largest), n), -1, dtype=np.int64)
         back[0, order[follows]] = order[np.flatnonzero(follows) - 1]
         for k in range(1, len(back)):
             there = back[k - 1] >= 0
