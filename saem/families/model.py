@@ -306,9 +306,9 @@ class Model(Part):
         ExpressionError
             When it cannot be read.
         """
-        from saem.specification.formula.bars import model_of_formula
+        from saem.specification.formula.bars import levels_of, model_of_formula
 
-        return cls(**model_of_formula(formula, distribution, trials, _levels(table)))
+        return cls(**model_of_formula(formula, distribution, trials, levels_of(table)))
 
     def to_toml(self) -> str:
         """The model as the text of a model file.
@@ -377,13 +377,3 @@ class Model(Part):
 
     def __hash__(self) -> int:
         return hash(self.digest)
-
-
-def _levels(table: Any) -> dict[str, tuple[str, ...]]:
-    """The levels of the columns of a table that hold text."""
-    from pandas.api.types import is_numeric_dtype
-
-    from saem.expressions.columns import factorize
-
-    names = [] if table is None else [name for name in table.columns if not is_numeric_dtype(table[name].dtype)]
-    return {str(name): factorize(table[name]).levels for name in names}
