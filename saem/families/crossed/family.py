@@ -66,6 +66,12 @@ class CrossedFamily(Family):
 
         return Effects(*conditional_moments(data, x), data.effect_covariance(x)[data.cluster_group])
 
+    def draw_effects(self, data: CrossedData, x: Floats, draws: int, rng: np.random.Generator) -> Floats:
+        """See `Family.draw_effects`."""
+        from saem.families.crossed.joint import draw_effects
+
+        return draw_effects(data, x, draws, rng)
+
     def effect_slopes(self, data: CrossedData, x: Floats) -> Floats:
         """See `Family.effect_slopes`."""
         from saem.families.crossed.effects import conditional_slopes
