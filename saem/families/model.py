@@ -202,6 +202,10 @@ class Model(Part):
         """What has random effects."""
         return "cluster"
 
+    def numbers(self, labels: Any) -> dict[str, int]:
+        """How many clusters there are in the table of their labels; of several grouping factors the levels of each."""
+        return {"": len(labels)}
+
     @property
     def text_columns(self) -> tuple[str, ...]:
         """The columns whose levels a table keeps as they are written: those of clusters and of groups."""

@@ -83,6 +83,10 @@ class CrossedModel(DesignedModel):
         """See `saem.families.model.Model.label_word`: a level of a factor."""
         return "level"
 
+    def numbers(self, labels: Any) -> dict[str, int]:
+        """See `saem.families.model.Model.numbers`."""
+        return {name: int((labels["factor"] == name).sum()) for name in self.random}
+
     def problems(self) -> list[str]:
         """See `saem.families.model.Model.problems`."""
         found = super().problems() + refuse_response("residual.weights", self.residual.weights, self.response)
