@@ -50,6 +50,18 @@ class CrossedFamily(Family):
 
         return build_problem(data, constraints, restricted, coordinates)
 
+    def coordinates_of(self, model: CrossedModel, data: CrossedData, last: int = -1) -> Coordinates:
+        """See `Family.coordinates_of`."""
+        from saem.families.crossed.coordinates import coordinates_of
+
+        return coordinates_of(model.constraints, data, last)
+
+    def check_conditioning(self, data: CrossedData) -> None:
+        """See `Family.check_conditioning`."""
+        from saem.families.linear.conditioning import check_conditioning
+
+        check_conditioning(data)
+
     def check_restricted(self, model: CrossedModel, data: CrossedData) -> None:
         """See `Family.check_restricted`."""
         from saem.families.linear.restriction import check_restricted
@@ -58,7 +70,7 @@ class CrossedFamily(Family):
 
     def on_model_scale(self, data: CrossedData, response: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.on_model_scale`."""
-        return response if data.offset is None else np.asarray(response + data.offset)
+        return np.asarray(coordinates.unit * response + coordinates.level(data.mean_design) + data.shift)
 
     def effects(self, data: CrossedData, x: Floats) -> Effects:
         """See `Family.effects`: of the units."""

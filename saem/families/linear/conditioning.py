@@ -11,7 +11,7 @@ from saem.errors import DataError
 from saem.system.remembered import remembered
 
 if TYPE_CHECKING:
-    from saem.families.linear.data import LinearData
+    from saem.families.gaussian_data import GaussianData
 
 EXACT = 1e-12  # singular values of unit columns, over the largest: below, columns are combinations of each other ..
 NEAR = 5e-4  # .. and below this they nearly are: their squares are lost in the rounding of second derivatives
@@ -19,7 +19,7 @@ ENOUGH = 20_000  # rows that are looked at
 PART = 1e-3  # of the largest: a column that belongs to the combination
 
 
-def check_conditioning(data: LinearData) -> None:
+def check_conditioning(data: GaussianData) -> None:
     """Refuse columns of free means from whose differences a fit could not tell the parameters.
 
     Columns that are exactly dependent are left to the constraints.
