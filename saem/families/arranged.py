@@ -76,6 +76,10 @@ class Arranged:
         """The number of rows (C,) of each cluster."""
         return np.bincount(self.cluster, minlength=len(self.cluster_group))
 
+    def has_clusters_of(self, other: Arranged) -> bool:
+        """Whether the rows of another model are in the same clusters, as far as it is not told by `check_nested`."""
+        return np.array_equal(self.cluster, other.cluster)
+
     @property
     def observed(self) -> _Floats:
         """The response (n,) on the model's scale."""

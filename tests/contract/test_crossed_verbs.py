@@ -11,6 +11,7 @@ import pytest
 
 import saem
 from saem import Fit, Model
+from saem.errors import ModelError
 
 MODEL = {"response": "y", "mean": {"mu": "1"}, "random": {"plate": {"cluster": "plate"}, "run": {"cluster": "run"}}}
 AT = {"mu": 3.0, "sd_plate": 0.8, "sd_run": 1.2, "sigma": 0.5}
@@ -154,6 +155,40 @@ def test_the_likelihood_ratio_of_a_factor() -> None:
     without = saem.fit(Model(**MODEL, fixed={"sd_run": 0.0}), table(), "ml")
     found = saem.likelihood_ratio(without, fitted())
     assert found.statistic == pytest.approx(2 * (fitted().loglik - without.loglik))
+
+
+def test_the_likelihood_ratio_of_a_factor_that_is_left_out() -> None:
+    """The same, with the same law, as where its standard deviation is held at zero; factors may stand in any order."""
+    blocks = MODEL["random"]
+    held = saem.likelihood_ratio(saem.fit(Model(**MODEL, fixed={"sd_plate": 0.0}), table(), "ml"), fitted())
+    small = saem.fit(Model(**MODEL | {"random": {"run": blocks["run"]}}), table(), "ml")
+    turned = saem.fit(Model(**MODEL | {"random": dict(reversed(blocks.items()))}), table(), "ml")
+    for large in (fitted(), turned):
+        found = saem.likelihood_ratio(small, large)
+        assert found.statistic == pytest.approx(held.statistic, abs=1e-6)
+        assert found.weights == held.weights == {0: 0.5, 1: 0.5}
+    other = saem.fit(Model.from_formula("y ~ 1 + (1 | plate)"), table(), "ml")
+    with pytest.raises(ModelError, match=r"with values in \[fixed\], such as a standard deviation of 0, or with \[random"):
+        saem.likelihood_ratio(other, fitted())
+    both = saem.compare_models({"one factor": other, "two": fitted()})
+    assert both.loc["one factor", "delta_aic"] == pytest.approx(other.aic - fitted().aic)
+
+
+def test_a_term_is_looked_for_in_every_block_of_its_columns() -> None:
+    rng = np.random.default_rng(4)
+    rows = table().assign(x=rng.normal(size=72), z=rng.normal(size=72))
+    small, large = (
+        saem.fit(Model.from_formula(f"y ~ 1 + {text}"), rows, "ml")
+        for text in ("(1 + x | plate) + (0 + z | plate)", "(1 + x | plate) + (0 + z | plate) + (1 | run)")
+    )
+    found = saem.likelihood_ratio(small, large)
+    assert found.weights == {0: 0.5, 1: 0.5}
+
+
+@pytest.mark.parametrize("residual", [{"sd": "sigma * abs(mean)**delta"}, {"correlation": "ar1(phi)"}, {"df": "nu"}])
+def test_what_is_there_with_one_factor_alone_is_refused_in_words(residual: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match="are there with one clustering factor, not beside"):
+        Model(**MODEL, residual=residual)
 
 
 def test_levels_whose_rows_never_show_a_term_do_not_spoil_the_start():

@@ -17,6 +17,7 @@ from saem.data.intake import table_of
 from saem.data.weights import check_weights
 from saem.errors import DataError
 from saem.expressions.constraint import parameters_of
+from saem.families.arranged import Arranged
 from saem.families.crossed.layout import ABSENT, Block, Layout, automatic_names
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_data import Intake, apart_from, formula_warnings, grouped, take_in
@@ -57,6 +58,10 @@ class CrossedData(GaussianData):
     def rows_of_each(self) -> _Codes:
         """See `Arranged.rows_of_each`."""
         return np.bincount(self.unit.ravel(), minlength=len(self.cluster_group))
+
+    def has_clusters_of(self, other: Arranged) -> bool:
+        """See `Arranged.has_clusters_of`: factors may stand in any order, and a larger model may have more."""
+        return len(self.response) == len(other.response)
 
     def has_term(self) -> NDArray[np.bool_]:
         """Which terms (B, q) a block has."""

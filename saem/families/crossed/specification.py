@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -67,6 +68,21 @@ class CrossedModel(DesignedModel):
     @classmethod
     def _check_mean(cls, mean: Any) -> Any:
         return cls.checked_design(mean)
+
+    @field_validator("residual", mode="before")
+    @classmethod
+    def _check_residual(cls, residual: Any) -> Any:
+        if isinstance(residual, Mapping):
+            sd = residual.get("sd")
+            is_function = isinstance(sd, str) and not sd.strip().isidentifier()
+            more = [key for key in ("correlation", "df", "columns") if key in residual] + ["sd"] * is_function
+            if more:
+                raise ModelError(
+                    f"{more[0]} = {residual[more[0]]!r:.60}: variance functions, correlated and Student-t residuals are "
+                    "there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or cluster = "
+                    "'column' with terms in [random]"
+                )
+        return residual
 
     @field_validator("random", mode="before")
     @classmethod
