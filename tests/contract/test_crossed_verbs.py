@@ -11,7 +11,7 @@ import pytest
 
 import saem
 from saem import Fit, Model
-from saem.errors import ModelError
+from saem.errors import ModelError, SaemError
 
 MODEL = {"response": "y", "mean": {"mu": "1"}, "random": {"plate": {"cluster": "plate"}, "run": {"cluster": "run"}}}
 AT = {"mu": 3.0, "sd_plate": 0.8, "sd_run": 1.2, "sigma": 0.5}
@@ -126,6 +126,14 @@ def test_new_levels_have_no_effect_and_all_of_its_variance() -> None:
     width = (found["upper"] - found["lower"])[2] / (2 * 1.959963984540054)
     variance = x["sd_plate"] ** 2 + x["sd_run"] ** 2 + x["sigma"] ** 2
     assert width**2 == pytest.approx(variance + found["se"][2] ** 2)
+
+
+def test_a_factor_without_a_column_has_new_levels() -> None:
+    rows = pd.DataFrame({"plate": ["p0", "p3"]})
+    alone, beside = (saem.predict(fitted(), each) for each in (rows, rows.assign(run="new")))
+    pd.testing.assert_frame_equal(alone, beside)
+    with pytest.raises(SaemError, match="needs column 'run' \\(did you mean 'runs'"):
+        saem.predict(fitted(), rows.assign(runs="r0"))
 
 
 def test_normalised_residuals_are_independent() -> None:

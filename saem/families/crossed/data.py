@@ -22,6 +22,7 @@ from saem.families.crossed.layout import ABSENT, Block, Layout, automatic_names
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_data import Intake, apart_from, formula_warnings, grouped, take_in
 from saem.families.gaussian_data import GaussianData
+from saem.families.levels import connected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,7 @@ def arrange(
         corr_index=layout.corr_index,
         offset=mean.offset,
         unit=unit,
-        component=components_of(unit, int(offsets[-1])),
+        component=connected(list(unit.T)),
         residual_group=residual_group,
         residual_levels=residual_levels,
         residual_index=layout.residual_index,
@@ -190,28 +191,6 @@ def _random_design(model: CrossedModel, taken: Intake) -> _Floats:
                     f"(random.{factor.name}): give them different names"
                 )
     return expression_columns(said, taken.columns, len(taken.response), taken.rows, "random term")
-
-
-def components_of(unit: _Codes, count: int) -> _Codes:
-    """Component (n,) of rows with units (n, F) of ``count``: those that no chain of common units connects differ."""
-    if unit.shape[1] == 1:
-        return unit[:, 0]
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    left = np.repeat(unit[:, 0], unit.shape[1] - 1)
-    right = unit[:, 1:].ravel()
-    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
-    found = connected_components(graph, directed=False)[1]
-    return np.asarray(cluster_numbers(found[unit[:, 0]]), dtype=np.int64)
-
-
-def cluster_numbers(codes: NDArray[np.integer[Any]]) -> _Codes:
-    """Codes (n,) numbered in order of first appearance."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return np.asarray(rank[inverse.ravel()])
 
 
 def _labels(units: list[tuple[GroupingFactor, _Codes]], factors: dict[str, Factor]) -> pd.DataFrame:

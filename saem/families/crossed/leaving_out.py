@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from saem.errors import DataError, ModelError
-from saem.families.crossed.data import CrossedData, components_of
+from saem.families.crossed.data import CrossedData
 from saem.families.designed_nesting import columns
+from saem.families.levels import connected
 
 
 def without_cluster(data: CrossedData, cluster: int) -> CrossedData:
@@ -39,7 +40,7 @@ def without_cluster(data: CrossedData, cluster: int) -> CrossedData:
         offset=None if data.offset is None else data.offset[keep],
         table=None,
         unit=unit,
-        component=components_of(unit, int(stays.sum())),
+        component=connected(list(unit.T)),
         residual_group=data.residual_group[keep],
         weights=None if data.weights is None else data.weights[keep],
     )

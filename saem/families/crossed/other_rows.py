@@ -70,7 +70,7 @@ def arrange_others(model: CrossedModel, table: pd.DataFrame, data: CrossedData, 
     A level of a factor that is not in the fit is a new one, and all are where its columns are not there.
     """
     strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *model.number_columns]))
-    columns, rows = read_others(model.cluster, strict, table, others)
+    columns, rows = read_others(model.cluster, strict, table, others, are_several=True)
     terms: dict[str, str] = {}
     for factor in model.random.values():
         terms |= factor.terms
