@@ -14,6 +14,7 @@ from saem.errors import ConstraintError, ModelError, listing, nearest
 from saem.expressions.constraint import MAX_CONSTRAINTS, parameters_of
 from saem.expressions.grammar import MAX_NAME
 from saem.families.discovery import families, family_named
+from saem.specification.grouping import has_factors
 from saem.specification.modelfile import read_toml, text_of
 from saem.specification.parameters import Parameters
 from saem.specification.part import Part
@@ -350,7 +351,8 @@ class Model(Part):
         from saem.system.markup import folded, html, mathematics
 
         title = f"{self.family} model for {self.response}, clusters by {', '.join(self.cluster)}"
-        return html(title, []) + mathematics(self.latex()) + folded("model file", self.to_toml())
+        says = self.equations() or self.constraints or self.fixed
+        return html(title, []) + (mathematics(self.latex()) if says else "") + folded("model file", self.to_toml())
 
     def replace(self, **changes: Any) -> Self:
         """A validated copy with other values of some fields.
@@ -370,6 +372,8 @@ class Model(Part):
         """What the model says, as plain types, without empty tables."""
         content = self.model_dump(mode="json", exclude_none=True)
         ordered = {name: value for name, value in content.items() if name not in LAST}
+        if has_factors(content.get("random")):
+            del ordered["cluster"]  # the blocks say their own
         ordered |= {name: content[name] for name in LAST}
         return {key: value for key, value in ordered.items() if value != {}}
 

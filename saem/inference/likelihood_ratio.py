@@ -139,8 +139,8 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
     check_same_kind(smaller, larger)
     if smaller.model.family != larger.model.family:
         raise ModelError(
-            f"the models are of the families {smaller.model.family!r} and {larger.model.family!r}, whose parameters are "
-            "not held against each other; write the smaller model as the larger one with values in [fixed], such as a "
+            f"the models are of the families {smaller.model.family!r} and {larger.model.family!r}, whose parameters "
+            "are not held against each other; write the smaller model as the larger one with values in [fixed], such as a "
             "standard deviation of 0, or with [random.NAME] blocks, too (saem.compare_models has their AIC and BIC)"
         )
     if smaller.model.response != larger.model.response or not same_response(small, large):
@@ -156,8 +156,8 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
     unknown = [name for name in smaller.parameters.names if name not in {*larger.parameters.names, *integrated}]
     if unknown:
         raise ModelError(
-            f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not; what is the same in both "
-            "must have one name (sd = .. names standard deviations)"
+            f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not; what is the same in "
+            "both must have one name (sd = .. names standard deviations)"
         )
     for name, fixed, value in zip(*_parts(larger), strict=True):
         there = name in smaller.parameters.names

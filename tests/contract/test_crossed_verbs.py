@@ -176,7 +176,9 @@ def test_the_likelihood_ratio_of_a_factor_that_is_left_out() -> None:
         assert found.statistic == pytest.approx(held.statistic, abs=1e-6)
         assert found.weights == held.weights == {0: 0.5, 1: 0.5}
     other = saem.fit(Model.from_formula("y ~ 1 + (1 | plate)"), table(), "ml")
-    with pytest.raises(ModelError, match=r"with values in \[fixed\], such as a standard deviation of 0, or with \[random"):
+    with pytest.raises(
+        ModelError, match=r"with values in \[fixed\], such as a standard deviation of 0, or with \[random"
+    ):
         saem.likelihood_ratio(other, fitted())
     both = saem.compare_models({"one factor": other, "two": fitted()})
     assert both.loc["one factor", "delta_aic"] == pytest.approx(other.aic - fitted().aic)

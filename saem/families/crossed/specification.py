@@ -78,8 +78,8 @@ class CrossedModel(DesignedModel):
             more = [key for key in ("correlation", "df", "columns") if key in residual] + ["sd"] * is_function
             if more:
                 raise ModelError(
-                    f"{more[0]} = {residual[more[0]]!r:.60}: variance functions, correlated and Student-t residuals are "
-                    "there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or cluster = "
+                    f"{more[0]} = {residual[more[0]]!r:.60}: variance functions, correlated and Student-t residuals "
+                    "are there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or cluster = "
                     "'column' with terms in [random]"
                 )
         return residual

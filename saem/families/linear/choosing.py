@@ -9,9 +9,9 @@ import numpy as np
 from saem.errors import ConstraintError
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import USERS, Coordinates
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.families.linear.coordinates import LinearCoordinates
-from saem.families.gaussian_data import GaussianData
 from saem.system.remembered import remembered
 
 Array = np.ndarray

@@ -21,8 +21,8 @@ import numpy as np
 
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import Coordinates
-from saem.families.linear.columns import Columns
 from saem.families.gaussian_data import GaussianData
+from saem.families.linear.columns import Columns
 from saem.families.linear.turning import is_singular, put_covariance, put_slopes, turned
 from saem.specification.parameters import Parameters
 from saem.system.deferred import replaced

@@ -233,8 +233,8 @@ def _terms(bar: Bar, levels: Mapping[str, Sequence[str]], formula: str) -> dict[
                 name = automatic_name(*(part for part, _ in each)) if each else "intercept"
                 if name in terms:
                     raise ModelError(
-                        f"two random terms of ({bar.terms} | ..) in {formula!r} would be called {name!r}: write a model "
-                        "file, where terms have names of your own"
+                        f"two random terms of ({bar.terms} | ..) in {formula!r} would be called {name!r}: write a "
+                        "model file, where terms have names of your own"
                     )
                 terms[name] = " * ".join(expression for _, expression in each) if each else "1"
     return terms
