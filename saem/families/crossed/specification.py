@@ -79,8 +79,8 @@ class CrossedModel(DesignedModel):
             if more:
                 raise ModelError(
                     f"{more[0]} = {residual[more[0]]!r:.60}: variance functions, correlated and Student-t residuals "
-                    "are there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or cluster "
-                    "= 'column' with terms in [random]"
+                    "are there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or one "
+                    "cluster = 'column'"
                 )
         return residual
 
