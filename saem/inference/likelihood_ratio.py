@@ -141,7 +141,7 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         raise ModelError(
             f"the models are of the families {smaller.model.family!r} and {larger.model.family!r}, whose parameters "
             "are not held against each other; write the smaller model as the larger one with values in [fixed], such "
-            "as a standard deviation of 0, or with [random.NAME] blocks, too (saem.compare_models has their AIC and BIC)"
+            "as a standard deviation of 0, or with [random.NAME] blocks, too (saem.compare_models has their AIC)"
         )
     if smaller.model.response != larger.model.response or not same_response(small, large):
         raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
