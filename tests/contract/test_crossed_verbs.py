@@ -195,6 +195,23 @@ def test_a_term_is_looked_for_in_every_block_of_its_columns() -> None:
     assert found.weights == {0: 0.5, 1: 0.5}
 
 
+def test_levels_that_share_less_are_not_nested() -> None:
+    rows = table().assign(half=np.where(np.arange(72) < 36, "a", "b"))
+    plate = {"cluster": "plate", "by": "half"}
+    small, large = (
+        saem.fit(Model(**MODEL | {"random": {"plate": plate | {"sd": sd}, "run": run}}), rows, "ml")
+        for sd, run in (
+            ({"a": "one", "b": "two"}, {"cluster": "run", "sd": "two"}),
+            (
+                {"a": "one", "b": "one"},
+                {"cluster": "run", "by": "run", "sd": dict.fromkeys(rows["run"], "two") | {"r0": "x", "r1": "x"}},
+            ),
+        )
+    )
+    with pytest.raises(ModelError, match="shared in another way"):
+        saem.likelihood_ratio(small, large)
+
+
 @pytest.mark.parametrize("residual", [{"sd": "sigma * abs(mean)**delta"}, {"correlation": "ar1(phi)"}, {"df": "nu"}])
 def test_what_is_there_with_one_factor_alone_is_refused_in_words(residual: dict[str, str]) -> None:
     with pytest.raises(ModelError, match="are there with one clustering factor, not beside"):
