@@ -76,6 +76,10 @@ class Arranged:
         """The number of rows (C,) of each cluster."""
         return np.bincount(self.cluster, minlength=len(self.cluster_group))
 
+    def rows_in(self, cluster: int) -> NDArray[np.bool_]:
+        """Which rows (n,) are in a cluster."""
+        return np.asarray(self.cluster == cluster)
+
     def has_clusters_of(self, other: Arranged) -> bool:
         """Whether the rows of another model are in the same clusters, as far as it is not told by `check_nested`."""
         return np.array_equal(self.cluster, other.cluster)

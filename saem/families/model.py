@@ -194,6 +194,11 @@ class Model(Part):
         return ()
 
     @property
+    def groupings(self) -> tuple[tuple[str, ...], ...]:
+        """The columns whose combinations are the clusters; of several grouping factors those of each."""
+        return (self.cluster,)
+
+    @property
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the table of what has random effects (`Arranged.cluster_labels`)."""
         return self.cluster

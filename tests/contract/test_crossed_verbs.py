@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import saem
 from saem import Fit, Model
 from saem.errors import ModelError, SaemError
+from saem.inference.curves import column_along, curves
+from saem.plotting import plot_individual
 
 MODEL = {"response": "y", "mean": {"mu": "1"}, "random": {"plate": {"cluster": "plate"}, "run": {"cluster": "run"}}}
 AT = {"mu": 3.0, "sd_plate": 0.8, "sd_run": 1.2, "sigma": 0.5}
@@ -134,6 +137,20 @@ def test_a_factor_without_a_column_has_new_levels() -> None:
     pd.testing.assert_frame_equal(alone, beside)
     with pytest.raises(SaemError, match="needs column 'run' \\(did you mean 'runs'"):
         saem.predict(fitted(), rows.assign(runs="r0"))
+
+
+def test_curves_are_those_of_levels() -> None:
+    """Each through the predictions of the rows of the level; every row is of one plate and one run alone."""
+    rows = table().assign(x=np.arange(72.0))
+    fit = saem.fit(Model.from_formula("y ~ x + (1 | plate) + (1 | run)"), rows, "ml")
+    assert column_along(fit) == "x"
+    found = curves(fit, points=72)  # at the values of x themselves
+    predicted = saem.predict(fit, rows)["predicted"]
+    for level, own in ((3, rows["plate"] == "p3"), (12 + 2, rows["run"] == "r2")):
+        here = found.iloc[72 * level : 72 * (level + 1)].reset_index(drop=True)
+        np.testing.assert_allclose(here["individual"][own], predicted[own])
+        assert set(here["plate" if level == 3 else "run"]) == {"p3" if level == 3 else "r2"}
+    assert len(plot_individual(fit, figure=Figure(), clusters=[0, 13])) == 2
 
 
 def test_normalised_residuals_are_independent() -> None:

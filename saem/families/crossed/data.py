@@ -60,6 +60,10 @@ class CrossedData(GaussianData):
         """See `Arranged.rows_of_each`."""
         return np.bincount(self.unit.ravel(), minlength=len(self.cluster_group))
 
+    def rows_in(self, cluster: int) -> NDArray[np.bool_]:
+        """See `Arranged.rows_in`: of a level."""
+        return np.asarray(np.any(self.unit == cluster, axis=1))
+
     def has_clusters_of(self, other: Arranged) -> bool:
         """See `Arranged.has_clusters_of`: factors may stand in any order, and a larger model may have more."""
         return len(self.response) == len(other.response)

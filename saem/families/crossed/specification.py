@@ -90,6 +90,11 @@ class CrossedModel(DesignedModel):
         return named_factors(random)
 
     @property
+    def groupings(self) -> tuple[tuple[str, ...], ...]:
+        """See `saem.families.model.Model.groupings`."""
+        return tuple(factor.cluster for factor in self.random.values())
+
+    @property
     def label_columns(self) -> tuple[str, ...]:
         """See `saem.families.model.Model.label_columns`."""
         return "factor", "level"
