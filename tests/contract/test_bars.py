@@ -90,6 +90,23 @@ def test_text_as_a_random_term_stands_for_its_levels() -> None:
     assert model.random.terms == {"intercept": "1", "m_B": "m == 'B'"}
 
 
+@pytest.mark.parametrize(
+    ("formula", "names"),
+    [
+        ("y ~ x + (1 | `é`) + (1 | `è`)", ["g_", "g__2"]),
+        ("y ~ x + (1 | a:b) + (1 | a_b) + (1 | `a.b`)", ["a_b", "a_b_2", "a_b_3"]),
+        ("y ~ x + (1 | g_2) + (1 + x | g) + (0 + z | g)", ["g_2", "g", "g_3"]),
+        ("y ~ x + (1 | `2nd`) + (1 | g)", ["g2nd", "g"]),
+        (f"y ~ x + (1 | {'q' * 70}a) + (1 | {'q' * 70}b)", ["q" * 64, "q" * 60 + "_2"]),
+    ],
+)
+def test_factors_that_are_alike_in_plain_letters_are_two(formula: str, names: list[str]) -> None:
+    blocks = model_of_formula(formula)["random"]
+    assert list(blocks) == names
+    assert len({str(block) for block in blocks.values()}) == len(names)
+    saem.Model.from_formula(formula)
+
+
 RANKS = {  # as R's model.matrix has them: of two factors with 3 and 2 levels
     "1 + m": (3, ["intercept", "m_B", "m_C"]),
     "0 + m": (3, ["m_A", "m_B", "m_C"]),

@@ -235,6 +235,15 @@ def test_what_is_there_with_one_factor_alone_is_refused_in_words(residual: dict[
         Model(**MODEL, residual=residual)
 
 
+def test_automatic_names_of_two_factors_are_no_shared_parameter() -> None:
+    rows = table().assign(cask=np.arange(72) % 3)
+    with pytest.raises(ModelError, match="'plate' and 'plate_cask' would both have a parameter 'sd_plate_cask'"):
+        saem.fit(Model.from_formula("y ~ 1 + (cask | plate) + (1 | plate:cask)"), rows, "ml")
+    counts = Model.from_formula("n ~ 1 + (cask | plate) + (1 | plate:cask)", distribution="poisson")
+    with pytest.raises(ModelError, match="would both have a parameter 'sd_plate_cask'"):
+        saem.fit(counts, rows.assign(n=rows["cask"]), "ml")
+
+
 def test_levels_whose_rows_never_show_a_term_do_not_spoil_the_start():
     """Half of the levels of b have rows with x = 0 alone; their least-squares slopes are none."""
     rng = np.random.default_rng(1)

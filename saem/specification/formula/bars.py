@@ -7,13 +7,14 @@ not correlated, ``a/b`` for ``a`` and ``a:b``, and ``a:b`` for the combinations 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from saem.errors import DataError, ExpressionError, ModelError, listing
 from saem.expressions.columns import factorize
+from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
 from saem.specification.formula.coding import codings
 from saem.specification.formula.grammar import Call, Name, Node, Operation, Sign, Text, parse, text_of
@@ -199,11 +200,22 @@ def _blocks(bars: Sequence[Bar], levels: Mapping[str, Sequence[str]], formula: s
         if all(diagonal):
             terms, diagonal = [together], [True]
         for k, (each, apart) in enumerate(zip(terms, diagonal, strict=True)):
-            name = automatic_name(*columns, str(k + 1) if k else None)
+            name = _name_apart(columns, k, found)
             found[name] = {"cluster": columns[0] if len(columns) == 1 else list(columns)}
             found[name] |= {} if each == {"intercept": "1"} else {"terms": each}
             found[name] |= {"covariance": "diagonal"} if apart and len(each) > 1 else {}
     return found
+
+
+def _name_apart(columns: Sequence[str], k: int, found: Collection[str]) -> str:
+    """The name of a factor's block, its k-th, that no other has: different columns may be the same in plain letters."""
+    plain = automatic_name(*columns)
+    plain = f"g{plain}" if plain[0].isdigit() or not plain.strip("_") else plain
+    for number in range(k + 1, len(found) + k + 2):
+        name = plain if number == 1 else f"{plain[: MAX_NAME - 4]}_{number}"
+        if name not in found:
+            return name
+    raise AssertionError(plain)
 
 
 def _terms(bar: Bar, levels: Mapping[str, Sequence[str]], formula: str) -> dict[str, str]:
