@@ -18,6 +18,7 @@ import saem
 from saem import Model
 from saem.algorithms.engine.placement import Placement
 from saem.algorithms.saem import SAEM
+from saem.errors import DataError
 from saem.estep.expectation import conditional_expectation
 from saem.estep.score_noise import draw_means
 from saem.families import arrange, pose
@@ -444,6 +445,15 @@ def test_a_column_far_from_zero_beside_a_constraint() -> None:
     fit = saem.fit(Model(**said, constraints={"tie": "sd_a == slope / 3 / 2**20"}), far, "ml")
     assert fit.loglik == pytest.approx(near.loglik - len(table) * np.log(2.0**30), abs=1e-5)
     assert abs(fit.constraint_residuals[0]) < 1e-10 * 2.0**30
+
+
+def test_correlated_terms_far_from_zero_are_refused_in_words() -> None:
+    model = Model.from_formula("y ~ t + (t | a) + (1 | b)")
+    table = moved()[0]
+    near, far = (saem.fit(model, table.assign(t=table["t"] + shift), "ml").loglik for shift in (0.0, 1000.0))
+    assert far == pytest.approx(near, abs=1e-4)
+    with pytest.raises(DataError, match="the random terms 'intercept' and 't' of a are nearly combinations"):
+        saem.fit(model, table.assign(t=table["t"] + 1e4), "ml")
 
 
 def test_what_is_multiplied_is_laid_out_for_it() -> None:

@@ -12,12 +12,18 @@ from typing import ClassVar
 
 import numpy as np
 
+from saem.errors import DataError
 from saem.families.coordinates import Coordinates
 from saem.families.crossed.data import CrossedData
 from saem.families.linear.choosing import coordinates_of as chosen
+from saem.families.linear.conditioning import PART, near_combination
 from saem.families.linear.coordinates import LinearCoordinates
 
 Array = np.ndarray
+
+NEAR = (
+    2.5e-4  # singular values of unit columns of random terms, over the largest: below, second derivatives are rounding
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +50,24 @@ class CrossedCoordinates(LinearCoordinates):
 def coordinates_of(constraints: Mapping[str, str], data: CrossedData, last: int = -1) -> Coordinates:
     """See `saem.families.linear.choosing.coordinates_of`."""
     return chosen(constraints, data, last, CrossedCoordinates)
+
+
+def check_effects(data: CrossedData) -> None:
+    """Refuse correlated random terms whose columns are so nearly combinations of each other that no search ends.
+
+    Raises
+    ------
+    DataError
+        Naming them, and what to do.
+    """
+    for b, block in enumerate(data.group_levels):
+        own = np.flatnonzero(data.sd_index[b] >= 0)
+        found = near_combination(data.random_design[:, own], NEAR) if np.any(data.corr_index[b] >= 0) else None
+        if found is not None:
+            left, parts = found
+            shown = [data.term_names[own[j]] for j in np.argsort(-parts) if parts[j] > PART * parts.max()]
+            raise DataError(
+                f"the random terms {' and '.join(map(repr, shown))} of {block} are nearly combinations of each other ("
+                f"to {left:.1g} of their size), so their correlation would be lost in rounding: subtract a typical value "
+                "from a column that is far from zero, such as 'year - 2000' in place of 'year'"
+            )

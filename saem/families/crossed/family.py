@@ -58,9 +58,11 @@ class CrossedFamily(Family):
 
     def check_conditioning(self, data: CrossedData) -> None:
         """See `Family.check_conditioning`."""
+        from saem.families.crossed.coordinates import check_effects
         from saem.families.linear.conditioning import check_conditioning
 
         check_conditioning(data)
+        check_effects(data)
 
     def check_restricted(self, model: CrossedModel, data: CrossedData) -> None:
         """See `Family.check_restricted`."""

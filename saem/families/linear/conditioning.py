@@ -46,7 +46,7 @@ def check_conditioning(data: GaussianData) -> None:
 
 
 @remembered
-def near_combination(columns: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]] | None:
+def near_combination(columns: NDArray[np.float64], near_zero: float = NEAR) -> tuple[float, NDArray[np.float64]] | None:
     """The size of a combination of columns (n, k) that is nearly zero, and the parts (k,) of each column, if any."""
     if len(columns) > ENOUGH:
         columns = columns[np.linspace(0, len(columns) - 1, ENOUGH).astype(int)]
@@ -54,5 +54,5 @@ def near_combination(columns: NDArray[np.float64]) -> tuple[float, NDArray[np.fl
     if columns.shape[1] < 2 or not np.all(lengths > 0.0):
         return None
     _, singular, vt = np.linalg.svd(columns / lengths, full_matrices=False)
-    near = np.flatnonzero((singular > EXACT * singular[0]) & (singular < NEAR * singular[0]))
+    near = np.flatnonzero((singular > EXACT * singular[0]) & (singular < near_zero * singular[0]))
     return (float(singular[near[-1]]), np.abs(vt[near[-1]])) if len(near) else None
