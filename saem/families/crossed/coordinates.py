@@ -68,6 +68,6 @@ def check_effects(data: CrossedData) -> None:
             shown = [data.term_names[own[j]] for j in np.argsort(-parts) if parts[j] > PART * parts.max()]
             raise DataError(
                 f"the random terms {' and '.join(map(repr, shown))} of {block} are nearly combinations of each other ("
-                f"to {left:.1g} of their size), so their correlation would be lost in rounding: subtract a typical value "
-                "from a column that is far from zero, such as 'year - 2000' in place of 'year'"
+                f"to {left:.1g} of their size), so their correlation would be lost in rounding: subtract a typical "
+                "value from a column that is far from zero, such as 'year - 2000' in place of 'year'"
             )
