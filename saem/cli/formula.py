@@ -26,15 +26,20 @@ def formula(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
 ) -> None:
     """Translate a formula with random effects, as lme4 writes it, into a model file."""
+    import tomli_w
+
     from saem.cli.console import say
     from saem.data import read_table
     from saem.errors import StorageError
     from saem.families import Model
+    from saem.specification.formula.bars import levels_of, model_of_formula
     from saem.system.files import check_writable, replacing
 
     number = int(trials) if trials is not None and trials.isdecimal() else trials
     table = None if data is None else read_table(data, ())
-    content = Model.from_formula(text, table, distribution, number).to_toml()
+    said = model_of_formula(text, distribution, number, levels_of(table))
+    Model(**said)  # which refuses what is wrong; its own text would have every default in it
+    content = tomli_w.dumps(said)
     if output is None:
         say(content.rstrip())
         return

@@ -49,8 +49,9 @@ def predict(
     found = predicted(fit, rows, level, "refuse" if refuse_new else "marginal")
     if fit.model.is_transformed:
         note(f"predictions are of {fit.model.response}, the scale of the model")
-    if not any(name in rows for name in fit.model.cluster):
-        note(f"the table has no column {' or '.join(fit.model.cluster)}: all rows are predicted as of new clusters")
+    absent = [name for name in fit.model.cluster if name not in rows]
+    if absent:
+        note(f"the table has no column {' or '.join(absent)}: all rows are predicted as of new {fit.model.label_word}s")
     if output is not None:
         write_table(beside(rows, found), output)
         note(f"{count(len(found), 'row')} written to {output}")

@@ -67,9 +67,22 @@ class Arranged:
         return 0.0
 
     @property
+    def is_present(self) -> NDArray[np.bool_]:
+        """Which terms (C, q) each cluster has."""
+        return np.ones((len(self.cluster_group), len(self.term_names)), dtype=np.bool_)
+
+    @property
     def rows_of_each(self) -> _Codes:
         """The number of rows (C,) of each cluster."""
         return np.bincount(self.cluster, minlength=len(self.cluster_group))
+
+    def rows_in(self, cluster: int) -> NDArray[np.bool_]:
+        """Which rows (n,) are in a cluster."""
+        return np.asarray(self.cluster == cluster)
+
+    def has_clusters_of(self, other: Arranged) -> bool:
+        """Whether the rows of another model are in the same clusters, as far as it is not told by `check_nested`."""
+        return np.array_equal(self.cluster, other.cluster)
 
     @property
     def observed(self) -> _Floats:
@@ -106,6 +119,11 @@ class DesignedData(Arranged):
     sd_index: _Codes
     corr_index: _Codes
     offset: _Floats | None = None
+
+    @property
+    def is_present(self) -> NDArray[np.bool_]:
+        """See `Arranged.is_present`."""
+        return np.asarray((self.sd_index >= 0)[self.cluster_group], dtype=np.bool_)
 
     def effect_covariance(self, x: _Floats) -> _Floats:
         """Covariance matrices (G, q, q) of the random effects at parameters (n_parameters,), by variance group."""

@@ -87,20 +87,26 @@ def arrange_designed(model: DesignedModel, table: pd.DataFrame, data: DesignedDa
 
 
 def read_others(
-    cluster: tuple[str, ...], strict: list[str], table: pd.DataFrame, others: pd.DataFrame
+    cluster: tuple[str, ...],
+    strict: list[str],
+    table: pd.DataFrame,
+    others: pd.DataFrame,
+    are_several: bool = False,
 ) -> tuple[dict[str, Values], Rows]:
     """The columns that new rows must have, as the rows of a fit had them.
 
     Parameters
     ----------
     cluster : tuple of str
-        Columns of the clusters, of which all may be absent.
+        Columns of the clusters, of which all may be absent, but not some.
     strict : list of str
         Others, of which none may.
     table : DataFrame
         The rows of the fit.
     others : DataFrame
         (m,) rows.
+    are_several : bool
+        Whether there are several grouping factors, each of which may be absent by itself.
 
     Raises
     ------
@@ -111,7 +117,7 @@ def read_others(
     needed = strict.copy()
     texts = [str(name) for name in others.columns]
     absent = [name for name in cluster if name not in texts and name not in needed]
-    if len(absent) < len(cluster) or any(nearest(name, texts) for name in absent):
+    if (len(absent) < len(cluster) and not are_several) or any(nearest(name, texts) for name in absent):
         needed += absent  # none of them, and none misspelt: rows of no cluster in particular
     check_columns(others, list(dict.fromkeys([*cluster, *needed])) if not absent else needed, "a prediction")
     if len(others) == 0:

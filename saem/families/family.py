@@ -169,6 +169,10 @@ class Family(ABC):
         """The law of the random effects given the data at parameters (n_parameters,), where it has a closed form."""
         return None
 
+    def draw_effects(self, data: Any, x: Floats, draws: int, rng: np.random.Generator) -> Floats | None:
+        """Draws (draws, C, q) from that law, where those of clusters depend on each other; None where they do not."""
+        return None
+
     def effect_slopes(self, data: Any, x: Floats) -> Floats | None:
         """Derivatives (C, q, n_parameters) of the means of these by the parameters, where they have a closed form."""
         return None

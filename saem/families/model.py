@@ -14,6 +14,7 @@ from saem.errors import ConstraintError, ModelError, listing, nearest
 from saem.expressions.constraint import MAX_CONSTRAINTS, parameters_of
 from saem.expressions.grammar import MAX_NAME
 from saem.families.discovery import families, family_named
+from saem.specification.grouping import has_factors
 from saem.specification.modelfile import read_toml, text_of
 from saem.specification.parameters import Parameters
 from saem.specification.part import Part
@@ -193,6 +194,11 @@ class Model(Part):
         return ()
 
     @property
+    def groupings(self) -> tuple[tuple[str, ...], ...]:
+        """The columns whose combinations are the clusters; of several grouping factors those of each."""
+        return (self.cluster,)
+
+    @property
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the table of what has random effects (`Arranged.cluster_labels`)."""
         return self.cluster
@@ -201,6 +207,10 @@ class Model(Part):
     def label_word(self) -> str:
         """What has random effects."""
         return "cluster"
+
+    def numbers(self, labels: Any) -> dict[str, int]:
+        """How many clusters there are in the table of their labels; of several grouping factors the levels of each."""
+        return {"": len(labels)}
 
     @property
     def text_columns(self) -> tuple[str, ...]:
@@ -306,9 +316,9 @@ class Model(Part):
         ExpressionError
             When it cannot be read.
         """
-        from saem.specification.formula.bars import model_of_formula
+        from saem.specification.formula.bars import levels_of, model_of_formula
 
-        return cls(**model_of_formula(formula, distribution, trials, _levels(table)))
+        return cls(**model_of_formula(formula, distribution, trials, levels_of(table)))
 
     def to_toml(self) -> str:
         """The model as the text of a model file.
@@ -346,7 +356,8 @@ class Model(Part):
         from saem.system.markup import folded, html, mathematics
 
         title = f"{self.family} model for {self.response}, clusters by {', '.join(self.cluster)}"
-        return html(title, []) + mathematics(self.latex()) + folded("model file", self.to_toml())
+        says = self.equations() or self.constraints or self.fixed
+        return html(title, []) + (mathematics(self.latex()) if says else "") + folded("model file", self.to_toml())
 
     def replace(self, **changes: Any) -> Self:
         """A validated copy with other values of some fields.
@@ -366,6 +377,8 @@ class Model(Part):
         """What the model says, as plain types, without empty tables."""
         content = self.model_dump(mode="json", exclude_none=True)
         ordered = {name: value for name, value in content.items() if name not in LAST}
+        if has_factors(content.get("random")):
+            del ordered["cluster"]  # the blocks say their own
         ordered |= {name: content[name] for name in LAST}
         return {key: value for key, value in ordered.items() if value != {}}
 
@@ -377,13 +390,3 @@ class Model(Part):
 
     def __hash__(self) -> int:
         return hash(self.digest)
-
-
-def _levels(table: Any) -> dict[str, tuple[str, ...]]:
-    """The levels of the columns of a table that hold text."""
-    from pandas.api.types import is_numeric_dtype
-
-    from saem.expressions.columns import factorize
-
-    names = [] if table is None else [name for name in table.columns if not is_numeric_dtype(table[name].dtype)]
-    return {str(name): factorize(table[name]).levels for name in names}

@@ -74,8 +74,10 @@ def legend(fit: Record) -> list[str]:
 
 def size_words(fit: Record) -> str:
     """The numbers of rows and clusters: `240 rows, 120 clusters (treatment, replicate)`."""
-    columns = ", ".join(map(str, fit.cluster_labels.columns))
-    return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, fit.model.label_word)} ({columns})"
+    numbers = fit.model.numbers(fit.cluster_labels)
+    words = [f"{n:,} of {factor}" for factor, n in numbers.items() if factor]
+    words = words or list(map(str, fit.cluster_labels.columns))
+    return f"{count(fit.n_rows, 'row')}, {count(fit.n_clusters, fit.model.label_word)} ({', '.join(words)})"
 
 
 def status_line(fit: Record) -> str:
@@ -89,9 +91,10 @@ def wald_fails(fit: Record) -> list[str]:
     Their quantiles are those of a normal distribution, which are too near with few clusters; and on the log scale
     they never reach zero, whatever the data say.
     """
-    few = []
-    if fit.n_clusters < FEW and np.isfinite(fit.se).any():
-        few = [f"Wald intervals by normal quantiles are too short with so few clusters ({fit.n_clusters})"]
+    few, numbers = [], fit.model.numbers(fit.cluster_labels)
+    if min(numbers.values()) < FEW and np.isfinite(fit.se).any():
+        words = ", ".join(f"{n} of {factor}" if factor else str(n) for factor, n in numbers.items() if n < FEW)
+        few = [f"Wald intervals by normal quantiles are too short with so few {fit.model.label_word}s ({words})"]
     domains = fit.parameters.domains
     with np.errstate(invalid="ignore"):
         close = domains.can_vanish & ~fit.parameters.fixed & (fit.values < WALD * fit.se)

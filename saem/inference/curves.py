@@ -44,8 +44,8 @@ def column_along(fit: Fit, column: str | None = None) -> str:
                 f"depends on; those are {listing(numeric) or 'none'}"
             )
         return column
-    groups = table.groupby(list(fit.model.cluster), sort=False)
-    varying = [name for name in numeric if bool((groups[name].nunique() > 1).any())]
+    groups = [table.groupby(list(columns), sort=False) for columns in fit.model.groupings]
+    varying = [name for name in numeric if any(bool((each[name].nunique() > 1).any()) for each in groups)]
     if not varying:
         raise ModelError("no column of numbers that the law of the response depends on varies within clusters")
     counts: Any = table[varying].nunique()
@@ -83,7 +83,7 @@ def curves(fit: Fit, column: str | None = None, points: int = 100) -> pd.DataFra
     along = np.linspace(values.min(), values.max(), points)
     rows = []
     for cluster in range(fit.n_clusters):
-        own = np.flatnonzero(data.cluster == cluster)
+        own = np.flatnonzero(data.rows_in(cluster))
         own = own[np.argsort(values[own], kind="stable")]
         rows.append(own[np.maximum(np.searchsorted(values[own], along, side="right") - 1, 0)])
     left_out = [name for name in fit.model.response_columns if name in table]

@@ -11,6 +11,7 @@ import numpy as np
 from saem.errors import ModelError, listing
 from saem.expressions.constraint import parameters_of
 from saem.families import family_of
+from saem.families.arranged import DesignedData
 from saem.inference.mean_space import check_same_means, only_restricted, size_of_columns
 from saem.inference.rows import estimate, refuse_posterior, rows_of
 from saem.inference.surface import Surface, held
@@ -135,10 +136,16 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
         refuse_posterior(fit, "the maximum of the likelihood")
     restricted = only_restricted({"the smaller model": smaller, "the larger one": larger})
     small, large = rows_of(smaller)[1], rows_of(larger)[1]
-    check_same_family(smaller, larger)
+    check_same_kind(smaller, larger)
+    if smaller.model.family != larger.model.family:
+        raise ModelError(
+            f"the models are of the families {smaller.model.family!r} and {larger.model.family!r}, whose parameters "
+            "are not held against each other; write the smaller model as the larger one with values in [fixed], such "
+            "as a standard deviation of 0, or with [random.NAME] blocks, too (saem.compare_models has their AIC)"
+        )
     if smaller.model.response != larger.model.response or not same_response(small, large):
         raise ModelError("the two models must be fitted to the same rows of the same response, on the same scale")
-    if not np.array_equal(small.cluster, large.cluster):
+    if not small.has_clusters_of(large):
         raise ModelError("the two models have different clusters; they are not nested")
     missing = [text for text in larger.model.constraints.values() if text not in smaller.model.constraints.values()]
     if missing:
@@ -148,7 +155,10 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
     integrated = means_of(smaller, larger) if restricted else set()
     unknown = [name for name in smaller.parameters.names if name not in {*larger.parameters.names, *integrated}]
     if unknown:
-        raise ModelError(f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not")
+        raise ModelError(
+            f"the smaller model has the parameter {unknown[0]!r}, which the larger one has not; what is the same in "
+            "both must have one name (sd = .. names standard deviations)"
+        )
     for name, fixed, value in zip(*_parts(larger), strict=True):
         there = name in smaller.parameters.names
         own = smaller.parameters.fixed_values[smaller.parameters.index(name)] if there else 0.0
@@ -157,14 +167,18 @@ def check_nested(smaller: Fit, larger: Fit) -> None:
     family_of(larger.model).check_nested(small, large, not restricted)
 
 
-def check_same_family(one: Fit, other: Fit) -> None:
-    """Refuse to compare likelihoods of different families, whose densities may be of different kinds.
+def check_same_kind(one: Fit, other: Fit) -> None:
+    """Refuse to compare likelihoods of families whose densities may be of different kinds.
+
+    Families that read the same model files, such as linear models with one and with several grouping factors, have
+    densities of one kind.
 
     Raises
     ------
     ModelError
     """
-    if one.model.family != other.model.family:
+    kinds = [fit.model.also_reads[0] if fit.model.also_reads else fit.model.family for fit in (one, other)]
+    if kinds[0] != kinds[1]:
         raise ModelError(
             f"the models are of the families {one.model.family!r} and {other.model.family!r}; their likelihoods cannot "
             "be compared"
@@ -198,8 +212,14 @@ def new_zeros(smaller: Fit, larger: Fit) -> int:
             )
     free = set(larger.parameters.names) - {name for name, is_fixed, _ in zip(*_parts(larger), strict=True) if is_fixed}
     zero = [name for name, f, v in zip(names, fixed, values, strict=True) if f and v == 0.0 and name in free]
-    absent = [term for term in larger.term_names if term not in smaller.term_names]
-    return sum(domains[name] == SD for name in zero) + len(absent) * max(1, len(larger.group_levels))
+    data = rows_of(larger)[1]
+    if isinstance(data, DesignedData):
+        own = {larger.parameters.names[i] for i in data.sd_index.ravel() if i >= 0}
+        absent = len((own & free) - set(smaller.parameters.names))
+    else:
+        terms = [term for term in larger.term_names if term not in smaller.term_names]
+        absent = len(terms) * max(1, len(larger.group_levels))
+    return sum(domains[name] == SD for name in zero) + absent
 
 
 def value_of(fit: Fit, name: str) -> float:
@@ -277,7 +297,7 @@ def compare_models(fits: Mapping[str, Fit]) -> pd.DataFrame:
     data_of = {label: rows_of(fit)[1] for label, fit in fits.items()}
     first, *others = data_of
     for label in others:
-        check_same_family(fits[first], fits[label])
+        check_same_kind(fits[first], fits[label])
     if not all(same_response(data, data_of[first]) for data in data_of.values()):
         raise ModelError("the fits must be of the same rows of the same response, on the same scale")
     shifts = dict.fromkeys(fits, 0.0)

@@ -42,7 +42,10 @@ class ConditionalEffects:
     marginal : (C, q, q) ndarray
         Covariances without the data, of each cluster's variance group.
     draws : (draws, C, q) ndarray
-        Independent draws from the law; of a posterior, draws of the sampler, chosen at random without repetition.
+        Independent draws from the law, of all clusters together; of a posterior, draws of the sampler, chosen at random
+        without repetition.
+    present : (C, q) ndarray of bool
+        Which terms each cluster has: where there are several grouping factors, a level has those of its own.
     modes : (C, q) ndarray or None
         Conditional modes, where the law is not Gaussian; draws are then those of a Gaussian one with the same means and
         covariances. None for a posterior.
@@ -53,6 +56,7 @@ class ConditionalEffects:
     covariance: Array
     marginal: Array
     draws: Array
+    present: Array
     modes: Array | None = None
 
     @property
@@ -77,7 +81,7 @@ class ConditionalEffects:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a cluster and term, indexed by the cluster columns and `term`.
+        """One row a cluster and a term that it has, indexed by the cluster columns and `term`.
 
         Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
         `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal
@@ -94,12 +98,13 @@ class ConditionalEffects:
         if self.modes is not None:
             columns["mode"] = self.modes.ravel()
         columns |= {"sd": np.sqrt(np.maximum(variance, 0.0)).ravel()}
-        columns |= {f"cov_{term}": self.covariance[:, :, k].ravel() for k, term in enumerate(terms)}
+        shared = np.where(self.present[:, None, :], self.covariance, np.nan)  # with a term that is not there
+        columns |= {f"cov_{term}": shared[:, :, k].ravel() for k, term in enumerate(terms)}
         columns["standardised"] = (self.mean / np.sqrt(spread)).ravel()
         labels = self.fit.cluster_labels
         levels = [labels[name].repeat(q).to_numpy() for name in labels.columns]
         index = pd.MultiIndex.from_arrays([*levels, np.tile(terms, count)], names=[*labels.columns, "term"])
-        return pd.DataFrame(columns, index=index)
+        return pd.DataFrame(columns, index=index)[self.present.ravel()]
 
 
 def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffects:
@@ -125,19 +130,23 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     coordinates = within.coordinates
     law = effects_of(fit, data, within)
     if fit.posterior is not None and fit.posterior.effect_covariances.size:
-        return drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed)
-    normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
-    made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
+        return drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed, data.is_present)
+    rng = stream(seed, "random effects", "given the data")
+    made = family_of(fit.model).draw_effects(within.data, within.x, draws, rng)
+    if made is None:
+        normal = rng.standard_normal((draws, *law.mean.shape))
+        made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
     spreads = coordinates.spreads(law.covariance), coordinates.spreads(law.marginal)
     from saem.estep.conditional import conditional_law  # compiled code
 
     modes = None
     if family_of(fit.model).effects(within.data, within.x) is None:
         modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
-    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, coordinates.effects(made), modes)
+    made = coordinates.effects(made)
+    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, made, data.is_present, modes)
 
 
-def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int) -> ConditionalEffects:
+def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int, present: Array) -> ConditionalEffects:
     """The random effects of a fit that drew them, with their covariances (C, q, q) without the data."""
     assert fit.posterior is not None
     made = fit.posterior.effect_draws
@@ -150,7 +159,7 @@ def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int) -> Condition
         )
     chosen = stream(seed, "random effects", "of a posterior").permutation(len(pooled))[:draws]
     covariances = fit.posterior.effect_covariances
-    return ConditionalEffects(fit, fit.random_effects, covariances, marginal, pooled[chosen].astype(float))
+    return ConditionalEffects(fit, fit.random_effects, covariances, marginal, pooled[chosen].astype(float), present)
 
 
 def root_of(covariance: Array) -> Array:

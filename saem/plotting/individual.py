@@ -58,7 +58,7 @@ def plot_individual(
     figure, grid = panels(figure, len(shown), 2.4, sharex=True)
     for k, (axes, cluster) in enumerate(zip(grid, shown, strict=True)):
         part = found.iloc[cluster * points : (cluster + 1) * points]
-        own = data.cluster == cluster
+        own = data.rows_in(cluster)
         axes.plot(part[column], part["typical"], color="0.5", lw=1.0, ls="--", label="typical")
         axes.plot(part[column], part["individual"], color=LINE, lw=1.3, label="individual")
         for rows, marker, fill in ((own & ~limited, "o", ESTIMATE), (own & limited, "v", "none")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -98,3 +98,20 @@ def named_factors(random: Any) -> Any:
     if problems:
         raise ModelError("; ".join(problems), problems)
     return found
+
+
+def check_apart(automatic: Mapping[str, Collection[str]]) -> None:
+    """Refuse factors of which two would have one parameter, by the names that they get by themselves.
+
+    Raises
+    ------
+    ModelError
+    """
+    owner: dict[str, str] = {}
+    for factor, names in automatic.items():
+        for name in sorted(names):
+            if owner.setdefault(name, factor) != factor:
+                raise ModelError(
+                    f"the factors {owner[name]!r} and {factor!r} would both have a parameter {name!r}: give one of the "
+                    "blocks another name, or name its standard deviations by sd"
+                )

@@ -277,7 +277,7 @@ def test_all_mistakes_are_listed_at_once() -> None:
         ({"mean": "y ~ C(f, Helmert('a'))"}, ["Helmert('a') is no contrast"]),
         ({"mean": "y ~ C(f, Anything)"}, ["the contrasts are Treatment, Sum, Helmert, Poly, Diff"]),
         ({"mean": "y ~ C(x + 1)"}, ["C(x + 1)", "must be of a column"]),
-        ({"mean": "y ~ cbind(a, b)"}, ["cannot call 'cbind' (a model has one response)"]),
+        ({"mean": "y ~ cbind(a, b)"}, ["cannot call 'cbind' (a model has one response: of successes"]),
         ({"mean": "y ~ a - a - 1"}, ["no term"]),
         ({"mean": "y ~ " + "(" * 60 + "a" + ")" * 60}, ["nested too deeply"]),
         ({"mean": "y ~ open(a)"}, ["cannot call 'open'"]),

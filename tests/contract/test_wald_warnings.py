@@ -7,6 +7,7 @@ from typing import Any
 
 import nonlinear_family
 import numpy as np
+import pandas as pd
 import pytest
 
 import saem
@@ -23,7 +24,10 @@ def lines(fit: saem.Fit, clusters: int, errors: float) -> list[str]:
     """Those of the same fit with other numbers of clusters, and all SDs so many standard errors from zero."""
     se = np.nan_to_num(fit.se, nan=0.1)
     values = np.where(fit.parameters.domains.can_vanish, errors * se, fit.values)
-    known: Any = SimpleNamespace(parameters=fit.parameters, values=values, se=se, n_clusters=clusters)
+    labels = pd.DataFrame({"cluster": range(clusters)})
+    known: Any = SimpleNamespace(
+        parameters=fit.parameters, values=values, se=se, model=fit.model, cluster_labels=labels
+    )
     return wald_fails(known)
 
 

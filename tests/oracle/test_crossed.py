@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,10 +18,12 @@ import saem
 from saem import Model
 from saem.algorithms.engine.placement import Placement
 from saem.algorithms.saem import SAEM
+from saem.errors import DataError
 from saem.estep.expectation import conditional_expectation
 from saem.estep.score_noise import draw_means
 from saem.families import arrange, pose
 from saem.families.crossed import rows as arranged
+from saem.families.crossed.dense import factor_and_inverse
 from saem.mstep.solver import Solver
 
 Array = np.ndarray
@@ -399,3 +402,62 @@ def test_a_constraint_ties_a_mean_to_a_variance() -> None:
 def test_mistakes_are_named(said: dict[str, Any], words: str) -> None:
     with pytest.raises(saem.errors.ModelError, match=words):
         Model(**PLAIN | said)
+
+
+def moved() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table, and the same with a column far from zero and a response in another unit and far from zero."""
+    table = design().assign(y=lambda rows: 2.0 * rows["t"] + rows["y"])
+    return table, table.assign(t=table["t"] * 2.0**-20 + 5.0, y=table["y"] * 2.0**30 + 2.0**45)
+
+
+@pytest.mark.parametrize("method", ["ml", "reml"])
+def test_columns_far_from_zero_and_units_do_not_matter(method: str) -> None:
+    table, far = moved()
+    model = Model.from_formula("y ~ t + (1 | a) + (1 | b)")
+    near, fit = (saem.fit(model, rows, method) for rows in (table, far))
+    assert str(near.status) == str(fit.status) == "converged"
+    unit, n = 2.0**30, len(table)
+    shift = -(n - 2) * np.log(unit) - np.log(2.0**20) if method == "reml" else -n * np.log(unit)
+    if method == "reml":  # 1/2 log|X'X|, of which lmer's constant is none
+        shift += 2 * np.log(2.0**20)
+    assert fit.loglik == pytest.approx(near.loglik + shift, abs=1e-5)
+    one, two = near.estimates["estimate"], fit.estimates["estimate"]
+    assert two["t"] == pytest.approx(one["t"] * unit * 2.0**20, rel=1e-6)
+    np.testing.assert_allclose(two[2:], one[2:] * unit, rtol=1e-5)
+    np.testing.assert_allclose(fit.estimates["se"][1:], near.estimates["se"][1:] * unit * [2.0**20, 1, 1, 1], rtol=1e-4)
+    before, after = saem.random_effects(near).table, saem.random_effects(fit).table
+    np.testing.assert_allclose(after[["mean", "sd"]], before[["mean", "sd"]] * unit, rtol=1e-4, atol=1e-4 * unit)
+    np.testing.assert_allclose(fit.random_effects, near.random_effects * unit, rtol=1e-4, atol=1e-4 * unit)
+    rows = slice(0, 5)
+    for name, level in {"predicted": 2.0**45, "se": 0.0, "upper": 2.0**45, "marginal_lower": 2.0**45}.items():
+        first, second = saem.predict(near, table[rows])[name], saem.predict(fit, far[rows])[name]
+        np.testing.assert_allclose((second - level) / unit, first, rtol=1e-4, atol=1e-4, err_msg=name)
+    first, second = saem.residuals(near), saem.residuals(fit)
+    for name in ("conditional", "marginal"):
+        np.testing.assert_allclose(second[name] / unit, first[name], atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(second["normalised"], first["normalised"], atol=1e-4)
+
+
+def test_a_column_far_from_zero_beside_a_constraint() -> None:
+    table, far = moved()
+    said = PLAIN | {"random": {name: {"cluster": name} for name in "ab"}}
+    near = saem.fit(Model(**said, constraints={"tie": "sd_a == slope / 3"}), table, "ml")
+    fit = saem.fit(Model(**said, constraints={"tie": "sd_a == slope / 3 / 2**20"}), far, "ml")
+    assert fit.loglik == pytest.approx(near.loglik - len(table) * np.log(2.0**30), abs=1e-5)
+    assert abs(fit.constraint_residuals[0]) < 1e-10 * 2.0**30
+
+
+def test_correlated_terms_far_from_zero_are_refused_in_words() -> None:
+    model = Model.from_formula("y ~ t + (t | a) + (1 | b)")
+    table = moved()[0]
+    near, far = (saem.fit(model, table.assign(t=table["t"] + shift), "ml").loglik for shift in (0.0, 1000.0))
+    assert far == pytest.approx(near, abs=1e-4)
+    with pytest.raises(DataError, match="the random terms 'intercept' and 't' of a are nearly combinations"):
+        saem.fit(model, table.assign(t=table["t"] + 1e4), "ml")
+
+
+def test_what_is_multiplied_is_laid_out_for_it() -> None:
+    """Numba warns of other layouts where a user's first fit compiles."""
+    inverse = numba.njit(lambda matrix: factor_and_inverse(matrix)[1])
+    inverse.compile((numba.typeof(np.eye(2)),))
+    assert inverse.nopython_signatures[0].return_type.layout == "C"

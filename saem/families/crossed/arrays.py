@@ -31,6 +31,7 @@ class CrossedArrays(NamedTuple):
     residual_index: Array  # (H,) int64
     n_rows: Array  # (H,) float64
     log_weight: float  # 1/2 sum of the logarithms of the weights
+    constants: Array  # (2,) what the user's coordinates add to the log-likelihood, and what more to the restricted one
     block_size: Array  # (B,) int64, terms of a block
     sd_index: Array  # (B, q) int64, parameter of the SD of each of its terms, these first
     corr_index: Array  # (B, q, q) int64, of their correlations; -1 where there are none

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,12 @@ from saem.data.intake import table_of
 from saem.data.weights import check_weights
 from saem.errors import DataError
 from saem.expressions.constraint import parameters_of
+from saem.families.arranged import Arranged
 from saem.families.crossed.layout import ABSENT, Block, Layout, automatic_names
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_data import Intake, apart_from, formula_warnings, grouped, take_in
 from saem.families.gaussian_data import GaussianData
+from saem.families.levels import connected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
+
+BETWEEN = " : "  # the columns of a level
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,6 +59,14 @@ class CrossedData(GaussianData):
     def rows_of_each(self) -> _Codes:
         """See `Arranged.rows_of_each`."""
         return np.bincount(self.unit.ravel(), minlength=len(self.cluster_group))
+
+    def rows_in(self, cluster: int) -> NDArray[np.bool_]:
+        """See `Arranged.rows_in`: of a level."""
+        return np.asarray(np.any(self.unit == cluster, axis=1))
+
+    def has_clusters_of(self, other: Arranged) -> bool:
+        """See `Arranged.has_clusters_of`: factors may stand in any order, and a larger model may have more."""
+        return len(self.response) == len(other.response)
 
     def has_term(self) -> NDArray[np.bool_]:
         """Which terms (B, q) a block has."""
@@ -116,7 +130,7 @@ def arrange(
         corr_index=layout.corr_index,
         offset=mean.offset,
         unit=unit,
-        component=components_of(unit, int(offsets[-1])),
+        component=connected(list(unit.T)),
         residual_group=residual_group,
         residual_levels=residual_levels,
         residual_index=layout.residual_index,
@@ -183,28 +197,6 @@ def _random_design(model: CrossedModel, taken: Intake) -> _Floats:
     return expression_columns(said, taken.columns, len(taken.response), taken.rows, "random term")
 
 
-def components_of(unit: _Codes, count: int) -> _Codes:
-    """Component (n,) of rows with units (n, F) of ``count``: those that no chain of common units connects differ."""
-    if unit.shape[1] == 1:
-        return unit[:, 0]
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    left = np.repeat(unit[:, 0], unit.shape[1] - 1)
-    right = unit[:, 1:].ravel()
-    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
-    found = connected_components(graph, directed=False)[1]
-    return np.asarray(cluster_numbers(found[unit[:, 0]]), dtype=np.int64)
-
-
-def cluster_numbers(codes: NDArray[np.integer[Any]]) -> _Codes:
-    """Codes (n,) numbered in order of first appearance."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return np.asarray(rank[inverse.ravel()])
-
-
 def _labels(units: list[tuple[GroupingFactor, _Codes]], factors: dict[str, Factor]) -> pd.DataFrame:
     """The table of the units: factor and level, in words."""
     import pandas as pd
@@ -214,8 +206,19 @@ def _labels(units: list[tuple[GroupingFactor, _Codes]], factors: dict[str, Facto
     for factor, first in units:
         names += [factor.name] * len(first)
         each = [np.array(factors[name].levels, dtype=object)[factors[name].codes[first]] for name in factor.cluster]
-        levels += [" : ".join(map(str, combination)) for combination in zip(*each, strict=True)]
+        levels += [level_label(combination) for combination in zip(*each, strict=True)]
     return pd.DataFrame({"factor": names, "level": levels})
+
+
+def level_label(parts: Sequence[object]) -> str:
+    """A level of a factor in words; of several columns, parts that could be misread stand in quotes."""
+    texts = list(map(str, parts))
+    if len(texts) == 1:
+        return texts[0]
+    is_odd = [BETWEEN in f" {text} " or '"' in text for text in texts]
+    return BETWEEN.join(
+        json.dumps(text, ensure_ascii=False) if odd else text for text, odd in zip(texts, is_odd, strict=True)
+    )
 
 
 def _check_counts(

@@ -81,7 +81,7 @@ def factor_and_inverse(matrix: Array) -> tuple[Array, Array]:
     except Exception:
         factor = np.full(matrix.shape, np.nan)
         inverse = np.full(matrix.shape, np.nan)
-    return factor, inverse
+    return factor, np.ascontiguousarray(inverse)
 
 
 @kernel

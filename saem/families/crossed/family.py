@@ -50,6 +50,20 @@ class CrossedFamily(Family):
 
         return build_problem(data, constraints, restricted, coordinates)
 
+    def coordinates_of(self, model: CrossedModel, data: CrossedData, last: int = -1) -> Coordinates:
+        """See `Family.coordinates_of`."""
+        from saem.families.crossed.coordinates import coordinates_of
+
+        return coordinates_of(model.constraints, data, last)
+
+    def check_conditioning(self, data: CrossedData) -> None:
+        """See `Family.check_conditioning`."""
+        from saem.families.crossed.coordinates import check_effects
+        from saem.families.linear.conditioning import check_conditioning
+
+        check_conditioning(data)
+        check_effects(data)
+
     def check_restricted(self, model: CrossedModel, data: CrossedData) -> None:
         """See `Family.check_restricted`."""
         from saem.families.linear.restriction import check_restricted
@@ -58,13 +72,19 @@ class CrossedFamily(Family):
 
     def on_model_scale(self, data: CrossedData, response: Floats, coordinates: Coordinates) -> Floats:
         """See `Family.on_model_scale`."""
-        return response if data.offset is None else np.asarray(response + data.offset)
+        return np.asarray(coordinates.unit * response + coordinates.level(data.mean_design) + data.shift)
 
     def effects(self, data: CrossedData, x: Floats) -> Effects:
         """See `Family.effects`: of the units."""
         from saem.families.crossed.effects import conditional_moments
 
         return Effects(*conditional_moments(data, x), data.effect_covariance(x)[data.cluster_group])
+
+    def draw_effects(self, data: CrossedData, x: Floats, draws: int, rng: np.random.Generator) -> Floats:
+        """See `Family.draw_effects`."""
+        from saem.families.crossed.joint import draw_effects
+
+        return draw_effects(data, x, draws, rng)
 
     def effect_slopes(self, data: CrossedData, x: Floats) -> Floats:
         """See `Family.effect_slopes`."""

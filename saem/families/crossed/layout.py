@@ -9,7 +9,7 @@ import numpy as np
 
 from saem.errors import ModelError
 from saem.specification.domains import CORRELATION, REAL, SD
-from saem.specification.grouping import GroupingFactor
+from saem.specification.grouping import GroupingFactor, check_apart
 from saem.specification.layout import check_distinct, told_apart
 from saem.specification.parameters import Parameters
 
@@ -75,11 +75,15 @@ class Layout:
     ) -> None:
         self.sds: list[tuple[str, ...]] = []
         corrs: list[dict[tuple[str, str], str]] = []
+        automatic: dict[str, set[str]] = {}
         for factor in dict.fromkeys(block.factor.name for block in blocks):
             own = [block for block in blocks if block.factor.name == factor]
             named, correlated = _names(own)
+            automatic[factor] = {name for each in correlated for name in each.values()}
+            automatic[factor] |= {name for names in named for name in names} if own[0].factor.sd is None else set()
             self.sds += named
             corrs += correlated
+        check_apart(automatic)
         slots = [(name, REAL) for name in means]
         slots += [(name, SD) for names in self.sds for name in names]
         slots += [(name, CORRELATION) for pairs in corrs for name in pairs.values()]

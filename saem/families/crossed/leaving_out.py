@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from saem.errors import DataError, ModelError
-from saem.families.crossed.data import CrossedData, components_of
+from saem.families.crossed.data import CrossedData
 from saem.families.designed_nesting import columns
+from saem.families.levels import connected
 
 
 def without_cluster(data: CrossedData, cluster: int) -> CrossedData:
@@ -39,7 +40,7 @@ def without_cluster(data: CrossedData, cluster: int) -> CrossedData:
         offset=None if data.offset is None else data.offset[keep],
         table=None,
         unit=unit,
-        component=components_of(unit, int(stays.sum())),
+        component=connected(list(unit.T)),
         residual_group=data.residual_group[keep],
         weights=None if data.weights is None else data.weights[keep],
     )
@@ -82,16 +83,17 @@ def check_nested(small: CrossedData, large: CrossedData, with_means: bool = True
         )
     places = [(small.residual_index[small.residual_group], large.residual_index[large.residual_group])]
     for f in range(small.unit.shape[1]):
-        g = _same_factor(small, f, large)
+        same = _same_factors(small, f, large)
         for j, term in enumerate(small.term_names):
             ours = small.sd_index[small.cluster_group[small.unit[:, f]], j]
             if (ours < 0).all():
                 continue
             k = large.term_names.index(term) if term in large.term_names else -1
-            theirs = large.sd_index[large.cluster_group[large.unit[:, g]], k] if k >= 0 else np.array([-1])
-            if (theirs < 0).any() or not np.array_equal(small.random_design[:, j], large.random_design[:, k]):
+            blocks = [large.sd_index[large.cluster_group[large.unit[:, g]], k] for g in same] if k >= 0 else []
+            found = [theirs for theirs in blocks if (theirs >= 0).all()]
+            if not found or not np.array_equal(small.random_design[:, j], large.random_design[:, k]):
                 raise ModelError(f"the random term {term!r} is not in the larger model: they are not nested")
-            places.append((ours, theirs))
+            places.append((ours, found[0]))
     for coarse, fine in places:
         if len({*zip(coarse.tolist(), fine.tolist(), strict=True)}) > len(set(fine.tolist())):
             raise ModelError(
@@ -100,14 +102,17 @@ def check_nested(small: CrossedData, large: CrossedData, with_means: bool = True
             )
 
 
-def _same_factor(small: CrossedData, f: int, large: CrossedData) -> int:
-    """The factor of the larger model whose levels have the same rows as those of a factor of the smaller one."""
+def _same_factors(small: CrossedData, f: int, large: CrossedData) -> list[int]:
+    """The factors of the larger model whose levels have the same rows as those of a factor of the smaller one."""
     first = np.unique(small.unit[:, f], return_inverse=True)[1].ravel()
+    found = []
     for g in range(large.unit.shape[1]):
         second = np.unique(large.unit[:, g], return_inverse=True)[1].ravel()
         pairs = len(np.unique(np.stack([first, second]), axis=1).T)
         if pairs == first.max() + 1 == second.max() + 1:
-            return g
-    labels: Any = small.cluster_labels
-    name = labels["factor"].iloc[int(small.unit[0, f])]
-    raise ModelError(f"the grouping factor {name!r} is not in the larger model: they are not nested")
+            found.append(g)
+    if not found:
+        labels: Any = small.cluster_labels
+        name = labels["factor"].iloc[int(small.unit[0, f])]
+        raise ModelError(f"the grouping factor {name!r} is not in the larger model: they are not nested")
+    return found

@@ -70,12 +70,12 @@ def likelihood(arrays: CrossedArrays, x: Array, restricted: bool, gradient: Arra
     for c in range(p):
         delta[c] = x[arrays.mean_index[c]] - arrays.beta_reference[c]
     totals = totals_at(arrays, law, precision, delta, restricted)
-    value = arrays.log_weight - 0.5 * totals.log_det[0] + 0.5 * totals.explained[0]
+    value = arrays.log_weight + arrays.constants[0] - 0.5 * totals.log_det[0] + 0.5 * totals.explained[0]
     value += add_rows(arrays, sigma, delta, totals, gradient, hessian)
     add_slots(arrays, law, x, totals, gradient, hessian)
     add_between(arrays, sigma, totals, hessian)
     if restricted:
-        value += add_restriction(arrays, law, x, sigma, totals, gradient, hessian)
+        value += arrays.constants[1] + add_restriction(arrays, law, x, sigma, totals, gradient, hessian)
     return value if value == value else -math.inf
 
 

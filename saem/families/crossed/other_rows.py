@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from saem.data.weights import check_weights
 from saem.errors import DataError
 from saem.expressions.columns import factorize
-from saem.families.crossed.data import CrossedData
+from saem.families.crossed.data import CrossedData, level_label
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_others import evaluated, formula_design, group_of, read_others
 from saem.specification.grouping import GroupingFactor
@@ -70,7 +70,7 @@ def arrange_others(model: CrossedModel, table: pd.DataFrame, data: CrossedData, 
     A level of a factor that is not in the fit is a new one, and all are where its columns are not there.
     """
     strict = list(dict.fromkeys([*model.design_columns, *model.group_columns, *model.number_columns]))
-    columns, rows = read_others(model.cluster, strict, table, others)
+    columns, rows = read_others(model.cluster, strict, table, others, are_several=True)
     terms: dict[str, str] = {}
     for factor in model.random.values():
         terms |= factor.terms
@@ -130,7 +130,7 @@ def _units(factor: GroupingFactor, known: dict[tuple[str, str], int], others: pd
         found = factorize(others[name])
         levels = [*found.levels, None]
         texts.append([levels[code] for code in found.codes])
-    keys = [None if None in row else " : ".join(map(str, row)) for row in zip(*texts, strict=True)]
+    keys = [None if None in row else level_label(row) for row in zip(*texts, strict=True)]
     return np.array([-1 if key is None else known.get((factor.name, key), -1) for key in keys], dtype=np.int64)
 
 

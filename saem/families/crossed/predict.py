@@ -20,10 +20,10 @@ def predict(rows: CrossedRows, at: Estimated, level: float) -> dict[str, Array]:
     A level of a factor that is not in the fit has an effect of zero with the variance that it has before the data are
     seen. `known` says that all levels of a row are in the fit.
     """
-    data, values = at.data, at.values
+    coordinates, data, values = at.coordinates, at.data, at.values
     assert isinstance(data, CrossedData)
     noise = rows.residual_sds(data, values) ** 2
-    x, z = rows.mean_design, rows.random_design
+    x, z = coordinates.designs(rows.mean_design, rows.random_design)
     gradient = np.zeros((len(x), len(values)))
     for column, parameter in zip(x.T, data.mean_index, strict=True):
         gradient[:, parameter] += column
@@ -41,18 +41,18 @@ def predict(rows: CrossedRows, at: Estimated, level: float) -> dict[str, Array]:
     error = delta_variance(gradient, at.covariance)
     vague = len(at.free) > 0 and bool(np.any(at.free[:, np.setdiff1d(np.arange(len(values)), data.mean_index)]))
     half = NormalDist().inv_cdf(0.5 + level / 2.0)
-    lifted = 0.0 if rows.offset is None else rows.offset
+    unit, lifted = coordinates.unit, coordinates.level(x) + (0.0 if rows.offset is None else rows.offset)
     columns: dict[str, Array] = {"known": np.asarray(known.all(axis=1))}
     for prefix, mean, variance, more, slopes in (
         ("", marginal + shifts, own_variance, new, own_gradient),
         ("marginal_", marginal, error, prior.sum(axis=0), gradient),
     ):
         lost = touches(slopes, at.free)
-        mean = np.where(lost, np.nan, mean + lifted)
-        width = half * np.sqrt(np.where(vague, np.nan, variance + more + noise))
+        mean = np.where(lost, np.nan, unit * mean + lifted)
+        width = unit * half * np.sqrt(np.where(vague, np.nan, variance + more + noise))
         columns |= {
             "marginal" if prefix else "predicted": mean,
-            f"{prefix}se": np.where(lost, np.nan, np.sqrt(variance)),
+            f"{prefix}se": np.where(lost, np.nan, unit * np.sqrt(variance)),
             f"{prefix}lower": mean - width,
             f"{prefix}upper": mean + width,
         }

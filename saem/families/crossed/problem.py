@@ -31,6 +31,8 @@ def build_problem(
 ) -> Problem:
     """See `saem.families.family.Family.build_problem`."""
     arrays, order = build_arrays(data), order_of(data)
+    if not coordinates.is_users:
+        arrays = arrays._replace(constants=np.array(coordinates.constants(data, arrays.basis)))
     start = moment_start(data, arrays, order)
     scale = _scale(data, arrays, start)
     collapsible = _collapsible(data, constraints)
@@ -62,7 +64,7 @@ def build_problem(
             has_expectation=True,
             augmentation=Centring(arrays, data),
         ),
-        clusters=Clusters(effects=partial(_modes, data)),
+        clusters=Clusters(effects=partial(_modes, data, coordinates)),
         likelihood=Likelihood(
             kind="closed",
             restricted=is_restricted,
@@ -113,7 +115,8 @@ def _can_fit_exactly(data: CrossedData) -> bool:
     return bool(np.linalg.matrix_rank(columns) >= n)
 
 
-def _modes(data: CrossedData, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Modes (U, q) of the random effects of the units and their standard deviations (U, q)."""
+def _modes(data: CrossedData, coordinates: Coordinates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Modes (U, q) of the user's random effects of the units and their standard deviations (U, q)."""
     modes, covariance = conditional_moments(data, x)
-    return modes, np.sqrt(np.maximum(np.einsum("uii->ui", covariance), 0.0))
+    spread = np.einsum("uii->ui", coordinates.spreads(covariance))
+    return coordinates.effects(modes), np.sqrt(np.maximum(spread, 0.0))

@@ -24,13 +24,13 @@ def residuals(data: CrossedData, values: Array, effects: Array, coordinates: Coo
     for units in data.unit.T:
         with_effects += np.einsum("ij,ij->i", data.random_design, effects[units])
     marginal, conditional = data.response - mean, data.response - with_effects
-    level = 0.0 if data.offset is None else data.offset
+    unit, level = coordinates.unit, coordinates.level(data.mean_design) + data.shift
     large = np.bincount(data.component).max() > LARGEST
     return {
-        "fitted_marginal": mean + level,
-        "fitted_conditional": with_effects + level,
-        "marginal": marginal,
-        "conditional": conditional,
+        "fitted_marginal": unit * mean + level,
+        "fitted_conditional": unit * with_effects + level,
+        "marginal": unit * marginal,
+        "conditional": unit * conditional,
         "standardised": conditional / sds,
         "normalised": np.full(len(mean), np.nan) if large else _normalised(data, values, marginal),
     }

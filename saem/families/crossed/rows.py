@@ -150,6 +150,7 @@ def build_arrays(data: CrossedData) -> CrossedArrays:
         residual_index=np.ascontiguousarray(data.residual_index, dtype=np.int64),
         n_rows=np.bincount(data.residual_group, minlength=groups).astype(float),
         log_weight=0.5 * float(np.log(weights).sum()),
+        constants=np.zeros(2),
         block_size=sizes.astype(np.int64),
         **slots,
         n_units=np.bincount(data.cluster_group, minlength=len(sizes)).astype(float),

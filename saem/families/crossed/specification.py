@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -68,10 +69,30 @@ class CrossedModel(DesignedModel):
     def _check_mean(cls, mean: Any) -> Any:
         return cls.checked_design(mean)
 
+    @field_validator("residual", mode="before")
+    @classmethod
+    def _check_residual(cls, residual: Any) -> Any:
+        if isinstance(residual, Mapping):
+            sd = residual.get("sd")
+            is_function = isinstance(sd, str) and not sd.strip().isidentifier()
+            more = [key for key in ("correlation", "df", "columns") if key in residual] + ["sd"] * is_function
+            if more:
+                raise ModelError(
+                    f"{more[0]} = {residual[more[0]]!r:.60}: variance functions, correlated and Student-t residuals "
+                    "are there with one clustering factor, not beside [random.NAME] blocks; use by, weights, or one "
+                    "cluster = 'column'"
+                )
+        return residual
+
     @field_validator("random", mode="before")
     @classmethod
     def _check_random(cls, random: Any) -> Any:
         return named_factors(random)
+
+    @property
+    def groupings(self) -> tuple[tuple[str, ...], ...]:
+        """See `saem.families.model.Model.groupings`."""
+        return tuple(factor.cluster for factor in self.random.values())
 
     @property
     def label_columns(self) -> tuple[str, ...]:
@@ -82,6 +103,10 @@ class CrossedModel(DesignedModel):
     def label_word(self) -> str:
         """See `saem.families.model.Model.label_word`: a level of a factor."""
         return "level"
+
+    def numbers(self, labels: Any) -> dict[str, int]:
+        """See `saem.families.model.Model.numbers`."""
+        return {name: int((labels["factor"] == name).sum()) for name in self.random}
 
     def problems(self) -> list[str]:
         """See `saem.families.model.Model.problems`."""

@@ -11,7 +11,7 @@ from saem.errors import ModelError, listing
 from saem.families.designed_model import columns_of, refuse_response
 from saem.families.glmm.specification import GlmmModel
 from saem.specification.domains import CORRELATION, REAL, SD, Domain
-from saem.specification.grouping import GroupingFactor, named_factors
+from saem.specification.grouping import GroupingFactor, check_apart, named_factors
 from saem.specification.parameters import Parameters
 
 
@@ -101,6 +101,12 @@ class CrossedGlmmModel(GlmmModel):
 
     def parameters_with(self, means: tuple[str, ...]) -> Parameters:
         """All parameters, given those of the fixed part: standard deviations and then correlations follow."""
+        check_apart(
+            {
+                name: [*(() if factor.sd is not None else factor.sd_names(None)), *correlations(factor).values()]
+                for name, factor in self.random.items()
+            }
+        )
         slots: list[tuple[str, Domain]] = [(name, REAL) for name in means]
         slots += [(name, SD) for factor in self.random.values() for name in factor.sd_names(None)]
         slots += [(name, CORRELATION) for factor in self.random.values() for name in correlations(factor).values()]

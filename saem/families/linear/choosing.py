@@ -9,9 +9,9 @@ import numpy as np
 from saem.errors import ConstraintError
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import USERS, Coordinates
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.columns import Columns, are_plain, centred_and_scaled, power_of_two, root_mean_square
 from saem.families.linear.coordinates import LinearCoordinates
-from saem.families.linear.data import LinearData
 from saem.system.remembered import remembered
 
 Array = np.ndarray
@@ -20,22 +20,29 @@ FAR = 1e-4  # of the response: where least squares leave less than this, what th
 ROUNDING = 2.5e-13  # of the response: where they leave less than this, they fit it exactly
 
 
-def coordinates_of(constraints: Mapping[str, str], data: LinearData, last: int = -1) -> Coordinates:
+def coordinates_of(
+    constraints: Mapping[str, str],
+    data: GaussianData,
+    last: int = -1,
+    kind: type[LinearCoordinates] = LinearCoordinates,
+) -> Coordinates:
     """The coordinates in which to solve the problem of a table: the user's own where they do.
 
     Parameters
     ----------
     constraints : mapping of str to str
-    data : LinearData
+    data : GaussianData
     last : int
         A parameter, a mean or a standard deviation, that is to depend on the inner one of the same name alone, if any.
+    kind : type of LinearCoordinates
+        That of the family.
     """
-    found = centred(data, data.parameters.fixed, last)
+    found = centred(data, data.parameters.fixed, last, kind)
     if found.is_users or not any(is_too_long(name, text) for name, text in found.constraints(constraints).items()):
         return found
     names = {name for text in constraints.values() for name in parameters_of("", text)}
     tied = np.isin(data.parameters.names, list(names))
-    return centred(data, data.parameters.fixed | tied, last)  # parameters in equations stay by themselves
+    return centred(data, data.parameters.fixed | tied, last, kind)  # parameters in equations stay by themselves
 
 
 def is_too_long(name: str, text: str) -> bool:
@@ -47,7 +54,7 @@ def is_too_long(name: str, text: str) -> bool:
     return False
 
 
-def centred(data: LinearData, apart: Array, last: int) -> Coordinates:
+def centred(data: GaussianData, apart: Array, last: int, kind: type[LinearCoordinates]) -> Coordinates:
     """`coordinates_of` with parameters (n,) bool whose columns are combined with no others."""
     held = data.parameters.fixed[data.mean_index]
     movable = ~apart[data.mean_index]
@@ -55,13 +62,13 @@ def centred(data: LinearData, apart: Array, last: int) -> Coordinates:
     if last >= 0 or not are_plain(data.mean_design, movable):
         column = list(data.mean_index).index(last) if last in data.mean_index else -1
         means = centred_and_scaled(data.mean_design, movable, np.full(len(held), np.nan), column)
-    random = random_of(data, apart, last)
+    random = random_of(data, apart, last) if kind.turns_effects else Columns.same(data.random_design.shape[1])
     design = data.mean_design if means.is_same else means.apply(data.mean_design)
     fixed = np.where(held, data.parameters.fixed_values[data.mean_index] * means.unit, 0.0)
     reference, unit = level_and_unit(design, data.response, held, fixed)
     if means.is_same and random.is_same and unit == 1.0 and not reference.any():
         return USERS
-    return LinearCoordinates(
+    return kind(
         users=data.parameters,
         means=means,
         random=random,
@@ -108,7 +115,7 @@ def normal_equations(columns: Array) -> tuple[Array, Array]:
     return length, np.linalg.pinv((columns.T @ columns) / np.outer(length, length), rcond=1e-10, hermitian=True)
 
 
-def random_of(data: LinearData, apart: Array, last: int) -> Columns:
+def random_of(data: GaussianData, apart: Array, last: int) -> Columns:
     """The change of the columns of the random effects."""
     q = data.sd_index.shape[1]
     movable = np.full(q, q > 1 and is_free(data, apart))
@@ -118,7 +125,7 @@ def random_of(data: LinearData, apart: Array, last: int) -> Columns:
     return centred_and_scaled(data.random_design, movable, shared_units(data), term)
 
 
-def is_free(data: LinearData, apart: Array) -> bool:
+def is_free(data: GaussianData, apart: Array) -> bool:
     """Whether the covariance matrices of the random effects are free ones, so that their columns may be combined."""
     sd, corr = data.sd_index, data.corr_index
     used = np.concatenate([sd.ravel(), corr[corr >= 0].ravel()])
@@ -130,7 +137,7 @@ def is_free(data: LinearData, apart: Array) -> bool:
     return full and own
 
 
-def shared_units(data: LinearData) -> Array:
+def shared_units(data: GaussianData) -> Array:
     """Units (q,) of terms whose standard deviation acts elsewhere too, where it needs the same; nan of the others."""
     sd, q = data.sd_index, data.sd_index.shape[1]
     alike = np.arange(q)  # terms that share, also by way of a third one, have the same number

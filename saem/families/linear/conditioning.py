@@ -11,7 +11,7 @@ from saem.errors import DataError
 from saem.system.remembered import remembered
 
 if TYPE_CHECKING:
-    from saem.families.linear.data import LinearData
+    from saem.families.gaussian_data import GaussianData
 
 EXACT = 1e-12  # singular values of unit columns, over the largest: below, columns are combinations of each other ..
 NEAR = 5e-4  # .. and below this they nearly are: their squares are lost in the rounding of second derivatives
@@ -19,7 +19,7 @@ ENOUGH = 20_000  # rows that are looked at
 PART = 1e-3  # of the largest: a column that belongs to the combination
 
 
-def check_conditioning(data: LinearData) -> None:
+def check_conditioning(data: GaussianData) -> None:
     """Refuse columns of free means from whose differences a fit could not tell the parameters.
 
     Columns that are exactly dependent are left to the constraints.
@@ -46,7 +46,7 @@ def check_conditioning(data: LinearData) -> None:
 
 
 @remembered
-def near_combination(columns: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]] | None:
+def near_combination(columns: NDArray[np.float64], near_zero: float = NEAR) -> tuple[float, NDArray[np.float64]] | None:
     """The size of a combination of columns (n, k) that is nearly zero, and the parts (k,) of each column, if any."""
     if len(columns) > ENOUGH:
         columns = columns[np.linspace(0, len(columns) - 1, ENOUGH).astype(int)]
@@ -54,5 +54,5 @@ def near_combination(columns: NDArray[np.float64]) -> tuple[float, NDArray[np.fl
     if columns.shape[1] < 2 or not np.all(lengths > 0.0):
         return None
     _, singular, vt = np.linalg.svd(columns / lengths, full_matrices=False)
-    near = np.flatnonzero((singular > EXACT * singular[0]) & (singular < NEAR * singular[0]))
+    near = np.flatnonzero((singular > EXACT * singular[0]) & (singular < near_zero * singular[0]))
     return (float(singular[near[-1]]), np.abs(vt[near[-1]])) if len(near) else None

@@ -15,13 +15,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from saem.expressions.constraint import parameters_of, split
 from saem.families.coordinates import Coordinates
+from saem.families.gaussian_data import GaussianData
 from saem.families.linear.columns import Columns
-from saem.families.linear.data import LinearData
 from saem.families.linear.turning import is_singular, put_covariance, put_slopes, turned
 from saem.specification.parameters import Parameters
 from saem.system.deferred import replaced
@@ -44,7 +45,7 @@ class LinearCoordinates(Coordinates):
     reference : (p,) ndarray
         Coefficients of the inner columns that are subtracted from the response.
     mean_index, sd_index, corr_index, residual_index : ndarray
-        As in `LinearData`.
+        As in `GaussianData`.
     unit : float
         Of the response, a power of two.
     """
@@ -60,12 +61,13 @@ class LinearCoordinates(Coordinates):
     unit: float
 
     is_users = False
+    turns_effects: ClassVar[bool] = True  # whether the columns of random effects may change, too
 
     def parameters(self, inner: Parameters) -> Parameters:
         """See `Coordinates`."""
         return self.users
 
-    def inside(self, data: LinearData) -> LinearData:
+    def inside(self, data: GaussianData) -> GaussianData:
         """See `Coordinates`."""
         design = self.means.apply(data.mean_design)
         left = data.response
@@ -76,7 +78,7 @@ class LinearCoordinates(Coordinates):
             if self.reference[j] != 0.0:
                 left = left - self.reference[j] * design[:, j]
         values = np.where(self.users.fixed, self.to_inner(np.nan_to_num(self.users.fixed_values)), np.nan)
-        inside: LinearData = replaced(
+        inside: GaussianData = replaced(
             data,
             parameters=replace(self.users, fixed=self.users.fixed.copy(), fixed_values=values),
             response=np.ascontiguousarray(left / self.unit),
@@ -253,7 +255,7 @@ class LinearCoordinates(Coordinates):
                 terms.append(times(float(loading[j, a] * loading[k, b]), between))
         return " + ".join(terms)
 
-    def constants(self, data: LinearData, basis: Array) -> tuple[float, float]:
+    def constants(self, data: GaussianData, basis: Array) -> tuple[float, float]:
         """See `Coordinates`."""
         stretch = -len(data.response) * float(np.log(self.unit))
         inner = data.mean_design[:, basis]
@@ -264,7 +266,7 @@ class LinearCoordinates(Coordinates):
             volume = log_volume(inner) - log_volume(users)
         return stretch, len(basis) * float(np.log(self.unit)) + volume
 
-    def left(self, data: LinearData) -> tuple[float, str]:
+    def left(self, data: GaussianData) -> tuple[float, str]:
         """See `Coordinates`."""
         found = [(1.0, "")]
         for columns, design, index in (

@@ -7,13 +7,16 @@ not correlated, ``a/b`` for ``a`` and ``a:b``, and ``a:b`` for the combinations 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from saem.errors import ExpressionError, ModelError, listing
+from saem.errors import DataError, ExpressionError, ModelError, listing
+from saem.expressions.columns import factorize
+from saem.expressions.grammar import MAX_NAME
 from saem.expressions.rows import row_expression
+from saem.specification.formula.coding import codings
 from saem.specification.formula.grammar import Call, Name, Node, Operation, Sign, Text, parse, text_of
 from saem.specification.formula.terms import expand
 from saem.specification.part import automatic_name
@@ -150,13 +153,11 @@ def _brackets_around(text: str, at: int, formula: str) -> tuple[int, int]:
 def _without_sign(before: str, after: str, formula: str) -> str:
     """The text around brackets that are taken away, with the plus between them."""
     before, after = before.rstrip(), after.lstrip()
-    if before.endswith("+"):
+    stands_alone = not after or after[0] in "+-"
+    if before.endswith("+") and stands_alone:
         return f"{before[:-1].rstrip()} {after}"
-    if before.endswith("~"):
-        if after.startswith("+"):
-            return f"{before} {after[1:].lstrip()}"
-        if not after:
-            return f"{before} 1"
+    if before.endswith("~") and stands_alone:
+        return f"{before} {after.removeprefix('+').lstrip() or '1'}"
     raise ExpressionError(
         f"random effects are added to a formula: write '+ (..)' in {formula!r}, not inside of another term"
     )
@@ -164,11 +165,13 @@ def _without_sign(before: str, after: str, formula: str) -> str:
 
 def _factors(text: str, formula: str) -> list[tuple[str, ...]]:
     """The columns of each grouping factor that the right side of a bar stands for."""
+    if not text:
+        raise ExpressionError(f"nothing stands right of a bar of the formula {formula!r}: write (1 | group)")
     _, tree = parse(f"~ {text}")
 
     def of(node: Node) -> list[tuple[str, ...]]:
         match node:
-            case Name(name):
+            case Name(name) | Call("factor" | "C", (("", Name(name)),)):
                 return [(name,)]
             case Operation(":", left, right):
                 return [tuple(dict.fromkeys((*a, *b))) for a in of(left) for b in of(right)]
@@ -184,8 +187,11 @@ def _factors(text: str, formula: str) -> list[tuple[str, ...]]:
 def _blocks(bars: Sequence[Bar], levels: Mapping[str, Sequence[str]], formula: str) -> dict[str, dict[str, Any]]:
     """The blocks of a model file by name; those of one factor whose terms are not correlated as one."""
     found: dict[str, dict[str, Any]] = {}
-    for columns in dict.fromkeys(bar.columns for bar in bars):
-        own = [bar for bar in bars if bar.columns == columns]
+    same: dict[frozenset[str], list[Bar]] = {}  # a:b and b:a are one factor
+    for bar in bars:
+        same.setdefault(frozenset(bar.columns), []).append(bar)
+    for own in same.values():
+        columns = own[0].columns
         terms = [_terms(bar, levels, formula) for bar in own]
         diagonal = [bar.is_diagonal or len(each) == 1 for bar, each in zip(own, terms, strict=True)]
         together = {name: text for each in terms for name, text in each.items()}
@@ -194,44 +200,72 @@ def _blocks(bars: Sequence[Bar], levels: Mapping[str, Sequence[str]], formula: s
         if all(diagonal):
             terms, diagonal = [together], [True]
         for k, (each, apart) in enumerate(zip(terms, diagonal, strict=True)):
-            name = automatic_name(*columns, str(k + 1) if k else None)
+            name = _name_apart(columns, k, found)
             found[name] = {"cluster": columns[0] if len(columns) == 1 else list(columns)}
             found[name] |= {} if each == {"intercept": "1"} else {"terms": each}
             found[name] |= {"covariance": "diagonal"} if apart and len(each) > 1 else {}
     return found
 
 
+def _name_apart(columns: Sequence[str], k: int, found: Collection[str]) -> str:
+    """The name of a factor's block, its k-th, that no other has: different columns may be the same in plain letters."""
+    plain = automatic_name(*columns)
+    plain = f"g{plain}" if plain[0].isdigit() or not plain.strip("_") else plain
+    for number in range(k + 1, len(found) + k + 2):
+        name = plain if number == 1 else f"{plain[: MAX_NAME - 4]}_{number}"
+        if name not in found:
+            return name
+    raise AssertionError(plain)
+
+
 def _terms(bar: Bar, levels: Mapping[str, Sequence[str]], formula: str) -> dict[str, str]:
     """Name -> row expression of the terms left of a bar."""
+    if not bar.terms:
+        raise ExpressionError(f"nothing stands left of a bar of the formula {formula!r}: write (1 | group)")
     text = f"~ {bar.terms}"
     _, tree = parse(text)
-    found = expand(tree, text)
+    try:
+        found = expand(tree, text)
+    except ExpressionError as error:
+        raise ExpressionError(f"left of the bar of ({bar.terms} | ..) in {formula!r}: {error}") from None
     if found.offsets:
         raise ModelError(f"an offset has no place left of a bar; got {bar.terms!r} in the formula {formula!r}")
-    has_intercept = () in found.terms
+    texts = {key: isinstance(node, Name) and node.text in levels for key, node in found.factors.items()}
     terms: dict[str, str] = {}
-    for term in found.terms:
-        factors = [
-            _columns(found.factors[key], levels, has_intercept or k > 0, len(term) > 1, formula)
-            for k, key in enumerate(term)
-        ]
-        for parts in product(*factors):
-            name = automatic_name(*(part for part, _ in parts)) if parts else "intercept"
-            terms[name] = " * ".join(expression for _, expression in parts) if parts else "1"
+    for term, parts in zip(found.terms, codings(found.terms, texts), strict=True):
+        for coding in parts:
+            factors = [
+                _levels(key, found.factors[key], levels, coding[key], len(term) > 1)
+                if texts[key]
+                else [_number(found.factors[key], len(term) > 1, formula)]
+                for key in term
+                if key in coding or not texts[key]
+            ]
+            for each in product(*factors):
+                name = automatic_name(*(part for part, _ in each)) if each else "intercept"
+                if name in terms:
+                    raise ModelError(
+                        f"two random terms of ({bar.terms} | ..) in {formula!r} would be called {name!r}: write a "
+                        "model file, where terms have names of your own"
+                    )
+                terms[name] = " * ".join(expression for _, expression in each) if each else "1"
     return terms
 
 
-def _columns(
-    node: Node, levels: Mapping[str, Sequence[str]], has_intercept: bool, is_multiplied: bool, formula: str
+def _levels(
+    key: str, node: Node, levels: Mapping[str, Sequence[str]], is_full: bool, is_multiplied: bool
 ) -> list[tuple[str, str]]:
-    """Names and row expressions of what a factor of a term stands for."""
-    if isinstance(node, Name) and node.text in levels:
-        own = list(levels[node.text])[1 if has_intercept else 0 :]
-        texts = [f"{text_of(node)} == {text_of(Text(level))}" for level in own]
-        return [
-            (f"{node.text}_{level}", f"({text})" if is_multiplied else text)
-            for level, text in zip(own, texts, strict=True)
-        ]
+    """Names and row expressions of a column of text: of each level, or of each but the first."""
+    assert isinstance(node, Name)
+    own = list(levels[node.text])[0 if is_full else 1 :]
+    texts = [f"{key} == {text_of(Text(level))}" for level in own]
+    return [
+        (f"{node.text}_{level}", f"({text})" if is_multiplied else text) for level, text in zip(own, texts, strict=True)
+    ]
+
+
+def _number(node: Node, is_multiplied: bool, formula: str) -> tuple[str, str]:
+    """Name and row expression of a column of numbers, or of arithmetic."""
     plain = _without_identity(node)
     text = text_of(plain)
     try:
@@ -239,7 +273,7 @@ def _columns(
     except ExpressionError as error:
         raise ModelError(f"{text_of(node)} cannot be a random term of the formula {formula!r}: {error}") from None
     name = "_".join(re.findall(r"[^\W_]+", text))
-    return [(name, f"({text})" if is_multiplied and isinstance(plain, Operation) else text)]
+    return name, f"({text})" if is_multiplied and isinstance(plain, Operation) else text
 
 
 def _without_identity(node: Node) -> Node:
@@ -254,3 +288,21 @@ def _without_identity(node: Node) -> Node:
         case Operation(operator, left, right):
             return Operation(operator, _without_identity(left), _without_identity(right))
     return node
+
+
+def levels_of(table: Any) -> dict[str, tuple[str, ...]]:
+    """The levels in order of the columns of a table that hold text; none of no table.
+
+    Raises
+    ------
+    DataError
+        When it is no table.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    if table is None:
+        return {}
+    if not hasattr(table, "columns"):
+        raise DataError(f"the table must be a pandas DataFrame; got {type(table).__name__}")
+    columns = [(str(name), table.iloc[:, j]) for j, name in enumerate(table.columns)]
+    return {name: factorize(column).levels for name, column in columns if not is_numeric_dtype(column.dtype)}

@@ -102,7 +102,7 @@ def _unknown(function: str, formula: str) -> str:
     if function in CONTRASTS:
         advice = " (a contrast stands within C(): C(f, Sum), or C(f, Treatment('level')))"
     if function == "cbind":
-        advice = " (a model has one response)"
+        advice = " (a model has one response: of successes and failures the successes, with a column of trials beside)"
     return f"the formula {formula!r} cannot call {function!r}{advice}; it can call {', '.join(KNOWN)}"
 
 
