@@ -32,6 +32,7 @@ FOLLOWING = 2  # rounds for parameters that have moved a little
 BETTER = 16_384, 4  # points and rounds for a cluster whose mixture is poor: of few points none may be in a narrow mode
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
+SINGLE = 0.1  # of its points that one t distribution must be worth to be enough where no product rule was possible
 LEAST = 0.05  # share that the components have together, whatever they are worth
 UNCONDITIONAL = 0.1  # share of the last one, as wide as random effects are without data: no weight is beyond bounds
 
@@ -162,6 +163,25 @@ def update(points: Array, weights: Array, shares: Array, means: Array, roots: Ar
         shares[k] *= (1.0 - UNCONDITIONAL) / total
 
 
+@kernel
+def follow_single(points: Array, weights: Array, shares: Array, means: Array, roots: Array) -> None:
+    """`update` for the first component and the last alone."""
+    d = points.shape[1]
+    own, mean, root = np.empty(2), np.empty((2, d)), np.empty((2, d, d))
+    for k in range(2):
+        at = 0 if k == 0 else shares.shape[0] - 1
+        own[k] = shares[at]
+        for i in range(d):
+            mean[k, i] = means[at, i]
+            for j in range(d):
+                root[k, i, j] = roots[at, i, j]
+    update(points, weights, own, mean, root)
+    for i in range(d):
+        means[0, i] = mean[0, i]
+        for j in range(d):
+            roots[0, i, j] = root[0, i, j]
+
+
 @entry
 def fit_clusters(
     arrays: Any,
@@ -170,13 +190,17 @@ def fit_clusters(
     bases: Array,
     rounds: int,
     is_new: bool,
+    simple: Array,
     shift: Array,
     stretch: Array,
     shares: Array,
     means: Array,
     roots: Array,
 ) -> None:
-    """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points."""
+    """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points.
+
+    Where ``simple`` (C,), that is one component beside the last, as long as it is good enough.
+    """
     arrays, x, bases = borrowed(arrays), borrowed(x), borrowed(bases)
     shares, means, roots = borrowed(shares), borrowed(means), borrowed(roots)
     for cluster in clusters:
@@ -200,6 +224,7 @@ def fit_clusters(
                         matrix[i, j] += spans[1 + k, i, 0] * spans[1 + k, j, 0]
             if not lower_root(matrix, root[0]):
                 continue
+        one = simple[cluster] and (is_new or own[0] == 1.0 - UNCONDITIONAL)
         memory = np.empty(count * (d + 1))
         points, logs = borrowed(memory)[: count * d].reshape((count, d)), borrowed(memory)[count * d :]
         for turn in range(rounds):
@@ -207,7 +232,11 @@ def fit_clusters(
             effective = weigh(arrays, x, cluster, points, logs)
             if not effective > 0.0:
                 break
-            if is_new and turn == 0:
+            if turn == 0:
+                one = one and effective > SINGLE * count
+            if one:
+                follow_single(points, logs, own, mean, root)
+            elif is_new and turn == 0:
                 spread_out(points, logs, effective, own, mean, root)
             else:
                 update(points, logs, own, mean, root)
@@ -243,9 +272,10 @@ def fitted(
     bases = np.zeros((most + 1, points * rounds, most))
     for d in np.unique(placing.effects[clusters]).tolist():
         bases[d, :, :d] = t_rule(points * 2 ** math.ceil(math.log2(rounds)), d).points[: points * rounds]
-    shift, stretch = placing.shift.copy(), placing.stretch.copy()
-    share_slices(
-        len(clusters),
-        lambda own: fit_clusters(arrays, x, clusters[own], bases, rounds, is_new, shift, stretch, shares, means, roots),
-    )
+    shift, stretch, simple = placing.shift.copy(), placing.stretch.copy(), placing.is_beyond_products
+
+    def fit(own: slice) -> None:
+        fit_clusters(arrays, x, clusters[own], bases, rounds, is_new, simple, shift, stretch, shares, means, roots)
+
+    share_slices(len(clusters), fit)
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)

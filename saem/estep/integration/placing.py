@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saem.estep.integration.marginal import Quadrature
-from saem.estep.integration.rules import SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
+from saem.estep.integration.rules import MOST_EFFECTS, SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
 from saem.families.contract import n_effects
 from saem.system.jit import entry
 
@@ -102,6 +102,11 @@ class Placing:
             for (name, mine), theirs in zip(vars(a).items(), vars(b).values(), strict=True)
         }
         return Placing(**mixed)
+
+    @property
+    def is_beyond_products(self) -> Array:
+        """Whether clusters (C,) have too many random effects for any product rule."""
+        return self.effects > MOST_EFFECTS
 
     @property
     def mcse(self) -> float:

@@ -271,7 +271,7 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
     placing = match(arrays, placing, left, x)
     placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, False)
     if exact:
-        points = placing.nodes.astype(float) ** placing.effects
+        points = np.where(placing.is_beyond_products, 0.0, placing.nodes.astype(float) ** placing.effects)
         is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
         placing = replace(placing, variance=np.where(is_costly, placing.variance, 0.0))
         placing = replace(placing, correction=np.where(is_costly, 0.0, placing.correction))
@@ -305,7 +305,7 @@ def up_the_ladder(
     tolerance: float,
     exact: bool,
 ) -> tuple[Placing, Array, Array]:
-    """Give clusters (k,) the first number of nodes that agrees with the next one.
+    """Give clusters (k,) the first number of nodes that agrees with the next one, by their numbers of effects.
 
     They are tried from two before the first number of ``between`` points on, up to the second number. What the next
     one says is kept as a correction; and unless those that agree are ``exact``, it counts as a standard error.
@@ -316,15 +316,35 @@ def up_the_ladder(
     left : ndarray
         The clusters for which no two agree; they have the most nodes.
     change : ndarray
-        The differences by the last two of each of these.
+        The differences by the last two of each of these; infinite where no two were tried.
     """
+    effects, left, change = placing.effects[clusters], clusters[:0], np.empty(0)
+    for own in map(clusters.__getitem__, (effects == d for d in np.unique(effects))):
+        placing, still, last = up_one_ladder(arrays, placing, own, x, between, tolerance, exact)
+        left, change = np.concatenate([left, still]), np.concatenate([change, last])
+    order = np.argsort(left)
+    return placing, left[order], change[order]
+
+
+def up_one_ladder(
+    arrays: object,
+    placing: Placing,
+    clusters: Array,
+    x: Array,
+    between: tuple[int, int],
+    tolerance: float,
+    exact: bool,
+) -> tuple[Placing, Array, Array]:
+    """`up_the_ladder` for clusters (k,) with the same number of random effects."""
     nodes, variance, before = placing.nodes.copy(), placing.variance.copy(), np.full(len(clusters), np.nan)
     placing = replace(placing, correction=np.where(np.isin(np.arange(len(nodes)), clusters), 0.0, placing.correction))
     correction = placing.correction.copy()
     change, left = np.full(len(clusters), np.inf), clusters
-    most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
-    ladder = [count for count in LADDER if count**most_effects <= between[1]]
-    ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
+    effects = max(1, int(placing.effects[clusters[0]]))
+    if placing.is_beyond_products[clusters[0]]:
+        return placing, left, change
+    ladder = [count for count in LADDER if count**effects <= between[1]]
+    ladder = ladder[max(0, sum(count**effects <= between[0] for count in ladder) - 2) :]
     chance = CHANCE if between[0] else LITTLE_CHANCE  # that two agree, above all if they are costly
     last = np.full(len(clusters), np.inf if between[0] else 0.0)
     for step, count in enumerate(ladder):

@@ -19,6 +19,7 @@ from saem.families.arranged import Arranged
 from saem.families.designed_data import Intake, grouped, labels_of, take_in
 from saem.families.levels import Patterns, Units, patterns_of, units_of
 from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
+from saem.families.nonlinear.gathered import Gathered
 from saem.families.nonlinear.outcome_keys import Outcome, cut_name
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
 from saem.families.nonlinear.specification import NonlinearModel
@@ -52,6 +53,8 @@ class NonlinearData(Arranged):
         Of the clusters by their numbers of units, where a level is within clusters; variance groups are these, then.
     units : tuple of Units
         Of the factors within clusters.
+    gathered : Gathered or None
+        What is compiled in place of the structure, where rows read few of many coordinates.
     """
 
     structure: Structure
@@ -61,6 +64,7 @@ class NonlinearData(Arranged):
     predictors: dict[str, Predictor]
     patterns: Patterns | None = None
     units: tuple[Units, ...] = ()
+    gathered: Gathered | None = None
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
