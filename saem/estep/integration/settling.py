@@ -125,9 +125,12 @@ def settled_of(problem: Problem) -> Settled:
     if clusters not in _SETTLED:
         assert clusters.joint is not None
         arrays, x = clusters.joint(), problem.starts.first
-        nodes = likelihood.nodes or likelihood.first_nodes
-        if nodes:
-            placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
+        effects, first = numbers_of_effects(arrays, x, clusters.count), likelihood.first_nodes
+        if likelihood.nodes:
+            placing = Placing.at_modes(effects, likelihood.nodes)
+        elif first:
+            few = float(first) ** effects <= FEW_POINTS
+            placing = Placing.at_modes(effects, np.where(few, first, 1))  # of many effects: Laplace's approximation
         else:
             placing = settled(arrays, clusters.count, x)
         _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x, x)

@@ -196,11 +196,10 @@ def check_units(model: CrossedGlmmModel, units: tuple[Units, ...], n: int) -> No
                 f"each of the {n} rows is a level of {name!r} of its own, and one outcome of 0 or 1 says nothing of a "
                 "random effect; cluster must name what several rows have in common"
             )
-    effects = sum(each.counts * len(f.terms) for each, f in zip(units, model.random.values(), strict=True))
+    counts = np.column_stack([each.counts for each in units])
+    effects = counts @ [len(factor.terms) for factor in model.random.values()]
     worst = int(np.argmax(effects))
-    what = " and ".join(
-        f"{each.counts[worst]} levels of {name!r}" for each, name in zip(units, model.random, strict=True)
-    )
+    what = " and ".join(f"{k} levels of {name!r}" for k, name in zip(counts[worst], model.random, strict=True))
     check_effects(int(effects[worst]), f"{what} (rows that share levels, one after another, are one cluster)")
 
 
