@@ -350,8 +350,12 @@ def up_one_ladder(
     ladder = ladder[max(0, sum(count**effects <= between[0] for count in ladder) - 2) :]
     chance = CHANCE if between[0] else LITTLE_CHANCE  # that two agree, above all if they are costly
     last = np.full(len(clusters), np.inf if between[0] else 0.0)
+    if len(ladder) < 2:
+        return placing, left, change  # nothing to compare it with
     for step, count in enumerate(ladder):
-        tried = replace(placing, nodes=np.full(len(nodes), count))
+        trial = nodes.copy()
+        trial[left] = count
+        tried = replace(placing, nodes=trial)
         after = parts_of(tried.objective(arrays), x, left)
         if not np.isfinite(after).all():
             raise FitError(
