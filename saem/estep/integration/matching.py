@@ -14,7 +14,7 @@ import numpy as np
 
 from saem.estep.integration.marginal import fill_spans, place_points
 from saem.estep.integration.placing import Placing
-from saem.estep.integration.rules import MOST_EFFECTS, t_rule
+from saem.estep.integration.rules import MOST_EFFECTS, VARIANTS, t_rule
 from saem.estep.modes import find_mode
 from saem.families.contract import log_complete, n_effects
 from saem.system.jit import borrowed, entry, kernel, release
@@ -182,6 +182,14 @@ def matched(arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: in
     return replace(placing, shift=shift, stretch=stretch)
 
 
+def variant_of(effects: int) -> int:
+    """Of the points by which rules are put where they are: of many effects none that any cluster is integrated by.
+
+    A t distribution that was fitted by the very points that it then has makes their error look smaller than it is.
+    """
+    return VARIANTS if effects > MOST_EFFECTS else 0
+
+
 def rules_by_effects(placing: Placing, clusters: Array, points: int) -> tuple[Array, Array, Array]:
     """Which (C,) of some rules (R, K, d) of t distributions some clusters (k,) have, with log-weights (R, K)."""
     numbers = np.unique(placing.effects[clusters])
@@ -189,5 +197,5 @@ def rules_by_effects(placing: Placing, clusters: Array, points: int) -> tuple[Ar
     rules = np.zeros((len(numbers), points, placing.shift.shape[1]))
     log_weights = np.zeros((len(numbers), points))
     for at, d in enumerate(numbers.tolist()):
-        rules[at, :, :d], log_weights[at] = t_rule(points, d)
+        rules[at, :, :d], log_weights[at] = t_rule(points, d, variant_of(d))
     return which, rules, log_weights

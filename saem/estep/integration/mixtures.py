@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from saem.estep.integration.marginal import fill_spans
-from saem.estep.integration.matching import MANY, POINTS, follow, shrink
+from saem.estep.integration.matching import MANY, POINTS, follow, shrink, variant_of
 from saem.estep.integration.mixing import height_of_t, mix_points
 from saem.estep.integration.placing import Placing
 from saem.estep.integration.rules import FREEDOM, t_rule
@@ -300,5 +300,5 @@ def standard_points(placing: Placing, clusters: Array, points: int) -> tuple[Arr
     numbers = np.unique(placing.effects[clusters])
     bases = np.zeros((len(numbers), points, placing.shift.shape[1]))
     for at, d in enumerate(numbers.tolist()):
-        bases[at, :, :d] = t_rule(2 ** math.ceil(math.log2(points)), d).points[:points]
+        bases[at, :, :d] = t_rule(2 ** math.ceil(math.log2(points)), d, variant_of(d)).points[:points]
     return np.searchsorted(numbers, placing.effects), bases
