@@ -71,10 +71,10 @@ def fill_law(
                 second[j, k] = second[j, k] / total - first[j] * first[k]
         for j in range(d):
             first[j] += mode[j]
-        modes[cluster] = root @ mode
-        means[cluster] = root @ first
-        covariances[cluster] = root @ second @ root.T
-        marginal[cluster] = root @ root.T
+        modes[cluster, :d] = root @ mode
+        means[cluster, :d] = root @ first
+        covariances[cluster, :d, :d] = root @ second @ root.T
+        marginal[cluster, :d, :d] = root @ root.T
 
 
 def conditional_law(problem: Problem, x: Array) -> tuple[Array, Effects]:

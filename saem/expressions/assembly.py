@@ -118,7 +118,7 @@ def number(graph: Graph, node: int) -> str:
     return f"%v{node}" if value is None else literal(value)
 
 
-def instructions(graph: Graph, node: int, place: Callable[[int], tuple[str, int]]) -> list[str]:
+def instructions(graph: Graph, node: int, place: Callable[[int], tuple[str, int | str]]) -> list[str]:
     """The instructions of one node, none for a constant; inputs are in an array, from its start on, by ``place``."""
     from saem.system.machine import POINTER
 

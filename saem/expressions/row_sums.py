@@ -13,6 +13,7 @@ from typing import Any
 
 from saem.expressions.assembly import DECLARATIONS, block, instructions, literal, number
 from saem.expressions.graph import CONDITIONS, Graph
+from saem.expressions.row_reads import Reads, clearing, places, positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,9 @@ class RowSums:
         return _load, (self.source, self.n_targets)  # the address is another one in another process
 
 
-def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, constant: Collection[int]) -> RowSums:
+def compile_row_sums(
+    graph: Graph, targets: Sequence[int], n: int, d: int, constant: Collection[int], reads: Reads | None = None
+) -> RowSums:
     """Compile sums over rows, or fetch them from the cache folder.
 
     Parameters
@@ -51,8 +54,10 @@ def compile_row_sums(graph: Graph, targets: Sequence[int], n: int, d: int, const
     n, d : int
     constant : collection of int
         Positions, among the columns, of those that have one value in each cluster.
+    reads : Reads, optional
+        Where rows read few of many coordinates.
     """
-    return _load(_source(graph, targets, n, d, frozenset(constant)), len(targets))
+    return _load(_source(graph, targets, n, d, frozenset(constant), reads), len(targets))
 
 
 @lru_cache(maxsize=64)  # many fits share one model
@@ -63,17 +68,22 @@ def _load(source: str, n_targets: int) -> RowSums:
     return RowSums(address, n_targets, source, owner)
 
 
-def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: frozenset[int]) -> str:
+def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: frozenset[int], reads: Reads | None) -> str:
     """The module: what is constant, then a loop over the rows, whose sums are kept in ``out``."""
     from saem.system.machine import POINTER
 
     def first_row(i: int) -> tuple[str, int]:
         return ("%x", i) if i < n else ("%z", i - n) if i < n + d else ("%columns", i - n - d)
 
-    def each_row(i: int) -> tuple[str, int]:
+    def each_row(i: int) -> tuple[str, int | str]:
+        if reads is not None and n <= i < n + d:
+            return ("%z", f"%k.w{i - n}")
         return ("%row", i - n - d) if i >= n + d else first_row(i)
 
-    varies = [any(i >= n + d and i - n - d not in constant for i in graph.inputs(k)) for k in range(len(graph.nodes))]
+    def moves(i: int) -> bool:
+        return i - n - d not in constant if i >= n + d else reads is not None and i >= n
+
+    varies = [any(moves(i) for i in graph.inputs(k)) for k in range(len(graph.nodes))]
     nodes = graph.reachable(targets)
     compared = graph.reachable([k for k in nodes if graph.nodes[k].op in CONDITIONS])
     once: list[str] = []
@@ -90,13 +100,21 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
             (each if varies[node] else once).extend(instructions(graph, node, each_row if varies[node] else first_row))
     once.extend(inverted.values())
     clear, fixed, add = [], [], []
+    scattered = reads is not None and reads.direct is not None
+    if reads is not None:
+        each = [*positions(reads, d), *each]
+    if reads is not None and scattered:
+        each += places(reads, d, len(targets))
     for t, node in enumerate(targets):
         place = f"%o{t} = getelementptr double, {POINTER} %out, i64 {t}"
-        clear += [place, f"store double {literal(0.0)}, {POINTER} %o{t}"]
-        if varies[node]:
+        if scattered:
+            add += [f"%o{t} = getelementptr double, {POINTER} %out, i64 %k.t{t}"]
+        else:
+            clear += [place, f"store double {literal(0.0)}, {POINTER} %o{t}"]
+        if varies[node] or scattered:
             add += [
                 f"%b{t} = load double, {POINTER} %o{t}",
-                f"%a{t} = fadd double %b{t}, %v{node}",
+                f"%a{t} = fadd double %b{t}, {number(graph, node)}",
                 f"store double %a{t}, {POINTER} %o{t}",
             ]
         else:
@@ -104,6 +122,10 @@ def _source(graph: Graph, targets: Sequence[int], n: int, d: int, constant: froz
                 f"%a{t} = fmul double %n, {number(graph, node)}",
                 f"store double %a{t}, {POINTER} %o{t}",
             ]
+    before = f"  br i1 {'false' if add else 'true'}, label %end, label %loop"
+    last = "begin"
+    if reads is not None and scattered:
+        before, last = clearing(reads, d, len(targets)), "clear"
     names = (f"{POINTER} noalias %{name}" for name in ("x", "z", "columns"))
     return f"""{DECLARATIONS}
 
@@ -116,10 +138,10 @@ begin:
   %n = sitofp i64 %rows to double
 {block(once)}
 {block(fixed)}
-  br i1 {"false" if add else "true"}, label %end, label %loop
+{before}
 loop:
-  %i = phi i64 [ 0, %begin ], [ %next, %loop ]
-  %row = phi {POINTER} [ %columns, %begin ], [ %following, %loop ]
+  %i = phi i64 [ 0, %{last} ], [ %next, %loop ]
+  %row = phi {POINTER} [ %columns, %{last} ], [ %following, %loop ]
 {block(each)}
 {block(add)}
   %next = add i64 %i, 1

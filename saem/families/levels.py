@@ -158,6 +158,15 @@ def patterns_of(group: Codes, n_groups: int, units: Sequence[Units]) -> Patterns
     return Patterns(of_cluster, table[:, 0], table[:, 1:])
 
 
+def patterns_of_all(units: Sequence[Units]) -> Patterns:
+    """The patterns of clusters whose effects are all those of units, the one with the most units first."""
+    counts = np.column_stack([each.counts for each in units])
+    table, of_cluster = np.unique(counts, axis=0, return_inverse=True)
+    order = np.argsort(-table.sum(axis=1), kind="stable")
+    rank = np.argsort(order)
+    return Patterns(rank[of_cluster.reshape(-1)], np.zeros(len(table), dtype=np.int64), table[order])
+
+
 @dataclass(frozen=True, eq=False)
 class Indices:
     """Parameters of standard deviations (G, q) and correlations (G, q, q; -1 where there is none) of random effects."""
@@ -195,5 +204,21 @@ def spread(patterns: Patterns, own: Indices, levels: Sequence[Indices]) -> Indic
                 if k < used:
                     sd[p, at : at + q] = each.sd[group]
                     corr[p, at : at + q, at : at + q] = each.corr[group]
+                at += q
+    return Indices(sd, corr)
+
+
+def packed(patterns: Patterns, levels: Sequence[Indices]) -> Indices:
+    """`spread`, with the units of a pattern one after the other: what it lacks is at the end."""
+    sizes = np.array([each.sd.shape[1] for each in levels])
+    n = int((patterns.counts @ sizes).max())
+    sd = np.full((len(patterns.group), n), -1, dtype=np.int64)
+    corr = np.full((len(patterns.group), n, n), -1, dtype=np.int64)
+    for p, (group, counts) in enumerate(zip(patterns.group, patterns.counts, strict=True)):
+        at = 0
+        for each, count, q in zip(levels, counts, sizes, strict=True):
+            for _ in range(count):
+                sd[p, at : at + q] = each.sd[group]
+                corr[p, at : at + q, at : at + q] = each.corr[group]
                 at += q
     return Indices(sd, corr)

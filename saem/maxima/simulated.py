@@ -140,11 +140,16 @@ def simulated_at(
         noise += np.outer(off, off)
     if len(mixed):
         at = added(at, derivatives(placing, mixed))
-        parts = [derivatives(placing, mixed, part=part) for part in range(SCRAMBLES)]
-        # how many points a cluster has was chosen by its error: that of the sum was not
-        mcse = float(np.std([part.value for part in parts], ddof=1) / np.sqrt(SCRAMBLES))
-        noise += np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
-    return seen(problem, placing, at, free)._replace(mcse=max(mcse, placing.mcse), noise=noise, off=off)
+        variants = placing.variants[
+            mixed
+        ]  # each tells its own error: all together in place of seven degrees of freedom
+        for own in (mixed[variants == variant] for variant in np.unique(variants)):
+            parts = [derivatives(placing, own, part=part) for part in range(SCRAMBLES)]
+            # how many points a cluster has was chosen by its error: that of the sum was not
+            mcse += float(np.var([part.value for part in parts], ddof=1) / SCRAMBLES)
+            noise += np.atleast_2d(np.cov(np.array([part.gradient for part in parts]), rowvar=False)) / SCRAMBLES
+    mcse = max(np.sqrt(mcse), placing.mcse)
+    return seen(problem, placing, at, free)._replace(mcse=mcse, noise=noise, off=off)
 
 
 def added(at: Derivatives, more: Derivatives) -> Derivatives:

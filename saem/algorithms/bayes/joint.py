@@ -25,7 +25,7 @@ from saem.algorithms.bayes.density import Space, parameters_at
 from saem.algorithms.bayes.frame import Frame, coordinates_of, standardised
 from saem.estep.modes import find_mode
 from saem.families import contract
-from saem.families.contract import effects_root, fill_guide, log_complete_all, supply
+from saem.families.contract import effects_root, fill_guide, log_complete_all, n_effects, supply
 from saem.system.jit import borrowed, entry, inlined, kernel
 
 Array = np.ndarray
@@ -145,8 +145,17 @@ def fill_modes(arrays: Any, x: Array, modes: Array, factors: Array) -> None:
     ``arrays`` are those of `log_complete`; nan where no mode is found.
     """
     for c in range(modes.shape[0]):
-        if not math.isfinite(find_mode(arrays, x, c, modes[c], factors[c])):
-            modes[c, :] = math.nan
+        d = n_effects(arrays, x, c)
+        for j in range(d, modes.shape[1]):  # effects that a cluster lacks are what they are without data
+            modes[c, j] = 0.0
+            for k in range(modes.shape[1]):
+                factors[c, j, k] = factors[c, k, j] = 1.0 if j == k else 0.0
+        mode, factor = np.empty(d), np.empty((d, d))
+        known = math.isfinite(find_mode(arrays, x, c, mode, factor))
+        for j in range(d):
+            modes[c, j] = mode[j] if known else math.nan
+            for k in range(d):
+                factors[c, j, k] = factor[j, k]
 
 
 @entry

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from saem.estep.integration.marginal import fill_spans
-from saem.estep.integration.matching import follow
+from saem.estep.integration.matching import MANY, POINTS, follow, shrink, variant_of
 from saem.estep.integration.mixing import height_of_t, mix_points
 from saem.estep.integration.placing import Placing
 from saem.estep.integration.rules import FREEDOM, t_rule
@@ -27,11 +27,12 @@ from saem.system.sharing import share_slices
 
 Array = np.ndarray
 
-POINTS, ROUNDS = 1_024, 12
+ROUNDS = 12
 FOLLOWING = 2  # rounds for parameters that have moved a little
 BETTER = 16_384, 4  # points and rounds for a cluster whose mixture is poor: of few points none may be in a narrow mode
 OWN = 4.0  # effective points for each random effect with which the covariance of the round before weighs
 NARROWER = 1.0 / 3.0  # variance of the first components, in that of the distribution
+SINGLE = 0.1  # of its points that one t distribution must be worth to be enough where no product rule was possible
 LEAST = 0.05  # share that the components have together, whatever they are worth
 UNCONDITIONAL = 0.1  # share of the last one, as wide as random effects are without data: no weight is beyond bounds
 
@@ -162,28 +163,67 @@ def update(points: Array, weights: Array, shares: Array, means: Array, roots: Ar
         shares[k] *= (1.0 - UNCONDITIONAL) / total
 
 
+@kernel
+def follow_single(points: Array, weights: Array, effective: float, mean: Array, root: Array) -> None:
+    """Give a single component mean (d,) and covariance, ``root`` (d, d), of weighted points (K, d)."""
+    count, d = points.shape
+    first, second, w = np.zeros(d), np.zeros((d, d)), np.empty(d)
+    for at in range(count):
+        if weights[at] == 0.0:
+            continue
+        for i in range(d):
+            total = points[at, i] - mean[i]
+            for j in range(i):
+                total -= root[i, j] * w[j]
+            w[i] = total / root[i, i]
+        for i in range(d):
+            first[i] += weights[at] * w[i]
+            for j in range(i + 1):
+                second[i, j] += weights[at] * w[i] * w[j]
+    shrink(second, first, effective)
+    own = np.empty((d, d))
+    if not lower_root(second, own):
+        return
+    for i in range(d):
+        for j in range(i + 1):
+            mean[i] += root[i, j] * first[j]
+    for i in range(d - 1, -1, -1):
+        for j in range(i + 1):
+            total = 0.0
+            for k in range(j, i + 1):
+                total += root[i, k] * own[k, j]
+            w[j] = total
+        for j in range(i + 1):
+            root[i, j] = w[j]
+
+
 @entry
 def fit_clusters(
     arrays: Any,
     x: Array,
     clusters: Array,
+    which: Array,
     bases: Array,
     rounds: int,
     is_new: bool,
+    simple: Array,
     shift: Array,
     stretch: Array,
     shares: Array,
     means: Array,
     roots: Array,
 ) -> None:
-    """Write mixtures of some clusters, new or better ones; ``bases`` (d + 1, rounds * K, d) are standard points."""
+    """Write mixtures of some clusters, new or better ones; ``bases`` (R, rounds * K, d) are standard points.
+
+    Where ``simple`` (C,), that is one component beside the last, as long as it is good enough.
+    """
     arrays, x, bases = borrowed(arrays), borrowed(x), borrowed(bases)
     shares, means, roots = borrowed(shares), borrowed(means), borrowed(roots)
     for cluster in clusters:
         d = n_effects(arrays, x, cluster)
         if d == 0:
             continue
-        count = bases.shape[1] // rounds
+        count, standard = bases.shape[1] // rounds, bases[which[cluster]]
         own, mean, root = shares[cluster], means[cluster, :, :d], roots[cluster, :, :d, :d]
         if is_new:
             mode, factor, spans = np.empty(d), np.empty((d, d)), np.empty((d + 1, d, 1))
@@ -200,14 +240,19 @@ def fit_clusters(
                         matrix[i, j] += spans[1 + k, i, 0] * spans[1 + k, j, 0]
             if not lower_root(matrix, root[0]):
                 continue
+        one = simple[cluster] and (is_new or own[0] == 1.0 - UNCONDITIONAL)
         memory = np.empty(count * (d + 1))
         points, logs = borrowed(memory)[: count * d].reshape((count, d)), borrowed(memory)[count * d :]
         for turn in range(rounds):
-            mix_points(bases[d, turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
+            mix_points(standard[turn * count : (turn + 1) * count], 1, own, mean, root, points, logs)
             effective = weigh(arrays, x, cluster, points, logs)
             if not effective > 0.0:
                 break
-            if is_new and turn == 0:
+            if turn == 0:
+                one = one and effective > SINGLE * count
+            if one:
+                follow_single(points, logs, effective, mean[0], root[0])
+            elif is_new and turn == 0:
                 spread_out(points, logs, effective, own, mean, root)
             else:
                 update(points, logs, own, mean, root)
@@ -234,18 +279,26 @@ def moved(arrays: Any, placing: Placing, x: Array) -> Placing:
 
 
 def fitted(
-    arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool, points: int = POINTS
+    arrays: Any, placing: Placing, clusters: Array, x: Array, rounds: int, is_new: bool, points: int = 0
 ) -> Placing:
-    """Mixtures of some clusters (k,) after some rounds of so many points."""
-    placing = placing.with_room()
+    """Mixtures of some clusters (k,) after some rounds of so many points, or of as many as their effects ask for."""
+    placing, is_many = placing.with_room(), placing.is_beyond_products[clusters]
     shares, means, roots = placing.shares.copy(), placing.means.copy(), placing.roots.copy()
-    most = placing.shift.shape[1]
-    bases = np.zeros((most + 1, points * rounds, most))
-    for d in np.unique(placing.effects[clusters]).tolist():
-        bases[d, :, :d] = t_rule(points * 2 ** math.ceil(math.log2(rounds)), d).points[: points * rounds]
-    shift, stretch = placing.shift.copy(), placing.stretch.copy()
-    share_slices(
-        len(clusters),
-        lambda own: fit_clusters(arrays, x, clusters[own], bases, rounds, is_new, shift, stretch, shares, means, roots),
-    )
+    shift, stretch, simple = placing.shift.copy(), placing.stretch.copy(), placing.is_beyond_products
+    for some, count in ((clusters[~is_many], points or POINTS), (clusters[is_many], points or MANY)):
+        which, bases = standard_points(placing, some, count * rounds)
+
+        def fit(own: slice, some: Array = some, bases: tuple[Array, Array] = (which, bases)) -> None:
+            fit_clusters(arrays, x, some[own], *bases, rounds, is_new, simple, shift, stretch, shares, means, roots)
+
+        share_slices(len(some), fit)
     return replace(placing, shift=shift, stretch=stretch, shares=shares, means=means, roots=roots)
+
+
+def standard_points(placing: Placing, clusters: Array, points: int) -> tuple[Array, Array]:
+    """Which (C,) of so many standard points (R, K, d) some clusters (k,) have, by their effects."""
+    numbers = np.unique(placing.effects[clusters])
+    bases = np.zeros((len(numbers), points, placing.shift.shape[1]))
+    for at, d in enumerate(numbers.tolist()):
+        bases[at, :, :d] = t_rule(2 ** math.ceil(math.log2(points)), d, variant_of(d)).points[:points]
+    return np.searchsorted(numbers, placing.effects), bases

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saem.estep.integration.marginal import Quadrature
-from saem.estep.integration.rules import SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
+from saem.estep.integration.rules import MOST_EFFECTS, SCRAMBLES, VARIANTS, Kind, part_of, rule_of, table_of
 from saem.families.contract import n_effects
 from saem.system.jit import entry
 
@@ -104,6 +104,16 @@ class Placing:
         return Placing(**mixed)
 
     @property
+    def is_beyond_products(self) -> Array:
+        """Whether clusters (C,) have too many random effects for any product rule."""
+        return self.effects > MOST_EFFECTS
+
+    @property
+    def variants(self) -> Array:
+        """Which (C,) of the variants of a rule clusters have: errors of different ones are independent."""
+        return np.where(self.draws > 0, np.arange(len(self.draws)) % VARIANTS, 0)
+
+    @property
     def mcse(self) -> float:
         """Standard error of the log-likelihood."""
         return float(np.sqrt(self.variance.sum()))
@@ -115,9 +125,11 @@ class Placing:
 
         It is that of all the clusters, or of some (k,).
         """
-        variant = np.where(self.draws > 0, np.arange(len(self.draws)) % VARIANTS, 0)
-        each = np.column_stack([self.nodes, self.draws, self.effects, variant])
-        rows, which = np.unique(each, axis=0, return_inverse=True)
+        own = np.arange(len(self.nodes)) if clusters is None else clusters
+        each = np.column_stack([self.nodes, self.draws, self.effects, self.variants])[own]
+        rows, inverse = np.unique(each, axis=0, return_inverse=True)
+        which = np.zeros(len(self.nodes), dtype=np.int64)
+        which[own] = inverse.reshape(-1)
         kinds = [Kind(*row) for row in rows.tolist()]
         rules = [rule_of(kind) if part is None else part_of(rule_of(kind), kind, part) for kind in kinds]
         table, parts = table_of(rules), SCRAMBLES if part is None else 1
@@ -127,7 +139,7 @@ class Placing:
             table.points,
             table.log_weights,
             table.begins,
-            which.reshape(-1).astype(np.int64),
+            which,
             self.shift,
             self.stretch,
             self.correction,
@@ -138,5 +150,5 @@ class Placing:
             self.means,
             self.roots,
             constant,
-            np.arange(len(self.nodes)) if clusters is None else clusters,
+            own,
         )

@@ -21,6 +21,7 @@ Array = np.ndarray
 FREEDOM = 5.0  # of the t distribution, as in saemix and Monolix
 SCRAMBLES = 8  # sequences of a rule
 VARIANTS = 16  # of a rule: errors by points that all clusters shared would add up
+MOST_EFFECTS = 6  # of which product rules are formed: for more, two that can be compared have too many points
 EDGE = 1e-12  # probabilities that are nearer to zero or one have no quantile
 
 

@@ -125,9 +125,12 @@ def settled_of(problem: Problem) -> Settled:
     if clusters not in _SETTLED:
         assert clusters.joint is not None
         arrays, x = clusters.joint(), problem.starts.first
-        nodes = likelihood.nodes or likelihood.first_nodes
-        if nodes:
-            placing = Placing.at_modes(numbers_of_effects(arrays, x, clusters.count), nodes)
+        effects, first = numbers_of_effects(arrays, x, clusters.count), likelihood.first_nodes
+        if likelihood.nodes:
+            placing = Placing.at_modes(effects, likelihood.nodes)
+        elif first:
+            few = float(first) ** effects <= FEW_POINTS
+            placing = Placing.at_modes(effects, np.where(few, first, 1))  # of many effects: Laplace's approximation
         else:
             placing = settled(arrays, clusters.count, x)
         _SETTLED[clusters] = Settled(placing.objective(arrays, clusters.constant), placing, x, x)
@@ -271,7 +274,7 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
     placing = match(arrays, placing, left, x)
     placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, False)
     if exact:
-        points = placing.nodes.astype(float) ** placing.effects
+        points = np.where(placing.is_beyond_products, 0.0, placing.nodes.astype(float) ** placing.effects)
         is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
         placing = replace(placing, variance=np.where(is_costly, placing.variance, 0.0))
         placing = replace(placing, correction=np.where(is_costly, 0.0, placing.correction))
@@ -305,7 +308,7 @@ def up_the_ladder(
     tolerance: float,
     exact: bool,
 ) -> tuple[Placing, Array, Array]:
-    """Give clusters (k,) the first number of nodes that agrees with the next one.
+    """Give clusters (k,) the first number of nodes that agrees with the next one, by their numbers of effects.
 
     They are tried from two before the first number of ``between`` points on, up to the second number. What the next
     one says is kept as a correction; and unless those that agree are ``exact``, it counts as a standard error.
@@ -316,19 +319,43 @@ def up_the_ladder(
     left : ndarray
         The clusters for which no two agree; they have the most nodes.
     change : ndarray
-        The differences by the last two of each of these.
+        The differences by the last two of each of these; infinite where no two were tried.
     """
+    effects, left, change = placing.effects[clusters], clusters[:0], np.empty(0)
+    for own in map(clusters.__getitem__, (effects == d for d in np.unique(effects))):
+        placing, still, last = up_one_ladder(arrays, placing, own, x, between, tolerance, exact)
+        left, change = np.concatenate([left, still]), np.concatenate([change, last])
+    order = np.argsort(left)
+    return placing, left[order], change[order]
+
+
+def up_one_ladder(
+    arrays: object,
+    placing: Placing,
+    clusters: Array,
+    x: Array,
+    between: tuple[int, int],
+    tolerance: float,
+    exact: bool,
+) -> tuple[Placing, Array, Array]:
+    """`up_the_ladder` for clusters (k,) with the same number of random effects."""
     nodes, variance, before = placing.nodes.copy(), placing.variance.copy(), np.full(len(clusters), np.nan)
     placing = replace(placing, correction=np.where(np.isin(np.arange(len(nodes)), clusters), 0.0, placing.correction))
     correction = placing.correction.copy()
     change, left = np.full(len(clusters), np.inf), clusters
-    most_effects = max(1, int(placing.effects[clusters].max(initial=0)))
-    ladder = [count for count in LADDER if count**most_effects <= between[1]]
-    ladder = ladder[max(0, sum(count**most_effects <= between[0] for count in ladder) - 2) :]
+    effects = max(1, int(placing.effects[clusters[0]]))
+    if placing.is_beyond_products[clusters[0]]:
+        return placing, left, change
+    ladder = [count for count in LADDER if count**effects <= between[1]]
+    ladder = ladder[max(0, sum(count**effects <= between[0] for count in ladder) - 2) :]
+    if len(ladder) < 2:
+        return placing, left, change  # nothing to compare it with
     third = min(2, len(ladder) - 1)  # before that, rules of skewed integrals agree by chance
     last, earlier = np.full(len(clusters), np.inf), before
     for step, count in enumerate(ladder):
-        tried = replace(placing, nodes=np.full(len(nodes), count))
+        trial = nodes.copy()
+        trial[left] = count
+        tried = replace(placing, nodes=trial)
         after = parts_of(tried.objective(arrays), x, left)
         if not np.isfinite(after).all():
             raise FitError(

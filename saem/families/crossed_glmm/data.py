@@ -5,6 +5,7 @@ The clusters are the connected components of the rows: those that share a level 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +22,9 @@ from saem.families.crossed_glmm.specification import CrossedGlmmModel, correlati
 from saem.families.designed_data import apart_from, take_in
 from saem.families.glmm.columns import columns_of, structure_of
 from saem.families.glmm.data import GlmmData, check_outcomes, with_successes
-from saem.families.levels import Indices, Units, connected, patterns_of, spread, units_of
+from saem.families.levels import Indices, Patterns, Units, connected, packed, patterns_of_all, units_of
 from saem.families.nonlinear.data import check_effects, is_constant
+from saem.families.nonlinear.gathered import Gathered
 from saem.specification.grouping import GroupingFactor
 from saem.specification.layout import ONE_GROUP
 from saem.specification.parameters import Parameters
@@ -59,10 +61,12 @@ def arrange(
     if isinstance(model.predictor, str):
         mean = apart_from({name for factor in model.random.values() for name in factor.sd_names(None)}, mean)
     designs = [expression_columns(f.terms, taken.columns, n, rows, "random term") for f in model.random.values()]
-    names, random = term_names(model, units), random_design([each.columns for each in units], designs)
+    patterns = patterns_of_all(units)
+    names, counts = term_names(model, patterns), patterns.counts[patterns.of_cluster]
+    places = positions_of(model, counts[cluster], [each.position for each in units])
+    random = random_design(places, np.hstack(designs), len(names))
     check_sizes(mean.names, mean.matrix)
     check_sizes(names, random)
-    patterns = patterns_of(np.zeros(len(first), dtype=np.int64), 1, units)
     layout = positions(model, mean.names, patterns)
     check_outcomes(model, taken)
     columns = columns_of(model, mean.names, mean.matrix, random, mean.offset, taken.columns, rows, names)
@@ -96,7 +100,12 @@ def arrange(
         formula_state=mean.state,
         unclear={name: label for name, label in zip(mean.names, mean.labels, strict=True) if name in mean.unclear},
         table=partial(table_of, taken.series, taken.attributes),
-        structure=structure_of(model, layout, mean, {}, names),
+        structure=structure_of(model, layout, mean, {}, dict.fromkeys(names, "")),
+        gathered=Gathered(
+            structure_of(model, layout, mean, {}, reading(model)),
+            {f"term[{name}]": column for name, column in zip(reading(model), np.hstack(designs).T, strict=True)},
+            places,
+        ),
         columns=columns,
         constant_columns=frozenset(name for name, values in columns.items() if is_constant(values, cluster, first)),
         outcome=model.outcome.row,
@@ -106,11 +115,10 @@ def arrange(
     )
 
 
-def positions(model: CrossedGlmmModel, means: tuple[str, ...], patterns: Any) -> Positions:
+def positions(model: CrossedGlmmModel, means: tuple[str, ...], patterns: Patterns) -> Positions:
     """Where the parameters act, on the random effects of clusters of every pattern."""
     parameters = model.parameters_with(means)
-    none = Indices(np.empty((1, 0), dtype=np.int64), np.empty((1, 0, 0), dtype=np.int64))
-    found = spread(patterns, none, [indices(factor, parameters) for factor in model.random.values()])
+    found = packed(patterns, [indices(factor, parameters) for factor in model.random.values()])
     sds = [tuple(parameters.names[i] for i in row if i >= 0) for row in found.sd]
     return Positions(parameters, found.sd, found.corr, sds)
 
@@ -124,21 +132,49 @@ def indices(factor: GroupingFactor, parameters: Parameters) -> Indices:
     return Indices(np.array([[parameters.index(name) for name in factor.sd_names(None)]], dtype=np.int64), corr)
 
 
-def term_names(model: CrossedGlmmModel, units: tuple[Units, ...]) -> tuple[str, ...]:
-    """The random effects of a cluster: ``female[3]``, or ``female[3].slope`` of several terms."""
-    return tuple(
+def term_names(model: CrossedGlmmModel, patterns: Patterns) -> tuple[str, ...]:
+    """The coordinates of a cluster: ``Female[3]``, or ``Female[3].slope`` of several terms, of the largest one.
+
+    Others may have those of other levels there: see `effect_names`.
+    """
+    found = [
         f"{name}[{k + 1}]" if tuple(factor.terms) == ("intercept",) else f"{name}[{k + 1}].{term}"
-        for (name, factor), each in zip(model.random.items(), units, strict=True)
-        for k in range(each.most)
+        for (name, factor), count in zip(model.random.items(), patterns.counts[0], strict=True)
+        for k in range(count)
         for term in factor.terms
-    )
+    ]
+    return tuple(found)
 
 
-def random_design(indicators: list[Floats], terms: list[Floats]) -> Floats:
-    """The columns (n, d) by which rows read the random effects, in the order of `term_names`."""
-    n = len(terms[0])
-    parts = [(one[:, :, None] * own[:, None, :]).reshape(n, -1) for one, own in zip(indicators, terms, strict=True)]
-    return np.ascontiguousarray(np.hstack(parts))
+def reading(model: CrossedGlmmModel) -> dict[str, str]:
+    """The random effects that a row reads: their names -> where they act."""
+    return {f"{name}.{term}": text for name, factor in model.random.items() for term, text in factor.terms.items()}
+
+
+def positions_of(model: CrossedGlmmModel, counts: Codes, places: Sequence[Codes]) -> Codes:
+    """Which coordinates of its cluster each row reads, in the order of `reading`; -1 where a level has none.
+
+    Parameters
+    ----------
+    counts : (n, F) ndarray
+        Units of each factor in the cluster of each row.
+    places : sequence of (n,) ndarray
+        Of the row's unit among them.
+    """
+    found, begin = [], np.zeros(len(counts), dtype=np.int64)
+    for factor, count, place in zip(model.random.values(), counts.T, places, strict=True):
+        q = len(factor.terms)
+        found += [np.where(place >= 0, begin + q * place + k, -1) for k in range(q)]
+        begin = begin + q * count
+    return np.column_stack(found)
+
+
+def random_design(positions: Codes, terms: Floats, d: int) -> Floats:
+    """The columns (n, d) by which rows read the coordinates of their clusters: ``terms`` (n, m) at ``positions``."""
+    n, m = positions.shape
+    found = np.zeros((n, d + 1))  # -1 is the last, which is nobody's
+    found[np.repeat(np.arange(n), m), positions.ravel()] = terms.ravel()
+    return np.ascontiguousarray(found[:, :d])
 
 
 def check_units(model: CrossedGlmmModel, units: tuple[Units, ...], n: int) -> None:
@@ -160,9 +196,11 @@ def check_units(model: CrossedGlmmModel, units: tuple[Units, ...], n: int) -> No
                 f"each of the {n} rows is a level of {name!r} of its own, and one outcome of 0 or 1 says nothing of a "
                 "random effect; cluster must name what several rows have in common"
             )
-    effects = sum(each.most * len(f.terms) for each, f in zip(units, model.random.values(), strict=True))
-    what = " and ".join(f"{each.most} levels of {name!r}" for each, name in zip(units, model.random, strict=True))
-    check_effects(effects, f"{what} (rows that share levels, one after another, are one cluster)")
+    counts = np.column_stack([each.counts for each in units])
+    effects = counts @ [len(factor.terms) for factor in model.random.values()]
+    worst = int(np.argmax(effects))
+    what = " and ".join(f"{k} levels of {name!r}" for k, name in zip(counts[worst], model.random, strict=True))
+    check_effects(int(effects[worst]), f"{what} (rows that share levels, one after another, are one cluster)")
 
 
 def labels(n: int) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,11 +13,17 @@ from saem.families.description import Section
 from saem.families.glmm.data import GlmmData
 from saem.families.glmm.family import GlmmFamily
 from saem.families.nonlinear.evaluation import NonlinearRows
+from saem.families.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.expressions.constraint import Constraints
+    from saem.families.coordinates import Coordinates
+
 Floats = NDArray[np.float64]
+FEW_EFFECTS = 5  # of a component, whose integrals are cheap
+FIRST_NODES = 3
 
 
 class CrossedGlmmFamily(GlmmFamily):
@@ -36,6 +43,15 @@ class CrossedGlmmFamily(GlmmFamily):
         from saem.families.crossed_glmm.data import arrange
 
         return arrange(model, table, drop_missing, formula_state)
+
+    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
+        """See `Family.build_problem`.
+
+        Searches begin with Laplace's approximation where the integrals are costly, and look for one maximum.
+        """
+        problem = super().build_problem(data, constraints, restricted, coordinates)
+        first = FIRST_NODES if len(data.term_names) > FEW_EFFECTS else 0
+        return replace(problem, likelihood=replace(problem.likelihood, first_nodes=first, is_local=first > 0))
 
     def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from saem.errors import DataError
 from saem.expressions.columns import check_columns
-from saem.families.crossed_glmm.data import random_design, term_names
+from saem.families.crossed_glmm.data import positions_of, random_design
 from saem.families.crossed_glmm.specification import CrossedGlmmModel
 from saem.families.designed_others import evaluated, formula_design, read_others
 from saem.families.glmm.columns import columns_of
@@ -56,12 +56,11 @@ def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData,
         cluster = np.where(own >= 0, own, cluster)
         places.append(np.where(at >= 0, units.position[at], -1))
     new = cluster < 0
-    indicators = [
-        (np.where(new, 0, place)[:, None] == np.arange(units.most)).astype(np.float64)
-        for place, units in zip(places, data.units, strict=True)
-    ]
+    assert data.patterns is not None
+    group = np.where(new, 0, data.cluster_group[cluster])
+    reads = positions_of(model, data.patterns.counts[group], [np.where(new, 0, place) for place in places])
     terms = [evaluated(factor.terms, columns, m, rows) for factor in model.random.values()]
-    random = random_design(indicators, terms)
+    random = random_design(reads, np.hstack(terms), len(data.term_names))
     names = [data.parameters.names[i] for i in data.mean_index]
-    read = columns_of(model, names, mean, random, offset, columns, rows, term_names(model, data.units))
-    return NonlinearRows(data.structure, read, cluster, np.zeros(m, dtype=np.int64), random)
+    read = columns_of(model, names, mean, random, offset, columns, rows, data.term_names)
+    return NonlinearRows(data.structure, read, cluster, group, random)

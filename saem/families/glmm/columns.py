@@ -83,7 +83,7 @@ class Placed(Protocol):
 
 
 def structure_of(
-    model: GlmmModel, layout: Placed, mean: Design, centred: Mapping[str, str], terms: Iterable[str] | None = None
+    model: GlmmModel, layout: Placed, mean: Design, centred: Mapping[str, str], terms: Mapping[str, str] | None = None
 ) -> Structure:
     """What the likelihood is made of.
 
@@ -95,14 +95,14 @@ def structure_of(
         Of the fixed part.
     centred : mapping of str to str
         Means in the centre of a random effect -> its term.
-    terms : iterable of str, optional
-        (q,) names of the random effects, each with a column; by default the terms of the model.
+    terms : mapping of str to str, optional
+        (q,) names of the random effects -> where they act, as a term of a model says it; by default those of the model.
     """
     labels = dict(zip(mean.names, mean.labels, strict=True))
     weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
     parts = [trees.multiply(trees.name(name), weights[name]) for name in mean.names if name not in centred]
     effects = []
-    for term, text in model.random.terms.items() if terms is None else ((name, "") for name in terms):
+    for term, text in (model.random.terms if terms is None else terms).items():
         is_one = text in ONE
         parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
         own = [name for name, where in centred.items() if where == term]

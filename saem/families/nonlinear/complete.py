@@ -29,7 +29,7 @@ from saem.families.contract import supply
 from saem.families.nonlinear.arrays import BETWEEN, POSITIVE, NonlinearArrays
 from saem.families.nonlinear.density import fill_term_jets
 from saem.families.normal_covariance import multiply, read_group
-from saem.families.normal_effects import effect_terms
+from saem.families.normal_effects import add_blocks, effect_terms
 from saem.system.jets import add_product, clear, jet_length
 from saem.system.jit import borrowed, kernel
 
@@ -149,6 +149,9 @@ def add_effects(
     ``out`` (1 + n, n) holds the gradient and the Hessian.
     """
     d, length = arrays.sd_index.shape[1], terms.shape[1]
+    if terms.shape[0] == 0:  # nothing is in a centre
+        own = statistics.reshape((d, d))
+        return add_blocks(arrays.sd_index[group], arrays.corr_index[group], n, own, x, out[0], out[1:])
     slots = arrays.slot_terms
     sd, rho, precision = np.empty(d), np.empty((d, d)), np.empty((d, d))
     derivative, moments, plain = np.empty((slots.shape[0], d, d)), np.empty((d, d, length)), np.empty((d, d))

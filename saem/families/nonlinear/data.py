@@ -20,6 +20,7 @@ from saem.families.designed_data import Intake, grouped, labels_of, take_in
 from saem.families.levels import Patterns, Units, patterns_of, units_of
 from saem.families.nonlinear import kinks, ordinal, parts_of_columns, support
 from saem.families.nonlinear.correlation import Correlation
+from saem.families.nonlinear.gathered import Gathered
 from saem.families.nonlinear.outcome_keys import Outcome, cut_name
 from saem.families.nonlinear.past import columns_back
 from saem.families.nonlinear.predictors import Predictor, Predictors, predictors_of
@@ -56,6 +57,8 @@ class NonlinearData(Arranged):
         Of the factors within clusters.
     correlation : Correlation or None
         Of residuals.
+    gathered : Gathered or None
+        What is compiled in place of the structure, where rows read few of many coordinates.
     """
 
     structure: Structure
@@ -66,6 +69,7 @@ class NonlinearData(Arranged):
     patterns: Patterns | None = None
     units: tuple[Units, ...] = ()
     correlation: Correlation | None = None
+    gathered: Gathered | None = None
 
     @property
     def series(self) -> Codes:

@@ -103,13 +103,13 @@ def add_row_jets(arrays: NonlinearArrays, x: Array, cluster: int, z: Array, valu
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     direct = arrays.rows.curved
     p = direct.shape[0]
-    size = p + d
-    out, point = np.empty(1 + size + size * (size + 1) // 2), np.empty(d)
+    size, most = p + d, p + arrays.sd_index.shape[1]
+    out, point = np.empty(1 + most + most * (most + 1) // 2), np.empty(d)
     for at in range(values.shape[0]):
         for j in range(d):
             point[j] = z[at, j, 0]
         call_row_sums(arrays.rows.curvature, x, point, arrays.columns, first, rows, out)
-        value, i = values[at], 1 + size
+        value, i = values[at], 1 + most
         value[0] += out[0]
         for j in range(size):
             for k in range(j + 1):
@@ -143,7 +143,7 @@ def fill_plain_slopes(
 ) -> None:
     """`log_complete_nonlinear` at plain effects (k, d, 1), with derivatives."""
     d, p = effects.shape[1], arrays.rows.curved.shape[0]
-    size, length = p + d, prepared_length(arrays)
+    size, length = p + arrays.sd_index.shape[1], prepared_length(arrays)
     memory = np.empty(length + d * d + 1 + size + size * (size + 1) // 2)  # one allocation
     room = borrowed(memory)
     prepared, half, out = room[:length], room[length : length + d * d], room[length + d * d :]
@@ -188,25 +188,30 @@ def fill_slope_jets(
     """Add the log-density (J,) of the rows, and its derivatives (d, J) and (d, d, J) by coordinates (d, J), in jets."""
     (d, length), n = z.shape, x.shape[0]
     program = arrays.slopes if order < 2 else arrays.bends
-    inputs, work = np.empty((n + d, length)), np.empty((program.ops.shape[0], length))
+    read = arrays.read.shape[1]
+    count = read if read > 0 else d
+    inputs, work = np.empty((n + count, length)), np.empty((program.ops.shape[0], length))
     set_parameters(x, inputs)
-    for j in range(d):
-        for m in range(length):
-            inputs[n + j, m] = z[j, m]
+    where = np.arange(count)
     for row in range(arrays.first[cluster], arrays.first[cluster + 1]):
+        for j in range(count):
+            if read > 0:
+                where[j] = arrays.read[row, j]
+            for m in range(length):
+                inputs[n + j, m] = z[where[j], m]
         run(program, inputs, arrays.columns[row], work)
         for m in range(length):
             value[m] += work[program.targets[0], m]
-        at = 1 + d
-        for j in range(d):
+        at = 1 + count
+        for j in range(count):
             target = program.targets[1 + j]
             for m in range(length):
-                slope[j, m] += work[target, m]
+                slope[where[j], m] += work[target, m]
             for k in range(j + 1):
                 if order > 1:
-                    target = program.targets[at]
+                    target, high, low = program.targets[at], max(where[j], where[k]), min(where[j], where[k])
                     for m in range(length):
-                        bend[j, k, m] += work[target, m]
+                        bend[high, low, m] += work[target, m]
                 at += 1
 
 
@@ -280,8 +285,8 @@ def effects_root_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int, root
 
 @inlined
 def n_effects_nonlinear(arrays: NonlinearArrays, x: Array, cluster: int) -> int:
-    """See `saem.families.contract.n_effects`: whatever the parameters."""
-    return int(arrays.sd_index.shape[1])
+    """See `saem.families.contract.n_effects`: up to the last that is there, whatever the parameters."""
+    return int(arrays.n_effects[arrays.group[cluster]])
 
 
 supply(contract.n_effects, NonlinearArrays, n_effects_nonlinear)

@@ -14,6 +14,7 @@ import numpy as np
 
 from saem.expressions.graph import Graph
 from saem.expressions.program import Program, program_of
+from saem.expressions.row_reads import Reads
 from saem.expressions.row_sums import RowSums, compile_row_sums
 from saem.families.nonlinear.arrays import RowFunctions
 from saem.families.nonlinear.columns import Lifted
@@ -56,10 +57,12 @@ class Builder:
     lifted : Lifted
     index : (p,) int64 ndarray
         Parameters that are expanded.
+    gathers : bool
+        Whether the coordinates are those that a row reads, of many; see `saem.families.nonlinear.gathered`.
     """
 
-    def __init__(self, lifted: Lifted, index: Array) -> None:
-        self.lifted, self.index = lifted, index
+    def __init__(self, lifted: Lifted, index: Array, gathers: bool) -> None:
+        self.lifted, self.index, self.gathers = lifted, index, gathers
         self.n, self.d = len(lifted.parameters), len(lifted.coordinates)
         self.graph = Graph(MAX_OPERATIONS, admits_zero=True)
         self.graph.owner = "the outcome"
@@ -122,9 +125,10 @@ class Builder:
         moved = set().union(*(self.graph.inputs(node) for node in nodes), set())
         return {i: self.graph.derivative(self.density, v) for i, v in enumerate(variables) if v in moved}
 
-    def compiled(self, targets: Sequence[int]) -> RowSums:
-        """The C function of some targets."""
-        return compile_row_sums(self.graph, targets, self.n, self.d, self.lifted.constant)
+    def compiled(self, targets: Sequence[int], direct: int | None = None) -> RowSums:
+        """The C function of some targets; ``direct`` counts the parameters beside which there are coordinates."""
+        reads = Reads(len(self.lifted.prepared), direct) if self.gathers else None
+        return compile_row_sums(self.graph, targets, self.n, self.d, self.lifted.constant, reads)
 
     def positions(self, parameters: Sequence[int]) -> Array:
         """Positions of parameters among the expanded ones."""
@@ -136,13 +140,13 @@ class Builder:
         coordinates = list(range(self.n, self.n + self.d))
         direct = self.used([self.density, *map(self.add, self.lifted.arguments.values())])
         value = self.compiled([self.density])
-        curvature = self.compiled(self.curvature(self.density, [*direct, *coordinates]))
+        curvature = self.compiled(self.curvature(self.density, [*direct, *coordinates]), len(direct))
         squares = [
             self.graph.binary("mul", self.add(scale.indicator), self.add(scale.square)) for scale in self.lifted.scales
         ]
         expanded = [i for i in direct if i not in self.lifted.scale_index] if squares else direct
         alone = self.compiled([*self.scored(expanded), *squares])
-        beside = self.compiled(self.scored([*direct, *coordinates]))
+        beside = self.compiled(self.scored([*direct, *coordinates]), len(direct))
         by_both = self.positions(direct)
         curved = np.array(direct, dtype=np.int64)
         term_nodes = [self.add(term) for term in self.lifted.terms]

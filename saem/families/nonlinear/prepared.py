@@ -41,11 +41,12 @@ def renew_root(
 def prepare_cluster(arrays: NonlinearArrays, x: Array, cluster: int, before: int, prepared: Array) -> bool:
     """See `saem.families.contract.prepare`: the root (d, d) of the covariance, the centres (d,), and room.
 
-    The room is for coordinates (d,), terms (K,), and a sum. Whether there is a covariance.
+    The room is for coordinates (d,), terms (K,), and a sum; the terms are where they are for the most effects. Whether
+    there is a covariance.
     """
-    d, count = arrays.sd_index.shape[1], arrays.term_effect.shape[0]
-    at = d * d
-    terms, root = prepared[at + 2 * d : at + 2 * d + count], prepared[:at].reshape((d, d))
+    d, most, count = arrays.n_effects[arrays.group[cluster]], arrays.sd_index.shape[1], arrays.term_effect.shape[0]
+    at, end = d * d, most * most + 2 * most
+    terms, root = prepared[end : end + count], prepared[:at].reshape((d, d))
     known = renew_root(arrays.group, cluster, before, arrays.sd_index, arrays.corr_index, x, root)
     if before < 0 and count > 0:
         call_row_sums(arrays.term_values, x, x, arrays.columns, 0, 1, terms)  # they read no column

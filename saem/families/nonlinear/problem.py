@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from saem.expressions.columns import Values
 from saem.expressions.constraint import Constraints
 from saem.expressions.rows import RowExpression
 from saem.families.nonlinear import complete, density, integral, reduction
@@ -101,8 +102,14 @@ def build_problem(data: NonlinearData, constraints: Constraints) -> Problem:
 def lifted_of(data: NonlinearData) -> Lifted:
     """The expressions of a model with the columns of its table taken apart; once for a table."""
     if data not in _LIFTED:
-        _LIFTED[data] = lifted(data.structure, frozenset(data.columns), data.constant_columns)
+        structure = data.structure if data.gathered is None else data.gathered.structure
+        _LIFTED[data] = lifted(structure, frozenset(columns_of(data)), data.constant_columns)
     return _LIFTED[data]
+
+
+def columns_of(data: NonlinearData) -> dict[str, Values]:
+    """The columns (n,) that the compiled expressions read."""
+    return data.columns if data.gathered is None else {**data.columns, **data.gathered.columns}
 
 
 def expanded(found: Lifted, parameters: Parameters) -> Array:
@@ -129,9 +136,10 @@ def functions_of(data: NonlinearData) -> Functions:
         tuple((s.parameter, ast.dump(s.indicator), ast.dump(s.square)) for s in found.scales),
         tuple(found.prepared),
         found.constant,
+        data.gathered is not None,
     )
     if key not in _FUNCTIONS:
-        _FUNCTIONS[key] = Builder(found, expanded(found, data.parameters)).build()
+        _FUNCTIONS[key] = Builder(found, expanded(found, data.parameters), data.gathered is not None).build()
     return _FUNCTIONS[key]
 
 
@@ -141,8 +149,12 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
     order = np.argsort(data.cluster, kind="stable")
     sizes = np.bincount(data.cluster, minlength=len(data.cluster_group))
     first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    n = len(data.response)
-    columns = np.ascontiguousarray(found.matrix(data.columns, n)[order])
+    n, d = len(data.response), len(structure.effects)
+    read = np.zeros((n, 0), dtype=np.int64) if data.gathered is None else data.gathered.positions
+    matrix = found.matrix(columns_of(data), n)
+    if data.gathered is not None:
+        matrix = np.hstack([matrix, read, np.full((n, 1), d)])
+    columns = np.ascontiguousarray(matrix[order])
     basis = np.ascontiguousarray(found.centre_columns(data.columns, n)[order][first[:-1]])
     groups = len(data.group_levels)
     gram = np.zeros((groups, basis.shape[1], basis.shape[1]))
@@ -154,7 +166,6 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
     index = expanded(found, data.parameters)
     kinds = np.array([kind_of(data.parameters, int(i)) for i in index], dtype=np.int64)
     sd_index, corr_index = structure.sd_index, structure.corr_index
-    d = len(structure.effects)
     terms = [(j, j) for j in range(d)]
     terms += [(j, k) for j in range(d) for k in range(j) if groups and corr_index[0, j, k] >= 0]
     slots = [[sd_index[g, j] if j == k else corr_index[g, j, k] for j, k in terms] for g in range(groups)]
@@ -180,6 +191,8 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
         n_clusters=np.bincount(data.cluster_group, minlength=groups).astype(float),
         sd_index=np.asarray(sd_index, dtype=np.int64),
         corr_index=np.ascontiguousarray(corr_index, dtype=np.int64),
+        n_effects=np.array([1 + max(np.flatnonzero(row >= 0), default=-1) for row in sd_index], dtype=np.int64),
+        read=np.ascontiguousarray(read[order]),
         slot_index=np.maximum(np.array(slots, dtype=np.int64).reshape(groups, len(terms)), 0),  # absent: adds nothing
         slot_terms=np.array(terms, dtype=np.int64).reshape(len(terms), 2),
     )

@@ -162,10 +162,10 @@ def accumulate_prepared_nonlinear(
     arrays: NonlinearArrays, x: Array, cluster: int, prepared: Array, effects: Array, weight: float, statistics: Array
 ) -> None:
     """See `saem.families.contract.accumulate_prepared`."""
-    many, d = effects.shape
+    (many, d), most = effects.shape, arrays.sd_index.shape[1]
     p, s, count = arrays.expanded.shape[0], arrays.scale_index.shape[0], arrays.term_effect.shape[0]
     w, exact = arrays.rows.scored.shape[0], arrays.rows.n_squares
-    size = w + (d if arrays.rows.by_coordinates == 1 else 0)
+    size = w + (most if arrays.rows.by_coordinates == 1 else 0)
     observed = arrays.rows.is_observed == 1
     width, at = 1 + size + size * (size + 1) // 2, d
     memory = np.empty(at + 4 * p + 2 * size * p + width + exact)  # one allocation
@@ -193,7 +193,7 @@ def accumulate_prepared_nonlinear(
     first, rows = arrays.first[cluster], arrays.first[cluster + 1] - arrays.first[cluster]
     own = np.empty((p, p)) if observed else room[:0].reshape((0, 0))
     squares = 1 + p + p * (p + 1) // 2
-    start = squares + s + arrays.group[cluster] * (count * d + d * d)
+    start = squares + s + arrays.group[cluster] * (count * most + most * most)
     for draw in range(many):
         place_coordinates(prepared, effects[draw].reshape((1, d, 1)), d)
         for j in range(d):
@@ -214,10 +214,10 @@ def accumulate_prepared_nonlinear(
             )
         for k in range(count):
             for j in range(d):
-                statistics[start + k * d + j] += weight * arrays.basis[cluster, k] * latent[j]
+                statistics[start + k * most + j] += weight * arrays.basis[cluster, k] * latent[j]
         for i in range(d):
             for j in range(d):
-                statistics[start + count * d + i * d + j] += weight * latent[i] * latent[j]
+                statistics[start + count * most + i * most + j] += weight * latent[i] * latent[j]
     release(memory)
 
 

@@ -47,15 +47,15 @@ _KEPT: WeakKeyDictionary[NonlinearData, tuple[Any, ...]] = WeakKeyDictionary()
 
 def slope_arrays(data: NonlinearData, found: Lifted, arrays: NonlinearArrays) -> SlopeArrays:
     """The arrays of a table, not guided; functions are compiled if they are not in the cache folder."""
-    builder = Builder(found, arrays.expanded)
+    builder = Builder(found, arrays.expanded, arrays.read.shape[1] > 0)
     coordinates = range(builder.n, builder.n + builder.d)
     terms = [builder.add(term) for term in found.terms]
     direct, moving = builder.used([builder.density]), builder.used(terms)
-    rows = builder.compiled([builder.density, *builder.gradient(builder.density, [*direct, *coordinates])])
+    rows = builder.compiled([builder.density, *builder.gradient(builder.density, [*direct, *coordinates])], len(direct))
     slopes = [slope for term in terms for slope in builder.gradient(term, moving)]
     of_terms = compile_row_sums(builder.graph, [*terms, *slopes], builder.n, 0, frozenset())
     _KEPT[data] = rows, of_terms
-    clusters, d = len(arrays.group), builder.d
+    clusters, d = len(arrays.group), arrays.sd_index.shape[1]
     return SlopeArrays(
         arrays,
         rows.address,
