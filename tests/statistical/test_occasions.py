@@ -86,26 +86,6 @@ def test_predictions_know_occasions(table):
     assert found["known"].tolist() == [True, True, True, False]
 
 
-def test_intervals_of_a_new_occasion_have_its_variance(table):
-    # Parameters are held, so that the law of a new response is known in closed form. Widths are means over 100 rows of
-    # the same place, whose draws differ. Where a new occasion has no effect of its own, they are shorter by a third.
-    held = {"b0": 2.0, "b1": 0.5, "omega": 1.0, "gamma": 0.7}
-    fit = saem.fit(saem.Model.from_text(TEXT).replace(fixed=held), table, method="ml")
-    sigma = fit.estimates["estimate"]["sigma"]
-    own = table[table["id"] == 0]
-    visit = own["visit"].to_numpy()
-    law = 1.0 + 0.49 * (visit[:, None] == visit) + sigma**2 * np.eye(len(own))
-    for place in ("v0", "v9"):
-        found = saem.predict(fit, pd.DataFrame({"id": 0, "visit": place, "x": np.zeros(100)}))
-        c = 1.0 + 0.49 * (visit == place)
-        spread = 1.49 - c @ np.linalg.solve(law, c)
-        width = 2.0 * 1.96 * np.sqrt(spread + sigma**2)
-        assert (found["upper"] - found["lower"]).mean() == pytest.approx(width, rel=0.03)
-        assert found["se"].mean() == pytest.approx(np.sqrt(spread), rel=0.01)
-    marginal = 2.0 * 1.96 * np.sqrt(1.49 + sigma**2)
-    assert (found["marginal_upper"] - found["marginal_lower"]).mean() == pytest.approx(marginal, rel=0.03)
-
-
 def test_draws_of_responses_have_one_effect_for_each_occasion(table):
     # The covariance of two rows of a cluster is omega^2 + gamma^2 in one occasion, omega^2 in two. Of 400 tables with
     # 30 clusters, these are within 6 standard errors (a false alarm in 10^8). Drawn once a cluster, both are equal.

@@ -33,8 +33,6 @@ class NonlinearRows:
         Variance group.
     weights : (m, d) ndarray or None
         Of a sum of the coordinates, where that is all of them that a row depends on.
-    fresh : (m, d) bool ndarray or None
-        Coordinates that the data of the row's cluster say nothing of, though it is one of the fit: of a new occasion.
     """
 
     structure: Structure
@@ -42,7 +40,6 @@ class NonlinearRows:
     cluster: NDArray[np.int64]
     group: NDArray[np.int64]
     weights: Floats | None = None
-    fresh: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.cluster)
@@ -51,33 +48,7 @@ class NonlinearRows:
         """Some of the rows, or rows again and again."""
         columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
         weights = None if self.weights is None else self.weights[rows]
-        fresh = None if self.fresh is None else self.fresh[rows]
-        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights, fresh)
-
-    def of_clusters(self, effects: Floats) -> Floats:
-        """Of random effects (C, d) of the clusters of the fit, those (m, d) of the rows; zero where they are new."""
-        found = np.where((self.cluster >= 0)[:, None], effects[np.maximum(self.cluster, 0)], 0.0)
-        return found if self.fresh is None else np.where(self.fresh, 0.0, found)
-
-    def roots_given(self, roots: Floats, own: Floats) -> Floats:
-        """Roots (m, d, d) of the covariances of the random effects of rows given the data.
-
-        Parameters
-        ----------
-        roots : (C, d, d) ndarray
-            Of the covariances given the data, of the clusters of the fit.
-        own : (G, d, d) ndarray
-            Of those of the model, by variance group.
-        """
-        found = np.where((self.cluster >= 0)[:, None, None], roots[np.maximum(self.cluster, 0)], own[self.group])
-        if self.fresh is None:
-            return found
-        for r in np.flatnonzero((self.cluster >= 0) & self.fresh.any(axis=1)):
-            given, new = (
-                a * keep[:, None] for a, keep in ((found[r], ~self.fresh[r]), (own[self.group[r]], self.fresh[r]))
-            )
-            found[r] = root_of(given @ given.T + new @ new.T)
-        return found
+        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights)
 
     def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
         """Columns, parameters (.., n_parameters) and coordinates (.., m, d) by their names.
@@ -123,12 +94,6 @@ class NonlinearRows:
         moves = np.einsum("rij,ri->rj", root, self.weights)
         size = np.sqrt(np.sum(moves**2, axis=1, keepdims=True))
         return np.asarray(np.einsum("rij,rj->ri", root, moves / np.where(size > 0.0, size, 1.0))[:, :, None])
-
-
-def root_of(covariances: Floats) -> Floats:
-    """Matrices (.., d, d) whose products with their transposes are covariances, singular ones too."""
-    values, vectors = np.linalg.eigh(covariances)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :])
 
 
 def value_of(expression: ast.expr, inputs: Mapping[str, Values], n: int) -> Floats:

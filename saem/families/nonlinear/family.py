@@ -108,7 +108,9 @@ class NonlinearFamily(Family):
         from saem.families.nonlinear.residuals import mean_of
 
         expression, centres = mean_of(rows.structure), rows.centres(at.values)
-        places = {"individual": centres + rows.of_clusters(modes), "typical": centres}
+        known = (rows.cluster >= 0)[:, None]
+        own = np.where(known, modes[np.maximum(rows.cluster, 0)], 0.0)
+        places = {"individual": centres + own, "typical": centres}
         return {name: rows.values(expression, at.values, z) for name, z in places.items()}
 
     def individual(self, data: NonlinearData, x: Floats, effects: Floats) -> dict[str, Floats]:

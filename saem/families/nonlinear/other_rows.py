@@ -13,7 +13,7 @@ from saem.families.nonlinear.data import NonlinearData, tree_columns
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.nonlinear.predictors import other_columns
 from saem.families.nonlinear.specification import NonlinearModel
-from saem.families.nonlinear.structure import occasion_column, of_occasion
+from saem.families.nonlinear.structure import occasion_column
 from saem.families.nonlinear.support import check_trials
 
 if TYPE_CHECKING:
@@ -44,13 +44,9 @@ def arrange_others(
         check_trials(model.outcome, columns, rows)
     columns |= other_columns(model, data.predictors, data.formula_state, read, len(others), rows)
     cluster, group = clusters_and_groups(model.cluster, model.random.by, data, read, others, rows)
-    fresh = None
     if model.occasion:
         check_columns(others, list(model.occasion), "a prediction")
         units, (before, now) = data.units[0], level_codes(model.occasion, table, others)
         place = positions_of_others(units, data.cluster, before, cluster, now)
-        # what is new has the law of the first occasion, whatever that is given the data
-        columns |= {occasion_column(k): (np.maximum(place, 0) == k).astype(np.float64) for k in range(units.most)}
-        of_first = [effect.name.endswith(of_occasion("", 0)) for effect in data.structure.effects]
-        fresh = (place < 0)[:, None] & np.array(of_first)
-    return NonlinearRows(data.structure, columns, cluster, group, fresh=fresh)
+        columns |= {occasion_column(k): (place == k).astype(np.float64) for k in range(units.most)}
+    return NonlinearRows(data.structure, columns, cluster, group)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saem.families.estimated import Estimated, delta_variance, touches
-from saem.families.nonlinear.evaluation import AT_ONCE, NonlinearRows, root_of
+from saem.families.nonlinear.evaluation import AT_ONCE, NonlinearRows
 from saem.families.nonlinear.moments import POINTS, mean_over, sobol_points
 from saem.families.nonlinear.outcomes import cdf, draw
 from saem.families.nonlinear.residuals import mean_of
@@ -22,23 +22,25 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
     """See `saem.families.family.Family.predict`.
 
     The random effects of a known cluster are taken as normal given the data, with their conditional means and
-    covariances; in a new cluster they have their own law, and so have those of a new occasion of a known one.
-    `predicted` and `marginal` are the expected responses, means over that law. Their standard errors are those of the
-    delta method with the covariance of the estimates, and for a known cluster the spread of the mean given the data.
-    Bounds are quantiles of responses with random effects of that law and parameters of the law of the estimates; both
-    are drawn.
+    covariances; in a new cluster they have their own law. `predicted` and `marginal` are the expected responses, means
+    over that law. Their standard errors are those of the delta method with the covariance of the estimates, and for a
+    known cluster the spread of the mean given the data. Bounds are quantiles of responses with random effects of that
+    law and parameters of the law of the estimates; both are drawn.
     """
     structure, x, known = rows.structure, at.values, rows.cluster >= 0
+    own = np.maximum(rows.cluster, 0)
     expression = mean_of(structure)
     d = len(structure.effects)
-    roots = root_of(np.nan_to_num(at.effects.covariance))
+    roots = roots_of(at.effects.covariance)
     index = structure.sd_index.ravel().tolist()
 
     def new(p: Floats) -> tuple[Floats, Floats]:
         return np.zeros((len(rows), d)), rows.root(p)[rows.group]
 
     def given(p: Floats) -> tuple[Floats, Floats]:
-        return rows.of_clusters(at.effects.mean + at.slopes @ (p - x)), rows.roots_given(roots, rows.root(p))
+        shift, root = new(p)
+        moved = at.effects.mean[own] + at.slopes[own] @ (p - x)
+        return np.where(known[:, None], moved, shift), np.where(known[:, None, None], roots[own], root)
 
     columns: dict[str, np.ndarray] = {"known": known}
     for prefix, law in (("", given), ("marginal_", new)):
@@ -64,6 +66,12 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
     return columns
 
 
+def roots_of(covariances: Floats) -> Floats:
+    """Matrices (C, d, d) whose products with their transposes are covariances, singular ones too."""
+    values, vectors = np.linalg.eigh(np.nan_to_num(covariances))
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+
+
 def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level: float) -> tuple[Floats, Floats]:
     """Quantiles (m,) of new responses; nan where the errors of the estimates are not known, or none can be drawn."""
     structure, d = rows.structure, len(rows.structure.effects)
@@ -74,7 +82,7 @@ def bounds(rows: NonlinearRows, at: Estimated, law: tuple[Floats, Floats], level
     covariance = np.where(np.isnan(at.covariance), 0.0, at.covariance)
     points = sobol_points(d + len(at.values))[0]
     domains = at.data.parameters.domains
-    drawn = at.values + points[:, d:] @ root_of(covariance).T
+    drawn = at.values + points[:, d:] @ roots_of(covariance[None])[0].T
     inside = np.clip(drawn, domains.low + 1e-12, np.where(np.isfinite(domains.high), domains.high - 1e-12, np.inf))
     drawn = np.where(domains.is_real, drawn, inside)
     rng = np.random.default_rng(1)
