@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData, others: pd.DataFrame) -> NonlinearRows:
     """See `saem.families.family.Family.arrange_others`.
 
-    Levels of the fit have their own effects. A new level beside known ones has an effect of zero; a row with none but
-    new ones is of a new cluster.
+    Levels of the fit have their own effects. A new level beside known ones has an effect of its own law; a row with
+    none but new ones is of a new cluster.
 
     Raises
     ------
@@ -55,13 +55,18 @@ def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData,
             )
         cluster = np.where(own >= 0, own, cluster)
         places.append(np.where(at >= 0, units.position[at], -1))
-    new = cluster < 0
+    # a new level has the place of the first, which every cluster has, and none of what is known of that
     indicators = [
-        (np.where(new, 0, place)[:, None] == np.arange(units.most)).astype(np.float64)
+        (np.maximum(place, 0)[:, None] == np.arange(units.most)).astype(np.float64)
         for place, units in zip(places, data.units, strict=True)
     ]
     terms = [evaluated(factor.terms, columns, m, rows) for factor in model.random.values()]
     random = random_design(indicators, terms)
+    there = [
+        ((cluster >= 0) & (place < 0)).astype(np.float64)[:, None] * own
+        for place, own in zip(places, indicators, strict=True)
+    ]
+    fresh = random_design(there, [np.ones_like(own) for own in terms]) > 0.0
     names = [data.parameters.names[i] for i in data.mean_index]
     read = columns_of(model, names, mean, random, offset, columns, rows, term_names(model, data.units))
-    return NonlinearRows(data.structure, read, cluster, np.zeros(m, dtype=np.int64), random)
+    return NonlinearRows(data.structure, read, cluster, np.zeros(m, dtype=np.int64), random, fresh)
