@@ -275,7 +275,8 @@ def _numbered(values: NDArray[Any]) -> Factor:
 
 def check_groups(by: str, data: Arranged, cluster: _Codes, group: _Codes, rows: Rows) -> None:
     """A known cluster is in the variance group that it was in."""
-    moved = (cluster >= 0) & (group != data.cluster_group[cluster])
+    same = np.array([data.group_levels.index(level) for level in data.group_levels])  # groups of one level: patterns
+    moved = (cluster >= 0) & (same[group] != same[data.cluster_group[cluster]])
     if moved.any():
         row = int(np.argmax(moved))
         own = data.group_levels[data.cluster_group[cluster[row]]]

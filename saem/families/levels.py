@@ -118,12 +118,10 @@ def positions_of_others(units: Units, cluster: Codes, level: Codes, own: Codes, 
     Returns
     -------
     (m,) ndarray of int64
-        A unit of the fit has its own; a new one of a known cluster none (-1), so that it has no effect; one of a new
-        cluster any, for its effect has the same law.
+        -1 for units that are not in the fit.
     """
     known = dict(zip(zip(cluster.tolist(), level.tolist(), strict=True), units.position.tolist(), strict=True))
-    pairs = zip(own.tolist(), other.tolist(), strict=True)
-    return np.array([0 if c < 0 else known.get((c, k), -1) for c, k in pairs], dtype=np.int64)
+    return np.array([known.get(pair, -1) for pair in zip(own.tolist(), other.tolist(), strict=True)], dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)

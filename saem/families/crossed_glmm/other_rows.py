@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData, others: pd.DataFrame) -> NonlinearRows:
     """See `saem.families.family.Family.arrange_others`.
 
-    Levels of the fit have their own effects. A new level beside known ones has an effect of zero; a row with none but
-    new ones is of a new cluster.
+    Levels of the fit have their own effects. A new level beside known ones has an effect of its own law; a row with
+    none but new ones is of a new cluster.
 
     Raises
     ------
@@ -58,9 +58,13 @@ def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData,
     new = cluster < 0
     assert data.patterns is not None
     group = np.where(new, 0, data.cluster_group[cluster])
-    reads = positions_of(model, data.patterns.counts[group], [np.where(new, 0, place) for place in places])
-    terms = [evaluated(factor.terms, columns, m, rows) for factor in model.random.values()]
-    random = random_design(reads, np.hstack(terms), len(data.term_names))
+    counts = data.patterns.counts[group]
+    # a new level has the place of the first, which every cluster has, and none of what is known of that
+    reads = positions_of(model, counts, [np.maximum(place, 0) for place in places])
+    unknown = positions_of(model, counts, [np.where(~new & (place < 0), 0, -1) for place in places])
+    terms = np.hstack([evaluated(factor.terms, columns, m, rows) for factor in model.random.values()])
+    random = random_design(reads, terms, len(data.term_names))
+    fresh = random_design(unknown, np.ones_like(terms), len(data.term_names)) > 0.0
     names = [data.parameters.names[i] for i in data.mean_index]
     read = columns_of(model, names, mean, random, offset, columns, rows, data.term_names)
-    return NonlinearRows(data.structure, read, cluster, group, random)
+    return NonlinearRows(data.structure, read, cluster, group, random, fresh)

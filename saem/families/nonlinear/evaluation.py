@@ -33,6 +33,9 @@ class NonlinearRows:
         Variance group.
     weights : (m, d) ndarray or None
         Of a sum of the coordinates, where that is all of them that a row depends on.
+    fresh : (m, d) ndarray of bool or None
+        Coordinates that stand for those of a unit that a known cluster did not have in the fit (a new occasion): they
+        have their own law, whatever the data.
     """
 
     structure: Structure
@@ -40,6 +43,7 @@ class NonlinearRows:
     cluster: NDArray[np.int64]
     group: NDArray[np.int64]
     weights: Floats | None = None
+    fresh: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.cluster)
@@ -47,8 +51,8 @@ class NonlinearRows:
     def take(self, rows: NDArray[Any]) -> NonlinearRows:
         """Some of the rows, or rows again and again."""
         columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
-        weights = None if self.weights is None else self.weights[rows]
-        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights)
+        weights, fresh = (None if each is None else each[rows] for each in (self.weights, self.fresh))
+        return NonlinearRows(self.structure, columns, self.cluster[rows], self.group[rows], weights, fresh)
 
     def inputs(self, x: Floats, z: Floats) -> dict[str, Values]:
         """Columns, parameters (.., n_parameters) and coordinates (.., m, d) by their names.

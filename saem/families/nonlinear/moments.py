@@ -69,3 +69,32 @@ def mean_over(
             first[e, own] = weights @ values
             second[e, own] = weights @ (values - first[e, own]) ** 2
     return list(first), list(second)
+
+
+def spread_of_means(rows: NonlinearRows, expression: ast.expr, x: Floats, shift: Floats, root: Floats) -> Floats:
+    """Variances (m,) of the mean of an expression over the `fresh` coordinates, where the others have their law.
+
+    Parameters
+    ----------
+    rows : NonlinearRows
+        (m,) with `fresh` coordinates.
+    expression : ast.expr
+    x, shift, root : ndarray
+        See `mean_over`; `fresh` coordinates are independent of the others.
+    """
+    assert rows.fresh is not None
+    parts = [np.where(which[:, :, None], root, 0.0) for which in (~rows.fresh, rows.fresh)]
+    outer, inner = (
+        rows.seen(part) if rows.weights is not None else part[:, :, part.any(axis=(0, 1))] for part in parts
+    )
+    (points, weights), (within, mass) = normal_points(outer.shape[2]), normal_points(inner.shape[2])
+    centres = rows.centres(x) + shift
+    found = np.empty(len(rows))
+    step = max(1, AT_ONCE // (len(points) * len(within)))
+    for begin in range(0, len(rows), step):
+        own = np.arange(begin, min(begin + step, len(rows)))
+        moved = centres[own] + np.einsum("rij,kj->kri", outer[own], points)
+        z = moved[:, None] + np.einsum("rij,kj->kri", inner[own], within)
+        means = np.einsum("l,klr->kr", mass, rows.take(own).values(expression, x, z))
+        found[own] = weights @ (means - weights @ means) ** 2
+    return found

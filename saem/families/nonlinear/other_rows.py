@@ -13,7 +13,7 @@ from saem.families.nonlinear.data import NonlinearData, tree_columns
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.nonlinear.predictors import other_columns
 from saem.families.nonlinear.specification import NonlinearModel
-from saem.families.nonlinear.structure import occasion_column
+from saem.families.nonlinear.structure import occasion_column, of_occasion
 from saem.families.nonlinear.support import check_trials
 
 if TYPE_CHECKING:
@@ -48,5 +48,10 @@ def arrange_others(
         check_columns(others, list(model.occasion), "a prediction")
         units, (before, now) = data.units[0], level_codes(model.occasion, table, others)
         place = positions_of_others(units, data.cluster, before, cluster, now)
-        columns |= {occasion_column(k): (place == k).astype(np.float64) for k in range(units.most)}
+        # a new occasion has the place of the first, which every cluster has, and none of what is known of that
+        columns |= {occasion_column(k): (np.maximum(place, 0) == k).astype(np.float64) for k in range(units.most)}
+        first = {of_occasion(name, 0) for name, law in model.reading.laws.items() if law.occasion_sd is not None}
+        of_first = np.array([effect.name in first for effect in data.structure.effects])
+        fresh = ((cluster >= 0) & (place < 0))[:, None] & of_first
+        return NonlinearRows(data.structure, columns, cluster, group, fresh=fresh)
     return NonlinearRows(data.structure, columns, cluster, group)

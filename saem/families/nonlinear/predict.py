@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from saem.families.estimated import Estimated, delta_variance, touches
 from saem.families.nonlinear.evaluation import AT_ONCE, NonlinearRows
-from saem.families.nonlinear.moments import POINTS, mean_over, sobol_points
+from saem.families.nonlinear.moments import POINTS, mean_over, sobol_points, spread_of_means
 from saem.families.nonlinear.outcomes import cdf, draw
 from saem.families.nonlinear.residuals import mean_of
 
@@ -22,10 +22,11 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
     """See `saem.families.family.Family.predict`.
 
     The random effects of a known cluster are taken as normal given the data, with their conditional means and
-    covariances; in a new cluster they have their own law. `predicted` and `marginal` are the expected responses, means
-    over that law. Their standard errors are those of the delta method with the covariance of the estimates, and for a
-    known cluster the spread of the mean given the data. Bounds are quantiles of responses with random effects of that
-    law and parameters of the law of the estimates; both are drawn.
+    covariances; in a new cluster they have their own law, and so do those of a new occasion of a known one.
+    `predicted` and `marginal` are the expected responses, means over that law. Their standard errors are those of the
+    delta method with the covariance of the estimates, and for a known cluster the spread of the mean given the data.
+    Bounds are quantiles of responses with random effects of that law and parameters of the law of the estimates; both
+    are drawn.
     """
     structure, x, known = rows.structure, at.values, rows.cluster >= 0
     own = np.maximum(rows.cluster, 0)
@@ -33,14 +34,20 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
     d = len(structure.effects)
     roots = roots_of(at.effects.covariance)
     index = structure.sd_index.ravel().tolist()
+    fresh = rows.fresh if rows.fresh is not None and rows.fresh.any() else None
 
     def new(p: Floats) -> tuple[Floats, Floats]:
         return np.zeros((len(rows), d)), rows.root(p)[rows.group]
 
     def given(p: Floats) -> tuple[Floats, Floats]:
         shift, root = new(p)
-        moved = at.effects.mean[own] + at.slopes[own] @ (p - x)
-        return np.where(known[:, None], moved, shift), np.where(known[:, None, None], roots[own], root)
+        moved, conditional = at.effects.mean[own] + at.slopes[own] @ (p - x), roots[own]
+        if fresh is not None:
+            moved, conditional = (
+                np.where(fresh, 0.0, moved),
+                renewed(at.effects.covariance[own], conditional, root, fresh),
+            )
+        return np.where(known[:, None], moved, shift), np.where(known[:, None, None], conditional, root)
 
     columns: dict[str, np.ndarray] = {"known": known}
     for prefix, law in (("", given), ("marginal_", new)):
@@ -55,7 +62,12 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
         lost = touches(gradient, at.free)
         error = delta_variance(gradient, at.covariance)
         if not prefix:
-            error = error + np.where(known, spread[0], 0.0)
+            unknown = spread[0]
+            if fresh is not None:
+                new_unit = np.flatnonzero(fresh.any(axis=1))
+                shift, root = (each[new_unit] for each in given(x))
+                unknown[new_unit] = spread_of_means(rows.take(new_unit), expression, x, shift, root)
+            error = error + np.where(known, unknown, 0.0)
         lower, upper = bounds(rows, at, law(x), level)
         columns |= {
             "marginal" if prefix else "predicted": np.where(lost, np.nan, means[0]),
@@ -64,6 +76,31 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
             f"{prefix}upper": np.where(lost, np.nan, upper),
         }
     return columns
+
+
+def renewed(covariance: Floats, conditional: Floats, prior: Floats, fresh: NDArray[np.bool_]) -> Floats:
+    """Roots (m, d, d) of covariances, where some coordinates have their own law and are independent of the others.
+
+    Parameters
+    ----------
+    covariance, conditional : (m, d, d) ndarray
+        Covariances given the data, and their roots.
+    prior : (m, d, d) ndarray
+        Roots of those without the data.
+    fresh : (m, d) ndarray of bool
+        The coordinates.
+    """
+    found = conditional.copy()
+    for pattern in np.unique(fresh[fresh.any(axis=1)], axis=0):
+        here = np.flatnonzero(np.all(fresh == pattern, axis=1))
+        own, rest = np.flatnonzero(pattern), np.flatnonzero(~pattern)
+        found[here] = 0.0
+        # triangular, with signs that make it move smoothly with the parameters
+        root = np.asarray(np.linalg.qr(prior[np.ix_(here, own)].swapaxes(1, 2), mode="r")).swapaxes(1, 2)
+        sign = np.where(np.einsum("rii->ri", root) < 0.0, -1.0, 1.0)
+        found[np.ix_(here, own, own)] = root * sign[:, None, :]
+        found[np.ix_(here, rest, rest)] = roots_of(covariance[np.ix_(here, rest, rest)])
+    return found
 
 
 def roots_of(covariances: Floats) -> Floats:

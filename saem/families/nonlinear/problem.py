@@ -191,11 +191,16 @@ def arrays_of(data: NonlinearData) -> NonlinearArrays:
         n_clusters=np.bincount(data.cluster_group, minlength=groups).astype(float),
         sd_index=np.asarray(sd_index, dtype=np.int64),
         corr_index=np.ascontiguousarray(corr_index, dtype=np.int64),
-        n_effects=np.array([1 + max(np.flatnonzero(row >= 0), default=-1) for row in sd_index], dtype=np.int64),
+        n_effects=np.array([there(row) if data.gathered else d for row in sd_index], dtype=np.int64),
         read=np.ascontiguousarray(read[order]),
         slot_index=np.maximum(np.array(slots, dtype=np.int64).reshape(groups, len(terms)), 0),  # absent: adds nothing
         slot_terms=np.array(terms, dtype=np.int64).reshape(len(terms), 2),
     )
+
+
+def there(sd_index: Array) -> int:
+    """Effects (d,) up to the last that has a standard deviation."""
+    return 1 + int(max(np.flatnonzero(sd_index >= 0), default=-1))
 
 
 def kind_of(parameters: Parameters, i: int) -> int:
