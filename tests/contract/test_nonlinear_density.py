@@ -141,6 +141,26 @@ def test_the_density_is_scipys(case):
     np.testing.assert_allclose(value(structure(case).log_density, at | {"y": y}), known, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("case", "last", "end", "limit"),
+    [
+        ("student", "nu", lambda m, s: 1e6, lambda m, s, nu: stats.norm(m, s)),
+        ("negative_binomial", "k", lambda m: 1e7 * (1.0 + m), lambda m, k: stats.poisson(m)),
+    ],
+)
+def test_the_density_goes_to_its_limit_without_losing_digits(case, last, end, limit):
+    """Formed by differences of logarithms of gamma functions it would be off by hundreds, and maxima would lie there."""
+    at, found = parameters(case), structure(case).log_density
+    y = np.clip(drawn(case, at), -6.0, 6.0)
+    for size in (1e9, 1e14, 1e19):
+        here = at | {last: np.full(N, size)}
+        known = log_density(limit(**here), y)
+        np.testing.assert_allclose(value(found, here | {"y": y}), known, atol=1e-6)
+    where = np.broadcast_to(end(**{name: values for name, values in at.items() if name != last}), N)
+    below, above = (value(found, at | {last: where * (1.0 + off), "y": y}) for off in (-1e-9, 1e-9))
+    np.testing.assert_allclose(below, above, atol=1e-6)  # where the series takes over
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case != "gompertz"])
 def test_mean_and_variance_are_scipys(case):
     at, found = parameters(case), structure(case)

@@ -8,7 +8,7 @@ import pytest
 
 from saem import Model, Target, fit, predict, residuals
 from saem.algorithms.saem import SAEM
-from saem.errors import DataError, ModelError
+from saem.errors import DataError, FitError, ModelError
 from saem.families import arrange
 from saem.families.discovery import family_named
 from saem.families.extended import carrying
@@ -206,3 +206,16 @@ def test_an_unstructured_covariance_is_that_of_a_term_for_each_occasion() -> Non
     exact = -0.5 * 40 * (3 * np.log(2 * np.pi) + np.linalg.slogdet(centred.T @ centred / 40)[1] + 3)
     for sigma in (0.1, 0.3):
         assert fit(said.replace(fixed={"sigma": sigma}), data, method="ml").loglik == pytest.approx(exact, abs=1e-6)
+
+
+def test_degrees_of_freedom_that_nothing_bounds_are_named() -> None:
+    """Residuals with short tails: the likelihood rises up to the normal one. With digits lost there it rose beyond."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"id": np.repeat(np.arange(30), 5), "x": np.tile(np.arange(5.0), 30)})
+    data["y"] = 1 + 0.5 * data.x + np.repeat(rng.normal(size=30), 5) + 0.5 * rng.uniform(-1.7, 1.7, size=150)
+    found = fit(model(df="nu"), data, method="ml")
+    normal = fit(model(sd="sigma"), data, method="ml")
+    assert found.loglik == pytest.approx(normal.loglik, abs=1e-4)
+    assert found.estimates["estimate"]["nu"] > 1e4
+    with pytest.raises(FitError, match="'nu' goes to infinity"):
+        fit(model(df="nu"), data, seed=1)

@@ -13,6 +13,7 @@ from saem.mstep.solver import Solver
 
 Array = np.ndarray
 
+FAR_OFF = 1e3  # typical sizes: a positive parameter beyond, where an M-step fails, goes to infinity
 DEGENERATE = 1e-4  # of its typical size: a residual SD below, where an M-step fails, goes to zero
 FAILURES = {
     sqp.ITERATION_LIMIT: "Newton's method did not converge",
@@ -29,6 +30,13 @@ def failure(problem: Problem, solver: Solver, x: Array, status: int) -> MStepErr
     gone = sd & (~problem.boundary.collapsible | problem.boundary.has_stand_in) & (x < DEGENERATE * problem.scale)
     if gone.any():
         return MStepError(exact_fit(residual_labels(problem, gone)), unbounded=True)
+    away = solver.domains.is_positive & ~sd & solver.free & (x > FAR_OFF * problem.scale)
+    if away.any():
+        i = int(np.argmax(np.where(away, x / problem.scale, 0.0)))
+        return MStepError(
+            f"{problem.parameters.names[i]!r} goes to infinity (it is {x[i]:.3g}), where the likelihood does not fall: "
+            "give it a value in [fixed], or leave out what it is for"
+        )
     is_infeasible = status in (sqp.INFEASIBLE, sqp.BAD_START) and len(problem.constraints) > 0
     return MStepError(f"no maximum of the complete-data likelihood was found: {FAILURES[status]}", is_infeasible)
 

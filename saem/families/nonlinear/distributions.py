@@ -89,9 +89,16 @@ LOGNORMAL = Density(
     f"-0.5 * (({LOG_Y} - log(median)) / sd)**2 - log(sd) - {LOG_Y} - {HALF_LOG_2PI}",
     {("median", "median"): "1 / (sd * median)**2", ("sd", "sd"): "2 / sd**2"},
 )
+#: Student's and the negative binomial law near their limits: differences of large numbers would lose all digits there.
+_NEARLY_NORMAL = (
+    f"-0.5 * ((y - mean) / sd)**2 - log(sd) - {HALF_LOG_2PI}"
+    " + 0.25 * (((y - mean) / sd)**4 - 2 * ((y - mean) / sd)**2 - 1) / df"
+)
+_NEARLY_POISSON = "where(y > 0, y * log(mean), 0) - mean - lgamma(y + 1) + 0.5 * ((y - mean)**2 - y) / shape"
 _STUDENT = Density(
-    "lgamma(0.5 * (df + 1)) - lgamma(0.5 * df) - 0.5 * log(df * pi) - log(sd)"
-    " - 0.5 * (df + 1) * log(1 + ((y - mean) / sd)**2 / df)",
+    f"where(df > 1000000, {_NEARLY_NORMAL},"
+    " lgamma(0.5 * (df + 1)) - lgamma(0.5 * df) - 0.5 * log(df * pi) - log(sd)"
+    " - 0.5 * (df + 1) * log(1 + ((y - mean) / sd)**2 / df))",
     {
         ("mean", "mean"): "(df + 1) / ((df + 3) * sd**2)",
         ("sd", "sd"): "2 * df / ((df + 3) * sd**2)",
@@ -165,8 +172,9 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     ),
     "negative_binomial": Distribution(
         "negative binomial", ("mean", "shape"),
-        Density("lgamma(y + shape) - lgamma(shape) - lgamma(y + 1) - shape * log(1 + mean / shape)"
-                " + where(y > 0, y * (log(mean) - log(shape + mean)), 0)",
+        Density(f"where(shape > 10000000 * (1 + mean), {_NEARLY_POISSON},"
+                " lgamma(y + shape) - lgamma(shape) - lgamma(y + 1) - shape * log(1 + mean / shape)"
+                " + where(y > 0, y * (log(mean) - log(shape + mean)), 0))",
                 {("mean", "mean"): "shape / (mean * (shape + mean))"}, scored=("shape",)),
         "mean", "mean + mean**2 / shape", positive=("mean", "shape"), support="whole numbers, 0 or larger",
         is_whole=True,
