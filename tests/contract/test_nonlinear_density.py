@@ -149,7 +149,7 @@ def test_the_density_is_scipys(case):
     ],
 )
 def test_the_density_goes_to_its_limit_without_losing_digits(case, last, end, limit):
-    """Formed by differences of logarithms of gamma functions it would be off by hundreds, and maxima would lie there."""
+    """As differences of logarithms of gamma functions it would be off by hundreds, and maxima would lie there."""
     at, found = parameters(case), structure(case).log_density
     y = np.clip(drawn(case, at), -6.0, 6.0)
     for size in (1e9, 1e14, 1e19):
