@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from saem.errors import ModelError
 from saem.families import family_of
+from saem.families.levels import LevelEffects
+from saem.fitting.levels import level_effects
 from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
 from saem.inference.rows import inside, posed, rows_of
@@ -46,6 +48,8 @@ class ConditionalEffects:
     modes : (C, q) ndarray or None
         Conditional modes, where the law is not Gaussian; draws are then those of a Gaussian one with the same means and
         covariances. None for a posterior.
+    levels : LevelEffects or None
+        The effects by the levels of factors, where clusters are components of rows that share levels.
     """
 
     fit: Fit
@@ -54,6 +58,7 @@ class ConditionalEffects:
     marginal: Array
     draws: Array
     modes: Array | None = None
+    levels: LevelEffects | None = None
 
     @property
     def shrinkage(self) -> pd.DataFrame:
@@ -64,6 +69,8 @@ class ConditionalEffects:
         """
         import pandas as pd
 
+        if self.levels is not None:
+            return self._shrinkage_of_levels(self.levels)
         group = self.fit.cluster_group if len(self.fit.cluster_group) else np.zeros(len(self.mean), dtype=np.int64)
         levels = self.fit.group_levels or ("",)
         found = np.full((len(levels), self.mean.shape[1]), np.nan)
@@ -75,9 +82,25 @@ class ConditionalEffects:
                 found[g] = np.where(prior > 0.0, 1.0 - spread / np.where(prior > 0.0, prior, 1.0), np.nan)
         return pd.DataFrame(found, index=pd.Index(levels, name="group"), columns=list(self.fit.term_names))
 
+    def _shrinkage_of_levels(self, levels: LevelEffects) -> pd.DataFrame:
+        """`shrinkage` over the levels of each factor."""
+        import pandas as pd
+
+        found = {}
+        for term in levels.terms:
+            own = levels.of_term(term)
+            where = levels.cluster[own], levels.coordinate[own]
+            prior = float(np.einsum("cii->ci", self.marginal)[where].mean())
+            spread = float(self.mean[where].var(ddof=1)) if len(own) > 1 else np.nan
+            found[term] = [1.0 - spread / prior if prior > 0.0 else np.nan]
+        return pd.DataFrame(found, index=pd.Index([""], name="group"))
+
     @property
     def table(self) -> pd.DataFrame:
         """One row a cluster and term, indexed by the cluster columns and `term`.
+
+        Of factors with levels within clusters, one row a level and term, indexed by `component`, `level` and `term`,
+        without covariances.
 
         Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
         `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal
@@ -97,6 +120,13 @@ class ConditionalEffects:
         columns |= {f"cov_{term}": self.covariance[:, :, k].ravel() for k, term in enumerate(terms)}
         columns["standardised"] = (self.mean / np.sqrt(spread)).ravel()
         labels = self.fit.cluster_labels
+        if self.levels is not None:
+            at = self.levels.cluster * q + self.levels.coordinate
+            columns = {name: values[at] for name, values in columns.items() if not name.startswith("cov_")}
+            own = [labels[name].to_numpy()[self.levels.cluster] for name in labels.columns]
+            names = [*labels.columns, "level", "term"]
+            index = pd.MultiIndex.from_arrays([*own, list(self.levels.level), list(self.levels.term)], names=names)
+            return pd.DataFrame(columns, index=index)
         levels = [labels[name].repeat(q).to_numpy() for name in labels.columns]
         index = pd.MultiIndex.from_arrays([*levels, np.tile(terms, count)], names=[*labels.columns, "term"])
         return pd.DataFrame(columns, index=index)
@@ -125,7 +155,7 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     coordinates = within.coordinates
     law = effects_of(fit, data, within)
     if fit.posterior is not None and fit.posterior.effect_covariances.size:
-        return drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed)
+        return replace(drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed), levels=level_effects(fit))
     normal = stream(seed, "random effects", "given the data").standard_normal((draws, *law.mean.shape))
     made = law.mean + np.einsum("cij,dcj->dci", root_of(law.covariance), normal)
     spreads = coordinates.spreads(law.covariance), coordinates.spreads(law.marginal)
@@ -134,7 +164,8 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     modes = None
     if family_of(fit.model).effects(within.data, within.x) is None:
         modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
-    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, coordinates.effects(made), modes)
+    mean, drawn = coordinates.effects(law.mean), coordinates.effects(made)
+    return ConditionalEffects(fit, mean, *spreads, drawn, modes, level_effects(fit))
 
 
 def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int) -> ConditionalEffects:
