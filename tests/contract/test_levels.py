@@ -107,8 +107,9 @@ def test_each_component_has_the_effects_of_all_levels_in_it():
     data = arrange(saem.Model.from_text(CROSSED), table)
     assert data.cluster.tolist() == [0, 0, 0, 1, 1]
     assert data.term_names == ("plate[1]", "plate[2]", "sample[1]", "sample[2]")
-    assert data.random_design.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [1, 0, 1, 0]]
-    assert (data.sd_index[data.cluster_group] >= 0).tolist() == [[True] * 4, [True, False, True, False]]
+    assert data.random_design.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0]]
+    assert (data.sd_index[data.cluster_group] >= 0).tolist() == [[True] * 4, [True, True, False, False]]
+    assert data.sd_index[data.cluster_group][1, :2].tolist() == [1, 2]  # what a component lacks takes no dimension
 
 
 def test_fits_of_occasions_and_of_crossed_factors_are_read_again(tmp_path):
