@@ -48,6 +48,6 @@ def check_left(left: DesignedData) -> None:
             and free[row].any()
         ):
             raise DataError(f"no other cluster is in the variance group of {names[row[free[row]][0]]}")
-    for i in np.unique(left.sd_index):
+    for i in np.unique(left.sd_index[left.sd_index >= 0]):
         if free[i] and groups @ np.sum(left.sd_index == i, axis=1) < 2:
             raise DataError(f"one other cluster is left for the standard deviation {names[i]}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saem.families.arranged import Arranged
     from saem.families.description import Section
     from saem.families.estimated import Effects, Estimated
+    from saem.families.levels import LevelEffects
     from saem.families.model import Model
     from saem.families.problem import Problem
 
@@ -211,6 +212,10 @@ class Family(ABC):
         """
         found = self.predict(rows, at, 0.95)
         return {"individual": found["predicted"], "typical": found["marginal"]}
+
+    def level_effects(self, model: Any, data: Any, table: pd.DataFrame) -> LevelEffects | None:
+        """The random effects of clusters by the levels of factors within them; None where clusters have their own."""
+        return None
 
     def individual(self, data: Any, x: Floats, effects: Floats) -> dict[str, Floats]:
         """Individual parameters (k, C) by name, at parameters (k, n_parameters) and random effects (k, C, q).

@@ -221,3 +221,31 @@ def packed(patterns: Patterns, levels: Sequence[Indices]) -> Indices:
                 corr[p, at : at + q, at : at + q] = each.corr[group]
                 at += q
     return Indices(sd, corr)
+
+
+@dataclass(frozen=True, eq=False)
+class LevelEffects:
+    """The random effects of clusters, each by the level of a factor that it is of: one row an effect (E,).
+
+    Attributes
+    ----------
+    cluster, coordinate : (E,) ndarray of int64
+        Where it is among the random effects (C, d) of clusters.
+    level : tuple of str
+    term : tuple of str
+        The factor, with the term where it has several: ``Female``, ``Female.slope``.
+    """
+
+    cluster: Codes
+    coordinate: Codes
+    level: tuple[str, ...]
+    term: tuple[str, ...]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The distinct terms, in order."""
+        return tuple(dict.fromkeys(self.term))
+
+    def of_term(self, term: str) -> Codes:
+        """Which of the effects are a term's."""
+        return np.flatnonzero(np.array(self.term) == term)

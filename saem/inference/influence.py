@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import EXACT_FIT, FitError, ModelError, SaemError, listing
-from saem.estep.integration.settling import look_finely
+from saem.estep.integration.settling import look_finely, settled_of
 from saem.families import family_of, pose
 from saem.families.coordinates import Coordinates
 from saem.inference.rows import cluster_index, refuse_posterior, rows_of
 from saem.inference.surface import Point, Surface, maximum
 from saem.maxima.information import observed_information
 from saem.maxima.search import rises_without_end
+from saem.maxima.simulated import climb_simulated
 from saem.mstep.solver import Solver
 from saem.stopping import Status
 
@@ -244,6 +245,12 @@ def deletions(setting: Setting, clusters: range) -> list[Deletion]:
     return [deletion(setting, cluster) for cluster in clusters]
 
 
+def simulated_maximum(problem: Problem, start: np.ndarray, solver: Solver) -> Point:
+    """The maximum of a simulated likelihood beside a start, by Newton's method with points that follow it."""
+    x, found = climb_simulated(problem, solver, start, np.zeros(len(start), dtype=bool))
+    return Point(x, found.pinned, float(found.at.value))
+
+
 def deletion(setting: Setting, cluster: int) -> Deletion:
     """The maximum without one cluster."""
     try:
@@ -252,8 +259,9 @@ def deletion(setting: Setting, cluster: int) -> Deletion:
         look_finely(problem, setting.x)
         solver = Solver(problem)
         best = None
-        for start in (setting.x, problem.starts.first):
-            point = maximum(problem, start, solver)
+        is_simulated = problem.likelihood.kind == "quadrature" and settled_of(problem).placing.mcse > 0.0
+        for start in (setting.x,) if is_simulated else (setting.x, problem.starts.first):
+            point = (simulated_maximum if is_simulated else maximum)(problem, start, solver)
             if point is not None and (best is None or point.loglik > best.loglik + HIGHER):
                 best = point
         if best is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saem.errors import ModelError, nearest
+from saem.fitting.levels import effect_terms, level_effects
 from saem.plotting.style import COLOURS, NORMAL_95, new_figure, verbatim
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = None) -> Axes:
     """Caterpillar plot: the conditional mode of every cluster's random effect with its 95 % interval.
 
-    Clusters are sorted by size within their variance group, and coloured by it.
+    Clusters are sorted by size within their variance group, and coloured by it; or the levels of a factor.
 
     Parameters
     ----------
@@ -28,28 +29,39 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     term : str, optional
         Which term of the random effects; the first if omitted.
     """
-    term = checked_term(fit, term)
-    k = fit.term_names.index(term)
-    modes, half = fit.random_effects[:, k], NORMAL_95 * fit.random_effect_sds[:, k]
-    group = fit.cluster_group if len(fit.cluster_group) else np.zeros(len(modes), np.int64)
+    term, levels = checked_term(fit, term), level_effects(fit)
+    if levels is None:
+        k = fit.term_names.index(term)
+        at: Any = (slice(None), k)
+        group = fit.cluster_group
+        names = [", ".join(map(str, row)) for row in fit.cluster_labels.itertuples(index=False)]
+        columns, word = ", ".join(map(str, fit.cluster_labels.columns)), f"{fit.model.label_word}s"
+    else:
+        own = levels.of_term(term)
+        at, group = (levels.cluster[own], levels.coordinate[own]), np.empty(0, dtype=np.int64)
+        names, columns, word = [levels.level[i] for i in own], term.split(".")[0], "levels"
+    modes, half = fit.random_effects[at], NORMAL_95 * fit.random_effect_sds[at]
+    group = group if len(group) else np.zeros(len(modes), np.int64)
     order = np.lexsort((modes, group))
     height = float(np.clip(1.0 + 0.16 * len(modes), 2.5, 9.0))
     axes = new_figure(None, (6.0, height)).subplots() if ax is None else ax
     for g in np.unique(group):
-        at = np.flatnonzero(group[order] == g)
-        members = order[at]
+        places = np.flatnonzero(group[order] == g)
+        members = order[places]
         colour = COLOURS[g % len(COLOURS)]
         label = (verbatim(fit.group_levels[g]) or None) if g < len(fit.group_levels) else None
-        axes.hlines(at, modes[members] - half[members], modes[members] + half[members], color=colour, lw=1.0, alpha=0.7)
-        axes.plot(modes[members], at, "o", ms=3.5 if len(modes) <= 200 else 1.0, color=colour, label=label)
+        axes.hlines(
+            places, modes[members] - half[members], modes[members] + half[members], color=colour, lw=1.0, alpha=0.7
+        )
+        axes.plot(modes[members], places, "o", ms=3.5 if len(modes) <= 200 else 1.0, color=colour, label=label)
     axes.axvline(0.0, color="0.6", lw=0.8, zorder=0)
-    columns = verbatim(", ".join(map(str, fit.cluster_labels.columns)))
+    columns = verbatim(columns)
     if len(modes) <= 60:
-        axes.set_yticks(np.arange(len(modes)), [_label(fit, c) for c in order], fontsize=7)
+        axes.set_yticks(np.arange(len(modes)), [verbatim(names[c]) for c in order], fontsize=7)
         axes.set_ylabel(columns, fontsize=9)
     else:
         axes.set_yticks([])
-        axes.set_ylabel(f"{len(modes):,} {fit.model.label_word}s ({columns})", fontsize=9)
+        axes.set_ylabel(f"{len(modes):,} {word} ({columns})", fontsize=9)
     axes.set_ylim(-1, len(modes))
     axes.set_xlabel(verbatim(f"random effect: {term}"), fontsize=9)
     if any(fit.group_levels):
@@ -60,14 +72,10 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
 def checked_term(fit: Fit, term: str | None) -> str:
     """A term of the random effects; the first if none is named."""
     if term is None:
-        return fit.term_names[0]
-    if term not in fit.term_names:
+        return effect_terms(fit)[0]
+    if term not in effect_terms(fit):
         raise ModelError(
-            f"there is no random-effect term {term!r}{nearest(term, fit.term_names)}; "
-            f"the terms are {', '.join(map(repr, fit.term_names))}"
+            f"there is no random-effect term {term!r}{nearest(term, effect_terms(fit))}; "
+            f"the terms are {', '.join(map(repr, effect_terms(fit)))}"
         )
     return term
-
-
-def _label(fit: Fit, cluster: int) -> str:
-    return verbatim(", ".join(str(value) for value in fit.cluster_labels.iloc[cluster]))

@@ -109,6 +109,7 @@ def test_each_component_has_the_effects_of_all_levels_in_it():
     assert data.term_names == ("plate[1]", "plate[2]", "sample[1]", "sample[2]")
     assert data.random_design.tolist() == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0]]
     assert (data.sd_index[data.cluster_group] >= 0).tolist() == [[True] * 4, [True, True, False, False]]
+    assert data.sd_index[data.cluster_group][1, :2].tolist() == [1, 2]  # what a component lacks takes no dimension
 
 
 def test_fits_of_occasions_and_of_crossed_factors_are_read_again(tmp_path):

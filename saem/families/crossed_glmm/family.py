@@ -12,6 +12,7 @@ from saem.families.crossed_glmm.specification import CrossedGlmmModel
 from saem.families.description import Section
 from saem.families.glmm.data import GlmmData
 from saem.families.glmm.family import GlmmFamily
+from saem.families.levels import LevelEffects
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.problem import Problem
 
@@ -52,6 +53,12 @@ class CrossedGlmmFamily(GlmmFamily):
         problem = super().build_problem(data, constraints, restricted, coordinates)
         first = FIRST_NODES if len(data.term_names) > FEW_EFFECTS else 0
         return replace(problem, likelihood=replace(problem.likelihood, first_nodes=first, is_local=first > 0))
+
+    def level_effects(self, model: Any, data: Any, table: pd.DataFrame) -> LevelEffects:
+        """See `Family.level_effects`."""
+        from saem.families.crossed_glmm.named import level_effects
+
+        return level_effects(model, data, table)
 
     def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""

@@ -97,7 +97,9 @@ class GlmmFamily(NonlinearFamily):
 
     def without_cluster(self, data: Any, cluster: int) -> GlmmData:
         """See `Family.without_cluster`."""
-        left: GlmmData = replace(data, **fields_without(data, cluster), columns=columns_without(data, cluster))
+        gathered = None if data.gathered is None else data.gathered.take(data.cluster != cluster)
+        columns = columns_without(data, cluster)
+        left: GlmmData = replace(data, **fields_without(data, cluster), columns=columns, gathered=gathered)
         check_left(left)
         return left
 

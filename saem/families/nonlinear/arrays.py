@@ -62,8 +62,8 @@ class NonlinearArrays(NamedTuple):
     n_clusters: Array  # (G,) float64, clusters of each variance group
     sd_index: Array  # (G, d) int64, parameter of each standard deviation of a random effect; -1 where it is absent
     corr_index: Array  # (G, d, d) int64, parameter of each correlation, -1 where there is none
-    n_effects: Array  # (G,) int64, effects up to the last that is there, where rows read few; else all
-    read: Array  # (N, m) int64, the few effects that each row reads, where `Reads` says them; else (N, 0)
+    n_effects: Array  # (G,) int64, effects of a cluster: all d, or where rows read few, those that are there
+    read: Array  # (N, m) int64, the few effects that each row reads; (N, 0) where it may read all
     slot_index: Array  # (G, L) int64, parameter of each covariance slot: the d SDs, then the correlations
     slot_terms: Array  # (L, 2) int64, the two effects of a slot (equal for a standard deviation)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from saem.expressions.columns import Values
+from saem.expressions.columns import Factor, Values
 from saem.families.nonlinear.structure import Structure
 
 
@@ -29,3 +29,8 @@ class Gathered:
     structure: Structure
     columns: Mapping[str, Values]
     positions: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.bool_]) -> Gathered:
+        """The same for some of the rows (n,)."""
+        columns = {name: v.take(rows) if isinstance(v, Factor) else v[rows] for name, v in self.columns.items()}
+        return Gathered(self.structure, columns, self.positions[rows])
