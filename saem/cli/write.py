@@ -85,6 +85,7 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
     from matplotlib.figure import Figure
 
     from saem.plotting import plot_cluster_acceptance, plot_posterior, plot_random_effects, plot_trace
+    from saem.plotting.effects import terms_of
 
     n = int((~fit.parameters.fixed).sum())
 
@@ -100,9 +101,10 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
 
     def random_effects() -> Figure:
         height = min(max(1.0 + 0.16 * fit.n_clusters, 2.5), 9.0)
-        figure = Figure(figsize=(4.8 * len(fit.term_names), height), layout="constrained")
-        grid = figure.subplots(1, len(fit.term_names), squeeze=False)[0]
-        for axes, term in zip(grid, fit.term_names, strict=True):
+        terms = terms_of(fit)
+        figure = Figure(figsize=(4.8 * len(terms), height), layout="constrained")
+        grid = figure.subplots(1, len(terms), squeeze=False)[0]
+        for axes, term in zip(grid, terms, strict=True):
             plot_random_effects(fit, axes, term)
         return figure
 

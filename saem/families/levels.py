@@ -125,6 +125,23 @@ def positions_of_others(units: Units, cluster: Codes, level: Codes, own: Codes, 
 
 
 @dataclass(frozen=True, eq=False)
+class Listed:
+    """The random effects of a fit one by one, by the names of their units.
+
+    Attributes
+    ----------
+    index : MultiIndex
+        (k,) the levels, and `term`.
+    cluster, coordinate : (k,) ndarray of int64
+        Where each is among the effects (C, d) of the clusters; what a cluster lacks is not listed.
+    """
+
+    index: pd.MultiIndex
+    cluster: Codes
+    coordinate: Codes
+
+
+@dataclass(frozen=True, eq=False)
 class Patterns:
     """Variance groups of clusters, told apart by their numbers of units.
 

@@ -12,6 +12,7 @@ from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
 from saem.inference.prediction import estimated
 from saem.inference.rows import inside, refuse_posterior, rows_of
+from saem.specification.grouping import has_factors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,20 @@ def column_along(fit: Fit, column: str | None = None) -> str:
     return max(varying, key=lambda name: int(counts[name]))
 
 
+def check_factors(fit: Fit) -> None:
+    """Refuse models with several grouping factors, whose rows are those of no single cluster.
+
+    Raises
+    ------
+    ModelError
+    """
+    if has_factors(getattr(fit.model, "random", None)):
+        raise ModelError(
+            "curves of single clusters need one grouping factor, and rows of this model are those of a level of each; "
+            "predict the rows of a table with the levels that you want by saem.predict"
+        )
+
+
 def curves(fit: Fit, column: str | None = None, points: int = 100) -> pd.DataFrame:
     """Curves of expected responses along a column, one for every cluster.
 
@@ -74,8 +89,9 @@ def curves(fit: Fit, column: str | None = None, points: int = 100) -> pd.DataFra
     Raises
     ------
     ModelError
-        When there is no such column, or the outcome has no mean.
+        When there is no such column, the outcome has no mean, or there are several grouping factors.
     """
+    check_factors(fit)
     column, points = column_along(fit, column), whole(points, "points", 2, MOST)
     refuse_posterior(fit, "one estimate at which curves are drawn")
     table, data = rows_of(fit)

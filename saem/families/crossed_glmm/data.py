@@ -15,13 +15,13 @@ from saem.data.designs import check_sizes, date_origins, expression_columns, fix
 from saem.data.groups import cluster_codes
 from saem.data.intake import nearly_numbers, table_of
 from saem.errors import DataError
-from saem.expressions.columns import NOTES
+from saem.expressions.columns import NOTES, level_text
 from saem.expressions.constraint import parameters_of
 from saem.families.crossed_glmm.specification import CrossedGlmmModel, correlations
 from saem.families.designed_data import apart_from, take_in
 from saem.families.glmm.columns import columns_of, structure_of
 from saem.families.glmm.data import GlmmData, check_outcomes, with_successes
-from saem.families.levels import Indices, Units, connected, patterns_of, spread, units_of
+from saem.families.levels import Indices, Listed, Units, connected, patterns_of, spread, units_of
 from saem.families.nonlinear.data import check_effects, is_constant
 from saem.specification.grouping import GroupingFactor
 from saem.specification.layout import ONE_GROUP
@@ -170,3 +170,20 @@ def labels(n: int) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({"component": np.arange(1, n + 1)})
+
+
+def listed(model: CrossedGlmmModel, data: GlmmData, table: pd.DataFrame) -> Listed:
+    """See `saem.families.family.Family.listed`."""
+    import pandas as pd
+
+    names, cluster, coordinate, begin = [], [], [], 0
+    for (name, factor), units in zip(model.random.items(), data.units, strict=True):
+        rows, terms = table[list(factor.cluster)].iloc[units.first], tuple(factor.terms)
+        for first, values in zip(units.first.tolist(), rows.itertuples(index=False), strict=True):
+            level = " : ".join(level_text(value) for value in values)
+            names += [(name, level, term) for term in terms]
+            cluster += [int(data.cluster[first])] * len(terms)
+            coordinate += [begin + int(units.position[first]) * len(terms) + k for k in range(len(terms))]
+        begin += units.most * len(terms)
+    index = pd.MultiIndex.from_tuples(names, names=["factor", "level", "term"])
+    return Listed(index, np.array(cluster), np.array(coordinate))

@@ -16,6 +16,8 @@ from saem.families.nonlinear.evaluation import NonlinearRows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families.levels import Listed
+
 Floats = NDArray[np.float64]
 
 
@@ -42,6 +44,12 @@ class CrossedGlmmFamily(GlmmFamily):
         from saem.families.crossed_glmm.describe import describe
 
         return describe(model, data, rows)
+
+    def listed(self, model: Any, data: Any, table: pd.DataFrame) -> Listed:
+        """See `Family.listed`: as linear models with several factors have them."""
+        from saem.families.crossed_glmm.data import listed
+
+        return listed(model, data, table)
 
     def arrange_others(self, model: Any, table: pd.DataFrame, data: Any, others: pd.DataFrame) -> NonlinearRows:
         """See `Family.arrange_others`."""
