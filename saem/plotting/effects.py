@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from saem.errors import ModelError, nearest
@@ -74,7 +73,8 @@ def checked_term(names: Sequence[str], term: str | None) -> str:
         return names[0]
     if term not in names:
         raise ModelError(
-            f"there is no random-effect term {term!r}{nearest(term, names)}; the terms are {', '.join(map(repr, names))}"
+            f"there is no random-effect term {term!r}{nearest(term, names)}; "
+            f"the terms are {', '.join(map(repr, names))}"
         )
     return term
 
@@ -86,7 +86,7 @@ def terms_of(fit: Fit) -> list[str]:
 
 
 def shown(fit: Fit, term: str | None) -> tuple[dict[str, Any], tuple[Codes, Codes]]:
-    """The random effects (k,) of a term: the names of their units by column, and where they are, by cluster and term."""
+    """The random effects (k,) of a term: the names of their units by column, and their clusters and coordinates."""
     listed, term = listed_effects(fit), checked_term(terms_of(fit), term)
     if listed is None:
         every = np.arange(len(fit.random_effects))

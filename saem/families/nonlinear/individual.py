@@ -22,6 +22,8 @@ from saem.families.nonlinear.structure import Effect, of_occasion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families.model import Model
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -104,16 +106,21 @@ def value(effect: Effect, z: Floats) -> Floats:
     )
 
 
+def occasion_of(model: Model) -> tuple[str, ...]:
+    """The columns of occasions; none of a model of another family that is written in its own way."""
+    return model.occasion if isinstance(model, NonlinearModel) else ()
+
+
 def labels(model: NonlinearModel, data: NonlinearData, table: pd.DataFrame) -> pd.DataFrame:
     """See `saem.families.family.Family.individual_labels`."""
-    return table[[*model.cluster, *model.occasion]].iloc[places(data).first].reset_index(drop=True)
+    return table[[*model.cluster, *occasion_of(model)]].iloc[places(data).first].reset_index(drop=True)
 
 
 def listed(model: NonlinearModel, data: NonlinearData, table: pd.DataFrame) -> Listed | None:
-    """See `saem.families.family.Family.listed`: first the effects of a cluster, whose occasion is nan, then the others."""
+    """See `saem.families.family.Family.listed`: the effects of a cluster, whose occasion is nan, then the others."""
     import pandas as pd
 
-    if not model.occasion:
+    if not occasion_of(model):
         return None
     at, names = places(data), [effect.name for effect in data.structure.effects]
     own = [name for name, law in model.reading.laws.items() if law.occasion_sd is not None]
