@@ -23,9 +23,10 @@ def predict(rows: NonlinearRows, at: Estimated, level: float) -> dict[str, np.nd
 
     The random effects of a known cluster are taken as normal given the data, with their conditional means and
     covariances; in a new cluster they have their own law, and so do those of a new occasion of a known one. `predicted`
-    and `marginal` are the expected responses, means over that law. Their standard errors are those of the delta method with the covariance of the estimates, and for a
-    known cluster the spread of the mean given the data. Bounds are quantiles of responses with random effects of that
-    law and parameters of the law of the estimates; both are drawn.
+    and `marginal` are the expected responses, means over that law. Their standard errors are those of the delta method
+    with the covariance of the estimates, and for a known cluster the spread of the mean given the data. Bounds
+    are quantiles of responses with random effects of that law and parameters of the law of the estimates; both are
+    drawn.
     """
     structure, x, known = rows.structure, at.values, rows.cluster >= 0
     own = np.maximum(rows.cluster, 0)
