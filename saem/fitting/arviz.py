@@ -83,6 +83,7 @@ def labels_of_individual(fit: Record) -> list[Any]:
     """The clusters, or occasions, (U,) that the individual parameters are of."""
     from saem.fitting.kept import arranged
 
+    assert fit.table is not None
     return texts(family_of(fit.model).individual_labels(fit.model, arranged(fit), fit.table))
 
 

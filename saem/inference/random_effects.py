@@ -82,8 +82,8 @@ class ConditionalEffects:
             if "factor" in index.names:
                 rows["term"] = index.get_level_values("factor") + "." + rows["term"]
             both = rows.groupby(["group", "term"], sort=False)
-            spread, prior = both["mean"].var(), both["prior"].first()
-            shares: pd.DataFrame = (1.0 - spread / prior.where(prior > 0.0)).unstack("term")
+            known = both["prior"].first()
+            shares: pd.DataFrame = (1.0 - both["mean"].var() / known.where(known > 0.0)).unstack("term")
             return shares
         found = np.full((len(levels), self.mean.shape[1]), np.nan)
         for g in range(len(levels)):

@@ -33,9 +33,9 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     term : str, optional
         Which term of the random effects, as `saem.random_effects` names them; the first if omitted.
     """
-    names, at = shown(fit, term)
-    modes, half = fit.random_effects[at], NORMAL_95 * fit.random_effect_sds[at]
-    group = fit.cluster_group[at[0]] if len(fit.cluster_group) else np.zeros(len(modes), np.int64)
+    names, places = shown(fit, term)
+    modes, half = fit.random_effects[places], NORMAL_95 * fit.random_effect_sds[places]
+    group = fit.cluster_group[places[0]] if len(fit.cluster_group) else np.zeros(len(modes), np.int64)
     same = np.array([fit.group_levels.index(level) for level in fit.group_levels])  # one level: numbers of units differ
     group = same[group] if len(same) else group
     order = np.lexsort((modes, group))

@@ -96,7 +96,7 @@ def renewed(covariance: Floats, conditional: Floats, prior: Floats, fresh: NDArr
         own, rest = np.flatnonzero(pattern), np.flatnonzero(~pattern)
         found[here] = 0.0
         # triangular, with signs that make it move smoothly with the parameters
-        root = np.linalg.qr(prior[np.ix_(here, own)].swapaxes(1, 2), mode="r").swapaxes(1, 2)
+        root = np.asarray(np.linalg.qr(prior[np.ix_(here, own)].swapaxes(1, 2), mode="r")).swapaxes(1, 2)
         sign = np.where(np.einsum("rii->ri", root) < 0.0, -1.0, 1.0)
         found[np.ix_(here, own, own)] = root * sign[:, None, :]
         found[np.ix_(here, rest, rest)] = roots_of(covariance[np.ix_(here, rest, rest)])
