@@ -55,7 +55,7 @@ def subjects() -> pd.DataFrame:
     rng, rows = np.random.default_rng(1), []
     for i in range(12):
         visits = [f"v{k}" for k in range(2 - (i % 3 == 2))]
-        own = 0.4 * rng.normal()
+        own = 0.8 * np.cos(i)
         for k, visit in enumerate(visits if i % 2 else visits[::-1]):
             level = 2.0 * np.exp(own + 0.3 * rng.normal())
             rows += [(f"s{i}", visit, x, 3 * k + x, level + 0.5 * x + 0.3 * rng.normal()) for x in (0.0, 1.0, 2.0)]
@@ -89,7 +89,7 @@ def test_what_is_inferred_from_a_fit(name, tmp_path):
     assert np.isfinite(saem.profile(fit, [sd]).intervals["upper"]).all()
     assert len(saem.influence(fit, workers=1).table) == fit.n_clusters
     assert saem.bootstrap(fit, replicates=20, workers=1).table["se"].notna().all()
-    assert saem.npde(fit, draws=100).table["npde"].notna().all()
+    assert saem.npde(fit, draws=1000).table["npde"].notna().all()
     assert saem.verify(fit, starts=0).deficit < 1e-3
     smaller = saem.fit(fit.model.replace(fixed={sd: 0.0}), table(name), "ml")
     assert saem.likelihood_ratio(smaller, fit).statistic == pytest.approx(2.0 * (fit.loglik - smaller.loglik))
@@ -100,14 +100,15 @@ def test_what_is_inferred_from_a_fit(name, tmp_path):
 
 @every
 def test_saem_goes_on_from_a_saved_fit(name, tmp_path):
-    """Within five Monte Carlo errors of the maximum."""
+    """Within five Monte Carlo errors of the maximum, beside a hundredth of a standard error."""
     fit = saem.fit(fitted(name).model, table(name), seed=2)
     fit.save(tmp_path)
     target = saem.Target(mcse=0.02)
     again = saem.load(tmp_path).resume(target)
     np.testing.assert_array_equal(again.values, fit.resume(target).values)
-    errors = (again.estimates["estimate"] - fitted(name).estimates["estimate"]).abs() / again.estimates["mcse"]
-    assert again.converged and errors.max() < 5.0
+    exact = fitted(name).estimates
+    scale = np.hypot(again.estimates["mcse"], 0.01 * exact["se"])
+    assert again.converged and ((again.estimates["estimate"] - exact["estimate"]).abs() / scale).max() < 5.0
 
 
 @every
