@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from saem.inference.derived import derive, variances
     from saem.inference.fisher_information import fisher_information
     from saem.inference.identifiability import identifiability
+    from saem.inference.individual_parameters import individual_parameters
     from saem.inference.influence import influence
     from saem.inference.likelihood_ratio import compare_models, likelihood_ratio
     from saem.inference.log_likelihood import log_likelihood
@@ -60,6 +61,7 @@ _MODULES = {
     "fisher_information": "saem.inference.fisher_information",
     "fit": "saem.fitting.fit",
     "identifiability": "saem.inference.identifiability",
+    "individual_parameters": "saem.inference.individual_parameters",
     "influence": "saem.inference.influence",
     "likelihood_ratio": "saem.inference.likelihood_ratio",
     "load": "saem.fitting.result",
@@ -96,6 +98,7 @@ __all__ = [
     "fisher_information",
     "fit",
     "identifiability",
+    "individual_parameters",
     "influence",
     "likelihood_ratio",
     "load",

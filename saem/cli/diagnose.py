@@ -286,8 +286,8 @@ def write(
         write_figure(drawn, folder / "influence.png")
     if effects is not None:
         write_csv(effects.table, folder / "random_effects.csv")
-        is_there = effects.table["standardised"].notna().groupby(level="term", sort=False).any()
-        terms = [str(term) for term in is_there.index[is_there]]
+        names = dict.fromkeys(effects.table.index.get_level_values("term"))
+        terms = [term for term in names if effects.table["standardised"].xs(term, level="term").notna().any()]
         if terms:
             drawn = figure(4.6 * len(terms), 4.2)
             for axes, term in zip(drawn.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):

@@ -84,8 +84,8 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
     """What draws the figures of a fit, by file."""
     from matplotlib.figure import Figure
 
-    from saem.fitting.levels import effect_terms
     from saem.plotting import plot_cluster_acceptance, plot_posterior, plot_random_effects, plot_trace
+    from saem.plotting.effects import terms_of
 
     n = int((~fit.parameters.fixed).sum())
 
@@ -101,9 +101,10 @@ def _figures(fit: Fit) -> dict[str, Callable[[], Figure]]:
 
     def random_effects() -> Figure:
         height = min(max(1.0 + 0.16 * fit.n_clusters, 2.5), 9.0)
-        terms = effect_terms(fit)
+        terms = terms_of(fit)
         figure = Figure(figsize=(4.8 * len(terms), height), layout="constrained")
-        for axes, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
+        grid = figure.subplots(1, len(terms), squeeze=False)[0]
+        for axes, term in zip(grid, terms, strict=True):
             plot_random_effects(fit, axes, term)
         return figure
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     from saem.families.arranged import Arranged
     from saem.families.description import Section
     from saem.families.estimated import Effects, Estimated
-    from saem.families.levels import LevelEffects
+    from saem.families.levels import Listed
     from saem.families.model import Model
     from saem.families.problem import Problem
 
 Floats = NDArray[np.float64]
+
+
+class IndividualLaw(NamedTuple):
+    """Laws of an individual parameter: normal on a scale of its own."""
+
+    mean: Floats  # (U,)
+    sd: Floats
+    value: Callable[[Floats], Floats]  # of places (.., U) on that scale, increasing
 
 
 class Family(ABC):
@@ -213,17 +221,27 @@ class Family(ABC):
         found = self.predict(rows, at, 0.95)
         return {"individual": found["predicted"], "typical": found["marginal"]}
 
-    def level_effects(self, model: Any, data: Any, table: pd.DataFrame) -> LevelEffects | None:
-        """The random effects of clusters by the levels of factors within them; None where clusters have their own."""
-        return None
-
     def individual(self, data: Any, x: Floats, effects: Floats) -> dict[str, Floats]:
-        """Individual parameters (k, C) by name, at parameters (k, n_parameters) and random effects (k, C, q).
+        """Individual parameters (k, U) by name, at parameters (k, n_parameters) and random effects (k, C, q).
 
         On their own scales; those that have a law, with a centre that is the same in all rows of a cluster and a sum of
-        terms on the scale on which they are normal. None where a model has none.
+        terms on the scale on which they are normal. None where a model has none. U are the clusters, or their occasions
+        where the model has these: `individual_labels`.
         """
         return {}
+
+    def individual_laws(self, data: Any, x: Floats, mean: Floats, covariance: Floats) -> dict[str, IndividualLaw]:
+        """The laws of the parameters that `individual` has, where effects have means (C, q) and covariances."""
+        return {}
+
+    def individual_labels(self, model: Any, data: Any, table: pd.DataFrame) -> pd.DataFrame:
+        """The columns that tell apart what `individual` has, a row for each of U; ``table`` is that of the fit."""
+        found: pd.DataFrame = data.cluster_labels
+        return found
+
+    def listed(self, model: Any, data: Any, table: pd.DataFrame) -> Listed | None:
+        """The random effects one by one, where clusters have those of several units; else None."""
+        return None
 
     def residuals(self, data: Any, x: Floats, effects: Floats, coordinates: Coordinates) -> dict[str, Floats]:
         """Fitted values and residuals (n,) of the rows, by name, with random effects (C, q).

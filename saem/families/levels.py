@@ -125,6 +125,23 @@ def positions_of_others(units: Units, cluster: Codes, level: Codes, own: Codes, 
 
 
 @dataclass(frozen=True, eq=False)
+class Listed:
+    """The random effects of a fit one by one, by the names of their units.
+
+    Attributes
+    ----------
+    index : MultiIndex
+        (k,) the levels, and `term`.
+    cluster, coordinate : (k,) ndarray of int64
+        Where each is among the effects (C, d) of the clusters; what a cluster lacks is not listed.
+    """
+
+    index: pd.MultiIndex
+    cluster: Codes
+    coordinate: Codes
+
+
+@dataclass(frozen=True, eq=False)
 class Patterns:
     """Variance groups of clusters, told apart by their numbers of units.
 
@@ -221,31 +238,3 @@ def packed(patterns: Patterns, levels: Sequence[Indices]) -> Indices:
                 corr[p, at : at + q, at : at + q] = each.corr[group]
                 at += q
     return Indices(sd, corr)
-
-
-@dataclass(frozen=True, eq=False)
-class LevelEffects:
-    """The random effects of clusters, each by the level of a factor that it is of: one row an effect (E,).
-
-    Attributes
-    ----------
-    cluster, coordinate : (E,) ndarray of int64
-        Where it is among the random effects (C, d) of clusters.
-    level : tuple of str
-    term : tuple of str
-        The factor, with the term where it has several: ``Female``, ``Female.slope``.
-    """
-
-    cluster: Codes
-    coordinate: Codes
-    level: tuple[str, ...]
-    term: tuple[str, ...]
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The distinct terms, in order."""
-        return tuple(dict.fromkeys(self.term))
-
-    def of_term(self, term: str) -> Codes:
-        """Which of the effects are a term's."""
-        return np.flatnonzero(np.array(self.term) == term)

@@ -13,9 +13,11 @@ from saem.families import family_of
 from saem.system.optional import quiet_import
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from saem.fitting.record import Record
 
-EFFECTS, CLUSTER, TERM = "random_effects", "cluster", "term"
+EFFECTS, CLUSTER, TERM, OCCASION = "random_effects", "cluster", "term", "occasion"
 
 
 def to_arviz(fit: Record) -> Any:
@@ -41,10 +43,12 @@ def to_arviz(fit: Record) -> Any:
     effects, cluster, term = (free(name, [*variables, *of_clusters]) for name in (EFFECTS, CLUSTER, TERM))
     attributes = {"inference_library": "nutpie", "tuning_steps": fit.posterior.tune}
     attributes |= {f"prior of {name}": text for name, text in fit.posterior.priors.items()}
-    dims, coords = {name: [cluster] for name in of_clusters}, {}
+    places = labels_of_individual(fit) if of_clusters else []
+    within = cluster if len(places) == fit.n_clusters else free(OCCASION, [*variables, *of_clusters])
+    dims, coords = {name: [within] for name in of_clusters}, {within: places} if of_clusters else {}
     if fit.posterior.effect_draws.size:
         of_clusters[effects] = fit.posterior.effect_draws.copy()
-        dims[effects], coords = [cluster, term], {cluster: labels(fit), term: list(fit.term_names)}
+        dims[effects], coords = [cluster, term], coords | {cluster: labels(fit), term: list(fit.term_names)}
     else:
         attributes[effects] = (
             "draws took too much memory and were not kept; the fit has means, covariances and quantiles"
@@ -62,7 +66,7 @@ def to_arviz(fit: Record) -> Any:
 
 
 def cluster_variables(fit: Record) -> dict[str, np.ndarray]:
-    """Draws (chains, draws, C) of the individual parameters, by name; none without the table, or draws of effects."""
+    """Draws (chains, draws, U) of the individual parameters, by name; none without the table, or draws of effects."""
     from saem.fitting.kept import arranged
 
     assert fit.posterior is not None
@@ -72,12 +76,24 @@ def cluster_variables(fit: Record) -> dict[str, np.ndarray]:
     found = family_of(fit.model).individual(
         arranged(fit), fit.posterior.pooled, effects.reshape(-1, *effects.shape[2:]).astype(float)
     )
-    return {name: values.reshape(effects.shape[:3]) for name, values in found.items()}
+    return {name: values.reshape(*effects.shape[:2], -1) for name, values in found.items()}
+
+
+def labels_of_individual(fit: Record) -> list[Any]:
+    """The clusters, or occasions, (U,) that the individual parameters are of."""
+    from saem.fitting.kept import arranged
+
+    assert fit.table is not None
+    return texts(family_of(fit.model).individual_labels(fit.model, arranged(fit), fit.table))
 
 
 def labels(fit: Record) -> list[Any]:
     """The clusters (C,) by the values of their column; of several columns as one text."""
-    table = fit.cluster_labels
+    return texts(fit.cluster_labels)
+
+
+def texts(table: pd.DataFrame) -> list[Any]:
+    """The rows of a table of labels: values of one column, or one text of several."""
     if len(table.columns) == 1:
         return list(table.iloc[:, 0])
     return [", ".join(map(str, row)) for row in table.itertuples(index=False)]

@@ -11,6 +11,7 @@ from saem.families import family_of
 from saem.inference.arguments import whole
 from saem.inference.conditional import effects_of
 from saem.inference.prediction import estimated
+from saem.inference.random_effects import listed_effects
 from saem.inference.rows import inside, refuse_posterior, rows_of
 
 if TYPE_CHECKING:
@@ -74,8 +75,14 @@ def curves(fit: Fit, column: str | None = None, points: int = 100) -> pd.DataFra
     Raises
     ------
     ModelError
-        When there is no such column, or the outcome has no mean.
+        When there is no such column, the outcome has no mean, or clusters are what rows that share levels connect.
     """
+    listed = listed_effects(fit)
+    if listed is not None and "factor" in listed.index.names:
+        raise ModelError(
+            "rows of this model are those of a level of each of several factors, and of no single cluster; predict the "
+            "rows of a table with the levels that you want by saem.predict"
+        )
     column, points = column_along(fit, column), whole(points, "points", 2, MOST)
     refuse_posterior(fit, "one estimate at which curves are drawn")
     table, data = rows_of(fit)

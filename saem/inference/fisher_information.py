@@ -94,8 +94,9 @@ def fisher_information(fit: Fit, kind: str = "observed", draws: int = 0, seed: i
         See the module's docstring. "observed" is what `Fit.se` shows.
     draws : int
         Of the random effects, for "louis", "score" and "sandwich", rounded up to a multiple of 20. With 0 the last two
-        are exact, by conditional expectations in closed form, and the first takes 20,000 and
-        more, until each Monte Carlo error is at most 1 % of its standard error (4e8 random effects at most).
+        are exact where the family has conditional expectations in closed form, else they take 20,000; and the first
+        takes 20,000 and more, until each Monte Carlo error is at most 1 % of its standard error (4e8 random effects at
+        most).
     seed : int
 
     Raises
@@ -204,6 +205,8 @@ def information_at(
         known = np.nan_to_num(bread)
         return -at.hessian, np.where(np.isnan(bread), np.nan, known @ matrix @ known)
 
+    if not problem.latent.has_expectation:
+        draws = draws or DEFAULT
     scores = expected_scores(problem, x, draws, seed)
     if not draws:
         return *seen(scores[0].T @ scores[0]), nothing, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from saem.system.streams import check_seed, stream
 if TYPE_CHECKING:
     import pandas as pd
 
+    from saem.families.levels import Listed
     from saem.fitting.result import Fit
 
 Array = np.ndarray
@@ -49,6 +50,9 @@ class ConditionalEffects:
     modes : (C, q) ndarray or None
         Conditional modes, where the law is not Gaussian; draws are then those of a Gaussian one with the same means and
         covariances. None for a posterior.
+    listed : Listed or None
+        Where the random effects are, of models in which a cluster has those of several units: occasions, or levels of
+        factors.
     """
 
     fit: Fit
@@ -58,6 +62,7 @@ class ConditionalEffects:
     draws: Array
     present: Array
     modes: Array | None = None
+    listed: Listed | None = None
 
     @property
     def shrinkage(self) -> pd.DataFrame:
@@ -70,6 +75,17 @@ class ConditionalEffects:
 
         group = self.fit.cluster_group if len(self.fit.cluster_group) else np.zeros(len(self.mean), dtype=np.int64)
         levels = self.fit.group_levels or ("",)
+        if self.listed is not None:
+            at = self.listed.cluster, self.listed.coordinate
+            means, marginal = self.mean[at], np.einsum("cii->ci", self.marginal)[at]
+            rows = pd.DataFrame(
+                {"mean": means, "prior": marginal, "group": np.array(levels, dtype=object)[group[at[0]]]}
+            )
+            rows["term"] = self.listed.index.get_level_values("term")
+            both = rows.groupby(["group", "term"], sort=False)
+            known = both["prior"].first()
+            shares: pd.DataFrame = (1.0 - both["mean"].var() / known.where(known > 0.0)).unstack("term")
+            return shares
         found = np.full((len(levels), self.mean.shape[1]), np.nan)
         for g in range(len(levels)):
             own = group == g
@@ -83,6 +99,11 @@ class ConditionalEffects:
     def table(self) -> pd.DataFrame:
         """One row a cluster and a term that it has, indexed by the cluster columns and `term`.
 
+        Where clusters have the random effects of several units, one row a unit and term: of occasions, indexed by the
+        columns of clusters and of occasions, where the effects of a cluster itself have the occasion nan and those of
+        occasions terms such as ``CL[visit]``; of several grouping factors by `factor`, `level` and `term`, which is the factor's name where it has one term. There are no
+        columns of covariances then: see `covariance` and `listed`.
+
         Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
         `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal
         if the model is right, but for the estimation; nan where the random effect is absent.
@@ -94,6 +115,11 @@ class ConditionalEffects:
         variance = np.einsum("cii->ci", self.covariance)
         prior = np.einsum("cii->ci", self.marginal)
         spread = np.where(prior - variance > NOTHING * prior, prior - variance, np.nan)
+        if self.listed is not None:
+            at = self.listed.cluster, self.listed.coordinate
+            found = {"mean": self.mean[at]} | ({} if self.modes is None else {"mode": self.modes[at]})
+            found |= {"sd": np.sqrt(np.maximum(variance[at], 0.0)), "standardised": self.mean[at] / np.sqrt(spread[at])}
+            return pd.DataFrame(found, index=self.listed.index)
         columns = {"mean": self.mean.ravel()}
         if self.modes is not None:
             columns["mode"] = self.modes.ravel()
@@ -129,8 +155,11 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     within = inside(fit, data)
     coordinates = within.coordinates
     law = effects_of(fit, data, within)
+    listed = listed_effects(fit)
     if fit.posterior is not None and fit.posterior.effect_covariances.size:
-        return drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed, data.is_present)
+        return replace(
+            drawn_effects(fit, coordinates.spreads(law.marginal), draws, seed, data.is_present), listed=listed
+        )
     rng = stream(seed, "random effects", "given the data")
     made = family_of(fit.model).draw_effects(within.data, within.x, draws, rng)
     if made is None:
@@ -143,7 +172,12 @@ def random_effects(fit: Fit, draws: int = 0, seed: int = 0) -> ConditionalEffect
     if family_of(fit.model).effects(within.data, within.x) is None:
         modes = fit.random_effects if fit.posterior is None else conditional_law(posed(fit, data), within.x)[0]
     made = coordinates.effects(made)
-    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, made, data.is_present, modes)
+    return ConditionalEffects(fit, coordinates.effects(law.mean), *spreads, made, data.is_present, modes, listed)
+
+
+def listed_effects(fit: Fit) -> Listed | None:
+    """Where random effects of several units of a cluster are; None for other models, and for a fit without a table."""
+    return None if fit.table is None else family_of(fit.model).listed(fit.model, rows_of(fit)[1], fit.table)
 
 
 def drawn_effects(fit: Fit, marginal: Array, draws: int, seed: int, present: Array) -> ConditionalEffects:

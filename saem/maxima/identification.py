@@ -107,6 +107,7 @@ def null_directions(problem: Problem, near: np.ndarray, look: Look | None = None
     smallest = np.inf
     for _ in range(POINTS):
         step = rng.uniform(0.1, 0.5, len(near))
+        step = np.where(domains.is_correlation & (near + 0.3 * step >= 1.0), -step, step)  # to where effects have a law
         x = near + np.where(domains.is_between, 0.3, problem.scale) * step
         x = np.where(domains.is_between & ~domains.is_correlation, domains.moved(near, problem.scale, step), x)
         x = np.where(problem.parameters.fixed, problem.parameters.fixed_values, x)

@@ -103,7 +103,7 @@ def plot_effect_quantiles(found: ConditionalEffects, ax: Axes | None = None, ter
     """
     from saem.plotting.effects import checked_term
 
-    name = checked_term(found.fit, term)
+    name = checked_term(list(dict.fromkeys(found.table.index.get_level_values("term"))), term)
     rows = found.table.xs(name, level="term")
     if rows["standardised"].isna().all():
         raise ModelError(f"the random effect {name!r} is absent: its standard deviation is zero")

@@ -114,7 +114,7 @@ def test_random_effects_are_named_by_the_levels_of_their_factors() -> None:
     rates = table.groupby("f")["y"].mean()
     # within a component all females meet the same males: the effects are in the order of the rates
     for names in (["f0", "f1", "f2"], ["f10", "f11"]):
-        means = own["mean"].droplevel("component")[names]
+        means = own["mean"].droplevel("factor")[names]
         assert len(set(rates[names])) == len(names)
         assert np.argsort(means.to_numpy()).tolist() == np.argsort(rates[names].to_numpy()).tolist()
 

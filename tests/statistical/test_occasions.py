@@ -103,8 +103,8 @@ def test_intervals_of_new_occasions_have_the_variance_of_occasions(table):
     # In closed form with the estimate as known: a new occasion of a known subject has the variance of its own effect
     # given the data, gamma^2 and sigma^2; its expected response has an error without these two. Quantiles of 512 points
     # vary by some 4 % of the width, their means over 60 rows with noise of their own are within 3 %. Where a new
-    # occasion has no effect, the width is a quarter too small; where its variance counts as an error of the mean, `se`
-    # is twice as large.
+    # occasion has no effect, the width is a quarter too small; where its variance counts as an error of the mean,
+    # `se` is twice.
     free = saem.fit(saem.Model.from_text(TEXT), table, method="ml").estimates["estimate"]
     fixed = free.drop("b1").to_dict()
     fit = saem.fit(saem.Model.from_text(TEXT).replace(fixed=fixed), table, method="ml")

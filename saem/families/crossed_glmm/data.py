@@ -16,13 +16,13 @@ from saem.data.designs import check_sizes, date_origins, expression_columns, fix
 from saem.data.groups import cluster_codes
 from saem.data.intake import nearly_numbers, table_of
 from saem.errors import DataError
-from saem.expressions.columns import NOTES
+from saem.expressions.columns import NOTES, level_text
 from saem.expressions.constraint import parameters_of
 from saem.families.crossed_glmm.specification import CrossedGlmmModel, correlations
 from saem.families.designed_data import apart_from, take_in
 from saem.families.glmm.columns import columns_of, structure_of
 from saem.families.glmm.data import GlmmData, check_outcomes, with_successes
-from saem.families.levels import Indices, Patterns, Units, connected, packed, patterns_of_all, units_of
+from saem.families.levels import Indices, Listed, Patterns, Units, connected, packed, patterns_of_all, units_of
 from saem.families.nonlinear.data import check_effects, is_constant
 from saem.families.nonlinear.gathered import Gathered
 from saem.specification.grouping import GroupingFactor
@@ -208,3 +208,24 @@ def labels(n: int) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({"component": np.arange(1, n + 1)})
+
+
+def listed(model: CrossedGlmmModel, data: GlmmData, table: pd.DataFrame) -> Listed:
+    """See `saem.families.family.Family.listed`."""
+    import pandas as pd
+
+    assert data.patterns is not None
+    counts = data.patterns.counts[data.cluster_group][data.cluster]
+    places = positions_of(model, counts, [units.position for units in data.units])
+    names, cluster, coordinate, slot = [], [], [], 0
+    for (name, factor), units in zip(model.random.items(), data.units, strict=True):
+        rows, terms = table[list(factor.cluster)].iloc[units.first], tuple(factor.terms)
+        words = [name] if terms == ("intercept",) else [f"{name}.{term}" for term in terms]
+        for first, values in zip(units.first.tolist(), rows.itertuples(index=False), strict=True):
+            level = " : ".join(level_text(value) for value in values)
+            names += [(name, level, term) for term in words]
+            cluster += [int(data.cluster[first])] * len(terms)
+            coordinate += places[first, slot : slot + len(terms)].tolist()
+        slot += len(terms)
+    index = pd.MultiIndex.from_tuples(names, names=["factor", "level", "term"])
+    return Listed(index, np.array(cluster), np.array(coordinate))

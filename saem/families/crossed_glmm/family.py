@@ -12,7 +12,6 @@ from saem.families.crossed_glmm.specification import CrossedGlmmModel
 from saem.families.description import Section
 from saem.families.glmm.data import GlmmData
 from saem.families.glmm.family import GlmmFamily
-from saem.families.levels import LevelEffects
 from saem.families.nonlinear.evaluation import NonlinearRows
 from saem.families.problem import Problem
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from saem.expressions.constraint import Constraints
     from saem.families.coordinates import Coordinates
+    from saem.families.levels import Listed
 
 Floats = NDArray[np.float64]
 FEW_EFFECTS = 5  # of a component, whose integrals are cheap
@@ -54,17 +54,17 @@ class CrossedGlmmFamily(GlmmFamily):
         first = FIRST_NODES if len(data.term_names) > FEW_EFFECTS else 0
         return replace(problem, likelihood=replace(problem.likelihood, first_nodes=first, is_local=first > 0))
 
-    def level_effects(self, model: Any, data: Any, table: pd.DataFrame) -> LevelEffects:
-        """See `Family.level_effects`."""
-        from saem.families.crossed_glmm.named import level_effects
-
-        return level_effects(model, data, table)
-
     def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
         from saem.families.crossed_glmm.describe import describe
 
         return describe(model, data, rows)
+
+    def listed(self, model: Any, data: Any, table: pd.DataFrame) -> Listed:
+        """See `Family.listed`: as linear models with several factors have them."""
+        from saem.families.crossed_glmm.data import listed
+
+        return listed(model, data, table)
 
     def arrange_others(self, model: Any, table: pd.DataFrame, data: Any, others: pd.DataFrame) -> NonlinearRows:
         """See `Family.arrange_others`."""

@@ -14,7 +14,7 @@ from saem.errors import ModelError
 from saem.families.coordinates import Coordinates
 from saem.families.description import Section
 from saem.families.estimated import Effects, Estimated
-from saem.families.family import Family
+from saem.families.family import Family, IndividualLaw
 from saem.families.nonlinear import data as rows_and_columns
 from saem.families.nonlinear.data import NonlinearData
 from saem.families.nonlinear.specification import NonlinearModel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saem.expressions.constraint import Constraints
+    from saem.families.levels import Listed
     from saem.families.model import Model
     from saem.families.nonlinear.evaluation import NonlinearRows
     from saem.families.problem import Problem
@@ -118,6 +119,26 @@ class NonlinearFamily(Family):
         from saem.families.nonlinear.individual import individual
 
         return individual(data, x, effects)
+
+    def individual_laws(
+        self, data: NonlinearData, x: Floats, mean: Floats, covariance: Floats
+    ) -> dict[str, IndividualLaw]:
+        """See `Family.individual_laws`."""
+        from saem.families.nonlinear.individual import individual_laws
+
+        return individual_laws(data, x, mean, covariance)
+
+    def individual_labels(self, model: NonlinearModel, data: NonlinearData, table: pd.DataFrame) -> pd.DataFrame:
+        """See `Family.individual_labels`."""
+        from saem.families.nonlinear.individual import labels
+
+        return labels(model, data, table)
+
+    def listed(self, model: NonlinearModel, data: NonlinearData, table: pd.DataFrame) -> Listed | None:
+        """See `Family.listed`."""
+        from saem.families.nonlinear.individual import listed
+
+        return listed(model, data, table)
 
     def describe(self, model: NonlinearModel, data: NonlinearData, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""
