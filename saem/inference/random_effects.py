@@ -101,8 +101,8 @@ class ConditionalEffects:
 
         Where clusters have the random effects of several units, one row a unit and term: of occasions, indexed by the
         columns of clusters and of occasions, where the effects of a cluster itself have the occasion nan and those of
-        occasions terms such as ``CL[visit]``; of several grouping factors by `factor`, `level` and `term`, which is the factor's name where it has one term. There are no
-        columns of covariances then: see `covariance` and `listed`.
+        occasions terms such as ``CL[visit]``; of several grouping factors by `factor`, `level` and `term`, which is the
+        factor's name where it has one term. There are no columns of covariances then: see `covariance` and `listed`.
 
         Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
         `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal
