@@ -9,9 +9,8 @@ import pytest
 from saem import Model, Target, fit, predict, residuals
 from saem.algorithms.saem import SAEM
 from saem.errors import DataError, FitError, ModelError
-from saem.families import arrange
+from saem.families import arrange, carrying
 from saem.families.discovery import family_named
-from saem.families.extended import carrying
 from saem.families.nonlinear.correlation import Correlation
 
 GAPS = np.array([0.0, 1.0, 3.0, 4.0])
@@ -185,7 +184,7 @@ def test_of_means_that_random_effects_nearly_span_little_information_is_missing(
         found = fit(said, data, method=short, seed=seed)
         assert found.status == "converged" and exact.loglik - found.loglik < 0.02
         assert np.all(np.abs(found.to_frame().estimate - exact.to_frame().estimate) < 5 * found.to_frame().mcse)
-    monkeypatch.setattr(carrying, "shares", lambda data, start: np.zeros((len(data.response), 3, 5)))
+    monkeypatch.setattr(carrying, "shares", lambda data, *others: np.zeros((len(data.response), 3, 5)))
     assert fit(said, data, method=short, seed=0).status != "converged"
 
 

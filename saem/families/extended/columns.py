@@ -10,21 +10,15 @@ import ast
 from collections.abc import Mapping
 
 from saem.expressions.grammar import names_in
+from saem.families.carrying import CARRIED, predictor_of
 from saem.families.extended.specification import ExtendedModel, outcome_of
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.past import given_past
 from saem.families.nonlinear.row_law import row_law
-from saem.families.nonlinear.structure import Effect, Structure
+from saem.families.nonlinear.structure import Structure
 from saem.specification.formula import Design
 from saem.specification.layout import Layout
 from saem.specification.parameters import Parameters
-
-ONE = ("1", "Intercept")  # how a column of ones is written
-
-
-def carried_column(mean: str, term: str) -> str:
-    """The column that says how much of a mean is in the centre of a random effect."""
-    return f"carried[{mean}, {term}]"
 
 
 def sd_of(model: ExtendedModel, residuals: tuple[str, ...], means: Mapping[str, ast.expr]) -> ast.expr:
@@ -71,27 +65,9 @@ def structure_of(
     is_carried : bool
         Whether all means are in the centres instead, as far as columns ``carried[..]`` say.
     """
-    labels = dict(zip(mean.names, mean.labels, strict=True))
-    weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
-    fixed = {name: trees.multiply(trees.name(name), weights[name]) for name in mean.names}
+    predictor = predictor_of(mean, model.random.terms, centred, is_carried)
     offset = [] if mean.offset is None else [trees.column("offset[]")]
-    terms = {t: trees.ONE if text in ONE else trees.column(f"term[{t}]") for t, text in model.random.terms.items()}
-    centres: dict[str, dict[str, ast.expr]] = {
-        term: {n: weights[n] if column is trees.ONE else trees.ONE for n, where in centred.items() if where == term}
-        for term, column in terms.items()
-    }
-    left = {name: weight for name, weight in weights.items() if name not in centred}
-    if is_carried:
-        centres = {term: {name: trees.column(carried_column(name, term)) for name in mean.names} for term in terms}
-        inside = {name: [trees.multiply(terms[t], centres[t][name]) for t in terms] for name in mean.names}
-        left = {name: trees.subtract(weight, trees.total(inside[name])) for name, weight in weights.items()}
-    parts = [trees.multiply(trees.name(name), column) for name, column in left.items()]
-    parts += [trees.multiply(trees.coordinate(term), column) for term, column in terms.items()]
-    effects = [
-        Effect(term, "normal", 0.0, 1.0, tuple((trees.name(n), basis) for n, basis in centres[term].items()))
-        for term in terms
-    ]
-    at, population = trees.total([*parts, *offset]), trees.total([*fixed.values(), *offset])
+    at, population = trees.total([*predictor.parts, *offset]), trees.total([*predictor.fixed, *offset])
     own_law: dict[str, ast.expr] = {
         "mean": at,
         "sd": sd_of(model, residuals, {"mean": at, "population_mean": population}),
@@ -101,13 +77,13 @@ def structure_of(
         own_law["df"] = trees.name(df) if isinstance(df, str) else trees.number(df)
     outcome, response = outcome_of(model), f"response[{model.response}]"
     columns = {name for tree in own_law.values() for name in names_in(tree) if "[" in name} | {response}
-    columns -= {name for name in columns if name.startswith("carried[")}  # they are the same in earlier rows
+    columns -= {name for name in columns if name.startswith(CARRIED)}  # they are the same in earlier rows
     plain = row_law(outcome, own_law, response)
     said = model.residual.correlated
     law = plain if said is None else row_law(outcome, given_past(said, own_law, columns, response, n_back), response)
     structure = Structure(
         parameters=parameters,
-        effects=tuple(effects),
+        effects=predictor.effects,
         sd_index=layout.sd_index,
         corr_index=layout.corr_index,
         log_density=law.log_density,

@@ -47,7 +47,7 @@ class ExtendedData(NonlinearData, DesignedData):
     Attributes
     ----------
     carried : Structure
-        The same with all means in the centres; see `saem.families.extended.carrying`.
+        The same with all means in the centres; see `saem.families.carrying`.
     residual_levels : tuple of str
     residual_names : tuple of str
         Parameters that are in the residuals alone.

@@ -58,11 +58,12 @@ class ExtendedFamily(NonlinearFamily):
 
     def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """See `Family.build_problem`."""
-        from saem.families.extended.carrying import carried
+        from saem.families.carrying import with_little_missing
         from saem.families.extended.start import starting_values
 
         start = starting_values(data)
-        data = carried(replace(data, structure=replace(data.structure, start=start.values)), start)
+        data = replace(data, structure=replace(data.structure, start=start.values))
+        data = with_little_missing(data, data.carried, start.omega, start.sds**2)
         problem = super().build_problem(data, constraints, restricted, coordinates)
         if not is_gaussian(data.structure):
             return problem

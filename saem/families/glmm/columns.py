@@ -8,7 +8,6 @@ can have: ``mean[..]``, ``term[..]``, ``offset[]``, ``trials[..]`` and ``respons
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -17,15 +16,15 @@ from numpy.typing import NDArray
 
 from saem.data.table import Rows
 from saem.expressions.columns import Values
+from saem.families.carrying import predictor_of
 from saem.families.glmm.specification import GlmmModel
 from saem.families.nonlinear import support, trees
 from saem.families.nonlinear.row_law import row_law
-from saem.families.nonlinear.structure import Effect, Structure
+from saem.families.nonlinear.structure import Structure
 from saem.specification.formula import Design
 from saem.specification.parameters import Parameters
 
 Floats = NDArray[np.float64]
-ONE = ("1", "Intercept")  # how a column of ones is written
 
 
 def columns_of(
@@ -83,7 +82,12 @@ class Placed(Protocol):
 
 
 def structure_of(
-    model: GlmmModel, layout: Placed, mean: Design, centred: Mapping[str, str], terms: Mapping[str, str] | None = None
+    model: GlmmModel,
+    layout: Placed,
+    mean: Design,
+    centred: Mapping[str, str],
+    terms: Mapping[str, str] | None = None,
+    is_carried: bool = False,
 ) -> Structure:
     """What the likelihood is made of.
 
@@ -97,28 +101,19 @@ def structure_of(
         Means in the centre of a random effect -> its term.
     terms : mapping of str to str, optional
         (q,) names of the random effects -> where they act, as a term of a model says it; by default those of the model.
+    is_carried : bool
+        Whether all means are in the centres instead; see `saem.families.carrying`.
     """
-    labels = dict(zip(mean.names, mean.labels, strict=True))
-    weights = {name: trees.ONE if label in ONE else trees.column(f"mean[{name}]") for name, label in labels.items()}
-    parts = [trees.multiply(trees.name(name), weights[name]) for name in mean.names if name not in centred]
-    effects = []
-    for term, text in (model.random.terms if terms is None else terms).items():
-        is_one = text in ONE
-        parts.append(trees.multiply(trees.coordinate(term), trees.ONE if is_one else trees.column(f"term[{term}]")))
-        own = [name for name, where in centred.items() if where == term]
-        basis: list[ast.expr] = [weights[name] if is_one else trees.ONE for name in own]
-        centre = tuple((trees.name(name), b) for name, b in zip(own, basis, strict=True))
-        effects.append(Effect(term, "normal", 0.0, 1.0, centre))
-    if mean.offset is not None:
-        parts.append(trees.column("offset[]"))
+    predictor = predictor_of(mean, model.random.terms if terms is None else terms, centred, is_carried)
+    offset = [] if mean.offset is None else [trees.column("offset[]")]
     outcome, trials = model.outcome.row, model.outcome.trials
-    eta = trees.total(parts)
+    eta = trees.total([*predictor.parts, *offset])
     arguments = {key: trees.filled(text, {"eta": eta}) for key, text in outcome.texts.items()}
     inner = outcome.model_copy(update={"trials": f"trials[{trials}]"}) if isinstance(trials, str) else outcome
     law = row_law(inner, arguments, f"response[{model.response}]")
     return Structure(
         parameters=layout.parameters,
-        effects=tuple(effects),
+        effects=predictor.effects,
         sd_index=layout.sd_index,
         corr_index=layout.corr_index,
         log_density=law.log_density,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from saem.errors import DataError, listing
 from saem.expressions.columns import Values, factorize
 from saem.families.arranged import DesignedData
+from saem.families.carrying import ONE
 from saem.families.designed_data import (
     Designs,
     Intake,
@@ -20,10 +21,11 @@ from saem.families.designed_data import (
     shared_fields,
     take_in,
 )
-from saem.families.glmm.columns import ONE, columns_of, structure_of
+from saem.families.glmm.columns import columns_of, structure_of
 from saem.families.glmm.specification import GlmmModel
 from saem.families.nonlinear import support
 from saem.families.nonlinear.data import NonlinearData, is_constant
+from saem.families.nonlinear.structure import Structure
 from saem.specification.layout import Layout, automatic_names
 
 if TYPE_CHECKING:
@@ -34,7 +36,15 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GlmmData(NonlinearData, DesignedData):
-    """Designs, and the linear predictor that is made of them."""
+    """Designs, and the linear predictor that is made of them.
+
+    Attributes
+    ----------
+    carried : Structure or None
+        That with all means in the centres of the random effects, where these are those of clusters.
+    """
+
+    carried: Structure | None = None
 
     @property
     def weights(self) -> _Floats | None:
@@ -78,6 +88,7 @@ def arrange(
         **shared_fields(model, taken, found, layout),
         response=taken.response,
         structure=structure_of(model, layout, mean, centred(model, found)),
+        carried=structure_of(model, layout, mean, {}, is_carried=True),
         columns=columns,
         constant_columns=frozenset(
             name for name, values in columns.items() if is_constant(values, found.cluster, found.first)

@@ -61,11 +61,13 @@ class GlmmFamily(NonlinearFamily):
 
     def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
         """See `Family.build_problem`."""
+        from saem.families.carrying import with_little_missing
         from saem.families.glmm.expected import unit_information
-        from saem.families.glmm.start import effect_sizes, sizes, starting_values
+        from saem.families.glmm.start import effect_sizes, first_laws, sizes, starting_values
 
         data = replace(data, structure=replace(data.structure, start=starting_values(data)))
-        problem = super().build_problem(data, constraints, restricted, coordinates)
+        inside = data if data.carried is None else with_little_missing(data, data.carried, *first_laws(data))
+        problem = super().build_problem(inside, constraints, restricted, coordinates)
         scale = np.ones(len(data.parameters))
         scale[data.mean_index] = 1.0 / sizes(data.mean_design)
         there = data.sd_index >= 0

@@ -11,6 +11,7 @@ Array = np.ndarray
 ROUNDS = 50
 SETTLED = 1e-8  # of the log-likelihood's change
 FARTHEST = 15.0  # of the linear predictor: beyond, groups are separated and their means have no maximum
+LEAST = 1e-6  # information of a row
 SPREAD = 0.5  # of the linear predictor, by the random effects at the start
 
 
@@ -20,6 +21,13 @@ def starting_values(data: GlmmData) -> dict[str, float]:
     there = data.sd_index >= 0
     x[data.sd_index[there]] = np.broadcast_to(SPREAD / effect_sizes(data), there.shape)[there]
     return dict(zip(data.parameters.names, x.tolist(), strict=True))
+
+
+def first_laws(data: GlmmData) -> tuple[Array, Array]:
+    """Covariance (q, q) of the random effects at the start, and one over the information (n,) of rows there."""
+    x = np.array([data.structure.start[name] for name in data.parameters.names])
+    variance = expected(data, data.predictor(x))[1]
+    return np.diag(np.mean(x[data.sd_index] ** 2, axis=0)), 1.0 / np.maximum(variance, LEAST)
 
 
 def effect_sizes(data: GlmmData) -> Array:
