@@ -23,14 +23,15 @@ class Tally:
         How many there were, and how many gave nothing.
     messages : dict of str to Counter
         Why they gave nothing.
-    missing : Counter of (method, estimand)
-        Fits that ended without a finite estimate.
+    missing, known : Counter of (method, estimand, cell)
+        Fits that ended without a finite estimate, and with one.
     """
 
     fits: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     messages: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    known: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     told: set[str] = field(default_factory=set)
 
     def learn(self, results: Iterable[Result], estimands: Sequence[str]) -> None:
@@ -42,8 +43,10 @@ class Tally:
                 if record["status"] in FAILED:
                     self.failures[method] += 1
                     self.messages[method][f"{record['status']}: {record['message']}"] += 1
+                    continue
                 for name, numbers in zip(estimands, record["numbers"], strict=False):
-                    self.missing[method, name] += not math.isfinite(numbers[0])
+                    found = self.known if math.isfinite(numbers[0]) else self.missing
+                    found[method, name, result.task.cell.key] += 1
 
     def warnings(self) -> Iterator[str]:
         """What is to be said now, each once: methods that have never succeeded so far."""
@@ -61,10 +64,18 @@ class Tally:
         """What is to be said at the end: failures by method, and estimates that are missing."""
         for method, count in self.failures.items():
             yield f"{method}: {count:,} of {self.fits[method]:,} fits failed, most often {self.reason(method)}"
-        for (method, estimand), count in self.missing.items():
-            ended = self.fits[method] - self.failures[method]
-            if 0 < count:
+        known = {(name, cell) for _, name, cell in self.known}
+        somewhere = {name for name, _ in known}
+        lost: Counter[tuple[str, str]] = Counter()
+        ended: Counter[tuple[str, str]] = Counter()
+        for counter in (self.missing, self.known):
+            for (method, name, cell), count in counter.items():
+                if (name, cell) in known or name not in somewhere:  # else the models of the cell have no such thing
+                    ended[method, name] += count
+                    lost[method, name] += count if counter is self.missing else 0
+        for (method, name), count in lost.items():
+            if count:
                 yield (
-                    f"{method}: {count:,} of {ended:,} fits that ended gave no finite estimate of {estimand}; they are "
-                    "in none of its measures but no_estimate"
+                    f"{method}: {count:,} of {ended[method, name]:,} fits that ended gave no finite estimate of {name}; they "
+                    "are in none of its measures but no_estimate"
                 )
