@@ -76,6 +76,6 @@ class Tally:
         for (method, name), count in lost.items():
             if count:
                 yield (
-                    f"{method}: {count:,} of {ended[method, name]:,} fits that ended gave no finite estimate of {name}; they "
-                    "are in none of its measures but no_estimate"
+                    f"{method}: {count:,} of {ended[method, name]:,} fits that ended gave no finite estimate of {name};"
+                    " they are in none of its measures but no_estimate"
                 )
