@@ -260,3 +260,24 @@ def test_in_a_real_notebook():
     assert re.search(r'fitting it <progress value="1.000"></progress> \d+\.\d s', shown[1][0])
     assert "log-likelihood" in shown[1][-1] and "<table" in shown[1][-1]
     assert all(each.output_type != "error" for cell in book.cells for each in cell.outputs)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"correlation": "ar1(phi, t)"}, r"\operatorname{corr}(\varepsilon_j, \varepsilon_k) &= \phi^{|\mathrm{t}_j"),
+        ({"correlation": "compound(rho)"}, r"\varepsilon_k) &= \rho"),
+        ({"df": "nu"}, r"\varepsilon &\sim t_{\nu}"),
+        ({"sd": "sigma * abs(mean)**delta"}, r"\left(\sigma\,\left|\mathrm{mean}\right|^{\delta}\right)^{2}"),
+    ],
+)
+def test_residuals_are_written_as_they_are_said(said: dict[str, str], found: str) -> None:
+    model = saem.Model(response="y", cluster="id", mean={"a": "1"}, random={"terms": {"u": "1"}}, residual=said)
+    assert found in model.latex()
+
+
+def test_several_factors_of_a_glmm_are_written() -> None:
+    model = saem.Model.from_formula("y ~ x + (1 | female) + (x | male)", distribution="poisson")
+    shown = model.latex()
+    assert r"\operatorname{log} \lambda &=" in shown and r"\theta_{\mathrm{female}}" in shown
+    assert r"\operatorname{corr}(" in shown and "logit" not in shown

@@ -117,8 +117,16 @@ class CrossedGlmmModel(GlmmModel):
         return None if isinstance(self.predictor, str) else self.parameters_with(tuple(self.predictor))
 
     def equations(self) -> list[str]:
-        """See `saem.families.model.Model.equations`: not written for several factors."""
-        return []
+        """See `saem.families.model.Model.equations`."""
+        from saem.expressions.latex import word
+        from saem.families.designed_latex import fixed_sum, random_lines, random_sum, summed
+
+        mean = r"\lambda" if self.outcome.link == "log" else "p"
+        trials = "" if self.outcome.trials is None else word(str(self.outcome.trials)) + ", "
+        law = rf"{word(self.response)} &\sim {word(self.outcome.distribution)}\left({trials}{mean}\right)"
+        parts = [*fixed_sum(self), *(part for each in self.random.values() for part in random_sum(self, each))]
+        lines = summed(rf"\operatorname{{{self.outcome.link}}} {mean}", parts)
+        return [law, *lines, *(line for factor in self.random.values() for line in random_lines(factor))]
 
 
 def correlations(factor: GroupingFactor) -> dict[tuple[int, int], str]:

@@ -168,6 +168,24 @@ class ExtendedModel(DesignedModel):
         names = (self.residual.weights, None if said is None else said.time)
         return tuple(name for name in names if name is not None)
 
+    def equations(self) -> list[str]:
+        """See `saem.families.model.Model.equations`."""
+        from saem.expressions.latex import latex_of, symbol, word
+        from saem.families.designed_latex import design_sum, group_words, random_lines, summed
+
+        residual, levels = self.residual, self.residual.known_levels()
+        lines = [*summed(word(self.response), [*design_sum(self), r"\varepsilon"]), *random_lines(self.random)]
+        by = "" if residual.weights is None else f" / {word(residual.weights)}"
+        df = symbol(residual.df) if isinstance(residual.df, str) else f"{residual.df:g}" if residual.df else ""
+        law = r"\mathcal{N}" if not df else f"t_{{{df}}}"
+        for level in ("level",) if levels is None or residual.tree is not None else levels:
+            where = "" if residual.by is None else group_words(residual.by, None if levels is None else level)
+            sd = symbol(residual.sd_name(level if residual.by else None))
+            if residual.tree is not None:
+                sd = rf"\left({latex_of(residual.tree, frozenset(self.sd_columns))}\right)"
+            lines.append(rf"\varepsilon &\sim {law}\left(0,\ {sd}^{{2}}{by}\right){where}")
+        return [*lines, *([] if residual.correlated is None else [residual.correlated.equation(r"\varepsilon")])]
+
     def known_parameters(self) -> Parameters | None:
         """See `saem.families.model.Model.known_parameters`."""
         groups, residuals = self.random.known_levels(), self.residual.known_levels()

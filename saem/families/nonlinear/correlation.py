@@ -78,6 +78,15 @@ class Correlation:
         """Where the parameter starts; ``gap`` is the usual time between rows."""
         return gap if self.kind == "exponential" else 0.3
 
+    def equation(self, residual: str) -> str:
+        """The correlation of two residuals of a cluster, as a line of LaTeX."""
+        from saem.expressions.latex import symbol, word
+
+        j, k = (rf"{word(self.time)}_{i}" if self.time else i for i in "jk")
+        parameter, gap = symbol(self.parameter), rf"|{j} - {k}|"
+        law = {"ar1": rf"{parameter}^{{{gap}}}", "exponential": rf"\exp\left(-{gap} / {parameter}\right)"}
+        return rf"\operatorname{{corr}}({residual}_j, {residual}_k) &= {law.get(self.kind, parameter)}"
+
     def backward(self, cluster: Codes, time: Floats | None, rows: Rows) -> tuple[Codes, Floats]:
         """Earlier rows of every row, the last one first, and the time since the last one.
 

@@ -31,6 +31,8 @@ def equations(model: Written, reading: Reading, columns: frozenset[str]) -> list
         title = word(model.outcome.distribution.replace("_", " "))
         lines.append(rf"{word(model.response)} &\sim {title}\left({trials}{arguments}\right)")
     lines += [rf"{word(key)} &= {latex_of(trees[f'outcome.{key}'], columns | set(keys))}" for key in keys]
+    if model.outcome.correlated is not None:
+        lines.append(model.outcome.correlated.equation(word(model.response)))
     for name, text in model.linear.items():
         formula = escaped(text.partition("~")[2].strip())
         lines.append(rf"{symbol(name)} &= \underbrace{{x^{{\top}}\beta}}_{{\texttt{{{formula}}}}}")
