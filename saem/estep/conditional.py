@@ -69,6 +69,9 @@ def fill_law(
         for j in range(d):
             for k in range(d):
                 second[j, k] = second[j, k] / total - first[j] * first[k]
+                if count == 1:  # a point has no spread: Laplace's approximation has, and is exact for normal laws
+                    for b in range(d):
+                        second[j, k] += spans[1 + b, j, 0] * spans[1 + b, k, 0]
         for j in range(d):
             first[j] += mode[j]
         modes[cluster, :d] = root @ mode

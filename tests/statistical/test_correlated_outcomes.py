@@ -202,3 +202,30 @@ def test_two_rows_of_one_time_are_refused() -> None:
     data.loc[1, "time"] = 0.0
     with pytest.raises(DataError, match="the same 'time'"):
         saem.fit(model("exponential(range, time)"), data, method="ml")
+
+
+@pytest.mark.parametrize("method", ["ml", "saem"])
+def test_no_correlation_is_that_of_independent_rows(method: str) -> None:
+    """With gaps of one and more, at a correlation of exactly zero, where powers of it have odd derivatives."""
+    said = model("ar1(phi, time)").replace(fixed={"c": 0.6, "d": -0.1, "phi": 0.0})
+    data = saem.simulate(said, HELD | {"sigma": 0.5}, times(20), seed=7)
+    alone = saem.Model.from_text(
+        TEXT.format(law="normal(a, omega)", outcome=NORMAL, correlation="").rsplit("corr", 1)[0]
+    )
+    wanted = saem.fit(alone.replace(fixed={"c": 0.6, "d": -0.1}), data, method="ml").loglik
+    assert saem.fit(said, data, method=method).loglik == pytest.approx(wanted, abs=1e-6 if method == "ml" else 0.01)
+
+
+def test_a_column_that_is_called_as_a_number_is_that_of_the_earlier_row() -> None:
+    data = saem.simulate(model("ar1(phi)"), HELD | {"sigma": 0.5, "phi": 0.7}, times(20), seed=8)
+    data["pi"] = data.time
+    said = model("ar1(phi)", NORMAL.replace("-c * time", "-c * time + 0 * pi")).replace(fixed={"c": 0.6, "d": -0.1})
+    named = said.to_toml().replace('"time"', '"pi"').replace("* time", "* `pi`")
+    found = [saem.fit(each, data, method="ml").loglik for each in (said, saem.Model.from_text(named))]
+    assert found[0] == pytest.approx(found[1], abs=1e-8)
+
+
+def test_clusters_of_one_row_tell_nothing_of_a_correlation() -> None:
+    data = times(20).iloc[::4].assign(y=np.arange(20.0))
+    with pytest.raises(DataError, match="no two rows belong together, so that nothing is told of 'phi'"):
+        saem.fit(model("ar1(phi)"), data, method="ml")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from saem import Model, Target, fit, predict, residuals
+from saem import Model, Target, fit, predict, random_effects, residuals
 from saem.algorithms.saem import SAEM
 from saem.errors import DataError, FitError, ModelError
 from saem.families import arrange, carrying
@@ -218,3 +218,23 @@ def test_degrees_of_freedom_that_nothing_bounds_are_named() -> None:
     assert found.estimates["estimate"]["nu"] > 1e4
     with pytest.raises(FitError, match="'nu' goes to infinity"):
         fit(model(df="nu"), data, seed=1)
+
+
+def test_random_effects_and_predictions_have_the_spread_of_the_plain_model() -> None:
+    """A residual SD that is written as an expression but is one number: all is as in closed form.
+
+    The likelihood is integrated by one point, which has no spread of its own.
+    """
+    said = {"response": "y", "cluster": "id", "mean": {"a": "1", "b": "x"}, "random": {"terms": {"u": "1", "v": "x"}}}
+    data = table(clusters=20, seed=5)
+    data["y"] += np.repeat(np.random.default_rng(6).normal(size=20), 4) * data.x
+    same = {"sd": "sigma * where(x < 100, 1, 2)", "columns": ["x"]}
+    plain, found = (fit(Model(**said, residual=each), data, method="ml") for each in ({}, same))
+    assert type(found.model) is not type(plain.model)
+    assert found.loglik == pytest.approx(plain.loglik, abs=1e-8)
+    laws = [random_effects(each) for each in (found, plain)]
+    np.testing.assert_allclose(laws[0].mean, laws[1].mean, atol=1e-5)
+    np.testing.assert_allclose(laws[0].covariance, laws[1].covariance, atol=1e-5)
+    others = pd.DataFrame({"id": ["c0", "c1", "new"], "time": 2.0, "x": [1.0, 2.5, 2.0]})
+    errors = [predict(each, others).se.to_numpy() for each in (found, plain)]
+    np.testing.assert_allclose(errors[0], errors[1], rtol=1e-4)

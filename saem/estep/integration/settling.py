@@ -1,7 +1,7 @@
 """The rules by which the marginal likelihood of a problem is integrated are chosen, cluster by cluster.
 
-What is tried, until two rules agree: more and more nodes at the mode; then, where these are many, more and more nodes
-where mean and covariance of the random effects are; and where no number of nodes does, points of a mixture of t
+What is tried, until three rules agree: more and more nodes at the mode; then, where these are many, more and more
+nodes where mean and covariance of the random effects are; and where no number of nodes does, points of a mixture of t
 distributions, whose error is known. The first suits most clusters; the second, skewed distributions; the last, ridges.
 """
 
@@ -242,7 +242,7 @@ def sizes(problem: Problem, x: Array) -> Array:
 
 
 def settled(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy = FINE) -> Placing:
-    """For each cluster the first rule that agrees with the next one about its integral.
+    """For each cluster the first rule that agrees with those after it about its integral; see `up_the_ladder`.
 
     Parameters
     ----------
@@ -308,10 +308,12 @@ def up_the_ladder(
     tolerance: float,
     exact: bool,
 ) -> tuple[Placing, Array, Array]:
-    """Give clusters (k,) the first number of nodes that agrees with the next one, by their numbers of effects.
+    """Give clusters (k,) the first number of nodes that agrees with the next ones, by their numbers of effects.
 
-    They are tried from two before the first number of ``between`` points on, up to the second number. What the next
-    one says is kept as a correction; and unless those that agree are ``exact``, it counts as a standard error.
+    They are tried from two before the first number of ``between`` points on, up to the second number. The last two must
+    agree, and the one before them nearly so, lest two agree by chance; where no more than two are possible, these do.
+    What the last one says is kept as a correction; and unless those that agree are ``exact``, what it changes counts as
+    a standard error.
 
     Returns
     -------

@@ -107,7 +107,8 @@ class Correlation:
         Raises
         ------
         DataError
-            When two rows of a cluster have one time, times of "ar1" are not whole, or a cluster has too many rows.
+            When no cluster has two rows, two rows of a cluster have one time, times of "ar1" are not whole, or a
+            cluster has too many rows.
         """
         n = len(cluster)
         when = np.arange(n, dtype=float) if time is None else time
@@ -119,6 +120,11 @@ class Correlation:
         order = np.lexsort((when, cluster))
         follows = np.diff(cluster[order], prepend=-1) == 0
         largest = int(np.bincount(cluster).max())
+        if largest < 2:
+            raise DataError(
+                f"no two rows belong together, so that nothing is told of {self.parameter!r}, the correlation of "
+                "residuals; leave the correlation out, or say what the clusters are"
+            )
         if self.kind == "compound" and largest > MOST_ROWS:
             raise DataError(
                 f"correlation = 'compound(..)' is for clusters of up to {MOST_ROWS} rows; one has {largest}. A random "

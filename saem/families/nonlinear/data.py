@@ -105,7 +105,8 @@ def arrange(
     if said is not None:
         time = None if said.time is None else columns[said.time]
         back, gap = said.backward(series, time, taken.rows)  # type: ignore[arg-type]
-        columns |= columns_back({name: v for name, v in columns.items() if name not in constant}, back, gap)
+        moving = {name: v for name, v in columns.items() if name not in constant or name == model.response}
+        columns |= columns_back(moving, back, gap)
     parts_of_columns.check_texts(model, columns, n)
     largest = int(np.bincount(series).max())
     structure = structure_of(model, model.random.levels, constant, predictors.each, patterns, largest)

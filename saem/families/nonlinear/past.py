@@ -47,7 +47,8 @@ def given_past(
         case "ar1" if said.time is None:
             slope, left = "rho", "1 - had * rho**2"
         case "ar1":
-            slope, left = "rho**gap", "1 - had * rho**(2 * gap)"
+            # apart, so that derivatives are numbers at rho = 0, too
+            slope, left = "where(gap == 1, rho, rho**gap)", "1 - had * rho**(2 * gap)"
         case "exponential":
             slope, left = "exp(-gap / rho)", "1 - had * exp(-2 * gap / rho)"
         case _:

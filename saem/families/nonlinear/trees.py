@@ -145,9 +145,10 @@ def _has_exp(a: ast.expr) -> bool:
 
 
 def substitute(a: ast.expr, by: Mapping[str, ast.expr]) -> ast.expr:
-    """A tree in which names stand for other trees; columns between backticks and functions do not.
+    """A tree in which names stand for other trees; functions and numbers such as ``pi`` do not.
 
-    Logarithms of exponentials are undone.
+    Columns between backticks do not, but for one that is called as such a number. Logarithms of exponentials are
+    undone.
 
     Parameters
     ----------
@@ -158,9 +159,9 @@ def substitute(a: ast.expr, by: Mapping[str, ast.expr]) -> ast.expr:
     """
     match a:
         case Column():
-            return column(a.id)
+            return by.get(a.id, a) if is_constant_name(a.id) else column(a.id)
         case ast.Name(id=identifier):
-            return by.get(identifier, a)
+            return a if is_constant_name(identifier) else by.get(identifier, a)
         case ast.Constant():
             return a
         case ast.Call(func=ast.Name(id="log"), args=[inside]):
