@@ -119,6 +119,25 @@ def test_random_effects_are_named_by_the_levels_of_their_factors() -> None:
         assert np.argsort(means.to_numpy()).tolist() == np.argsort(rates[names].to_numpy()).tolist()
 
 
+def test_maxima_are_found_where_components_have_up_to_five_effects() -> None:
+    """Their rules are held while their gradients move: sequential quadratic steps stood still, for ever."""
+    rng, rows = np.random.default_rng(0), []
+    for c in range(16):
+        many, others = [(1, 2), (1, 3), (2, 1), (1, 1)][c % 4]
+        own, beside = rng.normal(size=(many, 2)) * [0.6, 0.3], rng.normal(size=others) * 0.5
+        for a in range(many):
+            for b in range(others):
+                for x in rng.normal(size=3):
+                    rate = np.exp(0.5 + 0.3 * x + own[a, 0] + own[a, 1] * x + beside[b])
+                    rows.append((f"a{c}.{a}", f"b{c}.{b}", x, rng.poisson(rate)))
+    table = pd.DataFrame(rows, columns=["A", "B", "x", "y"])
+    said = saem.Model.from_formula("y ~ x + (x | A) + (1 | B)", distribution="poisson")
+    found = saem.fit(said, table, method="ml")
+    assert found.status in ("converged", "boundary") and found.loglik_mcse < 0.05
+    again = saem.log_likelihood(found, "importance", draws=4000, seed=1)
+    assert abs(again.value - found.loglik) < 4.0 * np.hypot(again.mcse, found.loglik_mcse)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SALAMANDER.exists(), reason="the salamander data do not come with the project")
 @pytest.mark.parametrize("method", ["ml", "saem"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from saem.families.levels import Listed
 
 Floats = NDArray[np.float64]
-FEW_EFFECTS = 5  # of a component, whose integrals are cheap
+FEW_EFFECTS = 2  # of a component: product rules that move with the parameters, so that sequential quadratic steps do
 FIRST_NODES = 3
 
 
