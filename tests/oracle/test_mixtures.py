@@ -301,7 +301,7 @@ def test_maxima_by_other_points_scatter_as_their_error_says(monkeypatch: pytest.
     """Over twelve scramblings the ratio is in (.6, 1.6): a false alarm in one of 100; errors of one part are 2.8."""
     example = ridge()
     table = pd.DataFrame({"id": np.arange(8), "y": np.asarray(example.data.response)})
-    known = {"omega_A": 1.0, "omega_B": 1.0, "a": 0.02, "B_pop": 1.6}
+    known = {"omega_A": 1.0, "omega_B": 1.0, "a": 0.012, "B_pop": 1.6}
     problem = nonlinear_family.posed(example.model.replace(fixed=known, start={"A_pop": 2.7}), table).problem
     place, nothing = problem.parameters.names.index("A_pop"), np.zeros(5, dtype=bool)
     plain, tops, errors = rules.t_rule, [], []
