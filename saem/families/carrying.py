@@ -121,10 +121,14 @@ def shares(data: DesignedData, omega: Array, variances: Array) -> Array:
     design, random = data.mean_design, data.random_design
     found = np.empty((len(design), random.shape[1], design.shape[1]))
     for rows in clusters_of(data):
-        z = random[rows]
-        covariance = z @ omega @ z.T + np.diag(variances[rows])
-        found[rows] = omega @ z.T @ np.linalg.solve(covariance, design[rows])
+        found[rows] = best_share(design[rows], random[rows], omega, variances[rows])
     return found
+
+
+def best_share(x: Array, z: Array, omega: Array, variances: Array) -> Array:
+    """``(Z' W Z + Omega^-1)^-1 Z' W X`` (q, p) of a cluster; a singular covariance will do."""
+    weighted = z.T / variances
+    return np.asarray(np.linalg.solve(np.eye(len(omega)) + omega @ (weighted @ z), omega @ (weighted @ x)))
 
 
 def centres_of(data: NonlinearData) -> Array:
@@ -150,7 +154,8 @@ def left_of_information(data: DesignedData, where: Array, omega: Array, variance
         x, z, a = data.mean_design[rows], data.random_design[rows], where[rows[0]]
         rest = x - z @ a
         complete += a.T @ precision @ a + (rest.T / variances[rows]) @ rest
-        observed += x.T @ np.linalg.solve(z @ omega @ z.T + np.diag(variances[rows]), x)
+        weighted = x.T / variances[rows]
+        observed += weighted @ (x - z @ best_share(x, z, omega, variances[rows]))
     size = np.sqrt(np.diag(complete))
     size[size == 0.0] = 1.0
     try:

@@ -84,28 +84,21 @@ def linear(data: ExtendedData, x: Floats) -> tuple[Floats, Floats, float, Floats
     sigma2 = 0.5 * total
     size = np.maximum(np.mean(random**2, axis=0), 1e-300)
     omega = np.diag(0.5 * total / size / max(q, 1))
-    order = np.argsort(data.cluster, kind="stable")
-    clusters = np.split(order, np.flatnonzero(np.diff(data.cluster[order])) + 1)
+    count, p = len(data.cluster_group), design.shape[1]
+    products = np.zeros((count, q, q + p + 1))  # Z'Z, Z'X and Z'y of each cluster
+    np.add.at(products, data.cluster, random[:, :, None] * np.column_stack([random, design, y])[:, None, :])
+    zz, zx = products[:, :, :q], products[:, :, q:]
+    whole = design.T @ np.column_stack([design, y])
     at = design @ beta
     for _ in range(STEPS):
-        left, right = np.zeros((design.shape[1],) * 2), np.zeros(design.shape[1])
-        gains = []
-        for rows in clusters:
-            z = random[rows]
-            inverse = np.linalg.inv(z @ omega @ z.T + sigma2 * np.eye(len(rows)))
-            gains.append(inverse)
-            weighted = design[rows].T @ inverse
-            left += weighted @ design[rows]
-            right += weighted @ y[rows]
-        beta = np.linalg.lstsq(left, right, rcond=None)[0]
-        squares, noise = np.zeros(q), 0.0
-        for rows, inverse in zip(clusters, gains, strict=True):
-            z, r = random[rows], y[rows] - design[rows] @ beta
-            b = omega @ z.T @ inverse @ r
-            v = omega - omega @ z.T @ inverse @ z @ omega
-            squares += b**2 + np.diagonal(v)
-            at[rows] = design[rows] @ beta + z @ b
-            noise += float(np.sum((r - z @ b) ** 2) + np.sum((z @ v) * z))
-        omega, sigma2 = np.diag(squares / len(clusters)), noise / n
+        spread = np.linalg.solve(np.eye(q) + omega @ zz / sigma2, np.broadcast_to(omega, zz.shape))  # given the data
+        part = np.einsum("cqj,cqr,crk->jk", zx[:, :, :p], spread, zx)
+        normal = whole - part / sigma2
+        beta = np.linalg.lstsq(normal[:, :p], normal[:, p], rcond=None)[0]
+        effects = np.einsum("cqr,cr->cq", spread, zx[:, :, p] - zx[:, :, :p] @ beta) / sigma2
+        at = design @ beta + np.sum(random * effects[data.cluster], axis=1)
+        noise = float(np.sum((y - at) ** 2) + np.einsum("cqr,crq->", zz, spread))
+        squares = np.sum(effects**2 + np.einsum("cqq->cq", spread), axis=0)
+        omega, sigma2 = np.diag(squares / count), noise / n
     smallest = SMALLEST**2 * sigma2 / size
     return np.asarray(beta), np.diag(np.maximum(np.diagonal(omega), smallest)), float(np.sqrt(sigma2)), np.asarray(at)
