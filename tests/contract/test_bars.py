@@ -138,7 +138,7 @@ def test_other_distributions() -> None:
     assert model.family == "crossed_glmm"
     assert saem.Model.from_text(model.to_toml()) == model
     assert "\nresponse" in model.to_toml() and "cluster" not in model.to_toml().split("[random")[0]
-    assert "aligned" in model._repr_html_()  # nothing is written of it as mathematics
+    assert "aligned" in model._repr_html_()
 
 
 WRONG = {
