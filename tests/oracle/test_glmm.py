@@ -317,3 +317,16 @@ def test_models_of_different_families_are_not_compared(counts: pd.DataFrame, ml:
 def test_model_files_that_say_too_much_or_too_little(outcome: dict, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         saem.Model(family="glmm", cluster="g", predictor="y ~ x", outcome=outcome)
+
+
+def test_maxima_with_many_random_effects_are_found() -> None:
+    """Five of a cluster, whose rules are held where they are: sequential quadratic steps stood still, for ever."""
+    rng, q = np.random.default_rng(0), 4
+    x, cluster, own = rng.normal(size=(300, q)), np.repeat(np.arange(25), 12), 0.4 * rng.normal(size=(25, q + 1))
+    eta = 0.5 + own[cluster, 0] + np.sum(x * (own[cluster, 1:] + 0.2), axis=1)
+    table = pd.DataFrame(x, columns=["a", "b", "c", "d"]).assign(id=cluster, y=rng.poisson(np.exp(eta)))
+    said = saem.Model.from_formula("y ~ a + b + c + d + (1 + a + b + c + d || id)", distribution="poisson")
+    found = saem.fit(said, table, method="ml")
+    assert found.status in ("converged", "boundary") and found.loglik_mcse < 0.05
+    again = saem.log_likelihood(found, "importance", draws=4000, seed=1)
+    assert abs(again.value - found.loglik) < 4.0 * np.hypot(again.mcse, found.loglik_mcse)

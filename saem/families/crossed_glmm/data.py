@@ -135,7 +135,7 @@ def indices(factor: GroupingFactor, parameters: Parameters) -> Indices:
 def term_names(model: CrossedGlmmModel, patterns: Patterns) -> tuple[str, ...]:
     """The coordinates of a cluster: ``Female[3]``, or ``Female[3].slope`` of several terms, of the largest one.
 
-    Others may have those of other levels there: see `effect_names`.
+    Others may have those of other levels there: see `listed`.
     """
     found = [
         f"{name}[{k + 1}]" if tuple(factor.terms) == ("intercept",) else f"{name}[{k + 1}].{term}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,18 +12,13 @@ from saem.families.description import Section
 from saem.families.glmm.data import GlmmData
 from saem.families.glmm.family import GlmmFamily
 from saem.families.nonlinear.evaluation import NonlinearRows
-from saem.families.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saem.expressions.constraint import Constraints
-    from saem.families.coordinates import Coordinates
     from saem.families.levels import Listed
 
 Floats = NDArray[np.float64]
-FEW_EFFECTS = 2  # of a component: product rules that move with the parameters, so that sequential quadratic steps do
-FIRST_NODES = 3
 
 
 class CrossedGlmmFamily(GlmmFamily):
@@ -44,15 +38,6 @@ class CrossedGlmmFamily(GlmmFamily):
         from saem.families.crossed_glmm.data import arrange
 
         return arrange(model, table, drop_missing, formula_state)
-
-    def build_problem(self, data: Any, constraints: Constraints, restricted: bool, coordinates: Coordinates) -> Problem:
-        """See `Family.build_problem`.
-
-        Searches begin with Laplace's approximation where the integrals are costly, and look for one maximum.
-        """
-        problem = super().build_problem(data, constraints, restricted, coordinates)
-        first = FIRST_NODES if len(data.term_names) > FEW_EFFECTS else 0
-        return replace(problem, likelihood=replace(problem.likelihood, first_nodes=first, is_local=first > 0))
 
     def describe(self, model: Any, data: Any, rows: pd.DataFrame) -> list[Section]:
         """See `Family.describe`."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from saem.families.problem import Problem
 
 Floats = NDArray[np.float64]
+FEW_EFFECTS = 2  # of a cluster: whose integrals are cheap, so that all maxima are looked for by rules that suffice
 
 
 class GlmmFamily(NonlinearFamily):
@@ -72,7 +73,8 @@ class GlmmFamily(NonlinearFamily):
         scale[data.mean_index] = 1.0 / sizes(data.mean_design)
         there = data.sd_index >= 0
         scale[data.sd_index[there]] = np.broadcast_to(1.0 / effect_sizes(data), there.shape)[there]
-        likelihood = Likelihood("quadrature", expected_information=lambda x: unit_information(data, x))
+        own = problem.likelihood if len(data.term_names) > FEW_EFFECTS else Likelihood("quadrature")
+        likelihood = replace(own, expected_information=lambda x: unit_information(data, x))
         return replace(problem, scale=scale, likelihood=likelihood)
 
     def placeholder(self, model: Any, table: pd.DataFrame) -> Floats:
