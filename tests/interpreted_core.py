@@ -22,7 +22,7 @@ PLAIN = (
     *("saem.estep", "saem.families.normal"),
     *(
         f"saem.families.nonlinear.{name}"
-        for name in ("complete", "density", "prepared", "integral", "reduction", "start")
+        for name in ("complete", "density", "prepared", "integral", "integral_by_point", "reduction", "start")
     ),
 )
 FUNCTIONS = {  # of the contract

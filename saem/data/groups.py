@@ -93,6 +93,12 @@ def _natural(level: str) -> tuple[int, float, str]:
         return (1, 0.0, level)
 
 
+def members_of(cluster: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """The rows of every cluster (n,)."""
+    order = np.argsort(cluster, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1)
+
+
 def check_constant(
     group: NDArray[np.int64], cluster: NDArray[np.int64], first: NDArray[np.int64], names: tuple[str, Any], rows: Rows
 ) -> NDArray[np.int64]:

@@ -19,9 +19,9 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from saem.data.groups import members_of
 from saem.families.arranged import DesignedData
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.data import NonlinearData
@@ -36,7 +36,7 @@ CARRIED = "carried["
 ENOUGH = 0.2  # of the complete information on any combination of means: EM is fast enough
 
 
-class Predictor(NamedTuple):
+class LinearPredictor(NamedTuple):
     """A linear predictor as trees."""
 
     parts: list[ast.expr]  # whose sum it is, but for an offset
@@ -44,7 +44,9 @@ class Predictor(NamedTuple):
     effects: tuple[Effect, ...]
 
 
-def predictor_of(mean: Design, terms: Mapping[str, str], centred: Mapping[str, str], is_carried: bool) -> Predictor:
+def linear_predictor(
+    mean: Design, terms: Mapping[str, str], centred: Mapping[str, str], is_carried: bool
+) -> LinearPredictor:
     """A linear predictor of columns ``mean[..]`` and ``term[..]``.
 
     Parameters
@@ -77,7 +79,7 @@ def predictor_of(mean: Design, terms: Mapping[str, str], centred: Mapping[str, s
         for term in columns
     ]
     fixed = [trees.multiply(trees.name(name), weights[name]) for name in mean.names]
-    return Predictor(parts, fixed, tuple(effects))
+    return LinearPredictor(parts, fixed, tuple(effects))
 
 
 def carried_column(mean: str, term: str) -> str:
@@ -120,7 +122,7 @@ def shares(data: DesignedData, omega: Array, variances: Array) -> Array:
     """``A_c`` (n, q, p) that leave least missing, for each row that of its cluster; see `with_little_missing`."""
     design, random = data.mean_design, data.random_design
     found = np.empty((len(design), random.shape[1], design.shape[1]))
-    for rows in clusters_of(data):
+    for rows in members_of(data.cluster):
         found[rows] = best_share(design[rows], random[rows], omega, variances[rows])
     return found
 
@@ -150,7 +152,7 @@ def left_of_information(data: DesignedData, where: Array, omega: Array, variance
     """
     p = data.mean_design.shape[1]
     complete, observed, precision = np.zeros((p, p)), np.zeros((p, p)), np.linalg.pinv(omega, hermitian=True)
-    for rows in clusters_of(data):
+    for rows in members_of(data.cluster):
         x, z, a = data.mean_design[rows], data.random_design[rows], where[rows[0]]
         rest = x - z @ a
         complete += a.T @ precision @ a + (rest.T / variances[rows]) @ rest
@@ -162,9 +164,3 @@ def left_of_information(data: DesignedData, where: Array, omega: Array, variance
         return float(eigh(observed / np.outer(size, size), complete / np.outer(size, size), eigvals_only=True)[0])
     except np.linalg.LinAlgError:  # means that the data do not tell apart
         return 1.0
-
-
-def clusters_of(data: DesignedData) -> list[NDArray[np.intp]]:
-    """The rows of every cluster."""
-    order = np.argsort(data.cluster, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(data.cluster[order])) + 1)

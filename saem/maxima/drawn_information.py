@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saem.errors import ModelError, SaemError
-from saem.estep.integration.settling import LADDER
+from saem.estep.integration.ladder import LADDER
 from saem.families import arrange, family_of, pose
 from saem.maxima.identification import Look
 from saem.mstep.solver import Solver

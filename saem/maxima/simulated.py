@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.estep.integration.ladder import LADDER
 from saem.estep.integration.marginal import parts_of
 from saem.estep.integration.matching import hold_clusters
 from saem.estep.integration.mixtures import moved
 from saem.estep.integration.placing import Placing
 from saem.estep.integration.rules import SCRAMBLES
-from saem.estep.integration.settling import COARSE, FINEST, LADDER, Accuracy, keep, settled, sizes
+from saem.estep.integration.settling import COARSE, FINEST, Accuracy, keep, settled, sizes
 from saem.estep.integration.worth import Worth, worth_of
 from saem.families.problem import Problem
 from saem.maxima.boundary import GAIN, can_be_feasible, gains, pin, unpin

@@ -18,7 +18,7 @@ from scipy.stats import norm, poisson
 
 from saem import Model
 from saem.errors import ModelError
-from saem.estep.integration import marginal, settling
+from saem.estep.integration import ladder, marginal, settling
 from saem.estep.integration.placing import Placing, numbers_of_effects
 from saem.families import arrange, pose
 from saem.families.problem import Problem
@@ -198,14 +198,14 @@ def test_the_number_of_nodes_is_chosen_by_two_that_agree() -> None:
     found = settling.settled(arrays, c, COUNTS)
     each = {
         k: marginal.parts_of(quadrature(arrays, COUNTS, c, k), COUNTS, np.arange(c))
-        for k in settling.LADDER
+        for k in ladder.LADDER
         if k < settling.FEW_POINTS
     }
     at_modes = (found.shift == 0.0).all(axis=1)
     assert at_modes.sum() > c // 2
     for cluster in np.flatnonzero(at_modes):
         own = found.nodes[cluster]
-        after = settling.LADDER[settling.LADDER.index(own) + 1]
+        after = ladder.LADDER[ladder.LADDER.index(own) + 1]
         assert abs(each[own][cluster] - each[after][cluster]) <= settling.FINE.few * settling.share_of(c)
     assert len(set(found.nodes)) > 1 and not found.draws.any()
     chosen = marginal.log_likelihood(found.objective(arrays), COUNTS)

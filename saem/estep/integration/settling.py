@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from saem.errors import FitError, ModelError
+from saem.estep.integration.ladder import LADDER, Asked, up_the_ladder
 from saem.estep.integration.marginal import Quadrature, parts_of
 from saem.estep.integration.matching import held, match
 from saem.estep.integration.mixtures import better, fit_mixtures
@@ -26,7 +27,6 @@ from saem.families.problem import Clusters, Problem
 
 Array = np.ndarray
 
-LADDER = (3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)  # numbers of nodes in each direction that are tried
 FEW_POINTS, MANY_POINTS, MOST_POINTS = 350, 8_000, 36_000  # of a product rule: at the mode, matched, and at most
 SOME_POINTS = 2_500  # where it is matched far from the maximum
 COSTLY = 400_000  # points of all rules with more than these, for which few steps of Newton's method must do
@@ -38,7 +38,6 @@ NEAR = 0.01  # of it: no need to look again
 LITTLE = 1e-4  # of the log-likelihood: rules that agree so well stay the same
 QUARTER = 0.25  # of the square of what four times as many points change, which is mostly the error of the few
 SAME = 3.0  # standard errors by which two rules may differ that agree
-CHANCE = 10.0  # times what two rules may differ by: what the two before may, or they agree by chance
 
 
 @dataclass(frozen=True)
@@ -268,11 +267,11 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
     """The rules of `settled`, at modes that move."""
     placing = Placing.at_modes(numbers_of_effects(arrays, x, n_clusters), LADDER[0])
     share, every, exact = share_of(n_clusters), np.arange(n_clusters), accuracy.exact
-    placing, left, _ = up_the_ladder(arrays, placing, every, x, (0, FEW_POINTS), share * accuracy.few, exact)
+    placing, left, _ = up_the_ladder(arrays, placing, every, x, Asked(0, FEW_POINTS, share * accuracy.few, exact))
     if not len(left):
         return placing
     placing = match(arrays, placing, left, x)
-    placing, left, change = up_the_ladder(arrays, placing, left, x, (0, accuracy.points), share * accuracy.many, False)
+    placing, left, change = up_the_ladder(arrays, placing, left, x, Asked(0, accuracy.points, share * accuracy.many))
     if exact:
         points = np.where(placing.is_beyond_products, 0.0, placing.nodes.astype(float) ** placing.effects)
         is_costly = (points > SOME_POINTS) & (points[points > SOME_POINTS].sum() > COSTLY)
@@ -282,8 +281,8 @@ def chosen(arrays: object, n_clusters: int, x: Array, accuracy: Accuracy) -> Pla
         return placing
     left, change = left[change > share * accuracy.most], change[change > share * accuracy.most]
     if accuracy.dear_points > accuracy.points:
-        between = accuracy.points, accuracy.dear_points
-        placing, left, change = up_the_ladder(arrays, placing, left, x, between, share * accuracy.dear, False)
+        asked = Asked(accuracy.points, accuracy.dear_points, share * accuracy.dear)
+        placing, left, change = up_the_ladder(arrays, placing, left, x, asked)
         placing = replace(placing, correction=np.where(placing.variance > 0.0, 0.0, placing.correction))
         left = left[change > share * accuracy.left]
     return by_points(arrays, placing, left, x, accuracy) if len(left) else placing
@@ -297,87 +296,6 @@ def share_of(n_clusters: int) -> float:
     standard errors.
     """
     return 1.0 / max(1.0, min(n_clusters, math.sqrt(MANY_CLUSTERS * n_clusters)))
-
-
-def up_the_ladder(
-    arrays: object,
-    placing: Placing,
-    clusters: Array,
-    x: Array,
-    between: tuple[int, int],
-    tolerance: float,
-    exact: bool,
-) -> tuple[Placing, Array, Array]:
-    """Give clusters (k,) the first number of nodes that agrees with the next ones, by their numbers of effects.
-
-    They are tried from two before the first number of ``between`` points on, up to the second number. The last two must
-    agree, and the one before them nearly so, lest two agree by chance; where no more than two are possible, these do.
-    What the last one says is kept as a correction; and unless those that agree are ``exact``, what it changes counts as
-    a standard error.
-
-    Returns
-    -------
-    placing : Placing
-    left : ndarray
-        The clusters for which no two agree; they have the most nodes.
-    change : ndarray
-        The differences by the last two of each of these; infinite where no two were tried.
-    """
-    effects, left, change = placing.effects[clusters], clusters[:0], np.empty(0)
-    for own in map(clusters.__getitem__, (effects == d for d in np.unique(effects))):
-        placing, still, last = up_one_ladder(arrays, placing, own, x, between, tolerance, exact)
-        left, change = np.concatenate([left, still]), np.concatenate([change, last])
-    order = np.argsort(left)
-    return placing, left[order], change[order]
-
-
-def up_one_ladder(
-    arrays: object,
-    placing: Placing,
-    clusters: Array,
-    x: Array,
-    between: tuple[int, int],
-    tolerance: float,
-    exact: bool,
-) -> tuple[Placing, Array, Array]:
-    """`up_the_ladder` for clusters (k,) with the same number of random effects."""
-    nodes, variance, before = placing.nodes.copy(), placing.variance.copy(), np.full(len(clusters), np.nan)
-    placing = replace(placing, correction=np.where(np.isin(np.arange(len(nodes)), clusters), 0.0, placing.correction))
-    correction = placing.correction.copy()
-    change, left = np.full(len(clusters), np.inf), clusters
-    effects = max(1, int(placing.effects[clusters[0]]))
-    if placing.is_beyond_products[clusters[0]]:
-        return placing, left, change
-    ladder = [count for count in LADDER if count**effects <= between[1]]
-    ladder = ladder[max(0, sum(count**effects <= between[0] for count in ladder) - 2) :]
-    if len(ladder) < 2:
-        return placing, left, change  # nothing to compare it with
-    third = min(2, len(ladder) - 1)  # before that, rules of skewed integrals agree by chance
-    last, earlier = np.full(len(clusters), np.inf), before
-    for step, count in enumerate(ladder):
-        trial = nodes.copy()
-        trial[left] = count
-        tried = replace(placing, nodes=trial)
-        after = parts_of(tried.objective(arrays), x, left)
-        if not np.isfinite(after).all():
-            raise FitError(
-                "the likelihood cannot be integrated at these parameters: it is zero, or the random effects of a "
-                "cluster have no mode that is found; give other starting values"
-            )
-        change = np.abs(after - before)
-        if step:
-            if not exact:
-                variance[left] = change**2
-            done = (change <= tolerance) & ((last <= CHANCE * tolerance) | (third < 2)) & (step >= third)
-            are_three = done & (last <= tolerance)
-            correction[left[done]] = np.where(are_three, after - earlier, after - before)[done]
-            nodes[left[are_three]] = ladder[step - 2]
-            left, after, before, change = (each[~done] for each in (left, after, before, change))
-        last, earlier, before = change, before, after
-        nodes[left] = count
-        if not len(left):
-            break
-    return replace(placing, nodes=nodes, correction=correction, variance=variance), left, change
 
 
 def by_points(arrays: object, placing: Placing, clusters: Array, x: Array, accuracy: Accuracy) -> Placing:

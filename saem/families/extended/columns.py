@@ -10,7 +10,7 @@ import ast
 from collections.abc import Mapping
 
 from saem.expressions.grammar import names_in
-from saem.families.carrying import CARRIED, predictor_of
+from saem.families.carrying import CARRIED, linear_predictor
 from saem.families.extended.specification import ExtendedModel, outcome_of
 from saem.families.nonlinear import trees
 from saem.families.nonlinear.past import given_past
@@ -65,7 +65,7 @@ def structure_of(
     is_carried : bool
         Whether all means are in the centres instead, as far as columns ``carried[..]`` say.
     """
-    predictor = predictor_of(mean, model.random.terms, centred, is_carried)
+    predictor = linear_predictor(mean, model.random.terms, centred, is_carried)
     offset = [] if mean.offset is None else [trees.column("offset[]")]
     at, population = trees.total([*predictor.parts, *offset]), trees.total([*predictor.fixed, *offset])
     own_law: dict[str, ast.expr] = {

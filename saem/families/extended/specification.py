@@ -14,7 +14,7 @@ from saem.expressions.quoting import Column
 from saem.families.designed_model import DesignedModel, refuse_response
 from saem.families.linear.specification import Residual
 from saem.families.nonlinear import hints, trees
-from saem.families.nonlinear.correlation import Correlation
+from saem.families.nonlinear.correlation import Correlation, CorrelationText
 from saem.families.nonlinear.outcome_keys import Outcome
 from saem.families.nonlinear.reading import Reading, name_nodes
 from saem.specification.domains import SCALE, Domain
@@ -50,7 +50,7 @@ class ExtendedResidual(Residual):
     """
 
     columns: tuple[str, ...] = ()
-    correlation: str | None = None
+    correlation: CorrelationText | None = None
     df: str | float | None = None
 
     @field_validator("sd", mode="before")
@@ -72,13 +72,6 @@ class ExtendedResidual(Residual):
         if isinstance(self.df, float | int) and not self.df > 0:
             raise ModelError(f"df must be positive; got {self.df:g}")
         return self
-
-    @field_validator("correlation")
-    @classmethod
-    def _check_correlation(cls, text: str | None) -> str | None:
-        if text is not None:
-            Correlation.read(text)
-        return text
 
     @cached_property
     def correlated(self) -> Correlation | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from saem.data.table import Rows
 from saem.expressions.columns import Values
-from saem.families.carrying import predictor_of
+from saem.families.carrying import linear_predictor
 from saem.families.glmm.specification import GlmmModel
 from saem.families.nonlinear import support, trees
 from saem.families.nonlinear.row_law import row_law
@@ -104,7 +104,7 @@ def structure_of(
     is_carried : bool
         Whether all means are in the centres instead; see `saem.families.carrying`.
     """
-    predictor = predictor_of(mean, model.random.terms if terms is None else terms, centred, is_carried)
+    predictor = linear_predictor(mean, model.random.terms if terms is None else terms, centred, is_carried)
     offset = [] if mean.offset is None else [trees.column("offset[]")]
     outcome, trials = model.outcome.row, model.outcome.trials
     eta = trees.total([*predictor.parts, *offset])

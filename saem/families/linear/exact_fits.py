@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from saem.data.groups import members_of
 from saem.errors import FitError, listing
 from saem.expressions.constraint import Constraints, parameters_of
 from saem.families.coordinates import USERS, Coordinates
@@ -76,12 +77,6 @@ def is_fitted_exactly(data: LinearData, rows: Array, tied: set[str]) -> bool:
         response[members] -= basis @ (basis.T @ response[members])
         design[members] -= basis @ (basis.T @ design[members])
     return len(response) > rank and left_over(response, design) <= EXACT * size
-
-
-def members_of(cluster: Array) -> list[Array]:
-    """Rows of every cluster."""
-    order = np.argsort(cluster, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1)
 
 
 def column_space(columns: Array) -> Array:

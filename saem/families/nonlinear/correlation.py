@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from saem.data.table import Rows
 from saem.errors import DataError, ModelError
@@ -171,3 +172,11 @@ class Correlation:
                 u[i] = slope * past + np.sqrt(left) * u[i]
             past, k = (past + u[i] if self.kind == "compound" else u[i]), k + 1
         return u
+
+
+def _checked(text: str) -> str:
+    Correlation.read(text)
+    return text
+
+
+CorrelationText = Annotated[str, AfterValidator(_checked)]  # of a model file

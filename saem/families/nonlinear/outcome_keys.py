@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import field_validator, model_validator
 
 from saem.errors import ModelError, listing, nearest
-from saem.families.nonlinear.correlation import Correlation
+from saem.families.nonlinear.correlation import Correlation, CorrelationText
 from saem.families.nonlinear.distributions import DISTRIBUTIONS, OWN, Distribution
 from saem.specification.part import Part
 
@@ -63,7 +63,7 @@ class Outcome(Part):
     lower: str | float | None = None
     upper: str | float | None = None
     interval: tuple[str, str] | None = None
-    correlation: str | None = None
+    correlation: CorrelationText | None = None
     log_density: str | None = None
 
     @model_validator(mode="before")
@@ -126,13 +126,6 @@ class Outcome(Part):
         if not named or len(interval) != 2 or interval[0] == interval[1]:
             raise ModelError(f"must be two columns, ['low', 'high']; got {interval!r:.60}")
         return tuple(interval)
-
-    @field_validator("correlation")
-    @classmethod
-    def _check_correlation(cls, text: str | None) -> str | None:
-        if text is not None:
-            Correlation.read(text)
-        return text
 
     @model_validator(mode="after")
     def _check_together(self) -> Outcome:
