@@ -252,6 +252,7 @@ def write(
         plot_quantiles,
         plot_residuals,
     )
+    from saem.plotting.effects import panels
     from saem.system.files import write_csv
 
     assert fit.table is not None  # see `diagnose`
@@ -286,8 +287,8 @@ def write(
         write_figure(drawn, folder / "influence.png")
     if effects is not None:
         write_csv(effects.table, folder / "random_effects.csv")
-        names = dict.fromkeys(effects.table.index.get_level_values("term"))
-        terms = [term for term in names if effects.table["standardised"].xs(term, level="term").notna().any()]
+        known = effects.table[effects.table["standardised"].notna()]
+        terms = list(dict.fromkeys(panels(known.index)))
         if terms:
             drawn = figure(4.6 * len(terms), 4.2)
             for axes, term in zip(drawn.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):

@@ -9,6 +9,7 @@ numbers of units are a *pattern*, which is told apart as variance groups are.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from saem.system.codes import codes_of
 if TYPE_CHECKING:
     import pandas as pd
 
+BETWEEN = " : "  # the columns of a level
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -89,6 +91,17 @@ def units_of(cluster: Codes, level: Codes) -> Units:
     position = np.empty(len(first), dtype=np.int64)
     position[order] = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     return Units(of_row, position[of_row], first, counts)
+
+
+def level_label(parts: Sequence[object]) -> str:
+    """A level of a factor in words; of several columns, parts that could be misread stand in quotes."""
+    texts = list(map(str, parts))
+    if len(texts) == 1:
+        return texts[0]
+    is_odd = [BETWEEN in f" {text} " or '"' in text for text in texts]
+    return BETWEEN.join(
+        json.dumps(text, ensure_ascii=False) if odd else text for text, odd in zip(texts, is_odd, strict=True)
+    )
 
 
 def level_codes(names: Sequence[str], table: pd.DataFrame, others: pd.DataFrame) -> tuple[Codes, Codes]:

@@ -82,6 +82,8 @@ class ConditionalEffects:
                 {"mean": means, "prior": marginal, "group": np.array(levels, dtype=object)[group[at[0]]]}
             )
             rows["term"] = self.listed.index.get_level_values("term")
+            if "factor" in self.listed.index.names:
+                rows["group"] = self.listed.index.get_level_values("factor")
             both = rows.groupby(["group", "term"], sort=False)
             known = both["prior"].first()
             shares: pd.DataFrame = (1.0 - both["mean"].var() / known.where(known > 0.0)).unstack("term")
@@ -101,8 +103,8 @@ class ConditionalEffects:
 
         Where clusters have the random effects of several units, one row a unit and term: of occasions, indexed by the
         columns of clusters and of occasions, where the effects of a cluster itself have the occasion nan and those of
-        occasions terms such as ``CL[visit]``; of several grouping factors by `factor`, `level` and `term`, which is the
-        factor's name where it has one term. There are no columns of covariances then: see `covariance` and `listed`.
+        occasions terms such as ``CL[visit]``; of several grouping factors by `factor`, `level` and `term`. There are no
+        columns of covariances then: see `covariance` and `listed`.
 
         Columns: `mean` (also the mode, unless `mode` is there), `sd`, a column `cov_<term>` for every term, and
         `standardised`, the mean by its standard deviation over samples, ``sqrt(Omega - covariance)``: standard normal

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from saem.errors import ModelError, nearest
 from saem.inference.random_effects import listed_effects
 from saem.plotting.style import COLOURS, NORMAL_95, new_figure, verbatim
+from saem.specification.grouping import has_factors
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from saem.fitting.result import Fit
@@ -31,7 +33,8 @@ def plot_random_effects(fit: Fit, ax: Axes | None = None, term: str | None = Non
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
     term : str, optional
-        Which term of the random effects, as `saem.random_effects` names them; the first if omitted.
+        Which term of the random effects, as `saem.random_effects` names them; of several factors the name of a factor,
+        or ``factor.term`` where it has several. The first if omitted.
     """
     names, places = shown(fit, term)
     modes, half = fit.random_effects[places], NORMAL_95 * fit.random_effect_sds[places]
@@ -80,19 +83,45 @@ def checked_term(names: Sequence[str], term: str | None) -> str:
 
 
 def terms_of(fit: Fit) -> list[str]:
-    """The terms of the random effects, as `saem.random_effects` names them."""
+    """The terms of the random effects, as `panels` names them."""
+    return list(dict.fromkeys(panels(indexed(fit)[0])))
+
+
+def panels(index: pd.Index[Any]) -> list[str]:
+    """The term (k,) of each random effect of a table; where there are several factors, each factor's are its own."""
+    terms = [str(term) for term in index.get_level_values("term")]
+    if not {"factor", "level"} <= set(index.names):
+        return terms
+    factors = [str(factor) for factor in index.get_level_values("factor")]
+    several = {factor for factor, term in zip(factors, terms, strict=True) if term != "intercept"}
+    return [f"{f}.{t}" if f in several else f for f, t in zip(factors, terms, strict=True)]
+
+
+def indexed(fit: Fit) -> tuple[pd.MultiIndex, Codes, Codes]:
+    """The index (k,) of the random effects of a fit as in `saem.random_effects`, their clusters and coordinates."""
+    import pandas as pd
+
     listed = listed_effects(fit)
-    return list(fit.term_names if listed is None else dict.fromkeys(listed.index.get_level_values("term")))
+    if listed is not None:
+        return listed.index, listed.cluster, listed.coordinate
+    cluster, coordinate = (each.ravel() for each in np.indices(fit.random_effects.shape))
+    rows = fit.cluster_labels.iloc[cluster].reset_index(drop=True)
+    rows["term"] = np.array(fit.term_names)[coordinate]
+    random: Any = getattr(fit.model, "random", None)
+    if has_factors(random):  # a level has the terms of its factor
+        own = [term in random[f].terms for f, term in zip(rows["factor"], rows["term"], strict=True)]
+        rows, cluster, coordinate = rows[own], cluster[own], coordinate[own]
+    return pd.MultiIndex.from_frame(rows), cluster, coordinate
 
 
 def shown(fit: Fit, term: str | None) -> tuple[dict[str, Any], tuple[Codes, Codes]]:
     """The random effects (k,) of a term: the names of their units by column, and their clusters and coordinates."""
-    listed, term = listed_effects(fit), checked_term(terms_of(fit), term)
-    if listed is None:
-        every = np.arange(len(fit.random_effects))
-        names: dict[str, Any] = {str(name): list(values) for name, values in fit.cluster_labels.items()}
-        return names | {"term": term}, (every, np.full(len(every), fit.term_names.index(term)))
-    own = np.flatnonzero(listed.index.get_level_values("term") == term)
-    frame = listed.index[own].to_frame(index=False).drop(columns="term").dropna(axis=1, how="all")
-    names = {str(name): list(values) for name, values in frame.items()}
-    return names | {"term": term}, (listed.cluster[own], listed.coordinate[own])
+    index, cluster, coordinate = indexed(fit)
+    every = panels(index)
+    term = checked_term(list(dict.fromkeys(every)), term)
+    own = np.flatnonzero(np.array(every) == term)
+    frame = index[own].to_frame(index=False).drop(columns="term").dropna(axis=1, how="all")
+    if {"factor", "level"} <= set(frame):
+        frame = frame.drop(columns="factor")  # the term names it
+    names: dict[str, Any] = {str(name): list(values) for name, values in frame.items()}
+    return names | {"term": term}, (cluster[own], coordinate[own])

@@ -99,12 +99,13 @@ def plot_effect_quantiles(found: ConditionalEffects, ax: Axes | None = None, ter
     ax : Axes, optional
         Where to draw; a new pyplot figure if omitted.
     term : str, optional
-        The first if omitted.
+        As `plot_random_effects` has it.
     """
-    from saem.plotting.effects import checked_term
+    from saem.plotting.effects import checked_term, panels
 
-    name = checked_term(list(dict.fromkeys(found.table.index.get_level_values("term"))), term)
-    rows = found.table.xs(name, level="term")
+    terms = panels(found.table.index)
+    name = checked_term(list(dict.fromkeys(terms)), term)
+    rows = found.table[[each == name for each in terms]]
     if rows["standardised"].isna().all():
         raise ModelError(f"the random effect {name!r} is absent: its standard deviation is zero")
     return plot_quantiles(rows["standardised"].to_numpy(), ax, label=verbatim(f"standardised random effect: {name}"))

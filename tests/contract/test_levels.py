@@ -5,25 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from occasions_model import occasions
 
 import saem
 from saem.errors import DataError, ModelError
 from saem.families import arrange
 from saem.families.levels import Indices, connected, patterns_of, spread, units_of
 
-TEXT = """
-family = "nonlinear"
-response = "y"
-cluster = "id"
-occasion = "visit"
-columns = ["x"]
-[individual]
-A = "normal(b0, omega, occasion_sd=gamma)"
-[outcome]
-distribution = "normal"
-mean = "A + b1 * x"
-sd = "sigma"
-"""
+TEXT = occasions()
 CROSSED = """
 family = "glmm"
 response = "y"

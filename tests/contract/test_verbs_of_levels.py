@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commandline import invoke
+from occasions_model import occasions
 from scipy.stats import norm
 
 import saem
@@ -20,19 +21,7 @@ from saem import Fit, Model
 from saem.errors import ModelError
 from saem.plotting import plot_effect_quantiles, plot_individual, plot_random_effects
 
-OCCASIONS = """
-family = "nonlinear"
-response = "y"
-cluster = "id"
-occasion = "visit"
-columns = ["x"]
-[individual]
-A = "lognormal(b0, omega, occasion_sd=gamma)"
-[outcome]
-distribution = "normal"
-mean = "A + b1 * x"
-sd = "sigma"
-"""
+OCCASIONS = occasions("lognormal")
 EXTENDED = """
 family = "extended"
 response = "y"
@@ -195,8 +184,8 @@ def test_random_effects_of_factors_are_listed_by_level():
     found = saem.random_effects(fitted("crossed_glmm"))
     assert found.table.index.names == saem.random_effects(fitted("crossed")).table.index.names
     assert len(found.table) == 14 + 21
-    assert found.table["mean"].loc[("pen", "1 : 1", "pen")] in found.mean[1]
-    assert set(found.shrinkage.columns) == {"herd", "pen"}
+    assert found.table["mean"].loc[("pen", "1 : 1", "intercept")] in found.mean[1]
+    assert set(found.shrinkage.columns) == {"intercept"}
 
 
 def test_a_new_level_beside_known_ones_has_the_law_of_its_factor():

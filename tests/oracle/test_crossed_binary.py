@@ -108,13 +108,13 @@ def test_random_effects_are_named_by_the_levels_of_their_factors() -> None:
     table["f"] = "f" + table["f"].astype(str)
     fit = saem.fit(model(table).replace(fixed={"sd_f": 1.0, "sd_m": 0.8}), table, "laplace")
     found = saem.random_effects(fit)
-    own = found.table.xs("f", level="term")
+    own = found.table.xs("f", level="factor")
     assert own.index.get_level_values("level").tolist() == ["f0", "f1", "f2", "f10", "f11"]
-    assert found.table.xs("m", level="term").index.get_level_values("level").tolist() == ["0", "1", "10", "11", "12"]
+    assert found.table.xs("m", level="factor").index.get_level_values("level").tolist() == ["0", "1", "10", "11", "12"]
     rates = table.groupby("f")["y"].mean()
     # within a component all females meet the same males: the effects are in the order of the rates
     for names in (["f0", "f1", "f2"], ["f10", "f11"]):
-        means = own["mean"].droplevel("factor")[names]
+        means = own["mean"].droplevel("term")[names]
         assert len(set(rates[names])) == len(names)
         assert np.argsort(means.to_numpy()).tolist() == np.argsort(rates[names].to_numpy()).tolist()
 

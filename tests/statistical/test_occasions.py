@@ -5,23 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from occasions_model import occasions
 from scipy.stats import multivariate_normal
 
 import saem
 
-TEXT = """
-family = "nonlinear"
-response = "y"
-cluster = "id"
-occasion = "visit"
-columns = ["x"]
-[individual]
-A = "normal(b0, omega, occasion_sd=gamma)"
-[outcome]
-distribution = "normal"
-mean = "A + b1 * x"
-sd = "sigma"
-"""
+TEXT = occasions()
 TIED = '[constraints]\ntie = "b0 + (omega**2 + gamma**2) / 2 == 2.5"\n'
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ from saem.families.crossed.layout import ABSENT, Block, Layout, automatic_names
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_data import Intake, apart_from, formula_warnings, grouped, take_in
 from saem.families.gaussian_data import GaussianData
-from saem.families.levels import connected
+from saem.families.levels import connected, level_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 _Floats = NDArray[np.float64]
 _Codes = NDArray[np.int64]
-
-BETWEEN = " : "  # the columns of a level
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -208,17 +204,6 @@ def _labels(units: list[tuple[GroupingFactor, _Codes]], factors: dict[str, Facto
         each = [np.array(factors[name].levels, dtype=object)[factors[name].codes[first]] for name in factor.cluster]
         levels += [level_label(combination) for combination in zip(*each, strict=True)]
     return pd.DataFrame({"factor": names, "level": levels})
-
-
-def level_label(parts: Sequence[object]) -> str:
-    """A level of a factor in words; of several columns, parts that could be misread stand in quotes."""
-    texts = list(map(str, parts))
-    if len(texts) == 1:
-        return texts[0]
-    is_odd = [BETWEEN in f" {text} " or '"' in text for text in texts]
-    return BETWEEN.join(
-        json.dumps(text, ensure_ascii=False) if odd else text for text, odd in zip(texts, is_odd, strict=True)
-    )
 
 
 def _check_counts(

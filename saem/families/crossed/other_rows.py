@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from saem.data.weights import check_weights
 from saem.errors import DataError
 from saem.expressions.columns import factorize
-from saem.families.crossed.data import CrossedData, level_label
+from saem.families.crossed.data import CrossedData
 from saem.families.crossed.specification import CrossedModel
 from saem.families.designed_others import evaluated, formula_design, group_of, read_others
+from saem.families.levels import level_label
 from saem.specification.grouping import GroupingFactor
 
 if TYPE_CHECKING:

@@ -22,7 +22,17 @@ from saem.families.crossed_glmm.specification import CrossedGlmmModel, correlati
 from saem.families.designed_data import apart_from, take_in
 from saem.families.glmm.columns import columns_of, structure_of
 from saem.families.glmm.data import GlmmData, check_outcomes, with_successes
-from saem.families.levels import Indices, Listed, Patterns, Units, connected, packed, patterns_of_all, units_of
+from saem.families.levels import (
+    Indices,
+    Listed,
+    Patterns,
+    Units,
+    connected,
+    level_label,
+    packed,
+    patterns_of_all,
+    units_of,
+)
 from saem.families.nonlinear.data import check_effects, is_constant
 from saem.families.nonlinear.gathered import Gathered
 from saem.specification.grouping import GroupingFactor
@@ -63,7 +73,7 @@ def arrange(
     designs = [expression_columns(f.terms, taken.columns, n, rows, "random term") for f in model.random.values()]
     patterns = patterns_of_all(units)
     names, counts = term_names(model, patterns), patterns.counts[patterns.of_cluster]
-    places = positions_of(model, counts[cluster], [each.position for each in units])
+    places = coordinates_read(model, counts[cluster], [each.position for each in units])
     random = random_design(places, np.hstack(designs), len(names))
     check_sizes(mean.names, mean.matrix)
     check_sizes(names, random)
@@ -151,7 +161,7 @@ def reading(model: CrossedGlmmModel) -> dict[str, str]:
     return {f"{name}.{term}": text for name, factor in model.random.items() for term, text in factor.terms.items()}
 
 
-def positions_of(model: CrossedGlmmModel, counts: Codes, places: Sequence[Codes]) -> Codes:
+def coordinates_read(model: CrossedGlmmModel, counts: Codes, places: Sequence[Codes]) -> Codes:
     """Which coordinates of its cluster each row reads, in the order of `reading`; -1 where a level has none.
 
     Parameters
@@ -216,14 +226,13 @@ def listed(model: CrossedGlmmModel, data: GlmmData, table: pd.DataFrame) -> List
 
     assert data.patterns is not None
     counts = data.patterns.counts[data.cluster_group][data.cluster]
-    places = positions_of(model, counts, [units.position for units in data.units])
+    places = coordinates_read(model, counts, [units.position for units in data.units])
     names, cluster, coordinate, slot = [], [], [], 0
     for (name, factor), units in zip(model.random.items(), data.units, strict=True):
         rows, terms = table[list(factor.cluster)].iloc[units.first], tuple(factor.terms)
-        words = [name] if terms == ("intercept",) else [f"{name}.{term}" for term in terms]
         for first, values in zip(units.first.tolist(), rows.itertuples(index=False), strict=True):
-            level = " : ".join(level_text(value) for value in values)
-            names += [(name, level, term) for term in words]
+            level = level_label([level_text(value) for value in values])
+            names += [(name, level, term) for term in terms]
             cluster += [int(data.cluster[first])] * len(terms)
             coordinate += places[first, slot : slot + len(terms)].tolist()
         slot += len(terms)

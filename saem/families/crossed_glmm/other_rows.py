@@ -8,7 +8,7 @@ import numpy as np
 
 from saem.errors import DataError
 from saem.expressions.columns import check_columns
-from saem.families.crossed_glmm.data import positions_of, random_design
+from saem.families.crossed_glmm.data import coordinates_read, random_design
 from saem.families.crossed_glmm.specification import CrossedGlmmModel
 from saem.families.designed_others import evaluated, formula_design, read_others
 from saem.families.glmm.columns import columns_of
@@ -60,8 +60,8 @@ def arrange_others(model: CrossedGlmmModel, table: pd.DataFrame, data: GlmmData,
     group = np.where(new, 0, data.cluster_group[cluster])
     counts = data.patterns.counts[group]
     # a new level has the place of the first, which every cluster has, and none of what is known of that
-    reads = positions_of(model, counts, [np.maximum(place, 0) for place in places])
-    unknown = positions_of(model, counts, [np.where(~new & (place < 0), 0, -1) for place in places])
+    reads = coordinates_read(model, counts, [np.maximum(place, 0) for place in places])
+    unknown = coordinates_read(model, counts, [np.where(~new & (place < 0), 0, -1) for place in places])
     terms = np.hstack([evaluated(factor.terms, columns, m, rows) for factor in model.random.values()])
     random = random_design(reads, terms, len(data.term_names))
     fresh = random_design(unknown, np.ones_like(terms), len(data.term_names)) > 0.0
