@@ -141,9 +141,8 @@ def simulated_at(
         noise += np.outer(off, off)
     if len(mixed):
         at = added(at, derivatives(placing, mixed))
-        variants = placing.variants[
-            mixed
-        ]  # each tells its own error: all together in place of seven degrees of freedom
+        # each variant of the points tells an error of its own: together more than the seven degrees of freedom of one
+        variants = placing.variants[mixed]
         for own in (mixed[variants == variant] for variant in np.unique(variants)):
             parts = [derivatives(placing, own, part=part) for part in range(SCRAMBLES)]
             # how many points a cluster has was chosen by its error: that of the sum was not
